@@ -1,0 +1,72 @@
+# make demo | test | lint | format | bench | clean
+#
+#   PYTHON=python3.12        the interpreter that the environment is made with
+#   WEIGHTS=FILE             weights for the demo (.safetensors, or .ckpt, which installs torch)
+#   PIP_FLAGS='...'          more options for pip install (an index of CPU builds, for example)
+#   PYTEST_FLAGS='...'       more options for pytest, such as -m 'not full'
+
+PYTHON ?= python3
+VENV ?= .venv
+WEIGHTS ?=
+PIP_FLAGS ?=
+PYTEST_FLAGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+INSTALL := $(PIP) install $(PIP_FLAGS) --no-build-isolation
+
+# Repeats build-system.requires of pyproject.toml: a build inside the environment is incremental.
+BUILD_REQUIRES := 'scikit-build-core>=0.11' 'pybind11>=2.13' cmake ninja
+
+BUILD_INPUTS := pyproject.toml CMakeLists.txt \
+    $(shell find cpp -name '*.cpp' -o -name '*.hpp' -o -name '*.h' 2>/dev/null)
+CPP_FILES = $(shell find cpp -name '*.cpp' -o -name '*.hpp' -o -name '*.h' 2>/dev/null)
+
+DEMO_NEEDS := $(if $(filter-out %.safetensors,$(WEIGHTS)),$(VENV)/.torch,$(VENV)/.built)
+
+.PHONY: demo test lint format bench clean
+.DELETE_ON_ERROR:
+
+demo: $(DEMO_NEEDS)
+	$(BIN)/fhe-face demo $(if $(WEIGHTS),--weights '$(WEIGHTS)')
+
+test: lint
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror $(CPP_FILES)
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(CPP_FILES)
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m pytest benchmarks --benchmark-only $(PYTEST_FLAGS)
+
+clean:
+	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .benchmarks
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Stamps: what is installed in the environment. Python sources are used in place (editable).
+$(VENV)/.created:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or later is needed")'
+	$(PYTHON) -m venv --clear $(VENV) || \
+	    { echo "$(PYTHON) cannot make a virtual environment (Debian: install python3-venv)" >&2; exit 1; }
+	$(PIP) install $(PIP_FLAGS) $(BUILD_REQUIRES)
+	touch $@
+
+$(VENV)/.built: $(VENV)/.created $(BUILD_INPUTS)
+	$(INSTALL) --editable .
+	touch $@
+
+$(VENV)/.torch: $(VENV)/.built
+	$(INSTALL) --editable '.[torch]'
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.built
+	$(INSTALL) --editable '.[dev]'
+	touch $@

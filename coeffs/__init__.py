@@ -1,0 +1,1 @@
+"""Polynomials that replace 1/√y in the normalisation of embeddings: fits and their files."""

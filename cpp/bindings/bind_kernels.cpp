@@ -1,0 +1,323 @@
+#include "bindings/bind_kernels.hpp"
+
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+
+#include <bit>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "kernels/kernels.hpp"
+
+namespace py = pybind11;
+namespace fk = fhe::kernels;
+
+namespace {
+
+using Word = std::uint64_t;
+using Array = py::array_t<Word, py::array::c_style>;
+using Indices = py::array_t<std::uint32_t, py::array::c_style>;
+
+constexpr Word kBelow50Bits = Word{1} << fk::kMaxModulusBits;
+constexpr Word kBelow52Bits = Word{1} << fk::kWordBits;
+
+void require(bool condition, const std::string& message) {
+    if (!condition) throw py::value_error(message);
+}
+
+void require_below(const Array& a, Word bound, const char* name) {
+    const Word* data = a.data();
+    bool ok = true;
+    for (py::ssize_t i = 0; i < a.size(); ++i) ok &= data[i] < bound;
+    require(ok, std::string(name) + " has an element that is not below " + std::to_string(bound));
+}
+
+// A non-empty vector of numbers below bound.
+std::size_t checked_length(const Array& a, Word bound, const char* name) {
+    require(a.ndim() == 1 && a.size() > 0, std::string(name) + " is not a non-empty 1-D array");
+    require_below(a, bound, name);
+    return static_cast<std::size_t>(a.size());
+}
+
+void check_like(const Array& a, std::size_t length, Word bound, const char* name) {
+    require(checked_length(a, bound, name) == length,
+            std::string(name) + " has a different length than the first operand");
+}
+
+// The rows of a non-empty matrix of numbers below bound.
+std::vector<const Word*> checked_rows(const Array& a, Word bound, const char* name) {
+    require(a.ndim() == 2 && a.size() > 0, std::string(name) + " is not a non-empty 2-D array");
+    require(static_cast<std::size_t>(a.shape(0)) <= fk::kMaxTerms,
+            std::string(name) + " has more than " + std::to_string(fk::kMaxTerms) + " rows");
+    require_below(a, bound, name);
+    std::vector<const Word*> rows;
+    for (py::ssize_t t = 0; t < a.shape(0); ++t) rows.push_back(a.data(t, 0));
+    return rows;
+}
+
+Array empty(std::size_t n) { return Array(static_cast<py::ssize_t>(n)); }
+
+Array copy_of(const Array& a) {
+    Array result = empty(static_cast<std::size_t>(a.size()));
+    std::copy(a.data(), a.data() + a.size(), result.mutable_data());
+    return result;
+}
+
+// One implementation with the tables of one modulus; every method returns a new array.
+class Kernels {
+public:
+    Kernels(const std::string& name, std::size_t n, Word q)
+        : kernels_(fk::by_name(name)), tables_(n, q) {}
+
+    const fk::KernelTable& table() const { return kernels_; }
+    const fk::NttTables& tables() const { return tables_; }
+    Word psi() const { return tables_.roots[tables_.n / 2]; }  // bitrev(n / 2) = 1
+
+    using Transform = void (*)(Word*, std::size_t, const fk::NttTables&);
+    Array transform(Transform run, const Array& a) const {
+        const std::size_t length = checked_length(a, q(), "a");
+        require(std::has_single_bit(length) && length >= 8 && length <= tables_.n,
+                "the length is not a power of two from 8 to n");
+        Array out = copy_of(a);
+        run(out.mutable_data(), length, tables_);
+        return out;
+    }
+
+    using Binary = void (*)(Word*, const Word*, const Word*, std::size_t, const fk::Modulus&);
+    Array binary(Binary run, const Array& a, const Array& b) const {
+        const std::size_t n = checked_length(a, q(), "a");
+        check_like(b, n, q(), "b");
+        Array out = empty(n);
+        run(out.mutable_data(), a.data(), b.data(), n, modulus());
+        return out;
+    }
+
+    Array multiply_add(const Array& out, const Array& a, const Array& b) const {
+        const std::size_t n = checked_length(out, q(), "out");
+        check_like(a, n, q(), "a");
+        check_like(b, n, q(), "b");
+        Array result = copy_of(out);
+        kernels_.multiply_add(result.mutable_data(), a.data(), b.data(), n, modulus());
+        return result;
+    }
+
+    Array multiply_scalar(const Array& a, Word w) const {
+        const std::size_t n = checked_length(a, kBelow52Bits, "a");
+        Array out = empty(n);
+        kernels_.multiply_scalar(out.mutable_data(), a.data(), factor(w), n, modulus());
+        return out;
+    }
+
+    Array multiply_scalar_add(const Array& out, const Array& a, Word w) const {
+        const std::size_t n = checked_length(out, q(), "out");
+        check_like(a, n, kBelow52Bits, "a");
+        Array result = copy_of(out);
+        kernels_.multiply_scalar_add(result.mutable_data(), a.data(), factor(w), n, modulus());
+        return result;
+    }
+
+    Array subtract_multiply_scalar(const Array& a, const Array& b, Word w) const {
+        const std::size_t n = checked_length(a, q(), "a");
+        check_like(b, n, q(), "b");
+        Array out = empty(n);
+        kernels_.subtract_multiply_scalar(out.mutable_data(), a.data(), b.data(), factor(w), n,
+                                          modulus());
+        return out;
+    }
+
+    Array reduce(const Array& a) const {
+        const std::size_t n = checked_length(a, kBelow52Bits, "a");
+        Array out = empty(n);
+        kernels_.reduce(out.mutable_data(), a.data(), n, modulus());
+        return out;
+    }
+
+    Array dot_product(const Array& a, const Array& b) const {
+        const std::vector<const Word*> left = checked_rows(a, q(), "a");
+        const std::vector<const Word*> right = checked_rows(b, q(), "b");
+        require(a.shape(0) == b.shape(0) && a.shape(1) == b.shape(1), "a and b differ in shape");
+        Array out = empty(static_cast<std::size_t>(a.shape(1)));
+        kernels_.dot_product(out.mutable_data(), left.data(), right.data(), left.size(),
+                             static_cast<std::size_t>(a.shape(1)), modulus());
+        return out;
+    }
+
+    Array weighted_sum(const Array& x, const Array& w) const {
+        const std::vector<const Word*> rows = checked_rows(x, kBelow50Bits, "x");
+        require(checked_length(w, q(), "w") == rows.size(), "x and w differ in length");
+        Array out = empty(static_cast<std::size_t>(x.shape(1)));
+        kernels_.weighted_sum(out.mutable_data(), rows.data(), w.data(), rows.size(),
+                              static_cast<std::size_t>(x.shape(1)), modulus());
+        return out;
+    }
+
+    Array gather(const Array& in, const Indices& index) const {
+        require(in.ndim() == 1 && index.ndim() == 1 && index.size() > 0,
+                "in or index is not a non-empty 1-D array");
+        for (py::ssize_t i = 0; i < index.size(); ++i) {
+            require(index.data()[i] < static_cast<std::size_t>(in.size()),
+                    "an index is out of range");
+        }
+        const std::size_t n = static_cast<std::size_t>(index.size());
+        Array out = empty(n);
+        kernels_.gather(out.mutable_data(), in.data(), index.data(), n);
+        return out;
+    }
+
+private:
+    Word q() const { return tables_.modulus.q; }
+    const fk::Modulus& modulus() const { return tables_.modulus; }
+    fk::ShoupFactor factor(Word w) const {
+        require(w < q(), "w is not below q");
+        return fk::ShoupFactor(w, modulus());
+    }
+
+    const fk::KernelTable& kernels_;
+    fk::NttTables tables_;
+};
+
+// Data of the size of one limb, so that a benchmark times the kernel and not the checks above.
+class Workload {
+public:
+    Workload(const Kernels& kernels, std::size_t terms)
+        : kernels_(kernels), n_(kernels.tables().n), out_(n_), index_(n_), weights_(terms) {
+        const Word q = kernels.tables().modulus.q;
+        require(terms >= 2 && terms <= fk::kMaxTerms, "terms is not from 2 to 4096");
+        Word state = 1;
+        const auto next = [&] { return (state = state * 6364136223846793005 + 1) >> 14; };
+        rows_.assign(terms, std::vector<Word>(n_));
+        for (std::vector<Word>& row : rows_) {
+            for (Word& value : row) value = next() % q;
+            pointers_.push_back(row.data());
+        }
+        for (Word& weight : weights_) weight = next() % q;
+        // The automorphism X -> X^5 in bit-reversed evaluation order.
+        const int bits = std::countr_zero(n_);
+        const auto reverse = [&](std::size_t value) {
+            std::size_t reversed = 0;
+            for (int i = 0; i < bits; ++i) reversed |= ((value >> i) & 1) << (bits - 1 - i);
+            return reversed;
+        };
+        for (std::size_t i = 0; i < n_; ++i) {
+            index_[i] = static_cast<std::uint32_t>(
+                reverse(((2 * reverse(i) + 1) * 5 % (2 * n_) - 1) / 2));
+        }
+    }
+
+    void run(const std::string& kernel, std::size_t repeats) {
+        const auto found = actions().find(kernel);
+        require(found != actions().end(), "unknown kernel " + kernel);
+        for (std::size_t i = 0; i < repeats; ++i) found->second(*this);
+    }
+
+private:
+    using Action = std::function<void(Workload&)>;
+    static const std::map<std::string, Action>& actions() {
+        static const std::map<std::string, Action> table = {
+            {"copy", [](Workload& w) { std::copy(w.a(), w.a() + w.n_, w.out()); }},
+            {"ntt_forward", [](Workload& w) { w.k().ntt_forward(w.out(), w.n_, w.tables()); }},
+            {"ntt_inverse", [](Workload& w) { w.k().ntt_inverse(w.out(), w.n_, w.tables()); }},
+            {"add", [](Workload& w) { w.k().add(w.out(), w.a(), w.b(), w.n_, w.m()); }},
+            {"subtract", [](Workload& w) { w.k().subtract(w.out(), w.a(), w.b(), w.n_, w.m()); }},
+            {"multiply", [](Workload& w) { w.k().multiply(w.out(), w.a(), w.b(), w.n_, w.m()); }},
+            {"multiply_add",
+             [](Workload& w) { w.k().multiply_add(w.out(), w.a(), w.b(), w.n_, w.m()); }},
+            {"multiply_scalar",
+             [](Workload& w) { w.k().multiply_scalar(w.out(), w.a(), w.factor(), w.n_, w.m()); }},
+            {"multiply_scalar_add",
+             [](Workload& w) {
+                 w.k().multiply_scalar_add(w.out(), w.a(), w.factor(), w.n_, w.m());
+             }},
+            {"subtract_multiply_scalar",
+             [](Workload& w) {
+                 w.k().subtract_multiply_scalar(w.out(), w.a(), w.b(), w.factor(), w.n_, w.m());
+             }},
+            {"reduce", [](Workload& w) { w.k().reduce(w.out(), w.a(), w.n_, w.m()); }},
+            {"dot_product",
+             [](Workload& w) {
+                 const std::size_t half = w.pointers_.size() / 2;
+                 w.k().dot_product(w.out(), w.pointers_.data(), w.pointers_.data() + half, half,
+                                   w.n_, w.m());
+             }},
+            {"weighted_sum",
+             [](Workload& w) {
+                 w.k().weighted_sum(w.out(), w.pointers_.data(), w.weights_.data(),
+                                    w.pointers_.size(), w.n_, w.m());
+             }},
+            {"gather", [](Workload& w) { w.k().gather(w.out(), w.a(), w.index_.data(), w.n_); }},
+        };
+        return table;
+    }
+
+    const fk::KernelTable& k() const { return kernels_.table(); }
+    const fk::NttTables& tables() const { return kernels_.tables(); }
+    const fk::Modulus& m() const { return tables().modulus; }
+    fk::ShoupFactor factor() const { return fk::ShoupFactor(weights_[0], m()); }
+    const Word* a() const { return pointers_[0]; }
+    const Word* b() const { return pointers_[1]; }
+    Word* out() { return out_.data(); }
+
+    const Kernels& kernels_;
+    std::size_t n_;
+    std::vector<Word> out_;
+    std::vector<std::uint32_t> index_;
+    std::vector<std::vector<Word>> rows_;
+    std::vector<const Word*> pointers_;
+    std::vector<Word> weights_;
+};
+
+}  // namespace
+
+void bind_kernels(py::module_& m) {
+    py::module_ kernels = m.def_submodule("kernels", "Residue kernels, for tests and benchmarks");
+    kernels.def("available", &fk::available, "Names of the usable implementations, fastest first");
+    kernels.def("selected", [] { return std::string(fk::select().name); },
+                "The implementation the library uses (environment variable FHE_FACE_KERNELS)");
+
+    const auto a = py::arg("a").noconvert();
+    const auto b = py::arg("b").noconvert();
+    const auto out = py::arg("out").noconvert();
+    const auto w = py::arg("w");
+
+    py::class_<Kernels>(kernels, "Kernels")
+        .def(py::init<const std::string&, std::size_t, Word>(), py::arg("name"), py::arg("n"),
+             py::arg("q"))
+        .def_property_readonly("psi", &Kernels::psi, "The primitive 2n-th root of unity")
+        .def("ntt_forward",
+             [](const Kernels& k, const Array& x) { return k.transform(k.table().ntt_forward, x); },
+             a)
+        .def("ntt_inverse",
+             [](const Kernels& k, const Array& x) { return k.transform(k.table().ntt_inverse, x); },
+             a)
+        .def("add",
+             [](const Kernels& k, const Array& x, const Array& y) {
+                 return k.binary(k.table().add, x, y);
+             },
+             a, b)
+        .def("subtract",
+             [](const Kernels& k, const Array& x, const Array& y) {
+                 return k.binary(k.table().subtract, x, y);
+             },
+             a, b)
+        .def("multiply",
+             [](const Kernels& k, const Array& x, const Array& y) {
+                 return k.binary(k.table().multiply, x, y);
+             },
+             a, b)
+        .def("multiply_add", &Kernels::multiply_add, out, a, b)
+        .def("multiply_scalar", &Kernels::multiply_scalar, a, w)
+        .def("multiply_scalar_add", &Kernels::multiply_scalar_add, out, a, w)
+        .def("subtract_multiply_scalar", &Kernels::subtract_multiply_scalar, a, b, w)
+        .def("reduce", &Kernels::reduce, a)
+        .def("dot_product", &Kernels::dot_product, a, b)
+        .def("weighted_sum", &Kernels::weighted_sum, py::arg("x").noconvert(),
+             py::arg("w").noconvert())
+        .def("gather", &Kernels::gather, a, py::arg("index").noconvert());
+
+    py::class_<Workload>(kernels, "Workload", "Prepared data on which a kernel can be run and timed")
+        .def(py::init<const Kernels&, std::size_t>(), py::arg("kernels"), py::arg("terms"),
+             py::keep_alive<1, 2>())
+        .def("run", &Workload::run, py::arg("kernel"), py::arg("repeats") = 1);
+}

@@ -1,0 +1,323 @@
+// Python face of cpp/ring: numpy arrays in, numpy arrays out, shapes checked, the GIL released.
+#include "bindings/bind_ring.hpp"
+
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+
+#include <numeric>
+#include <stdexcept>
+#include <string>
+
+#include "ring/basis.hpp"
+#include "ring/context.hpp"
+#include "ring/linear.hpp"
+
+namespace py = pybind11;
+
+namespace fhe::bindings {
+namespace {
+
+using ring::Context;
+using ring::Rows;
+using Words = py::array_t<std::uint64_t, py::array::c_style>;
+using Index = py::array_t<std::uint32_t, py::array::c_style>;
+using Signed = py::array_t<std::int64_t, py::array::c_style>;
+
+void require(bool condition, const char* message) {
+    if (!condition) throw std::invalid_argument(message);
+}
+
+void require_shape(const py::array& array, const std::vector<std::size_t>& shape, const char* name) {
+    bool ok = array.ndim() == static_cast<py::ssize_t>(shape.size());
+    for (std::size_t i = 0; ok && i < shape.size(); ++i) {
+        ok = array.shape(static_cast<py::ssize_t>(i)) == static_cast<py::ssize_t>(shape[i]);
+    }
+    if (ok) return;
+    std::string wanted;
+    for (const std::size_t extent : shape) wanted += (wanted.empty() ? "" : ", ") + std::to_string(extent);
+    throw std::invalid_argument(std::string(name) + " must have shape (" + wanted + ")");
+}
+
+void require_rows(const Context& context, const Rows& rows) {
+    require(!rows.empty(), "at least one row is needed");
+    for (const int r : rows) require(r >= 0 && r < context.size(), "a row names no modulus");
+}
+
+Words make(const std::vector<std::size_t>& shape) {
+    return Words(std::vector<py::ssize_t>(shape.begin(), shape.end()));
+}
+
+Rows limb_rows(std::size_t limbs) {
+    Rows rows(limbs);
+    std::iota(rows.begin(), rows.end(), 0);
+    return rows;
+}
+
+Words checked_like(const Context& context, const Words& a, const Rows& rows) {
+    require_rows(context, rows);
+    require_shape(a, {rows.size(), context.n()}, "a");
+    return make({rows.size(), context.n()});
+}
+
+Words transform(const Context& context, const Words& a, const Rows& rows, bool forward) {
+    Words out = checked_like(context, a, rows);
+    std::uint64_t* data = out.mutable_data();
+    const std::uint64_t* in = a.data();
+    const py::gil_scoped_release release;
+    std::copy(in, in + rows.size() * context.n(), data);
+    forward ? context.ntt_forward(data, rows) : context.ntt_inverse(data, rows);
+    return out;
+}
+
+Words pointwise(const Context& context, Context::Pointwise kernel, const Words& a, const Words& b,
+                const Rows& rows) {
+    Words out = checked_like(context, a, rows);
+    require_shape(b, {rows.size(), context.n()}, "b");
+    std::uint64_t* data = out.mutable_data();
+    const py::gil_scoped_release release;
+    context.pointwise(kernel, data, a.data(), b.data(), rows);
+    return out;
+}
+
+// [digits][2][key_rows][n]; the key outlives the call because the caller holds the array.
+ring::KeyView view(const Context& context, const Words& key, std::size_t key_limbs) {
+    require(key.ndim() == 4 && key.shape(1) == 2 &&
+                key.shape(3) == static_cast<py::ssize_t>(context.n()),
+            "a key must have shape (digits, 2, rows, n)");
+    return {key.data(), static_cast<std::size_t>(key.shape(0)), key_limbs,
+            static_cast<std::size_t>(key.shape(2))};
+}
+
+void require_key(const ring::KeyView& key, std::size_t digits, std::size_t limbs,
+                 std::size_t specials) {
+    require(key.digits >= digits, "the key has too few digits");
+    require(key.key_limbs >= limbs && key.key_rows == key.key_limbs + specials,
+            "the key does not cover the ciphertext's limbs");
+}
+
+Words decompose(const Context& context, const Words& c, int digit_limbs, const Rows& specials) {
+    require(c.ndim() == 2 && c.shape(0) >= 1, "c must have shape (limbs, n)");
+    require(digit_limbs >= 1, "digit_limbs must be at least 1");
+    require_rows(context, specials);
+    const auto limbs = static_cast<std::size_t>(c.shape(0));
+    require_rows(context, limb_rows(limbs));
+    require_shape(c, {limbs, context.n()}, "c");
+    const std::size_t step = static_cast<std::size_t>(digit_limbs);
+    Words out = make({(limbs + step - 1) / step, limbs + specials.size(), context.n()});
+    std::uint64_t* data = out.mutable_data();
+    const py::gil_scoped_release release;
+    ring::decompose(context, data, c.data(), static_cast<int>(limbs), digit_limbs, specials);
+    return out;
+}
+
+Words key_inner_product(const Context& context, const Words& digits, const Words& key,
+                        std::size_t key_limbs, const Rows& specials) {
+    require(digits.ndim() == 3, "digits must have shape (digits, rows, n)");
+    const auto total = static_cast<std::size_t>(digits.shape(1));
+    require(total > specials.size(), "digits have too few rows");
+    const std::size_t limbs = total - specials.size();
+    Rows rows = limb_rows(limbs);
+    rows.insert(rows.end(), specials.begin(), specials.end());
+    require_rows(context, rows);
+    const auto count = static_cast<std::size_t>(digits.shape(0));
+    require_shape(digits, {count, total, context.n()}, "digits");
+    const ring::KeyView key_view = view(context, key, key_limbs);
+    require_key(key_view, count, limbs, specials.size());
+    Words out = make({2, total, context.n()});
+    std::uint64_t* data = out.mutable_data();
+    const py::gil_scoped_release release;
+    ring::key_inner_product(context, data, digits.data(), count, limbs, rows, key_view);
+    return out;
+}
+
+Words divide_and_round(const Context& context, const Words& x, const Rows& rows,
+                       std::size_t dropped) {
+    require_rows(context, rows);
+    require_shape(x, {rows.size(), context.n()}, "x");
+    require(dropped >= 1 && dropped < rows.size(), "dropped must leave at least one row");
+    Words out = make({rows.size() - dropped, context.n()});
+    std::uint64_t* data = out.mutable_data();
+    const py::gil_scoped_release release;
+    ring::divide_and_round(context, data, x.data(), rows, dropped);
+    return out;
+}
+
+// Uniform residues by rejection from random words; returns how many of the n wanted were filled.
+std::size_t fill_uniform(Words out, const Words& words, std::uint64_t q) {
+    require(out.ndim() == 1 && words.ndim() == 1, "out and words must be one-dimensional");
+    require(q > 1, "q must be above 1");
+    const int bits = 64 - __builtin_clzll(q - 1);
+    const std::uint64_t mask = bits == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << bits) - 1;
+    std::uint64_t* target = out.mutable_data();
+    const auto wanted = static_cast<std::size_t>(out.size());
+    const auto available = static_cast<std::size_t>(words.size());
+    const std::uint64_t* source = words.data();
+    const py::gil_scoped_release release;
+    std::size_t filled = 0;
+    for (std::size_t i = 0; i < available && filled < wanted; ++i) {
+        const std::uint64_t candidate = source[i] & mask;
+        target[filled] = candidate;
+        filled += candidate < q;
+    }
+    return filled;
+}
+
+
+Words accumulate(const Context& context, const std::vector<std::pair<Words, Words>>& inputs,
+                 const std::vector<std::tuple<std::size_t, py::object, py::object, std::size_t>>& babies,
+                 const std::vector<std::tuple<std::size_t, py::object, std::size_t>>& terms,
+                 const std::vector<Index>& outputs, const Signed& weights, const Rows& specials,
+                 const std::vector<std::uint64_t>& p_mod_q) {
+    const std::size_t n = context.n();
+    require(!inputs.empty() && !outputs.empty(), "a transform needs inputs and outputs");
+    require(inputs[0].first.ndim() == 3, "a ciphertext must have shape (2, limbs, n)");
+    ring::LinearTransform t;
+    t.limbs = static_cast<std::size_t>(inputs[0].first.shape(1));
+    t.rows = limb_rows(t.limbs);
+    t.rows.insert(t.rows.end(), specials.begin(), specials.end());
+    require_rows(context, t.rows);
+    require(p_mod_q.size() == t.limbs, "p_mod_q must have one value per limb");
+    t.p_mod_q = p_mod_q;
+    t.digit_count = 0;
+    for (const auto& [ciphertext, digits] : inputs) {
+        require_shape(ciphertext, {2, t.limbs, n}, "a ciphertext");
+        const bool decomposed = digits.size() != 0;
+        if (decomposed) {
+            require(digits.ndim() == 3, "digits must have shape (digits, rows, n)");
+            t.digit_count = static_cast<std::size_t>(digits.shape(0));
+        }
+        t.inputs.push_back({ciphertext.data(), decomposed ? digits.data() : nullptr});
+    }
+    for (const auto& [ciphertext, digits] : inputs) {
+        if (digits.size() != 0) require_shape(digits, {t.digit_count, t.rows.size(), n}, "digits");
+    }
+    std::vector<py::object> alive;  // borrowed arrays must outlive the computation
+    for (const auto& [input, permutation, key, key_limbs] : babies) {
+        require(input < inputs.size(), "a baby step names no input");
+        if (permutation.is_none()) {
+            t.babies.push_back({input, nullptr, {}});
+            continue;
+        }
+        const auto index = py::cast<Index>(permutation);
+        const auto key_array = py::cast<Words>(key);
+        require_shape(index, {n}, "a permutation");
+        const ring::KeyView key_view = view(context, key_array, key_limbs);
+        require(t.inputs[input].digits != nullptr, "a rotated input needs its digits");
+        require_key(key_view, t.digit_count, t.limbs, specials.size());
+        t.babies.push_back({input, index.data(), key_view});
+        alive.push_back(index);
+        alive.push_back(key_array);
+    }
+    for (const auto& [baby, mask, mask_limbs] : terms) {
+        require(baby < t.babies.size(), "a term names no baby step");
+        if (mask.is_none()) {
+            t.terms.push_back({baby, nullptr, 0});
+            continue;
+        }
+        const auto array = py::cast<Words>(mask);
+        require(mask_limbs >= t.limbs, "a mask has too few limbs");
+        require_shape(array, {mask_limbs + specials.size(), n}, "a mask");
+        t.terms.push_back({baby, array.data(), mask_limbs});
+        alive.push_back(array);
+    }
+    require(weights.ndim() == 2, "weights must have shape (count, period)");
+    t.weights = weights.data();
+    t.weight_count = static_cast<std::size_t>(weights.shape(0));
+    t.period = static_cast<std::size_t>(weights.shape(1));
+    require(t.period >= 8 && t.period <= n && (t.period & (t.period - 1)) == 0,
+            "the weight period must be a power of two in [8, n]");
+    for (const Index& entries : outputs) {
+        require(entries.ndim() == 2 && entries.shape(1) == 2 &&
+                    entries.shape(0) <= static_cast<py::ssize_t>(kernels::kMaxTerms),
+                "an output must be an array of at most 4096 (term, weight) pairs");
+        std::vector<ring::Entry>& list = t.outputs.emplace_back();
+        for (py::ssize_t i = 0; i < entries.shape(0); ++i) {
+            const ring::Entry entry{entries.at(i, 0), entries.at(i, 1)};
+            require(entry.term < t.terms.size() && entry.weight < t.weight_count,
+                    "an entry names no term or no weight");
+            list.push_back(entry);
+        }
+    }
+    Words out = make({t.outputs.size(), 2, t.rows.size(), n});
+    std::uint64_t* data = out.mutable_data();
+    const py::gil_scoped_release release;
+    ring::accumulate(context, data, t);
+    return out;
+}
+
+}  // namespace
+
+void bind_ring(py::module_& m) {
+    py::class_<Context>(m, "Context")
+        .def(py::init([](std::size_t n, const std::vector<std::uint64_t>& moduli, int threads) {
+                 return std::make_unique<Context>(n, moduli, threads, kernels::select());
+             }),
+             py::arg("n"), py::arg("moduli"), py::arg("threads"))
+        .def_property_readonly("n", &Context::n)
+        .def_property_readonly("threads", &Context::threads)
+        .def_property_readonly("kernels", [](const Context& c) { return c.kernels().name; })
+        .def("ntt_forward", [](const Context& c, const Words& a, const Rows& rows) {
+            return transform(c, a, rows, true);
+        })
+        .def("ntt_inverse", [](const Context& c, const Words& a, const Rows& rows) {
+            return transform(c, a, rows, false);
+        })
+        .def("add", [](const Context& c, const Words& a, const Words& b, const Rows& rows) {
+            return pointwise(c, c.kernels().add, a, b, rows);
+        })
+        .def("subtract", [](const Context& c, const Words& a, const Words& b, const Rows& rows) {
+            return pointwise(c, c.kernels().subtract, a, b, rows);
+        })
+        .def("multiply", [](const Context& c, const Words& a, const Words& b, const Rows& rows) {
+            return pointwise(c, c.kernels().multiply, a, b, rows);
+        })
+        .def("multiply_scalars",
+             [](const Context& c, const Words& a, const std::vector<std::uint64_t>& factors,
+                const Rows& rows) {
+                 Words out = checked_like(c, a, rows);
+                 require(factors.size() == rows.size(), "one factor per row is needed");
+                 std::uint64_t* data = out.mutable_data();
+                 const py::gil_scoped_release release;
+                 c.multiply_scalars(data, a.data(), factors, rows);
+                 return out;
+             })
+        .def("embed_signed",
+             [](const Context& c, const Signed& coefficients, const Rows& rows) {
+                 require_rows(c, rows);
+                 require_shape(coefficients, {c.n()}, "coefficients");
+                 Words out = make({rows.size(), c.n()});
+                 std::uint64_t* data = out.mutable_data();
+                 const py::gil_scoped_release release;
+                 c.embed_signed(data, coefficients.data(), rows);
+                 return out;
+             })
+        .def("permute",
+             [](const Context& c, const Words& a, const Index& index) {
+                 require(a.ndim() == 2, "a must have shape (rows, n)");
+                 const auto rows = static_cast<std::size_t>(a.shape(0));
+                 require_shape(a, {rows, c.n()}, "a");
+                 require_shape(index, {c.n()}, "index");
+                 Words out = make({rows, c.n()});
+                 std::uint64_t* data = out.mutable_data();
+                 const py::gil_scoped_release release;
+                 c.permute(data, a.data(), index.data(), rows);
+                 return out;
+             })
+        .def("decompose", &decompose, py::arg("c"), py::arg("digit_limbs"), py::arg("specials"))
+        .def("key_inner_product", &key_inner_product, py::arg("digits"), py::arg("key"),
+             py::arg("key_limbs"), py::arg("specials"))
+        .def("divide_and_round", &divide_and_round, py::arg("x"), py::arg("rows"),
+             py::arg("dropped"))
+        .def("accumulate", &accumulate, py::arg("inputs"), py::arg("babies"), py::arg("terms"),
+             py::arg("outputs"), py::arg("weights"), py::arg("specials"), py::arg("p_mod_q"));
+
+    m.def("galois_permutation", [](std::size_t n, std::uint64_t galois_element) {
+        const std::vector<std::uint32_t> index = ring::galois_permutation(n, galois_element);
+        Index out(static_cast<py::ssize_t>(index.size()));
+        std::copy(index.begin(), index.end(), out.mutable_data());
+        return out;
+    });
+    m.def("fill_uniform", &fill_uniform, py::arg("out"), py::arg("words"), py::arg("q"));
+}
+
+}  // namespace fhe::bindings

@@ -1,0 +1,319 @@
+// AVX-512 IFMA kernels: eight lanes of 52 x 52 bit products (vpmadd52luq / vpmadd52huq).
+#include "kernels/kernels.hpp"
+#include "kernels/targets.hpp"
+
+#if defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512IFMA__)
+
+#if defined(__GNUC__) && !defined(__clang__)
+// GCC 12 warns about the deliberately undefined operands inside its own intrinsics (PR 105593).
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
+#include <immintrin.h>
+
+#include "kernels/simd_kernels.hpp"
+
+namespace fhe::kernels {
+namespace {
+
+struct Ifma {
+    using Vec = __m512i;
+    static constexpr std::size_t kLanes = 8;
+    static constexpr std::size_t kSumWidth = 8;
+    static constexpr std::size_t kTailVectors = 8;
+    static constexpr std::size_t kPassColumns = 2;
+
+    static const KernelTable& shorter() {
+        const KernelTable* table = compiled_avx2();  // implied by AVX-512
+        return table != nullptr ? *table : *scalar();
+    }
+
+    static Vec load(const Word* p) { return _mm512_loadu_si512(p); }
+    static void store(Word* p, Vec v) { _mm512_storeu_si512(p, v); }
+    static Vec splat(Word value) { return _mm512_set1_epi64(static_cast<long long>(value)); }
+    static Vec mask52() { return splat((Word{1} << kWordBits) - 1); }
+    static Vec low_product(Vec a, Vec b) {
+        return _mm512_madd52lo_epu64(_mm512_setzero_si512(), a, b);
+    }
+    static Vec high_product(Vec a, Vec b) {
+        return _mm512_madd52hi_epu64(_mm512_setzero_si512(), a, b);
+    }
+    // x - bound where x >= bound: the smaller of the two, as a negative difference wraps.
+    static Vec subtract_if_above(Vec x, Vec bound) {
+        return _mm512_min_epu64(x, _mm512_sub_epi64(x, bound));
+    }
+
+    struct Scalar {
+        Vec value, quotient;
+        Scalar(ShoupFactor factor, const Modulus&)
+            : value(splat(factor.value)), quotient(splat(factor.quotient)) {}
+        Scalar(Vec v, Vec v_quotient) : value(v), quotient(v_quotient) {}
+    };
+
+    // Shoup product in [0, 2q) for y < 2^52 (higher bits of y are ignored). The subtraction of
+    // estimate * q is the addition of estimate * (2^52 - q) modulo 2^52.
+    static Vec shoup_lazy(Vec y, const Scalar& w, Vec minus_q) {
+        return _mm512_and_si512(shoup_dirty(y, w, minus_q), mask52());
+    }
+    // The same plus, perhaps, 2^52: good enough as a factor of another product.
+    static Vec shoup_dirty(Vec y, const Scalar& w, Vec minus_q) {
+        const Vec estimate = high_product(y, w.quotient);
+        return _mm512_madd52lo_epu64(low_product(y, w.value), estimate, minus_q);
+    }
+
+    struct Field {
+        Vec q, q2, minus_q, barrett;
+        Scalar one;
+        __m128i low_shift, high_shift;
+
+        explicit Field(const Modulus& m)
+            : q(splat(m.q)),
+              q2(splat(2 * m.q)),
+              minus_q(splat((Word{1} << kWordBits) - m.q)),
+              barrett(splat(m.barrett)),
+              one(splat(1), splat(m.one_shoup)),
+              low_shift(_mm_cvtsi32_si128(m.bits - 2)),
+              high_shift(_mm_cvtsi32_si128(kWordBits + 2 - m.bits)) {}
+
+        Vec once(Vec x) const { return subtract_if_above(x, q); }           // from [0, 2q)
+        Vec twice(Vec x) const { return once(subtract_if_above(x, q2)); }  // from [0, 4q)
+
+        // a * b in [0, 4q): Barrett; see multiply_one in scalar.cpp for the bound.
+        Vec multiply_lazy(Vec a, Vec b) const {
+            const Vec low = low_product(a, b);
+            const Vec high = high_product(a, b);
+            const Vec top =
+                _mm512_or_si512(_mm512_srl_epi64(low, low_shift), _mm512_sll_epi64(high, high_shift));
+            const Vec estimate = high_product(top, barrett);
+            return _mm512_and_si512(_mm512_madd52lo_epu64(low, estimate, minus_q), mask52());
+        }
+
+        Vec add(Vec a, Vec b) const { return once(_mm512_add_epi64(a, b)); }
+        Vec subtract(Vec a, Vec b) const {
+            const Vec difference = _mm512_sub_epi64(a, b);  // wraps when negative
+            return _mm512_min_epu64(difference, _mm512_add_epi64(difference, q));
+        }
+        Vec multiply(Vec a, Vec b) const { return twice(multiply_lazy(a, b)); }
+        Vec multiply_add(Vec out, Vec a, Vec b) const { return add(out, multiply(a, b)); }
+        Vec multiply_scalar(Vec a, const Scalar& w) const {
+            return once(shoup_lazy(a, w, minus_q));
+        }
+        Vec multiply_scalar_add(Vec out, Vec a, const Scalar& w) const {
+            return twice(_mm512_add_epi64(out, shoup_lazy(a, w, minus_q)));  // below 3q
+        }
+        Vec subtract_multiply_scalar(Vec a, Vec b, const Scalar& w) const {
+            return multiply_scalar(_mm512_add_epi64(_mm512_sub_epi64(a, b), q), w);
+        }
+        Vec reduce(Vec a) const { return once(shoup_lazy(a, one, minus_q)); }
+    };
+
+    using Operand = Vec;
+    struct Sum {
+        Vec low, high;  // up to 4096 halves: below 2^64 and, as products are below 2^100, 2^60
+    };
+    static Operand operand(Vec x) { return x; }
+    static Operand broadcast(Word w) { return splat(w); }
+    static Sum zero() { return {_mm512_setzero_si512(), _mm512_setzero_si512()}; }
+    static Sum accumulate(Sum sum, Operand x, Operand y) {
+        return {_mm512_madd52lo_epu64(sum.low, x, y), _mm512_madd52hi_epu64(sum.high, x, y)};
+    }
+
+    struct Summing {
+        Field field;
+        Scalar r52, r104;
+
+        Summing(const Modulus& m, std::size_t)
+            : field(m),
+              r52(splat(m.r52), splat(m.r52_shoup)),
+              r104(splat(m.r104), splat(m.r104_shoup)) {}
+
+        // Three words of 52 bits, each to [0, 2q); their sum is below 6q.
+        Vec finish(Sum sum) const {
+            const Vec middle = _mm512_add_epi64(sum.high, _mm512_srli_epi64(sum.low, kWordBits));
+            const Vec top = _mm512_srli_epi64(middle, kWordBits);
+            Vec r = shoup_lazy(sum.low, field.one, field.minus_q);
+            r = _mm512_add_epi64(r, shoup_lazy(middle, r52, field.minus_q));
+            r = _mm512_add_epi64(r, shoup_lazy(top, r104, field.minus_q));
+            return field.twice(subtract_if_above(r, _mm512_slli_epi64(field.q2, 1)));
+        }
+    };
+
+    // Harvey's lazy butterflies: values in [0, 4q) forward and [0, 2q) inverse between layers.
+    struct Ntt {
+        using Vec = __m512i;
+        using Twiddle = Scalar;
+        Vec q, q2, minus_q;
+        Scalar scale, scaled_root, psi, psi2;
+        std::size_t half = 0;
+        void set_half(Roots r, std::size_t h) { half = h; psi = broadcast(r, h); psi2 = broadcast(r, h/2); }
+
+        explicit Ntt(const Modulus& m)
+            : q(splat(m.q)),
+              q2(splat(2 * m.q)),
+              minus_q(splat((Word{1} << kWordBits) - m.q)),
+              scale(q, q),
+              scaled_root(q, q), psi(q, q), psi2(q,q) {}
+
+        void set_scale(ShoupFactor inverse_length, ShoupFactor times_root) {
+            scale = {splat(inverse_length.value), splat(inverse_length.quotient)};
+            scaled_root = {splat(times_root.value), splat(times_root.quotient)};
+        }
+
+        template <bool>
+        static Vec load(const Word* p) {
+            return Ifma::load(p);
+        }
+        static void store(Word* p, Vec v) { Ifma::store(p, v); }
+        static Twiddle broadcast(Roots roots, std::size_t k) {
+            return {splat(roots.values[k]), splat(roots.quotients[k])};
+        }
+        void forward_settle(Vec&) const {}
+        void inverse_settle(Vec&) const {}
+
+        // x, y in [0, 4q) to [0, 4q)
+        void forward_butterfly(Vec& x, Vec& y, const Twiddle& w) const {
+            const Vec u = subtract_if_above(x, q2);
+            const Vec v = shoup_lazy(y, w, minus_q);
+            x = _mm512_add_epi64(u, v);
+            y = _mm512_sub_epi64(_mm512_add_epi64(u, q2), v);
+        }
+        // x, y in [0, 2q) to [0, 2q)
+        void inverse_butterfly(Vec& x, Vec& y, const Twiddle& w) const {
+            const Vec sum = _mm512_add_epi64(x, y);
+            const Vec difference = _mm512_add_epi64(_mm512_sub_epi64(x, y), q2);
+            x = subtract_if_above(sum, q2);
+            y = shoup_lazy(difference, w, minus_q);
+        }
+        Vec forward_finish(Vec x) const {
+            return subtract_if_above(subtract_if_above(x, q2), q);
+        }
+        Vec scaled_sum(Vec x, Vec y) const {
+            return subtract_if_above(shoup_lazy(_mm512_add_epi64(x, y), scale, minus_q), q);
+        }
+        Vec scaled_difference(Vec x, Vec y) const {
+            const Vec difference = _mm512_add_epi64(_mm512_sub_epi64(x, y), q2);
+            return subtract_if_above(shoup_lazy(difference, scaled_root, minus_q), q);
+        }
+
+        // Twiddles for 2, 4 or 8 consecutive nodes from k, spread over groups of lanes.
+        static Vec spread2(const Word* p) {
+            return _mm512_permutexvar_epi64(
+                _mm512_setr_epi64(0, 0, 0, 0, 1, 1, 1, 1),
+                _mm512_castsi128_si512(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+        }
+        static Vec spread4(const Word* p) {
+            return _mm512_permutexvar_epi64(
+                _mm512_setr_epi64(0, 0, 1, 1, 2, 2, 3, 3),
+                _mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))));
+        }
+        static Twiddle two(Roots r, std::size_t k) {
+            return {spread2(r.values + k), spread2(r.quotients + k)};
+        }
+        static Twiddle four(Roots r, std::size_t k) {
+            return {spread4(r.values + k), spread4(r.quotients + k)};
+        }
+        static Twiddle eight(Roots r, std::size_t k) {
+            return {Ifma::load(r.values + k), Ifma::load(r.quotients + k)};
+        }
+
+        // Exchange so that the legs of each layer face each other (an involution each).
+        static void exchange_halves(Vec& x, Vec& y) {
+            const Vec u = _mm512_shuffle_i64x2(x, y, 0x44);
+            y = _mm512_shuffle_i64x2(x, y, 0xee);
+            x = u;
+        }
+        static void exchange_pairs(Vec& x, Vec& y) {
+            const Vec u =
+                _mm512_permutex2var_epi64(x, _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13), y);
+            y = _mm512_permutex2var_epi64(x, _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15), y);
+            x = u;
+        }
+        static void exchange_single(Vec& x, Vec& y) {
+            const Vec u = _mm512_unpacklo_epi64(x, y);
+            y = _mm512_unpackhi_epi64(x, y);
+            x = u;
+        }
+
+        static void interleave(Vec& x, Vec& y) {
+            const Vec u =
+                _mm512_permutex2var_epi64(x, _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), y);
+            y = _mm512_permutex2var_epi64(x, _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15), y);
+            x = u;
+        }
+        static void deinterleave(Vec& x, Vec& y) {
+            const Vec u =
+                _mm512_permutex2var_epi64(x, _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14), y);
+            y = _mm512_permutex2var_epi64(x, _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15), y);
+            x = u;
+        }
+
+        // The layers with legs of 4, 2 and 1 lanes; each vector is a node, numbered from k.
+        template <std::size_t vectors>
+        void forward_within(Vec* x, std::size_t k, Roots roots) const {
+            for (std::size_t i = 0; i < vectors; i += 2) {
+                exchange_halves(x[i], x[i + 1]);
+                forward_butterfly(x[i], x[i + 1], two(roots, k + i));
+            }
+            for (std::size_t i = 0; i < vectors; i += 2) {
+                exchange_pairs(x[i], x[i + 1]);
+                x[i + 1] = shoup_dirty(x[i + 1], psi2, minus_q);
+                forward_butterfly(x[i], x[i + 1], four(roots, 2 * (k + i) - half/2));
+            }
+            for (std::size_t i = 0; i < vectors; i += 2) {
+                exchange_single(x[i], x[i + 1]);
+                x[i + 1] = shoup_dirty(x[i + 1], psi, minus_q);
+                forward_butterfly(x[i], x[i + 1], eight(roots, 4 * (k + i) - half));
+            }
+            for (std::size_t i = 0; i < vectors; i += 2) interleave(x[i], x[i + 1]);
+        }
+        template <std::size_t vectors>
+        void inverse_within(Vec* x, std::size_t k, Roots roots) const {
+            for (std::size_t i = 0; i < vectors; i += 2) {
+                deinterleave(x[i], x[i + 1]);
+                const Vec sum = _mm512_add_epi64(x[i], x[i + 1]);
+                const Vec difference = _mm512_add_epi64(_mm512_sub_epi64(x[i], x[i + 1]), q2);
+                x[i] = subtract_if_above(sum, q2);
+                x[i + 1] = shoup_lazy(shoup_dirty(difference, psi, minus_q),
+                                      eight(roots, 4 * (k + i) - half), minus_q);
+            }
+            for (std::size_t i = 0; i < vectors; i += 2) {
+                exchange_single(x[i], x[i + 1]);
+                const Vec sum = _mm512_add_epi64(x[i], x[i + 1]);
+                const Vec difference = _mm512_add_epi64(_mm512_sub_epi64(x[i], x[i + 1]), q2);
+                x[i] = subtract_if_above(sum, q2);
+                x[i + 1] = shoup_lazy(shoup_dirty(difference, psi2, minus_q),
+                                      four(roots, 2 * (k + i) - half/2), minus_q);
+            }
+            for (std::size_t i = 0; i < vectors; i += 2) {
+                exchange_pairs(x[i], x[i + 1]);
+                inverse_butterfly(x[i], x[i + 1], two(roots, k + i));
+            }
+            for (std::size_t i = 0; i < vectors; i += 2) exchange_halves(x[i], x[i + 1]);
+        }
+    };
+
+    static void gather(Word* out, const Word* in, const std::uint32_t* index, std::size_t n) {
+        std::size_t i = 0;
+        for (; i + kLanes <= n; i += kLanes) {
+            const __m256i at = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(index + i));
+            store(out + i, _mm512_i64gather_epi64(_mm512_cvtepu32_epi64(at), in, 8));
+        }
+        for (; i < n; ++i) out[i] = in[index[i]];
+    }
+};
+
+constexpr KernelTable kTable = make_table<Ifma>("avx512ifma");
+
+}  // namespace
+
+const KernelTable* compiled_avx512ifma() { return &kTable; }
+
+}  // namespace fhe::kernels
+
+#else
+
+namespace fhe::kernels {
+const KernelTable* compiled_avx512ifma() { return nullptr; }
+}  // namespace fhe::kernels
+
+#endif

@@ -1,0 +1,111 @@
+// The kernel table: every loop over residues that is worth a SIMD version, for one limb at a time.
+//
+// Contract shared by every implementation (scalar, avx2, avx512ifma):
+//   * a modulus q is a prime, 2^16 < q < 2^50;
+//   * "reduced" means in [0, q); unless a line says otherwise inputs are reduced and outputs are
+//     reduced, so that all implementations agree bit for bit;
+//   * lengths may be any positive number; pointers need no alignment beyond that of uint64_t;
+//   * out may be the same pointer as an input, never a partial overlap.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace fhe::kernels {
+
+inline constexpr int kWordBits = 52;        // width of the IFMA product halves
+inline constexpr int kMaxModulusBits = 50;  // leaves two bits for lazy sums
+inline constexpr std::size_t kMaxTerms = 4096;  // bound on sums that are reduced once
+
+// Constants of one modulus.
+struct Modulus {
+    std::uint64_t q = 0;
+    int bits = 0;                   // bit length of q
+    std::uint64_t barrett = 0;      // floor(2^(50 + bits) / q), in (2^50, 2^51]
+    std::uint64_t one_shoup = 0;    // floor(2^52 / q)
+    std::uint64_t r52 = 0;          // 2^52 mod q
+    std::uint64_t r52_shoup = 0;    // floor(r52 * 2^52 / q)
+    std::uint64_t r104 = 0;         // 2^104 mod q
+    std::uint64_t r104_shoup = 0;
+
+    explicit Modulus(std::uint64_t modulus);  // throws std::invalid_argument outside (2^16, 2^50)
+};
+
+// A constant factor with its Shoup quotient floor(value * 2^52 / q); value in [0, q).
+struct ShoupFactor {
+    std::uint64_t value;
+    std::uint64_t quotient;
+    ShoupFactor(std::uint64_t value, const Modulus& modulus);
+};
+
+// Negacyclic NTT of length n (a power of two, n >= 8) modulo q = 1 mod 2n. Forward input is in
+// natural order, output in bit-reversed order: out[i] = a(psi^(2*bitrev(i)+1)).
+// roots[i] = psi^bitrev_n(i), inverse_roots[i] = psi^-bitrev_n(i), each with Shoup quotients.
+// The first m entries of the table of length n are the table of length m for psi^(n/m), so a
+// shorter transform may use a prefix of a longer table.
+struct NttTables {
+    Modulus modulus;
+    std::size_t n;
+    std::vector<std::uint64_t> roots, roots_shoup;
+    std::vector<std::uint64_t> inverse_roots, inverse_roots_shoup;
+
+    NttTables(std::size_t n, std::uint64_t q);  // psi = the smallest primitive 2n-th root of unity
+};
+
+struct KernelTable {
+    const char* name;
+
+    // In place; length is a power of two, 8 <= length <= tables.n.
+    void (*ntt_forward)(std::uint64_t* a, std::size_t length, const NttTables& tables);
+    void (*ntt_inverse)(std::uint64_t* a, std::size_t length, const NttTables& tables);
+
+    void (*add)(std::uint64_t* out, const std::uint64_t* a, const std::uint64_t* b, std::size_t n,
+                const Modulus& m);
+    void (*subtract)(std::uint64_t* out, const std::uint64_t* a, const std::uint64_t* b,
+                     std::size_t n, const Modulus& m);
+    void (*multiply)(std::uint64_t* out, const std::uint64_t* a, const std::uint64_t* b,
+                     std::size_t n, const Modulus& m);
+    // out = out + a * b
+    void (*multiply_add)(std::uint64_t* out, const std::uint64_t* a, const std::uint64_t* b,
+                         std::size_t n, const Modulus& m);
+    // a may be anything below 2^52
+    void (*multiply_scalar)(std::uint64_t* out, const std::uint64_t* a, ShoupFactor factor,
+                            std::size_t n, const Modulus& m);
+    // out = out + a * factor; a may be anything below 2^52
+    void (*multiply_scalar_add)(std::uint64_t* out, const std::uint64_t* a, ShoupFactor factor,
+                                std::size_t n, const Modulus& m);
+    // out = (a - b) * factor; a reduced, b reduced
+    void (*subtract_multiply_scalar)(std::uint64_t* out, const std::uint64_t* a,
+                                     const std::uint64_t* b, ShoupFactor factor, std::size_t n,
+                                     const Modulus& m);
+    // out[i] = a[i] mod q; a may be anything below 2^52
+    void (*reduce)(std::uint64_t* out, const std::uint64_t* a, std::size_t n, const Modulus& m);
+
+    // out[i] = sum over t of a[t][i] * b[t][i]; 1 <= terms <= kMaxTerms; one reduction at the end
+    void (*dot_product)(std::uint64_t* out, const std::uint64_t* const* a,
+                        const std::uint64_t* const* b, std::size_t terms, std::size_t n,
+                        const Modulus& m);
+    // out[i] = sum over t of x[t][i] * w[t]; x anything below 2^50 (residues of another modulus are
+    // fine), w reduced; 1 <= terms <= kMaxTerms; one reduction at the end. out may not alias x.
+    void (*weighted_sum)(std::uint64_t* out, const std::uint64_t* const* x, const std::uint64_t* w,
+                         std::size_t terms, std::size_t n, const Modulus& m);
+    // out[i] = in[index[i]]; out may not alias in
+    void (*gather)(std::uint64_t* out, const std::uint64_t* in, const std::uint32_t* index,
+                   std::size_t n);
+};
+
+// Null when the binary or the processor lacks the instruction set.
+const KernelTable* scalar();
+const KernelTable* avx2();
+const KernelTable* avx512ifma();
+
+// By name ("scalar", "avx2", "avx512ifma"); throws std::invalid_argument naming what is available.
+const KernelTable& by_name(const std::string& name);
+// The environment variable FHE_FACE_KERNELS when set (an unknown or unavailable name throws),
+// otherwise the fastest available.
+const KernelTable& select();
+std::vector<std::string> available();
+
+}  // namespace fhe::kernels

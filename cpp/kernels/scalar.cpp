@@ -1,0 +1,180 @@
+// Portable kernels: the reference the vector versions must agree with bit for bit.
+// Harvey 2014, "Faster arithmetic for number-theoretic transforms" (lazy butterflies);
+// Barrett 1986 and Shoup (NTL) for the products.
+#include "kernels/kernels.hpp"
+#include "kernels/wide.hpp"
+
+namespace fhe::kernels {
+namespace {
+
+using Word = std::uint64_t;
+
+constexpr Word kWordMask = (Word{1} << kWordBits) - 1;
+
+Word low(Wide value) { return static_cast<Word>(value) & kWordMask; }
+
+Word subtract_if_above(Word x, Word bound) { return x >= bound ? x - bound : x; }
+
+// y * value mod q in [0, 2q) for y < 2^52: the estimated quotient is at most one too small.
+Word shoup_lazy(Word y, Word value, Word quotient, Word q) {
+    const Word estimate = static_cast<Word>(static_cast<Wide>(y) * quotient >> kWordBits);
+    return y * value - estimate * q;
+}
+
+// x < 2^52 to [0, 2q).
+Word reduce_lazy(Word x, const Modulus& m) { return shoup_lazy(x, 1, m.one_shoup, m.q); }
+
+// a * b to [0, q). The estimate is below the quotient by less than 2.5 (1/2 from the first shift,
+// 1 from the rounding of m.barrett, 1 from the second shift), so the remainder is below 4q.
+Word multiply_one(Word a, Word b, const Modulus& m) {
+    const Wide product = static_cast<Wide>(a) * b;
+    const Word top = static_cast<Word>(product >> (m.bits - 2));  // below 2^52
+    const Word estimate = static_cast<Word>(static_cast<Wide>(top) * m.barrett >> kWordBits);
+    const Word r = static_cast<Word>(product) - estimate * m.q;
+    return subtract_if_above(subtract_if_above(r, 2 * m.q), m.q);
+}
+
+// A sum of up to 4096 products below 2^100: three words of 52 bits, each to [0, 2q), sum below 6q.
+Word reduce_sum(Wide sum, const Modulus& m) {
+    const Word r = reduce_lazy(low(sum), m) +
+                   shoup_lazy(low(sum >> kWordBits), m.r52, m.r52_shoup, m.q) +
+                   shoup_lazy(low(sum >> (2 * kWordBits)), m.r104, m.r104_shoup, m.q);
+    return subtract_if_above(subtract_if_above(subtract_if_above(r, 4 * m.q), 2 * m.q), m.q);
+}
+
+// Values stay in [0, 4q): the first input is brought to [0, 2q), the product is in [0, 2q).
+void ntt_forward(Word* a, std::size_t length, const NttTables& tables) {
+    const Word q = tables.modulus.q;
+    for (std::size_t blocks = 1, t = length / 2; t >= 1; blocks *= 2, t /= 2) {
+        for (std::size_t block = 0; block < blocks; ++block) {
+            const Word w = tables.roots[blocks + block];
+            const Word w_shoup = tables.roots_shoup[blocks + block];
+            Word* x = a + 2 * t * block;
+            Word* y = x + t;
+            for (std::size_t j = 0; j < t; ++j) {
+                const Word u = subtract_if_above(x[j], 2 * q);
+                const Word v = shoup_lazy(y[j], w, w_shoup, q);
+                x[j] = u + v;
+                y[j] = u + 2 * q - v;
+            }
+        }
+    }
+    for (std::size_t j = 0; j < length; ++j) {
+        a[j] = subtract_if_above(subtract_if_above(a[j], 2 * q), q);
+    }
+}
+
+// Values stay in [0, 2q); the last layer also multiplies by 1 / length.
+void ntt_inverse(Word* a, std::size_t length, const NttTables& tables) {
+    const Modulus& m = tables.modulus;
+    const Word q = m.q;
+    for (std::size_t blocks = length / 2, t = 1; blocks >= 2; blocks /= 2, t *= 2) {
+        for (std::size_t block = 0; block < blocks; ++block) {
+            const Word w = tables.inverse_roots[blocks + block];
+            const Word w_shoup = tables.inverse_roots_shoup[blocks + block];
+            Word* x = a + 2 * t * block;
+            Word* y = x + t;
+            for (std::size_t j = 0; j < t; ++j) {
+                const Word u = x[j];
+                const Word v = y[j];
+                x[j] = subtract_if_above(u + v, 2 * q);
+                y[j] = shoup_lazy(u + 2 * q - v, w, w_shoup, q);
+            }
+        }
+    }
+    // q = 1 mod 2 length, so -(q - 1) / length is the inverse of length.
+    const ShoupFactor scale(q - (q - 1) / length, m);
+    const ShoupFactor scaled_root(multiply_mod(scale.value, tables.inverse_roots[1], q), m);
+    for (std::size_t j = 0; j < length / 2; ++j) {
+        const Word u = a[j];
+        const Word v = a[j + length / 2];
+        a[j] = subtract_if_above(shoup_lazy(u + v, scale.value, scale.quotient, q), q);
+        a[j + length / 2] = subtract_if_above(
+            shoup_lazy(u + 2 * q - v, scaled_root.value, scaled_root.quotient, q), q);
+    }
+}
+
+void add(Word* out, const Word* a, const Word* b, std::size_t n, const Modulus& m) {
+    for (std::size_t i = 0; i < n; ++i) out[i] = subtract_if_above(a[i] + b[i], m.q);
+}
+
+void subtract(Word* out, const Word* a, const Word* b, std::size_t n, const Modulus& m) {
+    for (std::size_t i = 0; i < n; ++i) out[i] = subtract_if_above(a[i] + m.q - b[i], m.q);
+}
+
+void multiply(Word* out, const Word* a, const Word* b, std::size_t n, const Modulus& m) {
+    for (std::size_t i = 0; i < n; ++i) out[i] = multiply_one(a[i], b[i], m);
+}
+
+void multiply_add(Word* out, const Word* a, const Word* b, std::size_t n, const Modulus& m) {
+    for (std::size_t i = 0; i < n; ++i) {
+        out[i] = subtract_if_above(out[i] + multiply_one(a[i], b[i], m), m.q);
+    }
+}
+
+void multiply_scalar(Word* out, const Word* a, ShoupFactor w, std::size_t n, const Modulus& m) {
+    for (std::size_t i = 0; i < n; ++i) {
+        out[i] = subtract_if_above(shoup_lazy(a[i], w.value, w.quotient, m.q), m.q);
+    }
+}
+
+void multiply_scalar_add(Word* out, const Word* a, ShoupFactor w, std::size_t n,
+                         const Modulus& m) {
+    for (std::size_t i = 0; i < n; ++i) {
+        const Word sum = out[i] + shoup_lazy(a[i], w.value, w.quotient, m.q);  // below 3q
+        out[i] = subtract_if_above(subtract_if_above(sum, 2 * m.q), m.q);
+    }
+}
+
+void subtract_multiply_scalar(Word* out, const Word* a, const Word* b, ShoupFactor w,
+                              std::size_t n, const Modulus& m) {
+    for (std::size_t i = 0; i < n; ++i) {
+        out[i] = subtract_if_above(shoup_lazy(a[i] + m.q - b[i], w.value, w.quotient, m.q), m.q);
+    }
+}
+
+void reduce(Word* out, const Word* a, std::size_t n, const Modulus& m) {
+    for (std::size_t i = 0; i < n; ++i) out[i] = subtract_if_above(reduce_lazy(a[i], m), m.q);
+}
+
+void dot_product(Word* out, const Word* const* a, const Word* const* b, std::size_t terms,
+                 std::size_t n, const Modulus& m) {
+    for (std::size_t i = 0; i < n; ++i) {
+        Wide sum = 0;
+        for (std::size_t t = 0; t < terms; ++t) sum += static_cast<Wide>(a[t][i]) * b[t][i];
+        out[i] = reduce_sum(sum, m);
+    }
+}
+
+void weighted_sum(Word* out, const Word* const* x, const Word* w, std::size_t terms, std::size_t n,
+                  const Modulus& m) {
+    // Eight neighbours at a time, so that each cache line of x is fetched once.
+    constexpr std::size_t kStrip = 8;
+    for (std::size_t i = 0; i < n; i += kStrip) {
+        const std::size_t count = n - i < kStrip ? n - i : kStrip;
+        Wide sums[kStrip] = {};
+        for (std::size_t t = 0; t < terms; ++t) {
+            for (std::size_t s = 0; s < count; ++s) {
+                sums[s] += static_cast<Wide>(x[t][i + s]) * w[t];
+            }
+        }
+        for (std::size_t s = 0; s < count; ++s) out[i + s] = reduce_sum(sums[s], m);
+    }
+}
+
+void gather(Word* out, const Word* in, const std::uint32_t* index, std::size_t n) {
+    for (std::size_t i = 0; i < n; ++i) out[i] = in[index[i]];
+}
+
+}  // namespace
+
+const KernelTable* scalar() {
+    static constexpr KernelTable kTable = {
+        "scalar",        ntt_forward,  ntt_inverse,     add,
+        subtract,        multiply,     multiply_add,    multiply_scalar,
+        multiply_scalar_add, subtract_multiply_scalar, reduce, dot_product,
+        weighted_sum,    gather};
+    return &kTable;
+}
+
+}  // namespace fhe::kernels

@@ -1,0 +1,415 @@
+// The loops shared by the vector implementations. The template parameter Simd supplies what depends
+// on the instruction set:
+//   Vec, kLanes, load, store        residues as 64-bit words
+//   Field(modulus)                  add ... reduce on Vec, the contract of KernelTable lane by lane
+//   Scalar(factor, modulus)         a broadcast ShoupFactor, used by Field
+//   Sum, Operand                    an accumulator of products and what it multiplies:
+//                                   operand(Vec), broadcast(word), accumulate, Summing(m).finish
+//   Ntt(modulus)                    butterflies on Ntt::Vec, the form residues have between layers
+//   shorter()                       the kernels for shorter transforms than kTail allows
+//   gather
+// Everything here is in an unnamed namespace, and no standard library template is used, so that no
+// code compiled for a newer processor is ever merged by the linker with code that must run on any.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/kernels.hpp"
+#include "kernels/wide.hpp"
+
+namespace fhe::kernels {
+namespace {
+
+using Word = std::uint64_t;
+
+struct Roots {
+    const Word* values;
+    const Word* quotients;
+};
+
+template <class Simd>
+struct Pointwise {
+    using Field = typename Simd::Field;
+    static constexpr std::size_t kLanes = Simd::kLanes;
+
+    static auto load_part(const Word* p, std::size_t count) {
+        Word padded[kLanes] = {};
+        for (std::size_t i = 0; i < count; ++i) padded[i] = p[i];
+        return Simd::load(padded);
+    }
+
+    static void store_part(Word* p, typename Simd::Vec v, std::size_t count) {
+        Word padded[kLanes];
+        Simd::store(padded, v);
+        for (std::size_t i = 0; i < count; ++i) p[i] = padded[i];
+    }
+
+    template <class Operation, class... In>
+    static void map(Word* out, std::size_t n, Operation operation, const In*... in) {
+        std::size_t i = 0;
+        for (; i + kLanes <= n; i += kLanes) Simd::store(out + i, operation(Simd::load(in + i)...));
+        if (i < n) store_part(out + i, operation(load_part(in + i, n - i)...), n - i);
+    }
+
+    static void add(Word* out, const Word* a, const Word* b, std::size_t n, const Modulus& m) {
+        const Field f(m);
+        map(out, n, [&](auto x, auto y) { return f.add(x, y); }, a, b);
+    }
+
+    static void subtract(Word* out, const Word* a, const Word* b, std::size_t n,
+                         const Modulus& m) {
+        const Field f(m);
+        map(out, n, [&](auto x, auto y) { return f.subtract(x, y); }, a, b);
+    }
+
+    static void multiply(Word* out, const Word* a, const Word* b, std::size_t n,
+                         const Modulus& m) {
+        const Field f(m);
+        map(out, n, [&](auto x, auto y) { return f.multiply(x, y); }, a, b);
+    }
+
+    static void multiply_add(Word* out, const Word* a, const Word* b, std::size_t n,
+                             const Modulus& m) {
+        const Field f(m);
+        map(out, n, [&](auto o, auto x, auto y) { return f.multiply_add(o, x, y); },
+            static_cast<const Word*>(out), a, b);
+    }
+
+    static void multiply_scalar(Word* out, const Word* a, ShoupFactor factor, std::size_t n,
+                                const Modulus& m) {
+        const Field f(m);
+        const typename Simd::Scalar w(factor, m);
+        map(out, n, [&](auto x) { return f.multiply_scalar(x, w); }, a);
+    }
+
+    static void multiply_scalar_add(Word* out, const Word* a, ShoupFactor factor, std::size_t n,
+                                    const Modulus& m) {
+        const Field f(m);
+        const typename Simd::Scalar w(factor, m);
+        map(out, n, [&](auto o, auto x) { return f.multiply_scalar_add(o, x, w); },
+            static_cast<const Word*>(out), a);
+    }
+
+    static void subtract_multiply_scalar(Word* out, const Word* a, const Word* b,
+                                         ShoupFactor factor, std::size_t n, const Modulus& m) {
+        const Field f(m);
+        const typename Simd::Scalar w(factor, m);
+        map(out, n, [&](auto x, auto y) { return f.subtract_multiply_scalar(x, y, w); }, a, b);
+    }
+
+    static void reduce(Word* out, const Word* a, std::size_t n, const Modulus& m) {
+        const Field f(m);
+        map(out, n, [&](auto x) { return f.reduce(x); }, a);
+    }
+};
+
+// Sums of products: the accumulators of kWidth vectors stay in registers over all the terms.
+template <class Simd>
+struct Sums {
+    using Sum = typename Simd::Sum;
+    static constexpr std::size_t kLanes = Simd::kLanes;
+    static constexpr std::size_t kWidth = Simd::kSumWidth;
+
+    template <std::size_t width, class Term>
+    static void strip(Word* out, std::size_t terms, const typename Simd::Summing& summing,
+                      Term term) {
+        Sum sums[width];
+        for (Sum& sum : sums) sum = Simd::zero();
+        for (std::size_t t = 0; t < terms; ++t) term(t, sums);
+        for (std::size_t s = 0; s < width; ++s) {
+            Simd::store(out + s * kLanes, summing.finish(sums[s]));
+        }
+    }
+
+    // term(t, i, load, sums): add the products of term t at positions i ... to the sums.
+    template <class Term>
+    static void run(Word* out, std::size_t terms, std::size_t n, const Modulus& m, Term term) {
+        const typename Simd::Summing summing(m, terms);
+        const auto whole = [](const Word* p) { return Simd::load(p); };
+        std::size_t i = 0;
+        for (; i + kWidth * kLanes <= n; i += kWidth * kLanes) {
+            strip<kWidth>(out + i, terms, summing,
+                          [&](std::size_t t, Sum(&sums)[kWidth]) { term(t, i, whole, sums); });
+        }
+        for (; i + kLanes <= n; i += kLanes) {
+            strip<1>(out + i, terms, summing,
+                     [&](std::size_t t, Sum(&sums)[1]) { term(t, i, whole, sums); });
+        }
+        if (i < n) {
+            const std::size_t count = n - i;
+            const auto part = [&](const Word* p) { return Pointwise<Simd>::load_part(p, count); };
+            Word padded[kLanes];
+            strip<1>(padded, terms, summing,
+                     [&](std::size_t t, Sum(&sums)[1]) { term(t, i, part, sums); });
+            for (std::size_t j = 0; j < count; ++j) out[i + j] = padded[j];
+        }
+    }
+
+    static void dot_product(Word* out, const Word* const* a, const Word* const* b,
+                            std::size_t terms, std::size_t n, const Modulus& m) {
+        run(out, terms, n, m, [&](std::size_t t, std::size_t i, auto load, auto& sums) {
+            const Word* x = a[t] + i;
+            const Word* y = b[t] + i;
+            for (Sum& sum : sums) {
+                sum = Simd::accumulate(sum, Simd::operand(load(x)), Simd::operand(load(y)));
+                x += kLanes;
+                y += kLanes;
+            }
+        });
+    }
+
+    static void weighted_sum(Word* out, const Word* const* x, const Word* w, std::size_t terms,
+                             std::size_t n, const Modulus& m) {
+        run(out, terms, n, m, [&](std::size_t t, std::size_t i, auto load, auto& sums) {
+            const Word* p = x[t] + i;
+            const typename Simd::Operand weight = Simd::broadcast(w[t]);
+            for (Sum& sum : sums) {
+                sum = Simd::accumulate(sum, Simd::operand(load(p)), weight);
+                p += kLanes;
+            }
+        });
+    }
+};
+
+// Node k of the transform's binary tree (root 1, children 2k and 2k+1) is a block of consecutive
+// residues whose halves meet in one layer of butterflies with the twiddle roots[k]. A pass does the
+// layers of a node and of its children at once (radix 4). The tail does all layers of a node of
+// kTail vectors (or half as many, depending on the parity of the number of layers): first those
+// that pair whole vectors, then those within vectors. Blocks that fit the L1 cache are finished
+// before the next one is touched. Butterflies of one layer stand side by side in the code, as the
+// processor's window is too short to find the next independent ones.
+template <class Simd>
+struct Transform {
+    using Ntt = typename Simd::Ntt;
+    using Vec = typename Ntt::Vec;
+    using Twiddle = typename Ntt::Twiddle;
+    static constexpr std::size_t kLanes = Simd::kLanes;
+    static constexpr std::size_t kTail = Simd::kTailVectors;
+    static constexpr std::size_t kColumns = Simd::kPassColumns;
+    static constexpr std::size_t kShortest = 2 * kTail * kLanes;  // one pass and the shorter tail
+    static constexpr std::size_t kCached = 4096;  // words: 32 KiB of a 48 KiB cache
+
+    template <bool first>
+    static void forward_pass(Word* a, std::size_t size, std::size_t k, Roots roots,
+                             const Ntt& ntt) {
+        const std::size_t t = size / 4;
+        const Twiddle w1 = ntt.broadcast(roots, k);
+        const Twiddle w2 = ntt.broadcast(roots, 2 * k);
+        const Twiddle w3 = ntt.broadcast(roots, 2 * k + 1);
+        for (Word* p = a; p != a + t; p += kColumns * kLanes) {
+            Vec x[4][kColumns];
+            for (std::size_t leg = 0; leg < 4; ++leg) {
+                for (std::size_t c = 0; c < kColumns; ++c) {
+                    x[leg][c] = ntt.template load<first>(p + leg * t + c * kLanes);
+                }
+            }
+            for (std::size_t c = 0; c < kColumns; ++c) {
+                ntt.forward_settle(x[0][c]);
+                ntt.forward_settle(x[1][c]);
+                ntt.forward_butterfly(x[0][c], x[2][c], w1);
+                ntt.forward_butterfly(x[1][c], x[3][c], w1);
+            }
+            for (std::size_t c = 0; c < kColumns; ++c) {
+                ntt.forward_butterfly(x[0][c], x[1][c], w2);
+                ntt.forward_butterfly(x[2][c], x[3][c], w3);
+            }
+            for (std::size_t leg = 0; leg < 4; ++leg) {
+                for (std::size_t c = 0; c < kColumns; ++c) {
+                    ntt.store(p + leg * t + c * kLanes, x[leg][c]);
+                }
+            }
+        }
+    }
+
+    // The layers that pair whole vectors, for `nodes` nodes from nodes * k in the vectors x.
+    template <std::size_t vectors, std::size_t nodes>
+    static void forward_layers(Vec* x, std::size_t k, Roots roots, const Ntt& ntt) {
+        constexpr std::size_t half = vectors / nodes / 2;
+        if constexpr (half > 0) {
+            for (std::size_t i = 0; i < nodes; ++i) {
+                const Twiddle w = ntt.broadcast(roots, nodes * k + i);
+                Vec* const y = x + 2 * half * i;
+                for (std::size_t j = 0; j < half; ++j) {
+                    ntt.forward_butterfly(y[j], y[j + half], w);
+                }
+            }
+            forward_layers<vectors, 2 * nodes>(x, k, roots, ntt);
+        }
+    }
+
+    template <std::size_t vectors, std::size_t nodes>
+    static void inverse_layers(Vec* x, std::size_t k, Roots roots, const Ntt& ntt) {
+        constexpr std::size_t half = vectors / nodes / 2;
+        if constexpr (half > 0) {
+            inverse_layers<vectors, 2 * nodes>(x, k, roots, ntt);
+            for (std::size_t i = 0; i < nodes; ++i) {
+                const Twiddle w = ntt.broadcast(roots, nodes * k + i);
+                Vec* const y = x + 2 * half * i;
+                for (std::size_t j = 0; j < half; ++j) {
+                    ntt.inverse_butterfly(y[j], y[j + half], w);
+                }
+            }
+        }
+    }
+
+    template <std::size_t vectors>
+    static void forward_tail(Word* a, std::size_t count, std::size_t k, Roots roots,
+                             const Ntt& ntt) {
+        for (std::size_t i = 0; i < count; ++i, a += vectors * kLanes) {
+            Vec x[vectors];
+            for (std::size_t j = 0; j < vectors; ++j) {
+                x[j] = ntt.template load<false>(a + j * kLanes);
+            }
+            for (std::size_t j = 0; j < vectors / 2; ++j) ntt.forward_settle(x[j]);
+            forward_layers<vectors, 1>(x, k + i, roots, ntt);
+            ntt.template forward_within<vectors>(x, vectors * (k + i), roots);
+            for (std::size_t j = 0; j < vectors; ++j) {
+                Simd::store(a + j * kLanes, ntt.forward_finish(x[j]));
+            }
+        }
+    }
+
+    template <bool first>
+    static void forward_block(Word* a, std::size_t size, std::size_t k, Roots roots,
+                              const Ntt& ntt) {
+        forward_pass<first>(a, size, k, roots, ntt);
+        std::size_t part = size / 4;
+        if (size > kCached) {
+            for (std::size_t s = 0; s < 4; ++s) {
+                forward_block<false>(a + s * part, part, 4 * k + s, roots, ntt);
+            }
+            return;
+        }
+        std::size_t count = 4;
+        for (; part > kTail * kLanes; part /= 4, count *= 4) {
+            for (std::size_t i = 0; i < count; ++i) {
+                forward_pass<false>(a + i * part, part, count * k + i, roots, ntt);
+            }
+        }
+        if (part == kTail * kLanes) {
+            forward_tail<kTail>(a, count, count * k, roots, ntt);
+        } else {
+            forward_tail<kTail / 2>(a, count, count * k, roots, ntt);
+        }
+    }
+
+    template <bool last>
+    static void inverse_pass(Word* a, std::size_t size, std::size_t k, Roots roots,
+                             const Ntt& ntt) {
+        const std::size_t t = size / 4;
+        const Twiddle w1 = ntt.broadcast(roots, k);
+        const Twiddle w2 = ntt.broadcast(roots, 2 * k);
+        const Twiddle w3 = ntt.broadcast(roots, 2 * k + 1);
+        for (Word* p = a; p != a + t; p += kColumns * kLanes) {
+            Vec x[4][kColumns];
+            for (std::size_t leg = 0; leg < 4; ++leg) {
+                for (std::size_t c = 0; c < kColumns; ++c) {
+                    x[leg][c] = ntt.template load<false>(p + leg * t + c * kLanes);
+                }
+            }
+            for (std::size_t c = 0; c < kColumns; ++c) {
+                ntt.inverse_butterfly(x[0][c], x[1][c], w2);
+                ntt.inverse_butterfly(x[2][c], x[3][c], w3);
+            }
+            for (std::size_t c = 0; c < kColumns; ++c) {
+                Word* const out = p + c * kLanes;
+                if constexpr (last) {
+                    Simd::store(out, ntt.scaled_sum(x[0][c], x[2][c]));
+                    Simd::store(out + t, ntt.scaled_sum(x[1][c], x[3][c]));
+                    Simd::store(out + 2 * t, ntt.scaled_difference(x[0][c], x[2][c]));
+                    Simd::store(out + 3 * t, ntt.scaled_difference(x[1][c], x[3][c]));
+                } else {
+                    ntt.inverse_butterfly(x[0][c], x[2][c], w1);
+                    ntt.inverse_butterfly(x[1][c], x[3][c], w1);
+                    ntt.inverse_settle(x[0][c]);
+                    ntt.inverse_settle(x[1][c]);
+                    for (std::size_t leg = 0; leg < 4; ++leg) ntt.store(out + leg * t, x[leg][c]);
+                }
+            }
+        }
+    }
+
+    template <std::size_t vectors>
+    static void inverse_tail(Word* a, std::size_t count, std::size_t k, Roots roots,
+                             const Ntt& ntt) {
+        for (std::size_t i = 0; i < count; ++i, a += vectors * kLanes) {
+            Vec x[vectors];
+            for (std::size_t j = 0; j < vectors; ++j) {
+                x[j] = ntt.template load<true>(a + j * kLanes);
+            }
+            ntt.template inverse_within<vectors>(x, vectors * (k + i), roots);
+            for (std::size_t j = 0; j < vectors; ++j) ntt.inverse_settle(x[j]);
+            inverse_layers<vectors, 1>(x, k + i, roots, ntt);
+            for (std::size_t j = 0; j < vectors / 2; ++j) ntt.inverse_settle(x[j]);
+            for (std::size_t j = 0; j < vectors; ++j) ntt.store(a + j * kLanes, x[j]);
+        }
+    }
+
+    template <bool last>
+    static void inverse_block(Word* a, std::size_t size, std::size_t k, Roots roots,
+                              const Ntt& ntt) {
+        if (size > kCached) {
+            for (std::size_t s = 0; s < 4; ++s) {
+                inverse_block<false>(a + s * (size / 4), size / 4, 4 * k + s, roots, ntt);
+            }
+        } else {
+            std::size_t part = size / 4;
+            while (part > kTail * kLanes) part /= 4;
+            std::size_t count = size / part;
+            if (part == kTail * kLanes) {
+                inverse_tail<kTail>(a, count, count * k, roots, ntt);
+            } else {
+                inverse_tail<kTail / 2>(a, count, count * k, roots, ntt);
+            }
+            for (part *= 4, count /= 4; count > 1; part *= 4, count /= 4) {
+                for (std::size_t i = 0; i < count; ++i) {
+                    inverse_pass<false>(a + i * part, part, count * k + i, roots, ntt);
+                }
+            }
+        }
+        inverse_pass<last>(a, size, k, roots, ntt);
+    }
+
+    static void forward(Word* a, std::size_t length, const NttTables& tables) {
+        if (length < kShortest) return Simd::shorter().ntt_forward(a, length, tables);
+        const Roots roots{tables.roots.data(), tables.roots_shoup.data()};
+        Ntt ntt(tables.modulus);
+        if constexpr (kLanes == 8) ntt.set_half(roots, length / 2);
+        forward_block<true>(a, length, 1, roots, ntt);
+    }
+
+    static void inverse(Word* a, std::size_t length, const NttTables& tables) {
+        if (length < kShortest) return Simd::shorter().ntt_inverse(a, length, tables);
+        const Modulus& m = tables.modulus;
+        const Roots roots{tables.inverse_roots.data(), tables.inverse_roots_shoup.data()};
+        Ntt ntt(m);
+        // q = 1 mod 2 length, so -(q - 1) / length is the inverse of length.
+        const ShoupFactor scale(m.q - (m.q - 1) / length, m);
+        ntt.set_scale(scale, ShoupFactor(multiply_mod(scale.value, roots.values[1], m.q), m));
+        if constexpr (kLanes == 8) ntt.set_half(roots, length / 2);
+        inverse_block<true>(a, length, 1, roots, ntt);
+    }
+};
+
+template <class Simd>
+constexpr KernelTable make_table(const char* name) {
+    using P = Pointwise<Simd>;
+    return {name,
+            Transform<Simd>::forward,
+            Transform<Simd>::inverse,
+            P::add,
+            P::subtract,
+            P::multiply,
+            P::multiply_add,
+            P::multiply_scalar,
+            P::multiply_scalar_add,
+            P::subtract_multiply_scalar,
+            P::reduce,
+            Sums<Simd>::dot_product,
+            Sums<Simd>::weighted_sum,
+            Simd::gather};
+}
+
+}  // namespace
+}  // namespace fhe::kernels

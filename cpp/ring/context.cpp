@@ -1,0 +1,122 @@
+#include "ring/context.hpp"
+
+#include <bit>
+#include <set>
+#include <stdexcept>
+
+namespace fhe::ring {
+
+__extension__ using uint128 = unsigned __int128;
+
+std::uint64_t multiply_mod(std::uint64_t a, std::uint64_t b, std::uint64_t q) {
+    return static_cast<std::uint64_t>(static_cast<uint128>(a) * b % q);
+}
+
+std::uint64_t inverse_mod(std::uint64_t a, std::uint64_t q) {
+    std::uint64_t result = 1;
+    std::uint64_t base = a % q;
+    for (std::uint64_t e = q - 2; e != 0; e >>= 1) {  // Fermat
+        if (e & 1) result = multiply_mod(result, base, q);
+        base = multiply_mod(base, base, q);
+    }
+    return result;
+}
+
+std::uint64_t reduce_signed(std::int64_t value, std::uint64_t q) {
+    const std::int64_t r = value % static_cast<std::int64_t>(q);
+    return static_cast<std::uint64_t>(r + ((r >> 63) & static_cast<std::int64_t>(q)));
+}
+
+Context::Context(std::size_t n, const std::vector<std::uint64_t>& moduli, int threads,
+                 const KernelTable& kernels)
+    : n_(n), threads_(threads), kernels_(&kernels) {
+    if (!std::has_single_bit(n) || n < 16 || n > (std::size_t{1} << 17)) {
+        throw std::invalid_argument("ring dimension must be a power of two in [16, 131072]");
+    }
+    if (threads < 1) throw std::invalid_argument("threads must be at least 1");
+    if (std::set<std::uint64_t>(moduli.begin(), moduli.end()).size() != moduli.size()) {
+        throw std::invalid_argument("moduli must be distinct");
+    }
+    for (const std::uint64_t q : moduli) tables_.push_back(std::make_unique<NttTables>(n, q));
+}
+
+void Context::ntt_forward(std::uint64_t* data, const Rows& rows) const {
+#pragma omp parallel for num_threads(threads_) schedule(dynamic)
+    for (std::size_t r = 0; r < rows.size(); ++r) {
+        kernels_->ntt_forward(data + r * n_, n_, tables(rows[r]));
+    }
+}
+
+void Context::ntt_inverse(std::uint64_t* data, const Rows& rows) const {
+#pragma omp parallel for num_threads(threads_) schedule(dynamic)
+    for (std::size_t r = 0; r < rows.size(); ++r) {
+        kernels_->ntt_inverse(data + r * n_, n_, tables(rows[r]));
+    }
+}
+
+void Context::pointwise(Pointwise kernel, std::uint64_t* out, const std::uint64_t* a,
+                        const std::uint64_t* b, const Rows& rows) const {
+#pragma omp parallel for num_threads(threads_) schedule(static)
+    for (std::size_t r = 0; r < rows.size(); ++r) {
+        kernel(out + r * n_, a + r * n_, b + r * n_, n_, modulus(rows[r]));
+    }
+}
+
+void Context::multiply_scalars(std::uint64_t* out, const std::uint64_t* a,
+                               const std::vector<std::uint64_t>& factors, const Rows& rows) const {
+#pragma omp parallel for num_threads(threads_) schedule(static)
+    for (std::size_t r = 0; r < rows.size(); ++r) {
+        const Modulus& m = modulus(rows[r]);
+        kernels_->multiply_scalar(out + r * n_, a + r * n_, ShoupFactor(factors[r] % m.q, m), n_, m);
+    }
+}
+
+void Context::multiply_scalars_add(std::uint64_t* out, const std::uint64_t* a,
+                                   const std::vector<std::uint64_t>& factors,
+                                   const Rows& rows) const {
+#pragma omp parallel for num_threads(threads_) schedule(static)
+    for (std::size_t r = 0; r < rows.size(); ++r) {
+        const Modulus& m = modulus(rows[r]);
+        kernels_->multiply_scalar_add(out + r * n_, a + r * n_, ShoupFactor(factors[r] % m.q, m), n_,
+                                      m);
+    }
+}
+
+void Context::embed_signed(std::uint64_t* out, const std::int64_t* coefficients,
+                           const Rows& rows) const {
+#pragma omp parallel for num_threads(threads_) schedule(dynamic)
+    for (std::size_t r = 0; r < rows.size(); ++r) {
+        const std::uint64_t q = modulus(rows[r]).q;
+        std::uint64_t* row = out + r * n_;
+        for (std::size_t i = 0; i < n_; ++i) row[i] = reduce_signed(coefficients[i], q);
+        kernels_->ntt_forward(row, n_, tables(rows[r]));
+    }
+}
+
+void Context::permute(std::uint64_t* out, const std::uint64_t* in, const std::uint32_t* index,
+                      std::size_t rows) const {
+#pragma omp parallel for num_threads(threads_) schedule(static)
+    for (std::size_t r = 0; r < rows; ++r) {
+        kernels_->gather(out + r * n_, in + r * n_, index, n_);
+    }
+}
+
+std::vector<std::uint32_t> galois_permutation(std::size_t n, std::uint64_t galois_element) {
+    if (galois_element % 2 == 0 || galois_element >= 2 * n) {
+        throw std::invalid_argument("galois_element must be odd and below 2n");
+    }
+    const int bits = std::countr_zero(n);
+    const auto reverse = [bits](std::uint64_t x) {
+        std::uint64_t r = 0;
+        for (int i = 0; i < bits; ++i) r |= ((x >> i) & 1) << (bits - 1 - i);
+        return r;
+    };
+    std::vector<std::uint32_t> index(n);
+    for (std::size_t i = 0; i < n; ++i) {
+        const std::uint64_t exponent = (2 * reverse(i) + 1) * galois_element % (2 * n);
+        index[i] = static_cast<std::uint32_t>(reverse((exponent - 1) / 2));
+    }
+    return index;
+}
+
+}  // namespace fhe::ring

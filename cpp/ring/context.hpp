@@ -1,0 +1,71 @@
+// RNS polynomials over a fixed list of moduli, and the loops over limbs that run on threads.
+//
+// A polynomial is a row-major array [rows][n] of reduced residues; a row list says which modulus each
+// row belongs to (an index into the context's moduli). Unless a name says "coefficient", rows are in
+// bit-reversed NTT order.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "kernels/kernels.hpp"
+
+namespace fhe::ring {
+
+using kernels::KernelTable;
+using kernels::Modulus;
+using kernels::NttTables;
+using kernels::ShoupFactor;
+
+using Rows = std::vector<int>;  // modulus index of each row
+
+class Context {
+public:
+    // Moduli are distinct primes = 1 mod 2n; threads >= 1. Throws std::invalid_argument.
+    Context(std::size_t n, const std::vector<std::uint64_t>& moduli, int threads,
+            const KernelTable& kernels);
+
+    std::size_t n() const { return n_; }
+    int threads() const { return threads_; }
+    int size() const { return static_cast<int>(tables_.size()); }
+    const KernelTable& kernels() const { return *kernels_; }
+    const NttTables& tables(int index) const { return *tables_.at(static_cast<std::size_t>(index)); }
+    const Modulus& modulus(int index) const { return tables(index).modulus; }
+
+    void ntt_forward(std::uint64_t* data, const Rows& rows) const;
+    void ntt_inverse(std::uint64_t* data, const Rows& rows) const;
+
+    using Pointwise = void (*)(std::uint64_t*, const std::uint64_t*, const std::uint64_t*,
+                               std::size_t, const Modulus&);
+    void pointwise(Pointwise kernel, std::uint64_t* out, const std::uint64_t* a,
+                   const std::uint64_t* b, const Rows& rows) const;
+    // out = a * factors[row] (factors are reduced here)
+    void multiply_scalars(std::uint64_t* out, const std::uint64_t* a,
+                          const std::vector<std::uint64_t>& factors, const Rows& rows) const;
+    // out[row] = out[row] + a[row] * factors[row]
+    void multiply_scalars_add(std::uint64_t* out, const std::uint64_t* a,
+                              const std::vector<std::uint64_t>& factors, const Rows& rows) const;
+    // Residues of signed coefficients (|value| < 2^63), then the forward NTT. coefficients: [n].
+    void embed_signed(std::uint64_t* out, const std::int64_t* coefficients, const Rows& rows) const;
+    // out row = in row gathered by index [n]
+    void permute(std::uint64_t* out, const std::uint64_t* in, const std::uint32_t* index,
+                 std::size_t rows) const;
+
+private:
+    std::size_t n_;
+    int threads_;
+    const KernelTable* kernels_;
+    std::vector<std::unique_ptr<NttTables>> tables_;
+};
+
+// index such that out[i] = in[index[i]] maps a(X) to a(X^galois_element) in bit-reversed NTT order.
+// galois_element is odd, in [1, 2n).
+std::vector<std::uint32_t> galois_permutation(std::size_t n, std::uint64_t galois_element);
+
+std::uint64_t multiply_mod(std::uint64_t a, std::uint64_t b, std::uint64_t q);
+std::uint64_t inverse_mod(std::uint64_t a, std::uint64_t q);  // q prime, a != 0 mod q
+std::uint64_t reduce_signed(std::int64_t value, std::uint64_t q);
+
+}  // namespace fhe::ring

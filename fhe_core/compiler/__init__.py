@@ -1,0 +1,7 @@
+"""The compiler: architecture in, plan out. See :func:`compile_network`."""
+
+from fhe_core.compiler.match import compile_match
+from fhe_core.compiler.network import CompiledNetwork, compile_network
+from fhe_core.compiler.policy import SAFE, Policy
+
+__all__ = ["SAFE", "CompiledNetwork", "Policy", "compile_match", "compile_network"]

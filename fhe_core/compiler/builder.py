@@ -1,0 +1,246 @@
+"""Bookkeeping while a plan is being written: names, limbs, exact scales, masks, tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fhe_core.compiler.convolution import Source, Structure, build_structure
+from fhe_core.compiler.policy import Policy
+from fhe_core.layouts import Layout
+from fhe_core.parameters import Parameters
+from fhe_core.plan import (
+    Affine,
+    DropLevel,
+    FoldSum,
+    LinearTransform,
+    Multiply,
+    MultiplyPlain,
+    Plan,
+    PlanError,
+    Rotate,
+    Square,
+    Step,
+    Value,
+)
+
+#: Fills a table [rows, period] of slot values from a network and its first lane.
+Filler = Callable[[Any, int], NDArray[np.float64]]
+
+
+class PlanBuilder:
+    """Appends steps; every method returns the names of the ciphertexts it made."""
+
+    def __init__(self, parameters: Parameters, policy: Policy) -> None:
+        self.parameters = parameters
+        self.policy = policy
+        self.values: dict[str, Value] = {}
+        self.steps: list[Step] = []
+        self.labels: list[str] = []
+        self.fillers: dict[str, tuple[Filler, int]] = {}
+        self._masks: dict[tuple[tuple[int, int], ...], int] = {}
+
+    def input(self, name: str, limbs: int, scale: float) -> str:
+        return self._define(name, limbs, scale)
+
+    def dropped(self, limbs: int, count: int) -> float:
+        """Product of the primes that rescaling ``count`` limbs from ``limbs`` divides by."""
+        if limbs - count < 1:
+            raise PlanError(f"the modulus chain is too short: no limb left at '{self.label()}'")
+        return math.prod(float(q) for q in self.parameters.moduli[limbs - count : limbs])
+
+    def label(self) -> str:
+        return self.labels[-1] if self.labels else "start"
+
+    def mask(self, pattern: NDArray[np.bool_]) -> int:
+        """Index of a mask given as a boolean vector [slots]."""
+        edges = np.flatnonzero(np.diff(np.r_[False, pattern, False]))
+        runs = tuple((int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True))
+        return self._masks.setdefault(runs, len(self._masks))
+
+    def square(self, label: str, sources: Sequence[str], filler: Filler, lane: int, *, drop: int | None = None
+    ) -> list[str]:
+        """Squares, plus a table row for all of them (one offset serves every ciphertext)."""
+        table = self._table(f"{label}.offset", filler, lane)
+        return [
+            self.square_one(label, source, f"{label}.{i}", table, drop=drop)
+            for i, source in enumerate(sources)
+        ]
+
+    def square_one(self, label: str, source: str, output: str, table: str, *, drop: int | None = None) -> str:
+        value = self.values[source]
+        drop = self.policy.square_rescale if drop is None else drop
+        scale = value.scale**2 / self.dropped(value.limbs, drop)
+        self._step(label, Square(source, output, drop, table))
+        return self._define(output, value.limbs - drop, scale)
+
+    def multiply(self, label: str, left: str, right: str, output: str, drop: int) -> str:
+        a, b = self.values[left], self.values[right]
+        limbs = min(a.limbs, b.limbs)
+        scale = a.scale * b.scale / self.dropped(limbs, drop)
+        self._step(label, Multiply(left, right, output, limbs, drop))
+        return self._define(output, limbs - drop, scale)
+
+    def affine(self, label: str, source: str, output: str, factor: float, filler: Filler) -> str:
+        value = self.values[source]
+        self._step(label, Affine(source, output, factor, self._table(f"{label}.offset", filler, 0)))
+        return self._define(output, value.limbs, value.scale / factor)
+
+    def drop(self, label: str, source: str, output: str, limbs: int) -> str:
+        limbs = min(limbs, self.values[source].limbs)
+        self._step(label, DropLevel(source, output, limbs))
+        return self._define(output, limbs, self.values[source].scale)
+
+    def fold(self, label: str, source: str, output: str, amounts: Sequence[int]) -> str:
+        value = self.values[source]
+        self._step(label, FoldSum(source, output, tuple(amounts)))
+        return self._define(output, value.limbs, value.scale)
+
+    def multiply_mask(self, label: str, source: str, output: str, pattern: NDArray[np.bool_]) -> str:
+        value = self.values[source]
+        mask_scale = 2.0**self.policy.log_mask_scale
+        self._step(label, MultiplyPlain(source, output, self.mask(pattern), mask_scale, 0))
+        return self._define(output, value.limbs, value.scale * mask_scale)
+
+    def rotate(self, label: str, source: str, limbs: int, amounts: Sequence[int]) -> list[str]:
+        """Copies of a ciphertext, dropped to ``limbs`` and rotated; amount 0 is the source."""
+        moving = [a for a in amounts if a]
+        names = {a: f"{label}.{source}.r{a}" for a in moving}
+        if moving:
+            self._step(label, Rotate(source, tuple(names[a] for a in moving), tuple(moving), limbs))
+            for a in moving:
+                self._define(names[a], limbs, self.values[source].scale)
+        return [names.get(a, source) for a in amounts]
+
+    def convolution(
+        self,
+        label: str,
+        tensors: Sequence[tuple[Source, Sequence[str]]],
+        target: Layout,
+        fill: Callable[[Structure], Filler],
+        bias: Filler | None,
+        lane: int,
+        *,
+        log_scale: float | None = None,
+    ) -> list[str]:
+        """A linear step from tensors (with their ciphertexts) to a layout.
+
+        ``fill(structure)`` says how the weight table is filled; ``bias`` fills one row.
+        """
+        structure = build_structure(
+            [source for source, _ in tensors],
+            target,
+            [self._pre_steps(source.layout, target) for source, _ in tensors],
+        )
+        limbs = min(self.values[name].limbs for _, names in tensors for name in names)
+        inputs: list[str] = []
+        input_of: dict[tuple[int, int, int], int] = {}
+        for (number, ciphertext), amounts in sorted(structure.pre_rotations.items()):
+            name = tensors[number][1][ciphertext]
+            for amount, copy in zip(
+                amounts, self.rotate(f"{label} pre-rotation", name, limbs, amounts), strict=True
+            ):
+                input_of[number, ciphertext, amount] = len(inputs)
+                inputs.append(copy)
+        masks = [self.mask(np.repeat(m, structure.period)) for m in structure.masks]
+        return self.linear(
+            label,
+            inputs,
+            [f"{label}.{i}" for i in range(target.ciphertexts)],
+            limbs,
+            babies=[(input_of[n, c, pre], baby) for n, c, pre, baby in structure.babies],
+            terms=[(b, masks[m] if m >= 0 else -1) for b, m in structure.terms],
+            giants=structure.giants,
+            entries=structure.entries,
+            period=structure.period,
+            weights=fill(structure),
+            bias=bias,
+            lane=lane,
+            log_scale=log_scale,
+        )
+
+    def linear(
+        self,
+        label: str,
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        limbs: int,
+        *,
+        babies: Sequence[tuple[int, int]],
+        terms: Sequence[tuple[int, int]],
+        giants: Sequence[tuple[int, int]],
+        entries: Sequence[Sequence[tuple[int, int]]],
+        period: int,
+        weights: Filler,
+        bias: Filler | None,
+        lane: int,
+        log_scale: float | None = None,
+    ) -> list[str]:
+        """A linear step; weight scales are solved so that the output scale is exact."""
+        drop = self.policy.linear_rescale
+        mask_scale = 2.0**self.policy.log_mask_scale if any(m >= 0 for _, m in terms) else 1.0
+        scale = 2.0 ** (self.policy.log_scale if log_scale is None else log_scale)
+        total = scale * self.dropped(limbs, drop)
+        weight_scales = tuple(total / self.values[name].scale / mask_scale for name in inputs)
+        self._step(
+            label,
+            LinearTransform(
+                inputs=tuple(inputs),
+                outputs=tuple(outputs),
+                limbs=limbs,
+                weight_scales=weight_scales,
+                babies=tuple(babies),
+                terms=tuple(terms),
+                giants=tuple(giants),
+                entries=tuple(tuple(e) for e in entries),
+                weights=self._table(f"{label}.weights", weights, lane),
+                period=period,
+                mask_scale=mask_scale,
+                bias=self._table(f"{label}.bias", bias, lane),
+                rescale=drop,
+            ),
+        )
+        return [self._define(name, limbs - drop, scale) for name in outputs]
+
+    def finish(
+        self, name: str, inputs: Sequence[str], outputs: Sequence[str], metadata: dict[str, Any]
+    ) -> Plan:
+        return Plan(
+            name=name,
+            parameters_digest=self.parameters.digest,
+            inputs=tuple(inputs),
+            outputs=tuple(outputs),
+            values=self.values,
+            masks=tuple(self._masks),
+            steps=tuple(self.steps),
+            labels=tuple(self.labels),
+            metadata=metadata,
+        )
+
+    def _pre_steps(self, source: Layout, target: Layout) -> int:
+        """Pre-rotations for a group of C channels: about sqrt(C), at most the policy's."""
+        group = min(source.group, target.group)
+        lanes = next(d.stride for d in target.digits if d.axis == "channel" and not d.across)
+        channels = max(1, group // lanes)
+        root = 1 << (channels.bit_length() // 2)
+        return min(root, channels, self.policy.pre_rotations)
+
+    def _table(self, name: str, filler: Filler | None, lane: int) -> str:
+        if filler is None:
+            return ""
+        self.fillers[name] = (filler, lane)
+        return name
+
+    def _define(self, name: str, limbs: int, scale: float) -> str:
+        if name in self.values:
+            raise PlanError(f"ciphertext '{name}' is defined twice")
+        self.values[name] = Value(name, limbs, scale)
+        return name
+
+    def _step(self, label: str, step: Step) -> None:
+        self.labels.append(label)
+        self.steps.append(step)

@@ -1,0 +1,123 @@
+"""The last matrix: average pool, linear layer and BatchNorm as one product with few rotations.
+
+After pooling, lane features sit in the first F slots of four quadrants. They are doubled (so that a
+window of F slots may start anywhere), copied with growing shifts into the free rows, multiplied by
+diagonals that use all copies at once, and summed over copies and quadrants by a fold that leaves the
+embedding in every block of F slots.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fhe_core.compiler.architecture import POOL, Architecture
+from fhe_core.compiler.builder import PlanBuilder
+from fhe_core.layouts import Layout
+from fhe_core.plan import PlanError
+
+
+class HeadGeometry:
+    """Slot arithmetic of the head; see the module's text."""
+
+    def __init__(self, layout: Layout, embedding: int) -> None:
+        self.slots, self.features = layout.slots, layout.group
+        size = layout.shape[2]
+        pitch_y, pitch_x = (
+            next(d.stride for d in layout.digits if d.axis == axis) for axis in ("y", "x")
+        )
+        quadrant = size // POOL
+        self.pool_amounts = [pitch * i for pitch in (pitch_x, pitch_y) for i in _powers(quadrant)]
+        self.area = quadrant * quadrant
+        self.corners = np.array(
+            [[qy * quadrant * pitch_y + qx * quadrant * pitch_x for qx in range(POOL)] for qy in range(POOL)]
+        )
+        if embedding > self.features:
+            raise PlanError(f"the embedding ({embedding}) must fit a group of {self.features} slots")
+        row, width = size * pitch_x, quadrant * pitch_x
+        room = quadrant * pitch_y // row if width >= 3 * self.features else 1
+        if width < 2 * self.features:
+            raise PlanError("the last feature map leaves no room to double the features")
+        self.copies = room
+        self.copy_pitch = row
+        self.diagonals = self.features // self.copies
+        self.baby_count = 1 << ((self.diagonals.bit_length()) // 2)
+
+    def diagonal(self, matrix: NDArray[np.float64], t: int) -> NDArray[np.float64]:
+        """Slots of diagonal t, placed for its giant step. matrix: (features, 2, 2, features)."""
+        giant = t - t % self.baby_count
+        out = np.zeros(self.slots)
+        p = np.arange(self.features)
+        for copy in range(self.copies):
+            feature = (p + t + copy * self.diagonals) % self.features
+            for qy in range(POOL):
+                for qx in range(POOL):
+                    start = self.corners[qy, qx] + copy * self.copy_pitch + giant
+                    out[start : start + self.features] = matrix[p, qy, qx, feature]
+        return out
+
+
+def append_head(
+    builder: PlanBuilder,
+    architecture: Architecture,
+    source: str,
+    layout: Layout,
+    lane: int,
+    lanes: int,
+    prefix: str,
+    log_scale: float,
+) -> str:
+    """Append the head's steps; returns the embedding, repeated with period ``layout.group``."""
+    geometry = HeadGeometry(layout, architecture.embedding)
+    features = geometry.features
+    pooled = builder.fold(f"{prefix}pool", source, f"{prefix}pool", geometry.pool_amounts)
+    corner = np.zeros(layout.slots, dtype=bool)
+    for start in geometry.corners.ravel():
+        corner[start : start + features] = True
+    name = builder.multiply_mask(f"{prefix}pool mask", pooled, f"{prefix}corners", corner)
+    doubling = [-features]
+    shifts = [
+        -(geometry.copy_pitch - geometry.diagonals) * i for i in _powers(geometry.copies)
+    ]
+    name = builder.fold(f"{prefix}copies", name, f"{prefix}copies", doubling + shifts)
+
+    def weights(network: Any, first: int) -> NDArray[np.float64]:
+        head = network.head_weight[:, first : first + lanes] / geometry.area
+        matrix = np.zeros((features, POOL, POOL, features))
+        place = layout.positions()[:, :, 0, 0] % features
+        matrix[: head.shape[0]][..., place] = head.transpose(0, 3, 4, 1, 2)
+        return np.stack([geometry.diagonal(matrix, t) for t in range(geometry.diagonals)])
+
+    def bias(network: Any, first: int) -> NDArray[np.float64]:
+        row = np.zeros(features)
+        if first == 0:
+            row[: architecture.embedding] = network.head_bias
+        return row[None] * features / layout.slots
+
+    n1 = geometry.baby_count
+    name = builder.linear(
+        f"{prefix}linear",
+        [name],
+        [f"{prefix}linear"],
+        builder.values[name].limbs,
+        babies=[(0, t) for t in range(n1)],
+        terms=[(t, -1) for t in range(n1)],
+        giants=[(0, g) for g in range(0, geometry.diagonals, n1)],
+        entries=[
+            [(t, g + t) for t in range(n1)] for g in range(0, geometry.diagonals, n1)
+        ],
+        period=layout.slots,
+        weights=weights,
+        bias=bias,
+        lane=lane,
+        log_scale=log_scale,
+    )[0]
+    amounts = [features * i for i in _powers(layout.slots // features)]
+    return builder.fold(f"{prefix}sum of patches", name, f"{prefix}embedding sum", amounts)
+
+
+def _powers(count: int) -> list[int]:
+    """1, 2, 4, ... below ``count``."""
+    return [1 << i for i in range((count - 1).bit_length())]

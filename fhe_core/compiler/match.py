@@ -1,0 +1,20 @@
+"""The plan of a match: the inner product of two normalised embeddings."""
+
+from __future__ import annotations
+
+from fhe_core.compiler.builder import PlanBuilder
+from fhe_core.compiler.policy import Policy
+from fhe_core.parameters import Parameters
+from fhe_core.plan import Plan
+
+
+def compile_match(embedding_plan: Plan, parameters: Parameters, policy: Policy) -> Plan:
+    """From two outputs of an embedding plan to their score, in every slot."""
+    value = embedding_plan.values[embedding_plan.outputs[0]]
+    period = int(embedding_plan.metadata["period"])
+    builder = PlanBuilder(parameters, policy)
+    names = [builder.input(name, value.limbs, value.scale) for name in ("left", "right")]
+    product = builder.multiply("product", *names, "product", drop=value.limbs - 1)
+    amounts = [1 << i for i in range((period - 1).bit_length())]
+    score = builder.fold("inner product", product, "score", amounts)
+    return builder.finish("match", names, [score], {"period": period})

@@ -1,0 +1,30 @@
+"""Choices of the compiler: scales, where to rescale, how many pre-rotations per step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Scales are log2 of the exact scale wanted; limbs are counts of primes.
+
+    Attributes:
+        log_scale: of activations after every rescale, and of the input.
+        log_mask_scale: of 0/1 masks; their rounding error is about sqrt(N/12) / scale.
+        square_rescale, linear_rescale: limbs dropped after a square and after a linear step.
+        pre_rotations: channel distances that are covered by rotating inputs instead of sums
+            (baby steps of the channel dimension), at most; a power of two.
+        health_limbs: limbs of the squared norm that travels with a result.
+    """
+
+    log_scale: float
+    log_mask_scale: float
+    square_rescale: int = 1
+    linear_rescale: int = 1
+    pre_rotations: int = 4
+    health_limbs: int = 2
+
+
+#: 45 bits per level, one rescale per multiplication.
+SAFE = Policy(log_scale=45.0, log_mask_scale=21.0)

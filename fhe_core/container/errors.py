@@ -1,0 +1,45 @@
+"""What can be wrong with a container: every error is one line that names the file."""
+
+from __future__ import annotations
+
+from fhe_core.files import FileError
+
+
+class ContainerError(ValueError):
+    """The base of all container errors; the text is one line that names the file."""
+
+
+class NotAContainer(ContainerError):
+    """The file does not start with the container's magic bytes."""
+
+
+class UnsupportedVersion(ContainerError):
+    """The file has a format version that this software does not read."""
+
+
+class WrongKind(ContainerError):
+    """The file is a container of another kind than the one expected."""
+
+
+class Truncated(ContainerError):
+    """The file ends before what its header promises."""
+
+
+class Corrupt(ContainerError):
+    """The content contradicts a digest, the header's rules, or the expected arrays."""
+
+
+class TooLarge(ContainerError):
+    """The file, its header or its number of sections is over the limit."""
+
+
+class ParameterMismatch(ContainerError):
+    """The file was made with other encryption parameters."""
+
+
+class KeyMismatch(ContainerError):
+    """The file belongs to another key."""
+
+
+class AccessError(ContainerError, FileError):
+    """The file cannot be opened, read or written (missing, permission, folder, disk full...)."""

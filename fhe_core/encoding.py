@@ -1,0 +1,63 @@
+"""CKKS encoding: real or complex slots <-> integer polynomial coefficients, by numpy's FFT.
+
+Slot j is the value at zeta^(5^j), zeta = exp(i pi / N) (Cheon-Kim-Kim-Song 2017, section 3.2).
+A vector that repeats with period G encodes to a polynomial in Y = X^(N/2G): encoding its first G
+values with ring dimension 2G gives those 2G coefficients.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float = NDArray[np.float64]
+Complex = NDArray[np.complex128]
+
+#: Largest coefficient that is sure to fit the signed 64-bit words that enter the RNS.
+MAX_COEFFICIENT = 2.0**62
+
+
+class EncodingError(ValueError):
+    """Values that cannot be encoded at the scale asked for."""
+
+
+def slot_exponents(ring_dimension: int) -> NDArray[np.int64]:
+    """(5^j mod 2N - 1) / 2 for j in [0, N/2): where slot j lies among the odd powers of zeta."""
+    modulus = 2 * ring_dimension
+    powers = np.ones(1, dtype=np.int64)
+    while powers.size < ring_dimension // 2:  # 5^(j + size) = 5^j * 5^size
+        powers = np.concatenate([powers, powers * pow(5, powers.size, modulus) % modulus])
+    return (powers - 1) // 2
+
+
+def coefficients(slots: NDArray[np.generic], ring_dimension: int) -> Float:
+    """Unscaled real coefficients [..., N] of slots [..., N/2]."""
+    exponents = slot_exponents(ring_dimension)
+    values = np.zeros((*slots.shape[:-1], ring_dimension), dtype=np.complex128)
+    values[..., exponents] = slots
+    values[..., ring_dimension - 1 - exponents] = np.conj(slots)
+    twist = np.exp(-1j * np.pi * np.arange(ring_dimension) / ring_dimension)
+    return np.real(np.fft.fft(values, axis=-1) * twist) / ring_dimension
+
+
+def encode(slots: NDArray[np.generic], ring_dimension: int, scale: float) -> NDArray[np.int64]:
+    """Integer coefficients [..., N] of slots [..., N/2], rounded at ``scale``.
+
+    Raises:
+        EncodingError: a value is not finite, or a coefficient would not fit 62 bits.
+    """
+    if not np.all(np.isfinite(slots)):
+        raise EncodingError("values to encode must be finite")
+    scaled = coefficients(slots, ring_dimension) * scale
+    if scaled.size and np.max(np.abs(scaled)) >= MAX_COEFFICIENT:
+        raise EncodingError("values are too large for the scale: a coefficient exceeds 62 bits")
+    return np.rint(scaled).astype(np.int64)
+
+
+def decode(coefficient_values: Float, scale: float) -> Complex:
+    """Slots [N/2] of real coefficients [N]."""
+    ring_dimension = coefficient_values.shape[-1]
+    twist = np.exp(1j * np.pi * np.arange(ring_dimension) / ring_dimension)
+    values = np.fft.ifft(coefficient_values * twist, axis=-1) * ring_dimension
+    result: Complex = values[..., slot_exponents(ring_dimension)] / scale
+    return result

@@ -1,0 +1,26 @@
+"""Shipped parameter sets. Every one is 128-bit secure by construction; test sets live in tests."""
+
+from __future__ import annotations
+
+from fhe_core.parameters import Parameters, Specification, Tier, build
+
+#: One rescale of 45 bits per multiplication: 27 levels, no bootstrapping.
+SAFE = Specification(
+    name="safe",
+    log_ring_dimension=16,
+    limb_bits=(50,) + (45,) * 27,
+    special_bits=(50,) * 9,
+    tiers=(Tier(28, 10, 9), Tier(18, 9, 9), Tier(10, 5, 5)),
+)
+
+
+def load(name: str) -> Parameters:
+    """The checked parameters of a shipped preset.
+
+    Raises:
+        KeyError: no preset has that name.
+    """
+    presets = {spec.name: spec for spec in (SAFE,)}
+    if name not in presets:
+        raise KeyError(f"no preset '{name}'; choose one of {sorted(presets)}")
+    return build(presets[name])

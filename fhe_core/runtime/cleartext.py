@@ -1,0 +1,133 @@
+"""The cleartext backend: runs any plan slot by slot in numpy, exactly as the ciphertexts would.
+
+With ``noise`` it adds the errors that the precision model predicts, so that their effect on the
+result can be measured without encryption.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fhe_core.plan import (
+    Affine,
+    DropLevel,
+    FoldSum,
+    LinearTransform,
+    Multiply,
+    MultiplyPlain,
+    Plan,
+    Rotate,
+    Square,
+    Step,
+    last_reads,
+    step_writes,
+)
+
+Slots = NDArray[np.float64]
+Tables = Mapping[str, NDArray[np.float64]]
+#: Given a step and one of its results, the standard deviation of the slot error to add.
+Noise = Callable[[Step, str], float]
+Observer = Callable[[int, Step, Mapping[str, Slots]], None]
+
+
+def run(
+    plan: Plan,
+    tables: Tables,
+    inputs: Sequence[Slots],
+    *,
+    noise: Noise | None = None,
+    observe: Observer | None = None,
+    seed: int = 0,
+) -> list[Slots]:
+    """Outputs of the plan, each [slots]. Overflow gives inf or NaN, without warnings.
+
+    Raises:
+        ValueError: the number of inputs is wrong.
+    """
+    if len(inputs) != len(plan.inputs):
+        raise ValueError(f"the plan takes {len(plan.inputs)} inputs, got {len(inputs)}")
+    values: dict[str, Slots] = dict(zip(plan.inputs, inputs, strict=True))
+    generator = np.random.default_rng(seed)
+    with np.errstate(all="ignore"):
+        for number, (step, dead) in enumerate(zip(plan.steps, last_reads(plan), strict=True)):
+            values.update(_apply(plan, tables, step, values))
+            if noise is not None:
+                for name in step_writes(step):
+                    values[name] = values[name] + generator.normal(
+                        0.0, noise(step, name), values[name].shape
+                    )
+            if observe is not None:
+                observe(number, step, values)
+            for name in dead:
+                del values[name]
+    return [values[name] for name in plan.outputs]
+
+
+def mask_slots(plan: Plan, mask: int, slots: int) -> Slots:
+    """A mask as 0/1 slot values."""
+    out = np.zeros(slots)
+    for start, stop in plan.masks[mask]:
+        out[start:stop] = 1.0
+    return out
+
+
+def _apply(
+    plan: Plan, tables: Tables, step: Step, values: Mapping[str, Slots]
+) -> dict[str, Slots]:
+    match step:
+        case Rotate():
+            source = values[step.source]
+            return {
+                name: np.roll(source, -amount)
+                for name, amount in zip(step.outputs, step.amounts, strict=True)
+            }
+        case FoldSum():
+            total = values[step.source]
+            for amount in step.amounts:
+                total = total + np.roll(total, -amount)
+            return {step.output: total}
+        case LinearTransform():
+            return _linear(plan, tables, step, values)
+        case Square():
+            return {step.output: _plus(values[step.source] ** 2, tables, step.offset)}
+        case Multiply():
+            return {step.output: values[step.left] * values[step.right]}
+        case MultiplyPlain():
+            source = values[step.source]
+            return {step.output: source * mask_slots(plan, step.mask, source.size)}
+        case Affine():
+            return {step.output: _plus(values[step.source] * step.factor, tables, step.table)}
+        case DropLevel():
+            return {step.output: values[step.source]}
+
+
+def _plus(slots: Slots, tables: Tables, table: str) -> Slots:
+    if not table:
+        return slots
+    row = tables[table][0]
+    return slots + np.tile(row, slots.size // row.size)
+
+
+def _linear(
+    plan: Plan, tables: Tables, step: LinearTransform, values: Mapping[str, Slots]
+) -> dict[str, Slots]:
+    weights = tables[step.weights]
+    rotated = [np.roll(values[step.inputs[i]], -amount) for i, amount in step.babies]
+    slots = rotated[0].size
+    terms = [
+        rotated[baby] * mask_slots(plan, mask, slots) if mask >= 0 else rotated[baby]
+        for baby, mask in step.terms
+    ]
+    stacked = np.stack(terms).reshape(len(terms), -1, step.period)
+    outputs = [np.zeros(slots) for _ in step.outputs]
+    for (output, amount), entries in zip(step.giants, step.entries, strict=True):
+        numbers = np.asarray(entries)
+        total = np.einsum("tpg,tg->pg", stacked[numbers[:, 0]], weights[numbers[:, 1]])
+        outputs[output] += np.roll(total.reshape(-1), -amount)
+    return {
+        name: _plus(total, tables, step.bias)
+        for name, total in zip(step.outputs, outputs, strict=True)
+    }

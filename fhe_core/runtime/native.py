@@ -1,0 +1,163 @@
+"""The native backend: runs a packed plan on ciphertexts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from fhe_core.ciphertext import Ciphertext, Words
+from fhe_core.plan import (
+    Affine,
+    DropLevel,
+    FoldSum,
+    LinearTransform,
+    Multiply,
+    MultiplyPlain,
+    PlanError,
+    Rotate,
+    Square,
+    Step,
+    last_reads,
+    step_writes,
+)
+from fhe_core.runtime.evaluator import Evaluator
+from fhe_core.runtime.packed import PackedPlan
+
+#: Called after every step with its number, its label and the seconds it took.
+Progress = Callable[[int, str, float], None]
+#: Relative difference up to which two scales are the same number.
+SCALE_TOLERANCE = 1e-9
+
+
+def run(
+    packed: PackedPlan,
+    evaluator: Evaluator,
+    inputs: Sequence[Ciphertext],
+    progress: Progress | None = None,
+) -> list[Ciphertext]:
+    """Outputs of the plan.
+
+    Raises:
+        PlanError: an input does not have the limbs and scale that the plan says.
+        MissingKeyError: an evaluation key is missing.
+    """
+    plan = packed.plan
+    if len(inputs) != len(plan.inputs):
+        raise PlanError(f"the plan takes {len(plan.inputs)} ciphertexts, got {len(inputs)}")
+    values: dict[str, Ciphertext] = {}
+    for name, ciphertext in zip(plan.inputs, inputs, strict=True):
+        _check(plan.values[name].limbs, plan.values[name].scale, ciphertext, name)
+        values[name] = ciphertext
+    for number, (step, dead) in enumerate(zip(plan.steps, last_reads(plan), strict=True)):
+        started = time.perf_counter()
+        results = _apply(packed, evaluator, number, step, values)
+        for name, result in zip(step_writes(step), results, strict=True):
+            _check(plan.values[name].limbs, plan.values[name].scale, result, name)
+            values[name] = result
+        for name in dead:
+            del values[name]
+        if progress is not None:
+            progress(number, plan.labels[number], time.perf_counter() - started)
+    return [values[name] for name in plan.outputs]
+
+
+def _check(limbs: int, scale: float, ciphertext: Ciphertext, name: str) -> None:
+    if ciphertext.limbs != limbs or abs(ciphertext.scale / scale - 1) > SCALE_TOLERANCE:
+        raise PlanError(
+            f"'{name}' must have {limbs} limbs at scale 2^{np.log2(scale):.3f}, got "
+            f"{ciphertext.limbs} limbs at 2^{np.log2(ciphertext.scale):.3f}"
+        )
+
+
+def _apply(
+    packed: PackedPlan,
+    evaluator: Evaluator,
+    number: int,
+    step: Step,
+    values: dict[str, Ciphertext],
+) -> list[Ciphertext]:
+    match step:
+        case Rotate():
+            return evaluator.rotate_many(values[step.source].drop_to(step.limbs), step.amounts)
+        case FoldSum():
+            total = values[step.source]
+            for amount in step.amounts:
+                total = evaluator.add(total, evaluator.rotate_many(total, [amount])[0])
+            return [total]
+        case LinearTransform():
+            results = _linear(packed, evaluator, number, step, values)
+        case Square():
+            source = values[step.source]
+            results = [evaluator.multiply(source, source, step.rescale)]
+        case Multiply():
+            left, right = (values[n].drop_to(step.limbs) for n in (step.left, step.right))
+            results = [evaluator.multiply(left, right, step.rescale)]
+        case MultiplyPlain():
+            mask = packed.masks[number]
+            results = [
+                evaluator.multiply_plain(
+                    values[step.source], mask.rows, step.mask_scale, step.rescale
+                )
+            ]
+        case Affine():
+            source = values[step.source]
+            results = [Ciphertext(source.residues, source.scale / step.factor)]
+        case DropLevel():
+            results = [values[step.source].drop_to(step.limbs)]
+    if number in packed.additions:
+        return [evaluator.add_plain(result, packed.additions[number]) for result in results]
+    return results
+
+
+def _linear(
+    packed: PackedPlan,
+    evaluator: Evaluator,
+    number: int,
+    step: LinearTransform,
+    values: dict[str, Ciphertext],
+) -> list[Ciphertext]:
+    """Double hoisting: sums stay in the basis QP until the one division per output."""
+    transform, limbs = packed.transforms[number], step.limbs
+    rotated = {i for i, amount in step.babies if amount}
+    nothing = np.empty(0, dtype=np.uint64)
+    inputs: list[tuple[Words, Words]] = []
+    for i, name in enumerate(step.inputs):
+        residues = values[name].drop_to(limbs).residues
+        inputs.append((residues, evaluator.decompose(residues[1]) if i in rotated else nothing))
+    babies: list[tuple[int, object, object, int]] = []
+    for i, amount in step.babies:
+        if amount:
+            key = evaluator.keys.get(amount, limbs)
+            babies.append((i, evaluator.permutation(amount), key.data, key.limbs))
+        else:
+            babies.append((i, None, None, 0))
+    sums = evaluator.context.accumulate(
+        inputs,
+        babies,
+        [(b, m.rows if m else None, m.limbs if m else 0) for b, m in transform.terms],
+        list(transform.entries),
+        transform.weights,
+        evaluator.specials(limbs),
+        evaluator.p_mod_q(limbs),
+    )
+    del inputs
+    rows = evaluator.rows(limbs)
+    totals: dict[int, Words] = {}
+    for (output, amount), accumulator in zip(step.giants, sums, strict=True):
+        part = (
+            evaluator.rotate_extended(evaluator.mod_down(accumulator, limbs), amount)
+            if amount
+            else accumulator
+        )
+        totals[output] = (
+            np.stack([evaluator.context.add(totals[output][i], part[i], rows) for i in range(2)])
+            if output in totals
+            else part
+        )
+    scale = packed.plan.values[step.outputs[0]].scale
+    return [
+        Ciphertext(evaluator.mod_down(totals[o], limbs, step.rescale), scale)
+        for o in range(len(step.outputs))
+    ]

@@ -1,0 +1,278 @@
+"""Residue kernels of every usable target against Python integers, and against each other."""
+
+import functools
+
+import numpy as np
+import pytest
+
+from fhe_core import _native
+
+kernels = _native.kernels
+TARGETS = ("scalar", "avx2", "avx512ifma")
+LENGTHS = (1, 7, 8, 13, 64, 77)
+# Bits of the modulus and the longest transform it allows here; q is the largest prime below
+# 2^bits that is 1 mod 2n, so "50" is just below the bound of the library.
+MODULI = ((20, 1024), (30, 65536), (40, 65536), (49, 65536), (50, 65536))
+
+
+def is_prime(n):
+    """Miller-Rabin, deterministic for 64-bit numbers."""
+    bases = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37)
+    if any(n % p == 0 for p in bases):
+        return n in bases
+    d, s = n - 1, 0
+    while d % 2 == 0:
+        d, s = d // 2, s + 1
+    for base in bases:
+        x = pow(base, d, n)
+        if x in (1, n - 1):
+            continue
+        for _ in range(s - 1):
+            x = x * x % n
+            if x == n - 1:
+                break
+        else:
+            return False
+    return True
+
+
+@functools.lru_cache(None)
+def prime(bits, n):
+    q = (1 << bits) // (2 * n) * (2 * n) + 1
+    while q >= 1 << bits or not is_prime(q):
+        q -= 2 * n
+    return q
+
+
+@functools.lru_cache(None)
+def make(target, n, q):
+    return kernels.Kernels(target, n, q)
+
+
+@pytest.fixture(params=TARGETS)
+def target(request):
+    if request.param not in kernels.available():
+        pytest.skip(f"this processor or build lacks {request.param}")
+    return request.param
+
+
+@pytest.fixture(params=MODULI, ids=lambda m: f"{m[0]}bit")
+def modulus(request):
+    """(q, longest n)"""
+    bits, n = request.param
+    return prime(bits, n), n
+
+
+def words(values):
+    return np.array(values, dtype=np.uint64)
+
+
+def operands(rng, n, bound):
+    """Arrays of length n: random, all extremes, and extremes mixed with random."""
+    yield rng.integers(0, bound, n, dtype=np.uint64)
+    yield np.full(n, bound - 1, dtype=np.uint64)
+    edges = words([0, 1, bound - 1, bound - 2, bound // 2, bound // 2 + 1])
+    yield rng.choice(edges, n)
+    yield np.where(rng.random(n) < 0.5, rng.choice(edges, n),
+                   rng.integers(0, bound, n, dtype=np.uint64))
+
+
+def pairs(rng, n, bound_a, bound_b):
+    for a in operands(rng, n, bound_a):
+        for b in operands(rng, n, bound_b):
+            yield a, b
+
+
+def expect(actual, reference):
+    assert actual.dtype == np.uint64
+    assert actual.tolist() == reference
+
+
+def bit_reverse(i, n):
+    return int(bin(i)[2:].zfill(n.bit_length() - 1)[::-1], 2)
+
+
+@pytest.mark.parametrize("n", LENGTHS)
+def test_pointwise_pairs(target, modulus, n):
+    q, _ = modulus
+    k = make(target, 8, q)
+    rng = np.random.default_rng(n)
+    w = int(rng.integers(0, q))
+    for a, b in pairs(rng, n, q, q):
+        out = rng.permutation(b)
+        xs = list(zip(out.tolist(), a.tolist(), b.tolist()))
+        expect(k.add(a, b), [(x + y) % q for _, x, y in xs])
+        expect(k.subtract(a, b), [(x - y) % q for _, x, y in xs])
+        expect(k.multiply(a, b), [x * y % q for _, x, y in xs])
+        expect(k.multiply_add(out, a, b), [(o + x * y) % q for o, x, y in xs])
+        for v in (0, 1, q - 1, q // 2, q // 2 + 1, w):
+            expect(k.subtract_multiply_scalar(a, b, v), [(x - y) * v % q for _, x, y in xs])
+
+
+@pytest.mark.parametrize("n", LENGTHS)
+def test_wide_input(target, modulus, n):
+    """Kernels that take any number below 2^52."""
+    q, _ = modulus
+    k = make(target, 8, q)
+    rng = np.random.default_rng(n)
+    factors = (0, 1, 2, q - 1, q // 2, q // 2 + 1, int(rng.integers(0, q)))
+    for a, out in pairs(rng, n, 1 << 52, q):
+        expect(k.reduce(a), [x % q for x in a.tolist()])
+        for w in factors:
+            expect(k.multiply_scalar(a, w), [x * w % q for x in a.tolist()])
+            expect(k.multiply_scalar_add(out, a, w),
+                   [(o + x * w) % q for o, x in zip(out.tolist(), a.tolist())])
+
+
+def test_reduce_near_multiples(target, modulus):
+    q, _ = modulus
+    k = make(target, 8, q)
+    rng = np.random.default_rng(5)
+    quotients = np.concatenate([rng.integers(0, (1 << 52) // q, 200), [0, 1, (1 << 52) // q - 1]])
+    a = words([int(c) * q + d for c in quotients for d in (0, 1, q - 1, q // 2)])
+    expect(k.reduce(a), [x % q for x in a.tolist()])
+
+
+@pytest.mark.parametrize("terms,n", ((1, 77), (2, 200), (8, 77), (9, 77), (255, 77), (4096, 13)))
+@pytest.mark.parametrize("kind", ("max", "random", "edges"))
+def test_sums(target, modulus, terms, n, kind):
+    q, _ = modulus
+    k = make(target, 8, q)
+    rng = np.random.default_rng(terms)
+
+    def matrix(rows, columns, bound):
+        if kind == "max":
+            return np.full((rows, columns), bound - 1, dtype=np.uint64)
+        if kind == "edges":
+            return rng.choice(words([0, 1, bound - 1]), (rows, columns))
+        return rng.integers(0, bound, (rows, columns), dtype=np.uint64)
+
+    x = matrix(terms, n, 1 << 50)
+    w = matrix(1, terms, q)[0]
+    a, b = matrix(terms, n, q), matrix(terms, n, q)
+    big = functools.partial(np.asarray, dtype=object)
+    expect(k.weighted_sum(x, w), [int(v) % q for v in big(w) @ big(x)])
+    expect(k.dot_product(a, b), [int(v) % q for v in (big(a) * big(b)).sum(axis=0)])
+
+
+@pytest.mark.parametrize("terms,n", ((3, 1000), (20, 4096 + 8 + 5), (64, 2049)))
+def test_long_sums_equal_scalar(target, modulus, terms, n):
+    q, _ = modulus
+    k, reference = make(target, 8, q), make("scalar", 8, q)
+    rng = np.random.default_rng(n)
+    x = rng.integers(0, 1 << 50, (terms, n), dtype=np.uint64)
+    w = rng.integers(0, q, terms, dtype=np.uint64)
+    a, b = rng.integers(0, q, (2, terms, n), dtype=np.uint64)
+    assert np.array_equal(k.weighted_sum(x, w), reference.weighted_sum(x, w))
+    assert np.array_equal(k.dot_product(a, b), reference.dot_product(a, b))
+
+
+@pytest.mark.parametrize("n", LENGTHS + (1000,))
+def test_gather(target, n):
+    k = make(target, 8, prime(50, 65536))
+    rng = np.random.default_rng(n)
+    data = rng.integers(0, 1 << 63, n, dtype=np.uint64)
+    index = rng.permutation(n).astype(np.uint32)
+    assert np.array_equal(k.gather(data, index), data[index])
+
+
+@pytest.mark.parametrize("n", (8, 16, 32, 64))
+def test_ntt_is_evaluation(target, modulus, n):
+    q, _ = modulus
+    k = make(target, n, q)
+    psi = k.psi
+    assert pow(psi, n, q) == q - 1
+    assert psi == min(pow(psi, e, q) for e in range(1, 2 * n, 2))
+    points = [pow(psi, 2 * bit_reverse(i, n) + 1, q) for i in range(n)]
+    for a in operands(np.random.default_rng(n), n, q):
+        coefficients = a.tolist()
+        values = [sum(c * pow(x, j, q) for j, c in enumerate(coefficients)) % q for x in points]
+        expect(k.ntt_forward(a), values)
+        assert np.array_equal(k.ntt_inverse(words(values)), a)
+
+
+def test_ntt_multiplies_negacyclically(target, modulus):
+    """X^(n-1) * X = -1, at the full length; independent of the scalar target."""
+    q, n = modulus
+    k = make(target, n, q)
+    a, b, c = (np.zeros(n, dtype=np.uint64) for _ in range(3))
+    a[n - 1], a[5], b[1], b[n // 2] = 3, 7, 2, q - 1
+    for i, x in ((n - 1, 3), (5, 7)):
+        for j, y in ((1, 2), (n // 2, -1)):
+            sign = 1 if i + j < n else -1
+            c[(i + j) % n] = (int(c[(i + j) % n]) + sign * x * y) % q
+    product = k.multiply(k.ntt_forward(a), k.ntt_forward(b))
+    assert np.array_equal(k.ntt_inverse(product), c)
+
+
+def test_ntt_all_lengths_equal_scalar(target, modulus):
+    """Every length up to the largest, with prefixes of the longest tables."""
+    q, longest = modulus
+    k, reference = make(target, longest, q), make("scalar", longest, q)
+    rng = np.random.default_rng(1)
+    n = 8
+    while n <= longest:
+        for a in list(operands(rng, n, q))[: 4 if n < 65536 else 2]:
+            values = k.ntt_forward(a)
+            assert np.array_equal(values, reference.ntt_forward(a))
+            assert np.array_equal(k.ntt_inverse(values), a)
+            assert np.array_equal(k.ntt_inverse(a), reference.ntt_inverse(a))
+        n *= 2
+
+
+@pytest.mark.parametrize("n", (8, 128, 512))
+def test_ntt_prefix_of_longer_tables(target, n):
+    """With tables of length N a transform of length n evaluates at powers of psi^(N/n)."""
+    q, longest = prime(49, 65536), 2048
+    k = make(target, longest, q)
+    root = pow(k.psi, longest // n, q)
+    a = np.random.default_rng(n).integers(0, q, n, dtype=np.uint64)
+    values = k.ntt_forward(a)
+    for i in (0, 1, 2, n // 2, n - 1):
+        x = pow(root, 2 * bit_reverse(i, n) + 1, q)
+        assert int(values[i]) == sum(c * pow(x, j, q) for j, c in enumerate(a.tolist())) % q
+
+
+def test_rejects_bad_input():
+    q = prime(30, 64)
+    k = kernels.Kernels("scalar", 64, q)
+    ok = np.zeros(8, dtype=np.uint64)
+    for call in (
+        lambda: kernels.Kernels("sse9", 64, q),
+        lambda: kernels.Kernels("scalar", 48, q),
+        lambda: kernels.Kernels("scalar", 4, q),
+        lambda: kernels.Kernels("scalar", 64, (1 << 50) + 1),
+        lambda: kernels.Kernels("scalar", 64, 12289),
+        lambda: kernels.Kernels("scalar", 64, q + 2),
+        lambda: kernels.Kernels("scalar", 8, 3**16 * 16 + 1),  # not a prime
+        lambda: k.add(ok, ok[:7]),
+        lambda: k.add(ok, ok + np.uint64(q)),
+        lambda: k.add(ok[:0], ok[:0]),
+        lambda: k.reduce(ok + np.uint64(1 << 52)),
+        lambda: k.multiply_scalar(ok, q),
+        lambda: k.ntt_forward(ok[:7]),
+        lambda: k.ntt_forward(np.zeros(128, dtype=np.uint64)),
+        lambda: k.weighted_sum(ok.reshape(2, 4), ok[:3]),
+        lambda: k.weighted_sum(ok.reshape(1, 8) + np.uint64(1 << 50), ok[:1]),
+        lambda: k.dot_product(ok.reshape(2, 4), ok.reshape(4, 2)),
+        lambda: k.dot_product(np.zeros((4097, 1), np.uint64), np.zeros((4097, 1), np.uint64)),
+        lambda: k.gather(ok, np.array([8], dtype=np.uint32)),
+    ):
+        with pytest.raises(ValueError):
+            call()
+    with pytest.raises(TypeError):
+        k.add(ok.astype(np.int64), ok)
+    with pytest.raises(TypeError):
+        k.add(np.zeros(16, dtype=np.uint64)[::2], ok)
+
+
+def test_selection(monkeypatch):
+    monkeypatch.delenv("FHE_FACE_KERNELS", raising=False)
+    assert kernels.available()[-1] == "scalar"
+    assert kernels.selected() == kernels.available()[0]
+    for name in kernels.available():
+        monkeypatch.setenv("FHE_FACE_KERNELS", name)
+        assert kernels.selected() == name
+    monkeypatch.setenv("FHE_FACE_KERNELS", "sse9")
+    with pytest.raises(ValueError, match="scalar"):
+        kernels.selected()

@@ -1,0 +1,199 @@
+"""Who may import whom: Python packages, the server without the secret key, and C++ folders."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PACKAGES = ("fhe_core", "models", "coeffs", "fhe_face")
+
+# Each package, and the packages of ours that it must not import.
+FORBIDDEN = {
+    "fhe_core": {"models", "coeffs", "fhe_face"},
+    "models": {"fhe_core", "fhe_face"},
+    "coeffs": {"fhe_core", "fhe_face"},
+}
+
+SERVER = "fhe_core.runtime.server"
+CLIENT_ONLY = ("fhe_core.keys.secret", "fhe_core.runtime.client")
+
+# From the bottom up: a folder of cpp/ includes itself and folders before it.
+CPP_LAYERS = ("kernels", "ring", "rlwe", "ckks", "circuits", "bindings")
+
+
+# --- Python --------------------------------------------------------------------------------------
+
+
+def module_path(name: str, root: Path) -> Path | None:
+    """The source file of a module or package, or None where `root` has no such module."""
+    base = root.joinpath(*name.split("."))
+    for path in (base / "__init__.py", base.with_suffix(".py")):
+        if path.is_file():
+            return path
+    return None
+
+
+def imports(name: str, root: Path) -> set[str]:
+    """All modules a source file may import, wherever in it; `from a import b` gives a and a.b."""
+    path = module_path(name, root)
+    if path is None:
+        return set()
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = package.split(".")
+                parents = parents[: len(parents) - node.level + 1]
+                base = ".".join([*parents, base] if base else parents)
+            found.add(base)
+            found.update(f"{base}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call):
+            found.update(dynamic_import(node))
+    return found
+
+
+def dynamic_import(node: ast.Call) -> Iterator[str]:
+    """The module that `importlib.import_module("...")` or `__import__("...")` names."""
+    function = node.func
+    called = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+    if called in ("import_module", "__import__"):
+        for argument in node.args[:1]:
+            if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
+                yield argument.value
+
+
+def reached(start: str, root: Path) -> dict[str, str]:
+    """The modules of ours that importing `start` can load, each with the one that asks for it.
+
+    Importing a.b.c also runs a and a.b, so these count as well.
+    """
+    seen: dict[str, str] = {}
+    waiting = [(start, "")]
+    while waiting:
+        name, importer = waiting.pop()
+        if name in seen or module_path(name, root) is None:
+            continue
+        seen[name] = importer
+        for target in {name, *imports(name, root)}:
+            parts = target.split(".")
+            if parts[0] in PACKAGES:
+                waiting += [(".".join(parts[:end]), name) for end in range(1, len(parts) + 1)]
+    return seen
+
+
+def chain(name: str, seen: dict[str, str]) -> str:
+    """How `name` is reached, for the message."""
+    steps = [name]
+    while seen[steps[-1]]:
+        steps.append(seen[steps[-1]])
+    return " <- ".join(steps)
+
+
+def modules_of(package: str, root: Path) -> list[str]:
+    """The dotted names of all modules of a package."""
+    names = []
+    for path in sorted((root / package).rglob("*.py")):
+        parts = path.relative_to(root).with_suffix("").parts
+        names.append(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
+    return names
+
+
+@pytest.mark.parametrize("package", FORBIDDEN)
+def test_packages_know_only_what_is_below(package: str) -> None:
+    modules = modules_of(package, REPOSITORY)
+    assert modules, f"{package} has no modules"
+    for module in modules:
+        tops = {target.split(".")[0] for target in imports(module, REPOSITORY)}
+        assert not tops & FORBIDDEN[package], (
+            f"{module} must not import {tops & FORBIDDEN[package]}"
+        )
+
+
+def test_server_cannot_reach_the_secret_key() -> None:
+    for module in (SERVER, *CLIENT_ONLY):
+        assert module_path(module, REPOSITORY), f"{module} is missing: was it renamed?"
+    seen = reached(SERVER, REPOSITORY)
+    assert len(seen) > 2, "the server imports nothing of ours: is this the right module?"
+    for module in CLIENT_ONLY:
+        assert module not in seen, f"the server reaches {chain(module, seen)}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from fhe_core.keys import secret",
+        "import fhe_core.keys.secret as hidden",
+        "from ..keys.secret import SecretKey",
+        "from ..keys import secret",
+        "def later():\n    from fhe_core.keys.secret import SecretKey",
+        "import importlib\nimportlib.import_module('fhe_core.keys.secret')",
+        "from fhe_core import helper",
+        "from fhe_core.tools import innocent",
+    ],
+)
+def test_the_walker_finds_hidden_imports(tmp_path: Path, text: str) -> None:
+    for folder in ("runtime", "keys", "tools"):
+        (tmp_path / "fhe_core" / folder).mkdir(parents=True)
+        (tmp_path / "fhe_core" / folder / "__init__.py").touch()
+    (tmp_path / "fhe_core" / "__init__.py").touch()
+    (tmp_path / "fhe_core" / "keys" / "secret.py").touch()
+    (tmp_path / "fhe_core" / "tools" / "innocent.py").touch()
+    (tmp_path / "fhe_core" / "tools" / "__init__.py").write_text("from ..keys import secret")
+    (tmp_path / "fhe_core" / "helper.py").write_text("import fhe_core.keys.secret")
+    server = tmp_path / "fhe_core" / "runtime" / "server.py"
+    server.write_text("import fhe_core.keys")
+    assert "fhe_core.keys.secret" not in reached(SERVER, tmp_path)
+    server.write_text(text)
+    assert "fhe_core.keys.secret" in reached(SERVER, tmp_path)
+
+
+# --- C++ -----------------------------------------------------------------------------------------
+
+
+def cpp_violations(root: Path) -> list[str]:
+    """Includes of cpp/ that point up, or to nowhere."""
+    found = []
+    for path in sorted(root.rglob("*.[ch]pp")):
+        folder = path.relative_to(root).parts[0]
+        if folder not in CPP_LAYERS:
+            found.append(f"{path.relative_to(root)} lies outside the layers {CPP_LAYERS}")
+            continue
+        for included in re.findall(r'^\s*#\s*include\s*"([^"]+)"', path.read_text(), re.MULTILINE):
+            beside, below = path.parent / included, root / included
+            target = (beside if beside.is_file() else below).resolve()
+            if not target.is_file():
+                found.append(f"{path.relative_to(root)} includes {included}, which does not exist")
+                continue
+            layer = target.relative_to(root.resolve()).parts[0]
+            if CPP_LAYERS.index(layer) > CPP_LAYERS.index(folder):
+                found.append(f"{path.relative_to(root)} includes {included}, which is above it")
+    return found
+
+
+def test_cpp_includes_point_down() -> None:
+    root = REPOSITORY / "cpp"
+    for layer in ("kernels", "ring", "bindings"):
+        assert list((root / layer).glob("*.cpp")), f"cpp/{layer} has no sources"
+    assert cpp_violations(root) == []
+
+
+@pytest.mark.parametrize(
+    "included", ["ring/b.hpp", "../ring/b.hpp", "kernels/missing.hpp", "../bindings/c.hpp"]
+)
+def test_cpp_violations_are_found(tmp_path: Path, included: str) -> None:
+    for name in ("kernels/a.hpp", "ring/b.hpp", "bindings/c.hpp"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    (tmp_path / "ring/b.hpp").write_text('#include "kernels/a.hpp"\n#include "b.hpp"\n#include <x>')
+    assert cpp_violations(tmp_path) == []
+    (tmp_path / "kernels/a.hpp").write_text(f'  # include "{included}"')
+    assert len(cpp_violations(tmp_path)) == 1
