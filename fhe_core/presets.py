@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from fhe_core.parameters import Parameters, Specification, Tier, build
 
-#: One rescale of 45 bits per multiplication: 27 levels, no bootstrapping.
+#: One rescale of 43 bits per multiplication: 28 levels, no bootstrapping.
 SAFE = Specification(
     name="safe",
     log_ring_dimension=16,
-    limb_bits=(50,) + (45,) * 27,
+    limb_bits=(50,) + (43,) * 28,
     special_bits=(50,) * 9,
-    tiers=(Tier(28, 10, 9), Tier(18, 9, 9), Tier(10, 5, 5)),
+    tiers=(Tier(29, 10, 9), Tier(18, 9, 9), Tier(10, 5, 5)),
 )
 
 

@@ -143,16 +143,16 @@ struct Ifma {
         using Vec = __m512i;
         using Twiddle = Scalar;
         Vec q, q2, minus_q;
-        Scalar scale, scaled_root, psi, psi2;
+        Scalar scale, scaled_root, psi;
         std::size_t half = 0;
-        void set_half(Roots r, std::size_t h) { half = h; psi = broadcast(r, h); psi2 = broadcast(r, h/2); }
+        void set_half(Roots r, std::size_t h) { half = h; psi = broadcast(r, h); }
 
         explicit Ntt(const Modulus& m)
             : q(splat(m.q)),
               q2(splat(2 * m.q)),
               minus_q(splat((Word{1} << kWordBits) - m.q)),
               scale(q, q),
-              scaled_root(q, q), psi(q, q), psi2(q,q) {}
+              scaled_root(q, q), psi(q, q) {}
 
         void set_scale(ShoupFactor inverse_length, ShoupFactor times_root) {
             scale = {splat(inverse_length.value), splat(inverse_length.quotient)};
@@ -256,8 +256,7 @@ struct Ifma {
             }
             for (std::size_t i = 0; i < vectors; i += 2) {
                 exchange_pairs(x[i], x[i + 1]);
-                x[i + 1] = shoup_dirty(x[i + 1], psi2, minus_q);
-                forward_butterfly(x[i], x[i + 1], four(roots, 2 * (k + i) - half/2));
+                forward_butterfly(x[i], x[i + 1], four(roots, 2 * (k + i)));
             }
             for (std::size_t i = 0; i < vectors; i += 2) {
                 exchange_single(x[i], x[i + 1]);
@@ -278,11 +277,7 @@ struct Ifma {
             }
             for (std::size_t i = 0; i < vectors; i += 2) {
                 exchange_single(x[i], x[i + 1]);
-                const Vec sum = _mm512_add_epi64(x[i], x[i + 1]);
-                const Vec difference = _mm512_add_epi64(_mm512_sub_epi64(x[i], x[i + 1]), q2);
-                x[i] = subtract_if_above(sum, q2);
-                x[i + 1] = shoup_lazy(shoup_dirty(difference, psi2, minus_q),
-                                      four(roots, 2 * (k + i) - half/2), minus_q);
+                inverse_butterfly(x[i], x[i + 1], four(roots, 2 * (k + i)));
             }
             for (std::size_t i = 0; i < vectors; i += 2) {
                 exchange_pairs(x[i], x[i + 1]);

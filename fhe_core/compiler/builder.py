@@ -101,10 +101,11 @@ class PlanBuilder:
         return self._define(output, value.limbs, value.scale)
 
     def multiply_mask(self, label: str, source: str, output: str, pattern: NDArray[np.bool_]) -> str:
+        """Mask and rescale by one limb; the scale stays exactly what it was."""
         value = self.values[source]
-        mask_scale = 2.0**self.policy.log_mask_scale
-        self._step(label, MultiplyPlain(source, output, self.mask(pattern), mask_scale, 0))
-        return self._define(output, value.limbs, value.scale * mask_scale)
+        mask_scale = self.dropped(value.limbs, 1)
+        self._step(label, MultiplyPlain(source, output, self.mask(pattern), mask_scale, 1))
+        return self._define(output, value.limbs - 1, value.scale)
 
     def rotate(self, label: str, source: str, limbs: int, amounts: Sequence[int]) -> list[str]:
         """Copies of a ciphertext, dropped to ``limbs`` and rotated; amount 0 is the source."""

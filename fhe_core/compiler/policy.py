@@ -26,5 +26,5 @@ class Policy:
     health_limbs: int = 2
 
 
-#: 45 bits per level, one rescale per multiplication.
-SAFE = Policy(log_scale=45.0, log_mask_scale=21.0)
+#: 43 bits per level, one rescale per multiplication.
+SAFE = Policy(log_scale=43.0, log_mask_scale=20.0)
