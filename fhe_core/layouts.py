@@ -160,3 +160,20 @@ def raster(
     digits.append(Digit("y", size // row_split, pitch_y))
     digits.append(Digit("x", size, pitch_x))
     return Layout(slots, ciphertexts, group, tuple(digits))
+
+
+def widen(layout: Layout, channels: int) -> Layout:
+    """The same pixels with more channels, in as many more ciphertexts as they need.
+
+    The first C channels lie exactly as in ``layout`` (which has C); the others follow across
+    ciphertexts. The result has a multiple of C channels.
+
+    Raises:
+        LayoutError: the channels of ``layout`` are spread across ciphertexts already.
+    """
+    if any(d.axis == "channel" and d.across for d in layout.digits):
+        raise LayoutError("the channels already go across ciphertexts")
+    own = layout.shape[1]
+    blocks = -(-channels // own)
+    digits = (*layout.digits, Digit("channel", blocks, layout.ciphertexts, across=True))
+    return Layout(layout.slots, layout.ciphertexts * blocks, layout.group, digits)

@@ -184,7 +184,7 @@ struct Avx2 {
         Real half_q;
         Scalar scale, scaled_root;
 
-        explicit Ntt(const Modulus& m)
+        Ntt(const Modulus& m, Roots, std::size_t)
             : Arithmetic(m),
               half_q(_mm256_mul_pd(q, _mm256_set1_pd(0.5))),
               scale(q, q),

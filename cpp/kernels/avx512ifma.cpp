@@ -121,20 +121,30 @@ struct Ifma {
     struct Summing {
         Field field;
         Scalar r52, r104;
+        bool has_top;  // high, and the carry from low, may exceed 52 bits
 
-        Summing(const Modulus& m, std::size_t)
+        Summing(const Modulus& m, std::size_t terms)
             : field(m),
               r52(splat(m.r52), splat(m.r52_shoup)),
-              r104(splat(m.r104), splat(m.r104_shoup)) {}
+              r104(splat(m.r104), splat(m.r104_shoup)),
+              has_top(terms > 15) {}
 
-        // Three words of 52 bits, each to [0, 2q); their sum is below 6q.
+        // low + 2^52 middle + 2^104 top, three words of 52 bits. The first two Shoup products, each
+        // below 2q, are summed modulo 2^52 in one go.
         Vec finish(Sum sum) const {
             const Vec middle = _mm512_add_epi64(sum.high, _mm512_srli_epi64(sum.low, kWordBits));
-            const Vec top = _mm512_srli_epi64(middle, kWordBits);
-            Vec r = shoup_lazy(sum.low, field.one, field.minus_q);
-            r = _mm512_add_epi64(r, shoup_lazy(middle, r52, field.minus_q));
-            r = _mm512_add_epi64(r, shoup_lazy(top, r104, field.minus_q));
-            return field.twice(subtract_if_above(r, _mm512_slli_epi64(field.q2, 1)));
+            const Vec estimate1 = high_product(sum.low, field.one.quotient);
+            const Vec estimate2 = high_product(middle, r52.quotient);
+            Vec r = _mm512_madd52lo_epu64(sum.low, estimate1, field.minus_q);
+            r = _mm512_madd52lo_epu64(r, middle, r52.value);
+            r = _mm512_madd52lo_epu64(r, estimate2, field.minus_q);
+            r = _mm512_and_si512(r, mask52());
+            if (has_top) {
+                const Vec top = _mm512_srli_epi64(middle, kWordBits);
+                r = _mm512_add_epi64(r, shoup_lazy(top, r104, field.minus_q));  // below 6q
+                r = subtract_if_above(r, field.q2);
+            }
+            return field.twice(r);
         }
     };
 
@@ -143,16 +153,21 @@ struct Ifma {
         using Vec = __m512i;
         using Twiddle = Scalar;
         Vec q, q2, minus_q;
-        Scalar scale, scaled_root, psi;
-        std::size_t half = 0;
-        void set_half(Roots r, std::size_t h) { half = h; psi = broadcast(r, h); }
+        Scalar scale, scaled_root;
+        // roots[half + i] = root * roots[i], where half = length / 2 and root is the primitive
+        // 2 length-th root: the last layer takes its twiddles from the first half of the table and
+        // multiplies by root, which costs less than to fetch the second half.
+        std::size_t half;
+        Scalar root;
 
-        explicit Ntt(const Modulus& m)
+        Ntt(const Modulus& m, Roots roots, std::size_t length)
             : q(splat(m.q)),
               q2(splat(2 * m.q)),
               minus_q(splat((Word{1} << kWordBits) - m.q)),
               scale(q, q),
-              scaled_root(q, q), psi(q, q) {}
+              scaled_root(q, q),
+              half(length / 2),
+              root(broadcast(roots, half)) {}
 
         void set_scale(ShoupFactor inverse_length, ShoupFactor times_root) {
             scale = {splat(inverse_length.value), splat(inverse_length.quotient)};
@@ -179,10 +194,22 @@ struct Ifma {
         }
         // x, y in [0, 2q) to [0, 2q)
         void inverse_butterfly(Vec& x, Vec& y, const Twiddle& w) const {
-            const Vec sum = _mm512_add_epi64(x, y);
-            const Vec difference = _mm512_add_epi64(_mm512_sub_epi64(x, y), q2);
-            x = subtract_if_above(sum, q2);
-            y = shoup_lazy(difference, w, minus_q);
+            const Vec lifted = difference(x, y);
+            x = subtract_if_above(_mm512_add_epi64(x, y), q2);
+            y = shoup_lazy(lifted, w, minus_q);
+        }
+        // The butterflies of the last layer, with the twiddle w * root.
+        void forward_butterfly_root(Vec& x, Vec& y, const Twiddle& w) const {
+            y = shoup_dirty(y, root, minus_q);
+            forward_butterfly(x, y, w);
+        }
+        void inverse_butterfly_root(Vec& x, Vec& y, const Twiddle& w) const {
+            const Vec lifted = difference(x, y);
+            x = subtract_if_above(_mm512_add_epi64(x, y), q2);
+            y = shoup_lazy(shoup_dirty(lifted, root, minus_q), w, minus_q);
+        }
+        Vec difference(Vec x, Vec y) const {
+            return _mm512_add_epi64(_mm512_sub_epi64(x, y), q2);
         }
         Vec forward_finish(Vec x) const {
             return subtract_if_above(subtract_if_above(x, q2), q);
@@ -191,8 +218,7 @@ struct Ifma {
             return subtract_if_above(shoup_lazy(_mm512_add_epi64(x, y), scale, minus_q), q);
         }
         Vec scaled_difference(Vec x, Vec y) const {
-            const Vec difference = _mm512_add_epi64(_mm512_sub_epi64(x, y), q2);
-            return subtract_if_above(shoup_lazy(difference, scaled_root, minus_q), q);
+            return subtract_if_above(shoup_lazy(difference(x, y), scaled_root, minus_q), q);
         }
 
         // Twiddles for 2, 4 or 8 consecutive nodes from k, spread over groups of lanes.
@@ -260,8 +286,7 @@ struct Ifma {
             }
             for (std::size_t i = 0; i < vectors; i += 2) {
                 exchange_single(x[i], x[i + 1]);
-                x[i + 1] = shoup_dirty(x[i + 1], psi, minus_q);
-                forward_butterfly(x[i], x[i + 1], eight(roots, 4 * (k + i) - half));
+                forward_butterfly_root(x[i], x[i + 1], eight(roots, 4 * (k + i) - half));
             }
             for (std::size_t i = 0; i < vectors; i += 2) interleave(x[i], x[i + 1]);
         }
@@ -269,11 +294,7 @@ struct Ifma {
         void inverse_within(Vec* x, std::size_t k, Roots roots) const {
             for (std::size_t i = 0; i < vectors; i += 2) {
                 deinterleave(x[i], x[i + 1]);
-                const Vec sum = _mm512_add_epi64(x[i], x[i + 1]);
-                const Vec difference = _mm512_add_epi64(_mm512_sub_epi64(x[i], x[i + 1]), q2);
-                x[i] = subtract_if_above(sum, q2);
-                x[i + 1] = shoup_lazy(shoup_dirty(difference, psi, minus_q),
-                                      eight(roots, 4 * (k + i) - half), minus_q);
+                inverse_butterfly_root(x[i], x[i + 1], eight(roots, 4 * (k + i) - half));
             }
             for (std::size_t i = 0; i < vectors; i += 2) {
                 exchange_single(x[i], x[i + 1]);

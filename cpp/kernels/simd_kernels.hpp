@@ -5,7 +5,7 @@
 //   Scalar(factor, modulus)         a broadcast ShoupFactor, used by Field
 //   Sum, Operand                    an accumulator of products and what it multiplies:
 //                                   operand(Vec), broadcast(word), accumulate, Summing(m).finish
-//   Ntt(modulus)                    butterflies on Ntt::Vec, the form residues have between layers
+//   Ntt(modulus, roots, length)     butterflies on Ntt::Vec, the form residues have between layers
 //   shorter()                       the kernels for shorter transforms than kTail allows
 //   gather
 // Everything here is in an unnamed namespace, and no standard library template is used, so that no
@@ -174,9 +174,9 @@ struct Sums {
 
 // Node k of the transform's binary tree (root 1, children 2k and 2k+1) is a block of consecutive
 // residues whose halves meet in one layer of butterflies with the twiddle roots[k]. A pass does the
-// layers of a node and of its children at once (radix 4). The tail does all layers of a node of
-// kTail vectors (or half as many, depending on the parity of the number of layers): first those
-// that pair whole vectors, then those within vectors. Blocks that fit the L1 cache are finished
+// layers of a node and of its children at once (radix 4). The tail does all layers of one node of
+// kTail vectors, or of two nodes of half as many (the parity of the number of layers decides):
+// first those that pair whole vectors, then those within vectors. Blocks that fit the L1 cache are finished
 // before the next one is touched. Butterflies of one layer stand side by side in the code, as the
 // processor's window is too short to find the next independent ones.
 template <class Simd>
@@ -222,10 +222,10 @@ struct Transform {
         }
     }
 
-    // The layers that pair whole vectors, for `nodes` nodes from nodes * k in the vectors x.
-    template <std::size_t vectors, std::size_t nodes>
+    // The layers that pair whole vectors, for the `nodes` nodes from nodes * k that x holds.
+    template <std::size_t nodes>
     static void forward_layers(Vec* x, std::size_t k, Roots roots, const Ntt& ntt) {
-        constexpr std::size_t half = vectors / nodes / 2;
+        constexpr std::size_t half = kTail / nodes / 2;
         if constexpr (half > 0) {
             for (std::size_t i = 0; i < nodes; ++i) {
                 const Twiddle w = ntt.broadcast(roots, nodes * k + i);
@@ -234,15 +234,15 @@ struct Transform {
                     ntt.forward_butterfly(y[j], y[j + half], w);
                 }
             }
-            forward_layers<vectors, 2 * nodes>(x, k, roots, ntt);
+            forward_layers<2 * nodes>(x, k, roots, ntt);
         }
     }
 
-    template <std::size_t vectors, std::size_t nodes>
+    template <std::size_t nodes>
     static void inverse_layers(Vec* x, std::size_t k, Roots roots, const Ntt& ntt) {
-        constexpr std::size_t half = vectors / nodes / 2;
+        constexpr std::size_t half = kTail / nodes / 2;
         if constexpr (half > 0) {
-            inverse_layers<vectors, 2 * nodes>(x, k, roots, ntt);
+            inverse_layers<2 * nodes>(x, k, roots, ntt);
             for (std::size_t i = 0; i < nodes; ++i) {
                 const Twiddle w = ntt.broadcast(roots, nodes * k + i);
                 Vec* const y = x + 2 * half * i;
@@ -253,19 +253,44 @@ struct Transform {
         }
     }
 
-    template <std::size_t vectors>
+    // Whether vector j of a tail is in the first half of its node.
+    template <std::size_t nodes>
+    static constexpr bool first_half(std::size_t j) {
+        return j % (kTail / nodes) < kTail / nodes / 2;
+    }
+
+    // `count` times kTail vectors, each with the nodes from nodes * (k + i).
+    template <std::size_t nodes>
     static void forward_tail(Word* a, std::size_t count, std::size_t k, Roots roots,
                              const Ntt& ntt) {
-        for (std::size_t i = 0; i < count; ++i, a += vectors * kLanes) {
-            Vec x[vectors];
-            for (std::size_t j = 0; j < vectors; ++j) {
+        for (std::size_t i = 0; i < count; ++i, a += kTail * kLanes) {
+            Vec x[kTail];
+            for (std::size_t j = 0; j < kTail; ++j) {
                 x[j] = ntt.template load<false>(a + j * kLanes);
+                if (first_half<nodes>(j)) ntt.forward_settle(x[j]);
             }
-            for (std::size_t j = 0; j < vectors / 2; ++j) ntt.forward_settle(x[j]);
-            forward_layers<vectors, 1>(x, k + i, roots, ntt);
-            ntt.template forward_within<vectors>(x, vectors * (k + i), roots);
-            for (std::size_t j = 0; j < vectors; ++j) {
+            forward_layers<nodes>(x, k + i, roots, ntt);
+            ntt.template forward_within<kTail>(x, kTail * (k + i), roots);
+            for (std::size_t j = 0; j < kTail; ++j) {
                 Simd::store(a + j * kLanes, ntt.forward_finish(x[j]));
+            }
+        }
+    }
+
+    template <std::size_t nodes>
+    static void inverse_tail(Word* a, std::size_t count, std::size_t k, Roots roots,
+                             const Ntt& ntt) {
+        for (std::size_t i = 0; i < count; ++i, a += kTail * kLanes) {
+            Vec x[kTail];
+            for (std::size_t j = 0; j < kTail; ++j) {
+                x[j] = ntt.template load<true>(a + j * kLanes);
+            }
+            ntt.template inverse_within<kTail>(x, kTail * (k + i), roots);
+            for (std::size_t j = 0; j < kTail; ++j) ntt.inverse_settle(x[j]);
+            inverse_layers<nodes>(x, k + i, roots, ntt);
+            for (std::size_t j = 0; j < kTail; ++j) {
+                if (first_half<nodes>(j)) ntt.inverse_settle(x[j]);
+                ntt.store(a + j * kLanes, x[j]);
             }
         }
     }
@@ -288,7 +313,7 @@ struct Transform {
             }
         }
         if (part == kTail * kLanes) {
-            forward_tail<kTail>(a, count, count * k, roots, ntt);
+            forward_tail<1>(a, count, count * k, roots, ntt);
         } else {
             forward_tail<kTail / 2>(a, count, count * k, roots, ntt);
         }
@@ -330,22 +355,6 @@ struct Transform {
         }
     }
 
-    template <std::size_t vectors>
-    static void inverse_tail(Word* a, std::size_t count, std::size_t k, Roots roots,
-                             const Ntt& ntt) {
-        for (std::size_t i = 0; i < count; ++i, a += vectors * kLanes) {
-            Vec x[vectors];
-            for (std::size_t j = 0; j < vectors; ++j) {
-                x[j] = ntt.template load<true>(a + j * kLanes);
-            }
-            ntt.template inverse_within<vectors>(x, vectors * (k + i), roots);
-            for (std::size_t j = 0; j < vectors; ++j) ntt.inverse_settle(x[j]);
-            inverse_layers<vectors, 1>(x, k + i, roots, ntt);
-            for (std::size_t j = 0; j < vectors / 2; ++j) ntt.inverse_settle(x[j]);
-            for (std::size_t j = 0; j < vectors; ++j) ntt.store(a + j * kLanes, x[j]);
-        }
-    }
-
     template <bool last>
     static void inverse_block(Word* a, std::size_t size, std::size_t k, Roots roots,
                               const Ntt& ntt) {
@@ -358,7 +367,7 @@ struct Transform {
             while (part > kTail * kLanes) part /= 4;
             std::size_t count = size / part;
             if (part == kTail * kLanes) {
-                inverse_tail<kTail>(a, count, count * k, roots, ntt);
+                inverse_tail<1>(a, count, count * k, roots, ntt);
             } else {
                 inverse_tail<kTail / 2>(a, count, count * k, roots, ntt);
             }
@@ -374,20 +383,17 @@ struct Transform {
     static void forward(Word* a, std::size_t length, const NttTables& tables) {
         if (length < kShortest) return Simd::shorter().ntt_forward(a, length, tables);
         const Roots roots{tables.roots.data(), tables.roots_shoup.data()};
-        Ntt ntt(tables.modulus);
-        if constexpr (kLanes == 8) ntt.set_half(roots, length / 2);
-        forward_block<true>(a, length, 1, roots, ntt);
+        forward_block<true>(a, length, 1, roots, Ntt(tables.modulus, roots, length));
     }
 
     static void inverse(Word* a, std::size_t length, const NttTables& tables) {
         if (length < kShortest) return Simd::shorter().ntt_inverse(a, length, tables);
         const Modulus& m = tables.modulus;
         const Roots roots{tables.inverse_roots.data(), tables.inverse_roots_shoup.data()};
-        Ntt ntt(m);
+        Ntt ntt(m, roots, length);
         // q = 1 mod 2 length, so -(q - 1) / length is the inverse of length.
         const ShoupFactor scale(m.q - (m.q - 1) / length, m);
         ntt.set_scale(scale, ShoupFactor(multiply_mod(scale.value, roots.values[1], m.q), m));
-        if constexpr (kLanes == 8) ntt.set_half(roots, length / 2);
         inverse_block<true>(a, length, 1, roots, ntt);
     }
 };

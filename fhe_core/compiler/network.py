@@ -23,7 +23,7 @@ from fhe_core.compiler.convolution import Source, Structure, fill_rows
 from fhe_core.compiler.head import append_head
 from fhe_core.compiler.normalisation import append_normalisation, embedding_log_scale
 from fhe_core.compiler.policy import Policy
-from fhe_core.layouts import Layout, raster
+from fhe_core.layouts import Layout, raster, widen
 from fhe_core.parameters import Parameters
 from fhe_core.plan import Plan
 
@@ -88,10 +88,12 @@ def compile_network(
     parameters: Parameters,
     policy: Policy,
     coefficients: Sequence[float],
+    interval: tuple[float, float],
 ) -> CompiledNetwork:
     """The plan from encrypted patches to the normalised embedding and its squared norm.
 
-    coefficients: of the inverse-square-root polynomial, highest degree first.
+    coefficients: of the inverse-square-root polynomial, highest degree first; it holds on
+        ``interval`` of squared norms, which the client checks every result against.
 
     Raises:
         PlanError: the modulus chain is too short, or the coefficients are not supported.
@@ -126,6 +128,7 @@ def compile_network(
         {
             "architecture": architecture.describe(),
             "coefficients": [float(c).hex() for c in coefficients],
+            "interval": [float(bound).hex() for bound in interval],
             "input_layouts": [layout.describe() for layout in layouts],
             "embedding": architecture.embedding,
             "period": period,
@@ -142,12 +145,8 @@ class _Backbone:
     ) -> None:
         self.builder, self.architecture = builder, architecture
         self.lane, self.lanes, self.prefix = lane, lanes, prefix
-        slots = builder.parameters.slots
         gathered = architecture.image_channels * architecture.stem_kernel**2
-        self.input_layout = raster(
-            slots, lanes, 1 << (gathered - 1).bit_length(), architecture.patch_size,
-            pitch_x=self._stem_layout().digits[-1].stride,
-        )
+        self.input_layout = widen(self._stem_layout(), gathered)
 
     def _stem_layout(self) -> Layout:
         arch = self.architecture
@@ -185,7 +184,7 @@ class _Backbone:
         builder, label = self.builder, f"{self.prefix}block {number}"
         kernel, padding = shape.kernel, shape.kernel // 2
         size = layout.shape[2] // shape.stride
-        pitch = layout.digits[-1].stride * shape.stride
+        pitch = next(d.stride for d in layout.digits if d.axis == "x") * shape.stride
         slots, lanes = builder.parameters.slots, self.lanes
         middle = raster(slots, lanes, shape.middle, size, pitch_x=pitch)
         after = raster(slots, lanes, shape.outputs, size, pitch_x=pitch)

@@ -70,7 +70,8 @@ class SecretKey:
         message = encoding.encode(slots, n, scale) + sampling.error(n)
         seed = os.urandom(SEED_BYTES)
         residues = np.empty((2, limbs, n), dtype=np.uint64)
-        residues[1] = fresh_half(self.parameters, seed, limbs)
+        for i, modulus in enumerate(self.parameters.moduli):
+            uniform_row(seed, FRESH_DOMAIN, 0, i, modulus, residues[1, i])
         rows = list(range(limbs))
         product = self._context.multiply(residues[1], self._rows[:limbs], rows)
         residues[0] = self._context.subtract(
@@ -152,11 +153,3 @@ class SecretKey:
             )
             body[part] = self._context.add(body[part], gadget, own)
             yield body
-
-
-def fresh_half(parameters: Parameters, seed: bytes, limbs: int) -> Words:
-    """c1 of a fresh ciphertext [limbs, N]; public."""
-    out = np.empty((limbs, parameters.ring_dimension), dtype=np.uint64)
-    for i in range(limbs):
-        uniform_row(seed, FRESH_DOMAIN, 0, i, parameters.moduli[i], out[i])
-    return out

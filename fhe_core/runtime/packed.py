@@ -134,7 +134,7 @@ class _Packer:
         return out
 
     def mask_key(self, mask: int, step: LinearTransform) -> tuple[int, int, float]:
-        return (mask, self.parameters.tier_index(step.limbs), step.mask_scale)
+        return (mask, len(self.specials(step.limbs)), step.mask_scale)
 
     def specials(self, limbs: int) -> list[int]:
         tier = self.parameters.tiers[self.parameters.tier_index(limbs)]

@@ -1,0 +1,107 @@
+"""The client: encrypts images and decrypts results, each with its health check."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fhe_core.compiler import CompiledNetwork
+from fhe_core.container import Corrupt, KeyMismatch
+from fhe_core.keys.secret import SecretKey
+from fhe_core.runtime.health import HealthReport, Normalisation, check_embedding, check_score
+from fhe_core.runtime.store import Bundle
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """A decrypted embedding [length]; ``health`` has passed."""
+
+    values: NDArray[np.float64]
+    health: HealthReport
+
+
+@dataclass(frozen=True)
+class Score:
+    """A decrypted inner product of two normalised embeddings; ``health`` has passed.
+
+    ``cosine`` divides out what the normalisation polynomial left of the norms.
+    """
+
+    value: float
+    cosine: float
+    health: HealthReport
+
+
+class Client:
+    """One secret key. Decrypted values must not be shared as they are (docs/security.md)."""
+
+    def __init__(self, key: SecretKey) -> None:
+        self.key = key
+
+    def encrypt_image(self, image: NDArray[np.float64], compiled: CompiledNetwork) -> Bundle:
+        """Encrypt an image (channels, size, size) with values in [-1, 1].
+
+        Raises:
+            ValueError: wrong shape, not finite, or out of range.
+        """
+        if not np.all(np.isfinite(image)) or np.max(np.abs(image), initial=0.0) > 1.0:
+            raise ValueError("image values must be finite and in [-1, 1]")
+        slots = compiled.pack_image(image)
+        plan = compiled.plan
+        items, seeds = {}, {}
+        for name, row in zip(plan.inputs, slots, strict=True):
+            items[name], seeds[name] = self.key.encrypt(row, plan.values[name].scale)
+        return Bundle(
+            "image", self.key.parameters, self.key.key_id, items, {"plan": plan.digest}, seeds
+        )
+
+    def decrypt_embedding(self, bundle: Bundle) -> Embedding:
+        """Decrypt an embedding.
+
+        Raises:
+            UnhealthyResultError: the network diverged or the computation wrapped around.
+            KeyMismatch: it belongs to another key.
+        """
+        slots, normalisation = self._open(bundle, "embedding", 2)
+        length = bundle.facts.get("embedding")
+        if type(length) is not int or not 1 <= length <= self.key.parameters.slots:
+            raise Corrupt("the embedding does not say how long it is")
+        values = slots[0][:length]
+        report = check_embedding(values, slots[1], normalisation)
+        report.require()
+        return Embedding(values.real.copy(), report)
+
+    def decrypt_score(self, bundle: Bundle) -> Score:
+        """Decrypt a score.
+
+        Raises:
+            UnhealthyResultError: a network diverged or the computation wrapped around.
+            KeyMismatch: it belongs to another key.
+        """
+        slots, normalisation = self._open(bundle, "score", 3)
+        value, report = check_score(slots[0], slots[1:], normalisation)
+        report.require()
+        norms = np.prod([normalisation.expected_norm(y) for y in report.squared_norms])
+        return Score(value, float(value / norms), report)
+
+    def _open(
+        self, bundle: Bundle, what: str, count: int
+    ) -> tuple[list[NDArray[np.complex128]], Normalisation]:
+        if bundle.what != what or len(bundle.items) != count:
+            raise Corrupt(f"expected an encrypted {what}, got an encrypted {bundle.what}")
+        if bundle.key_id != self.key.key_id:
+            raise KeyMismatch(
+                f"the {what} belongs to key {bundle.key_id[:8]}, not to {self.key.key_id[:8]}"
+            )
+        return [self.key.decrypt(item) for item in bundle.items.values()], _normalisation(bundle)
+
+
+def _normalisation(bundle: Bundle) -> Normalisation:
+    try:
+        coefficients = tuple(float.fromhex(c) for c in bundle.facts["coefficients"])
+        low, high = (float.fromhex(c) for c in bundle.facts["interval"])
+    except (KeyError, TypeError, ValueError):
+        raise Corrupt("the result does not say which normalisation was used") from None
+    return Normalisation(coefficients, (low, high))

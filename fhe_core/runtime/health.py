@@ -1,0 +1,135 @@
+"""Is a decrypted result an answer, or a number that wrapped around?
+
+The polynomial network has no bound. On an image it was not made for, values leave the modulus,
+wrap around, and decrypt to something that looks like an embedding. So the squared norm before
+normalisation travels with every result, and these checks decide; a result that fails is never
+returned as a score.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Imaginary parts of a healthy result are noise, far below this share of its real range.
+IMAGINARY_SHARE = 1e-3
+#: Spread of a value that must be the same in every slot.
+SPREAD_SHARE = 0.02
+#: Relative slack when two ways to compute a norm are compared.
+NORM_SLACK = 0.05
+
+
+class UnhealthyResultError(ValueError):
+    """A decrypted result that must not be used; ``report`` says why."""
+
+    def __init__(self, report: HealthReport) -> None:
+        super().__init__(report.message)
+        self.report = report
+
+
+@dataclass(frozen=True)
+class HealthReport:
+    """The squared norms that travelled with a result, and every check that failed."""
+
+    squared_norms: tuple[float, ...]
+    interval: tuple[float, float]
+    failures: tuple[str, ...]
+
+    @property
+    def healthy(self) -> bool:
+        return not self.failures
+
+    @property
+    def message(self) -> str:
+        return "healthy" if self.healthy else "; ".join(self.failures)
+
+    def require(self) -> None:
+        """Raise :class:`UnhealthyResultError` unless every check passed."""
+        if not self.healthy:
+            raise UnhealthyResultError(self)
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """The polynomial that was evaluated, and where it holds: coefficients highest degree first."""
+
+    coefficients: tuple[float, ...]
+    interval: tuple[float, float]
+
+    def expected_norm(self, squared_norm: float) -> float:
+        """Norm of the normalised embedding: sqrt(y) p(y)."""
+        return math.sqrt(max(squared_norm, 0.0)) * float(
+            np.polyval(self.coefficients, squared_norm)
+        )
+
+
+def constant_of(
+    slots: NDArray[np.complex128], name: str, failures: list[str], tolerance: float
+) -> float:
+    """The value that every slot must hold; notes what is wrong in ``failures``."""
+    value = float(np.median(slots.real))
+    if not np.all(np.isfinite(slots)):
+        failures.append(f"{name} is not finite")
+    elif float(np.max(np.abs(slots.imag))) > tolerance:
+        failures.append(f"{name} is not real: the computation wrapped around")
+    elif float(np.max(np.abs(slots.real - value))) > tolerance:
+        failures.append(f"{name} differs between slots: the computation wrapped around")
+    return value
+
+
+def check_norm(
+    slots: NDArray[np.complex128], normalisation: Normalisation, name: str, failures: list[str]
+) -> float:
+    """Squared norm before normalisation, checked against the interval of the polynomial."""
+    low, high = normalisation.interval
+    value = constant_of(slots, name, failures, SPREAD_SHARE * low)
+    if not low <= value <= high:
+        failures.append(
+            f"{name} is {value:.4g}, outside [{low:g}, {high:g}]: the network diverged on this image"
+        )
+    return value
+
+
+def check_embedding(
+    embedding: NDArray[np.complex128],
+    squared_norm: NDArray[np.complex128],
+    normalisation: Normalisation,
+) -> HealthReport:
+    """Check one embedding [length] with its squared norm [slots]."""
+    failures: list[str] = []
+    norm = check_norm(squared_norm, normalisation, "squared norm", failures)
+    if not failures:
+        expected = normalisation.expected_norm(norm)
+        actual = float(np.linalg.norm(embedding.real))
+        if not abs(actual - expected) <= NORM_SLACK * max(expected, 0.1):
+            failures.append(
+                f"norm of the embedding is {actual:.4g}, expected {expected:.4g} from its "
+                "squared norm"
+            )
+        elif float(np.max(np.abs(embedding.imag))) > IMAGINARY_SHARE * max(expected, 0.1):
+            failures.append("the embedding is not real: the computation wrapped around")
+    return HealthReport((norm,), normalisation.interval, tuple(failures))
+
+
+def check_score(
+    score: NDArray[np.complex128],
+    squared_norms: Sequence[NDArray[np.complex128]],
+    normalisation: Normalisation,
+) -> tuple[float, HealthReport]:
+    """Check one score [slots] with the squared norms [slots] of both embeddings."""
+    failures: list[str] = []
+    names = ("squared norm of the first face", "squared norm of the second face")
+    norms = [
+        check_norm(slots, normalisation, name, failures)
+        for slots, name in zip(squared_norms, names, strict=True)
+    ]
+    value = constant_of(score, "score", failures, SPREAD_SHARE)
+    if not failures:
+        limit = math.prod(normalisation.expected_norm(norm) for norm in norms)
+        if abs(value) > limit * (1 + NORM_SLACK):
+            failures.append(f"score {value:.4g} exceeds the product of the norms {limit:.4g}")
+    return value, HealthReport(tuple(norms), normalisation.interval, tuple(failures))

@@ -1,0 +1,114 @@
+"""The server: runs plans on ciphertexts. It has no code that could decrypt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fhe_core.ciphertext import Ciphertext
+from fhe_core.compiler import CompiledNetwork
+from fhe_core.container import KeyMismatch, ParameterMismatch
+from fhe_core.keys.evaluation import EvaluationKeys
+from fhe_core.plan import Plan
+from fhe_core.runtime import native
+from fhe_core.runtime.cleartext import Tables
+from fhe_core.runtime.evaluator import Evaluator
+from fhe_core.runtime.packed import PackedPlan, pack
+from fhe_core.runtime.store import Bundle
+
+
+class Server:
+    """One client's evaluation keys and one model.
+
+    Raises:
+        ParameterMismatch: keys and plan were made for different parameters.
+    """
+
+    def __init__(
+        self,
+        keys: EvaluationKeys,
+        compiled: CompiledNetwork,
+        tables: Tables,
+        match_plan: Plan,
+        *,
+        threads: int,
+    ) -> None:
+        self.compiled = compiled
+        self._evaluator = Evaluator(keys.parameters, keys, threads)
+        for plan in (compiled.plan, match_plan):
+            if plan.parameters_digest != keys.parameters.digest:
+                raise ParameterMismatch("the keys and the plan were made for different parameters")
+        self._embed = pack(compiled.plan, tables, keys.parameters, threads)
+        self._match = pack(match_plan, {}, keys.parameters, threads)
+
+    @property
+    def packed_weight_bytes(self) -> int:
+        """Memory of all plaintexts the server multiplies by or adds."""
+        return self._embed.memory_bytes
+
+    @property
+    def evaluation_key_memory_bytes(self) -> int:
+        return self._evaluator.keys.memory_bytes
+
+    def embed(self, image: Bundle, progress: native.Progress | None = None) -> Bundle:
+        """The encrypted normalised embedding of an encrypted image, with its squared norm."""
+        self._require_own("the image", image)
+        plan = self.compiled.plan
+        if image.facts.get("plan") != plan.digest:
+            raise ParameterMismatch("the image was encrypted for another plan or model architecture")
+        outputs = self._run(self._embed, list(image.items.values()), progress)
+        facts = {key: plan.metadata[key] for key in RESULT_FACTS}
+        return self._bundle("embedding", plan.outputs, outputs, facts)
+
+    def match(
+        self, left: Bundle, right: Bundle, progress: native.Progress | None = None
+    ) -> Bundle:
+        """The encrypted inner product of two embeddings, with both squared norms."""
+        for name, bundle in (("the first embedding", left), ("the second embedding", right)):
+            self._require_own(name, bundle)
+        if left.facts != right.facts:
+            raise ParameterMismatch("the embeddings come from different models or normalisations")
+        pairs = [list(bundle.items.values()) for bundle in (left, right)]
+        if any(len(pair) != 2 for pair in pairs):
+            raise ParameterMismatch("an embedding must come with its squared norm")
+        outputs = self._run(self._match, [pair[0] for pair in pairs], progress)
+        return self._bundle(
+            "score",
+            ["score", "left squared norm", "right squared norm"],
+            [*outputs, *(pair[1] for pair in pairs)],
+            left.facts,
+        )
+
+    def _require_own(self, name: str, bundle: Bundle) -> None:
+        if bundle.parameters.digest != self._evaluator.parameters.digest:
+            raise ParameterMismatch(f"{name} was made with other parameters than the keys")
+        if bundle.key_id != self._evaluator.keys.key_id:
+            raise KeyMismatch(
+                f"{name} belongs to key {bundle.key_id[:8]}, the evaluation keys to "
+                f"{self._evaluator.keys.key_id[:8]}"
+            )
+
+    def _run(
+        self, packed: PackedPlan, inputs: list[Ciphertext], progress: native.Progress | None
+    ) -> list[Ciphertext]:
+        return native.run(packed, self._evaluator, inputs, progress)
+
+    def _bundle(
+        self,
+        what: str,
+        names: Sequence[str],
+        outputs: Sequence[Ciphertext],
+        facts: Mapping[str, Any],
+    ) -> Bundle:
+        return Bundle(
+            what,
+            self._evaluator.parameters,
+            self._evaluator.keys.key_id,
+            dict(zip(names, outputs, strict=True)),
+            facts,
+            {},
+        )
+
+
+#: What of a plan's metadata travels with a result.
+RESULT_FACTS = ("coefficients", "interval", "embedding")
