@@ -3,7 +3,9 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <bit>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <string>
@@ -182,16 +184,20 @@ private:
 class Workload {
 public:
     Workload(const Kernels& kernels, std::size_t terms)
-        : kernels_(kernels), n_(kernels.tables().n), out_(n_), index_(n_), weights_(terms) {
+        : kernels_(kernels), n_(kernels.tables().n), index_(n_), weights_(terms) {
         const Word q = kernels.tables().modulus.q;
         require(terms >= 2 && terms <= fk::kMaxTerms, "terms is not from 2 to 4096");
         Word state = 1;
         const auto next = [&] { return (state = state * 6364136223846793005 + 1) >> 14; };
-        rows_.assign(terms, std::vector<Word>(n_));
-        for (std::vector<Word>& row : rows_) {
-            for (Word& value : row) value = next() % q;
-            pointers_.push_back(row.data());
+        // Rows aligned to cache lines, the last of them for results.
+        pool_.resize((terms + 1) * n_ + 8);
+        Word* row = pool_.data();
+        while (reinterpret_cast<std::uintptr_t>(row) % 64 != 0) ++row;
+        for (std::size_t t = 0; t < terms; ++t, row += n_) {
+            for (std::size_t i = 0; i < n_; ++i) row[i] = next() % q;
+            pointers_.push_back(row);
         }
+        out_ = row;
         for (Word& weight : weights_) weight = next() % q;
         // The automorphism X -> X^5 in bit-reversed evaluation order.
         const int bits = std::countr_zero(n_);
@@ -257,13 +263,13 @@ private:
     fk::ShoupFactor factor() const { return fk::ShoupFactor(weights_[0], m()); }
     const Word* a() const { return pointers_[0]; }
     const Word* b() const { return pointers_[1]; }
-    Word* out() { return out_.data(); }
+    Word* out() { return out_; }
 
     const Kernels& kernels_;
     std::size_t n_;
-    std::vector<Word> out_;
+    std::vector<Word> pool_;
+    Word* out_ = nullptr;
     std::vector<std::uint32_t> index_;
-    std::vector<std::vector<Word>> rows_;
     std::vector<const Word*> pointers_;
     std::vector<Word> weights_;
 };
@@ -316,7 +322,7 @@ void bind_kernels(py::module_& m) {
              py::arg("w").noconvert())
         .def("gather", &Kernels::gather, a, py::arg("index").noconvert());
 
-    py::class_<Workload>(kernels, "Workload", "Prepared data on which a kernel can be run and timed")
+    py::class_<Workload>(kernels, "Workload", "Prepared data on which to run and time a kernel")
         .def(py::init<const Kernels&, std::size_t>(), py::arg("kernels"), py::arg("terms"),
              py::keep_alive<1, 2>())
         .def("run", &Workload::run, py::arg("kernel"), py::arg("repeats") = 1);

@@ -46,7 +46,7 @@ struct Avx2 {
         return _mm256_sub_pd(_mm256_fmadd_pd(a, b, magic), magic);
     }
 
-    // A factor w with |w| <= q/2, and w / q to within 2^-53.
+    // A factor w with |w| <= q / 2, and w / q to within 2^-55 (2^-53 for Ntt::twiddle).
     struct Scalar {
         Real value, over_q;
         Scalar(Real v, Real v_over_q) : value(v), over_q(v_over_q) {}
@@ -67,15 +67,15 @@ struct Avx2 {
             : q(_mm256_set1_pd(static_cast<double>(m.q))),
               inverse_q(_mm256_set1_pd(1.0 / static_cast<double>(m.q))) {}
 
-        // |x| <= 2^53 to |x| <= q (1/2 + 2^-30)... the quotient is off by far less than one.
+        // |x| <= 2^52 to |x| <= q / 2 and a little: the quotient is off by 1/2 and a little.
         Real centre(Real x) const { return _mm256_fnmadd_pd(round_product(x, inverse_q), q, x); }
         // (-q, q) to [0, q)
         Real lift(Real x) const {
             const Real negative = _mm256_cmp_pd(x, _mm256_setzero_pd(), _CMP_LT_OQ);
             return _mm256_add_pd(x, _mm256_and_pd(negative, q));
         }
-        // a * b - quotient * q. Exact: the product's high part minus quotient * q is a multiple of
-        // that part's last place and below 2^53 of them.
+        // a * b - quotient * q for a result below 2q in size. Exact: the product's two parts are
+        // integers, the low one below 2^49, so every difference is an integer below 2^53.
         Real product_minus(Real a, Real b, Real quotient) const {
             const Real high = _mm256_mul_pd(a, b);
             const Real low = _mm256_fmsub_pd(a, b, high);
@@ -85,7 +85,7 @@ struct Avx2 {
         Real multiply(Real a, Real b) const {
             return product_minus(a, b, round_product(_mm256_mul_pd(a, b), inverse_q));
         }
-        // |y| <= 2^52: |result| <= q (1/2 + |y| 2^-53) <= q, the bound attained by no integer y.
+        // |y| <= 2^52: |result| <= q (1/2 + |y| e), where e is the error of w.over_q.
         Real multiply(Real y, const Scalar& w) const {
             return product_minus(y, w.value, round_product(y, w.over_q));
         }
@@ -150,7 +150,7 @@ struct Avx2 {
 
         static Scalar power_of_two(int exponent, const Modulus& m) {
             Word power = 1;
-            for (int i = 0; i < exponent; ++i) power = 2 * power >= m.q ? 2 * power - m.q : 2 * power;
+            for (int i = 0; i < exponent; ++i) power = 2 * power % m.q;
             return Scalar(ShoupFactor(power, m), m);
         }
 

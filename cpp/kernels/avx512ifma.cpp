@@ -75,15 +75,15 @@ struct Ifma {
               low_shift(_mm_cvtsi32_si128(m.bits - 2)),
               high_shift(_mm_cvtsi32_si128(kWordBits + 2 - m.bits)) {}
 
-        Vec once(Vec x) const { return subtract_if_above(x, q); }           // from [0, 2q)
+        Vec once(Vec x) const { return subtract_if_above(x, q); }          // from [0, 2q)
         Vec twice(Vec x) const { return once(subtract_if_above(x, q2)); }  // from [0, 4q)
 
         // a * b in [0, 4q): Barrett; see multiply_one in scalar.cpp for the bound.
         Vec multiply_lazy(Vec a, Vec b) const {
             const Vec low = low_product(a, b);
             const Vec high = high_product(a, b);
-            const Vec top =
-                _mm512_or_si512(_mm512_srl_epi64(low, low_shift), _mm512_sll_epi64(high, high_shift));
+            const Vec top = _mm512_or_si512(_mm512_srl_epi64(low, low_shift),
+                                            _mm512_sll_epi64(high, high_shift));
             const Vec estimate = high_product(top, barrett);
             return _mm512_and_si512(_mm512_madd52lo_epu64(low, estimate, minus_q), mask52());
         }

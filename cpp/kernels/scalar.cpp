@@ -170,10 +170,21 @@ void gather(Word* out, const Word* in, const std::uint32_t* index, std::size_t n
 
 const KernelTable* scalar() {
     static constexpr KernelTable kTable = {
-        "scalar",        ntt_forward,  ntt_inverse,     add,
-        subtract,        multiply,     multiply_add,    multiply_scalar,
-        multiply_scalar_add, subtract_multiply_scalar, reduce, dot_product,
-        weighted_sum,    gather};
+        "scalar",
+        ntt_forward,
+        ntt_inverse,
+        add,
+        subtract,
+        multiply,
+        multiply_add,
+        multiply_scalar,
+        multiply_scalar_add,
+        subtract_multiply_scalar,
+        reduce,
+        dot_product,
+        weighted_sum,
+        gather,
+    };
     return &kTable;
 }
 

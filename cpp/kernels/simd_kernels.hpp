@@ -176,9 +176,9 @@ struct Sums {
 // residues whose halves meet in one layer of butterflies with the twiddle roots[k]. A pass does the
 // layers of a node and of its children at once (radix 4). The tail does all layers of one node of
 // kTail vectors, or of two nodes of half as many (the parity of the number of layers decides):
-// first those that pair whole vectors, then those within vectors. Blocks that fit the L1 cache are finished
-// before the next one is touched. Butterflies of one layer stand side by side in the code, as the
-// processor's window is too short to find the next independent ones.
+// first those that pair whole vectors, then those within vectors. Blocks that fit the L1 cache are
+// finished before the next one is touched. Butterflies of one layer stand side by side in the code,
+// as the processor's window is too short to find the next independent ones.
 template <class Simd>
 struct Transform {
     using Ntt = typename Simd::Ntt;
@@ -315,7 +315,7 @@ struct Transform {
         if (part == kTail * kLanes) {
             forward_tail<1>(a, count, count * k, roots, ntt);
         } else {
-            forward_tail<kTail / 2>(a, count, count * k, roots, ntt);
+            forward_tail<2>(a, count / 2, count / 2 * k, roots, ntt);
         }
     }
 
@@ -369,7 +369,7 @@ struct Transform {
             if (part == kTail * kLanes) {
                 inverse_tail<1>(a, count, count * k, roots, ntt);
             } else {
-                inverse_tail<kTail / 2>(a, count, count * k, roots, ntt);
+                inverse_tail<2>(a, count / 2, count / 2 * k, roots, ntt);
             }
             for (part *= 4, count /= 4; count > 1; part *= 4, count /= 4) {
                 for (std::size_t i = 0; i < count; ++i) {
