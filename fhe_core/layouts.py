@@ -1,9 +1,9 @@
 """Layouts: pure, invertible maps between tensors and ciphertext slots.
 
-A tensor has axes (lane, channel, y, x): lanes are the independent networks (patches) that run side by
-side. Each axis is split into digits, least significant first, and every digit moves either along the
-slots or across ciphertexts. The pixel is outermost and (channel, lane) innermost, so that plaintext
-weights repeat with a short period (see docs/architecture.md).
+A tensor has axes (lane, channel, y, x): lanes are the independent networks (patches) that run side
+by side. Each axis is split into digits, least significant first, and every digit moves either along
+the slots or across ciphertexts. The pixel is outermost and (channel, lane) innermost, so that
+plaintext weights repeat with a short period (see docs/architecture.md).
 """
 
 from __future__ import annotations

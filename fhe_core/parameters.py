@@ -1,7 +1,7 @@
 """Parameter sets: a specification in, a checked immutable object out.
 
-The modulus chain is a list of limbs, bottom first: limb 0 is the base prime, a ciphertext at level l
-has limbs 0..l. Special primes belong to key switching only. A tier says how ciphertexts of up to
+The modulus chain is a list of limbs, bottom first: limb 0 is the base prime, a ciphertext at level
+l has limbs 0..l. Special primes belong to key switching only. A tier says how ciphertexts of up to
 ``limbs`` limbs are key-switched: digits of ``digit_limbs`` limbs, the first ``special_limbs``
 special primes. Lower tiers have smaller keys and cost less.
 """

@@ -227,7 +227,6 @@ class Plan:
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
 
-
 def from_json(text: str) -> Plan:
     """Inverse of :meth:`Plan.to_json`, with the structure checked.
 
@@ -251,7 +250,14 @@ def from_json(text: str) -> Plan:
             labels=tuple(document["labels"]),
             metadata=document["metadata"],
         )
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         raise PlanError(f"not a plan: {error}") from None
     return plan
 
@@ -285,9 +291,7 @@ def step_limbs(step: Step, values: Mapping[str, Value]) -> int:
             return values[step.source].limbs
 
 
-def step_keys(
-    step: Step, values: Mapping[str, Value], parameters: Parameters
-) -> Iterator[KeyName]:
+def step_keys(step: Step, values: Mapping[str, Value], parameters: Parameters) -> Iterator[KeyName]:
     """Evaluation keys a step needs, with repetitions (one per key switch or inner product)."""
     tier = parameters.tier_index(step_limbs(step, values))
     for amount in step_rotations(step):
@@ -357,7 +361,7 @@ def _step_from_json(document: dict[str, Any]) -> Step:
     values: dict[str, Any] = {}
     for item in fields(types[op]):
         value = _tuples(document[item.name])
-        if item.name.endswith("scale") or item.name == "factor":
+        if item.name in ("mask_scale", "factor"):
             value = float.fromhex(value)
         elif item.name.endswith("scales"):
             value = tuple(float.fromhex(scale) for scale in value)

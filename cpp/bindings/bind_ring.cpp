@@ -11,6 +11,7 @@
 #include "ring/basis.hpp"
 #include "ring/context.hpp"
 #include "ring/linear.hpp"
+#include "ring/transform.hpp"
 
 namespace py = pybind11;
 
@@ -43,8 +44,15 @@ void require_rows(const Context& context, const Rows& rows) {
     for (const int r : rows) require(r >= 0 && r < context.size(), "a row names no modulus");
 }
 
-Words make(const std::vector<std::size_t>& shape) {
-    return Words(std::vector<py::ssize_t>(shape.begin(), shape.end()));
+// An array on a block of the context's pool, which it keeps alive.
+Words make(const Context& context, const std::vector<std::size_t>& shape) {
+    std::size_t words = 1;
+    for (const std::size_t extent : shape) words *= extent;
+    auto buffer = std::make_unique<ring::Buffer>(context.pool(), words);
+    std::uint64_t* data = buffer->data();
+    const py::capsule owner(buffer.release(),
+                            [](void* p) { delete static_cast<ring::Buffer*>(p); });
+    return Words(std::vector<py::ssize_t>(shape.begin(), shape.end()), data, owner);
 }
 
 Rows limb_rows(std::size_t limbs) {
@@ -56,7 +64,7 @@ Rows limb_rows(std::size_t limbs) {
 Words checked_like(const Context& context, const Words& a, const Rows& rows) {
     require_rows(context, rows);
     require_shape(a, {rows.size(), context.n()}, "a");
-    return make({rows.size(), context.n()});
+    return make(context, {rows.size(), context.n()});
 }
 
 Words transform(const Context& context, const Words& a, const Rows& rows, bool forward) {
@@ -103,42 +111,83 @@ Words decompose(const Context& context, const Words& c, int digit_limbs, const R
     require_rows(context, limb_rows(limbs));
     require_shape(c, {limbs, context.n()}, "c");
     const std::size_t step = static_cast<std::size_t>(digit_limbs);
-    Words out = make({(limbs + step - 1) / step, limbs + specials.size(), context.n()});
+    Words out = make(context, {(limbs + step - 1) / step, limbs + specials.size(), context.n()});
     std::uint64_t* data = out.mutable_data();
     const py::gil_scoped_release release;
     ring::decompose(context, data, c.data(), static_cast<int>(limbs), digit_limbs, specials);
     return out;
 }
 
-Words key_inner_product(const Context& context, const Words& digits, const Words& key,
-                        std::size_t key_limbs, const Rows& specials) {
+Words switch_key(const Context& context, const Words& digits, const Words& key,
+                 std::size_t key_limbs, const Rows& specials, const Words& addend,
+                 const std::vector<std::uint64_t>& p_mod_q, const py::object& permutation,
+                 const py::object& base) {
+    const std::size_t n = context.n();
     require(digits.ndim() == 3, "digits must have shape (digits, rows, n)");
     const auto total = static_cast<std::size_t>(digits.shape(1));
     require(total > specials.size(), "digits have too few rows");
-    const std::size_t limbs = total - specials.size();
-    Rows rows = limb_rows(limbs);
-    rows.insert(rows.end(), specials.begin(), specials.end());
-    require_rows(context, rows);
-    const auto count = static_cast<std::size_t>(digits.shape(0));
-    require_shape(digits, {count, total, context.n()}, "digits");
-    const ring::KeyView key_view = view(context, key, key_limbs);
-    require_key(key_view, count, limbs, specials.size());
-    Words out = make({2, total, context.n()});
+    ring::KeySwitch job{};
+    job.limbs = total - specials.size();
+    job.rows = limb_rows(job.limbs);
+    job.rows.insert(job.rows.end(), specials.begin(), specials.end());
+    require_rows(context, job.rows);
+    job.digit_count = static_cast<std::size_t>(digits.shape(0));
+    require_shape(digits, {job.digit_count, total, n}, "digits");
+    job.digits = digits.data();
+    job.key = view(context, key, key_limbs);
+    require_key(job.key, job.digit_count, job.limbs, specials.size());
+    require(addend.ndim() == 3 && addend.shape(0) <= 2, "addend must have shape (<= 2, limbs, n)");
+    job.addend_polys = static_cast<std::size_t>(addend.shape(0));
+    require_shape(addend, {job.addend_polys, job.limbs, n}, "addend");
+    job.addend = addend.data();
+    require(p_mod_q.size() == job.limbs, "p_mod_q must have one value per limb");
+    job.p_mod_q = p_mod_q;
+    Index index;
+    if (!permutation.is_none()) {
+        index = py::cast<Index>(permutation);
+        require_shape(index, {n}, "a permutation");
+        job.permutation = index.data();
+    }
+    Words out = base.is_none() ? make(context, {2, total, n}) : py::cast<Words>(base);
+    require_shape(out, {2, total, n}, "base");
     std::uint64_t* data = out.mutable_data();
+    const bool adds = !base.is_none();
     const py::gil_scoped_release release;
-    ring::key_inner_product(context, data, digits.data(), count, limbs, rows, key_view);
+    ring::switch_key(context, data, adds ? data : nullptr, job);
     return out;
 }
 
-Words divide_and_round(const Context& context, const Words& x, const Rows& rows,
-                       std::size_t dropped) {
+Words tensor(const Context& context, const Words& a, const Words& b) {
+    require(a.ndim() == 3, "a must have shape (2, limbs, n)");
+    const auto limbs = static_cast<std::size_t>(a.shape(1));
+    const Rows rows = limb_rows(limbs);
     require_rows(context, rows);
-    require_shape(x, {rows.size(), context.n()}, "x");
-    require(dropped >= 1 && dropped < rows.size(), "dropped must leave at least one row");
-    Words out = make({rows.size() - dropped, context.n()});
+    require_shape(a, {2, limbs, context.n()}, "a");
+    require_shape(b, {2, limbs, context.n()}, "b");
+    Words out = make(context, {3, limbs, context.n()});
     std::uint64_t* data = out.mutable_data();
     const py::gil_scoped_release release;
-    ring::divide_and_round(context, data, x.data(), rows, dropped);
+    ring::tensor(context, data, a.data(), b.data(), rows);
+    return out;
+}
+
+// x [polys][rows][n]
+Words divide_and_round(const Context& context, const Words& x, const Rows& rows,
+                       std::size_t dropped) {
+    const std::size_t n = context.n();
+    require_rows(context, rows);
+    require(x.ndim() == 3, "x must have shape (polys, rows, n)");
+    const auto polys = static_cast<std::size_t>(x.shape(0));
+    require_shape(x, {polys, rows.size(), n}, "x");
+    require(dropped >= 1 && dropped < rows.size(), "dropped must leave at least one row");
+    const std::size_t kept = rows.size() - dropped;
+    Words out = make(context, {polys, kept, n});
+    std::uint64_t* data = out.mutable_data();
+    const std::uint64_t* in = x.data();
+    const py::gil_scoped_release release;
+    for (std::size_t p = 0; p < polys; ++p) {
+        ring::divide_and_round(context, data + p * kept * n, in + p * rows.size() * n, rows, dropped);
+    }
     return out;
 }
 
@@ -238,7 +287,7 @@ Words accumulate(const Context& context, const std::vector<std::pair<Words, Word
             list.push_back(entry);
         }
     }
-    Words out = make({t.outputs.size(), 2, t.rows.size(), n});
+    Words out = make(context, {t.outputs.size(), 2, t.rows.size(), n});
     std::uint64_t* data = out.mutable_data();
     const py::gil_scoped_release release;
     ring::accumulate(context, data, t);
@@ -285,7 +334,7 @@ void bind_ring(py::module_& m) {
              [](const Context& c, const Signed& coefficients, const Rows& rows) {
                  require_rows(c, rows);
                  require_shape(coefficients, {c.n()}, "coefficients");
-                 Words out = make({rows.size(), c.n()});
+                 Words out = make(c, {rows.size(), c.n()});
                  std::uint64_t* data = out.mutable_data();
                  const py::gil_scoped_release release;
                  c.embed_signed(data, coefficients.data(), rows);
@@ -297,15 +346,17 @@ void bind_ring(py::module_& m) {
                  const auto rows = static_cast<std::size_t>(a.shape(0));
                  require_shape(a, {rows, c.n()}, "a");
                  require_shape(index, {c.n()}, "index");
-                 Words out = make({rows, c.n()});
+                 Words out = make(c, {rows, c.n()});
                  std::uint64_t* data = out.mutable_data();
                  const py::gil_scoped_release release;
                  c.permute(data, a.data(), index.data(), rows);
                  return out;
              })
         .def("decompose", &decompose, py::arg("c"), py::arg("digit_limbs"), py::arg("specials"))
-        .def("key_inner_product", &key_inner_product, py::arg("digits"), py::arg("key"),
-             py::arg("key_limbs"), py::arg("specials"))
+        .def("switch_key", &switch_key, py::arg("digits"), py::arg("key"), py::arg("key_limbs"),
+             py::arg("specials"), py::arg("addend"), py::arg("p_mod_q"), py::arg("permutation"),
+             py::arg("base"))
+        .def("tensor", &tensor, py::arg("a"), py::arg("b"))
         .def("divide_and_round", &divide_and_round, py::arg("x"), py::arg("rows"),
              py::arg("dropped"))
         .def("accumulate", &accumulate, py::arg("inputs"), py::arg("babies"), py::arg("terms"),

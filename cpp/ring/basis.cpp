@@ -75,8 +75,12 @@ void decompose(const Context& context, std::uint64_t* out, const std::uint64_t* 
 
     Rows own(static_cast<std::size_t>(limbs));
     std::iota(own.begin(), own.end(), 0);
-    std::vector<std::uint64_t> coefficients(c, c + static_cast<std::size_t>(limbs) * n);
-    context.ntt_inverse(coefficients.data(), own);
+    const Buffer coefficients = context.scratch(static_cast<std::size_t>(limbs) * n);
+#pragma omp parallel for num_threads(context.threads()) schedule(dynamic)
+    for (std::size_t r = 0; r < own.size(); ++r) {
+        std::copy(c + r * n, c + (r + 1) * n, coefficients.data() + r * n);
+        context.kernels().ntt_inverse(coefficients.data() + r * n, n, context.tables(own[r]));
+    }
 
     std::vector<std::pair<std::uint64_t*, int>> pending;  // extended rows still to be transformed
     for (int d = 0; d < digits; ++d) {
@@ -95,12 +99,17 @@ void decompose(const Context& context, std::uint64_t* out, const std::uint64_t* 
         }
         BaseConversion(context, from, to)
             .apply(coefficients.data() + static_cast<std::size_t>(first) * n, targets);
-        std::copy(c + static_cast<std::size_t>(first) * n, c + static_cast<std::size_t>(last) * n,
-                  digit + static_cast<std::size_t>(first) * n);
     }
+    const std::size_t rows = own.size() + pending.size();
 #pragma omp parallel for num_threads(context.threads()) schedule(dynamic)
-    for (std::size_t i = 0; i < pending.size(); ++i) {
-        context.kernels().ntt_forward(pending[i].first, n, context.tables(pending[i].second));
+    for (std::size_t i = 0; i < rows; ++i) {
+        if (i < pending.size()) {
+            context.kernels().ntt_forward(pending[i].first, n, context.tables(pending[i].second));
+            continue;
+        }
+        const std::size_t r = i - pending.size();  // a limb of its own digit is known already
+        const std::size_t d = r / static_cast<std::size_t>(digit_limbs);
+        std::copy(c + r * n, c + (r + 1) * n, out + (d * total + r) * n);
     }
 }
 
@@ -112,7 +121,8 @@ void divide_and_round(const Context& context, std::uint64_t* out, const std::uin
     const Rows from(rows.begin() + static_cast<std::ptrdiff_t>(kept), rows.end());
     const BaseConversion conversion(context, from, to);
 
-    std::vector<std::uint64_t> remainder(x + kept * n, x + rows.size() * n);
+    const Buffer remainder = context.scratch(dropped * n);
+    std::copy(x + kept * n, x + rows.size() * n, remainder.data());
     context.ntt_inverse(remainder.data(), from);
     std::vector<std::uint64_t*> targets;
     for (std::size_t r = 0; r < kept; ++r) targets.push_back(out + r * n);

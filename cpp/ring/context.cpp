@@ -71,17 +71,6 @@ void Context::multiply_scalars(std::uint64_t* out, const std::uint64_t* a,
     }
 }
 
-void Context::multiply_scalars_add(std::uint64_t* out, const std::uint64_t* a,
-                                   const std::vector<std::uint64_t>& factors,
-                                   const Rows& rows) const {
-#pragma omp parallel for num_threads(threads_) schedule(static)
-    for (std::size_t r = 0; r < rows.size(); ++r) {
-        const Modulus& m = modulus(rows[r]);
-        kernels_->multiply_scalar_add(out + r * n_, a + r * n_, ShoupFactor(factors[r] % m.q, m), n_,
-                                      m);
-    }
-}
-
 void Context::embed_signed(std::uint64_t* out, const std::int64_t* coefficients,
                            const Rows& rows) const {
 #pragma omp parallel for num_threads(threads_) schedule(dynamic)

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "kernels/kernels.hpp"
+#include "ring/buffer.hpp"
 
 namespace fhe::ring {
 
@@ -18,6 +19,8 @@ using kernels::KernelTable;
 using kernels::Modulus;
 using kernels::NttTables;
 using kernels::ShoupFactor;
+
+inline constexpr std::size_t kIdleBytes = std::size_t{1} << 30;  // kept by a context for reuse
 
 using Rows = std::vector<int>;  // modulus index of each row
 
@@ -34,6 +37,9 @@ public:
     const NttTables& tables(int index) const { return *tables_.at(static_cast<std::size_t>(index)); }
     const Modulus& modulus(int index) const { return tables(index).modulus; }
 
+    const std::shared_ptr<BufferPool>& pool() const { return pool_; }
+    Buffer scratch(std::size_t words) const { return Buffer(pool_, words); }
+
     void ntt_forward(std::uint64_t* data, const Rows& rows) const;
     void ntt_inverse(std::uint64_t* data, const Rows& rows) const;
 
@@ -44,9 +50,6 @@ public:
     // out = a * factors[row] (factors are reduced here)
     void multiply_scalars(std::uint64_t* out, const std::uint64_t* a,
                           const std::vector<std::uint64_t>& factors, const Rows& rows) const;
-    // out[row] = out[row] + a[row] * factors[row]
-    void multiply_scalars_add(std::uint64_t* out, const std::uint64_t* a,
-                              const std::vector<std::uint64_t>& factors, const Rows& rows) const;
     // Residues of signed coefficients (|value| < 2^63), then the forward NTT. coefficients: [n].
     void embed_signed(std::uint64_t* out, const std::int64_t* coefficients, const Rows& rows) const;
     // out row = in row gathered by index [n]
@@ -57,6 +60,7 @@ private:
     std::size_t n_;
     int threads_;
     const KernelTable* kernels_;
+    std::shared_ptr<BufferPool> pool_ = std::make_shared<BufferPool>(kIdleBytes);
     std::vector<std::unique_ptr<NttTables>> tables_;
 };
 

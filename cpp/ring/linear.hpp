@@ -1,5 +1,4 @@
-// The hot loop: key inner products, and the fused linear transform (double hoisting, Bossuat et al.
-// 2021, section 4) on decomposed inputs, limb by limb and tile by tile.
+// Products of ciphertexts with keys and with each other, limb by limb and tile by tile.
 #pragma once
 
 #include "ring/context.hpp"
@@ -19,56 +18,40 @@ struct KeyView {
     }
 };
 
-// out [2][limbs + specials][n] = sum over digits of digits[d] * key[d]. rows: moduli of the output,
-// limbs first. digits: [digit_count][rows][n].
-void key_inner_product(const Context& context, std::uint64_t* out, const std::uint64_t* digits,
-                       std::size_t digit_count, std::size_t limbs, const Rows& rows,
-                       const KeyView& key);
-
-// One ciphertext entering a linear transform. digits may be null when every rotation of it is the
-// identity.
-struct TransformInput {
-    const std::uint64_t* ciphertext;  // [2][limbs][n]
-    const std::uint64_t* digits;      // [digit_count][limbs + specials][n]
-};
-
-// A rotated input: P * rotation of inputs[input] in the basis QP. permutation is null for the
-// identity, which needs no key.
-struct BabyStep {
-    std::size_t input;
-    const std::uint32_t* permutation;
-    KeyView key;
-};
-
-// A baby step times an optional mask (an unrestricted plaintext in NTT form): rows are limbs
-// 0..mask_limbs-1, then specials.
-struct Term {
-    std::size_t baby;
-    const std::uint64_t* mask;  // null: no mask
-    std::size_t mask_limbs;
-};
-
-// Term times a periodic weight: weight is a row of the weight table.
-struct Entry {
-    std::uint32_t term;
-    std::uint32_t weight;
-};
-
-struct LinearTransform {
-    std::size_t limbs;                        // of the inputs
-    Rows rows;                                // moduli: limbs first, then specials
-    std::vector<std::uint64_t> p_mod_q;       // product of the specials modulo each limb
+// One key switch in the basis QP, on decomposed input.
+struct KeySwitch {
+    const std::uint64_t* digits;       // [digit_count][rows][n]
     std::size_t digit_count;
-    std::vector<TransformInput> inputs;
-    std::vector<BabyStep> babies;
-    std::vector<Term> terms;
-    std::vector<std::vector<Entry>> outputs;  // one list per accumulator
-    const std::int64_t* weights;              // [count][period], coefficients in Y = X^(n/period)
-    std::size_t weight_count;
-    std::size_t period;                       // a power of two, 8 <= period <= n
+    std::size_t limbs;
+    Rows rows;                         // moduli: limbs first, then specials
+    KeyView key;
+    const std::uint64_t* addend;       // [addend_polys][limbs][n], enters times P; may be null
+    std::size_t addend_polys;          // 0, 1 or 2
+    std::vector<std::uint64_t> p_mod_q;
+    const std::uint32_t* permutation;  // applied to the result; null: none
 };
 
-// out [outputs][2][rows][n] = sum over entries of weight * mask * rotated input, in the basis QP.
-void accumulate(const Context& context, std::uint64_t* out, const LinearTransform& transform);
+// out [2][rows][n] = (base, or 0 if null) + permuted(sum over digits of digit * key + P * addend).
+// base may be out.
+void switch_key(const Context& context, std::uint64_t* out, const std::uint64_t* base,
+                const KeySwitch& job);
+
+// out [3][rows][n] = (a0 b0, a0 b1 + a1 b0, a1 b1) of two ciphertexts [2][rows][n].
+void tensor(const Context& context, std::uint64_t* out, const std::uint64_t* a,
+            const std::uint64_t* b, const Rows& rows);
+
+// Row of a longer chain that holds row `row` of a chain of `limbs` limbs and then specials.
+inline std::size_t stored_row(std::size_t row, std::size_t limbs, std::size_t stored_limbs) {
+    return row < limbs ? row : stored_limbs + (row - limbs);
+}
+
+// A Galois element maps aligned blocks of the bit-reversed order to aligned blocks. Returns the start
+// of the block that the tile at `start` is gathered from, and fills the tile's index within it.
+inline std::size_t source_block(const std::uint32_t* permutation, std::size_t start,
+                                std::size_t tile, std::uint32_t* index) {
+    const auto low = static_cast<std::uint32_t>(tile - 1);
+    for (std::size_t i = 0; i < tile; ++i) index[i] = permutation[start + i] & low;
+    return permutation[start] & ~(tile - 1);
+}
 
 }  // namespace fhe::ring

@@ -97,8 +97,7 @@ class Architecture:
             "stem_kernel": self.stem_kernel,
             "stem_outputs": self.stem_outputs,
             "blocks": [
-                [b.inputs, b.middle, b.outputs, b.kernel, b.stride, b.projects]
-                for b in self.blocks
+                [b.inputs, b.middle, b.outputs, b.kernel, b.stride, b.projects] for b in self.blocks
             ],
             "embedding": self.embedding,
         }

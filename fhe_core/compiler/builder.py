@@ -62,7 +62,14 @@ class PlanBuilder:
         runs = tuple((int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True))
         return self._masks.setdefault(runs, len(self._masks))
 
-    def square(self, label: str, sources: Sequence[str], filler: Filler, lane: int, *, drop: int | None = None
+    def square(
+        self,
+        label: str,
+        sources: Sequence[str],
+        filler: Filler,
+        lane: int,
+        *,
+        drop: int | None = None,
     ) -> list[str]:
         """Squares, plus a table row for all of them (one offset serves every ciphertext)."""
         table = self._table(f"{label}.offset", filler, lane)
@@ -71,7 +78,9 @@ class PlanBuilder:
             for i, source in enumerate(sources)
         ]
 
-    def square_one(self, label: str, source: str, output: str, table: str, *, drop: int | None = None) -> str:
+    def square_one(
+        self, label: str, source: str, output: str, table: str, *, drop: int | None = None
+    ) -> str:
         value = self.values[source]
         drop = self.policy.square_rescale if drop is None else drop
         scale = value.scale**2 / self.dropped(value.limbs, drop)
@@ -100,7 +109,9 @@ class PlanBuilder:
         self._step(label, FoldSum(source, output, tuple(amounts)))
         return self._define(output, value.limbs, value.scale)
 
-    def multiply_mask(self, label: str, source: str, output: str, pattern: NDArray[np.bool_]) -> str:
+    def multiply_mask(
+        self, label: str, source: str, output: str, pattern: NDArray[np.bool_]
+    ) -> str:
         """Mask and rescale by one limb; the scale stays exactly what it was."""
         value = self.values[source]
         mask_scale = self.dropped(value.limbs, 1)

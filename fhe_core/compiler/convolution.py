@@ -1,9 +1,10 @@
 """From a convolution and two layouts to rotations, masks and periodic weights, by enumeration.
 
-Every product weight * input -> output of the convolution is a pair of slots. Their distance is split
-into a pre-rotation and a giant step along the channels and a baby step along the pixels; products
-that share the three, and whose weights sit on the same set of pixels, become one periodic weight
-vector behind one mask. Nothing is typed in by hand, so any layout and any kernel come out right.
+Every product weight * input -> output of the convolution is a pair of slots. Their distance is
+split into a pre-rotation and a giant step along the channels and a baby step along the pixels;
+products that share the three, and whose weights sit on the same set of pixels, become one periodic
+weight vector behind one mask. Nothing is typed in by hand, so any layout and any kernel come out
+right.
 """
 
 from __future__ import annotations
@@ -217,7 +218,9 @@ def _ranks(values: Int) -> tuple[Int, int]:
     return (np.cumsum(present) - 1)[values - lowest], int(present.sum())
 
 
-def fill_rows(structure: Structure, weights: list[NDArray[np.float64]], lanes: int) -> NDArray[np.float64]:
+def fill_rows(
+    structure: Structure, weights: list[NDArray[np.float64]], lanes: int
+) -> NDArray[np.float64]:
     """Slot values [rows, period] of the weight table.
 
     weights: per source, [lanes in use, number of weights]; ``lanes``: padded number of lanes.

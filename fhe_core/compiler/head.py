@@ -1,9 +1,9 @@
 """The last matrix: average pool, linear layer and BatchNorm as one product with few rotations.
 
-After pooling, lane features sit in the first F slots of four quadrants. They are doubled (so that a
-window of F slots may start anywhere), copied with growing shifts into the free rows, multiplied by
-diagonals that use all copies at once, and summed over copies and quadrants by a fold that leaves the
-embedding in every block of F slots.
+After pooling, lane features sit in the first F slots of four quadrants. They are doubled (so that
+a window of F slots may start anywhere), copied with growing shifts into the free rows, multiplied
+by diagonals that use all copies at once, and summed over copies and quadrants by a fold that leaves
+the embedding in every block of F slots.
 """
 
 from __future__ import annotations
@@ -32,10 +32,12 @@ class HeadGeometry:
         self.pool_amounts = [pitch * i for pitch in (pitch_x, pitch_y) for i in _powers(quadrant)]
         self.area = quadrant * quadrant
         self.corners = np.array(
-            [[qy * quadrant * pitch_y + qx * quadrant * pitch_x for qx in range(POOL)] for qy in range(POOL)]
+            [[quadrant * (qy * pitch_y + qx * pitch_x) for qx in range(POOL)] for qy in range(POOL)]
         )
         if embedding > self.features:
-            raise PlanError(f"the embedding ({embedding}) must fit a group of {self.features} slots")
+            raise PlanError(
+                f"the embedding ({embedding}) must fit a group of {self.features} slots"
+            )
         row, width = size * pitch_x, quadrant * pitch_x
         room = quadrant * pitch_y // row if width >= 3 * self.features else 1
         if width < 2 * self.features:
@@ -78,9 +80,7 @@ def append_head(
         corner[start : start + features] = True
     name = builder.multiply_mask(f"{prefix}pool mask", pooled, f"{prefix}corners", corner)
     doubling = [-features]
-    shifts = [
-        -(geometry.copy_pitch - geometry.diagonals) * i for i in _powers(geometry.copies)
-    ]
+    shifts = [-(geometry.copy_pitch - geometry.diagonals) * i for i in _powers(geometry.copies)]
     name = builder.fold(f"{prefix}copies", name, f"{prefix}copies", doubling + shifts)
 
     def weights(network: Any, first: int) -> NDArray[np.float64]:
@@ -105,9 +105,7 @@ def append_head(
         babies=[(0, t) for t in range(n1)],
         terms=[(t, -1) for t in range(n1)],
         giants=[(0, g) for g in range(0, geometry.diagonals, n1)],
-        entries=[
-            [(t, g + t) for t in range(n1)] for g in range(0, geometry.diagonals, n1)
-        ],
+        entries=[[(t, g + t) for t in range(n1)] for g in range(0, geometry.diagonals, n1)],
         period=layout.slots,
         weights=weights,
         bias=bias,

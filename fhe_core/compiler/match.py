@@ -13,8 +13,8 @@ def compile_match(embedding_plan: Plan, parameters: Parameters, policy: Policy) 
     value = embedding_plan.values[embedding_plan.outputs[0]]
     period = int(embedding_plan.metadata["period"])
     builder = PlanBuilder(parameters, policy)
-    names = [builder.input(name, value.limbs, value.scale) for name in ("left", "right")]
-    product = builder.multiply("product", *names, "product", drop=value.limbs - 1)
+    left, right = (builder.input(name, value.limbs, value.scale) for name in ("left", "right"))
+    product = builder.multiply("product", left, right, "product", drop=value.limbs - 1)
     amounts = [1 << i for i in range((period - 1).bit_length())]
     score = builder.fold("inner product", product, "score", amounts)
-    return builder.finish("match", names, [score], {"period": period})
+    return builder.finish("match", [left, right], [score], {"period": period})

@@ -118,9 +118,7 @@ def compile_network(
         period = layout.group
     if len(sums) > 1:
         raise NotImplementedError("more than four patches")
-    embedding, squared_norm = append_normalisation(
-        builder, sums[0], period, coefficients
-    )
+    embedding, squared_norm = append_normalisation(builder, sums[0], period, coefficients)
     plan = builder.finish(
         f"embed-{architecture.input_size}",
         inputs,
@@ -227,7 +225,7 @@ def _flat(weight: Array) -> Array:
 
 
 def _stem(network: Network, gathered: int) -> Array:
-    """The first convolution as a 1 x 1 one on gathered neighbourhoods: (patches, out * gathered)."""
+    """The first convolution on gathered neighbourhoods, 1 x 1: (patches, out * gathered)."""
     weight = network.stem.weight
     patches, outputs = weight.shape[:2]
     padded = np.zeros((patches, outputs, gathered))
@@ -235,9 +233,7 @@ def _stem(network: Network, gathered: int) -> Array:
     return padded.reshape(patches, -1)
 
 
-def _weights(
-    structure: Structure, get: Callable[[Network], list[Array]], lanes: int
-) -> Filler:
+def _weights(structure: Structure, get: Callable[[Network], list[Array]], lanes: int) -> Filler:
     padded = 1 << (lanes - 1).bit_length()
 
     def fill(network: Any, lane: int) -> NDArray[np.float64]:

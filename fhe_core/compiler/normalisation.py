@@ -1,8 +1,8 @@
 """Squared norm, inverse-square-root polynomial, and their product with the embedding.
 
 For a quadratic a y^2 + b y + c with a > 0 the square is completed: with w = sqrt(a) y it is
-(w + b / (2 sqrt a))^2 + c - b^2 / (4 a). Multiplying y by sqrt(a) costs nothing: the same ciphertext
-read at another scale.
+(w + b / (2 sqrt a))^2 + c - b^2 / (4 a). Multiplying y by sqrt(a) costs nothing: the same
+ciphertext read at another scale.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from fhe_core.compiler.builder import Filler, PlanBuilder
 from fhe_core.compiler.policy import Policy
 from fhe_core.plan import PlanError
+
 
 def embedding_log_scale(policy: Policy, coefficients: Sequence[float]) -> float:
     """log2 scale of the embedding for which sqrt(a) y comes out at the policy's scale."""
@@ -44,9 +45,9 @@ def append_normalisation(
     amounts = [1 << i for i in range((period - 1).bit_length())]
     norm = builder.fold("squared norm", squared, "squared norm", amounts)
     shifted = builder.affine("complete the square", norm, "w", root, _constant(b / (2 * root)))
-    polynomial = builder.square(
-        "polynomial", [shifted], _constant(c - b * b / (4 * a)), 0, drop=1
-    )[0]
+    polynomial = builder.square("polynomial", [shifted], _constant(c - b * b / (4 * a)), 0, drop=1)[
+        0
+    ]
     result = builder.multiply("normalise", source, polynomial, "normalised", drop=1)
     health = builder.drop("health", norm, "health", builder.policy.health_limbs)
     return result, health

@@ -30,7 +30,7 @@ class SecretKey:
         Raises:
             ValueError: shape or values are wrong.
         """
-        if ternary.shape != (parameters.ring_dimension,) or np.any(np.abs(ternary) > 1):
+        if ternary.shape != (parameters.ring_dimension,) or np.any((ternary < -1) | (ternary > 1)):
             raise ValueError("not a ternary secret of this ring dimension")
         self.parameters = parameters
         self._ternary = ternary.astype(np.int8)
@@ -43,9 +43,7 @@ class SecretKey:
     @classmethod
     def generate(cls, parameters: Parameters, threads: int = 1) -> SecretKey:
         """A new key from the operating system's randomness."""
-        return cls(
-            parameters, sampling.ternary(parameters.ring_dimension).astype(np.int8), threads
-        )
+        return cls(parameters, sampling.ternary(parameters.ring_dimension).astype(np.int8), threads)
 
     def __repr__(self) -> str:
         return f"SecretKey(parameters={self.parameters.name!r}, key_id={self.key_id[:8]})"
@@ -87,9 +85,7 @@ class SecretKey:
         limbs = min(ciphertext.limbs, 3)  # more would only matter for values above 2^95
         rows = list(range(limbs))
         c0, c1 = (np.ascontiguousarray(ciphertext.residues[i, :limbs]) for i in range(2))
-        phase = self._context.add(
-            c0, self._context.multiply(c1, self._rows[:limbs], rows), rows
-        )
+        phase = self._context.add(c0, self._context.multiply(c1, self._rows[:limbs], rows), rows)
         residues = self._context.ntt_inverse(phase, rows)
         return encoding.decode(self._signed(residues), ciphertext.scale)
 
@@ -108,7 +104,7 @@ class SecretKey:
         top = moduli[len(digits) - 1]
         signed = digits[-1][0].astype(np.int64)
         signed -= (np.int64(top // 2) - signed) >> np.int64(63) & np.int64(top)
-        value = signed.astype(np.float64)
+        value: NDArray[np.float64] = signed.astype(np.float64)
         for i in range(len(digits) - 2, -1, -1):
             value = value * float(moduli[i]) + digits[i][0].astype(np.float64)
         return value
@@ -148,8 +144,6 @@ class SecretKey:
             )
             own = list(range(digit * tier.digit_limbs, min(limbs, (digit + 1) * tier.digit_limbs)))
             part = slice(own[0], own[-1] + 1)
-            gadget = self._context.multiply_scalars(
-                source[part], [p % moduli[i] for i in own], own
-            )
+            gadget = self._context.multiply_scalars(source[part], [p % moduli[i] for i in own], own)
             body[part] = self._context.add(body[part], gadget, own)
             yield body

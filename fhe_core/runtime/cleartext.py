@@ -74,9 +74,7 @@ def mask_slots(plan: Plan, mask: int, slots: int) -> Slots:
     return out
 
 
-def _apply(
-    plan: Plan, tables: Tables, step: Step, values: Mapping[str, Slots]
-) -> dict[str, Slots]:
+def _apply(plan: Plan, tables: Tables, step: Step, values: Mapping[str, Slots]) -> dict[str, Slots]:
     match step:
         case Rotate():
             source = values[step.source]

@@ -102,6 +102,6 @@ def _normalisation(bundle: Bundle) -> Normalisation:
     try:
         coefficients = tuple(float.fromhex(c) for c in bundle.facts["coefficients"])
         low, high = (float.fromhex(c) for c in bundle.facts["interval"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise Corrupt("the result does not say which normalisation was used") from None
     return Normalisation(coefficients, (low, high))

@@ -89,7 +89,8 @@ def check_norm(
     value = constant_of(slots, name, failures, SPREAD_SHARE * low)
     if not low <= value <= high:
         failures.append(
-            f"{name} is {value:.4g}, outside [{low:g}, {high:g}]: the network diverged on this image"
+            f"{name} is {value:.4g}, outside [{low:g}, {high:g}]: "
+            "the network diverged on this image"
         )
     return value
 
@@ -130,6 +131,6 @@ def check_score(
     value = constant_of(score, "score", failures, SPREAD_SHARE)
     if not failures:
         limit = math.prod(normalisation.expected_norm(norm) for norm in norms)
-        if abs(value) > limit * (1 + NORM_SLACK):
+        if not abs(value) <= limit * (1 + NORM_SLACK):  # NaN fails
             failures.append(f"score {value:.4g} exceeds the product of the norms {limit:.4g}")
     return value, HealthReport(tuple(norms), normalisation.interval, tuple(failures))

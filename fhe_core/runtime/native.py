@@ -143,19 +143,14 @@ def _linear(
         evaluator.p_mod_q(limbs),
     )
     del inputs
-    rows = evaluator.rows(limbs)
     totals: dict[int, Words] = {}
+    for number, (output, amount) in enumerate(step.giants):
+        if not amount:
+            totals[output] = sums[number]
     for (output, amount), accumulator in zip(step.giants, sums, strict=True):
-        part = (
-            evaluator.rotate_extended(evaluator.mod_down(accumulator, limbs), amount)
-            if amount
-            else accumulator
-        )
-        totals[output] = (
-            np.stack([evaluator.context.add(totals[output][i], part[i], rows) for i in range(2)])
-            if output in totals
-            else part
-        )
+        if amount:
+            part = evaluator.mod_down(accumulator, limbs)
+            totals[output] = evaluator.rotate_extended(part, amount, totals.get(output))
     scale = packed.plan.values[step.outputs[0]].scale
     return [
         Ciphertext(evaluator.mod_down(totals[o], limbs, step.rescale), scale)

@@ -79,9 +79,7 @@ def pack(plan: Plan, tables: Tables, parameters: Parameters, threads: int) -> Pa
 
 
 class _Packer:
-    def __init__(
-        self, plan: Plan, tables: Tables, parameters: Parameters, threads: int
-    ) -> None:
+    def __init__(self, plan: Plan, tables: Tables, parameters: Parameters, threads: int) -> None:
         self.plan, self.tables, self.parameters = plan, tables, parameters
         moduli = [*parameters.moduli, *parameters.specials]
         self.context = _native.Context(parameters.ring_dimension, moduli, threads)
@@ -203,5 +201,3 @@ class _Packer:
         one = np.zeros((1, MIN_PERIOD_COEFFICIENTS), dtype=np.int64)
         one[0, 0] = 1
         return PackedTransform(one, tuple(terms), tuple(accumulators))
-
-

@@ -55,14 +55,14 @@ class Server:
         self._require_own("the image", image)
         plan = self.compiled.plan
         if image.facts.get("plan") != plan.digest:
-            raise ParameterMismatch("the image was encrypted for another plan or model architecture")
+            raise ParameterMismatch(
+                "the image was encrypted for another plan or model architecture"
+            )
         outputs = self._run(self._embed, list(image.items.values()), progress)
         facts = {key: plan.metadata[key] for key in RESULT_FACTS}
         return self._bundle("embedding", plan.outputs, outputs, facts)
 
-    def match(
-        self, left: Bundle, right: Bundle, progress: native.Progress | None = None
-    ) -> Bundle:
+    def match(self, left: Bundle, right: Bundle, progress: native.Progress | None = None) -> Bundle:
         """The encrypted inner product of two embeddings, with both squared norms."""
         for name, bundle in (("the first embedding", left), ("the second embedding", right)):
             self._require_own(name, bundle)

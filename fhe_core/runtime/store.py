@@ -208,7 +208,7 @@ def key_specifications(header: Header, parameters: Parameters) -> list[KeySpecif
     for entry in entries if isinstance(entries, list) else [None]:
         if not (isinstance(entry, list) and len(entry) == 3 and all(type(v) is int for v in entry)):
             raise container.Corrupt(f"{header.source}: the list of keys is malformed")
-        rotation, tier, limbs = (int(v) for v in entry)  # type: ignore[arg-type]
+        rotation, tier, limbs = entry
         if not (
             0 <= rotation < parameters.slots
             and 0 <= tier < len(parameters.tiers)

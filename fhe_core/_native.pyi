@@ -1,0 +1,113 @@
+"""The C++ extension (cpp/bindings). A test compares every name and parameter with the module.
+
+Wrong shapes, indices out of range and unusable values raise ValueError, wrong dtypes TypeError.
+"""
+
+from collections.abc import Sequence
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+_Words = NDArray[np.uint64]
+_Index = NDArray[np.uint32]
+_Signed = NDArray[np.int64]
+
+def galois_permutation(n: int, galois_element: int, /) -> _Index:
+    """Gather index of a(X) -> a(X^galois_element) in bit-reversed NTT order."""
+
+def fill_uniform(out: _Words, words: _Words, q: int) -> int:
+    """Residues below q from random words by rejection; returns how many were filled."""
+
+@final
+class Context:
+    """RNS arithmetic over a list of moduli. ``rows`` says which modulus each row belongs to."""
+
+    def __init__(self, n: int, moduli: Sequence[int], threads: int) -> None: ...
+    @property
+    def n(self) -> int: ...
+    @property
+    def threads(self) -> int: ...
+    @property
+    def kernels(self) -> str: ...
+    def ntt_forward(self, a: _Words, rows: Sequence[int], /) -> _Words: ...
+    def ntt_inverse(self, a: _Words, rows: Sequence[int], /) -> _Words: ...
+    def add(self, a: _Words, b: _Words, rows: Sequence[int], /) -> _Words: ...
+    def subtract(self, a: _Words, b: _Words, rows: Sequence[int], /) -> _Words: ...
+    def multiply(self, a: _Words, b: _Words, rows: Sequence[int], /) -> _Words: ...
+    def multiply_scalars(
+        self, a: _Words, factors: Sequence[int], rows: Sequence[int], /
+    ) -> _Words: ...
+    def embed_signed(self, coefficients: _Signed, rows: Sequence[int], /) -> _Words:
+        """NTT rows of signed coefficients [n]."""
+    def permute(self, a: _Words, index: _Index, /) -> _Words:
+        """Every row gathered by index [n]."""
+    def decompose(self, c: _Words, digit_limbs: int, specials: Sequence[int]) -> _Words:
+        """Centred digits [digits, limbs + specials, n] of c [limbs, n]."""
+    def switch_key(
+        self,
+        digits: _Words,
+        key: _Words,
+        key_limbs: int,
+        specials: Sequence[int],
+        addend: _Words,
+        p_mod_q: Sequence[int],
+        permutation: _Index | None,
+        base: _Words | None,
+    ) -> _Words:
+        """base + permuted(digits * key + P * addend), [2, limbs + specials, n], in place in base.
+
+        digits: [digits, limbs + specials, n]; key: [digits, 2, key_limbs + specials, n];
+        addend: [0 to 2, limbs, n].
+        """
+    def tensor(self, a: _Words, b: _Words) -> _Words:
+        """(a0 b0, a0 b1 + a1 b0, a1 b1), [3, limbs, n]."""
+    def divide_and_round(self, x: _Words, rows: Sequence[int], dropped: int) -> _Words:
+        """round(x / product of the last ``dropped`` moduli) of polynomials [polys, rows, n]."""
+    def accumulate(
+        self,
+        inputs: Sequence[tuple[_Words, _Words]],
+        babies: Sequence[tuple[int, _Index | None, _Words | None, int]],
+        terms: Sequence[tuple[int, _Words | None, int]],
+        outputs: Sequence[_Index],
+        weights: _Signed,
+        specials: Sequence[int],
+        p_mod_q: Sequence[int],
+    ) -> _Words:
+        """The fused linear transform, [outputs, 2, limbs + specials, n]; see ring/linear.hpp."""
+
+class kernels:  # a module, written as a class so that one stub file is enough
+    """Residue kernels of one modulus, for tests and benchmarks."""
+
+    @staticmethod
+    def available() -> list[str]:
+        """Names of the usable implementations, fastest first."""
+    @staticmethod
+    def selected() -> str:
+        """The one the library uses (environment variable FHE_FACE_KERNELS)."""
+
+    @final
+    class Kernels:
+        def __init__(self, name: str, n: int, q: int) -> None: ...
+        @property
+        def psi(self) -> int: ...
+        def ntt_forward(self, a: _Words) -> _Words: ...
+        def ntt_inverse(self, a: _Words) -> _Words: ...
+        def add(self, a: _Words, b: _Words) -> _Words: ...
+        def subtract(self, a: _Words, b: _Words) -> _Words: ...
+        def multiply(self, a: _Words, b: _Words) -> _Words: ...
+        def multiply_add(self, out: _Words, a: _Words, b: _Words) -> _Words: ...
+        def multiply_scalar(self, a: _Words, w: int) -> _Words: ...
+        def multiply_scalar_add(self, out: _Words, a: _Words, w: int) -> _Words: ...
+        def subtract_multiply_scalar(self, a: _Words, b: _Words, w: int) -> _Words: ...
+        def reduce(self, a: _Words) -> _Words: ...
+        def dot_product(self, a: _Words, b: _Words) -> _Words: ...
+        def weighted_sum(self, x: _Words, w: _Words) -> _Words: ...
+        def gather(self, a: _Words, index: _Index) -> _Words: ...
+
+    @final
+    class Workload:
+        """Prepared data on which a kernel can be run and timed."""
+
+        def __init__(self, kernels: kernels.Kernels, terms: int) -> None: ...
+        def run(self, kernel: str, repeats: int = 1) -> None: ...

@@ -1,0 +1,305 @@
+"""The cost model: exact operation counts per step of a plan, and an estimated time.
+
+The counts follow runtime/native.py, runtime/evaluator.py and cpp/ring. For a ciphertext with L
+limbs, whose tier has K special primes and cuts it into D digits, with R = L + K:
+
+===================  ==========================================================================
+decompose            D R limb NTTs: L inverse, the rest forward (own limbs of a digit are known)
+key inner product    none; 2 D R limb products; reads 2 D R limbs of the key and D R of the digits
+mod-down             2 R limb NTTs, with or without rescaling (one division does both)
+rescale alone        2 L limb NTTs
+rotation, product    decompose + inner product + mod-down: one *key switch*
+rotations of one     one decompose; an inner product and a mod-down each, so each counts as a key
+ciphertext           switch
+linear step          a decompose per input that has a rotated baby step, an *inner product* per
+                     rotated baby step, a key switch per giant step (its mod-down comes first), a
+                     mod-down per output
+bias, offset         one limb NTT per limb of every output
+periodic weights     a short NTT of 2 x period values per weight and row, on top of ``ntts``
+===================  ==========================================================================
+
+A limb NTT transforms N residues modulo one prime. Limb products are multiply-accumulates of N
+residues: mask and weight products are ``plaintext_products``; those of inner products and basis
+conversions are ``key_products``. ``bytes_read`` counts every operand each time a step streams it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+
+from fhe_core.parameters import Parameters
+from fhe_core.plan import (
+    Affine,
+    DropLevel,
+    FoldSum,
+    LinearTransform,
+    Multiply,
+    MultiplyPlain,
+    Plan,
+    Rotate,
+    Square,
+    Step,
+    step_limbs,
+    step_writes,
+)
+
+WORD_BYTES = 8
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Kernel times of one core, and the memory that all threads share.
+
+    The defaults are of the 2-core Sapphire Rapids machine (AVX-512 IFMA), measured with
+    ``kernels.Workload``: 65,536 residues per limb.
+
+    Attributes:
+        ntt_seconds: one limb NTT.
+        product_seconds: one limb multiply-accumulate of operands that are in the cache.
+        bytes_per_second: streaming from memory, all threads together.
+    """
+
+    ntt_seconds: float = 1.7e-4
+    product_seconds: float = 3.0e-5
+    bytes_per_second: float = 2.0e10
+    threads: int = 2
+
+    def seconds(self, work: Work, ring_dimension: int) -> float:
+        """Arithmetic spread over the threads, or memory traffic if that takes longer."""
+        share = ring_dimension / 65536
+        ntt = self.ntt_seconds * share * math.log2(ring_dimension) / 16
+        short = work.short_ntt_values / ring_dimension  # their fewer passes are ignored
+        products = work.plaintext_products + work.key_products
+        arithmetic = (work.ntts + short) * ntt + products * self.product_seconds * share
+        return max(arithmetic / self.threads, work.bytes_read / self.bytes_per_second)
+
+
+@dataclass(frozen=True)
+class Work:
+    """Operations of a step or of a whole plan; see the module's text.
+
+    Attributes:
+        key_switches: full ones: decompose, inner product, mod-down.
+        inner_products: hoisted baby steps, an inner product only.
+        ntts: limb NTTs of length N.
+        short_ntt_values: residues that go through the short NTTs of periodic weights.
+        plaintext_products, key_products: limb multiply-accumulates.
+        key_bytes: evaluation keys streamed.
+        bytes_read: keys, digits, masks, weights and ciphertexts streamed.
+    """
+
+    key_switches: int = 0
+    inner_products: int = 0
+    ntts: int = 0
+    short_ntt_values: int = 0
+    plaintext_products: int = 0
+    key_products: int = 0
+    key_bytes: int = 0
+    bytes_read: int = 0
+
+    def __add__(self, other: Work) -> Work:
+        return Work(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Work)))
+
+    def __mul__(self, times: int) -> Work:
+        return Work(*(times * getattr(self, f.name) for f in fields(Work)))
+
+
+@dataclass(frozen=True)
+class StepCost:
+    """One row of the plan's table; limbs_in is where the key switching happens."""
+
+    label: str
+    op: str
+    limbs_in: int
+    limbs_out: int
+    log_scale: float
+    work: Work
+    estimated_seconds: float
+
+    @property
+    def key_switches(self) -> int:
+        return self.work.key_switches
+
+    @property
+    def inner_products(self) -> int:
+        return self.work.inner_products
+
+    @property
+    def ntts(self) -> int:
+        return self.work.ntts
+
+    @property
+    def plaintext_products(self) -> int:
+        return self.work.plaintext_products
+
+    @property
+    def bytes_read(self) -> int:
+        return self.work.bytes_read
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over a plan."""
+
+    steps: int
+    work: Work
+    estimated_seconds: float
+
+
+def step_costs(
+    plan: Plan, parameters: Parameters, machine: Machine | None = None
+) -> list[StepCost]:
+    """Counts and estimated time of every step.
+
+    Raises:
+        ParameterError: no tier covers a step's limbs.
+    """
+    machine = machine or Machine()
+    costs = []
+    for step, label in zip(plan.steps, plan.labels, strict=True):
+        limbs = step_limbs(step, plan.values)
+        work = sum(_Counter(plan, parameters, limbs).parts(step), Work())
+        output = plan.values[step_writes(step)[0]]
+        costs.append(
+            StepCost(
+                label,
+                step.op,
+                limbs,
+                output.limbs,
+                math.log2(output.scale),
+                work,
+                machine.seconds(work, parameters.ring_dimension),
+            )
+        )
+    return costs
+
+
+def totals(costs: Iterable[StepCost]) -> Totals:
+    """Sums of all steps."""
+    rows = list(costs)
+    work = sum((row.work for row in rows), Work())
+    return Totals(len(rows), work, math.fsum(row.estimated_seconds for row in rows))
+
+
+class _Counter:
+    """Counts at one level."""
+
+    def __init__(self, plan: Plan, parameters: Parameters, limbs: int) -> None:
+        self.plan, self.limbs = plan, limbs
+        self.n = parameters.ring_dimension
+        self.limb_bytes = WORD_BYTES * self.n
+        tier = parameters.tiers[parameters.tier_index(limbs)]
+        self.specials = tier.special_limbs
+        self.digit_limbs = tier.digit_limbs
+        self.digits = tier.digits(limbs)
+        self.rows = limbs + tier.special_limbs
+
+    def parts(self, step: Step) -> Iterator[Work]:
+        """What the step is made of."""
+        match step:
+            case Rotate():
+                yield self.decompose
+                yield (self.inner_product + self.mod_down()) * len(step.amounts)
+                yield Work(key_switches=len(step.amounts))
+            case FoldSum():
+                yield self.key_switch * len(step.amounts)
+            case LinearTransform():
+                yield from self.linear(step)
+                yield self.addition(step.bias, step.outputs[0]) * len(step.outputs)
+            case Square():
+                yield from self.product(step.rescale, operands=1)
+                yield self.addition(step.offset, step.output)
+            case Multiply():
+                yield from self.product(step.rescale, operands=2)
+            case MultiplyPlain():
+                yield Work(
+                    plaintext_products=2 * self.limbs,
+                    bytes_read=3 * self.limbs * self.limb_bytes,
+                )
+                if step.rescale:
+                    yield self.division(self.limbs, step.rescale)
+            case Affine():
+                yield self.addition(step.table, step.output)
+            case DropLevel():
+                return
+
+    @property
+    def decompose(self) -> Work:
+        own = self.limbs
+        extended = sum(
+            (self.rows - size) * size
+            for first in range(0, own, self.digit_limbs)
+            for size in [min(self.digit_limbs, own - first)]
+        )
+        return Work(
+            ntts=self.digits * self.rows,
+            key_products=extended,
+            bytes_read=own * self.limb_bytes,
+        )
+
+    @property
+    def inner_product(self) -> Work:
+        key = 2 * self.digits * self.rows * self.limb_bytes
+        return Work(
+            key_products=2 * self.digits * self.rows,
+            key_bytes=key,
+            bytes_read=key + self.digits * self.rows * self.limb_bytes,
+        )
+
+    @property
+    def key_switch(self) -> Work:
+        return Work(key_switches=1) + self.decompose + self.inner_product + self.mod_down()
+
+    def division(self, rows: int, dropped: int) -> Work:
+        """Two polynomials divided by their last ``dropped`` primes."""
+        return Work(
+            ntts=2 * rows,
+            key_products=2 * dropped * (rows - dropped),
+            bytes_read=2 * rows * self.limb_bytes,
+        )
+
+    def mod_down(self, rescale: int = 0) -> Work:
+        return self.division(self.rows, self.specials + rescale)
+
+    def product(self, rescale: int, operands: int) -> Iterator[Work]:
+        yield Work(
+            key_switches=1,
+            key_products=4 * self.limbs,  # the tensor product
+            bytes_read=2 * operands * self.limbs * self.limb_bytes,
+        )
+        yield self.decompose + self.inner_product + self.mod_down(rescale)
+
+    def addition(self, table: str, output: str) -> Work:
+        return Work(ntts=self.plan.values[output].limbs) if table else Work()
+
+    def linear(self, step: LinearTransform) -> Iterator[Work]:
+        rotated = {i for i, amount in step.babies if amount}
+        yield self.decompose * len(rotated)
+        babies = sum(1 for _, amount in step.babies if amount)
+        yield self.inner_product * babies + Work(inner_products=babies)
+        identities = len(step.babies) - babies
+        yield Work(bytes_read=2 * (identities + babies) * self.limbs * self.limb_bytes)
+        yield from self.plain(step)
+        giants = sum(1 for _, amount in step.giants if amount)
+        yield self.key_switch * giants  # its mod-down is the accumulator's
+        yield self.mod_down(step.rescale) * len(step.outputs)
+
+    def plain(self, step: LinearTransform) -> Iterator[Work]:
+        """Masks and weights. P times an identity baby step vanishes modulo the special primes."""
+        term_rows = [self.rows if step.babies[b][1] else self.limbs for b, _ in step.terms]
+        used = [term for entries in step.entries for term, _ in entries]
+        sums = sum(term_rows[term] for term in used)
+        if step.period * 2 == self.n:  # weights without a period are masks, times the constant one
+            masks = sums
+        else:
+            masks = sum(
+                rows for rows, (_, mask) in zip(term_rows, step.terms, strict=True) if mask >= 0
+            )
+            weights = len({row for entries in step.entries for _, row in entries})
+            values = weights * 2 * step.period * self.rows
+            yield Work(short_ntt_values=values, bytes_read=values * WORD_BYTES)
+        yield Work(
+            plaintext_products=2 * (masks + sums), bytes_read=masks * self.limb_bytes
+        )
