@@ -50,29 +50,34 @@ WORD_BYTES = 8
 
 @dataclass(frozen=True)
 class Machine:
-    """Kernel times of one core, and the memory that all threads share.
+    """Times of one core on limbs of 65,536 residues, and the memory that all threads share.
 
-    The defaults are of the 2-core Sapphire Rapids machine (AVX-512 IFMA), measured with
-    ``kernels.Workload``: 65,536 residues per limb.
+    The defaults were measured on the 2-core Sapphire Rapids machine (AVX-512 IFMA): processor time
+    of ``Context.decompose``, ``divide_and_round``, ``switch_key`` and ``accumulate`` at 20 and 29
+    limbs of the preset 'safe', which they reproduce to about 15 %.
 
     Attributes:
-        ntt_seconds: one limb NTT.
-        product_seconds: one limb multiply-accumulate of operands that are in the cache.
-        bytes_per_second: streaming from memory, all threads together.
+        ntt_seconds: one limb NTT of data that is not in the cache.
+        key_product_seconds: one limb product of a basis conversion or inner product.
+        plaintext_product_seconds: one limb product of the fused transform, whose tiles are cached.
+        bytes_per_second: streaming keys and masks from memory.
     """
 
-    ntt_seconds: float = 1.7e-4
-    product_seconds: float = 3.0e-5
-    bytes_per_second: float = 2.0e10
+    ntt_seconds: float = 2.5e-4
+    key_product_seconds: float = 3.2e-5
+    plaintext_product_seconds: float = 1.3e-5
+    bytes_per_second: float = 1.2e10
     threads: int = 2
 
     def seconds(self, work: Work, ring_dimension: int) -> float:
         """Arithmetic spread over the threads, or memory traffic if that takes longer."""
         share = ring_dimension / 65536
         ntt = self.ntt_seconds * share * math.log2(ring_dimension) / 16
-        short = work.short_ntt_values / ring_dimension  # their fewer passes are ignored
-        products = work.plaintext_products + work.key_products
-        arithmetic = (work.ntts + short) * ntt + products * self.product_seconds * share
+        arithmetic = (
+            (work.ntts + work.short_ntt_values / ring_dimension) * ntt
+            + work.key_products * self.key_product_seconds * share
+            + work.plaintext_products * self.plaintext_product_seconds * share
+        )
         return max(arithmetic / self.threads, work.bytes_read / self.bytes_per_second)
 
 
@@ -160,7 +165,7 @@ def step_costs(
     costs = []
     for step, label in zip(plan.steps, plan.labels, strict=True):
         limbs = step_limbs(step, plan.values)
-        work = sum(_Counter(plan, parameters, limbs).parts(step), Work())
+        parts = list(_Counter(plan, parameters, limbs).parts(step))
         output = plan.values[step_writes(step)[0]]
         costs.append(
             StepCost(
@@ -169,8 +174,8 @@ def step_costs(
                 limbs,
                 output.limbs,
                 math.log2(output.scale),
-                work,
-                machine.seconds(work, parameters.ring_dimension),
+                sum(parts, Work()),
+                math.fsum(machine.seconds(part, parameters.ring_dimension) for part in parts),
             )
         )
     return costs
@@ -201,10 +206,10 @@ class _Counter:
         match step:
             case Rotate():
                 yield self.decompose
-                yield (self.inner_product + self.mod_down()) * len(step.amounts)
-                yield Work(key_switches=len(step.amounts))
+                yield self.inner_product * len(step.amounts)
+                yield self.mod_down() * len(step.amounts) + Work(key_switches=len(step.amounts))
             case FoldSum():
-                yield self.key_switch * len(step.amounts)
+                yield from self.key_switches(len(step.amounts))
             case LinearTransform():
                 yield from self.linear(step)
                 yield self.addition(step.bias, step.outputs[0]) * len(step.outputs)
@@ -248,9 +253,10 @@ class _Counter:
             bytes_read=key + self.digits * self.rows * self.limb_bytes,
         )
 
-    @property
-    def key_switch(self) -> Work:
-        return Work(key_switches=1) + self.decompose + self.inner_product + self.mod_down()
+    def key_switches(self, count: int, rescale: int = 0) -> Iterator[Work]:
+        yield Work(key_switches=count) + self.decompose * count
+        yield self.inner_product * count
+        yield self.mod_down(rescale) * count
 
     def division(self, rows: int, dropped: int) -> Work:
         """Two polynomials divided by their last ``dropped`` primes."""
@@ -265,11 +271,10 @@ class _Counter:
 
     def product(self, rescale: int, operands: int) -> Iterator[Work]:
         yield Work(
-            key_switches=1,
             key_products=4 * self.limbs,  # the tensor product
             bytes_read=2 * operands * self.limbs * self.limb_bytes,
         )
-        yield self.decompose + self.inner_product + self.mod_down(rescale)
+        yield from self.key_switches(1, rescale)
 
     def addition(self, table: str, output: str) -> Work:
         return Work(ntts=self.plan.values[output].limbs) if table else Work()
@@ -283,7 +288,7 @@ class _Counter:
         yield Work(bytes_read=2 * (identities + babies) * self.limbs * self.limb_bytes)
         yield from self.plain(step)
         giants = sum(1 for _, amount in step.giants if amount)
-        yield self.key_switch * giants  # its mod-down is the accumulator's
+        yield from self.key_switches(giants)  # the mod-down is the accumulator's
         yield self.mod_down(step.rescale) * len(step.outputs)
 
     def plain(self, step: LinearTransform) -> Iterator[Work]:
@@ -300,6 +305,4 @@ class _Counter:
             weights = len({row for entries in step.entries for _, row in entries})
             values = weights * 2 * step.period * self.rows
             yield Work(short_ntt_values=values, bytes_read=values * WORD_BYTES)
-        yield Work(
-            plaintext_products=2 * (masks + sums), bytes_read=masks * self.limb_bytes
-        )
+        yield Work(plaintext_products=2 * (masks + sums), bytes_read=masks * self.limb_bytes)

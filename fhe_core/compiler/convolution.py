@@ -37,77 +37,106 @@ class Source:
 
 
 @dataclass(frozen=True)
+class PixelGroups:
+    """Pairs of an output and an input pixel with one tap and one slot distance, all channels alike.
+
+    Arrays have one element per group, but ``patterns`` [groups, pixels]: where the output pixels lie,
+    in units of the target's group of slots.
+    """
+
+    tap: Int
+    source_ct: Int
+    target_ct: Int
+    distance: Int
+    patterns: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
 class Products:
-    """All products of one source for lane 0, one array element each."""
+    """Products of one source for lane 0: one element per output channel, input channel and group."""
 
     output: Int  # output ciphertext
     source: Int  # input ciphertext
     giant: Int  # rotation after the sum
     pre: Int  # rotation before the decomposition
     baby: Int  # rotation from the shared decomposition
-    place: Int  # slot, within a ciphertext, at which the weight is multiplied
+    channel: Int  # position in the group, in channels, at which the weight is multiplied
+    pixels: Int  # which pattern of pixels
     weight: Int  # index into weight.reshape(lanes, -1)
 
 
-def enumerate_products(source: Source, target: Layout, pre_steps: int) -> Products:
-    """Every product of a convolution, with its slot distance split into three rotations.
-
-    Channel distances 0..C-1 (cyclic in a group of C channels) are pre + giant with
-    pre < ``pre_steps`` channels.
-    """
-    layout = source.layout
-    lanes = _channel_stride(layout)
-    _, outputs, height, width = target.shape
-    _, inputs, in_height, in_width = layout.shape
+def group_pixels(source: Source, target: Layout) -> PixelGroups:
+    """All (tap, output pixel) pairs whose input pixel exists, grouped."""
+    height, width = target.shape[2:]
+    in_height, in_width = source.layout.shape[2:]
     k = source.kernel
-    grid = np.ix_(
-        np.arange(outputs),
-        np.arange(1 if source.diagonal else inputs),
-        np.arange(k),
-        np.arange(k),
-        np.arange(height),
-        np.arange(width),
+    ky, kx, y, x = (
+        axis.ravel() for axis in np.meshgrid(*map(np.arange, (k, k, height, width)), indexing="ij")
     )
-    co, ci, ky, kx, y, x = np.broadcast_arrays(*grid)
-    if source.diagonal:
-        ci = co
-        weight = co
-    else:
-        weight = ((co * inputs + ci) * k + ky) * k + kx
     in_y = y * source.stride + ky - source.padding
     in_x = x * source.stride + kx - source.padding
     valid = (in_y >= 0) & (in_y < in_height) & (in_x >= 0) & (in_x < in_width)
-    co, ci, y, x, in_y, in_x, weight = (a[valid] for a in (co, ci, y, x, in_y, in_x, weight))
+    ky, kx, y, x, in_y, in_x = (a[valid] for a in (ky, kx, y, x, in_y, in_x))
+    source_ct, source_slot = _position(source.layout, {"y": in_y, "x": in_x})
+    target_ct, target_slot = _position(target, {"y": y, "x": x})
+    distance = (source_slot - target_slot) % target.slots
+    group, rows = _unique_rows(ky * k + kx, source_ct, target_ct, distance)
+    patterns = np.zeros((len(rows), target.slots // target.group), dtype=bool)
+    patterns[group, target_slot // target.group] = True
+    return PixelGroups(*np.array(rows, dtype=np.int64).T, patterns)
 
-    source_ct, source_slot = _position(layout, ci, in_y, in_x)
-    target_ct, target_slot = _position(target, co, y, x)
-    group = min(layout.group, target.group)
-    distance = (source_slot - target_slot) % layout.slots
-    channel = distance % group // lanes
+
+def enumerate_products(
+    source: Source, target: Layout, groups: PixelGroups, pre_steps: int
+) -> tuple[Products, list[NDArray[np.bool_]]]:
+    """Every product of a convolution, with its slot distance split into three rotations.
+
+    Channel distances 0..C-1 (cyclic in a group of C channels) are pre + giant with
+    pre < ``pre_steps`` channels. Also returns the patterns that ``pixels`` counts.
+    """
+    layout = source.layout
+    lanes = channel_stride(layout)
+    inputs = layout.shape[1]
+    co = np.arange(target.shape[1])[:, None, None]
+    if source.diagonal:
+        ci = co
+        weight = co + 0 * groups.tap
+    else:
+        ci = np.arange(inputs)[None, :, None]
+        weight = (co * inputs + ci) * source.kernel**2 + groups.tap
+    source_ct, source_slot = _position(layout, {"channel": ci})
+    target_ct, target_slot = _position(target, {"channel": co})
+    distance = (groups.distance + source_slot - target_slot) % layout.slots
+    channel = distance % min(layout.group, target.group) // lanes
     pre = channel % pre_steps * lanes
     giant = channel * lanes - pre
-    return Products(
-        output=target_ct,
-        source=source_ct,
-        giant=giant,
-        pre=pre,
-        baby=(distance - pre - giant) % layout.slots,
-        place=(target_slot + giant) % layout.slots,
-        weight=weight,
+    carry, position = np.divmod(target_slot + giant, target.group)
+    number = np.arange(groups.tap.size) + 0 * carry
+    shifted, rows = _unique_rows(number.ravel(), carry.ravel())
+    columns = (
+        groups.target_ct + target_ct,
+        groups.source_ct + source_ct,
+        giant,
+        pre,
+        (distance - pre - giant) % layout.slots,
+        position // lanes,
+        shifted.reshape(number.shape),
+        weight,
     )
+    flat = [column.ravel() for column in np.broadcast_arrays(*columns)]
+    return Products(*flat), [np.roll(groups.patterns[g], c) for g, c in rows]
 
 
-def _channel_stride(layout: Layout) -> int:
+def channel_stride(layout: Layout) -> int:
+    """Slots between neighbouring channels: the padded number of lanes."""
     return next(d.stride for d in layout.digits if d.axis == "channel" and not d.across)
 
 
-def _position(layout: Layout, channel: Int, y: Int, x: Int) -> tuple[Int, Int]:
-    ciphertext = np.zeros_like(channel)
-    slot = np.zeros_like(channel)
-    for axis, index in (("channel", channel), ("y", y), ("x", x)):
-        ct_of, slot_of = layout.axis_positions(axis)
-        ciphertext = ciphertext + ct_of[index]
-        slot = slot + slot_of[index]
+def _position(layout: Layout, indices: dict[str, Int]) -> tuple[Int, Int]:
+    """(ciphertext, slot) contributed by the given axes."""
+    parts = [(layout.axis_positions(axis), index) for axis, index in indices.items()]
+    ciphertext = sum((ct[index] for (ct, _), index in parts), np.zeros(1, dtype=np.int64))
+    slot = sum((slot[index] for (_, slot), index in parts), np.zeros(1, dtype=np.int64))
     return ciphertext, slot
 
 
@@ -139,43 +168,31 @@ class Structure:
 
 def build_structure(sources: list[Source], target: Layout, pre_steps: list[int]) -> Structure:
     """Group all products of all sources into accumulators, terms and weight rows."""
-    lanes = _channel_stride(target)
+    lanes = channel_stride(target)
     period = target.group
-    products = [enumerate_products(s, target, n) for s, n in zip(sources, pre_steps, strict=True)]
-    which = np.concatenate([np.full(p.place.size, i) for i, p in enumerate(products)])
+    products: list[Products] = []
+    masks: list[NDArray[np.bool_]] = []
+    mask_of: dict[bytes, int] = {np.ones(target.slots // period, dtype=bool).tobytes(): -1}
+    mask_columns = []
+    for source, steps in zip(sources, pre_steps, strict=True):
+        found, patterns = enumerate_products(source, target, group_pixels(source, target), steps)
+        numbers = []
+        for pattern in patterns:
+            if pattern.tobytes() not in mask_of:
+                mask_of[pattern.tobytes()] = len(masks)
+                masks.append(pattern)
+            numbers.append(mask_of[pattern.tobytes()])
+        products.append(found)
+        mask_columns.append(np.array(numbers, dtype=np.int64)[found.pixels])
+    which = np.concatenate([np.full(p.weight.size, i) for i, p in enumerate(products)])
+    mask = np.concatenate(mask_columns)
 
     def column(name: str) -> Int:
         return np.concatenate([getattr(p, name) for p in products])
 
     accumulator, giants = _unique_rows(column("output"), column("giant"))
     baby, babies = _unique_rows(which, column("source"), column("pre"), column("baby"))
-    place, weight = column("place"), column("weight")
-    pixel, channel = place // period, place % period // lanes
-
-    # One class per (accumulator, baby, channel position, weight); its mask is its set of pixels.
-    columns = (accumulator, baby, channel, weight, pixel)
-    extents = tuple(int(c.max()) + 1 for c in columns)
-    members = np.sort(np.ravel_multi_index(columns, extents))
-    classes, pixel = np.divmod(members, extents[-1])
-    first = np.flatnonzero(np.r_[True, classes[1:] != classes[:-1]])
-    ends = np.r_[first[1:], pixel.size]
-    tokens = np.random.default_rng(0).integers(1, 2**63, target.slots // period, dtype=np.uint64)
-    signature = np.add.reduceat(tokens[pixel], first)  # a set hash: sizes are compared below
-    accumulator, baby, channel, weight = np.unravel_index(classes[first], extents[:-1])
-
-    masks: list[NDArray[np.bool_]] = []
-    mask_of: dict[int, int] = {}
-    mask = np.empty(first.size, dtype=np.int64)
-    for value in np.unique(signature):
-        same = np.flatnonzero(signature == value)
-        pattern = np.zeros(target.slots // period, dtype=bool)
-        pattern[pixel[first[same[0]] : ends[same[0]]]] = True
-        assert np.all(ends[same] - first[same] == pattern.sum())
-        if not pattern.all():
-            mask_of[int(value)] = len(masks)
-            masks.append(pattern)
-        mask[same] = mask_of.get(int(value), -1)
-
+    channel, weight = column("channel"), column("weight")
     term, terms = _unique_rows(baby, mask)
     row, rows = _unique_rows(accumulator, term)
     row_index = np.full((len(rows), period // lanes), -1, dtype=np.int64)
