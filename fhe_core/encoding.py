@@ -37,7 +37,8 @@ def coefficients(slots: NDArray[np.generic], ring_dimension: int) -> Float:
     values[..., exponents] = slots
     values[..., ring_dimension - 1 - exponents] = np.conj(slots)
     twist = np.exp(-1j * np.pi * np.arange(ring_dimension) / ring_dimension)
-    return np.real(np.fft.fft(values, axis=-1) * twist) / ring_dimension
+    result: Float = np.real(np.fft.fft(values, axis=-1) * twist) / ring_dimension
+    return result
 
 
 def encode(slots: NDArray[np.generic], ring_dimension: int, scale: float) -> NDArray[np.int64]:
@@ -48,8 +49,9 @@ def encode(slots: NDArray[np.generic], ring_dimension: int, scale: float) -> NDA
     """
     if not np.all(np.isfinite(slots)):
         raise EncodingError("values to encode must be finite")
-    scaled = coefficients(slots, ring_dimension) * scale
-    if scaled.size and np.max(np.abs(scaled)) >= MAX_COEFFICIENT:
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = coefficients(slots, ring_dimension) * scale
+    if not np.max(np.abs(scaled), initial=0.0) < MAX_COEFFICIENT:  # also when it overflowed to NaN
         raise EncodingError("values are too large for the scale: a coefficient exceeds 62 bits")
     return np.rint(scaled).astype(np.int64)
 

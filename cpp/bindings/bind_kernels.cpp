@@ -150,7 +150,7 @@ public:
         const std::vector<const Word*> rows = checked_rows(x, kBelow50Bits, "x");
         require(checked_length(w, q(), "w") == rows.size(), "x and w differ in length");
         Array out = empty(static_cast<std::size_t>(x.shape(1)));
-        kernels_.weighted_sum(out.mutable_data(), rows.data(), w.data(), rows.size(),
+        kernels_.weighted_sum(out.mutable_data(), rows.data(), 0, w.data(), rows.size(),
                               static_cast<std::size_t>(x.shape(1)), modulus());
         return out;
     }
@@ -249,7 +249,7 @@ private:
              }},
             {"weighted_sum",
              [](Workload& w) {
-                 w.k().weighted_sum(w.out(), w.pointers_.data(), w.weights_.data(),
+                 w.k().weighted_sum(w.out(), w.pointers_.data(), 0, w.weights_.data(),
                                     w.pointers_.size(), w.n_, w.m());
              }},
             {"gather", [](Workload& w) { w.k().gather(w.out(), w.a(), w.index_.data(), w.n_); }},

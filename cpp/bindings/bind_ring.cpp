@@ -4,6 +4,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <numeric>
 #include <stdexcept>
 #include <string>
@@ -214,7 +215,8 @@ std::size_t fill_uniform(Words out, const Words& words, std::uint64_t q) {
 
 Words accumulate(const Context& context, const std::vector<std::pair<Words, Words>>& inputs,
                  const std::vector<std::tuple<std::size_t, py::object, py::object, std::size_t>>& babies,
-                 const std::vector<std::tuple<std::size_t, py::object, std::size_t>>& terms,
+                 const std::vector<Signed>& masks,
+                 const std::vector<std::pair<std::size_t, std::ptrdiff_t>>& terms,
                  const std::vector<Index>& outputs, const Signed& weights, const Rows& specials,
                  const std::vector<std::uint64_t>& p_mod_q) {
     const std::size_t n = context.n();
@@ -257,17 +259,18 @@ Words accumulate(const Context& context, const std::vector<std::pair<Words, Word
         alive.push_back(index);
         alive.push_back(key_array);
     }
-    for (const auto& [baby, mask, mask_limbs] : terms) {
+    constexpr std::int64_t kMaskLimit = std::int64_t{1} << 50;
+    for (const Signed& mask : masks) {
+        require_shape(mask, {n}, "a mask");
+        require(std::all_of(mask.data(), mask.data() + n,
+                            [](std::int64_t v) { return v >= -kMaskLimit && v < kMaskLimit; }),
+                "mask coefficients must lie in [-2^50, 2^50)");
+        t.masks.push_back(mask.data());
+    }
+    for (const auto& [baby, mask] : terms) {
         require(baby < t.babies.size(), "a term names no baby step");
-        if (mask.is_none()) {
-            t.terms.push_back({baby, nullptr, 0});
-            continue;
-        }
-        const auto array = py::cast<Words>(mask);
-        require(mask_limbs >= t.limbs, "a mask has too few limbs");
-        require_shape(array, {mask_limbs + specials.size(), n}, "a mask");
-        t.terms.push_back({baby, array.data(), mask_limbs});
-        alive.push_back(array);
+        require(mask < static_cast<std::ptrdiff_t>(masks.size()), "a term names no mask");
+        t.terms.push_back({baby, mask});
     }
     require(weights.ndim() == 2, "weights must have shape (count, period)");
     t.weights = weights.data();
@@ -359,7 +362,8 @@ void bind_ring(py::module_& m) {
         .def("tensor", &tensor, py::arg("a"), py::arg("b"))
         .def("divide_and_round", &divide_and_round, py::arg("x"), py::arg("rows"),
              py::arg("dropped"))
-        .def("accumulate", &accumulate, py::arg("inputs"), py::arg("babies"), py::arg("terms"),
+        .def("accumulate", &accumulate, py::arg("inputs"), py::arg("babies"), py::arg("masks"),
+             py::arg("terms"),
              py::arg("outputs"), py::arg("weights"), py::arg("specials"), py::arg("p_mod_q"));
 
     m.def("galois_permutation", [](std::size_t n, std::uint64_t galois_element) {

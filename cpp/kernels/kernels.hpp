@@ -88,11 +88,12 @@ struct KernelTable {
     void (*dot_product)(std::uint64_t* out, const std::uint64_t* const* a,
                         const std::uint64_t* const* b, std::size_t terms, std::size_t n,
                         const Modulus& m);
-    // out[i] = sum over t of x[t][i] * w[t]; x anything below 2^50 (residues of another modulus are
+    // out[i] = sum over t of x[t][offset + i] * w[t]; x anything below 2^50 (residues of another modulus are
     // fine), w reduced; 1 <= terms <= kMaxTerms; one reduction at the end. out may not alias x.
     // Bound by the cache that holds x: with many terms, call it on tiles that fit the L2 cache.
-    void (*weighted_sum)(std::uint64_t* out, const std::uint64_t* const* x, const std::uint64_t* w,
-                         std::size_t terms, std::size_t n, const Modulus& m);
+    void (*weighted_sum)(std::uint64_t* out, const std::uint64_t* const* x, std::size_t offset,
+                         const std::uint64_t* w, std::size_t terms, std::size_t n,
+                         const Modulus& m);
     // out[i] = in[index[i]]; out may not alias in
     void (*gather)(std::uint64_t* out, const std::uint64_t* in, const std::uint32_t* index,
                    std::size_t n);

@@ -146,8 +146,8 @@ void dot_product(Word* out, const Word* const* a, const Word* const* b, std::siz
     }
 }
 
-void weighted_sum(Word* out, const Word* const* x, const Word* w, std::size_t terms, std::size_t n,
-                  const Modulus& m) {
+void weighted_sum(Word* out, const Word* const* x, std::size_t offset, const Word* w,
+                  std::size_t terms, std::size_t n, const Modulus& m) {
     // Eight neighbours at a time, so that each cache line of x is fetched once.
     constexpr std::size_t kStrip = 8;
     for (std::size_t i = 0; i < n; i += kStrip) {
@@ -155,7 +155,7 @@ void weighted_sum(Word* out, const Word* const* x, const Word* w, std::size_t te
         Wide sums[kStrip] = {};
         for (std::size_t t = 0; t < terms; ++t) {
             for (std::size_t s = 0; s < count; ++s) {
-                sums[s] += static_cast<Wide>(x[t][i + s]) * w[t];
+                sums[s] += static_cast<Wide>(x[t][offset + i + s]) * w[t];
             }
         }
         for (std::size_t s = 0; s < count; ++s) out[i + s] = reduce_sum(sums[s], m);

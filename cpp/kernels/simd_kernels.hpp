@@ -159,10 +159,10 @@ struct Sums {
         });
     }
 
-    static void weighted_sum(Word* out, const Word* const* x, const Word* w, std::size_t terms,
-                             std::size_t n, const Modulus& m) {
+    static void weighted_sum(Word* out, const Word* const* x, std::size_t offset, const Word* w,
+                             std::size_t terms, std::size_t n, const Modulus& m) {
         run(out, terms, n, m, [&](std::size_t t, std::size_t i, auto load, auto& sums) {
-            const Word* p = x[t] + i;
+            const Word* p = x[t] + offset + i;
             const typename Simd::Operand weight = Simd::broadcast(w[t]);
             for (Sum& sum : sums) {
                 sum = Simd::accumulate(sum, Simd::operand(load(p)), weight);

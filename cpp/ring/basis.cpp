@@ -61,8 +61,8 @@ void BaseConversion::apply(std::uint64_t* coefficients,
         for (std::size_t j = 0; j < tile; ++j) quotient[j] = static_cast<std::uint64_t>(static_cast<std::int64_t>(sum[j]));
         x[count] = quotient.data();
         for (std::size_t t = 0; t < to_.size(); ++t) {
-            kernels.weighted_sum(out_rows[t] + start, x.data(), weights_[t].data(), count + 1, tile,
-                                 context_.modulus(to_[t]));
+            kernels.weighted_sum(out_rows[t] + start, x.data(), 0, weights_[t].data(), count + 1,
+                                 tile, context_.modulus(to_[t]));
         }
     }
 }

@@ -27,9 +27,14 @@ std::uint64_t reduce_signed(std::int64_t value, std::uint64_t q) {
     return static_cast<std::uint64_t>(r + ((r >> 63) & static_cast<std::int64_t>(q)));
 }
 
+namespace {
+// Below this ring dimension a loop over limbs is shorter than waking a thread.
+constexpr std::size_t kMinParallel = 8192;
+}  // namespace
+
 Context::Context(std::size_t n, const std::vector<std::uint64_t>& moduli, int threads,
                  const KernelTable& kernels)
-    : n_(n), threads_(threads), kernels_(&kernels) {
+    : n_(n), threads_(n < kMinParallel ? 1 : threads), kernels_(&kernels) {
     if (!std::has_single_bit(n) || n < 16 || n > (std::size_t{1} << 17)) {
         throw std::invalid_argument("ring dimension must be a power of two in [16, 131072]");
     }

@@ -9,13 +9,15 @@ namespace {
 constexpr std::size_t kScratchWords = std::size_t{112} * 1024;  // 896 KiB: stays in the L2 cache
 constexpr std::size_t kMaxTile = 1024;
 constexpr std::size_t kStrip = 64;  // a strip of every term stays in the L1 cache
-constexpr std::size_t kPad = 8;     // words between scratch rows: no two share all their cache sets
+constexpr std::int64_t kBias = std::int64_t{1} << 50;  // makes signed weights non-negative
+constexpr std::size_t kLine = 8;    // words of a cache line
+constexpr std::size_t kPad = kLine;  // words between scratch rows: no two share all their cache sets
 
 // One accumulator's sum: which scratch rows, and which weights.
 struct Sum {
-    std::vector<std::size_t> rows;       // offsets into the scratch
-    std::vector<std::uint32_t> weights;  // indices into a block of weights
-    bool consecutive = true;             // weights are w, w + 1, w + 2, ...
+    std::vector<const std::uint64_t*> rows;  // tiles in the scratch
+    std::vector<std::uint32_t> weights;      // indices into a block of weights
+    bool consecutive = true;                 // weights are w, w + 1, w + 2, ...
 };
 
 // Everything that one thread needs to work on one limb, one polynomial and one tile at a time.
@@ -24,11 +26,16 @@ public:
     LimbWorker(const Context& context, const LinearTransform& t)
         : context_(context), t_(t), n_(context.n()), constant_(n_ / t.period),
           tile_(choose_tile()), stride_(tile_ + kPad), strip_(std::min({kStrip, constant_, tile_})),
-          weights_(context.scratch(t.weight_count * t.period)), transformed_(t.period),
+          weights_(context.scratch(t.weight_count * t.period)), transformed_(kLine * t.period),
+          bias_(kLine * t.period), masks_(context.scratch(t.masks.size() * n_)),
           scratch_(context.scratch(scratch_rows() * stride_)), index_(tile_) {
+        const std::int64_t* end = t.weights + t.weight_count * t.period;
+        wide_weights_ = std::any_of(t.weights, end, [](std::int64_t w) {
+            return w >= kBias || w < -kBias;
+        });
         // Rows: babies, then masked terms, then one for a product before its permutation.
         std::size_t next = t.babies.size();
-        for (const Term& term : t.terms) term_row_.push_back(term.mask ? next++ : term.baby);
+        for (const Term& term : t.terms) term_row_.push_back(term.mask < 0 ? term.baby : next++);
         for (const bool special : {false, true}) {
             for (const std::vector<Entry>& entries : t.outputs) {
                 sums_[special].push_back(make_sum(entries, special));
@@ -39,6 +46,7 @@ public:
     void run(std::uint64_t* out, std::size_t row) {
         row_ = row;
         transform_weights();
+        transform_masks();
         for (std::size_t start = 0; start < n_; start += tile_) {
             for (std::size_t poly = 0; poly < 2; ++poly) {
                 for (std::size_t b = 0; b < t_.babies.size(); ++b) rotate(b, poly, start);
@@ -75,25 +83,63 @@ private:
         for (const Entry& entry : entries) {
             if (special_row && vanishes(t_.terms[entry.term].baby)) continue;
             sum.consecutive &= sum.weights.empty() || entry.weight == sum.weights.back() + 1;
-            sum.rows.push_back(term_row_[entry.term] * stride_);
+            sum.rows.push_back(scratch(term_row_[entry.term]));
             sum.weights.push_back(entry.weight);
         }
         return sum;
     }
 
-    // Weights of this limb, the values of one block side by side: [period][weight_count].
+    // Weights of this limb, the values of one block side by side: [period][weight_count]. Done for a
+    // cache line of weights at a time, so that the transposition writes whole lines.
     void transform_weights() {
         const NttTables& tables = context_.tables(t_.rows[row_]);
-        for (std::size_t w = 0; w < t_.weight_count; ++w) {
-            const std::int64_t* coefficients = t_.weights + w * t_.period;
-            for (std::size_t i = 0; i < t_.period; ++i) {
-                transformed_[i] = reduce_signed(coefficients[i], tables.modulus.q);
+        for (std::size_t first = 0; first < t_.weight_count; first += kLine) {
+            const std::size_t count = std::min(kLine, t_.weight_count - first);
+            reduce_weights(first, count);
+            for (std::size_t w = 0; w < count; ++w) {
+                kernels().ntt_forward(transformed_.data() + w * t_.period, t_.period, tables);
             }
-            kernels().ntt_forward(transformed_.data(), t_.period, tables);
             for (std::size_t i = 0; i < t_.period; ++i) {
-                weights_.data()[i * t_.weight_count + w] = transformed_[i];
+                std::uint64_t* line = weights_.data() + i * t_.weight_count + first;
+                for (std::size_t w = 0; w < count; ++w) line[w] = transformed_[w * t_.period + i];
             }
         }
+    }
+
+    void reduce_weights(std::size_t first, std::size_t count) {
+        const std::size_t total = count * t_.period;
+        const std::int64_t* source = t_.weights + first * t_.period;
+        if (!wide_weights_) {
+            reduce_narrow(transformed_.data(), source, total);
+            return;
+        }
+        for (std::size_t i = 0; i < total; ++i) {
+            transformed_[i] = reduce_signed(source[i], modulus().q);
+        }
+    }
+
+    // Masks stay small integers between calls: transforming them here costs less than reading all
+    // their residues from memory, and a thousand times less memory.
+    void transform_masks() {
+        const NttTables& tables = context_.tables(t_.rows[row_]);
+        for (std::size_t i = 0; i < t_.masks.size(); ++i) {
+            std::uint64_t* values = masks_.data() + i * n_;
+            for (std::size_t start = 0; start < n_; start += bias_.size()) {
+                const std::size_t count = std::min(bias_.size(), n_ - start);
+                reduce_narrow(values + start, t_.masks[i] + start, count);
+            }
+            kernels().ntt_forward(values, n_, tables);
+        }
+    }
+
+    // Residues of signed values in [-2^50, 2^50); count <= bias_.size().
+    void reduce_narrow(std::uint64_t* out, const std::int64_t* values, std::size_t count) {
+        for (std::size_t i = 0; i < count; ++i) {
+            out[i] = static_cast<std::uint64_t>(values[i] + kBias);
+        }
+        kernels().reduce(out, out, count, modulus());
+        std::fill(bias_.begin(), bias_.end(), static_cast<std::uint64_t>(kBias) % modulus().q);
+        kernels().subtract(out, out, bias_.data(), count, modulus());
     }
 
     // The tile of P * rotation(ciphertext).
@@ -128,10 +174,9 @@ private:
 
     void mask(std::size_t i, std::size_t start) {
         const Term& term = t_.terms[i];
-        if (term.mask == nullptr || (special() && vanishes(term.baby))) return;
-        const std::size_t mask_row = stored_row(row_, t_.limbs, term.mask_limbs);
-        kernels().multiply(scratch(term_row_[i]), scratch(term.baby),
-                           term.mask + mask_row * n_ + start, tile_, modulus());
+        if (term.mask < 0 || (special() && vanishes(term.baby))) return;
+        const std::uint64_t* mask = masks_.data() + static_cast<std::size_t>(term.mask) * n_;
+        kernels().multiply(scratch(term_row_[i]), scratch(term.baby), mask + start, tile_, modulus());
     }
 
     void sum(std::uint64_t* out, std::size_t poly, std::size_t start) {
@@ -147,16 +192,14 @@ private:
                     std::fill(target, target + strip_, 0);
                     continue;
                 }
-                pointers_.resize(terms);
-                const std::uint64_t* base = scratch_.data() + offset;
-                for (std::size_t e = 0; e < terms; ++e) pointers_[e] = base + sum.rows[e];
                 const std::uint64_t* weights = block + sum.weights[0];
                 if (!sum.consecutive) {
                     gathered_.resize(terms);
                     for (std::size_t e = 0; e < terms; ++e) gathered_[e] = block[sum.weights[e]];
                     weights = gathered_.data();
                 }
-                kernels().weighted_sum(target, pointers_.data(), weights, terms, strip_, modulus());
+                kernels().weighted_sum(target, sum.rows.data(), offset, weights, terms, strip_,
+                                       modulus());
             }
         }
     }
@@ -170,12 +213,14 @@ private:
     std::size_t strip_;
     std::size_t row_ = 0;
     Buffer weights_;
-    std::vector<std::uint64_t> transformed_;
+    std::vector<std::uint64_t> transformed_, bias_;
+    Buffer masks_;  // [masks][n]
+    bool wide_weights_;  // some weight does not fit the word that the kernels reduce
     Buffer scratch_;
     std::vector<std::uint32_t> index_;
     std::vector<std::size_t> term_row_;
     std::vector<Sum> sums_[2];  // for limbs, for specials
-    std::vector<const std::uint64_t*> digits_, keys_, pointers_;
+    std::vector<const std::uint64_t*> digits_, keys_;
     std::vector<std::uint64_t> gathered_;
 };
 

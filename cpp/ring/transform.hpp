@@ -21,12 +21,10 @@ struct BabyStep {
     KeyView key;
 };
 
-// A baby step times an optional mask (an unrestricted plaintext in NTT form): rows are limbs
-// 0..mask_limbs-1, then specials.
+// A baby step times an optional mask (an unrestricted plaintext).
 struct Term {
     std::size_t baby;
-    const std::uint64_t* mask;  // null: no mask
-    std::size_t mask_limbs;
+    std::ptrdiff_t mask;  // index into LinearTransform::masks, or negative: none
 };
 
 // Term times a periodic weight: weight is a row of the weight table.
@@ -42,6 +40,7 @@ struct LinearTransform {
     std::size_t digit_count;
     std::vector<TransformInput> inputs;
     std::vector<BabyStep> babies;
+    std::vector<const std::int64_t*> masks;   // signed coefficients [n], |value| < 2^50
     std::vector<Term> terms;
     std::vector<std::vector<Entry>> outputs;  // one list per accumulator
     const std::int64_t* weights;              // [count][period], coefficients in Y = X^(n/period)

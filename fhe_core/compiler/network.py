@@ -23,7 +23,7 @@ from fhe_core.compiler.convolution import Source, Structure, fill_rows
 from fhe_core.compiler.head import append_head
 from fhe_core.compiler.normalisation import append_normalisation, embedding_log_scale
 from fhe_core.compiler.policy import Policy
-from fhe_core.layouts import Layout, raster, widen
+from fhe_core.layouts import Layout, LayoutError, raster, widen
 from fhe_core.parameters import Parameters
 from fhe_core.plan import Plan
 
@@ -243,7 +243,13 @@ def _weights(structure: Structure, get: Callable[[Network], list[Array]], lanes:
 
 
 def _channels(get: Callable[[Network], Array], layout: Layout) -> Filler:
-    """A periodic row [1, group] from values per (lane, channel); zero where no channel is."""
+    """A periodic row [1, group] from values per (lane, channel); zero where no channel is.
+
+    Raises:
+        LayoutError: channels go across ciphertexts, which one row cannot serve.
+    """
+    if any(d.axis == "channel" and d.across for d in layout.digits):
+        raise LayoutError("a feature map with offsets must hold all its channels in one ciphertext")
 
     def fill(network: Any, lane: int) -> NDArray[np.float64]:
         lanes, channels = layout.shape[:2]

@@ -106,7 +106,8 @@ def _plus(slots: Slots, tables: Tables, table: str) -> Slots:
     if not table:
         return slots
     row = tables[table][0]
-    return slots + np.tile(row, slots.size // row.size)
+    total: Slots = slots + np.tile(row, slots.size // row.size)
+    return total
 
 
 def _linear(

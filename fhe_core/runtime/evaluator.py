@@ -67,9 +67,12 @@ class Evaluator:
             np.stack([self.context.add(a.residues[0], plain, rows), a.residues[1]]), a.scale
         )
 
-    def multiply_plain(self, a: Ciphertext, plain: Words, scale: float, drop: int) -> Ciphertext:
-        """Multiply by a plaintext in NTT form [limbs, N] at ``scale``, then rescale."""
+    def multiply_plain(
+        self, a: Ciphertext, coefficients: NDArray[np.int64], scale: float, drop: int
+    ) -> Ciphertext:
+        """Multiply by a plaintext given by its signed coefficients [N] at ``scale``; rescale."""
         rows = list(range(a.limbs))
+        plain = self.context.embed_signed(coefficients, rows)
         product = np.stack([self.context.multiply(a.residues[i], plain, rows) for i in range(2)])
         return self.rescale(Ciphertext(product, a.scale * scale), drop)
 

@@ -95,10 +95,9 @@ def _apply(
             left, right = (values[n].drop_to(step.limbs) for n in (step.left, step.right))
             results = [evaluator.multiply(left, right, step.rescale)]
         case MultiplyPlain():
-            mask = packed.masks[number]
             results = [
                 evaluator.multiply_plain(
-                    values[step.source], mask.rows, step.mask_scale, step.rescale
+                    values[step.source], packed.masks[number], step.mask_scale, step.rescale
                 )
             ]
         case Affine():
@@ -136,7 +135,8 @@ def _linear(
     sums = evaluator.context.accumulate(
         inputs,
         babies,
-        [(b, m.rows if m else None, m.limbs if m else 0) for b, m in transform.terms],
+        list(transform.masks),
+        list(transform.terms),
         list(transform.entries),
         transform.weights,
         evaluator.specials(limbs),

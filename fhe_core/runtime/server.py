@@ -38,8 +38,8 @@ class Server:
         for plan in (compiled.plan, match_plan):
             if plan.parameters_digest != keys.parameters.digest:
                 raise ParameterMismatch("the keys and the plan were made for different parameters")
-        self._embed = pack(compiled.plan, tables, keys.parameters, threads)
-        self._match = pack(match_plan, {}, keys.parameters, threads)
+        self._embed = pack(compiled.plan, tables, keys.parameters)
+        self._match = pack(match_plan, {}, keys.parameters)
 
     @property
     def packed_weight_bytes(self) -> int:
