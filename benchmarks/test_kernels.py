@@ -17,9 +17,21 @@ Q = 1125899903827969  # the largest prime below 2^50 that is 1 mod 2N
 TERMS = 32  # of weighted_sum; dot_product has half as many pairs
 REPEATS = 4
 TARGETS = ("scalar", "avx2", "avx512ifma")
-NAMES = ("ntt_forward", "ntt_inverse", "add", "subtract", "multiply", "multiply_add",
-         "multiply_scalar", "multiply_scalar_add", "subtract_multiply_scalar", "reduce",
-         "dot_product", "weighted_sum", "gather")
+NAMES = (
+    "ntt_forward",
+    "ntt_inverse",
+    "add",
+    "subtract",
+    "multiply",
+    "multiply_add",
+    "multiply_scalar",
+    "multiply_scalar_add",
+    "subtract_multiply_scalar",
+    "reduce",
+    "dot_product",
+    "weighted_sum",
+    "gather",
+)
 
 
 @functools.lru_cache(None)

@@ -15,6 +15,7 @@ linear step          a decompose per input that has a rotated baby step, an *inn
                      rotated baby step, a key switch per giant step (its mod-down comes first), a
                      mod-down per output
 bias, offset         one limb NTT per limb of every output
+masks                one limb NTT per row for every mask of a step, of the diagonals too
 periodic weights     a short NTT of 2 x period values per weight and row, on top of ``ntts``
 ===================  ==========================================================================
 
@@ -46,6 +47,8 @@ from fhe_core.plan import (
 )
 
 WORD_BYTES = 8
+#: Of the constant weight that stands in where weights have no period (runtime/packed.py).
+MIN_PERIOD_COEFFICIENTS = 8
 
 
 @dataclass(frozen=True)
@@ -221,6 +224,7 @@ class _Counter:
                 yield from self.product(step.rescale, operands=2)
             case MultiplyPlain():
                 yield Work(
+                    ntts=self.limbs,
                     plaintext_products=2 * self.limbs,
                     bytes_read=3 * self.limbs * self.limb_bytes,
                 )
@@ -298,12 +302,15 @@ class _Counter:
         used = [term for entries in step.entries for term, _ in entries]
         sums = sum(term_rows[term] for term in used)
         if step.period * 2 == self.n:  # weights without a period are masks, times the constant one
-            masks = sums
+            masks, masked, weights, period = len(used), sums, 1, MIN_PERIOD_COEFFICIENTS
         else:
-            masks = sum(
+            masks = len({mask for _, mask in step.terms if mask >= 0})
+            masked = sum(
                 rows for rows, (_, mask) in zip(term_rows, step.terms, strict=True) if mask >= 0
             )
             weights = len({row for entries in step.entries for _, row in entries})
-            values = weights * 2 * step.period * self.rows
-            yield Work(short_ntt_values=values, bytes_read=values * WORD_BYTES)
-        yield Work(plaintext_products=2 * (masks + sums), bytes_read=masks * self.limb_bytes)
+            period = 2 * step.period
+        values = weights * period * self.rows
+        yield Work(short_ntt_values=values, bytes_read=values * WORD_BYTES)
+        yield Work(ntts=masks * self.rows, bytes_read=masks * self.rows * self.limb_bytes)
+        yield Work(plaintext_products=2 * (masked + sums), bytes_read=masked * self.limb_bytes)

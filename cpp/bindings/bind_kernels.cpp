@@ -69,7 +69,7 @@ Array copy_of(const Array& a) {
 
 // One implementation with the tables of one modulus; every method returns a new array.
 class Kernels {
-public:
+  public:
     Kernels(const std::string& name, std::size_t n, Word q)
         : kernels_(fk::by_name(name)), tables_(n, q) {}
 
@@ -168,7 +168,7 @@ public:
         return out;
     }
 
-private:
+  private:
     Word q() const { return tables_.modulus.q; }
     const fk::Modulus& modulus() const { return tables_.modulus; }
     fk::ShoupFactor factor(Word w) const {
@@ -182,7 +182,7 @@ private:
 
 // Data of the size of one limb, so that a benchmark times the kernel and not the checks above.
 class Workload {
-public:
+  public:
     Workload(const Kernels& kernels, std::size_t terms)
         : kernels_(kernels), n_(kernels.tables().n), index_(n_), weights_(terms) {
         const Word q = kernels.tables().modulus.q;
@@ -207,8 +207,8 @@ public:
             return reversed;
         };
         for (std::size_t i = 0; i < n_; ++i) {
-            index_[i] = static_cast<std::uint32_t>(
-                reverse(((2 * reverse(i) + 1) * 5 % (2 * n_) - 1) / 2));
+            index_[i] =
+                static_cast<std::uint32_t>(reverse(((2 * reverse(i) + 1) * 5 % (2 * n_) - 1) / 2));
         }
     }
 
@@ -218,7 +218,7 @@ public:
         for (std::size_t i = 0; i < repeats; ++i) found->second(*this);
     }
 
-private:
+  private:
     using Action = std::function<void(Workload&)>;
     static const std::map<std::string, Action>& actions() {
         static const std::map<std::string, Action> table = {
@@ -279,8 +279,9 @@ private:
 void bind_kernels(py::module_& m) {
     py::module_ kernels = m.def_submodule("kernels", "Residue kernels, for tests and benchmarks");
     kernels.def("available", &fk::available, "Names of the usable implementations, fastest first");
-    kernels.def("selected", [] { return std::string(fk::select().name); },
-                "The implementation the library uses (environment variable FHE_FACE_KERNELS)");
+    kernels.def(
+        "selected", [] { return std::string(fk::select().name); },
+        "The implementation the library uses (environment variable FHE_FACE_KERNELS)");
 
     const auto a = py::arg("a").noconvert();
     const auto b = py::arg("b").noconvert();
@@ -291,27 +292,32 @@ void bind_kernels(py::module_& m) {
         .def(py::init<const std::string&, std::size_t, Word>(), py::arg("name"), py::arg("n"),
              py::arg("q"))
         .def_property_readonly("psi", &Kernels::psi, "The primitive 2n-th root of unity")
-        .def("ntt_forward",
-             [](const Kernels& k, const Array& x) { return k.transform(k.table().ntt_forward, x); },
-             a)
-        .def("ntt_inverse",
-             [](const Kernels& k, const Array& x) { return k.transform(k.table().ntt_inverse, x); },
-             a)
-        .def("add",
-             [](const Kernels& k, const Array& x, const Array& y) {
-                 return k.binary(k.table().add, x, y);
-             },
-             a, b)
-        .def("subtract",
-             [](const Kernels& k, const Array& x, const Array& y) {
-                 return k.binary(k.table().subtract, x, y);
-             },
-             a, b)
-        .def("multiply",
-             [](const Kernels& k, const Array& x, const Array& y) {
-                 return k.binary(k.table().multiply, x, y);
-             },
-             a, b)
+        .def(
+            "ntt_forward",
+            [](const Kernels& k, const Array& x) { return k.transform(k.table().ntt_forward, x); },
+            a)
+        .def(
+            "ntt_inverse",
+            [](const Kernels& k, const Array& x) { return k.transform(k.table().ntt_inverse, x); },
+            a)
+        .def(
+            "add",
+            [](const Kernels& k, const Array& x, const Array& y) {
+                return k.binary(k.table().add, x, y);
+            },
+            a, b)
+        .def(
+            "subtract",
+            [](const Kernels& k, const Array& x, const Array& y) {
+                return k.binary(k.table().subtract, x, y);
+            },
+            a, b)
+        .def(
+            "multiply",
+            [](const Kernels& k, const Array& x, const Array& y) {
+                return k.binary(k.table().multiply, x, y);
+            },
+            a, b)
         .def("multiply_add", &Kernels::multiply_add, out, a, b)
         .def("multiply_scalar", &Kernels::multiply_scalar, a, w)
         .def("multiply_scalar_add", &Kernels::multiply_scalar_add, out, a, w)

@@ -29,14 +29,16 @@ void require(bool condition, const char* message) {
     if (!condition) throw std::invalid_argument(message);
 }
 
-void require_shape(const py::array& array, const std::vector<std::size_t>& shape, const char* name) {
+void require_shape(const py::array& array, const std::vector<std::size_t>& shape,
+                   const char* name) {
     bool ok = array.ndim() == static_cast<py::ssize_t>(shape.size());
     for (std::size_t i = 0; ok && i < shape.size(); ++i) {
         ok = array.shape(static_cast<py::ssize_t>(i)) == static_cast<py::ssize_t>(shape[i]);
     }
     if (ok) return;
     std::string wanted;
-    for (const std::size_t extent : shape) wanted += (wanted.empty() ? "" : ", ") + std::to_string(extent);
+    for (const std::size_t extent : shape)
+        wanted += (wanted.empty() ? "" : ", ") + std::to_string(extent);
     throw std::invalid_argument(std::string(name) + " must have shape (" + wanted + ")");
 }
 
@@ -187,7 +189,8 @@ Words divide_and_round(const Context& context, const Words& x, const Rows& rows,
     const std::uint64_t* in = x.data();
     const py::gil_scoped_release release;
     for (std::size_t p = 0; p < polys; ++p) {
-        ring::divide_and_round(context, data + p * kept * n, in + p * rows.size() * n, rows, dropped);
+        ring::divide_and_round(context, data + p * kept * n, in + p * rows.size() * n, rows,
+                               dropped);
     }
     return out;
 }
@@ -212,13 +215,13 @@ std::size_t fill_uniform(Words out, const Words& words, std::uint64_t q) {
     return filled;
 }
 
-
-Words accumulate(const Context& context, const std::vector<std::pair<Words, Words>>& inputs,
-                 const std::vector<std::tuple<std::size_t, py::object, py::object, std::size_t>>& babies,
-                 const std::vector<Signed>& masks,
-                 const std::vector<std::pair<std::size_t, std::ptrdiff_t>>& terms,
-                 const std::vector<Index>& outputs, const Signed& weights, const Rows& specials,
-                 const std::vector<std::uint64_t>& p_mod_q) {
+Words accumulate(
+    const Context& context, const std::vector<std::pair<Words, Words>>& inputs,
+    const std::vector<std::tuple<std::size_t, py::object, py::object, std::size_t>>& babies,
+    const std::vector<Signed>& masks,
+    const std::vector<std::pair<std::size_t, std::ptrdiff_t>>& terms,
+    const std::vector<Index>& outputs, const Signed& weights, const Rows& specials,
+    const std::vector<std::uint64_t>& p_mod_q) {
     const std::size_t n = context.n();
     require(!inputs.empty() && !outputs.empty(), "a transform needs inputs and outputs");
     require(inputs[0].first.ndim() == 3, "a ciphertext must have shape (2, limbs, n)");
@@ -308,21 +311,20 @@ void bind_ring(py::module_& m) {
         .def_property_readonly("n", &Context::n)
         .def_property_readonly("threads", &Context::threads)
         .def_property_readonly("kernels", [](const Context& c) { return c.kernels().name; })
-        .def("ntt_forward", [](const Context& c, const Words& a, const Rows& rows) {
-            return transform(c, a, rows, true);
-        })
-        .def("ntt_inverse", [](const Context& c, const Words& a, const Rows& rows) {
-            return transform(c, a, rows, false);
-        })
-        .def("add", [](const Context& c, const Words& a, const Words& b, const Rows& rows) {
-            return pointwise(c, c.kernels().add, a, b, rows);
-        })
-        .def("subtract", [](const Context& c, const Words& a, const Words& b, const Rows& rows) {
-            return pointwise(c, c.kernels().subtract, a, b, rows);
-        })
-        .def("multiply", [](const Context& c, const Words& a, const Words& b, const Rows& rows) {
-            return pointwise(c, c.kernels().multiply, a, b, rows);
-        })
+        .def("ntt_forward", [](const Context& c, const Words& a,
+                               const Rows& rows) { return transform(c, a, rows, true); })
+        .def("ntt_inverse", [](const Context& c, const Words& a,
+                               const Rows& rows) { return transform(c, a, rows, false); })
+        .def("add", [](const Context& c, const Words& a, const Words& b,
+                       const Rows& rows) { return pointwise(c, c.kernels().add, a, b, rows); })
+        .def("subtract",
+             [](const Context& c, const Words& a, const Words& b, const Rows& rows) {
+                 return pointwise(c, c.kernels().subtract, a, b, rows);
+             })
+        .def("multiply",
+             [](const Context& c, const Words& a, const Words& b, const Rows& rows) {
+                 return pointwise(c, c.kernels().multiply, a, b, rows);
+             })
         .def("multiply_scalars",
              [](const Context& c, const Words& a, const std::vector<std::uint64_t>& factors,
                 const Rows& rows) {
@@ -363,8 +365,8 @@ void bind_ring(py::module_& m) {
         .def("divide_and_round", &divide_and_round, py::arg("x"), py::arg("rows"),
              py::arg("dropped"))
         .def("accumulate", &accumulate, py::arg("inputs"), py::arg("babies"), py::arg("masks"),
-             py::arg("terms"),
-             py::arg("outputs"), py::arg("weights"), py::arg("specials"), py::arg("p_mod_q"));
+             py::arg("terms"), py::arg("outputs"), py::arg("weights"), py::arg("specials"),
+             py::arg("p_mod_q"));
 
     m.def("galois_permutation", [](std::size_t n, std::uint64_t galois_element) {
         const std::vector<std::uint32_t> index = ring::galois_permutation(n, galois_element);

@@ -34,8 +34,8 @@ struct Avx2 {
 
     // Integers below 2^52 to doubles and back: the mantissa of 2^52 + x is x.
     static Real to_real(Vec x) {
-        return _mm256_sub_pd(
-            _mm256_castsi256_pd(_mm256_or_si256(x, _mm256_castpd_si256(two52()))), two52());
+        return _mm256_sub_pd(_mm256_castsi256_pd(_mm256_or_si256(x, _mm256_castpd_si256(two52()))),
+                             two52());
     }
     static Vec to_word(Real x) {
         return _mm256_xor_si256(_mm256_castpd_si256(_mm256_add_pd(x, two52())),
@@ -238,9 +238,8 @@ struct Avx2 {
         }
 
         Twiddle two(Roots roots, std::size_t k) const {
-            const Real pair =
-                _mm256_castpd128_pd256(_mm_castsi128_pd(_mm_loadu_si128(
-                    reinterpret_cast<const __m128i*>(roots.values + k))));
+            const Real pair = _mm256_castpd128_pd256(_mm_castsi128_pd(
+                _mm_loadu_si128(reinterpret_cast<const __m128i*>(roots.values + k))));
             return twiddle(to_real(_mm256_castpd_si256(_mm256_permute4x64_pd(pair, 0x50))));
         }
         Twiddle four(Roots roots, std::size_t k) const {
@@ -281,7 +280,7 @@ struct Avx2 {
             }
         }
 
-    private:
+      private:
         const Modulus& modulus_;
     };
 

@@ -208,12 +208,8 @@ struct Ifma {
             x = subtract_if_above(_mm512_add_epi64(x, y), q2);
             y = shoup_lazy(shoup_dirty(lifted, root, minus_q), w, minus_q);
         }
-        Vec difference(Vec x, Vec y) const {
-            return _mm512_add_epi64(_mm512_sub_epi64(x, y), q2);
-        }
-        Vec forward_finish(Vec x) const {
-            return subtract_if_above(subtract_if_above(x, q2), q);
-        }
+        Vec difference(Vec x, Vec y) const { return _mm512_add_epi64(_mm512_sub_epi64(x, y), q2); }
+        Vec forward_finish(Vec x) const { return subtract_if_above(subtract_if_above(x, q2), q); }
         Vec scaled_sum(Vec x, Vec y) const {
             return subtract_if_above(shoup_lazy(_mm512_add_epi64(x, y), scale, minus_q), q);
         }

@@ -55,8 +55,8 @@ const KernelTable& by_name(const std::string& name) {
         if (name == table->name) return *table;
         known += std::string(known.empty() ? "" : ", ") + table->name;
     }
-    throw std::invalid_argument("kernels \"" + name + "\" are not available here; available: " +
-                                known);
+    throw std::invalid_argument("kernels \"" + name +
+                                "\" are not available here; available: " + known);
 }
 
 const KernelTable& select() {

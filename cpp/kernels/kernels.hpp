@@ -16,19 +16,19 @@
 
 namespace fhe::kernels {
 
-inline constexpr int kWordBits = 52;        // width of the IFMA product halves
-inline constexpr int kMaxModulusBits = 50;  // leaves two bits for lazy sums
+inline constexpr int kWordBits = 52;            // width of the IFMA product halves
+inline constexpr int kMaxModulusBits = 50;      // leaves two bits for lazy sums
 inline constexpr std::size_t kMaxTerms = 4096;  // bound on sums that are reduced once
 
 // Constants of one modulus.
 struct Modulus {
     std::uint64_t q = 0;
-    int bits = 0;                   // bit length of q
-    std::uint64_t barrett = 0;      // floor(2^(50 + bits) / q), in (2^50, 2^51]
-    std::uint64_t one_shoup = 0;    // floor(2^52 / q)
-    std::uint64_t r52 = 0;          // 2^52 mod q
-    std::uint64_t r52_shoup = 0;    // floor(r52 * 2^52 / q)
-    std::uint64_t r104 = 0;         // 2^104 mod q
+    int bits = 0;                 // bit length of q
+    std::uint64_t barrett = 0;    // floor(2^(50 + bits) / q), in (2^50, 2^51]
+    std::uint64_t one_shoup = 0;  // floor(2^52 / q)
+    std::uint64_t r52 = 0;        // 2^52 mod q
+    std::uint64_t r52_shoup = 0;  // floor(r52 * 2^52 / q)
+    std::uint64_t r104 = 0;       // 2^104 mod q
     std::uint64_t r104_shoup = 0;
 
     explicit Modulus(std::uint64_t modulus);  // throws std::invalid_argument outside (2^16, 2^50)
@@ -88,9 +88,10 @@ struct KernelTable {
     void (*dot_product)(std::uint64_t* out, const std::uint64_t* const* a,
                         const std::uint64_t* const* b, std::size_t terms, std::size_t n,
                         const Modulus& m);
-    // out[i] = sum over t of x[t][offset + i] * w[t]; x anything below 2^50 (residues of another modulus are
-    // fine), w reduced; 1 <= terms <= kMaxTerms; one reduction at the end. out may not alias x.
-    // Bound by the cache that holds x: with many terms, call it on tiles that fit the L2 cache.
+    // out[i] = sum over t of x[t][offset + i] * w[t]; x anything below 2^50 (residues of another
+    // modulus are fine), w reduced; 1 <= terms <= kMaxTerms; one reduction at the end. out may not
+    // alias x. Bound by the cache that holds x: with many terms, call it on tiles that fit the L2
+    // cache.
     void (*weighted_sum)(std::uint64_t* out, const std::uint64_t* const* x, std::size_t offset,
                          const std::uint64_t* w, std::size_t terms, std::size_t n,
                          const Modulus& m);

@@ -118,16 +118,15 @@ void multiply_scalar(Word* out, const Word* a, ShoupFactor w, std::size_t n, con
     }
 }
 
-void multiply_scalar_add(Word* out, const Word* a, ShoupFactor w, std::size_t n,
-                         const Modulus& m) {
+void multiply_scalar_add(Word* out, const Word* a, ShoupFactor w, std::size_t n, const Modulus& m) {
     for (std::size_t i = 0; i < n; ++i) {
         const Word sum = out[i] + shoup_lazy(a[i], w.value, w.quotient, m.q);  // below 3q
         out[i] = subtract_if_above(subtract_if_above(sum, 2 * m.q), m.q);
     }
 }
 
-void subtract_multiply_scalar(Word* out, const Word* a, const Word* b, ShoupFactor w,
-                              std::size_t n, const Modulus& m) {
+void subtract_multiply_scalar(Word* out, const Word* a, const Word* b, ShoupFactor w, std::size_t n,
+                              const Modulus& m) {
     for (std::size_t i = 0; i < n; ++i) {
         out[i] = subtract_if_above(shoup_lazy(a[i] + m.q - b[i], w.value, w.quotient, m.q), m.q);
     }

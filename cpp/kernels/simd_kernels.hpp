@@ -57,14 +57,12 @@ struct Pointwise {
         map(out, n, [&](auto x, auto y) { return f.add(x, y); }, a, b);
     }
 
-    static void subtract(Word* out, const Word* a, const Word* b, std::size_t n,
-                         const Modulus& m) {
+    static void subtract(Word* out, const Word* a, const Word* b, std::size_t n, const Modulus& m) {
         const Field f(m);
         map(out, n, [&](auto x, auto y) { return f.subtract(x, y); }, a, b);
     }
 
-    static void multiply(Word* out, const Word* a, const Word* b, std::size_t n,
-                         const Modulus& m) {
+    static void multiply(Word* out, const Word* a, const Word* b, std::size_t n, const Modulus& m) {
         const Field f(m);
         map(out, n, [&](auto x, auto y) { return f.multiply(x, y); }, a, b);
     }
@@ -72,7 +70,8 @@ struct Pointwise {
     static void multiply_add(Word* out, const Word* a, const Word* b, std::size_t n,
                              const Modulus& m) {
         const Field f(m);
-        map(out, n, [&](auto o, auto x, auto y) { return f.multiply_add(o, x, y); },
+        map(
+            out, n, [&](auto o, auto x, auto y) { return f.multiply_add(o, x, y); },
             static_cast<const Word*>(out), a, b);
     }
 
@@ -87,7 +86,8 @@ struct Pointwise {
                                     const Modulus& m) {
         const Field f(m);
         const typename Simd::Scalar w(factor, m);
-        map(out, n, [&](auto o, auto x) { return f.multiply_scalar_add(o, x, w); },
+        map(
+            out, n, [&](auto o, auto x) { return f.multiply_scalar_add(o, x, w); },
             static_cast<const Word*>(out), a);
     }
 
@@ -188,7 +188,7 @@ struct Transform {
     static constexpr std::size_t kTail = Simd::kTailVectors;
     static constexpr std::size_t kColumns = Simd::kPassColumns;
     static constexpr std::size_t kShortest = 2 * kTail * kLanes;  // one pass and the shorter tail
-    static constexpr std::size_t kCached = 4096;  // words: 32 KiB of a 48 KiB cache
+    static constexpr std::size_t kCached = 4096;                  // words: 32 KiB of a 48 KiB cache
 
     template <bool first>
     static void forward_pass(Word* a, std::size_t size, std::size_t k, Roots roots,

@@ -58,7 +58,8 @@ void BaseConversion::apply(std::uint64_t* coefficients,
             }
             x[i] = row;
         }
-        for (std::size_t j = 0; j < tile; ++j) quotient[j] = static_cast<std::uint64_t>(static_cast<std::int64_t>(sum[j]));
+        for (std::size_t j = 0; j < tile; ++j)
+            quotient[j] = static_cast<std::uint64_t>(static_cast<std::int64_t>(sum[j]));
         x[count] = quotient.data();
         for (std::size_t t = 0; t < to_.size(); ++t) {
             kernels.weighted_sum(out_rows[t] + start, x.data(), 0, weights_[t].data(), count + 1,
@@ -132,7 +133,8 @@ void divide_and_round(const Context& context, std::uint64_t* out, const std::uin
         const Modulus& m = context.modulus(to[r]);
         const ShoupFactor inverse(inverse_mod(conversion.product_modulo(m.q), m.q), m);
         context.kernels().ntt_forward(out + r * n, n, context.tables(to[r]));
-        context.kernels().subtract_multiply_scalar(out + r * n, x + r * n, out + r * n, inverse, n, m);
+        context.kernels().subtract_multiply_scalar(out + r * n, x + r * n, out + r * n, inverse, n,
+                                                   m);
     }
 }
 

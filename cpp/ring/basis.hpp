@@ -7,11 +7,11 @@
 namespace fhe::ring {
 
 // Converts x, given by its residues modulo the `from` moduli, to the `to` moduli, as the centred
-// representative in [-D/2, D/2), D the product of `from` (Halevi-Polyakov-Shoup 2018, section 2: the
-// quotient is rounded in floating point; a wrong rounding within 2^-40 of a half-integer yields the
-// other neighbour, a valid representative with |x| <= D/2 (1 + 2^-40)).
+// representative in [-D/2, D/2), D the product of `from` (Halevi-Polyakov-Shoup 2018, section 2:
+// the quotient is rounded in floating point; a wrong rounding within 2^-40 of a half-integer yields
+// the other neighbour, a valid representative with |x| <= D/2 (1 + 2^-40)).
 class BaseConversion {
-public:
+  public:
     BaseConversion(const Context& context, Rows from, Rows to);
 
     // In: coefficient rows of `from` ([from][n], overwritten). Out: coefficient rows of `to`.
@@ -23,21 +23,21 @@ public:
     // product of `from` modulo q
     std::uint64_t product_modulo(std::uint64_t q) const;
 
-private:
+  private:
     const Context& context_;
     Rows from_, to_;
-    std::vector<std::uint64_t> punctured_inverse_;       // (D/d_i)^-1 mod d_i
-    std::vector<std::vector<std::uint64_t>> weights_;    // per target: D/d_i mod t, then -D mod t
+    std::vector<std::uint64_t> punctured_inverse_;     // (D/d_i)^-1 mod d_i
+    std::vector<std::vector<std::uint64_t>> weights_;  // per target: D/d_i mod t, then -D mod t
 };
 
-// Key-switching decomposition (hybrid, Han-Ki 2020): c holds rows of moduli 0..limbs-1; digit d covers
-// limbs [d*digit_limbs, (d+1)*digit_limbs). Output [digits][limbs + specials][n], each digit extended
-// to all limbs and to the given special moduli.
+// Key-switching decomposition (hybrid, Han-Ki 2020): c holds rows of moduli 0..limbs-1; digit d
+// covers limbs [d*digit_limbs, (d+1)*digit_limbs). Output [digits][limbs + specials][n], each digit
+// extended to all limbs and to the given special moduli.
 void decompose(const Context& context, std::uint64_t* out, const std::uint64_t* c, int limbs,
                int digit_limbs, const Rows& specials);
 
-// out = round(x / D), D the product of the moduli of the last `dropped` rows of x. out: rows without
-// those. Exact rounding of the centred remainder.
+// out = round(x / D), D the product of the moduli of the last `dropped` rows of x. out: rows
+// without those. Exact rounding of the centred remainder.
 void divide_and_round(const Context& context, std::uint64_t* out, const std::uint64_t* x,
                       const Rows& rows, std::size_t dropped);
 

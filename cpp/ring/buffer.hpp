@@ -16,7 +16,7 @@ struct Block {
 };
 
 class BufferPool {
-public:
+  public:
     // Unused blocks beyond `idle_bytes` in total go back to the operating system.
     explicit BufferPool(std::size_t idle_bytes) : idle_limit_(idle_bytes) {}
     ~BufferPool();
@@ -27,7 +27,7 @@ public:
     Block acquire(std::size_t words);
     void release(Block block) noexcept;
 
-private:
+  private:
     std::mutex mutex_;
     std::multimap<std::size_t, std::uint64_t*> idle_;  // by size in bytes
     std::size_t idle_bytes_ = 0;
@@ -36,7 +36,7 @@ private:
 
 // A block for the lifetime of the object.
 class Buffer {
-public:
+  public:
     Buffer(std::shared_ptr<BufferPool> pool, std::size_t words)
         : pool_(std::move(pool)), block_(pool_->acquire(words)) {}
     ~Buffer() { pool_->release(block_); }
@@ -45,7 +45,7 @@ public:
 
     std::uint64_t* data() const { return block_.data; }
 
-private:
+  private:
     std::shared_ptr<BufferPool> pool_;
     Block block_;
 };

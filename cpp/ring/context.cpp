@@ -72,7 +72,8 @@ void Context::multiply_scalars(std::uint64_t* out, const std::uint64_t* a,
 #pragma omp parallel for num_threads(threads_) schedule(static)
     for (std::size_t r = 0; r < rows.size(); ++r) {
         const Modulus& m = modulus(rows[r]);
-        kernels_->multiply_scalar(out + r * n_, a + r * n_, ShoupFactor(factors[r] % m.q, m), n_, m);
+        kernels_->multiply_scalar(out + r * n_, a + r * n_, ShoupFactor(factors[r] % m.q, m), n_,
+                                  m);
     }
 }
 

@@ -1,8 +1,8 @@
 // RNS polynomials over a fixed list of moduli, and the loops over limbs that run on threads.
 //
-// A polynomial is a row-major array [rows][n] of reduced residues; a row list says which modulus each
-// row belongs to (an index into the context's moduli). Unless a name says "coefficient", rows are in
-// bit-reversed NTT order.
+// A polynomial is a row-major array [rows][n] of reduced residues; a row list says which modulus
+// each row belongs to (an index into the context's moduli). Unless a name says "coefficient", rows
+// are in bit-reversed NTT order.
 #pragma once
 
 #include <cstddef>
@@ -25,7 +25,7 @@ inline constexpr std::size_t kIdleBytes = std::size_t{1} << 30;  // kept by a co
 using Rows = std::vector<int>;  // modulus index of each row
 
 class Context {
-public:
+  public:
     // Moduli are distinct primes = 1 mod 2n; threads >= 1. Throws std::invalid_argument.
     Context(std::size_t n, const std::vector<std::uint64_t>& moduli, int threads,
             const KernelTable& kernels);
@@ -34,7 +34,9 @@ public:
     int threads() const { return threads_; }
     int size() const { return static_cast<int>(tables_.size()); }
     const KernelTable& kernels() const { return *kernels_; }
-    const NttTables& tables(int index) const { return *tables_.at(static_cast<std::size_t>(index)); }
+    const NttTables& tables(int index) const {
+        return *tables_.at(static_cast<std::size_t>(index));
+    }
     const Modulus& modulus(int index) const { return tables(index).modulus; }
 
     const std::shared_ptr<BufferPool>& pool() const { return pool_; }
@@ -56,7 +58,7 @@ public:
     void permute(std::uint64_t* out, const std::uint64_t* in, const std::uint32_t* index,
                  std::size_t rows) const;
 
-private:
+  private:
     std::size_t n_;
     int threads_;
     const KernelTable* kernels_;

@@ -36,9 +36,9 @@ void switch_key(const Context& context, std::uint64_t* out, const std::uint64_t*
                 std::uint64_t* values = direct ? out + at : sum.data();
                 kernels.dot_product(values, a.data(), b.data(), job.digit_count, tile, m);
                 if (poly < job.addend_polys && r < job.limbs) {
-                    kernels.multiply_scalar_add(
-                        values, job.addend + (poly * job.limbs + r) * n + source,
-                        ShoupFactor(job.p_mod_q[r], m), tile, m);
+                    kernels.multiply_scalar_add(values,
+                                                job.addend + (poly * job.limbs + r) * n + source,
+                                                ShoupFactor(job.p_mod_q[r], m), tile, m);
                 }
                 if (job.permutation != nullptr) {
                     std::uint64_t* target = base == nullptr ? out + at : permuted.data();

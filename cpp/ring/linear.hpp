@@ -5,7 +5,8 @@
 
 namespace fhe::ring {
 
-// A key switching key as stored: [digits][2][key_rows][n], rows = limbs 0..key_limbs-1, then specials.
+// A key switching key as stored: [digits][2][key_rows][n], rows = limbs 0..key_limbs-1, then
+// specials.
 struct KeyView {
     const std::uint64_t* data = nullptr;
     std::size_t digits = 0;
@@ -20,13 +21,13 @@ struct KeyView {
 
 // One key switch in the basis QP, on decomposed input.
 struct KeySwitch {
-    const std::uint64_t* digits;       // [digit_count][rows][n]
+    const std::uint64_t* digits;  // [digit_count][rows][n]
     std::size_t digit_count;
     std::size_t limbs;
-    Rows rows;                         // moduli: limbs first, then specials
+    Rows rows;  // moduli: limbs first, then specials
     KeyView key;
-    const std::uint64_t* addend;       // [addend_polys][limbs][n], enters times P; may be null
-    std::size_t addend_polys;          // 0, 1 or 2
+    const std::uint64_t* addend;  // [addend_polys][limbs][n], enters times P; may be null
+    std::size_t addend_polys;     // 0, 1 or 2
     std::vector<std::uint64_t> p_mod_q;
     const std::uint32_t* permutation;  // applied to the result; null: none
 };
@@ -45,8 +46,9 @@ inline std::size_t stored_row(std::size_t row, std::size_t limbs, std::size_t st
     return row < limbs ? row : stored_limbs + (row - limbs);
 }
 
-// A Galois element maps aligned blocks of the bit-reversed order to aligned blocks. Returns the start
-// of the block that the tile at `start` is gathered from, and fills the tile's index within it.
+// A Galois element maps aligned blocks of the bit-reversed order to aligned blocks. Returns the
+// start of the block that the tile at `start` is gathered from, and fills the tile's index within
+// it.
 inline std::size_t source_block(const std::uint32_t* permutation, std::size_t start,
                                 std::size_t tile, std::uint32_t* index) {
     const auto low = static_cast<std::uint32_t>(tile - 1);

@@ -10,8 +10,9 @@ constexpr std::size_t kScratchWords = std::size_t{112} * 1024;  // 896 KiB: stay
 constexpr std::size_t kMaxTile = 1024;
 constexpr std::size_t kStrip = 64;  // a strip of every term stays in the L1 cache
 constexpr std::int64_t kBias = std::int64_t{1} << 50;  // makes signed weights non-negative
-constexpr std::size_t kLine = 8;    // words of a cache line
-constexpr std::size_t kPad = kLine;  // words between scratch rows: no two share all their cache sets
+constexpr std::size_t kLine = 8;                       // words of a cache line
+constexpr std::size_t kPad =
+    kLine;  // words between scratch rows: no two share all their cache sets
 
 // One accumulator's sum: which scratch rows, and which weights.
 struct Sum {
@@ -22,17 +23,24 @@ struct Sum {
 
 // Everything that one thread needs to work on one limb, one polynomial and one tile at a time.
 class LimbWorker {
-public:
+  public:
     LimbWorker(const Context& context, const LinearTransform& t)
-        : context_(context), t_(t), n_(context.n()), constant_(n_ / t.period),
-          tile_(choose_tile()), stride_(tile_ + kPad), strip_(std::min({kStrip, constant_, tile_})),
-          weights_(context.scratch(t.weight_count * t.period)), transformed_(kLine * t.period),
-          bias_(kLine * t.period), masks_(context.scratch(t.masks.size() * n_)),
-          scratch_(context.scratch(scratch_rows() * stride_)), index_(tile_) {
+        : context_(context),
+          t_(t),
+          n_(context.n()),
+          constant_(n_ / t.period),
+          tile_(choose_tile()),
+          stride_(tile_ + kPad),
+          strip_(std::min({kStrip, constant_, tile_})),
+          weights_(context.scratch(t.weight_count * t.period)),
+          transformed_(kLine * t.period),
+          bias_(kLine * t.period),
+          masks_(context.scratch(t.masks.size() * n_)),
+          scratch_(context.scratch(scratch_rows() * stride_)),
+          index_(tile_) {
         const std::int64_t* end = t.weights + t.weight_count * t.period;
-        wide_weights_ = std::any_of(t.weights, end, [](std::int64_t w) {
-            return w >= kBias || w < -kBias;
-        });
+        wide_weights_ =
+            std::any_of(t.weights, end, [](std::int64_t w) { return w >= kBias || w < -kBias; });
         // Rows: babies, then masked terms, then one for a product before its permutation.
         std::size_t next = t.babies.size();
         for (const Term& term : t.terms) term_row_.push_back(term.mask < 0 ? term.baby : next++);
@@ -56,7 +64,7 @@ public:
         }
     }
 
-private:
+  private:
     bool special() const { return row_ >= t_.limbs; }
     const Modulus& modulus() const { return context_.modulus(t_.rows[row_]); }
     const KernelTable& kernels() const { return context_.kernels(); }
@@ -89,8 +97,8 @@ private:
         return sum;
     }
 
-    // Weights of this limb, the values of one block side by side: [period][weight_count]. Done for a
-    // cache line of weights at a time, so that the transposition writes whole lines.
+    // Weights of this limb, the values of one block side by side: [period][weight_count]. Done for
+    // a cache line of weights at a time, so that the transposition writes whole lines.
     void transform_weights() {
         const NttTables& tables = context_.tables(t_.rows[row_]);
         for (std::size_t first = 0; first < t_.weight_count; first += kLine) {
@@ -176,7 +184,8 @@ private:
         const Term& term = t_.terms[i];
         if (term.mask < 0 || (special() && vanishes(term.baby))) return;
         const std::uint64_t* mask = masks_.data() + static_cast<std::size_t>(term.mask) * n_;
-        kernels().multiply(scratch(term_row_[i]), scratch(term.baby), mask + start, tile_, modulus());
+        kernels().multiply(scratch(term_row_[i]), scratch(term.baby), mask + start, tile_,
+                           modulus());
     }
 
     void sum(std::uint64_t* out, std::size_t poly, std::size_t start) {
@@ -214,7 +223,7 @@ private:
     std::size_t row_ = 0;
     Buffer weights_;
     std::vector<std::uint64_t> transformed_, bias_;
-    Buffer masks_;  // [masks][n]
+    Buffer masks_;       // [masks][n]
     bool wide_weights_;  // some weight does not fit the word that the kernels reduce
     Buffer scratch_;
     std::vector<std::uint32_t> index_;

@@ -34,18 +34,18 @@ struct Entry {
 };
 
 struct LinearTransform {
-    std::size_t limbs;                        // of the inputs
-    Rows rows;                                // moduli: limbs first, then specials
-    std::vector<std::uint64_t> p_mod_q;       // product of the specials modulo each limb
+    std::size_t limbs;                   // of the inputs
+    Rows rows;                           // moduli: limbs first, then specials
+    std::vector<std::uint64_t> p_mod_q;  // product of the specials modulo each limb
     std::size_t digit_count;
     std::vector<TransformInput> inputs;
     std::vector<BabyStep> babies;
-    std::vector<const std::int64_t*> masks;   // signed coefficients [n], |value| < 2^50
+    std::vector<const std::int64_t*> masks;  // signed coefficients [n], |value| < 2^50
     std::vector<Term> terms;
     std::vector<std::vector<Entry>> outputs;  // one list per accumulator
     const std::int64_t* weights;              // [count][period], coefficients in Y = X^(n/period)
     std::size_t weight_count;
-    std::size_t period;                       // a power of two, 8 <= period <= n
+    std::size_t period;  // a power of two, 8 <= period <= n
 };
 
 // out [outputs][2][rows][n] = sum over entries of weight * mask * rotated input, in the basis QP.

@@ -38,10 +38,10 @@ class Source:
 
 @dataclass(frozen=True)
 class PixelGroups:
-    """Pairs of an output and an input pixel with one tap and one slot distance, all channels alike.
+    """Pairs of an output and an input pixel with one tap and one slot distance.
 
-    Arrays have one element per group, but ``patterns`` [groups, pixels]: where the output pixels lie,
-    in units of the target's group of slots.
+    Arrays have one element per group, but ``patterns`` [groups, pixels]: where the output pixels
+    lie, in units of the target's group of slots.
     """
 
     tap: Int
@@ -53,7 +53,7 @@ class PixelGroups:
 
 @dataclass(frozen=True)
 class Products:
-    """Products of one source for lane 0: one element per output channel, input channel and group."""
+    """Products of one source for lane 0, by output channel, input channel and pixel group."""
 
     output: Int  # output ciphertext
     source: Int  # input ciphertext
@@ -83,7 +83,8 @@ def group_pixels(source: Source, target: Layout) -> PixelGroups:
     group, rows = _unique_rows(ky * k + kx, source_ct, target_ct, distance)
     patterns = np.zeros((len(rows), target.slots // target.group), dtype=bool)
     patterns[group, target_slot // target.group] = True
-    return PixelGroups(*np.array(rows, dtype=np.int64).T, patterns)
+    columns = np.array(rows, dtype=np.int64).T
+    return PixelGroups(columns[0], columns[1], columns[2], columns[3], patterns)
 
 
 def enumerate_products(
@@ -198,11 +199,11 @@ def build_structure(sources: list[Source], target: Layout, pre_steps: list[int])
     row_index = np.full((len(rows), period // lanes), -1, dtype=np.int64)
     row_index[row, channel] = weight
     entries: list[list[tuple[int, int]]] = [[] for _ in giants]
-    for number, (acc, term_number) in enumerate(rows):
-        entries[acc].append((term_number, number))
+    for row_number, (acc, term_number) in enumerate(rows):
+        entries[acc].append((term_number, row_number))
     pre_rotations: dict[tuple[int, int], set[int]] = {}
-    for source, ciphertext, pre, _ in babies:
-        pre_rotations.setdefault((source, ciphertext), set()).add(pre)
+    for number, ciphertext, pre, _ in babies:
+        pre_rotations.setdefault((number, ciphertext), set()).add(pre)
     return Structure(
         pre_rotations={key: tuple(sorted(value)) for key, value in pre_rotations.items()},
         babies=tuple(babies),  # type: ignore[arg-type]

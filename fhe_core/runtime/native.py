@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fhe_core.ciphertext import Ciphertext, Words
 from fhe_core.plan import (
@@ -125,7 +126,7 @@ def _linear(
     for i, name in enumerate(step.inputs):
         residues = values[name].drop_to(limbs).residues
         inputs.append((residues, evaluator.decompose(residues[1]) if i in rotated else nothing))
-    babies: list[tuple[int, object, object, int]] = []
+    babies: list[tuple[int, NDArray[np.uint32] | None, Words | None, int]] = []
     for i, amount in step.babies:
         if amount:
             key = evaluator.keys.get(amount, limbs)

@@ -96,9 +96,7 @@ class _Packer:
                     pass
         return PackedPlan(self.plan, transforms, masks, additions)
 
-    def add_table(
-        self, additions: dict[int, Signed], number: int, table: str, output: str
-    ) -> None:
+    def add_table(self, additions: dict[int, Signed], number: int, table: str, output: str) -> None:
         if table:
             scale = self.plan.values[output].scale
             additions[number] = self.periodic(self.table(table)[0], scale)

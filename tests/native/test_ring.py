@@ -1,0 +1,515 @@
+"""Every primitive of the extension's Context against Python integers, at small sizes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fhe_core import _native
+from tests.helpers import (
+    Integers,
+    Words,
+    adversarial,
+    ambiguous,
+    bit_reversed,
+    centred,
+    crt,
+    distinct_primes,
+    integers,
+    negacyclic,
+    reduced,
+    substituted,
+)
+
+# Six limbs and three special primes of mixed sizes; the largest are just below the bound 2^50.
+BITS = (50, 43, 43, 30, 43, 22, 50, 50, 49)
+LIMBS, SPECIALS = list(range(6)), [6, 7, 8]
+SIZES = [16, 32, 256, 1024]
+
+Index = NDArray[np.uint32]
+Signed = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Ring:
+    """A context and its moduli."""
+
+    n: int
+    threads: int = 1
+    bits: Sequence[int] = BITS
+    moduli: list[int] = field(init=False)
+    context: _native.Context = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "moduli", distinct_primes(self.bits, self.n))
+        object.__setattr__(self, "context", _native.Context(self.n, self.moduli, self.threads))
+
+    def of(self, rows: Sequence[int]) -> list[int]:
+        return [self.moduli[r] for r in rows]
+
+    def random(self, seed: int, rows: Sequence[int], *shape: int) -> Words:
+        """[*shape, rows, n]"""
+        column = np.array(self.of(rows), dtype=np.uint64)[:, None]
+        size = (*shape, len(rows), self.n)
+        return np.random.default_rng(seed).integers(0, column, size, dtype=np.uint64)
+
+    def column(self, rows: Sequence[int]) -> Integers:
+        return integers(np.array(self.of(rows), dtype=np.uint64))[:, None]
+
+
+@pytest.fixture(params=SIZES)
+def ring(request: pytest.FixtureRequest) -> Ring:
+    return Ring(request.param)
+
+
+def equal(actual: Words, expected: Integers) -> bool:
+    return actual.dtype == np.uint64 and np.array_equal(integers(actual), expected)
+
+
+# --- transforms and pointwise operations ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [16, 64])
+def test_ntt_evaluates_at_odd_powers_in_bit_reversed_order(n: int) -> None:
+    ring, rows = Ring(n), [2, 0, 5, 2]
+    values = ring.random(1, rows)
+    for got, row, q in zip(
+        ring.context.ntt_forward(values, rows), values, ring.of(rows), strict=True
+    ):
+        psi = _native.kernels.Kernels("scalar", n, q).psi
+        points = [pow(psi, 2 * bit_reversed(i, n) + 1, q) for i in range(n)]
+        expected = [sum(int(c) * pow(x, j, q) for j, c in enumerate(row)) % q for x in points]
+        assert got.tolist() == expected
+
+
+def test_products_are_negacyclic_and_transforms_invert(ring: Ring) -> None:
+    rows = [3, 0, 8, 5]
+    for seed, special in enumerate((0, 1)):
+        a, b = ring.random(seed, rows), ring.random(seed + 10, rows)
+        if special:
+            a[:] = np.array(ring.of(rows), dtype=np.uint64)[:, None] - np.uint64(1)
+        context = ring.context
+        left, right = context.ntt_forward(a, rows), context.ntt_forward(b, rows)
+        assert np.array_equal(context.ntt_inverse(left, rows), a)
+        product = context.ntt_inverse(context.multiply(left, right, rows), rows)
+        for i, q in enumerate(ring.of(rows)):
+            assert equal(product[i], negacyclic(integers(a[i]), integers(b[i]), q))
+
+
+def test_pointwise_operations(ring: Ring) -> None:
+    rows = [8, 1, 5]
+    q = ring.column(rows)
+    for a in adversarial(np.random.default_rng(2), ring.of(rows), ring.n):
+        b = ring.random(3, rows)
+        b[:, 0], b[:, 1] = a[:, 0], 0
+        for name, operation in (
+            ("add", lambda x, y: x + y),
+            ("subtract", lambda x, y: x - y),
+            ("multiply", lambda x, y: x * y),
+        ):
+            got = getattr(ring.context, name)(a, b, rows)
+            assert equal(got, operation(integers(a), integers(b)) % q), name
+
+
+def test_multiply_scalars_reduces_factors_and_takes_residues_of_other_moduli(ring: Ring) -> None:
+    rows = [5, 0, 3, 6]
+    for factors in ([0, 1, 2**64 - 1, 2**50], [q - 1 for q in ring.of(rows)], [3, 5, 7, 11]):
+        for a in adversarial(np.random.default_rng(1), [ring.moduli[0]] * 4, ring.n):
+            expected = integers(a) * integers(np.array(factors, np.uint64))[:, None]
+            got = ring.context.multiply_scalars(a, factors, rows)
+            assert equal(got, expected % ring.column(rows))
+
+
+def test_embed_signed_takes_every_int64(ring: Ring) -> None:
+    values = np.random.default_rng(4).integers(-(2**63), 2**63 - 1, ring.n, dtype=np.int64)
+    edges = [-(2**63), 2**63 - 1, -1, 0, 1, -(2**62), 2**62, -ring.moduli[0], ring.moduli[0]]
+    values[: len(edges)] = edges
+    rows = [5, 0, 8, 3]
+    residues = ring.context.ntt_inverse(ring.context.embed_signed(values, rows), rows)
+    assert equal(residues, integers(reduced(integers(values), ring.of(rows))))
+
+
+# --- automorphisms --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [16, 128, 1024])
+def test_permutation_is_substitution(n: int) -> None:
+    ring, rows = Ring(n), [0, 3, 3]
+    a = ring.random(5, rows)
+    values = ring.context.ntt_forward(a, rows)
+    exponents = range(1, 2 * n, 2) if n == 16 else (1, 3, 5, pow(5, 7, 2 * n), n + 1, 2 * n - 1)
+    for exponent in exponents:
+        index = _native.galois_permutation(n, exponent)
+        assert sorted(index.tolist()) == list(range(n))
+        moved = ring.context.ntt_inverse(ring.context.permute(values, index), rows)
+        for i, q in enumerate(ring.of(rows)):
+            assert equal(moved[i], substituted(integers(a[i]), exponent, q))
+
+
+def test_permutations_compose() -> None:
+    n = 64
+    first, second = _native.galois_permutation(n, 5), _native.galois_permutation(n, 77)
+    assert np.array_equal(first[second], _native.galois_permutation(n, 5 * 77 % (2 * n)))
+
+
+# --- basis changes --------------------------------------------------------------------------------
+
+
+def rounding_cases(ring: Ring, rows: Sequence[int], dropped: int) -> list[Words]:
+    """Coefficients [rows, n], and among them values whose remainder is 0, 1, -1 or half of D."""
+    moduli = ring.of(rows)
+    generator = np.random.default_rng(len(rows))
+    cases = adversarial(generator, moduli, ring.n)
+    divisor, rest = math.prod(moduli[-dropped:]), math.prod(moduli[:-dropped])
+    half = divisor // 2
+    tails = [0, 1, divisor - 1, half - 1, half, half + 1, half + 2, half - (half >> 30)]
+    quotients = [0, 1, rest - 1, rest // 2, rest // 2 + 1]
+    values = [k * divisor + t for k in quotients for t in tails]
+    cases.append(reduced(np.resize(np.array(values, dtype=object), ring.n), moduli))
+    return cases
+
+
+@pytest.mark.parametrize("n", [16, 256])
+@pytest.mark.parametrize("rows", [[0, 1], [0, 1, 2, 3], [*LIMBS, *SPECIALS], [4, 8, 5, 7, 0]])
+def test_divide_and_round_is_exact(n: int, rows: list[int]) -> None:
+    ring = Ring(n)
+    for dropped in range(1, len(rows)):
+        moduli = ring.of(rows)
+        divisor, kept = math.prod(moduli[-dropped:]), moduli[:-dropped]
+        cases = np.stack(rounding_cases(ring, rows, dropped))
+        values = np.stack([ring.context.ntt_forward(c, rows) for c in cases])
+        divided = ring.context.divide_and_round(values, rows, dropped)
+        assert divided.shape == (len(cases), len(rows) - dropped, n)
+        for case, result in zip(cases, divided, strict=True):
+            whole = crt(case, moduli)
+            remainder = centred(whole % divisor, divisor)
+            expected = (whole - remainder) // divisor
+            got = centred(
+                crt(ring.context.ntt_inverse(result, rows[:-dropped]), kept) - expected,
+                math.prod(kept),
+            )
+            either = ambiguous(remainder, divisor)  # there the other neighbour is as good
+            other = np.where([int(r) > 0 for r in remainder], 1, -1)
+            assert np.all((got == 0) | (either & (got == other)))
+
+
+@pytest.mark.parametrize(
+    ("limbs", "digit_limbs", "specials"),
+    [(1, 1, [6]), (2, 3, [6, 7]), (6, 2, [6]), (6, 4, SPECIALS), (5, 5, SPECIALS), (3, 1, [8, 6])],
+)
+@pytest.mark.parametrize("n", [16, 512])
+def test_digits_are_extended_by_their_centred_value(
+    n: int, limbs: int, digit_limbs: int, specials: list[int]
+) -> None:
+    ring = Ring(n)
+    own, rows = list(range(limbs)), [*range(limbs), *specials]
+    cases = adversarial(np.random.default_rng(n), ring.of(own), n)
+    for first in range(0, limbs, digit_limbs):  # values next to half of each digit
+        part = own[first : first + digit_limbs]
+        half = math.prod(ring.of(part)) // 2
+        case = cases[0].copy()
+        near = [0, 1, half - 1, half, half + 1, half + 2, half - (half >> 30)]
+        case[part] = reduced(np.resize(np.array(near, dtype=object), n), ring.of(part))
+        cases.append(case)
+    for case in cases:
+        digits = ring.context.decompose(ring.context.ntt_forward(case, own), digit_limbs, specials)
+        assert digits.shape == (-(-limbs // digit_limbs), len(rows), n)
+        for number, digit in enumerate(digits):
+            part = own[number * digit_limbs : (number + 1) * digit_limbs]
+            product = math.prod(ring.of(part))
+            value = centred(crt(case[part], ring.of(part)), product)
+            flipped = np.where([int(v) > 0 for v in value], value - product, value + product)
+            either = ambiguous(value, product)
+            residues = ring.context.ntt_inverse(digit, rows)
+            right = np.all(residues == reduced(value, ring.of(rows)), axis=0)
+            also = np.all(residues == reduced(flipped, ring.of(rows)), axis=0)
+            assert np.all(right | (either & also))
+
+
+# --- key switching --------------------------------------------------------------------------------
+
+
+def stored(rows: Sequence[int], key_limbs: int, limbs: int) -> list[int]:
+    """Rows of a key for ``key_limbs`` limbs that serve a ciphertext of ``limbs`` limbs."""
+    return [*range(limbs), *range(key_limbs, key_limbs + len(rows) - limbs)]
+
+
+def inner_product(digits: Words, key: Words, chosen: list[int]) -> Integers:
+    """[2, rows, n], not reduced; key [digits, 2, rows, n]."""
+    part = integers(key[: digits.shape[0]][:, :, chosen])
+    total: Integers = (integers(digits)[:, None] * part).sum(axis=0)
+    return total
+
+
+def test_tensor(ring: Ring) -> None:
+    rows = LIMBS[:4]
+    q = ring.column(rows)
+    for a in adversarial(np.random.default_rng(0), ring.of(rows), ring.n):
+        left, right = np.stack([a, ring.random(1, rows)]), ring.random(2, rows, 2)
+        (a0, a1), (b0, b1) = integers(left), integers(right)
+        expected = np.stack([a0 * b0, a0 * b1 + a1 * b0, a1 * b1]) % q
+        assert equal(ring.context.tensor(left, right), expected)
+
+
+@pytest.mark.parametrize("digits", [1, 3])
+@pytest.mark.parametrize("polys", [0, 1, 2])
+@pytest.mark.parametrize("galois", [0, 5, 2 * 64 - 1])
+@pytest.mark.parametrize("adds", [False, True])
+def test_switch_key(digits: int, polys: int, galois: int, adds: bool) -> None:
+    ring, limbs, key_limbs = Ring(64), 3, 5
+    rows, key_rows = [*range(limbs), *SPECIALS], [*range(key_limbs), *SPECIALS]
+    d, addend = ring.random(1, rows, digits), ring.random(2, LIMBS[:limbs], polys)
+    key, p = ring.random(3, key_rows, digits + 1, 2), [7, 2**42, ring.moduli[2] - 1]
+    expected = inner_product(d, key, stored(rows, key_limbs, limbs))
+    expected[:polys, :limbs] += integers(addend) * np.array(p, dtype=object)[:, None]
+    index = _native.galois_permutation(64, galois) if galois else None
+    if index is not None:
+        expected = expected[..., index]
+    base = ring.random(4, rows, 2) if adds else None
+    if base is not None:
+        expected = expected + integers(base)
+    got = ring.context.switch_key(d, key, key_limbs, SPECIALS, addend, p, index, base)
+    assert equal(got, expected % ring.column(rows))
+    assert base is None or np.shares_memory(base, got)
+
+
+# --- the fused linear transform -------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Transform:
+    """Arguments of Context.accumulate, and the slow way to the same sums."""
+
+    ring: Ring
+    limbs: int
+    specials: list[int]
+    inputs: list[tuple[Words, Words]]
+    babies: list[tuple[int, Index | None, Words | None, int]]
+    masks: list[Signed]
+    terms: list[tuple[int, int]]
+    outputs: list[Index]
+    weights: Signed
+
+    @property
+    def rows(self) -> list[int]:
+        return [*range(self.limbs), *self.specials]
+
+    @property
+    def p_mod_q(self) -> list[int]:
+        product = math.prod(self.ring.of(self.specials))
+        return [product % q for q in self.ring.moduli[: self.limbs]]
+
+    def run(self) -> Words:
+        return self.ring.context.accumulate(
+            self.inputs,
+            self.babies,
+            self.masks,
+            self.terms,
+            self.outputs,
+            self.weights,
+            self.specials,
+            self.p_mod_q,
+        )
+
+    def expected(self) -> Integers:
+        q = self.ring.column(self.rows)
+        p = np.array(self.p_mod_q, dtype=object)[:, None]
+        babies = []
+        for number, index, key, key_limbs in self.babies:
+            ciphertext, digits = self.inputs[number]
+            if index is None or key is None:
+                baby = integers(np.zeros((2, len(self.rows), self.ring.n), dtype=np.int64))
+                baby[:, : self.limbs] = integers(ciphertext) * p
+            else:
+                baby = inner_product(digits, key, stored(self.rows, key_limbs, self.limbs))
+                baby[0, : self.limbs] += integers(ciphertext[0]) * p
+                baby = baby[..., index]
+            babies.append(baby % q)
+        masks = [integers(self.ring.context.embed_signed(m, self.rows)) for m in self.masks]
+        terms = [babies[b] * masks[m] % q if m >= 0 else babies[b] for b, m in self.terms]
+        spread = np.zeros((len(self.weights), self.ring.n), dtype=np.int64)
+        spread[:, :: self.ring.n // self.weights.shape[1]] = self.weights
+        weights = [integers(self.ring.context.embed_signed(w, self.rows)) for w in spread]
+        out = integers(np.zeros((len(self.outputs), 2, len(self.rows), self.ring.n), np.int64))
+        for o, entries in enumerate(self.outputs):
+            for term, weight in entries.tolist():
+                out[o] = (out[o] + terms[term] * weights[weight]) % q
+        return out
+
+
+def transform(
+    n: int, period: int, *, threads: int = 1, limbs: int = 3, log_weight: int = 62
+) -> Transform:
+    """Two inputs (one without digits), plain and rotated babies, masks, empty and full outputs."""
+    ring = Ring(n, threads)
+    specials, rows = SPECIALS[:2], [*range(limbs), *SPECIALS[:2]]
+    key_limbs = limbs + 1
+    key_rows = [*range(key_limbs), *specials]
+    digits = ring.random(1, rows, 2)
+    ciphertexts = ring.random(2, list(range(limbs)), 2, 2)
+    babies: list[tuple[int, Index | None, Words | None, int]] = [
+        (0, None, None, 0),
+        (1, None, None, 0),
+        *(
+            (
+                0,
+                _native.galois_permutation(n, pow(5, r, 2 * n)),
+                ring.random(r, key_rows, 2, 2),
+                key_limbs,
+            )
+            for r in (1, 3, n // 4)
+        ),
+    ]
+    generator = np.random.default_rng(n + period)
+    masks = [generator.integers(-(2**50), 2**50, n, dtype=np.int64) for _ in range(2)]
+    masks[1][:4] = [-(2**50), 2**50 - 1, 0, -1]
+    terms = [(b, -1) for b in range(5)] + [(0, 0), (2, 0), (4, 1)]
+    largest = 2**log_weight
+    weights = generator.integers(-largest, largest, (7, period), dtype=np.int64)
+    weights[:2, :4] = [[largest - 1, -largest, 0, -1], [0, 0, 0, 0]]
+    outputs = [
+        np.array([(t, w) for t in range(8) for w in (t % 7, 6)], dtype=np.uint32),
+        np.empty((0, 2), dtype=np.uint32),
+        np.array([(0, 1)], dtype=np.uint32),  # an identity alone: no residue modulo the specials
+        np.array([(7, 0), (7, 0), (3, 2)], dtype=np.uint32),
+        # Consecutive weights; modulo the specials the identity in their middle is left out.
+        np.array([(2, 1), (3, 2), (0, 3), (4, 4), (6, 5), (7, 6)], dtype=np.uint32),
+        np.array([(2, 6), (3, 0)], dtype=np.uint32),
+    ]
+    inputs = [(ciphertexts[0], digits), (ciphertexts[1], np.empty(0, dtype=np.uint64))]
+    return Transform(ring, limbs, specials, inputs, babies, masks, terms, outputs, weights)
+
+
+@pytest.mark.parametrize(
+    ("n", "period"),
+    [(16, 8), (16, 16), (64, 8), (64, 64), (256, 32), (1024, 8), (1024, 256), (4096, 16)],
+)
+@pytest.mark.parametrize("log_weight", [20, 50, 51, 63])
+def test_accumulate_equals_the_slow_sum(n: int, period: int, log_weight: int) -> None:
+    job = transform(n, period, log_weight=log_weight)
+    got = job.run()
+    assert equal(got, job.expected())
+    assert not got[1].any()
+    assert not got[2, :, job.limbs :].any()
+
+
+@pytest.mark.parametrize("limbs", [1, 2, 4])
+def test_accumulate_at_lower_levels(limbs: int) -> None:
+    job = transform(32, 16, limbs=limbs)
+    assert equal(job.run(), job.expected())
+
+
+def test_accumulate_with_small_tiles() -> None:
+    """So many baby steps that a tile is shorter than the ring."""
+    job = transform(256, 16)
+    job = replace(job, babies=job.babies * 70, terms=[(i, -1) for i in range(350)])
+    entries = np.array([(i, i % 7) for i in range(0, 350, 3)], dtype=np.uint32)
+    job = replace(job, outputs=[entries, entries[::-1].copy(), entries[:1]])
+    assert equal(job.run(), job.expected())
+
+
+def test_longest_sum() -> None:
+    """4096 entries of the largest values, the most that are reduced once."""
+    job = transform(16, 8)
+    largest = job.inputs[0][0].copy()
+    for i, q in enumerate(job.ring.moduli[: job.limbs]):
+        largest[:, i] = q - 1
+    entries = np.zeros((4096, 2), dtype=np.uint32)
+    job = replace(job, inputs=[(largest, job.inputs[0][1]), job.inputs[1]], outputs=[entries])
+    assert equal(job.run(), job.expected())
+    with pytest.raises(ValueError, match="4096"):
+        replace(job, outputs=[np.zeros((4097, 2), dtype=np.uint32)]).run()
+
+
+# --- uniform residues -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("q", [2, 3, 4, 65537, 2**49 + 1, 2**50 - 27, 2**63, 2**64 - 1])
+def test_fill_uniform_rejects_and_counts(q: int) -> None:
+    words = np.random.default_rng(q % 97).integers(0, 2**64 - 1, 500, dtype=np.uint64)
+    words[:4] = [0, q - 1, q % 2**64, 2**64 - 1]
+    mask = (1 << (q - 1).bit_length()) - 1
+    expected = [w & mask for w in words.tolist() if w & mask < q]
+    for wanted in (0, 1, 7, 500):
+        out = np.full(wanted, 2**64 - 1, dtype=np.uint64)
+        filled = _native.fill_uniform(out, words, q)
+        assert filled == min(wanted, len(expected))
+        assert out[:filled].tolist() == expected[:filled]
+
+
+def test_fill_uniform_never_reaches_q() -> None:
+    q = 2**20 + 7  # almost half of the words are rejected
+    out = np.empty(1000, dtype=np.uint64)
+    assert _native.fill_uniform(out, np.full(5000, q, dtype=np.uint64), q) == 0
+    words = np.random.default_rng(0).integers(0, 2**64 - 1, 5000, dtype=np.uint64)
+    assert _native.fill_uniform(out, words, q) == 1000
+    assert out.max() < q
+    assert abs(out.mean() / q - 0.5) < 0.05
+
+
+# --- memory ---------------------------------------------------------------------------------------
+
+
+def test_results_outlive_the_context_and_each_other() -> None:
+    ring, rows = Ring(64), [0, 1]
+    a = ring.random(1, rows)
+    first = ring.context.add(a, a, rows)
+    kept = first.copy()
+    for seed in range(50):
+        other = ring.context.ntt_forward(ring.random(seed, rows), rows)
+        assert not np.shares_memory(first, other)
+    del ring, other
+    assert np.array_equal(first, kept)
+    first += np.uint64(1)  # results may be written to
+
+
+def operations(ring: Ring) -> dict[str, Callable[[], Words]]:
+    """One call of every primitive."""
+    context, rows = ring.context, [*LIMBS, *SPECIALS]
+    a, b = ring.random(1, rows), ring.random(2, rows)
+    p = [3] * len(LIMBS)
+    index = _native.galois_permutation(ring.n, 5)
+    key, digits = ring.random(3, rows, 2, 2), ring.random(4, rows, 2)
+    job = replace(transform(ring.n, 16), ring=ring)
+    return {
+        "ntt_forward": lambda: context.ntt_forward(a, rows),
+        "ntt_inverse": lambda: context.ntt_inverse(a, rows),
+        "add": lambda: context.add(a, b, rows),
+        "subtract": lambda: context.subtract(a, b, rows),
+        "multiply": lambda: context.multiply(a, b, rows),
+        "multiply_scalars": lambda: context.multiply_scalars(a, [5] * len(rows), rows),
+        "embed_signed": lambda: context.embed_signed(a[0].astype(np.int64), rows),
+        "permute": lambda: context.permute(a, index),
+        "decompose": lambda: context.decompose(a[: len(LIMBS)], 3, SPECIALS),
+        "divide_and_round": lambda: context.divide_and_round(np.stack([a, b]), rows, 4),
+        "tensor": lambda: context.tensor(
+            digits[:, : len(LIMBS)].copy(), key[0][:, : len(LIMBS)].copy()
+        ),
+        "switch_key": lambda: context.switch_key(
+            digits, key, len(LIMBS), SPECIALS, a[None, : len(LIMBS)], p, index, None
+        ),
+        "accumulate": job.run,
+    }
+
+
+def test_every_operation_is_compared() -> None:
+    methods = {name for name in dir(_native.Context) if not name.startswith("_")}
+    assert set(operations(Ring(32))) == methods - {"n", "threads", "kernels"}
+
+
+@pytest.mark.parametrize("target", _native.kernels.available())
+@pytest.mark.parametrize("threads", [1, 2])
+def test_results_do_not_depend_on_threads_or_kernels(
+    target: str, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = operations(Ring(8192))
+    monkeypatch.setenv("FHE_FACE_KERNELS", target)
+    ring = Ring(8192, threads)  # smaller rings stay on one thread
+    assert (ring.context.kernels, ring.context.threads) == (target, threads)
+    for name, run in operations(ring).items():
+        assert np.array_equal(run(), expected[name]()), name
