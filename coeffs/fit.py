@@ -1,101 +1,415 @@
-"""Fit polynomials to 1/√y: `python -m coeffs.fit --interval 100 3000 --degree 2 --json`."""
+"""Fit polynomials to 1/√y: `python -m coeffs.fit --interval 100 3000 --degree 2 --json`.
+
+The interval is given, or taken from a sample of squared norms, or [100, 3000]. Errors are relative.
+How they are on other faces, only a separate evaluation file can tell.
+"""
 
 import argparse
 import json
+import math
 import os
 import sys
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
-from numpy.polynomial import Polynomial
 
-from coeffs.normalisation import CoefficientError, Normalisation, relative_errors
+from coeffs import basis, methods
+from coeffs.basis import Interval, relative_errors
+from coeffs.files import write_whole
+from coeffs.normalisation import MAX_NEWTON_STEPS, CoefficientError, Measurement, Normalisation
+from coeffs.plot import draw, require_matplotlib
+from coeffs.samples import Sample, read_sample, require_separate, shown
 
 MAX_DEGREE: Final = 15
 MAX_POINTS: Final = 10_000_000
-Interval = tuple[float, float]
-Method = Callable[[Interval, int, int], tuple[float, ...]]
+DEFAULT_INTERVAL: Final = (100.0, 3000.0)
+DEFAULT_POINTS: Final = 1000
+#: An interval from a sample reaches this factor further than its values, on both sides.
+DEFAULT_MARGIN: Final = 1.2
+METHODS: Final = (
+    "least-squares",
+    "relative-least-squares",
+    "minimax",
+    "distribution-weighted",
+)
+#: high / low of an interval from a sample: further apart, the sample holds what it should not.
+MAX_SPREAD: Final = 1e4
+#: high / low of any interval: on longer ones no polynomial of degree 15 is of use.
+_LONGEST: Final = 1e6
+_SHORTEST: Final = 1 + 1e-6
+_LIMITS: Final = (1e-12, 1e12)
+_FEW_VALUES: Final = 100
+_USEFUL_ERROR: Final = 0.5
+_MONOMIAL_LOSS: Final = 1e-6
 
 
-def least_squares(interval: Interval, degree: int, points: int = 1000) -> tuple[float, ...]:
+@dataclass(frozen=True)
+class Request:
+    """What to fit, from which data, and where to write it.
+
+    interval: None takes it from the sample, or is [100, 3000] without one. points: evenly spaced,
+    for the two least-squares methods. margin: factor by which an interval from a sample is
+    widened on both sides. allow_outside: accept values outside the interval, with a warning.
+    """
+
+    interval: Interval | None = None
+    degree: int = 2
+    method: str = METHODS[0]
+    points: int = DEFAULT_POINTS
+    newton_steps: int = 0
+    sample: Path | None = None
+    evaluation: Path | None = None
+    margin: float = DEFAULT_MARGIN
+    allow_outside: bool = False
+    output: Path | None = None
+    plot: Path | None = None
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fit that was made, its error without Newton steps, and what its user should know."""
+
+    normalisation: Normalisation
+    polynomial_errors: tuple[float, float]
+    warnings: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The coefficient file's content, and what is not in it."""
+        worst, mean = self.polynomial_errors
+        return {
+            **self.normalisation.to_json(),
+            "polynomial_worst_relative_error": worst,
+            "polynomial_mean_relative_error": mean,
+            "monomial_loss": self.normalisation.monomial_loss,
+            "warnings": list(self.warnings),
+        }
+
+    def rows(self) -> list[tuple[str, str]]:
+        """What a person wants to know: names and texts."""
+        n = self.normalisation
+        low, high = n.interval
+        steps = f" and {_count(n.newton_steps, 'Newton step')}" if n.newton_steps else ""
+        rows = [
+            ("1/sqrt(y) on", f"[{low:g}, {high:g}], degree {n.degree}{steps}, {n.method}"),
+            ("made by", n.source),
+            ("coefficients, highest degree first", _joined(n.coefficients)),
+            ("in the Chebyshev basis, c_0 first", _joined(n.chebyshev)),
+            ("relative error on the interval", _errors(n.errors)),
+        ]
+        if n.newton_steps:
+            rows.append(("before the Newton steps", _errors(self.polynomial_errors)))
+        rows.append(("multiplicative depth", f"{n.multiplicative_depth} levels"))
+        if n.sample is not None:
+            rows.append(("sample", _measured(n.sample)))
+        nothing = "no file given: nothing is known about other faces"
+        rows.append(("evaluation", nothing if n.evaluation is None else _measured(n.evaluation)))
+        return rows
+
+
+def least_squares(
+    interval: Interval, degree: int, points: int = DEFAULT_POINTS
+) -> tuple[float, ...]:
     """Coefficients, highest degree first, of the plain least-squares fit of 1/√y.
 
-    On `points` evenly spaced values of the interval, in a basis scaled to it (well conditioned).
+    On `points` evenly spaced values of the interval.
     Raises CoefficientError for an interval, degree or number of points that cannot be fitted.
     """
-    low, high = interval
-    if not 0 < low < high < np.inf:
-        raise CoefficientError(f"interval [{low}, {high}]; it must be 0 < low < high")
-    if not 1 <= degree <= MAX_DEGREE:
-        raise CoefficientError(f"degree {degree}; it must be 1 to {MAX_DEGREE}")
-    if not degree < points <= MAX_POINTS:
-        raise CoefficientError(f"{points} points; it must be more than the degree, at most 10^7")
-    y = np.linspace(low, high, points)
-    fitted = Polynomial.fit(y, 1 / np.sqrt(y), degree).convert()
-    ascending = np.zeros(degree + 1)
-    ascending[: len(fitted.coef)] = fitted.coef
-    return tuple(float(c) for c in ascending[::-1])
+    return fit("least-squares", interval, degree, points).coefficients
 
 
-METHODS: Final[Mapping[str, Method]] = MappingProxyType({"least-squares": least_squares})
+def fit(
+    method: str,
+    interval: Interval,
+    degree: int,
+    points: int = DEFAULT_POINTS,
+    newton_steps: int = 0,
+    sample: Sample | None = None,
+) -> Normalisation:
+    """A fitted polynomial with its errors.
+
+    sample: what `distribution-weighted` is weighted by (values outside the interval are left out);
+    the other methods do not look at it. CoefficientError for a method, interval, degree or number
+    that cannot be fitted.
+    """
+    _check(method, interval, degree, points, newton_steps)
+    used, what = points, f"{points} evenly spaced points"
+    if method == "distribution-weighted":
+        if sample is None:
+            raise CoefficientError("distribution-weighted needs a sample of squared norms")
+        values = sample.inside(interval)
+        if values.size == 0:
+            raise CoefficientError(
+                f"{shown(sample.path)}: no value lies in [{interval[0]:g}, {interval[1]:g}]"
+            )
+        chebyshev = methods.distribution_weighted(interval, degree, values)
+        share = methods.BACKGROUND
+        used = values.size
+        what = f"{_count(used, 'value')} of the sample (weight {1 - share:g}) and the whole " + (
+            f"interval (weight {share:g})"
+        )
+    elif method == "minimax":
+        chebyshev = methods.minimax(interval, degree, newton_steps)
+        used, what = 0, "the whole interval"
+    elif method == "relative-least-squares":
+        chebyshev = methods.relative_least_squares(interval, degree, points)
+    else:
+        chebyshev = methods.least_squares(interval, degree, points)
+    coefficients = basis.to_monomial(chebyshev, interval)
+    worst, mean = relative_errors(chebyshev, interval, newton_steps)
+    source = f"coeffs.fit, {method} of 1/sqrt(y) on {what}"
+    terms = tuple(float(c) for c in chebyshev)
+    return Normalisation(
+        coefficients, interval, method, used, worst, mean, source, newton_steps, terms
+    )
 
 
-def fit(method: str, interval: Interval, degree: int, points: int) -> Normalisation:
-    """A fitted polynomial with its errors; CoefficientError for an unknown method."""
-    if method not in METHODS:
-        raise CoefficientError(f"method {method!r}; it must be one of {', '.join(METHODS)}")
-    coefficients = METHODS[method](interval, degree, points)
-    worst, mean = relative_errors(coefficients, interval)
-    source = f"coeffs.fit, {method} of 1/sqrt(y) on {points} evenly spaced points"
-    return Normalisation(coefficients, interval, method, points, worst, mean, source)
+def perform(request: Request) -> Fit:
+    """Fit, measure and write what a request asks for; a refusal writes nothing.
+
+    CoefficientError where the request cannot be served, or data fall outside the interval and
+    that was not allowed; OSError where a file cannot be written.
+    """
+    _check_files(request)
+    if request.plot is not None:
+        require_matplotlib(request.plot)
+    sample = None if request.sample is None else read_sample(request.sample)
+    evaluation = None if request.evaluation is None else read_sample(request.evaluation)
+    warnings: list[str] = []
+    if sample is not None and evaluation is not None:
+        shared = require_separate(sample, evaluation)
+        if shared:
+            warnings.append(
+                f"{shared} of the {evaluation.values.size} evaluation values stand in the sample "
+                "too: the evaluation flatters the fit"
+            )
+    interval, origin = _interval(request, sample)
+    _check(request.method, interval, request.degree, request.points, request.newton_steps)
+    for data in (sample, evaluation):
+        if data is not None:
+            warnings += _outside(data, interval, request.allow_outside)
+    fitted = fit(
+        request.method, interval, request.degree, request.points, request.newton_steps, sample
+    )
+    fitted = replace(
+        fitted,
+        source=f"{fitted.source}; interval {origin}",
+        sample=None if sample is None else sample.measure(fitted),
+        evaluation=None if evaluation is None else evaluation.measure(fitted),
+    )
+    before = relative_errors(fitted.chebyshev, interval)
+    warnings += _doubts(fitted, before[0], request.interval is None and sample is not None)
+    if request.plot is not None:
+        named = (("sample", sample), ("evaluation", evaluation))
+        draw(fitted, request.plot, [(name, data) for name, data in named if data is not None])
+    if request.output is not None:
+        save(fitted, request.output)
+    return Fit(fitted, before, tuple(warnings))
 
 
 def save(normalisation: Normalisation, path: str | os.PathLike[str]) -> None:
     """Write a coefficient file atomically; OSError where it cannot be written."""
-    target = Path(path)
-    handle, name = tempfile.mkstemp(".tmp", f".{target.name}.", target.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(json.dumps(normalisation.to_json(), indent=2) + "\n")
-        os.chmod(name, 0o644)
-        os.replace(name, target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    content = json.dumps(normalisation.to_json(), indent=2, allow_nan=False) + "\n"
+    write_whole(path, content.encode())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status (0, or 1 after one clear line on stderr)."""
-    parser = argparse.ArgumentParser(prog="python -m coeffs.fit", description=__doc__)
-    parser.add_argument("--interval", nargs=2, type=float, default=[100.0, 3000.0])
-    parser.add_argument("--degree", type=int, default=2)
-    parser.add_argument("--points", type=int, default=1000)
-    parser.add_argument("--method", choices=sorted(METHODS), default="least-squares")
-    parser.add_argument("--output", "-o", type=Path, help="also write a coefficient file")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    given = parser.parse_args(arguments)
+    given = _parser().parse_args(arguments)
     try:
-        low, high = given.interval
-        fitted = fit(given.method, (low, high), given.degree, given.points)
-        if given.output is not None:
-            save(fitted, given.output)
-    except (CoefficientError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        done = perform(
+            Request(
+                interval=None if given.interval is None else (given.interval[0], given.interval[1]),
+                degree=given.degree,
+                method=given.method,
+                points=given.points,
+                newton_steps=given.newton_steps,
+                sample=given.sample,
+                evaluation=given.evaluation,
+                margin=given.margin,
+                allow_outside=given.allow_outside,
+                output=given.output,
+                plot=given.plot,
+            )
+        )
+    except (CoefficientError, OSError, MemoryError) as error:
+        print(f"error: {str(error) or 'not enough memory'}", file=sys.stderr)
         return 1
+    for warning in done.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     if given.json:
-        print(json.dumps(fitted.to_json()))
-        return 0
-    print(f"1/sqrt(y) on [{low:g}, {high:g}], degree {fitted.degree}, {fitted.method}")
-    print("coefficients, highest degree first:", *(f"{c:.6e}" for c in fitted.coefficients))
-    print(
-        f"relative error: worst {fitted.worst_relative_error:.4f}, "
-        f"mean {fitted.mean_relative_error:.4f}"
-    )
+        print(json.dumps(done.to_json(), allow_nan=False))
+    else:
+        print(*(f"{name}: {text}" for name, text in done.rows()), sep="\n")
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m coeffs.fit", description=__doc__)
+    add = parser.add_argument
+    add("--interval", nargs=2, type=float, metavar=("LOW", "HIGH"), help="of squared norms")
+    add("--degree", type=int, default=2, help=f"1 to {MAX_DEGREE}; default 2")
+    add("--method", choices=METHODS, default=METHODS[0], help=f"default {METHODS[0]}")
+    add(
+        "--points",
+        type=int,
+        default=DEFAULT_POINTS,
+        help=f"evenly spaced, for the least-squares methods; default {DEFAULT_POINTS}",
+    )
+    add(
+        "--newton-steps",
+        type=int,
+        default=0,
+        help=f"refinements after the polynomial, 0 to {MAX_NEWTON_STEPS}; default 0",
+    )
+    add("--sample", type=Path, help="squared norms to fit: .npy, a JSON list, or a number a line")
+    add("--evaluation", type=Path, help="squared norms of other faces, to judge the fit on")
+    add(
+        "--margin",
+        type=float,
+        default=DEFAULT_MARGIN,
+        help="without --interval: factor beyond the sample's ends; default %(default)s",
+    )
+    add("--allow-outside", action="store_true", help="only warn about data outside the interval")
+    add("--output", "-o", type=Path, help="also write a coefficient file")
+    add("--plot", type=Path, help="draw fit and error (.png, .svg, .pdf); needs matplotlib")
+    add("--json", action="store_true", help="print one JSON object")
+    return parser
+
+
+def _check(method: str, interval: Interval, degree: int, points: int, newton_steps: int) -> None:
+    if method not in METHODS:
+        raise CoefficientError(f"method {method!r}; it must be one of {', '.join(METHODS)}")
+    low, high = interval
+    if not 0 < low < high < math.inf:
+        raise CoefficientError(f"interval [{low}, {high}]; it must be 0 < low < high")
+    if low < _LIMITS[0] or high > _LIMITS[1]:
+        raise CoefficientError(f"interval [{low:g}, {high:g}]; it must lie in [1e-12, 1e12]")
+    if not low * _SHORTEST <= high <= low * _LONGEST:
+        raise CoefficientError(f"interval [{low}, {high}]; high must be 1.000001 to 10^6 times low")
+    if not 1 <= degree <= MAX_DEGREE:
+        raise CoefficientError(f"degree {degree}; it must be 1 to {MAX_DEGREE}")
+    if not degree < points <= MAX_POINTS:
+        raise CoefficientError(f"{points} points; it must be more than the degree, at most 10^7")
+    if not 0 <= newton_steps <= MAX_NEWTON_STEPS:
+        raise CoefficientError(f"{newton_steps} Newton steps; it must be 0 to {MAX_NEWTON_STEPS}")
+
+
+def _check_files(request: Request) -> None:
+    """Refuse to write over what is read, or twice into one file."""
+    written = [path for path in (request.output, request.plot) if path is not None]
+    read = [path for path in (request.sample, request.evaluation) if path is not None]
+    places = [os.path.realpath(path) for path in written + read]
+    for position, path in enumerate(written):
+        if places[position] in places[position + 1 :]:
+            raise CoefficientError(f"{shown(path)} is named twice; writing it would destroy data")
+
+
+def _interval(request: Request, sample: Sample | None) -> tuple[Interval, str]:
+    """The interval, and where it comes from."""
+    if request.interval is not None:
+        return request.interval, "given"
+    if sample is None:
+        return DEFAULT_INTERVAL, "by default"
+    if not 1 <= request.margin < math.inf:
+        raise CoefficientError(f"margin {request.margin}; it must be a factor of 1 or more")
+    usable = sample.usable
+    name = shown(sample.path)
+    if np.unique(usable).size < 2:
+        raise CoefficientError(f"{name}: an interval needs two different squared norms or more")
+    low, high = float(usable.min()), float(usable.max())
+    if high > MAX_SPREAD * low:
+        raise CoefficientError(
+            f"{name}: from {low:g} to {high:g}, too far apart for one polynomial; are there "
+            "diverged images among them? Remove those, or give --interval and --allow-outside"
+        )
+    widened = (low / request.margin, high * request.margin)
+    origin = f"from the sample {shown(sample.path.name)}, widened by a factor {request.margin:g}"
+    return widened, origin
+
+
+def _outside(data: Sample, interval: Interval, allowed: bool) -> list[str]:
+    """A warning about values outside the interval, or a refusal."""
+    low, high = interval
+    total = data.values.size
+    outside = total - data.inside(interval).size
+    if not outside:
+        return []
+    below = int(np.sum(data.values < low))
+    above = int(np.sum(data.values > high))
+    parts = [
+        f"{below} below (least {data.values[data.values < low].min():g})" if below else "",
+        f"{above} above (greatest {data.values[data.values > high].max():g})" if above else "",
+        f"{outside - below - above} not a number" if outside > below + above else "",
+    ]
+    text = (
+        f"{shown(data.path)}: {outside} of {_count(total, 'value')} ({100 * outside / total:.3g} %)"
+        f" outside [{low:g}, {high:g}]: {', '.join(p for p in parts if p)}"
+    )
+    if not allowed:
+        raise CoefficientError(
+            f"{text}; the polynomial is worthless there: use a longer --interval, or accept it "
+            "with --allow-outside"
+        )
+    return [f"{text}; the polynomial is worthless there and such faces will be refused"]
+
+
+def _doubts(fitted: Normalisation, before: float, from_sample: bool) -> list[str]:
+    """What else the user of a fit should know."""
+    found = []
+    low, high = fitted.interval
+    sample = fitted.sample
+    if sample is not None and from_sample and sample.inside < _FEW_VALUES:
+        chance = 2 / (sample.inside + 1)
+        found.append(
+            f"{_count(sample.inside, 'value')} in the sample: another face lies beyond the least "
+            f"and the greatest with a chance of {100 * chance:.2g} %; only the margin covers that"
+        )
+    if fitted.newton_steps and not fitted.worst_relative_error < before:
+        found.append(
+            f"the Newton steps make the worst error larger ({_error(before)} before, "
+            f"{_error(fitted.worst_relative_error)} after): the polynomial is too far off"
+        )
+    if not fitted.worst_relative_error < _USEFUL_ERROR:
+        found.append(
+            f"worst relative error {_error(fitted.worst_relative_error)}: a higher degree, "
+            f"minimax, or a shorter interval than [{low:g}, {high:g}] is needed"
+        )
+    if fitted.monomial_loss > max(_MONOMIAL_LOSS, fitted.worst_relative_error / 100):
+        found.append(
+            "powers of y cancel so much that `coefficients` alone can be off by "
+            f"{fitted.monomial_loss:.1g}; evaluate the Chebyshev coefficients"
+        )
+    return found
+
+
+def _measured(m: Measurement) -> str:
+    text = f"{m.file}, {m.inside} of {_count(m.values, 'value')} inside ({100 * m.coverage:.4g} %)"
+    if m.minimum is not None and m.maximum is not None:
+        text += f", from {m.minimum:g} to {m.maximum:g}"
+    if m.worst_relative_error is not None and m.mean_relative_error is not None:
+        errors = _errors((m.worst_relative_error, m.mean_relative_error))
+        text += f"; relative error inside: {errors}"
+    return text
+
+
+def _joined(numbers: Sequence[float]) -> str:
+    return " ".join(f"{n:.6e}" for n in numbers)
+
+
+def _errors(worst_and_mean: tuple[float, float]) -> str:
+    worst, mean = worst_and_mean
+    return f"worst {_error(worst)}, mean {_error(mean)}"
+
+
+def _error(value: float) -> str:
+    return f"{value:.4f}" if value >= 0.01 else f"{value:.2e}"
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" + ("" if number == 1 else "s")
 
 
 if __name__ == "__main__":

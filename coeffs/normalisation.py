@@ -3,18 +3,27 @@
 import json
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-ERROR_POINTS: Final = 100_001
+from coeffs import basis
+from coeffs.basis import Floats, Interval, relative_errors
+from coeffs.files import read_bounded
+
+#: Of coefficient files. 1 has no Chebyshev coefficients, Newton steps and measurements.
+FORMAT_VERSION: Final = 2
+MAX_NEWTON_STEPS: Final = 4
+#: One Newton step multiplies (y p) by p²: two products, one after the other.
+NEWTON_LEVELS: Final = 2
 _MAX_FILE_BYTES: Final = 1 << 20
 _MAX_DEGREE: Final = 64
+#: Agreement of the two lists of coefficients, beyond what rounding explains.
+_AGREEMENT: Final = 1e-9
 
 
 class CoefficientError(ValueError):
@@ -22,26 +31,88 @@ class CoefficientError(ValueError):
 
 
 @dataclass(frozen=True)
+class Measurement:
+    """A file of squared norms: how many of them the interval holds, and the errors there.
+
+    minimum and maximum: of the finite values. Errors: relative, of the values inside, with the
+    Newton steps. All of them are None where there is no such value.
+    """
+
+    file: str
+    sha256: str
+    values: int
+    inside: int
+    minimum: float | None
+    maximum: float | None
+    worst_relative_error: float | None
+    mean_relative_error: float | None
+
+    def __post_init__(self) -> None:
+        """Raise CoefficientError for numbers that cannot be."""
+        if not 0 <= self.inside <= self.values or not self.values:
+            raise CoefficientError(f"{self.inside} of {self.values} values inside the interval")
+        if not re.fullmatch("[0-9a-f]{64}", self.sha256):
+            raise CoefficientError("sha256: it must be 64 lowercase hexadecimal digits")
+
+    @property
+    def coverage(self) -> float:
+        """Share of the values that lie inside the interval."""
+        return self.inside / self.values
+
+    def to_json(self) -> dict[str, Any]:
+        """Its entry of a coefficient file."""
+        return {**asdict(self), "coverage": self.coverage}
+
+    @classmethod
+    def from_json(cls, content: object, name: str) -> "Measurement":
+        """From its entry of a coefficient file; CoefficientError names what is wrong."""
+        if not isinstance(content, dict):
+            raise CoefficientError(f"{name}: it must be an object")
+        texts = [content.get(key) for key in ("file", "sha256")]
+        counts = [content.get(key) for key in ("values", "inside")]
+        keys = ("minimum", "maximum", "worst_relative_error", "mean_relative_error")
+        numbers = [content.get(key) for key in keys]
+        if (
+            not all(isinstance(text, str) for text in texts)
+            or not all(type(count) is int for count in counts)
+            or not all(n is None or _is_finite(n) for n in numbers)
+        ):
+            raise CoefficientError(f"{name}: an entry is missing or not of its type")
+        try:
+            return cls(*texts, *counts, *numbers)  # type: ignore[arg-type]
+        except CoefficientError as error:
+            raise CoefficientError(f"{name}: {error}") from None
+
+
+@dataclass(frozen=True)
 class Normalisation:
     """p(y) ≈ 1/√y for squared norms y inside `interval`; worth nothing outside it.
 
-    coefficients: highest degree first. method, points: how it was fitted. Errors are relative,
-    |p(y)·√y - 1|, over the interval. source: where the numbers come from.
+    coefficients: of powers of y, highest degree first. method, points: how it was fitted (0 points
+    where none were used). Errors are relative, |p(y)·√y - 1|, over the interval, and include the
+    Newton steps. source: where the numbers come from. newton_steps: p <- p (3 - y p²) / 2 that
+    follow the polynomial. chebyshev: the same polynomial as c_0, c_1, ... in
+    t = (2y - low - high) / (high - low); left out, it is computed. sample, evaluation: the files of
+    squared norms that the fit was made from and judged on.
     """
 
     coefficients: tuple[float, ...]
-    interval: tuple[float, float]
+    interval: Interval
     method: str
     points: int
     worst_relative_error: float
     mean_relative_error: float
     source: str = ""
+    newton_steps: int = 0
+    chebyshev: tuple[float, ...] = ()
+    sample: Measurement | None = None
+    evaluation: Measurement | None = None
 
     def __post_init__(self) -> None:
         """Raise CoefficientError for numbers that cannot be a normalisation."""
         if not 2 <= len(self.coefficients) <= _MAX_DEGREE + 1:
             raise CoefficientError(f"{len(self.coefficients)} coefficients; it must be 2 to 65")
-        numbers = (*self.coefficients, *self.interval, *self.errors)
+        numbers = (*self.coefficients, *self.chebyshev, *self.interval, *self.errors)
         if not all(math.isfinite(n) for n in numbers):
             raise CoefficientError("coefficients, interval and errors must be finite numbers")
         if self.coefficients[0] == 0:
@@ -49,10 +120,19 @@ class Normalisation:
         low, high = self.interval
         if not 0 < low < high:
             raise CoefficientError(f"interval [{low}, {high}]; it must be 0 < low < high")
+        if not 0 <= self.newton_steps <= MAX_NEWTON_STEPS:
+            raise CoefficientError(
+                f"{self.newton_steps} Newton steps; it must be 0 to {MAX_NEWTON_STEPS}"
+            )
+        if self.chebyshev:
+            _check_agreement(self.coefficients, self.chebyshev, self.interval)
+        else:
+            converted = basis.to_chebyshev(self.coefficients, self.interval)
+            object.__setattr__(self, "chebyshev", converted)
 
     @property
     def degree(self) -> int:
-        """Degree of the polynomial."""
+        """Degree of the polynomial, without the Newton steps."""
         return len(self.coefficients) - 1
 
     @property
@@ -60,10 +140,23 @@ class Normalisation:
         """Worst and mean relative error on the interval."""
         return self.worst_relative_error, self.mean_relative_error
 
-    def evaluate(self, squared_norm: float | NDArray[np.float64]) -> NDArray[np.float64]:
-        """p(y), float64, for a number or an array of any shape, by Horner's rule."""
-        with np.errstate(all="ignore"):
-            return np.asarray(np.polyval(np.asarray(self.coefficients), squared_norm))
+    @property
+    def multiplicative_depth(self) -> int:
+        """Levels from y to the result: ceil(log2(degree + 1)), and two for each Newton step.
+
+        The products with coefficients count. The square before it (y itself) and the product
+        with the embedding after it do not.
+        """
+        return multiplicative_depth(self.degree, self.newton_steps)
+
+    @property
+    def monomial_loss(self) -> float:
+        """Relative error that `coefficients` can add, as rounded numbers; `chebyshev` adds none."""
+        return basis.monomial_loss(self.coefficients, self.interval)
+
+    def evaluate(self, squared_norm: float | Floats) -> Floats:
+        """p(y) with the Newton steps, float64, for a number or an array of any shape."""
+        return basis.evaluate(self.chebyshev, self.interval, squared_norm, self.newton_steps)
 
     def contains(self, squared_norm: float) -> bool:
         """Whether y is finite and inside the interval (ends included)."""
@@ -72,37 +165,75 @@ class Normalisation:
 
     def to_json(self) -> dict[str, Any]:
         """The content of a coefficient file: plain numbers, lists and text."""
-        content = asdict(self)
-        content.update(
-            degree=self.degree,
-            coefficients=list(self.coefficients),
-            interval=list(self.interval),
-        )
+        content: dict[str, Any] = {
+            "version": FORMAT_VERSION,
+            "degree": self.degree,
+            "newton_steps": self.newton_steps,
+            "interval": list(self.interval),
+            "coefficients": list(self.coefficients),
+            "chebyshev": list(self.chebyshev),
+            "method": self.method,
+            "points": self.points,
+            "worst_relative_error": self.worst_relative_error,
+            "mean_relative_error": self.mean_relative_error,
+            "multiplicative_depth": self.multiplicative_depth,
+            "source": self.source,
+        }
+        for name, measured in (("sample", self.sample), ("evaluation", self.evaluation)):
+            if measured is not None:
+                content[name] = measured.to_json()
         return content
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Normalisation":
         """From the content of a coefficient file; CoefficientError names the entry at fault."""
-        low_high = _numbers(content, "interval", 2)
+        version = content.get("version", 1)
+        if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
+            raise CoefficientError(f"version {version!r}; this program reads 1 to {FORMAT_VERSION}")
+        low, high = _numbers(content, "interval", 2)
+        if not 0 < low < high < math.inf:
+            raise CoefficientError(f"interval [{low}, {high}]; it must be 0 < low < high")
         coefficients = _numbers(content, "coefficients", None)
         degree = content.get("degree", len(coefficients) - 1)
         if degree != len(coefficients) - 1:
-            raise CoefficientError(f"degree {degree} with {len(coefficients)} coefficients")
-        worst, mean = relative_errors(coefficients, (low_high[0], low_high[1]))
+            raise CoefficientError(f"degree {degree!r} with {len(coefficients)} coefficients")
+        steps = content.get("newton_steps", 0)
+        if type(steps) is not int or not 0 <= steps <= MAX_NEWTON_STEPS:
+            raise CoefficientError(f"newton_steps {steps!r}; it must be 0 to {MAX_NEWTON_STEPS}")
+        if not all(math.isfinite(c) for c in coefficients):
+            raise CoefficientError("coefficients: they must be finite numbers")
+        if "chebyshev" in content:
+            chebyshev = _numbers(content, "chebyshev", len(coefficients))
+        else:
+            chebyshev = basis.to_chebyshev(coefficients, (low, high))
+        worst, mean = relative_errors(chebyshev, (low, high), steps)
         stated = content.get("worst_relative_error", worst)
-        if not isinstance(stated, int | float) or not math.isclose(stated, worst, rel_tol=1e-2):
+        agrees = _is_finite(stated) and (
+            _close(stated, worst)
+            or (version == 1 and _close(stated, _first_version_error(coefficients, (low, high))))
+        )
+        if not agrees:
             raise CoefficientError(
                 f"worst_relative_error says {stated!r}, the coefficients have {worst:.6g}"
             )
+        measured = {
+            name: Measurement.from_json(content[name], name)
+            for name in ("sample", "evaluation")
+            if content.get(name) is not None
+        }
         points = content.get("points", 0)
         return cls(
             coefficients=coefficients,
-            interval=(low_high[0], low_high[1]),
+            interval=(low, high),
             method=str(content.get("method", "unknown")),
-            points=points if isinstance(points, int) else 0,
+            points=points if type(points) is int else 0,
             worst_relative_error=worst,
             mean_relative_error=mean,
             source=str(content.get("source", "")),
+            newton_steps=steps,
+            chebyshev=chebyshev,
+            sample=measured.get("sample"),
+            evaluation=measured.get("evaluation"),
         )
 
     @classmethod
@@ -116,11 +247,7 @@ class Normalisation:
             if path is None:
                 text = files("coeffs").joinpath("default.json").read_text("utf-8")
             else:
-                with Path(path).open("rb") as stream:
-                    raw = stream.read(_MAX_FILE_BYTES + 1)
-                if len(raw) > _MAX_FILE_BYTES:
-                    raise CoefficientError("too large for a coefficient file")
-                text = raw.decode("utf-8")
+                text = read_bounded(path, _MAX_FILE_BYTES).decode("utf-8")
             content = json.loads(text)
             if not isinstance(content, dict):
                 raise CoefficientError("not a JSON object")
@@ -137,17 +264,48 @@ class Normalisation:
             ) from None
 
 
-def relative_errors(
-    coefficients: Sequence[float], interval: tuple[float, float]
-) -> tuple[float, float]:
-    """Worst and mean of |p(y)·√y - 1| on 100,001 evenly spaced points of the interval."""
-    low, high = interval
-    if not 0 < low < high < math.inf:
-        raise CoefficientError(f"interval [{low}, {high}]; it must be 0 < low < high")
-    y = np.linspace(low, high, ERROR_POINTS)
+def multiplicative_depth(degree: int, newton_steps: int = 0) -> int:
+    """ceil(log2(degree + 1)) levels for the polynomial, two for each Newton step."""
+    return degree.bit_length() + NEWTON_LEVELS * newton_steps
+
+
+def _check_agreement(
+    coefficients: Sequence[float], chebyshev: Sequence[float], interval: Interval
+) -> None:
+    """Refuse two lists that are not one polynomial, as far as doubles can tell."""
+    if len(coefficients) != len(chebyshev):
+        raise CoefficientError(
+            f"{len(coefficients)} coefficients, but {len(chebyshev)} in the Chebyshev basis"
+        )
+    y = np.linspace(*interval, 201)
     with np.errstate(all="ignore"):
-        errors = np.abs(np.polyval(np.asarray(coefficients), y) * np.sqrt(y) - 1)
-    return float(errors.max()), float(errors.mean())
+        ours = np.polyval(np.asarray(coefficients), y) * np.sqrt(y)
+        theirs = 1 + basis.error_at(chebyshev, interval, y)
+        # Rounded coefficients, and what Horner's rule rounds on its way.
+        slack = 4 * len(coefficients) * basis.monomial_loss(coefficients, interval)
+        agree = np.abs(ours - theirs) <= _AGREEMENT * np.abs(theirs).max() + slack
+    if not agree.all():
+        raise CoefficientError("coefficients and chebyshev are different polynomials")
+
+
+def _first_version_error(coefficients: Sequence[float], interval: Interval) -> float:
+    """What files of the first version state: on points, and with the rounding of powers of y."""
+    y = np.linspace(*interval, basis.ERROR_POINTS)
+    with np.errstate(all="ignore"):
+        return float(np.abs(np.polyval(np.asarray(coefficients), y) * np.sqrt(y) - 1).max())
+
+
+def _close(stated: float, computed: float) -> bool:
+    return math.isclose(stated, computed, rel_tol=1e-2, abs_tol=1e-13)
+
+
+def _is_finite(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def _numbers(content: Mapping[str, Any], name: str, count: int | None) -> tuple[float, ...]:

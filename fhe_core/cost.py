@@ -57,7 +57,7 @@ class Machine:
 
     The defaults were measured on the 2-core Sapphire Rapids machine (AVX-512 IFMA): processor time
     of ``Context.decompose``, ``divide_and_round``, ``switch_key`` and ``accumulate`` at 20 and 29
-    limbs of the preset 'safe', which they reproduce to about 15 % (a lone inner product on one
+    limbs of the preset 'safe', which they reproduce to about 20 % (a lone inner product on one
     thread takes twice as long).
 
     Attributes:

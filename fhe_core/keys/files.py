@@ -49,6 +49,8 @@ def load_secret_key(
         if "secret" not in reader.names:
             raise container.Corrupt(f"{reader.header.source}: holds no secret")
         stored = reader.array("secret", mmap=False)
+        if stored.dtype != np.uint8:
+            raise container.Corrupt(f"{reader.header.source}: not a ternary secret")
         try:
             key = SecretKey(parameters, stored.astype(np.int8) - np.int8(1), threads)
         except (ValueError, TypeError):

@@ -1,16 +1,35 @@
 """The default quadratic, its file, and the fitter that reproduces it."""
 
 import json
+from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.polynomial import Chebyshev
 
+from coeffs import basis
 from coeffs.fit import fit, least_squares, main, save
-from coeffs.normalisation import CoefficientError, Normalisation
+from coeffs.normalisation import (
+    FORMAT_VERSION,
+    CoefficientError,
+    Measurement,
+    Normalisation,
+)
 
 CARD = (1.057367e-08, -4.753845e-05, 7.176193e-02)
+MEASURED = {
+    "file": "norms.txt",
+    "sha256": "0" * 64,
+    "values": 10,
+    "inside": 9,
+    "minimum": 90.0,
+    "maximum": 2000.0,
+    "worst_relative_error": 0.3,
+    "mean_relative_error": 0.1,
+}
 
 
 def test_default_is_the_card() -> None:
@@ -97,7 +116,35 @@ def test_unknown_method() -> None:
         {"interval": [100, float("inf")]},
         {"interval": None},
         {"degree": 3},
+        {"degree": 2.5},
         {"worst_relative_error": 0.01},
+        {"worst_relative_error": 10**400},
+        {"worst_relative_error": True},
+        {"worst_relative_error": float("nan")},
+        {"version": 3},
+        {"version": 0},
+        {"version": True},
+        {"version": "2"},
+        {"newton_steps": 1},  # the stated error is the one without
+        {"newton_steps": -1},
+        {"newton_steps": 5},
+        {"newton_steps": 0.0},
+        {"newton_steps": None},
+        {"chebyshev": []},
+        {"chebyshev": None},
+        {"chebyshev": [0.0346, -0.0214]},
+        {"chebyshev": [0.0346, -0.0214, float("nan")]},
+        {"chebyshev": [0.0346, -0.0214, 0.0112]},
+        {"sample": []},
+        {"sample": {}},
+        {"sample": {**MEASURED, "values": 0}},
+        {"sample": {**MEASURED, "inside": 11}},
+        {"sample": {**MEASURED, "inside": True}},
+        {"sample": {**MEASURED, "file": None}},
+        {"sample": {**MEASURED, "sha256": "A" * 64}},
+        {"evaluation": {**MEASURED, "minimum": float("nan")}},
+        {"evaluation": {**MEASURED, "maximum": 10**400}},
+        {"evaluation": {**MEASURED, "mean_relative_error": "0.1"}},
     ],
 )
 def test_bad_coefficient_files(change: dict[str, Any], tmp_path: Path) -> None:
@@ -119,6 +166,80 @@ def test_files_that_are_not_coefficients(data: bytes, tmp_path: Path) -> None:
         Normalisation.load(tmp_path / "none.json")
     with pytest.raises(CoefficientError, match="cannot be read"):
         Normalisation.load(tmp_path)
+
+
+def test_files_of_the_first_version() -> None:
+    text = files("coeffs").joinpath("default.json").read_text("utf-8")
+    content = json.loads(text)
+    assert "version" not in content
+    old = Normalisation.from_json(content)
+    assert (old.newton_steps, old.sample, old.evaluation) == (0, None, None)
+    y = np.linspace(100, 3000, 50)
+    np.testing.assert_allclose(old.evaluate(y), np.polyval(CARD, y), rtol=1e-13)
+    # It stated errors with the rounding of powers of y.
+    rounded = fit("least-squares", (400, 500), 15)
+    bound = 3 * rounded.monomial_loss
+    y = np.linspace(400, 500, basis.ERROR_POINTS)
+    stated = np.abs(np.polyval(rounded.coefficients, y) * np.sqrt(y) - 1).max()
+    assert rounded.worst_relative_error * 2 < stated < bound
+    names = ("coefficients", "interval", "degree")
+    first = {name: rounded.to_json()[name] for name in names} | {"worst_relative_error": stated}
+    assert Normalisation.from_json(first).degree == 15
+    with pytest.raises(CoefficientError, match="worst_relative_error"):
+        Normalisation.from_json({**first, "version": 2})
+    bare = {name: content[name] for name in ("coefficients", "interval")}
+    assert Normalisation.from_json(bare).coefficients == old.coefficients
+
+
+@pytest.mark.parametrize("degree", [1, 2, 8, 15])
+@pytest.mark.parametrize("newton", [0, 2])
+def test_files_keep_every_bit(degree: int, newton: int, tmp_path: Path) -> None:
+    path = tmp_path / "c.json"
+    measured = Measurement("n.txt", "0" * 64, 10, 0, None, None, None, None)
+    fitted = replace(
+        fit("minimax", (100, 3000), degree, newton_steps=newton),
+        sample=Measurement.from_json(MEASURED, "sample"),
+        evaluation=measured,
+    )
+    save(fitted, path)
+    assert Normalisation.load(path) == fitted
+    assert json.loads(path.read_text())["version"] == FORMAT_VERSION
+    assert hash(fitted) == hash(Normalisation.load(path))
+
+
+def test_evaluate_includes_the_newton_steps() -> None:
+    y = np.array([[150.0, 300.0], [1000.0, 2500.0]])
+    values = Normalisation.load().evaluate(y)
+    refined = replace(Normalisation.load(), newton_steps=2).evaluate(y)
+    for _ in range(2):
+        values = values * (3 - y * values**2) / 2
+    np.testing.assert_allclose(refined, values, rtol=1e-13)
+    assert refined.shape == y.shape
+    with np.errstate(all="raise"):  # far outside it is nonsense, quietly
+        refined = replace(Normalisation.load(), newton_steps=4).evaluate(1e211)
+    assert not np.isfinite(refined)
+
+
+def test_changed_coefficients_are_noticed() -> None:
+    with pytest.raises(CoefficientError, match="different polynomials"):
+        replace(Normalisation.load(), coefficients=(1e-08, -4.753845e-05, 7.176193e-02))
+
+
+def test_higher_degrees_in_files() -> None:
+    low, high = 100.0, 3000.0
+    sines = Chebyshev.interpolate(sine, 40).coef.tolist()
+    coefficients = basis.to_monomial(sines, (low, high))
+    worst, _ = basis.relative_errors(basis.to_chebyshev(coefficients, (low, high)), (low, high))
+    content = {"coefficients": list(coefficients), "interval": [low, high]}
+    loaded = Normalisation.from_json(content)
+    assert loaded.degree == 40
+    assert loaded.worst_relative_error == worst
+    with pytest.raises(CoefficientError, match="2 to 65"):
+        Normalisation.from_json({**content, "coefficients": [1.0] * 66})
+
+
+def sine(t: Any) -> Any:
+    return np.sin(20 * t)
 
 
 def test_nothing_half_written(tmp_path: Path) -> None:

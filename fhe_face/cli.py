@@ -1,0 +1,222 @@
+"""The command line: options and their texts. What a command does stands in fhe_face.commands.
+
+Commands are imported when they run, so that help is quick and a server process never loads
+what only a client needs.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, max=1024, help="Threads; default: one per processor."),
+]
+Weights = Annotated[
+    Path, typer.Option("--weights", help="Network: .safetensors, or .ckpt where torch is.")
+]
+MaybeWeights = Annotated[
+    Path | None, typer.Option("--weights", help="Network: .safetensors, or .ckpt where torch is.")
+]
+Key = Annotated[Path, typer.Option("--key", help="The secret client.key.")]
+Keys = Annotated[Path, typer.Option("--keys", help="The client's evaluation.key.")]
+Resize = Annotated[bool, typer.Option("--resize", help="Scale images of another size.")]
+
+app = typer.Typer(
+    name="fhe-face",
+    help="Face embeddings computed under CKKS homomorphic encryption.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.command()
+def demo(
+    images: Annotated[
+        list[Path] | None, typer.Argument(help="Two aligned 64x64 faces; default: two drawn ones.")
+    ] = None,
+    weights: MaybeWeights = None,
+    keep: Annotated[
+        Path | None, typer.Option(help="Keep keys and ciphertexts in this new folder.")
+    ] = None,
+    resize: Resize = False,
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    """Two faces through the whole pipeline, with fresh keys and a separate server process."""
+    from fhe_face.commands import demo as command
+
+    command.run(images or [], weights, keep, resize, threads, json)
+
+
+@app.command()
+def keygen(
+    out: Annotated[Path, typer.Option("--out", help="Folder for client.key and evaluation.key.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace existing keys.")] = False,
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    """Make a secret client.key and an evaluation.key for the server."""
+    from fhe_face.commands import keygen as command
+
+    command.run(out, force, threads, json)
+
+
+@app.command()
+def encrypt(
+    image: Annotated[Path, typer.Argument(help="An aligned 64x64 face (PNG, JPEG, .npy...).")],
+    key: Key,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The ciphertext to write.")],
+    resize: Resize = False,
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    """Encrypt a face for the server."""
+    from fhe_face.commands import encrypt as command
+
+    command.run(image, key, output, resize, threads, json)
+
+
+@app.command()
+def embed(
+    faces: Annotated[list[Path], typer.Argument(help="Encrypted faces.")],
+    keys: Keys,
+    weights: Weights,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="The embedding to write; a folder for several.")
+    ],
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    """Server: compute encrypted embeddings of encrypted faces."""
+    from fhe_face.commands import embed as command
+
+    command.run(faces, keys, weights, output, threads, json)
+
+
+@app.command()
+def match(
+    left: Annotated[Path, typer.Argument(help="An encrypted embedding.")],
+    right: Annotated[Path, typer.Argument(help="Another one.")],
+    keys: Keys,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The score to write.")],
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    """Server: compute the encrypted score of two encrypted embeddings."""
+    from fhe_face.commands import match as command
+
+    command.run(left, right, keys, output, threads, json)
+
+
+@app.command()
+def decrypt(
+    file: Annotated[Path, typer.Argument(help="An encrypted embedding or score.")],
+    key: Key,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write the numbers as .npy.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Decrypt a result and check its health; exit status 3 when it must not be used."""
+    from fhe_face.commands import decrypt as command
+
+    command.run(file, key, output, json)
+
+
+@app.command()
+def info(
+    file: Annotated[Path, typer.Argument(help="A key or ciphertext file.")], json: Json = False
+) -> None:
+    """Say what a file is: kind, parameters, security margin, sizes. Never secret content."""
+    from fhe_face.commands import info as command
+
+    command.run(file, json)
+
+
+@app.command()
+def plan(weights: MaybeWeights = None, json: Json = False) -> None:
+    """Print the plan: level, scale, key switches, bytes and estimated time of every step."""
+    from fhe_face.commands import plan as command
+
+    command.run(weights, json)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line: errors are one line on stderr, `error: ...`, and a status.
+
+    1: error; 2: wrong usage; 3: an unhealthy result; 130: interrupted. With --json, stdout gets
+    one JSON object with "error" (and for an unhealthy result "healthy": false and the reason).
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        status = typer.main.get_command(app).main(given, "fhe-face", standalone_mode=False)
+    except BaseException as error:
+        sys.exit(_report(error, as_json="--json" in given))
+    # Some versions turn an interruption into a returned status.
+    if status == _INTERRUPTED:
+        sys.exit(_report(KeyboardInterrupt(), as_json="--json" in given))
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+_INTERRUPTED = 130
+# Typer brings its own copy of click, or uses the real one, depending on its version.
+_USAGE_ERROR = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+
+
+def _terminated(_number: int, _frame: FrameType | None) -> None:
+    """Leave through all `finally` blocks: temporary folders hold keys."""
+    raise SystemExit(128 + signal.SIGTERM)
+
+
+def _report(error: BaseException, *, as_json: bool) -> int:
+    from fhe_face import failures
+    from fhe_face.output import print_json
+
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else failures.ERROR
+    if isinstance(error, BrokenPipeError):  # whoever read our answer has stopped
+        _silence_stdout()
+        return failures.ERROR
+    if isinstance(error, KeyboardInterrupt | typer.Abort):
+        failure = failures.CommandError("interrupted", failures.INTERRUPTED)
+    elif isinstance(error, _USAGE_ERROR):
+        failure = failures.CommandError(_usage(error), failures.USAGE)
+    else:
+        failures.show_traceback(error)
+        failure = failures.describe(error)
+    print(f"error: {failures.one_line(failure)}", file=sys.stderr)
+    if as_json:
+        print_json({"error": str(failure), **failure.details})
+    return failure.status
+
+
+def _usage(error: Any) -> str:
+    text = str(error.format_message()).strip().rstrip(".")
+    context = getattr(error, "ctx", None)
+    where = context.command_path if context is not None else "fhe-face"
+    return f"{text} (see {where} --help)"
+
+
+def _silence_stdout() -> None:
+    """Keep Python from complaining when it flushes a closed pipe at exit."""
+    import os
+
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""The client in one object: keys, encryption, decryption with its health check."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fhe_core.keys.files import load_secret_key
+from fhe_core.keys.secret import SecretKey
+from fhe_core.runtime.client import Client, Embedding, Score
+from fhe_core.runtime.store import Bundle
+from fhe_face.engine import DEFAULT_PRESET, INPUT_SIZE, Engine, compile_engine
+from fhe_face.images import load_unit, to_unit, validate_unit
+from fhe_face.keymaking import make_keys
+from fhe_face.progress import Stage, silent
+from fhe_face.system import default_threads
+
+#: A face as a file or as pixels.
+Face = str | os.PathLike[str] | NDArray[np.uint8] | NDArray[np.float64]
+
+
+class FaceClient:
+    """Holds the secret key. What it decrypts must not be shared as it is (docs/security.md)."""
+
+    def __init__(self, key: SecretKey, engine: Engine | None = None) -> None:
+        """Use :meth:`create` for new keys, :meth:`load` for a key file."""
+        self._client = Client(key)
+        self._engine = engine
+
+    @classmethod
+    def create(
+        cls,
+        folder: str | os.PathLike[str],
+        *,
+        threads: int | None = None,
+        overwrite: bool = False,
+        stage: Stage = silent,
+    ) -> FaceClient:
+        """New keys in a folder: ``client.key`` stays here, ``evaluation.key`` goes to the server.
+
+        Raises:
+            FileError: the files exist, or cannot be written.
+        """
+        engine = compile_engine(DEFAULT_PRESET)
+        count = threads or default_threads()
+        key = make_keys(folder, engine, threads=count, overwrite=overwrite, stage=stage)
+        return cls(key, engine)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, threads: int | None = None) -> FaceClient:
+        """The client of a ``client.key``.
+
+        Raises:
+            ContainerError: the file is not a secret key, or is damaged.
+        """
+        return cls(load_secret_key(path, threads=threads or default_threads()))
+
+    @property
+    def key_id(self) -> str:
+        """Public name of the key; every file that belongs to it carries it."""
+        return self._client.key.key_id
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The plan that images are packed for; compiled when first needed."""
+        return self._engine or compile_engine(self._client.key.parameters.name)
+
+    def encrypt(self, image: Face) -> Bundle:
+        """Encrypt an aligned face: a file, uint8 (64, 64, 3) RGB, or floats (3, 64, 64) in [-1, 1].
+
+        Raises:
+            ImageError: no such image, another shape or type, not finite, or out of range.
+        """
+        return self._client.encrypt_image(_unit(image), self.engine.compiled)
+
+    def decrypt_embedding(self, bundle: Bundle) -> Embedding:
+        """The embedding [256] and its health report.
+
+        Raises:
+            UnhealthyResultError: the network diverged; there is no embedding.
+            KeyMismatch: it belongs to another key.
+        """
+        return self._client.decrypt_embedding(bundle)
+
+    def decrypt_score(self, bundle: Bundle) -> Score:
+        """The inner product of two embeddings, their cosine, and the health report.
+
+        Raises:
+            UnhealthyResultError: the network diverged on one of the faces; there is no score.
+            KeyMismatch: it belongs to another key.
+        """
+        return self._client.decrypt_score(bundle)
+
+
+def _unit(image: Face) -> NDArray[np.float64]:
+    if isinstance(image, str | os.PathLike):
+        return load_unit(image, INPUT_SIZE)
+    if image.dtype == np.uint8:
+        return validate_unit(to_unit(image.astype(np.uint8)), INPUT_SIZE)
+    return validate_unit(image, INPUT_SIZE)

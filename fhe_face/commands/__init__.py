@@ -1,0 +1,1 @@
+"""One module per command of ``fhe-face``, each with a function ``run``."""

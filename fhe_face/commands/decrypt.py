@@ -1,0 +1,84 @@
+"""``fhe-face decrypt``"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from fhe_core.container import Kind, WrongKind, read_header, require_match
+from fhe_core.files import atomic_write
+from fhe_core.runtime.health import HealthReport, UnhealthyResultError
+from fhe_core.runtime.store import load_bundle
+from fhe_face.client import FaceClient
+from fhe_face.failures import CommandError, describe, unhealthy
+from fhe_face.output import Output, facts
+from fhe_face.system import require_writable
+
+
+def run(file: Path, key: Path, target: Path | None, as_json: bool) -> None:
+    output = Output(as_json)
+    if target is not None:
+        require_writable(target)
+    what = _what(file)
+    client = FaceClient.load(key)
+    require_match(read_header(file), key_id=client.key_id)
+    bundle = load_bundle(file)
+    values: NDArray[np.float64]
+    try:
+        if what == "score":
+            score = client.decrypt_score(bundle)
+            values, report = np.asarray(score.value), score.health
+            data: dict[str, Any] = {"score": score.value, "cosine": score.cosine}
+        else:
+            embedding = client.decrypt_embedding(bundle)
+            values, report = embedding.values, embedding.health
+            data = {"embedding": values.tolist(), "length": values.size}
+    except UnhealthyResultError as error:
+        failure = describe(error)
+        details = {"kind": what, **unhealthy(error)}
+        raise CommandError(str(failure), failure.status, details) from None
+    if target is not None:
+        with atomic_write(target) as stream:
+            np.save(stream, values, allow_pickle=False)
+    data = {"kind": what, "healthy": True, **data, **_health(report)}
+    data |= {"output": None if target is None else str(target)}
+    output.answer(data, lambda console: _show(console, what, data, target))
+
+
+def _what(file: Path) -> str:
+    """What the file holds, refused early and by name when it is no result."""
+    header = read_header(file, expect_kind=Kind.CIPHERTEXT)
+    what = header.text("what")
+    if what == "image":
+        raise WrongKind(
+            f"{header.source}: holds an encrypted image, which is what goes to the server; "
+            "decrypt takes what comes back (an embedding or a score)"
+        )
+    if what not in ("embedding", "score"):
+        raise WrongKind(f"{header.source}: holds an encrypted {what}, which nothing decrypts")
+    return what
+
+
+def _health(report: HealthReport) -> dict[str, Any]:
+    return {"squared_norms": list(report.squared_norms), "interval": list(report.interval)}
+
+
+def _show(console: Console, what: str, data: dict[str, Any], target: Path | None) -> None:
+    norms = ", ".join(f"{norm:.1f}" for norm in data["squared_norms"])
+    low, high = data["interval"]
+    rows: list[tuple[str, object]] = []
+    if what == "score":
+        rows += [("score", f"{data['score']:.6f}"), ("cosine", f"{data['cosine']:.6f}")]
+    else:
+        rows += [("length", data["length"])]
+        first = ", ".join(f"{value:.4f}" for value in data["embedding"][:4])
+        rows += [("first values", f"{first}, ... (all of them: -o FILE.npy or --json)")]
+    rows += [("squared norm", f"{norms} (healthy in [{low:g}, {high:g}])")]
+    if target is not None:
+        rows += [("written to", target)]
+    console.print(facts(f"Decrypted {what}", rows))
+    console.print("Do not share decrypted values: they carry noise that depends on the secret key.")

@@ -1,0 +1,98 @@
+"""``fhe-face embed``"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from fhe_core.container import Header
+from fhe_core.files import explain
+from fhe_core.runtime.store import key_specifications, load_bundle, parameters_of, save_bundle
+from fhe_face.commands.inputs import check_inputs
+from fhe_face.engine import key_bytes
+from fhe_face.failures import USAGE, CommandError
+from fhe_face.output import Output, grid
+from fhe_face.server import FaceServer
+from fhe_face.system import (
+    available_memory_bytes,
+    peak_memory_bytes,
+    require_writable,
+    seconds,
+    size,
+)
+
+#: The server's memory beside its keys: weights, masks and the ciphertexts of a run.
+_WORKING_BYTES = 3 << 30
+
+
+def run(
+    faces: Sequence[Path],
+    keys: Path,
+    weights: Path,
+    target: Path,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    output = Output(as_json)
+    header = check_inputs(keys, faces, "image")
+    targets = _targets(faces, target)
+    _warn_of_little_memory(output, header)
+    elapsed: list[float] = []
+    sizes: list[int] = []
+    with output.stages() as stage:
+        started = time.perf_counter()
+        server = FaceServer.load(keys, weights, threads=threads, stage=stage)
+        load_seconds = time.perf_counter() - started
+        for face, file in zip(faces, targets, strict=True):
+            image = load_bundle(face, "image")
+            started = time.perf_counter()
+            result = server.embed(image, stage, f"embedding {face.name}")
+            elapsed.append(time.perf_counter() - started)
+            sizes.append(save_bundle(file, result).total_bytes)
+    data = {
+        "embeddings": [str(file) for file in targets],
+        "embedding_bytes": sizes,
+        "embed_seconds": elapsed,
+        "load_seconds": load_seconds,
+        "key_id": header.key_id,
+        "threads": server.threads,
+        "packed_weight_bytes": server.packed_weight_bytes,
+        "peak_rss_bytes": peak_memory_bytes(),
+    }
+
+    def show(console: Console) -> None:
+        rows = [
+            (str(face), str(file), size(count), seconds(time_))
+            for face, file, count, time_ in zip(faces, targets, sizes, elapsed, strict=True)
+        ]
+        console.print(grid("Embeddings", ("face", "embedding", "size", "time"), rows, 2))
+
+    output.answer(data, show)
+
+
+def _targets(faces: Sequence[Path], target: Path) -> list[Path]:
+    """Where each embedding goes: the file itself for one face, files in a folder for several."""
+    if len(faces) == 1 and not target.is_dir():
+        targets = [target]
+    else:
+        try:
+            target.mkdir(exist_ok=True)
+        except OSError as error:
+            raise explain(target, "create folder", error) from error
+        targets = [target / f"{face.stem}.embedding.ct" for face in faces]
+        if len(set(targets)) < len(targets):
+            raise CommandError("two faces have the same file name; embed them apart", USAGE)
+    for file in targets:
+        require_writable(file)
+    return targets
+
+
+def _warn_of_little_memory(output: Output, header: Header) -> None:
+    parameters = parameters_of(header)
+    needed = 2 * key_bytes(key_specifications(header, parameters), parameters) + _WORKING_BYTES
+    available = available_memory_bytes()
+    if available is not None and available < needed:
+        output.warn(f"about {size(needed)} of memory are needed, {size(available)} are available")

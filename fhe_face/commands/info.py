@@ -1,0 +1,117 @@
+"""``fhe-face info``"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from fhe_core import container
+from fhe_core.container import Header, Kind
+from fhe_core.parameters import Parameters
+from fhe_core.runtime.store import key_specifications, parameters_of
+from fhe_face.output import Output, facts, grid
+from fhe_face.system import default_threads, size
+
+_MEANING = {
+    Kind.SECRET_KEY: "the client's secret key: never give it away",
+    Kind.EVALUATION_KEYS: "evaluation keys, for the server",
+    Kind.CIPHERTEXT: "a ciphertext",
+    Kind.PLAN: "a plan",
+}
+
+
+def run(file: Path, as_json: bool) -> None:
+    output = Output(as_json)
+    with container.open(file) as reader, output.stages() as stage:
+        stage("checking every byte", 0, 0)
+        reader.verify_all(default_threads())
+        header = reader.header
+        stage("checking every byte", 1, 1)
+    parameters = parameters_of(header) if header.kind is not Kind.PLAN else None
+    data: dict[str, Any] = {
+        "file": str(file),
+        "kind": header.kind.label,
+        "format_version": header.version,
+        "bytes": header.total_bytes,
+        "intact": True,
+        "key_id": header.key_id or None,
+        "parameter_hash": header.parameter_hash,
+    }
+    if parameters is not None:
+        described = parameters.describe()
+        names = ("ring_dimension", "log2_q", "log2_qp", "log2_qp_bound", "margin_bits")
+        data |= {name: described[name] for name in names}
+        data["parameters"] = described
+        data |= _content(header, parameters)
+    output.answer(data, lambda console: _show(console, header.kind, data))
+
+
+def _content(header: Header, parameters: Parameters) -> dict[str, Any]:
+    if header.kind is Kind.EVALUATION_KEYS:
+        keys = key_specifications(header, parameters)
+        per_tier = [sum(k.name.tier == t for k in keys) for t in range(len(parameters.tiers))]
+        expanded = 2 * sum(s.length for s in header.sections if s.name != "seed")
+        return {
+            "evaluation_keys": len(keys),
+            "evaluation_keys_per_tier": per_tier,
+            "memory_bytes": expanded,
+        }
+    if header.kind is Kind.CIPHERTEXT:
+        return {"what": header.text("what"), "items": _items(header)}
+    return {}
+
+
+def _items(header: Header) -> list[dict[str, Any]]:
+    entries = header.metadata.get("items")
+    items = []
+    for entry in entries if isinstance(entries, list) else []:
+        try:
+            scale = float.fromhex(str(entry["scale"]))
+            items.append(
+                {
+                    "name": str(entry["name"]),
+                    "level": int(entry["level"]),
+                    "limbs": int(entry["limbs"]),
+                    "log2_scale": round(math.log2(scale), 3),
+                }
+            )
+        except (KeyError, TypeError, ValueError, OverflowError):
+            raise container.Corrupt(
+                f"{header.source}: the list of ciphertexts is malformed"
+            ) from None
+    return items
+
+
+def _show(console: Console, kind: Kind, data: dict[str, Any]) -> None:
+    what = f"an encrypted {data['what']}" if "what" in data else _MEANING[kind]
+    rows: list[tuple[str, object]] = [
+        ("kind", f"{data['kind']} (format {data['format_version']}): {what}"),
+        ("size", f"{size(data['bytes'])}, every byte checked"),
+        ("key id", data["key_id"] or "none"),
+    ]
+    if "parameters" in data:
+        p = data["parameters"]
+        rows += [
+            ("parameters", f"'{p['name']}', digest {p['digest'][:16]}"),
+            ("ring dimension", f"{p['ring_dimension']}"),
+            ("limbs", f"{p['limbs']}, and {p['special_limbs']} special primes"),
+            ("log2(QP)", f"{p['log2_qp']:.1f}, special primes included"),
+            ("128-bit bound", f"{p['log2_qp_bound']}, margin {p['margin_bits']} bits"),
+            ("source of the bound", p["bound_source"]),
+        ]
+    if "evaluation_keys" in data:
+        tiers = ", ".join(str(count) for count in data["evaluation_keys_per_tier"])
+        rows += [
+            ("keys", f"{data['evaluation_keys']} (per tier: {tiers})"),
+            ("in memory", size(data["memory_bytes"])),
+        ]
+    console.print(facts(data["file"], rows))
+    if "items" in data:
+        cells = [
+            (i["name"], str(i["level"]), str(i["limbs"]), f"2^{i['log2_scale']:.2f}")
+            for i in data["items"]
+        ]
+        console.print(grid("Ciphertexts", ("name", "level", "limbs", "scale"), cells, 1))

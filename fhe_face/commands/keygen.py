@@ -1,0 +1,52 @@
+"""``fhe-face keygen``"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from fhe_face.engine import compile_engine
+from fhe_face.keymaking import CLIENT_KEY, EVALUATION_KEY, make_keys, refuse_existing
+from fhe_face.output import Output, facts
+from fhe_face.system import default_threads, seconds, size
+
+
+def run(folder: Path, force: bool, threads: int | None, as_json: bool) -> None:
+    output = Output(as_json)
+    if not force:
+        refuse_existing(folder)
+    with output.stages() as stage:
+        stage("compiling the plan", 0, 0)
+        engine = compile_engine()
+        stage("compiling the plan", 1, 1)
+        started = time.perf_counter()
+        count = threads or default_threads()
+        key = make_keys(folder, engine, threads=count, overwrite=force, stage=stage)
+        elapsed = time.perf_counter() - started
+    client, evaluation = folder / CLIENT_KEY, folder / EVALUATION_KEY
+    keys = len(engine.keys())
+    data = {
+        "client_key": str(client),
+        "evaluation_key": str(evaluation),
+        "key_id": key.key_id,
+        "client_key_bytes": client.stat().st_size,
+        "evaluation_key_bytes": evaluation.stat().st_size,
+        "evaluation_keys": keys,
+        "keygen_seconds": elapsed,
+        "threads": count,
+        "parameters": engine.parameters.describe(),
+    }
+
+    def show(console: Console) -> None:
+        rows = [
+            ("secret key, never give it away", client),
+            ("evaluation keys, for the server", evaluation),
+            ("their size", f"{size(evaluation.stat().st_size)}, {keys} keys"),
+            ("key id", key.key_id),
+            ("time", seconds(elapsed)),
+        ]
+        console.print(facts("New keys", rows))
+
+    output.answer(data, show)

@@ -1,0 +1,43 @@
+"""``fhe-face match``"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from fhe_core.runtime.store import load_bundle, save_bundle
+from fhe_face.commands.inputs import check_inputs
+from fhe_face.output import Output
+from fhe_face.server import FaceServer
+from fhe_face.system import peak_memory_bytes, require_writable, seconds, size
+
+
+def run(
+    left: Path, right: Path, keys: Path, target: Path, threads: int | None, as_json: bool
+) -> None:
+    output = Output(as_json)
+    header = check_inputs(keys, (left, right), "embedding")
+    require_writable(target)
+    a, b = (load_bundle(file, "embedding") for file in (left, right))
+    with output.stages() as stage:
+        server = FaceServer.load_matcher(keys, threads=threads, stage=stage)
+        started = time.perf_counter()
+        score = server.match(a, b, stage)
+        elapsed = time.perf_counter() - started
+    written = save_bundle(target, score).total_bytes
+    data = {
+        "score": str(target),
+        "score_bytes": written,
+        "match_seconds": elapsed,
+        "key_id": header.key_id,
+        "threads": server.threads,
+        "peak_rss_bytes": peak_memory_bytes(),
+    }
+
+    def show(console: Console) -> None:
+        text = f"{target}: the encrypted score, {size(written)}, in {seconds(elapsed)}"
+        console.print(text, markup=False, soft_wrap=True)
+
+    output.answer(data, show)

@@ -1,0 +1,166 @@
+"""``fhe-face plan``"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from fhe_core.cost import Machine, StepCost, Totals, Work, step_costs, totals
+from fhe_core.plan import Plan
+from fhe_core.precision import StepPrecision, predict
+from fhe_face.demo_faces import demo_faces
+from fhe_face.engine import Engine, compile_engine, key_bytes, load_network
+from fhe_face.images import to_unit
+from fhe_face.output import Output, grid
+from fhe_face.system import default_threads, seconds, size
+from models.layers import FusedNetwork
+
+_COLUMNS = ("step", "level", "scale", "switches", "hoisted", "NTTs", "reads", "time")
+
+
+def run(weights: Path | None, as_json: bool) -> None:
+    output = Output(as_json)
+    network = None if weights is None else load_network(weights)
+    machine = Machine(threads=default_threads())
+    precision: list[StepPrecision] = []
+    with output.stages() as stage:
+        stage("compiling the plan", 0, 0)
+        engine = compile_engine()
+        stage("compiling the plan", 1, 1)
+        if network is not None:
+            stage("predicting precision", 0, 0)
+            precision = _precision(engine, network)
+            stage("predicting precision", 1, 1)
+    plans = (engine.compiled.plan, engine.match_plan)
+    costs = [step_costs(plan, engine.parameters, machine) for plan in plans]
+    described = [_plan(plan, rows) for plan, rows in zip(plans, costs, strict=True)]
+    for step, predicted in zip(described[0]["steps"], precision, strict=False):
+        step |= {
+            "magnitude": predicted.magnitude,
+            "predicted_std": predicted.predicted_std,
+            "precision_bits": predicted.precision_bits,
+        }
+    data = _facts(engine, machine) | {
+        "weights": None if weights is None else str(weights),
+        "plans": described,
+    }
+    output.answer(data, lambda console: _show(console, data, plans, costs, precision))
+
+
+def _precision(engine: Engine, network: FusedNetwork) -> list[StepPrecision]:
+    """Predicted errors for one of the drawn faces."""
+    compiled = engine.compiled
+    inputs = list(compiled.pack_image(to_unit(demo_faces()[0])))
+    return predict(compiled.plan, compiled.tables(network), engine.parameters, inputs)
+
+
+def _facts(engine: Engine, machine: Machine) -> dict[str, Any]:
+    keys = engine.keys()
+    return {
+        "parameters": engine.parameters.describe(),
+        "evaluation_keys": len(keys),
+        "evaluation_key_bytes": key_bytes(keys, engine.parameters),
+        "threads": machine.threads,
+    }
+
+
+def _plan(plan: Plan, costs: Sequence[StepCost]) -> dict[str, Any]:
+    total = totals(costs)
+    return {
+        "name": plan.name,
+        "digest": plan.digest,
+        "steps": [_step(cost) for cost in costs],
+        "totals": {
+            "steps": total.steps,
+            **_work(total.work),
+            "estimated_seconds": total.estimated_seconds,
+        },
+    }
+
+
+def _step(cost: StepCost) -> dict[str, Any]:
+    return {
+        "label": cost.label,
+        "op": cost.op,
+        "level_in": cost.limbs_in - 1,
+        "level_out": cost.limbs_out - 1,
+        "log2_scale": round(cost.log_scale, 3),
+        **_work(cost.work),
+        "estimated_seconds": cost.estimated_seconds,
+    }
+
+
+def _work(work: Work) -> dict[str, Any]:
+    return {
+        "key_switches": work.key_switches,
+        "inner_products": work.inner_products,
+        "ntts": work.ntts,
+        "plaintext_products": work.plaintext_products,
+        "bytes_read": work.bytes_read,
+    }
+
+
+def merged(costs: Sequence[StepCost]) -> list[StepCost]:
+    """Steps in a row with the same label, as one."""
+    rows = []
+    for _, group in groupby(costs, key=lambda cost: cost.label):
+        steps = list(group)
+        work = sum((step.work for step in steps), Work())
+        elapsed = sum(step.estimated_seconds for step in steps)
+        first, last = steps[0], steps[-1]
+        rows.append(replace(last, limbs_in=first.limbs_in, work=work, estimated_seconds=elapsed))
+    return rows
+
+
+def _show(
+    console: Console,
+    data: dict[str, Any],
+    plans: Sequence[Plan],
+    costs: Sequence[Sequence[StepCost]],
+    precision: Sequence[StepPrecision],
+) -> None:
+    bits = {row.label: f"{row.precision_bits:.1f} bits" for row in precision}
+    for plan, rows in zip(plans, costs, strict=True):
+        exact = any(row.label in bits for row in rows)
+        columns = (*_COLUMNS, "precision") if exact else _COLUMNS
+        cells = [(*_cells(row), bits.get(row.label, "")) for row in merged(rows)]
+        cells.append((*_total(totals(rows)), ""))
+        cells = [row[: len(columns)] for row in cells]
+        table = grid(f"Plan '{plan.name}' ({plan.digest[:12]})", columns, cells, 1)
+        table.rows[-2].end_section = True
+        console.print(table)
+    described = data["parameters"]
+    console.print(
+        f"Parameters '{described['name']}': ring dimension {described['ring_dimension']}, "
+        f"log2(QP) {described['log2_qp']:.0f} of at most {described['log2_qp_bound']} for 128 "
+        f"bits; {data['evaluation_keys']} evaluation keys, {size(data['evaluation_key_bytes'])}."
+    )
+    console.print(
+        "Level a>b: key switching at a, result at b. Switches: full key switches. Hoisted: key "
+        "inner products that share a decomposition. Times: estimates for "
+        f"{data['threads']} threads of the README's machine."
+    )
+    if precision:
+        console.print("Precision: of the largest value, predicted for a drawn face.")
+
+
+def _cells(cost: StepCost) -> tuple[str, ...]:
+    level = f"{cost.limbs_in - 1}>{cost.limbs_out - 1}"
+    if cost.limbs_in == cost.limbs_out:
+        level = f"{cost.limbs_in - 1}"
+    scale = f"2^{cost.log_scale:.1f}"
+    return (cost.label, level, scale, *_numbers(cost.work, cost.estimated_seconds))
+
+
+def _total(total: Totals) -> tuple[str, ...]:
+    return (f"total of {total.steps} steps", "", "", *_numbers(total.work, total.estimated_seconds))
+
+
+def _numbers(work: Work, estimated: float) -> tuple[str, ...]:
+    counts = (work.key_switches, work.inner_products, work.ntts)
+    return (*(str(n) if n else "" for n in counts), size(work.bytes_read), seconds(estimated))

@@ -1,0 +1,184 @@
+"""The whole pipeline with fresh keys: a client here, a server in another process.
+
+The server's folder holds the evaluation keys and ciphertexts; the secret key stays in this
+process (and, when the folder is kept, in a file of the client's folder).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fhe_core.keys.files import save_secret_key
+from fhe_core.keys.secret import SecretKey
+from fhe_core.runtime.health import UnhealthyResultError
+from fhe_core.runtime.store import load_bundle, save_bundle
+from fhe_face.client import FaceClient
+from fhe_face.engine import Engine, compile_engine, key_bytes, load_network
+from fhe_face.keymaking import CLIENT_KEY, EVALUATION_KEY, write_evaluation_keys
+from fhe_face.progress import Stage
+from fhe_face.server_job import Job
+from fhe_face.server_process import run_job
+from fhe_face.system import peak_memory_bytes, require_space
+from models import reference
+from models.layers import FusedNetwork
+
+Array = NDArray[np.float64]
+#: Ciphertexts of two faces, beside the keys.
+_CIPHERTEXT_BYTES = 200 << 20
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """Two faces, the network, and where files go."""
+
+    faces: Sequence[Array]
+    weights: Path | None
+    folder: Path
+    keep: bool
+    threads: int
+
+    def run(self, stage: Stage) -> dict[str, Any]:
+        """Do everything; the result is JSON-ready. Unhealthy faces give no score.
+
+        Raises:
+            FileError, CheckpointError, CommandError: what can go wrong with files and the server.
+        """
+        stage("reading weights", 0, 0)
+        network = load_network(self.weights)
+        stage("reading weights", 1, 1)
+        stage("compiling the plan", 0, 0)
+        engine = compile_engine()
+        stage("compiling the plan", 1, 1)
+        require_space(
+            self.folder,
+            key_bytes(engine.keys(), engine.parameters) + _CIPHERTEXT_BYTES,
+            "; set TMPDIR, or --keep a folder elsewhere",
+        )
+        server_folder = self.folder.resolve() / "server"
+        server_folder.mkdir()
+        data: dict[str, Any] = {"weights": None if self.weights is None else str(self.weights)}
+        client, made = self._keys(engine, server_folder, stage)
+        data |= made
+        data |= self._encrypt(client, server_folder, stage)
+        job = self._job(server_folder)
+        started = time.perf_counter()
+        report = run_job(job, stage)
+        data |= _server_facts(report, time.perf_counter() - started)
+        data |= self._decrypt(client, network, engine, job)
+        data |= _parameter_facts(engine)
+        data["client_peak_rss_bytes"] = peak_memory_bytes()
+        return data
+
+    def _keys(
+        self, engine: Engine, server_folder: Path, stage: Stage
+    ) -> tuple[FaceClient, dict[str, Any]]:
+        started = time.perf_counter()
+        key = SecretKey.generate(engine.parameters, self.threads)
+        path = server_folder / EVALUATION_KEY
+        write_evaluation_keys(path, key, engine, stage)
+        elapsed = time.perf_counter() - started
+        if self.keep:
+            client_folder = self.folder / "client"
+            client_folder.mkdir(mode=0o700)
+            save_secret_key(client_folder / CLIENT_KEY, key)
+        facts = {
+            "keygen_seconds": elapsed,
+            "evaluation_key_bytes": path.stat().st_size,
+            "evaluation_keys": len(engine.keys()),
+        }
+        return FaceClient(key, engine), facts
+
+    def _encrypt(self, client: FaceClient, folder: Path, stage: Stage) -> dict[str, Any]:
+        elapsed, sizes = [], []
+        for number, face in enumerate(self.faces):
+            stage("encrypting", number, len(self.faces))
+            started = time.perf_counter()
+            header = save_bundle(folder / f"face{number}.ct", client.encrypt(face))
+            elapsed.append(time.perf_counter() - started)
+            sizes.append(header.total_bytes)
+        stage("encrypting", len(self.faces), len(self.faces))
+        return {"encrypt_seconds": elapsed, "ciphertext_bytes": max(sizes)}
+
+    def _job(self, folder: Path) -> Job:
+        count = range(len(self.faces))
+        embeddings = [str(folder / f"embedding{i}.ct") for i in count]
+        return Job(
+            evaluation_key=str(folder / EVALUATION_KEY),
+            weights=None if self.weights is None else str(self.weights.resolve()),
+            threads=self.threads,
+            embed=tuple((str(folder / f"face{i}.ct"), embeddings[i]) for i in count),
+            match=((embeddings[0], embeddings[1], str(folder / "score.ct")),),
+        )
+
+    def _decrypt(
+        self, client: FaceClient, network: FusedNetwork, engine: Engine, job: Job
+    ) -> dict[str, Any]:
+        """Decrypted results beside cleartext ones, or the reason why there are none."""
+        raw = reference.embed(network, np.stack(list(self.faces)))
+        clear = reference.normalise(raw, engine.normalisation.coefficients)
+        clear_norms = reference.squared_norm(raw)
+        started = time.perf_counter()
+        embeddings, norms, reasons = [], [], []
+        for number, (_, name) in enumerate(job.embed):
+            try:
+                result = client.decrypt_embedding(load_bundle(name, "embedding"))
+                embeddings.append(result.values)
+                report = result.health
+            except UnhealthyResultError as error:
+                report = error.report
+                reasons.append(f"face {number + 1}: {report.message}")
+            norms.append(report.squared_norms[0])
+            if report.healthy and not engine.normalisation.contains(float(clear_norms[number])):
+                reasons.append(f"face {number + 1}: diverges in the clear, yet decrypts as healthy")
+        facts: dict[str, Any] = {
+            "squared_norms": norms,
+            "squared_norms_cleartext": clear_norms.tolist(),
+            "interval": list(engine.normalisation.interval),
+            "healthy": not reasons,
+            "decrypt_seconds": time.perf_counter() - started,
+        }
+        if reasons:
+            return facts | {"reason": "; ".join(reasons)}
+        score = client.decrypt_score(load_bundle(job.match[0][2], "score"))
+        facts["decrypt_seconds"] = time.perf_counter() - started
+        return facts | {
+            "score": score.value,
+            "score_cleartext": float(clear[0] @ clear[1]),
+            "cosine": score.cosine,
+            "cosine_cleartext": _cosine(clear[0], clear[1]),
+            "cosine_to_cleartext": [_cosine(a, b) for a, b in zip(embeddings, clear, strict=True)],
+            "relative_l2_error": [
+                float(np.linalg.norm(a - b) / np.linalg.norm(b))
+                for a, b in zip(embeddings, clear, strict=True)
+            ],
+        }
+
+
+def _cosine(a: Array, b: Array) -> float:
+    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
+
+
+def _server_facts(report: dict[str, Any], total: float) -> dict[str, Any]:
+    return {
+        "server_seconds": total,
+        "server_load_seconds": report["load_seconds"],
+        "embed_seconds": report["embed_seconds"],
+        "match_seconds": report["match_seconds"][0],
+        "server_peak_rss_bytes": report["peak_rss_bytes"],
+        "packed_weight_bytes": report["packed_weight_bytes"],
+        "evaluation_key_memory_bytes": report["evaluation_key_memory_bytes"],
+        "threads": report["threads"],
+    }
+
+
+def _parameter_facts(engine: Engine) -> dict[str, Any]:
+    described = engine.parameters.describe()
+    names = ("ring_dimension", "limbs", "log2_q", "log2_qp", "log2_qp_bound", "margin_bits")
+    return {"parameters": described["name"], **{name: described[name] for name in names}}

@@ -1,0 +1,98 @@
+"""What a command says: its answer on stdout (text or one JSON object), all else on stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from fhe_face.failures import plain
+from fhe_face.progress import Stage
+
+_FILE_WIDTH = 110
+
+
+class Output:
+    """The two streams of one command."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+        self.console = Console(highlight=False, width=_width())
+        self._errors = Console(stderr=True, highlight=False)
+
+    def answer(self, data: Mapping[str, Any], show: Callable[[Console], None]) -> None:
+        """The result: `data` as JSON, or what `show` prints."""
+        if self.as_json:
+            print_json(data)
+        else:
+            show(self.console)
+
+    def note(self, text: str) -> None:
+        """A remark for people, on stderr."""
+        self._errors.print(Text(text), soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        """A warning for people, one line on stderr."""
+        print(f"warning: {text}", file=sys.stderr)
+
+    @contextmanager
+    def stages(self) -> Iterator[Stage]:
+        """A progress display on stderr while the block runs; nothing where it is no terminal."""
+        columns = (
+            SpinnerColumn(finished_text="✓"),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TimeElapsedColumn(),
+        )
+        silent = not self._errors.is_terminal
+        with Progress(*columns, console=self._errors, disable=silent) as progress:
+            tasks: dict[str, Any] = {}
+
+            def stage(what: str, done: int, total: int) -> None:
+                if what not in tasks:
+                    tasks[what] = progress.add_task(what, total=None)
+                progress.update(tasks[what], completed=done, total=total or None)
+
+            yield stage
+
+
+def _width() -> int | None:
+    """The terminal's own width; tables that go to a file need not be narrow."""
+    if sys.stdout.isatty() or "COLUMNS" in os.environ:
+        return None
+    return _FILE_WIDTH
+
+
+def print_json(data: Mapping[str, Any]) -> None:
+    """Exactly one JSON object on stdout."""
+    print(json.dumps(plain(data), allow_nan=False, ensure_ascii=False))
+
+
+def facts(title: str, rows: Iterable[tuple[str, object]]) -> Table:
+    """A table of names and values."""
+    return grid(title, ("", ""), [(name, str(value)) for name, value in rows])
+
+
+def grid(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], numbers_from: int = 99
+) -> Table:
+    """A table of plain text; columns from `numbers_from` on are aligned to the right."""
+    header = any(columns)
+    table = Table(
+        title=Text(title, style="bold"), title_justify="left", show_header=header, box=SIMPLE_HEAD
+    )
+    for number, name in enumerate(columns):
+        right = number >= numbers_from
+        table.add_column(name, justify="right" if right else "left", no_wrap=right)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    return table

@@ -1,0 +1,26 @@
+"""Keys and networks that many tests share, made once."""
+
+from __future__ import annotations
+
+import pytest
+
+from fhe_core.keys.secret import SecretKey
+from fhe_core.parameters import Parameters
+from tests.core import tiny
+
+
+@pytest.fixture(scope="session")
+def world() -> tiny.World:
+    """A client and a server around one small network; treat it as read-only."""
+    return tiny.make_world()
+
+
+@pytest.fixture(scope="session")
+def short() -> Parameters:
+    """Six limbs, three tiers, ring dimension 256."""
+    return tiny.load(tiny.SHORT.name)
+
+
+@pytest.fixture(scope="session")
+def short_key(short: Parameters) -> SecretKey:
+    return SecretKey.generate(short)

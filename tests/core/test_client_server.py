@@ -1,0 +1,279 @@
+"""A client and a server, end to end at a small size: answers, and refusals of everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fhe_core.ciphertext import Ciphertext
+from fhe_core.compiler import SAFE, compile_match
+from fhe_core.container import Corrupt, KeyMismatch, ParameterMismatch
+from fhe_core.keys.evaluation import EvaluationKeys, MissingKeyError
+from fhe_core.keys.secret import SecretKey
+from fhe_core.parameters import Parameters
+from fhe_core.plan import KeyName, PlanError
+from fhe_core.runtime.client import Client
+from fhe_core.runtime.health import UnhealthyResultError
+from fhe_core.runtime.server import Server
+from fhe_core.runtime.store import Bundle, load_bundle, save_bundle
+from models.reference import embed, normalise
+from models.synthetic import random_fused
+from tests.core import tiny
+
+
+@pytest.fixture(scope="module")
+def results(world: tiny.World) -> list[Bundle]:
+    """Encrypted embeddings of the first two images."""
+    return [embedding_of(world, image) for image in world.images[:2]]
+
+
+def embedding_of(world: tiny.World, image: tiny.Array, server: Server | None = None) -> Bundle:
+    encrypted = world.client.encrypt_image(image, world.compiled)
+    return (server or world.server).embed(encrypted)
+
+
+def match(world: tiny.World, pair: Sequence[Bundle]) -> Bundle:
+    left, right = pair
+    return world.server.match(left, right)
+
+
+def reference(world: tiny.World) -> tiny.Array:
+    return normalise(embed(world.network, world.images), tiny.COEFFICIENTS)
+
+
+def noise(bundle: Bundle, seed: int = 0) -> dict[str, Ciphertext]:
+    """Uniform residues in place of every ciphertext."""
+    generator = np.random.default_rng(seed)
+    items = {}
+    for name, item in bundle.items.items():
+        moduli = np.array(bundle.parameters.moduli[: item.limbs], dtype=np.uint64)[:, None]
+        residues = generator.integers(0, moduli, item.residues.shape, dtype=np.uint64)
+        items[name] = Ciphertext(residues, item.scale)
+    return items
+
+
+def with_facts(bundle: Bundle, **facts: Any) -> Bundle:
+    return replace(bundle, facts={**bundle.facts, **facts})
+
+
+# --- answers --------------------------------------------------------------------------------------
+
+
+def test_embeddings(world: tiny.World, results: list[Bundle]) -> None:
+    for bundle, expected in zip(results, reference(world), strict=False):
+        decrypted = world.client.decrypt_embedding(bundle)
+        assert decrypted.health.healthy
+        assert decrypted.values.shape == expected.shape
+        error = np.linalg.norm(decrypted.values - expected)
+        assert error < 1e-3 * np.linalg.norm(expected)
+
+
+def test_scores(world: tiny.World, results: list[Bundle]) -> None:
+    left, right = reference(world)[:2]
+    for pair, expected in (((0, 1), (left, right)), ((0, 0), (left, left))):
+        score = world.client.decrypt_score(match(world, [results[i] for i in pair]))
+        a, b = expected
+        assert score.value == pytest.approx(float(a @ b), abs=1e-4)
+        cosine = a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+        assert score.cosine == pytest.approx(float(cosine), abs=5e-3)
+        assert len(score.health.squared_norms) == 2
+
+
+def test_results_cross_as_files(world: tiny.World, results: list[Bundle], tmp_path: Path) -> None:
+    paths = [tmp_path / f"{i}.ct" for i in range(2)]
+    for path, bundle in zip(paths, results, strict=True):
+        save_bundle(path, bundle)
+    loaded = [load_bundle(path, "embedding", tiny.load) for path in paths]
+    save_bundle(tmp_path / "score.ct", match(world, loaded))
+    score = load_bundle(tmp_path / "score.ct", "score", tiny.load)
+    left, right = reference(world)[:2]
+    assert world.client.decrypt_score(score).value == pytest.approx(float(left @ right), abs=1e-4)
+
+
+def test_progress_is_reported(world: tiny.World) -> None:
+    seen: list[tuple[int, str, float]] = []
+    bundle = world.client.encrypt_image(world.images[0], world.compiled)
+    world.server.embed(bundle, lambda *step: seen.append(step))
+    assert [n for n, _, _ in seen] == list(range(len(world.compiled.plan.steps)))
+    assert [label for _, label, _ in seen] == list(world.compiled.plan.labels)
+    assert all(seconds >= 0 for _, _, seconds in seen)
+    assert world.server.packed_weight_bytes > 0
+    assert world.server.evaluation_key_memory_bytes == world.keys.memory_bytes
+
+
+# --- what diverges, wraps around or is no answer --------------------------------------------------
+
+
+@pytest.mark.parametrize("factor", [8.0, 100.0, 1e4])
+def test_a_network_that_diverges_is_refused(world: tiny.World, factor: float) -> None:
+    server = world.server_for(tiny.scaled_block(world.network, factor))
+    bundle = embedding_of(world, world.images[0], server)
+    with pytest.raises(UnhealthyResultError):
+        world.client.decrypt_embedding(bundle)
+    score = server.match(bundle, bundle)
+    with pytest.raises(UnhealthyResultError):
+        world.client.decrypt_score(score)
+
+
+def test_one_diverging_face_spoils_the_score(world: tiny.World, results: list[Bundle]) -> None:
+    bad = embedding_of(
+        world, world.images[1], world.server_for(tiny.scaled_block(world.network, 100.0))
+    )
+    for pair in ((results[0], bad), (bad, results[0])):
+        with pytest.raises(UnhealthyResultError):
+            world.client.decrypt_score(match(world, pair))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_noise_in_place_of_a_ciphertext_is_refused(
+    world: tiny.World, results: list[Bundle], seed: int
+) -> None:
+    image = world.client.encrypt_image(world.images[0], world.compiled)
+    forged = replace(image, items=noise(image, seed), seeds={})
+    with pytest.raises(UnhealthyResultError):
+        world.client.decrypt_embedding(world.server.embed(forged))
+    with pytest.raises(UnhealthyResultError):
+        world.client.decrypt_embedding(replace(results[0], items=noise(results[0], seed)))
+    score = match(world, results)
+    with pytest.raises(UnhealthyResultError):
+        world.client.decrypt_score(replace(score, items=noise(score, seed)))
+
+
+def test_each_part_of_a_result_is_checked(world: tiny.World, results: list[Bundle]) -> None:
+    bundle = results[0]
+    for name, forged in noise(bundle).items():
+        mixed: Mapping[str, Ciphertext] = {**bundle.items, name: forged}
+        with pytest.raises(UnhealthyResultError):
+            world.client.decrypt_embedding(replace(bundle, items=mixed))
+    score = match(world, results)
+    for name, forged in noise(score).items():
+        with pytest.raises(UnhealthyResultError):
+            world.client.decrypt_score(replace(score, items={**score.items, name: forged}))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1.01, -1.01])
+def test_images_out_of_range_are_refused(world: tiny.World, bad: float) -> None:
+    image = world.images[0].copy()
+    image[1, 2, 3] = bad
+    with pytest.raises(ValueError, match="finite and in"):
+        world.client.encrypt_image(image, world.compiled)
+    with pytest.raises(ValueError, match="expected an image"):
+        world.client.encrypt_image(world.images[0][:, :8], world.compiled)
+
+
+# --- what belongs to somebody else ----------------------------------------------------------------
+
+
+def test_another_key(world: tiny.World, results: list[Bundle]) -> None:
+    stranger = Client(SecretKey.generate(world.parameters))
+    with pytest.raises(KeyMismatch):
+        stranger.decrypt_embedding(results[0])
+    with pytest.raises(KeyMismatch):
+        world.server.embed(stranger.encrypt_image(world.images[0], world.compiled))
+    foreign = replace(results[1], key_id=stranger.key.key_id)
+    with pytest.raises(KeyMismatch, match="second embedding"):
+        world.server.match(results[0], foreign)
+    # A file that claims the right key but is of another one decrypts to noise.
+    claimed = replace(
+        stranger.encrypt_image(world.images[0], world.compiled), key_id=world.key.key_id
+    )
+    with pytest.raises(UnhealthyResultError):
+        world.client.decrypt_embedding(world.server.embed(claimed))
+    with pytest.raises(UnhealthyResultError):
+        stranger.decrypt_embedding(replace(results[0], key_id=stranger.key.key_id))
+
+
+def test_another_plan(world: tiny.World) -> None:
+    image = world.client.encrypt_image(world.images[0], world.compiled)
+    with pytest.raises(ParameterMismatch, match="another plan"):
+        world.server.embed(with_facts(image, plan="0" * 64))
+    with pytest.raises(ParameterMismatch, match="another plan"):
+        world.server.embed(replace(image, facts={}))
+    fewer = dict(list(image.items.items())[1:])
+    with pytest.raises(PlanError, match="ciphertexts"):
+        world.server.embed(replace(image, items=fewer))
+    name, item = next(iter(image.items.items()))
+    for changed in (item.drop_to(3), Ciphertext(item.residues, item.scale * 2)):
+        with pytest.raises(PlanError, match=name):
+            world.server.embed(replace(image, items={**image.items, name: changed}))
+
+
+def test_other_parameters(world: tiny.World, short: Parameters, results: list[Bundle]) -> None:
+    with pytest.raises(ParameterMismatch, match="other parameters"):
+        world.server.embed(replace(results[0], parameters=short))
+    keys = EvaluationKeys(short, world.keys.key_id, {})
+    with pytest.raises(ParameterMismatch, match="different parameters"):
+        Server(keys, world.compiled, world.tables, world.match, threads=1)
+
+
+def test_another_architecture(world: tiny.World, results: list[Bundle]) -> None:
+    """Weights of another shape have no tables; results of other models do not match."""
+    with pytest.raises(ValueError, match="architecture"):
+        world.server_for(random_fused(0, channels=(4, 8), strides=(2,)))
+    other = with_facts(results[1], coefficients=["0x1p+0"] * 3)
+    with pytest.raises(ParameterMismatch, match="different models"):
+        world.server.match(results[0], other)
+
+
+def test_results_of_the_wrong_sort(world: tiny.World, results: list[Bundle]) -> None:
+    client, embedding = world.client, results[0]
+    score = match(world, results)
+    with pytest.raises(Corrupt, match="expected an encrypted score"):
+        client.decrypt_score(embedding)
+    with pytest.raises(Corrupt, match="expected an encrypted embedding"):
+        client.decrypt_embedding(score)
+    one = dict(list(embedding.items.items())[:1])
+    with pytest.raises(Corrupt):
+        client.decrypt_embedding(replace(embedding, items=one))
+    with pytest.raises(ParameterMismatch, match="squared norm"):
+        world.server.match(embedding, replace(embedding, items=one))
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"embedding": 0},
+        {"embedding": -1},
+        {"embedding": 10**9},
+        {"embedding": "16"},
+        {"embedding": None},
+        {"embedding": True},
+        {"coefficients": None},
+        {"coefficients": ["x"]},
+        {"coefficients": [1.0]},
+        {"coefficients": ["0x1p+99999"]},
+        {"interval": ["0x1p+0"]},
+        {"interval": 5},
+    ],
+)
+def test_malformed_facts(world: tiny.World, results: list[Bundle], facts: dict[str, Any]) -> None:
+    with pytest.raises(Corrupt):
+        world.client.decrypt_embedding(with_facts(results[0], **facts))
+
+
+def test_missing_evaluation_keys_are_named(world: tiny.World) -> None:
+    keys = dict(world.keys.keys)
+    del keys[KeyName(0, 0)]
+    short_of = EvaluationKeys(world.parameters, world.keys.key_id, keys)
+    server = Server(short_of, world.compiled, world.tables, world.match, threads=1)
+    with pytest.raises(MissingKeyError, match="relinearisation"):
+        embedding_of(world, world.images[0], server)
+
+
+def test_two_clients_side_by_side(world: tiny.World) -> None:
+    """Nothing of one client's keys reaches the other's server."""
+    key = SecretKey.generate(world.parameters)
+    keys = tiny.make_keys(key, world.specifications)
+    match = compile_match(world.compiled.plan, world.parameters, SAFE)
+    server = Server(keys, world.compiled, world.tables, match, threads=1)
+    other = Client(key)
+    theirs = server.embed(other.encrypt_image(world.images[0], world.compiled))
+    ours = embedding_of(world, world.images[0])
+    expected = reference(world)[0]
+    for client, bundle in ((other, theirs), (world.client, ours)):
+        assert np.allclose(client.decrypt_embedding(bundle).values, expected, atol=1e-3)

@@ -1,0 +1,182 @@
+"""The cost model: counts against an instrumented run, and the full-size plan as a guard."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fhe_core import _native, presets
+from fhe_core.compiler import SAFE, compile_network
+from fhe_core.compiler.architecture import Architecture, BlockShape
+from fhe_core.cost import Machine, StepCost, Work, step_costs, totals
+from fhe_core.plan import step_rotations
+from fhe_core.runtime import native
+from fhe_core.runtime.evaluator import Evaluator
+from fhe_core.runtime.packed import pack
+from tests.core import tiny
+
+Words = NDArray[np.uint64]
+
+
+class Counting:
+    """A context that counts what its calls do, from the shapes of their arguments."""
+
+    def __init__(self, context: _native.Context) -> None:
+        self.context = context
+        self.clear()
+
+    def clear(self) -> None:
+        self.ntts = self.switches = self.inner_products = self.short = self.products = 0
+        self.keys = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.context, name)
+
+    def embed_signed(self, coefficients: NDArray[np.int64], rows: list[int]) -> Words:
+        self.ntts += len(rows)
+        return self.context.embed_signed(coefficients, rows)
+
+    def decompose(self, c: Words, digit_limbs: int, specials: list[int]) -> Words:
+        digits = self.context.decompose(c, digit_limbs, specials)
+        own, extended = c.shape[0], digits.shape[0] * digits.shape[1] - c.shape[0]
+        self.ntts += own + extended
+        return digits
+
+    def divide_and_round(self, x: Words, rows: list[int], dropped: int) -> Words:
+        self.ntts += x.shape[0] * (dropped + (len(rows) - dropped))
+        return self.context.divide_and_round(x, rows, dropped)
+
+    def switch_key(self, digits: Words, key: Words, *rest: Any) -> Words:
+        self.switches += 1
+        self.keys += 16 * digits.size
+        return self.context.switch_key(digits, key, *rest)
+
+    def accumulate(
+        self,
+        inputs: list[tuple[Words, Words]],
+        babies: list[Any],
+        masks: list[Any],
+        terms: list[tuple[int, int]],
+        outputs: list[NDArray[np.uint32]],
+        weights: NDArray[np.int64],
+        specials: list[int],
+        p_mod_q: list[int],
+    ) -> Words:
+        limbs = inputs[0][0].shape[1]
+        rows = limbs + len(specials)
+        for number, permutation, _, _ in babies:
+            if permutation is not None:
+                self.inner_products += 1
+                self.keys += 16 * inputs[number][1].size
+        self.ntts += len(masks) * rows
+        self.short += weights.size * rows
+        alive = [rows if babies[baby][1] is not None else limbs for baby, _ in terms]
+        self.products += 2 * sum(n for n, (_, mask) in zip(alive, terms, strict=True) if mask >= 0)
+        self.products += 2 * sum(alive[term] for o in outputs for term in o[:, 0].tolist())
+        return self.context.accumulate(
+            inputs, babies, masks, terms, outputs, weights, specials, p_mod_q
+        )
+
+
+def test_counts_are_those_of_a_run(world: tiny.World) -> None:
+    plan, parameters = world.compiled.plan, world.parameters
+    evaluator = Evaluator(parameters, world.keys, 1)
+    counting = Counting(evaluator.context)
+    evaluator.context = counting  # type: ignore[assignment]
+    measured: list[tuple[int, ...]] = []
+
+    def progress(_number: int, _label: str, _seconds: float) -> None:
+        c = counting
+        measured.append((c.ntts, c.switches, c.inner_products, c.short, c.products, c.keys))
+        counting.clear()
+
+    inputs = tiny.encrypt_inputs(world.key, plan, world.compiled.pack_image(world.images[0]))
+    native.run(pack(plan, world.tables, parameters), evaluator, inputs, progress)
+    costs = step_costs(plan, parameters)
+    for cost, got in zip(costs, measured, strict=True):
+        work = cost.work
+        products = 0 if cost.op == "multiply-plain" else work.plaintext_products
+        counted = (
+            work.ntts,
+            work.key_switches,
+            work.inner_products,
+            work.short_ntt_values,
+            products,
+            work.key_bytes,
+        )
+        assert counted == got, cost.label
+
+
+def test_rows_describe_their_steps(world: tiny.World) -> None:
+    plan = world.compiled.plan
+    costs = step_costs(plan, world.parameters)
+    assert [c.label for c in costs] == list(plan.labels)
+    assert [c.op for c in costs] == [step.op for step in plan.steps]
+    assert all(1 <= c.limbs_out <= c.limbs_in <= 17 for c in costs)
+    assert all(5 < c.log_scale < 90 for c in costs)
+    for cost, step in zip(costs, plan.steps, strict=True):
+        rotations = sum(1 for amount in step_rotations(step) if amount)
+        squares = 1 if cost.op in ("square", "multiply") else 0
+        assert cost.key_switches + cost.inner_products == rotations + squares
+        assert cost.bytes_read >= cost.work.key_bytes
+        assert (cost.estimated_seconds > 0) == (cost.op != "drop-level")
+
+
+def test_totals_are_sums(world: tiny.World) -> None:
+    costs = step_costs(world.compiled.plan, world.parameters)
+    total = totals(costs)
+    assert total.steps == len(costs)
+    assert total.work.ntts == sum(c.ntts for c in costs)
+    assert total.work.plaintext_products == sum(c.plaintext_products for c in costs)
+    assert total.estimated_seconds == pytest.approx(sum(c.estimated_seconds for c in costs))
+    assert totals([]).work == Work()
+
+
+def test_a_faster_machine_takes_less_time(world: tiny.World) -> None:
+    def seconds(machine: Machine) -> float:
+        costs: list[StepCost] = step_costs(world.compiled.plan, world.parameters, machine)
+        return totals(costs).estimated_seconds
+
+    slow = seconds(Machine(threads=1))
+    assert seconds(Machine(threads=2)) < slow
+    assert seconds(Machine(threads=1, ntt_seconds=1e-3)) > slow
+    assert seconds(Machine(threads=1, bytes_per_second=1e6)) > slow
+    assert seconds(Machine(threads=10**6)) == pytest.approx(
+        sum(c.bytes_read for c in step_costs(world.compiled.plan, world.parameters))
+        / Machine().bytes_per_second,
+        rel=1e-3,
+    )
+
+
+CRYPTOFACENET4 = Architecture(
+    input_size=64,
+    patch_size=32,
+    patches=4,
+    image_channels=3,
+    stem_kernel=3,
+    stem_outputs=16,
+    blocks=(
+        BlockShape(16, 16, 16, 3, 1, False),
+        BlockShape(16, 32, 32, 3, 2, True),
+        BlockShape(32, 32, 32, 3, 1, False),
+        BlockShape(32, 64, 64, 3, 2, True),
+        BlockShape(64, 64, 64, 3, 1, False),
+    ),
+    embedding=256,
+)
+
+
+def test_full_size_plan() -> None:
+    """What one face costs at the preset 'safe'. A change must be explained where it is made."""
+    parameters = presets.load("safe")
+    compiled = compile_network(CRYPTOFACENET4, parameters, SAFE, tiny.COEFFICIENTS, (100.0, 3000.0))
+    total = totals(step_costs(compiled.plan, parameters))
+    assert total.work.key_switches == 194
+    assert total.work.inner_products == 523
+    assert total.work.ntts == 29_387
+    assert total.work.key_bytes == 50_218_401_792
+    assert total.work.plaintext_products == 506_564
+    assert 2 < total.estimated_seconds < 60

@@ -1,0 +1,154 @@
+"""Operations on ciphertexts: messages and exact scales."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from fhe_core import encoding
+from fhe_core.ciphertext import Ciphertext
+from fhe_core.keys.evaluation import EvaluationKeys, MissingKeyError
+from fhe_core.keys.secret import SecretKey
+from fhe_core.parameters import Parameters
+from fhe_core.plan import KeyName, KeySpecification
+from fhe_core.runtime.evaluator import Evaluator
+from tests.core import tiny
+
+SCALE = tiny.SCALE
+ROTATIONS = (1, 5, 64, 127)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """An evaluator, its client, and two encrypted vectors."""
+
+    parameters: Parameters
+    key: SecretKey
+    keys: EvaluationKeys
+    evaluator: Evaluator
+    x: tiny.Array
+    y: tiny.Array
+    a: Ciphertext
+    b: Ciphertext
+
+    def error(self, ciphertext: Ciphertext, expected: tiny.Array) -> float:
+        return float(np.max(np.abs(self.key.decrypt(ciphertext) - expected)))
+
+
+@pytest.fixture(scope="module")
+def bench(short: Parameters, short_key: SecretKey) -> Bench:
+    names = [KeyName(r, tier) for tier in range(3) for r in (0, *ROTATIONS)]
+    wanted = [KeySpecification(name, short.tiers[name.tier].limbs) for name in names]
+    keys = tiny.make_keys(short_key, wanted)
+    x, y = np.random.default_rng(0).uniform(-2, 2, (2, short.slots))
+    a, b = (short_key.encrypt(z, SCALE)[0] for z in (x, y))
+    return Bench(short, short_key, keys, Evaluator(short, keys, 1), x, y, a, b)
+
+
+@pytest.mark.parametrize("limbs", [2, 3, 4, 6])
+def test_hoisted_rotations(bench: Bench, limbs: int) -> None:
+    rotated = bench.evaluator.rotate_many(bench.a.drop_to(limbs), ROTATIONS)
+    for rotation, ciphertext in zip(ROTATIONS, rotated, strict=True):
+        assert bench.error(ciphertext, np.roll(bench.x, -rotation)) < 1e-8
+        assert (ciphertext.limbs, ciphertext.scale) == (limbs, SCALE)
+    assert bench.evaluator.rotate_many(bench.a, []) == []
+
+
+@pytest.mark.parametrize("limbs", [2, 3, 4, 6])
+def test_rotation_left_in_the_extended_basis(bench: Bench, limbs: int) -> None:
+    evaluator, low = bench.evaluator, bench.a.drop_to(limbs)
+    for rotation in ROTATIONS:
+        extended = evaluator.rotate_extended(low.residues, rotation)
+        assert extended.shape[1] == len(evaluator.rows(limbs))
+        down = Ciphertext(evaluator.mod_down(extended, limbs), SCALE)
+        assert bench.error(down, np.roll(bench.x, -rotation)) < 1e-8
+        divisor = float(bench.parameters.moduli[limbs - 1])
+        rescaled = Ciphertext(evaluator.mod_down(extended, limbs, 1), SCALE / divisor)
+        assert rescaled.limbs == limbs - 1
+        assert bench.error(rescaled, np.roll(bench.x, -rotation)) < 1e3
+
+
+def test_extended_rotations_are_summed_before_one_division(bench: Bench) -> None:
+    evaluator = bench.evaluator
+    total = evaluator.rotate_extended(bench.a.residues, 1)
+    kept = total.copy()
+    both = evaluator.rotate_extended(bench.b.residues, 5, total)
+    expected = np.roll(bench.x, -1) + np.roll(bench.y, -5)
+    assert bench.error(Ciphertext(evaluator.mod_down(both, 6), SCALE), expected) < 1e-8
+    alone = Ciphertext(evaluator.mod_down(kept, 6), SCALE)
+    assert bench.error(alone, np.roll(bench.x, -1)) < 1e-8
+
+
+@pytest.mark.parametrize("drop", [0, 1, 2])
+@pytest.mark.parametrize("limbs", [4, 6])
+def test_products(bench: Bench, drop: int, limbs: int) -> None:
+    a, b = bench.a.drop_to(limbs), bench.b.drop_to(limbs)
+    scale = SCALE**2 / math.prod(float(q) for q in bench.parameters.moduli[limbs - drop : limbs])
+    tolerance = 1e-8 + 2.0**10 / scale
+    for left, right, expected in ((a, b, bench.x * bench.y), (a, a, bench.x**2)):
+        product = bench.evaluator.multiply(left, right, drop)
+        assert product.limbs == limbs - drop
+        assert product.scale == scale
+        assert bench.error(product, expected) < tolerance
+
+
+def test_rescaling(bench: Bench) -> None:
+    big = Ciphertext(bench.a.residues, 1.0)
+    for drop in (1, 2):
+        divisor = math.prod(float(q) for q in bench.parameters.moduli[6 - drop :])
+        rescaled = bench.evaluator.rescale(big, drop)
+        assert (rescaled.limbs, rescaled.scale) == (6 - drop, 1.0 / divisor)
+        got = bench.key.decrypt(rescaled)
+        assert np.max(np.abs(got - bench.x * SCALE)) < 2.0**10 * divisor
+    assert bench.evaluator.rescale(big, 0) is big
+
+
+def test_sums(bench: Bench) -> None:
+    total = bench.evaluator.add(bench.a, bench.b)
+    assert total.scale == SCALE
+    assert bench.error(total, bench.x + bench.y) < 1e-8
+    plain = encoding.encode(bench.y, bench.parameters.ring_dimension, SCALE)
+    for limbs in (1, 6):
+        shifted = bench.evaluator.add_plain(bench.a.drop_to(limbs), plain)
+        assert bench.error(shifted, bench.x + bench.y) < 1e-8
+    assert bench.error(bench.a, bench.x) < 1e-8  # operands are left alone
+
+
+@pytest.mark.parametrize("drop", [0, 1])
+def test_plain_products(bench: Bench, drop: int) -> None:
+    limbs, scale = 5, 2.0**43
+    coefficients = encoding.encode(bench.y, bench.parameters.ring_dimension, scale)
+    low = bench.a.drop_to(limbs)
+    product = bench.evaluator.multiply_plain(low, coefficients, scale, drop)
+    divisor = float(bench.parameters.moduli[limbs - 1]) if drop else 1.0
+    assert (product.limbs, product.scale) == (limbs - drop, SCALE * scale / divisor)
+    assert bench.error(product, bench.x * bench.y) < 1e-8
+
+
+def test_missing_keys_are_named(bench: Bench) -> None:
+    with pytest.raises(MissingKeyError, match="rotation by 3 at 6 limbs"):
+        bench.evaluator.rotate_many(bench.a, [3])
+    keys = EvaluationKeys(bench.parameters, bench.key.key_id, {})
+    with pytest.raises(MissingKeyError, match="relinearisation at 6 limbs"):
+        Evaluator(bench.parameters, keys, 1).multiply(bench.a, bench.a, 1)
+
+
+def test_keys_for_fewer_limbs_do_not_serve(bench: Bench) -> None:
+    keys = tiny.make_keys(bench.key, [KeySpecification(KeyName(1, 0), 5)])
+    evaluator = Evaluator(bench.parameters, keys, 1)
+    rotated = evaluator.rotate_many(bench.a.drop_to(5), [1])[0]
+    assert bench.error(rotated, np.roll(bench.x, -1)) < 1e-8
+    for limbs in (6, 4):  # too many, and another tier
+        with pytest.raises(MissingKeyError):
+            evaluator.rotate_many(bench.a.drop_to(limbs), [1])
+
+
+def test_keys_of_another_client_give_garbage(bench: Bench) -> None:
+    stranger = SecretKey.generate(bench.parameters)
+    keys = tiny.make_keys(stranger, [KeySpecification(KeyName(1, 0), 6)])
+    rotated = Evaluator(bench.parameters, keys, 1).rotate_many(bench.a, [1])[0]
+    for key in (bench.key, stranger):
+        assert np.median(np.abs(key.decrypt(rotated) - np.roll(bench.x, -1))) > 2.0**40

@@ -1,0 +1,155 @@
+"""Health checks on decrypted results."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fhe_core.runtime.health import (
+    HealthReport,
+    Normalisation,
+    UnhealthyResultError,
+    check_embedding,
+    check_score,
+)
+
+NORMALISATION = Normalisation((1.057367e-08, -4.753845e-05, 7.176193e-02), (100.0, 3000.0))
+SLOTS = 64
+SQUARED = 400.0
+
+Slots = NDArray[np.complex128]
+
+
+def constant(value: float, noise: float = 0.0) -> Slots:
+    generator = np.random.default_rng(0)
+    error = generator.normal(size=(2, SLOTS)) * noise
+    slots: Slots = np.asarray(value + error[0] + 1j * error[1], dtype=np.complex128)
+    return slots
+
+
+def embedding(squared: float = SQUARED, factor: float = 1.0) -> Slots:
+    direction = np.random.default_rng(1).normal(size=32)
+    direction *= NORMALISATION.expected_norm(squared) / np.linalg.norm(direction)
+    return np.asarray(direction * factor, dtype=np.complex128)
+
+
+def test_expected_norm() -> None:
+    polynomial = np.polyval(NORMALISATION.coefficients, SQUARED)
+    assert NORMALISATION.expected_norm(SQUARED) == pytest.approx(math.sqrt(SQUARED) * polynomial)
+    assert NORMALISATION.expected_norm(-1e-3) == 0.0
+
+
+def test_healthy_results_pass() -> None:
+    report = check_embedding(embedding(), constant(SQUARED, 0.1), NORMALISATION)
+    assert report.healthy
+    assert report.message == "healthy"
+    assert report.squared_norms[0] == pytest.approx(SQUARED, rel=1e-3)
+    report.require()
+    limit = NORMALISATION.expected_norm(SQUARED) * NORMALISATION.expected_norm(500.0)
+    for share in (1.0, 0.3, -1.0):
+        norms = [constant(SQUARED, 0.1), constant(500.0, 0.1)]
+        value, report = check_score(constant(share * limit, 1e-4), norms, NORMALISATION)
+        assert report.healthy
+        assert value == pytest.approx(share * limit, abs=1e-3)
+        assert len(report.squared_norms) == 2
+
+
+def at(slots: Slots, value: complex) -> Slots:
+    out = slots.copy()
+    out[5] = value
+    return out
+
+
+NORM_FAILURES = [
+    (at(constant(SQUARED), SQUARED + 3j), "not real"),
+    (at(constant(SQUARED), SQUARED + 3), "differs between slots"),
+    (at(constant(SQUARED), complex(math.nan, 0)), "not finite"),
+    (at(constant(SQUARED), complex(0, math.inf)), "not finite"),
+    (constant(99.0), r"99, outside \[100, 3000\]"),
+    (constant(3001.0), "outside"),
+    (constant(-SQUARED), "outside"),
+    (constant(math.nan), "not finite"),
+    (constant(math.inf), "not finite"),
+    (constant(SQUARED, 1e12), "wrapped around"),
+]
+
+
+@pytest.mark.parametrize(("norm", "message"), NORM_FAILURES)
+def test_unhealthy_norms(norm: Slots, message: str) -> None:
+    report = check_embedding(embedding(), norm, NORMALISATION)
+    with pytest.raises(UnhealthyResultError, match=message) as caught:
+        report.require()
+    assert caught.value.report is report
+    for norms in ([norm, constant(SQUARED)], [constant(SQUARED), norm]):
+        _, report = check_score(constant(0.1), norms, NORMALISATION)
+        with pytest.raises(UnhealthyResultError, match=message):
+            report.require()
+
+
+@pytest.mark.parametrize("low", [100.0, 3000.0])
+def test_the_interval_is_closed(low: float) -> None:
+    assert check_embedding(embedding(low), constant(low), NORMALISATION).healthy
+
+
+Change = Callable[[Slots], Slots]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda e: e * 1.06, "norm of the embedding"),
+        (lambda e: e * 0.94, "norm of the embedding"),
+        (lambda e: e * 0, "norm of the embedding"),
+        (lambda e: e * 1e30, "norm of the embedding"),
+        (lambda e: at(e, complex(math.nan, 0)), "norm of the embedding"),
+        (lambda e: at(e, complex(math.inf, 0)), "norm of the embedding"),
+        (lambda e: at(e, e[5] + 0.01j), "not real"),
+        (lambda e: at(e, complex(e[5].real, math.nan)), "not real"),
+        (lambda e: e + 1j * np.random.default_rng(0).normal(size=32), "not real"),
+    ],
+)
+def test_unhealthy_embeddings(change: Change, message: str) -> None:
+    report = check_embedding(change(embedding()), constant(SQUARED), NORMALISATION)
+    with pytest.raises(UnhealthyResultError, match=message):
+        report.require()
+
+
+@pytest.mark.parametrize(
+    ("score", "message"),
+    [
+        (constant(3.0), "exceeds the product"),
+        (constant(-3.0), "exceeds the product"),
+        (constant(math.nan), "not finite"),
+        (at(constant(0.5), 0.5 + 0.1j), "not real"),
+        (at(constant(0.5), 0.6), "differs between slots"),
+    ],
+)
+def test_unhealthy_scores(score: Slots, message: str) -> None:
+    _, report = check_score(score, [constant(SQUARED)] * 2, NORMALISATION)
+    with pytest.raises(UnhealthyResultError, match=message):
+        report.require()
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_meaningless_polynomials_never_pass(bad: float) -> None:
+    """The polynomial travels with the result, from the server."""
+    strange = Normalisation((bad, 0.0, 0.0), (100.0, 3000.0))
+    with np.errstate(all="ignore"):
+        assert not check_embedding(embedding(), constant(SQUARED), strange).healthy
+        _, report = check_score(constant(0.5), [constant(SQUARED)] * 2, strange)
+    assert not report.healthy
+
+
+@pytest.mark.parametrize("interval", [(math.nan, math.nan), (-math.inf, math.inf), (3.0, 2.0)])
+def test_meaningless_intervals_never_pass(interval: tuple[float, float]) -> None:
+    strange = Normalisation(NORMALISATION.coefficients, interval)
+    assert not check_embedding(embedding(), constant(SQUARED), strange).healthy
+
+
+def test_all_failures_are_reported() -> None:
+    report = HealthReport((1.0,), (2.0, 3.0), ("first", "second"))
+    assert str(UnhealthyResultError(report)) == "first; second"

@@ -1,0 +1,126 @@
+"""Parameter sets: tiers, digits, refusals, and a digest that covers everything."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from typing import Any
+
+import pytest
+
+from fhe_core.parameters import (
+    DIGIT_SLACK_BITS,
+    ParameterError,
+    Parameters,
+    Specification,
+    Tier,
+    build,
+)
+from tests.core import tiny
+
+
+def changed(**changes: Any) -> Specification:
+    return dataclasses.replace(tiny.SHORT, **changes)
+
+
+def test_primes_are_distinct_and_have_the_sizes_asked_for(short: Parameters) -> None:
+    primes = [*short.moduli, *short.specials]
+    assert len(set(primes)) == len(primes)
+    sizes = [*tiny.SHORT.limb_bits, *tiny.SHORT.special_bits]
+    assert [q.bit_length() for q in primes] == sizes
+    assert short.log2_q == pytest.approx(math.log2(math.prod(short.moduli)))
+    assert short.log2_qp == pytest.approx(math.log2(math.prod(primes)))
+
+
+def test_tiers(short: Parameters) -> None:
+    assert [short.tier_index(limbs) for limbs in range(1, 7)] == [2, 2, 1, 1, 0, 0]
+    for limbs in (0, -1):
+        assert short.tier_index(limbs) == 2
+    with pytest.raises(ParameterError, match="7 limbs"):
+        short.tier_index(7)
+    assert [Tier(29, 10, 9).digits(limbs) for limbs in (1, 10, 11, 20, 21, 29)] == [
+        1,
+        1,
+        2,
+        2,
+        3,
+        3,
+    ]
+    assert short.special_rows(short.tiers[1]) == [6, 7]
+
+
+def test_tier_order_does_not_matter() -> None:
+    backwards = build(changed(tiers=tuple(reversed(tiny.SHORT.tiers))))
+    assert [backwards.tier_index(limbs) for limbs in range(1, 7)] == [0, 0, 1, 1, 2, 2]
+
+
+def test_galois_elements_are_powers_of_five(short: Parameters) -> None:
+    assert short.galois_element(0) == 1
+    assert short.galois_element(1) == 5
+    assert short.galois_element(-1) * 5 % (2 * short.ring_dimension) == 1
+    assert short.galois_element(short.slots) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"log_ring_dimension": 3}, "log_ring_dimension"),
+        ({"log_ring_dimension": 18}, "log_ring_dimension"),
+        ({"limb_bits": (51,) + (43,) * 5}, "51 bits"),
+        ({"limb_bits": (50,) * 5 + (9,)}, "9 bits"),
+        ({"limb_bits": ()}, "empty"),
+        ({"special_bits": ()}, "empty"),
+        ({"tiers": ()}, "empty"),
+        ({"tiers": (Tier(5, 2, 2),)}, "largest tier"),
+        ({"tiers": (Tier(6, 2, 2), Tier(7, 2, 2))}, "does not fit"),
+        ({"tiers": (Tier(6, 0, 2),)}, "does not fit"),
+        ({"tiers": (Tier(6, 2, 4),)}, "does not fit"),
+        ({"tiers": (Tier(6, 2, 0),)}, "does not fit"),
+        ({"tiers": (Tier(6, 7, 3),)}, "does not fit"),
+        ({"tiers": (Tier(6, 3, 2),)}, "drown"),
+        ({"log_ring_dimension": 12, "limb_bits": (18,) * 20}, "not enough primes"),
+    ],
+)
+def test_refusals(changes: dict[str, Any], message: str) -> None:
+    if "limb_bits" in changes and "tiers" not in changes:
+        count = max(1, len(changes["limb_bits"]))
+        changes = {**changes, "tiers": (Tier(count, 1, 1),)}
+    with pytest.raises(ParameterError, match=message):
+        build(changed(**changes))
+
+
+def test_a_digit_may_exceed_the_special_primes_by_the_slack_only() -> None:
+    def single(bits: int) -> Specification:
+        return changed(limb_bits=(bits,), special_bits=(40,), tiers=(Tier(1, 1, 1),))
+
+    for bits in range(20, 40 + DIGIT_SLACK_BITS):
+        build(single(bits))
+    for bits in range(41 + DIGIT_SLACK_BITS, 50):
+        with pytest.raises(ParameterError, match="drown"):
+            build(single(bits))
+
+
+def test_the_digest_covers_every_field(short: Parameters) -> None:
+    variants = [
+        changed(name="insecure-other"),
+        changed(log_ring_dimension=9),
+        changed(limb_bits=(50,) + (43,) * 4 + (42,)),
+        changed(special_bits=(50, 50, 49)),
+        changed(tiers=(*tiny.SHORT.tiers[:2], Tier(2, 2, 2))),
+        changed(tiers=tiny.SHORT.tiers[:2]),
+    ]
+    assert len(variants) >= len(dataclasses.fields(Specification))
+    digests = {build(spec).digest for spec in variants}
+    assert len(digests | {short.digest}) == len(variants) + 1
+    assert build(tiny.SHORT).digest == short.digest
+    primes = dataclasses.replace(short, moduli=(short.moduli[1], *short.moduli[1:]))
+    assert primes.digest != short.digest
+
+
+def test_description_is_json_and_immutable(short: Parameters) -> None:
+    description = json.loads(json.dumps(short.describe()))
+    assert description["ring_dimension"] == 256
+    assert description["log2_qp_bound"] is None
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        short.moduli = ()  # type: ignore[misc]

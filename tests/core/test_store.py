@@ -1,0 +1,347 @@
+"""Ciphertexts and keys as files: round trips, and every way in which a file can be wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fhe_core import container
+from fhe_core.ciphertext import Ciphertext
+from fhe_core.container import ContainerError, Corrupt, Kind, Section
+from fhe_core.keys.files import load_secret_key, save_evaluation_keys, save_secret_key
+from fhe_core.keys.secret import SecretKey
+from fhe_core.parameters import Parameters
+from fhe_core.plan import KeyName, KeySpecification
+from fhe_core.runtime.evaluator import Evaluator
+from fhe_core.runtime.store import (
+    Bundle,
+    load_bundle,
+    load_evaluation_keys,
+    save_bundle,
+)
+from tests.core import tiny
+
+SPECIFICATIONS = [
+    KeySpecification(KeyName(0, 0), 6),
+    KeySpecification(KeyName(3, 0), 5),
+    KeySpecification(KeyName(3, 1), 4),
+]
+
+
+def bundle_of(parameters: Parameters, key: SecretKey) -> Bundle:
+    """One fresh ciphertext, and one that came out of a computation."""
+    z = np.random.default_rng(0).normal(size=parameters.slots)
+    fresh, seed = key.encrypt(z, tiny.SCALE)
+    low = Ciphertext(fresh.drop_to(2).residues, tiny.SCALE / 3)
+    items = {"input.0": fresh, "squared norm": low}
+    facts = {"plan": "00ff", "interval": ["0x1p+1"]}
+    return Bundle("image", parameters, key.key_id, items, facts, {"input.0": seed})
+
+
+# --- round trips ----------------------------------------------------------------------------------
+
+
+def test_bundles_round_trip(short: Parameters, short_key: SecretKey, tmp_path: Path) -> None:
+    path = tmp_path / "face.ct"
+    bundle = bundle_of(short, short_key)
+    save_bundle(path, bundle)
+    loaded = load_bundle(path, "image", tiny.load)
+    assert (loaded.what, loaded.key_id, loaded.facts) == ("image", short_key.key_id, bundle.facts)
+    assert loaded.parameters.digest == short.digest
+    assert list(loaded.items) == list(bundle.items)
+    assert loaded.seeds == bundle.seeds
+    for name, item in bundle.items.items():
+        assert np.array_equal(loaded.items[name].residues, item.residues)
+        assert loaded.items[name].scale == item.scale
+    save_bundle(path, loaded)
+    again = load_bundle(path, None, tiny.load)
+    assert np.array_equal(again.items["input.0"].residues, bundle.items["input.0"].residues)
+
+
+def test_a_fresh_ciphertext_travels_as_one_half(
+    short: Parameters, short_key: SecretKey, tmp_path: Path
+) -> None:
+    path = tmp_path / "face.ct"
+    bundle = bundle_of(short, short_key)
+    fresh = Bundle("image", short, short_key.key_id, {"x": bundle.items["input.0"]}, {}, {})
+    seeded = Bundle(
+        "image", short, short_key.key_id, fresh.items, {}, {"x": bundle.seeds["input.0"]}
+    )
+    save_bundle(path, fresh)
+    whole = path.stat().st_size
+    save_bundle(path, seeded)
+    half = 8 * short.limbs * short.ring_dimension
+    assert whole - path.stat().st_size == pytest.approx(half, abs=256)
+
+
+def test_evaluation_keys_round_trip(
+    short: Parameters, short_key: SecretKey, tmp_path: Path
+) -> None:
+    path = tmp_path / "evaluation.key"
+    steps: list[tuple[int, int]] = []
+    save_evaluation_keys(path, short_key, SPECIFICATIONS, lambda *s: steps.append(s))
+    assert steps == [(1, 3), (2, 3), (3, 3)]
+    keys = load_evaluation_keys(path, None, tiny.load)
+    assert keys.key_id == short_key.key_id
+    assert {name: key.limbs for name, key in keys.keys.items()} == {
+        s.name: s.limbs for s in SPECIFICATIONS
+    }
+    z = np.random.default_rng(0).uniform(-1, 1, short.slots)
+    ciphertext, _ = short_key.encrypt(z, tiny.SCALE)
+    evaluator = Evaluator(short, keys, 1)
+    for limbs in (5, 4):
+        rotated = evaluator.rotate_many(ciphertext.drop_to(limbs), [3])[0]
+        assert np.max(np.abs(short_key.decrypt(rotated) - np.roll(z, -3))) < 1e-8
+    squared = evaluator.multiply(ciphertext, ciphertext, 1)
+    assert np.max(np.abs(short_key.decrypt(squared) - z * z)) < 1e-8
+
+
+def test_only_wanted_keys_are_loaded(
+    short: Parameters, short_key: SecretKey, tmp_path: Path
+) -> None:
+    path = tmp_path / "evaluation.key"
+    save_evaluation_keys(path, short_key, SPECIFICATIONS)
+    wanted = [KeySpecification(KeyName(3, 0), 5)]
+    seen: list[tuple[int, int]] = []
+    keys = load_evaluation_keys(path, wanted, tiny.load, lambda *s: seen.append(s))
+    assert list(keys.keys) == [KeyName(3, 0)]
+    assert seen == [(1, 1)]
+    for missing in (KeySpecification(KeyName(3, 0), 6), KeySpecification(KeyName(4, 0), 1)):
+        with pytest.raises(container.KeyMismatch, match=str(path)):
+            load_evaluation_keys(path, [missing], tiny.load)
+
+
+def test_secret_keys_round_trip(short: Parameters, short_key: SecretKey, tmp_path: Path) -> None:
+    path = tmp_path / "client.key"
+    save_secret_key(path, short_key)
+    assert path.stat().st_mode & 0o777 == 0o600
+    loaded = load_secret_key(path, tiny.load)
+    assert loaded.key_id == short_key.key_id
+    z = np.arange(short.slots) / short.slots
+    assert np.max(np.abs(loaded.decrypt(short_key.encrypt(z, tiny.SCALE)[0]) - z)) < 1e-8
+    with pytest.raises(OSError, match="exists already"):
+        save_secret_key(path, short_key)
+
+
+# --- hostile files --------------------------------------------------------------------------------
+
+
+@dataclass
+class Parts:
+    """What a container is made of, ready to be changed before it is written."""
+
+    kind: Kind
+    parameter_hash: str
+    key_id: str
+    metadata: dict[str, Any]
+    arrays: dict[str, Any]
+
+    @staticmethod
+    def of(path: Path) -> Parts:
+        with container.open(path) as reader:
+            header = reader.header
+            arrays = {name: np.array(reader.array(name)) for name in reader.names}
+            metadata: dict[str, Any] = dict(header.metadata)
+            return Parts(header.kind, header.parameter_hash, header.key_id, metadata, arrays)
+
+    def write(self, path: Path) -> None:
+        sections = [Section.from_array(name, array) for name, array in self.arrays.items()]
+        container.write(
+            path,
+            self.kind,
+            self.parameter_hash,
+            self.key_id,
+            self.metadata,
+            sections,
+            private=self.kind is Kind.SECRET_KEY,
+        )
+
+
+Damage = Callable[[Parts], Any]
+OTHER = "00112233445566778899aabbccddeeff"
+
+
+def item(parts: Parts, number: int = 0) -> dict[str, Any]:
+    entry: dict[str, Any] = parts.metadata["items"][number]
+    return entry
+
+
+def replaced(name: str, change: Callable[[Any], Any]) -> Damage:
+    def damage(parts: Parts) -> None:
+        parts.arrays[name] = np.ascontiguousarray(change(parts.arrays[name]))
+
+    return damage
+
+
+def with_residue(name: str, index: tuple[int, ...], value: int) -> Damage:
+    def change(array: Any) -> Any:
+        array[index] = value
+        return array
+
+    return replaced(name, change)
+
+
+BUNDLE_DAMAGES: list[tuple[Damage, str]] = [
+    (with_residue("input.0/c0", (5, 17), 2**43), "residue"),
+    (with_residue("input.0/c0", (0, 0), 2**64 - 1), "residue"),
+    (with_residue("squared-norm/c", (1, 1, 255), 2**43), "residue"),
+    (replaced("input.0/c0", lambda a: a[:5]), "wrong shape"),
+    (replaced("input.0/c0", lambda a: a[:, :128]), "wrong shape"),
+    (replaced("input.0/c0", lambda a: a[None]), "wrong shape"),
+    (replaced("input.0/c0", lambda a: a.astype(np.int64)), "wrong shape"),
+    (replaced("input.0/seed", lambda a: a[:31]), "wrong shape"),
+    (replaced("input.0/seed", lambda a: a.astype(np.uint32)), "wrong shape"),
+    (lambda p: p.arrays.pop("input.0/c0"), "missing"),
+    (lambda p: p.arrays.pop("input.0/seed"), "missing"),
+    (lambda p: p.arrays.pop("squared-norm/c"), "missing"),
+    (lambda p: item(p).update(name="other"), "missing"),
+    (lambda p: item(p).update(name=["x"]), "missing"),
+    (lambda p: item(p).pop("name"), "malformed"),
+    (lambda p: item(p).update(limbs=0), "impossible level"),
+    (lambda p: item(p).update(limbs=7), "impossible level"),
+    (lambda p: item(p).update(limbs=-1), "impossible level"),
+    (lambda p: item(p).update(limbs=2**62), "impossible level"),
+    (lambda p: item(p).update(limbs=True), "impossible level"),
+    (lambda p: item(p).update(limbs="6"), "impossible level"),
+    (lambda p: item(p, 1).update(limbs=1), "wrong shape"),
+    (lambda p: item(p).update(scale="nan"), "impossible scale"),
+    (lambda p: item(p).update(scale="-0x1p+43"), "impossible scale"),
+    (lambda p: item(p).update(scale="0x0p+0"), "impossible scale"),
+    (lambda p: item(p).update(scale="inf"), "impossible scale"),
+    (lambda p: item(p).update(scale="0x1p+99999"), "malformed"),
+    (lambda p: item(p).update(scale="big"), "malformed"),
+    (lambda p: item(p).update(scale=43), "malformed"),
+    (lambda p: p.metadata.update(items=[]), "malformed"),
+    (lambda p: p.metadata.update(items={}), "malformed"),
+    (lambda p: p.metadata.update(items=[3]), "malformed"),
+    (lambda p: p.metadata.update(items=p.metadata["items"] * 40), "malformed"),
+    (lambda p: p.metadata.pop("items"), "malformed"),
+    (lambda p: p.metadata.pop("facts"), "facts"),
+    (lambda p: p.metadata.update(facts=[]), "facts"),
+    (lambda p: p.metadata.pop("what"), "what"),
+    (lambda p: p.metadata.update(what=3), "what"),
+    (lambda p: p.metadata.update(what="score"), "holds an encrypted score"),
+    (lambda p: p.metadata.pop("parameters"), "parameters"),
+    (lambda p: p.metadata.update(parameters="safe2"), "does not have"),
+    (lambda p: p.metadata.update(parameters="insecure-tiny"), "parameters"),
+    (lambda p: setattr(p, "parameter_hash", "0" * 64), "parameters"),
+    (lambda p: setattr(p, "kind", Kind.EVALUATION_KEYS), "ciphertext"),
+]
+
+
+@pytest.mark.parametrize(("damage", "message"), BUNDLE_DAMAGES)
+def test_hostile_bundles(
+    damage: Damage, message: str, short: Parameters, short_key: SecretKey, tmp_path: Path
+) -> None:
+    path = tmp_path / "face.ct"
+    save_bundle(path, bundle_of(short, short_key))
+    parts = Parts.of(path)
+    damage(parts)
+    parts.write(path)
+    with pytest.raises(ContainerError, match=message) as caught:
+        load_bundle(path, "image", tiny.load)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def key_parts(
+    short: Parameters, short_key: SecretKey, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[], Parts]:
+    path = tmp_path_factory.mktemp("keys") / "evaluation.key"
+    save_evaluation_keys(path, short_key, SPECIFICATIONS)
+    return lambda: Parts.of(path)
+
+
+KEY_DAMAGES: list[tuple[Damage, str]] = [
+    (with_residue("key/0", (1, 8, 3), 2**50), "residue"),
+    (with_residue("key/0", (0, 1, 0), 2**43), "residue"),
+    (replaced("key/0", lambda a: a[:1]), "wrong shape"),
+    (replaced("key/1", lambda a: a[:, :, :8]), "wrong shape"),
+    (replaced("seed", lambda a: a[:16]), "wrong shape"),
+    (lambda p: p.arrays.pop("seed"), "missing"),
+    (lambda p: p.arrays.pop("key/2"), "missing"),
+    (lambda p: p.metadata.update(keys=p.metadata["keys"][::-1]), "wrong shape"),
+    (lambda p: p.metadata.update(keys=[*p.metadata["keys"], [1, 0, 6]]), "missing"),
+    (lambda p: p.metadata.update(keys=None), "malformed"),
+    (lambda p: p.metadata.update(keys={"a": 1}), "malformed"),
+    (lambda p: p.metadata.update(keys=[[0, 0]]), "malformed"),
+    (lambda p: p.metadata.update(keys=[["0", 0, 6]]), "malformed"),
+    (lambda p: p.metadata.update(keys=[[True, 0, 6]]), "malformed"),
+    (lambda p: p.metadata.update(keys=[[128, 0, 6]]), "does not fit"),
+    (lambda p: p.metadata.update(keys=[[-1, 0, 6]]), "does not fit"),
+    (lambda p: p.metadata.update(keys=[[0, 3, 6]]), "does not fit"),
+    (lambda p: p.metadata.update(keys=[[0, -1, 6]]), "does not fit"),
+    (lambda p: p.metadata.update(keys=[[0, 0, 0]]), "does not fit"),
+    (lambda p: p.metadata.update(keys=[[0, 1, 5]]), "does not fit"),
+    (lambda p: p.metadata.update(keys=[[0, 0, 2**63]]), "does not fit"),
+    (lambda p: p.metadata.update(parameters="other"), "does not have"),
+    (lambda p: setattr(p, "parameter_hash", "1" * 64), "parameters"),
+    (lambda p: setattr(p, "kind", Kind.CIPHERTEXT), "evaluation-keys"),
+]
+
+
+@pytest.mark.parametrize(("damage", "message"), KEY_DAMAGES)
+def test_hostile_evaluation_keys(
+    damage: Damage, message: str, key_parts: Callable[[], Parts], tmp_path: Path
+) -> None:
+    path = tmp_path / "evaluation.key"
+    parts = key_parts()
+    damage(parts)
+    parts.write(path)
+    with pytest.raises(ContainerError, match=message) as caught:
+        load_evaluation_keys(path, None, tiny.load)
+    assert str(path) in str(caught.value)
+
+
+SECRET_DAMAGES: list[tuple[Damage, type[ContainerError]]] = [
+    (lambda p: setattr(p, "key_id", OTHER), container.KeyMismatch),
+    (with_residue("secret", (3,), 3), Corrupt),
+    (with_residue("secret", (3,), 129), Corrupt),
+    (with_residue("secret", (3,), 255), Corrupt),
+    (replaced("secret", lambda a: a[1:]), Corrupt),
+    (replaced("secret", lambda a: np.stack([a, a])), Corrupt),
+    (replaced("secret", lambda a: np.full(a.size, math.nan)), Corrupt),
+    (lambda p: p.arrays.update(other=p.arrays.pop("secret")), Corrupt),
+    (lambda p: p.metadata.update(parameters="x"), container.ParameterMismatch),
+    (lambda p: setattr(p, "kind", Kind.CIPHERTEXT), container.WrongKind),
+]
+
+
+@pytest.mark.parametrize(("damage", "error"), SECRET_DAMAGES)
+def test_hostile_secret_keys(
+    damage: Damage, error: type[ContainerError], short_key: SecretKey, tmp_path: Path
+) -> None:
+    path = tmp_path / "client.key"
+    save_secret_key(path, short_key)
+    parts = Parts.of(path)
+    damage(parts)
+    path.unlink()
+    parts.write(path)
+    with pytest.raises(error, match=str(path)):
+        load_secret_key(path, tiny.load)
+
+
+def test_truncated_and_flipped_files(
+    short: Parameters, short_key: SecretKey, tmp_path: Path
+) -> None:
+    path = tmp_path / "face.ct"
+    save_bundle(path, bundle_of(short, short_key))
+    whole = path.read_bytes()
+    generator = np.random.default_rng(0)
+    for length in (0, 7, 100, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ContainerError, match=str(path)):
+            load_bundle(path, None, tiny.load)
+    for position in generator.integers(0, len(whole), 40).tolist():
+        damaged = bytearray(whole)
+        damaged[position] ^= 1 << int(generator.integers(0, 8))
+        path.write_bytes(damaged)
+        with pytest.raises(ContainerError, match=str(path)):
+            load_bundle(path, None, tiny.load)

@@ -1,0 +1,175 @@
+"""Small, insecure parameters, a small network, and everything that follows from them, for tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fhe_core.ciphertext import Ciphertext
+from fhe_core.compiler import SAFE, CompiledNetwork, Policy, compile_match, compile_network
+from fhe_core.compiler.architecture import architecture_of
+from fhe_core.keys.evaluation import EvaluationKeys, expand_key
+from fhe_core.keys.secret import SecretKey
+from fhe_core.parameters import Parameters, Specification, Tier, build
+from fhe_core.plan import KeySpecification, Plan, required_keys
+from fhe_core.runtime import native, packed
+from fhe_core.runtime.client import Client
+from fhe_core.runtime.evaluator import Evaluator
+from fhe_core.runtime.server import Server
+from models.layers import FusedConv, FusedNetwork
+from models.synthetic import random_fused
+
+Array = NDArray[np.float64]
+
+COEFFICIENTS = (1.057367e-08, -4.753845e-05, 7.176193e-02)
+INTERVAL = (2.0, 200.0)
+SCALE = 2.0**43
+
+#: Enough levels for the default random network; every tier has several digits.
+TINY = Specification(
+    name="insecure-tiny",
+    log_ring_dimension=11,
+    limb_bits=(50,) + (43,) * 16,
+    special_bits=(50,) * 5,
+    tiers=(Tier(17, 5, 5), Tier(9, 4, 4), Tier(5, 2, 2)),
+)
+#: For single operations.
+SHORT = Specification(
+    name="insecure-short",
+    log_ring_dimension=8,
+    limb_bits=(50,) + (43,) * 5,
+    special_bits=(50,) * 3,
+    tiers=(Tier(6, 3, 3), Tier(4, 2, 2), Tier(2, 1, 1)),
+)
+
+
+def load(name: str) -> Parameters:
+    """A ParameterLoader that knows the test sets."""
+    known = {spec.name: spec for spec in (TINY, SHORT)}
+    if name not in known:
+        raise KeyError(name)
+    return build(known[name])
+
+
+def chain(log_ring_dimension: int, limbs: int) -> Parameters:
+    """A plain chain of 43-bit limbs with one tier."""
+    return build(
+        Specification(
+            "insecure-chain",
+            log_ring_dimension,
+            (50,) + (43,) * (limbs - 1),
+            (50,) * 5,
+            (Tier(limbs, min(limbs, 5), 5),),
+        )
+    )
+
+
+def make_keys(key: SecretKey, specifications: Iterable[KeySpecification]) -> EvaluationKeys:
+    """Evaluation keys in memory, each from a seed of its own."""
+    keys = {}
+    for domain, specification in enumerate(specifications, 1):
+        seed = os.urandom(32)
+        bodies = key.evaluation_key(specification, seed, domain)
+        keys[specification.name] = expand_key(key.parameters, specification, bodies, seed, domain)
+    return EvaluationKeys(key.parameters, key.key_id, keys)
+
+
+def images_for(network: FusedNetwork, count: int, seed: int = 1) -> Array:
+    """Images of uniform noise, (count, channels, size, size)."""
+    shape = (count, network.stem.inputs, network.input_size, network.input_size)
+    return np.random.default_rng(seed).uniform(-1, 1, shape)
+
+
+def compile_for(
+    network: FusedNetwork, parameters: Parameters, policy: Policy = SAFE
+) -> CompiledNetwork:
+    return compile_network(architecture_of(network), parameters, policy, COEFFICIENTS, INTERVAL)
+
+
+def encrypt_inputs(key: SecretKey, plan: Plan, slots: Array) -> list[Ciphertext]:
+    """Fresh ciphertexts of a plan's inputs."""
+    return [
+        key.encrypt(row, plan.values[name].scale)[0]
+        for name, row in zip(plan.inputs, slots, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class Encrypted:
+    """A compiled network with keys, ready to run natively."""
+
+    compiled: CompiledNetwork
+    tables: dict[str, Array]
+    key: SecretKey
+    evaluator: Evaluator
+    packed: packed.PackedPlan
+
+    def run(self, image: Array, progress: native.Progress | None = None) -> list[Ciphertext]:
+        inputs = encrypt_inputs(self.key, self.compiled.plan, self.compiled.pack_image(image))
+        return native.run(self.packed, self.evaluator, inputs, progress)
+
+
+def encrypted(network: FusedNetwork, parameters: Parameters, key: SecretKey) -> Encrypted:
+    compiled = compile_for(network, parameters)
+    tables = compiled.tables(network)
+    keys = make_keys(key, required_keys([compiled.plan], parameters))
+    return Encrypted(
+        compiled,
+        tables,
+        key,
+        Evaluator(parameters, keys, 1),
+        packed.pack(compiled.plan, tables, parameters),
+    )
+
+
+@dataclass(frozen=True)
+class World:
+    """A client and a server around one small network."""
+
+    network: FusedNetwork
+    images: Array
+    compiled: CompiledNetwork
+    match: Plan
+    tables: dict[str, Array]
+    key: SecretKey
+    keys: EvaluationKeys
+    specifications: list[KeySpecification]
+    client: Client
+    server: Server
+
+    @property
+    def parameters(self) -> Parameters:
+        return self.key.parameters
+
+    def server_for(self, network: FusedNetwork) -> Server:
+        """A server with other weights for the same plan."""
+        tables = self.compiled.tables(network)
+        return Server(self.keys, self.compiled, tables, self.match, threads=1)
+
+
+def make_world() -> World:
+    network, parameters = random_fused(0), load(TINY.name)
+    compiled = compile_for(network, parameters)
+    match = compile_match(compiled.plan, parameters, SAFE)
+    tables = compiled.tables(network)
+    key = SecretKey.generate(parameters)
+    specifications = required_keys([compiled.plan, match], parameters)
+    keys = make_keys(key, specifications)
+    server = Server(keys, compiled, tables, match, threads=1)
+    images = images_for(network, 3)
+    return World(
+        network, images, compiled, match, tables, key, keys, specifications, Client(key), server
+    )
+
+
+def scaled_block(network: FusedNetwork, factor: float) -> FusedNetwork:
+    """The network with the first convolution of its first block multiplied."""
+    block = network.blocks[0]
+    conv = FusedConv(
+        block.conv1.weight * factor, block.conv1.bias, block.conv1.stride, block.conv1.padding
+    )
+    return replace(network, blocks=(replace(block, conv1=conv), *network.blocks[1:]))

@@ -1,0 +1,104 @@
+"""What the tests of the command line share: small files made with real keys, and results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fhe_core import presets
+from fhe_core.keys.files import save_evaluation_keys, save_secret_key
+from fhe_core.keys.secret import SecretKey
+from fhe_core.plan import KeyName, KeySpecification
+from fhe_core.runtime.store import Bundle, save_bundle
+
+LENGTH = 256
+SQUARED_NORM = 400.0
+COEFFICIENTS = (1.057367e-08, -4.753845e-05, 7.176193e-02)
+INTERVAL = (100.0, 3000.0)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command did: exit status, both streams, and the files it was allowed to touch."""
+
+    status: int
+    out: str
+    err: str
+
+    def json(self) -> dict[str, Any]:
+        """The one JSON object on stdout."""
+        assert self.out.count("\n") == 1, f"not one line: {self.out!r}"
+        answer = json.loads(self.out)
+        assert isinstance(answer, dict)
+        return answer
+
+    def refused(self, status: int = 1) -> str:
+        """The one line of an error, after checking that it is one."""
+        lines = [x for x in self.err.splitlines() if not x.startswith(("warning: ", "faces:"))]
+        lines = [x for x in lines if not x.startswith("network:")]
+        assert self.status == status, (self.status, self.err)
+        assert len(lines) == 1, self.err
+        assert lines[0].startswith("error: ")
+        return lines[0].removeprefix("error: ")
+
+
+Run = Callable[..., Result]
+
+
+@dataclass(frozen=True)
+class Kit:
+    """One client's files, at full size but without the gigabytes."""
+
+    folder: Path
+    key: SecretKey
+
+    def __getattr__(self, name: str) -> Path:
+        """`kit.score_ct` is the file score.ct."""
+        return self.folder / name.replace("_", ".")
+
+
+def make_kit(folder: Path) -> Kit:
+    """client.key, an evaluation.key with one key only, and one ciphertext of each sort."""
+    parameters = presets.load("safe")
+    key = SecretKey.generate(parameters)
+    save_secret_key(folder / "client.key", key)
+    save_evaluation_keys(folder / "evaluation.key", key, [KeySpecification(KeyName(0, 2), 2)])
+    draw = np.random.default_rng(1)
+    direction = draw.normal(size=LENGTH)
+    direction /= np.linalg.norm(direction)
+    norm = np.sqrt(SQUARED_NORM) * np.polyval(COEFFICIENTS, SQUARED_NORM)
+    slots = np.zeros(parameters.slots)
+    slots[:LENGTH] = norm * direction
+    make = _Maker(folder, key)
+    make.bundle("embedding", "embedding", {"embedding": slots, "health": SQUARED_NORM})
+    fine = {"left": SQUARED_NORM, "right": SQUARED_NORM}
+    make.bundle("score", "score", {"score": 0.5 * norm**2, **fine})
+    make.bundle("bad", "score", {"score": 0.3, **fine, "right": 5000.0})
+    make.bundle("noise", "embedding", {"embedding": slots, "health": slots * 1e5})
+    make.bundle("image", "image", {"input.0": slots})
+    return Kit(folder, key)
+
+
+@dataclass(frozen=True)
+class _Maker:
+    folder: Path
+    key: SecretKey
+
+    def bundle(self, name: str, what: str, items: Mapping[str, Any]) -> None:
+        facts = {
+            "coefficients": [c.hex() for c in COEFFICIENTS],
+            "interval": [b.hex() for b in INTERVAL],
+            "embedding": LENGTH,
+        }
+        parameters = self.key.parameters
+        encrypted = {
+            label: self.key.encrypt(np.broadcast_to(value, parameters.slots), 2.0**40)[0].drop_to(2)
+            for label, value in items.items()
+        }
+        bundle = Bundle(what, parameters, self.key.key_id, encrypted, facts, {})
+        save_bundle(self.folder / f"{name}.ct", bundle)

@@ -1,0 +1,64 @@
+"""The client as a Python object, and ``encrypt``: real ciphertexts at full size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fhe_core.runtime.store import load_bundle
+from fhe_face.client import FaceClient
+from fhe_face.demo_faces import demo_faces
+from fhe_face.images import ImageError, to_unit
+from tests.face.kit import Kit, Run
+
+
+@pytest.fixture(scope="module")
+def client(kit: Kit) -> FaceClient:
+    return FaceClient.load(kit.client_key)
+
+
+def test_a_face_in_three_forms(client: FaceClient, kit: Kit, tmp_path: Path) -> None:
+    face = demo_faces()[0]
+    Image.fromarray(face).save(tmp_path / "face.png")
+    compiled = client.engine.compiled
+    expected = compiled.pack_image(to_unit(face))
+    for form in (face, to_unit(face), tmp_path / "face.png", str(tmp_path / "face.png")):
+        bundle = client.encrypt(form)
+        assert bundle.facts["plan"] == compiled.plan.digest
+        assert list(bundle.items) == list(compiled.plan.inputs)
+        for item, slots in zip(bundle.items.values(), expected, strict=True):
+            assert np.allclose(kit.key.decrypt(item).real, slots, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((63, 64, 3), np.uint8),
+        np.zeros((3, 64, 65)),
+        np.full((3, 64, 64), np.nan),
+        np.full((3, 64, 64), 1.01),
+        np.zeros((3, 64, 64), np.int64),
+        "missing.png",
+    ],
+    ids=["uint8 shape", "float shape", "nan", "range", "type", "file"],
+)
+def test_what_is_no_face(client: FaceClient, image: str) -> None:
+    with pytest.raises(ImageError):
+        client.encrypt(image)
+
+
+def test_encrypt(fhe_face: Run, kit: Kit, tmp_path: Path) -> None:
+    image, target = tmp_path / "large.png", tmp_path / "face.ct"
+    Image.new("RGB", (100, 80)).save(image)
+    result = fhe_face("encrypt", "--key", kit.client_key, image, "-o", target, "--resize", "--json")
+    answer = result.json()
+    assert answer["ciphertext_bytes"] == target.stat().st_size <= 64e6
+    assert answer["key_id"] == kit.key.key_id
+    assert load_bundle(target, "image").key_id == kit.key.key_id
+    assert sorted(tmp_path.iterdir()) == [target, image]
+    assert (
+        "what goes to the server" in fhe_face("decrypt", "--key", kit.client_key, target).refused()
+    )

@@ -1,0 +1,164 @@
+"""The whole thing at full size, with the official checkpoint and real faces.
+
+One set of keys and one server process serve all tests of this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fhe_core.runtime.health import UnhealthyResultError
+from fhe_core.runtime.store import load_bundle, save_bundle
+from fhe_face.client import FaceClient
+from fhe_face.engine import load_network
+from fhe_face.images import to_unit
+from fhe_face.server_job import Job
+from fhe_face.system import default_threads
+from models import reference
+from tests.face.witness import CLIENT_ONLY, serve_and_witness
+
+pytestmark = pytest.mark.full
+
+FACES = 8
+#: Pairs of healthy faces: the same person and different ones.
+PAIRS = ((0, 1), (0, 4), (2, 7), (5, 6))
+GB, MB = 1e9, 1e6
+
+
+@dataclass(frozen=True)
+class Evening:
+    """Everything one server process made of eight real faces, a diverging one, and noise."""
+
+    client: FaceClient
+    folder: Path
+    names: Sequence[str]
+    units: NDArray[np.float64]
+    expected: NDArray[np.float64]
+    report: Mapping[str, Any]
+    witness: Mapping[str, Any]
+
+    def result(self, name: str, what: str) -> Any:
+        return load_bundle(self.folder / name, what)
+
+
+@pytest.fixture(scope="module")
+def evening(
+    repository: Path,
+    checkpoint: Path,
+    vectors: Mapping[str, NDArray[Any]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Evening:
+    folder = tmp_path_factory.mktemp("full")
+    client = FaceClient.create(folder)
+    healthy = np.flatnonzero(vectors["healthy"])[:FACES]
+    diverging = np.flatnonzero(~vectors["healthy"])[:1]
+    units = [to_unit(vectors["crops"][i]) for i in (*healthy, *diverging)]
+    units.append(np.random.default_rng(0).uniform(-1, 1, (3, 64, 64)))
+    for i, unit in enumerate(units):
+        save_bundle(folder / f"face{i}.ct", client.encrypt(unit))
+    pairs = (*PAIRS, (0, FACES), (FACES + 1, 0))
+    job = Job(
+        evaluation_key=str(folder / "evaluation.key"),
+        weights=str(checkpoint),
+        threads=default_threads(),
+        embed=tuple(
+            (str(folder / f"face{i}.ct"), str(folder / f"embedding{i}.ct"))
+            for i in range(len(units))
+        ),
+        match=tuple(
+            (
+                str(folder / f"embedding{a}.ct"),
+                str(folder / f"embedding{b}.ct"),
+                str(folder / f"score{a}-{b}.ct"),
+            )
+            for a, b in pairs
+        ),
+    )
+    answers = serve_and_witness(repository, job)
+    report = answers[-2].get("report")
+    assert report, answers[-2]
+    names = [str(vectors["names"][i]) for i in (*healthy, *diverging)]
+    return Evening(
+        client=client,
+        folder=folder,
+        names=[*names, "uniform noise"],
+        units=np.stack(units),
+        expected=vectors["normalised"][healthy],
+        report=report,
+        witness=answers[-1],
+    )
+
+
+def test_embeddings_and_scores(evening: Evening, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = []
+    cosines, errors = [], []
+    for i, expected in enumerate(evening.expected):
+        result = evening.client.decrypt_embedding(evening.result(f"embedding{i}.ct", "embedding"))
+        size = np.linalg.norm(expected)
+        cosines.append(float(result.values @ expected / (size * np.linalg.norm(result.values))))
+        errors.append(float(np.linalg.norm(result.values - expected) / size))
+        norm = result.health.squared_norms[0]
+        lines.append(
+            f"{evening.names[i]:<40} cosine {cosines[-1]:.8f}, relative error {errors[-1]:.2e}, "
+            f"squared norm {norm:.1f}"
+        )
+    differences = []
+    for a, b in PAIRS:
+        score = evening.client.decrypt_score(evening.result(f"score{a}-{b}.ct", "score"))
+        clear = float(evening.expected[a] @ evening.expected[b])
+        differences.append(abs(score.value - clear))
+        lines.append(f"score of faces {a} and {b}: {score.value:.6f}, cleartext {clear:.6f}")
+    with capsys.disabled():
+        print("\n" + "\n".join(lines))
+    assert len(cosines) >= 8
+    assert min(cosines) >= 0.9999
+    assert max(errors) <= 0.01
+    assert max(differences) <= 0.005
+
+
+def test_sizes_and_memory(evening: Evening, capsys: pytest.CaptureFixture[str]) -> None:
+    keys = (evening.folder / "evaluation.key").stat().st_size
+    face = (evening.folder / "face0.ct").stat().st_size
+    peak = evening.report["peak_rss_bytes"]
+    weights = evening.report["packed_weight_bytes"]
+    seconds = evening.report["embed_seconds"]
+    with capsys.disabled():
+        print(
+            f"\nevaluation keys {keys / GB:.2f} GB, encrypted face {face / MB:.0f} MB, packed "
+            f"weights {weights / MB:.0f} MB, server peak {peak / GB:.1f} GB, "
+            f"embedding {min(seconds):.1f} to {max(seconds):.1f} s, "
+            f"match {min(evening.report['match_seconds']):.2f} s, "
+            f"{evening.report['threads']} threads"
+        )
+    assert keys <= 6 * GB
+    assert face <= 64 * MB
+    assert weights <= 1 * GB
+    assert peak <= 16 << 30
+
+
+@pytest.mark.parametrize("number", [FACES, FACES + 1], ids=["diverging face", "uniform noise"])
+def test_faces_on_which_the_network_diverges(
+    evening: Evening, checkpoint: Path, number: int
+) -> None:
+    network = load_network(checkpoint)
+    raw = reference.embed(network, evening.units[number : number + 1])
+    assert not reference.squared_norm(raw)[0] < 1e6  # in the clear as well, if not NaN
+    with pytest.raises(UnhealthyResultError) as caught:
+        evening.client.decrypt_embedding(evening.result(f"embedding{number}.ct", "embedding"))
+    assert caught.value.report.failures
+    name = "score0-8.ct" if number == FACES else "score9-0.ct"
+    with pytest.raises(UnhealthyResultError):
+        evening.client.decrypt_score(evening.result(name, "score"))
+
+
+def test_the_server_had_nothing_to_decrypt_with(evening: Evening) -> None:
+    assert "fhe_core.runtime.server" in evening.witness["modules"]
+    assert not CLIENT_ONLY & set(evening.witness["modules"])
+    assert evening.witness["forbidden"] == []

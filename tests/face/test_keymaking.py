@@ -1,0 +1,135 @@
+"""Keys appear together or not at all, and an interruption leaves nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from coeffs.normalisation import Normalisation
+from fhe_core.compiler import SAFE, compile_match, compile_network
+from fhe_core.compiler.architecture import architecture_of
+from fhe_core.files import FileError
+from fhe_core.parameters import Specification, Tier, build
+from fhe_face import keymaking
+from fhe_face.engine import Engine, key_bytes
+from fhe_face.keymaking import make_keys
+from models.synthetic import random_fused
+
+NAMES = ["client.key", "evaluation.key"]
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    """A plan of one block at ring dimension 2048, which protects nothing."""
+    parameters = build(
+        Specification("insecure-face-test", 11, (50,) + (43,) * 12, (50,) * 3, (Tier(13, 3, 3),))
+    )
+    network = random_fused(0, channels=(4, 4), strides=(1,))
+    normalisation = Normalisation.load()
+    compiled = compile_network(
+        architecture_of(network),
+        parameters,
+        SAFE,
+        normalisation.coefficients,
+        normalisation.interval,
+    )
+    match_plan = compile_match(compiled.plan, parameters, SAFE)
+    return Engine(parameters, SAFE, compiled, match_plan, normalisation)
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*"))
+
+
+def test_new_keys(engine: Engine, tmp_path: Path) -> None:
+    stages: list[tuple[str, int, int]] = []
+    folder = tmp_path / "new" / "keys"
+    make_keys(folder, engine, stage=lambda *stage: stages.append(stage))
+    assert files(folder) == NAMES
+    assert stat.S_IMODE((folder / "client.key").stat().st_mode) == 0o600
+    expected = key_bytes(engine.keys(), engine.parameters)
+    assert expected < (folder / "evaluation.key").stat().st_size < expected * 1.05
+    count = len(engine.keys())
+    assert stages[-1] == ("making evaluation keys", count, count)
+
+
+def test_existing_keys_stay(engine: Engine, tmp_path: Path) -> None:
+    first = make_keys(tmp_path, engine)
+    before = {name: (tmp_path / name).read_bytes() for name in NAMES}
+    with pytest.raises(FileError, match=r"client\.key exists already"):
+        make_keys(tmp_path, engine)
+    (tmp_path / "client.key").rename(tmp_path / "moved.key")
+    with pytest.raises(FileError, match=r"evaluation\.key exists already"):
+        make_keys(tmp_path, engine)
+    (tmp_path / "moved.key").rename(tmp_path / "client.key")
+    assert {name: (tmp_path / name).read_bytes() for name in NAMES} == before
+    second = make_keys(tmp_path, engine, overwrite=True)
+    assert first.key_id != second.key_id
+    assert files(tmp_path) == NAMES
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("step", ["write_evaluation_keys", "save_secret_key", "_publish"])
+def test_a_failure_leaves_nothing(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, overwrite: bool
+) -> None:
+    folder = tmp_path / "keys"
+    before: dict[str, bytes] = {}
+    if overwrite:
+        make_keys(folder, engine)
+        before = {name: (folder / name).read_bytes() for name in NAMES}
+
+    def fail(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(keymaking, step, fail)
+    with pytest.raises(KeyboardInterrupt):
+        make_keys(folder, engine, overwrite=overwrite)
+    if overwrite:
+        assert files(folder) == NAMES
+        assert {name: (folder / name).read_bytes() for name in NAMES} == before
+    else:
+        assert not folder.exists()
+
+
+def test_a_full_disk(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keymaking, "key_bytes", lambda *_: 1 << 60)
+    with pytest.raises(FileError, match="not enough disk space"):
+        make_keys(tmp_path / "keys", engine)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_made(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(FileError, match="cannot create"):
+        make_keys(tmp_path / "file" / "keys", engine)
+    with pytest.raises(FileError, match="the name is not valid"):
+        make_keys("a\0b", replace(engine))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupting_keygen(repository: Path, tmp_path: Path, number: int, status: int) -> None:
+    folder = tmp_path / "keys"
+    command = [sys.executable, "-m", "fhe_face.cli", "keygen", "--out", str(folder)]
+    process = subprocess.Popen(
+        command, cwd=repository, stderr=subprocess.PIPE, start_new_session=True
+    )
+    deadline = time.monotonic() + 120
+    while not list(folder.glob(".keygen-*/.evaluation.key*")):  # it is being written
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.1)
+    os.kill(process.pid, number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert err == (b"error: interrupted\n" if status == 130 else b"")
+    assert not list(tmp_path.iterdir())
