@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -62,7 +62,6 @@ class Parameters:
     specification: Specification
     moduli: tuple[int, ...]
     specials: tuple[int, ...]
-    _hash: str = field(default="", compare=False)
 
     @property
     def name(self) -> str:

@@ -259,7 +259,26 @@ def from_json(text: str) -> Plan:
         RecursionError,
     ) as error:
         raise PlanError(f"not a plan: {error}") from None
+    _check_order(plan)
     return plan
+
+
+def _check_order(plan: Plan) -> None:
+    """Every step reads what was written before, writes something new, and rotates by something."""
+    known = set(plan.inputs)
+    for step in plan.steps:
+        if not known.issuperset(step_reads(step)):
+            raise PlanError(f"a '{step.op}' step reads a ciphertext that is not there yet")
+        written = set(step_writes(step))
+        if known & written or not written <= plan.values.keys():
+            raise PlanError(f"a '{step.op}' step writes a ciphertext twice, or one without a value")
+        if isinstance(step, LinearTransform):
+            kept = [output for output, amount in step.giants if not amount]
+            if len(kept) != len(set(kept)):
+                raise PlanError("two sums of one output have no rotation between them")
+        known |= written
+    if not known.issuperset(plan.outputs):
+        raise PlanError("an output is never written")
 
 
 def step_reads(step: Step) -> tuple[str, ...]:

@@ -47,6 +47,21 @@ void require_rows(const Context& context, const Rows& rows) {
     for (const int r : rows) require(r >= 0 && r < context.size(), "a row names no modulus");
 }
 
+void require_index(const Index& index, std::size_t n) {
+    require_shape(index, {n}, "a permutation");
+    require(std::all_of(index.data(), index.data() + n, [n](std::uint32_t i) { return i < n; }),
+            "a permutation names a place beyond n");
+}
+
+void require_p_mod_q(const Context& context, const std::vector<std::uint64_t>& p_mod_q,
+                     std::size_t limbs) {
+    require(p_mod_q.size() == limbs, "p_mod_q must have one value per limb");
+    for (std::size_t i = 0; i < limbs; ++i) {
+        require(p_mod_q[i] < context.modulus(static_cast<int>(i)).q,
+                "p_mod_q must be reduced modulo each limb");
+    }
+}
+
 // An array on a block of the context's pool, which it keeps alive.
 Words make(const Context& context, const std::vector<std::size_t>& shape) {
     std::size_t words = 1;
@@ -108,7 +123,8 @@ void require_key(const ring::KeyView& key, std::size_t digits, std::size_t limbs
 
 Words decompose(const Context& context, const Words& c, int digit_limbs, const Rows& specials) {
     require(c.ndim() == 2 && c.shape(0) >= 1, "c must have shape (limbs, n)");
-    require(digit_limbs >= 1, "digit_limbs must be at least 1");
+    require(digit_limbs >= 1 && digit_limbs <= context.size(),
+            "digit_limbs must be in [1, number of moduli]");
     require_rows(context, specials);
     const auto limbs = static_cast<std::size_t>(c.shape(0));
     require_rows(context, limb_rows(limbs));
@@ -136,6 +152,7 @@ Words switch_key(const Context& context, const Words& digits, const Words& key,
     require_rows(context, job.rows);
     job.digit_count = static_cast<std::size_t>(digits.shape(0));
     require_shape(digits, {job.digit_count, total, n}, "digits");
+    require(job.digit_count >= 1, "there are no digits");
     job.digits = digits.data();
     job.key = view(context, key, key_limbs);
     require_key(job.key, job.digit_count, job.limbs, specials.size());
@@ -143,12 +160,12 @@ Words switch_key(const Context& context, const Words& digits, const Words& key,
     job.addend_polys = static_cast<std::size_t>(addend.shape(0));
     require_shape(addend, {job.addend_polys, job.limbs, n}, "addend");
     job.addend = addend.data();
-    require(p_mod_q.size() == job.limbs, "p_mod_q must have one value per limb");
+    require_p_mod_q(context, p_mod_q, job.limbs);
     job.p_mod_q = p_mod_q;
     Index index;
     if (!permutation.is_none()) {
         index = py::cast<Index>(permutation);
-        require_shape(index, {n}, "a permutation");
+        require_index(index, n);
         job.permutation = index.data();
     }
     Words out = base.is_none() ? make(context, {2, total, n}) : py::cast<Words>(base);
@@ -230,7 +247,7 @@ Words accumulate(
     t.rows = limb_rows(t.limbs);
     t.rows.insert(t.rows.end(), specials.begin(), specials.end());
     require_rows(context, t.rows);
-    require(p_mod_q.size() == t.limbs, "p_mod_q must have one value per limb");
+    require_p_mod_q(context, p_mod_q, t.limbs);
     t.p_mod_q = p_mod_q;
     t.digit_count = 0;
     for (const auto& [ciphertext, digits] : inputs) {
@@ -254,7 +271,7 @@ Words accumulate(
         }
         const auto index = py::cast<Index>(permutation);
         const auto key_array = py::cast<Words>(key);
-        require_shape(index, {n}, "a permutation");
+        require_index(index, n);
         const ring::KeyView key_view = view(context, key_array, key_limbs);
         require(t.inputs[input].digits != nullptr, "a rotated input needs its digits");
         require_key(key_view, t.digit_count, t.limbs, specials.size());
@@ -350,7 +367,7 @@ void bind_ring(py::module_& m) {
                  require(a.ndim() == 2, "a must have shape (rows, n)");
                  const auto rows = static_cast<std::size_t>(a.shape(0));
                  require_shape(a, {rows, c.n()}, "a");
-                 require_shape(index, {c.n()}, "index");
+                 require_index(index, c.n());
                  Words out = make(c, {rows, c.n()});
                  std::uint64_t* data = out.mutable_data();
                  const py::gil_scoped_release release;
@@ -374,7 +391,8 @@ void bind_ring(py::module_& m) {
         std::copy(index.begin(), index.end(), out.mutable_data());
         return out;
     });
-    m.def("fill_uniform", &fill_uniform, py::arg("out"), py::arg("words"), py::arg("q"));
+    m.def("fill_uniform", &fill_uniform, py::arg("out").noconvert(), py::arg("words").noconvert(),
+          py::arg("q"));
 }
 
 }  // namespace fhe::bindings

@@ -30,12 +30,13 @@ std::uint64_t reduce_signed(std::int64_t value, std::uint64_t q) {
 namespace {
 // Below this ring dimension a loop over limbs is shorter than waking a thread.
 constexpr std::size_t kMinParallel = 8192;
+constexpr std::size_t kMaxRingDimension = std::size_t{1} << 17;
 }  // namespace
 
 Context::Context(std::size_t n, const std::vector<std::uint64_t>& moduli, int threads,
                  const KernelTable& kernels)
     : n_(n), threads_(n < kMinParallel ? 1 : threads), kernels_(&kernels) {
-    if (!std::has_single_bit(n) || n < 16 || n > (std::size_t{1} << 17)) {
+    if (!std::has_single_bit(n) || n < 16 || n > kMaxRingDimension) {
         throw std::invalid_argument("ring dimension must be a power of two in [16, 131072]");
     }
     if (threads < 1) throw std::invalid_argument("threads must be at least 1");
@@ -97,6 +98,9 @@ void Context::permute(std::uint64_t* out, const std::uint64_t* in, const std::ui
 }
 
 std::vector<std::uint32_t> galois_permutation(std::size_t n, std::uint64_t galois_element) {
+    if (!std::has_single_bit(n) || n > kMaxRingDimension) {
+        throw std::invalid_argument("ring dimension must be a power of two, at most 131072");
+    }
     if (galois_element % 2 == 0 || galois_element >= 2 * n) {
         throw std::invalid_argument("galois_element must be odd and below 2n");
     }

@@ -125,7 +125,13 @@ class Evaluator:
         return self.context.divide_and_round(extended, rows, len(rows) - limbs + drop)
 
     def rotate_many(self, a: Ciphertext, rotations: Sequence[int]) -> list[Ciphertext]:
-        """Rotations of one ciphertext; the decomposition is shared (hoisting)."""
+        """Rotations of one ciphertext; the decomposition is shared (hoisting).
+
+        Raises:
+            ValueError: a rotation is by all slots, which is no rotation and has no key.
+        """
+        if any(r % self.parameters.slots == 0 for r in rotations):
+            raise ValueError("a rotation by a multiple of the slots has no key")
         digits = self.decompose(a.residues[1])
         return [
             Ciphertext(self.mod_down(self.switch(digits, r, a.residues[:1]), a.limbs), a.scale)

@@ -145,9 +145,9 @@ def _linear(
     )
     del inputs
     totals: dict[int, Words] = {}
-    for number, (output, amount) in enumerate(step.giants):
+    for position, (output, amount) in enumerate(step.giants):
         if not amount:
-            totals[output] = sums[number]
+            totals[output] = sums[position]
     for (output, amount), accumulator in zip(step.giants, sums, strict=True):
         if amount:
             part = evaluator.mod_down(accumulator, limbs)

@@ -7,7 +7,7 @@ from typing import Any
 
 from fhe_core.ciphertext import Ciphertext
 from fhe_core.compiler import CompiledNetwork
-from fhe_core.container import KeyMismatch, ParameterMismatch
+from fhe_core.container import KeyMismatch, ParameterMismatch, WrongKind
 from fhe_core.keys.evaluation import EvaluationKeys
 from fhe_core.plan import Plan
 from fhe_core.runtime import native
@@ -52,7 +52,7 @@ class Server:
 
     def embed(self, image: Bundle, progress: native.Progress | None = None) -> Bundle:
         """The encrypted normalised embedding of an encrypted image, with its squared norm."""
-        self._require_own("the image", image)
+        self._require_own("the image", image, "image")
         plan = self.compiled.plan
         if image.facts.get("plan") != plan.digest:
             raise ParameterMismatch(
@@ -65,7 +65,7 @@ class Server:
     def match(self, left: Bundle, right: Bundle, progress: native.Progress | None = None) -> Bundle:
         """The encrypted inner product of two embeddings, with both squared norms."""
         for name, bundle in (("the first embedding", left), ("the second embedding", right)):
-            self._require_own(name, bundle)
+            self._require_own(name, bundle, "embedding")
         if left.facts != right.facts:
             raise ParameterMismatch("the embeddings come from different models or normalisations")
         pairs = [list(bundle.items.values()) for bundle in (left, right)]
@@ -79,7 +79,7 @@ class Server:
             left.facts,
         )
 
-    def _require_own(self, name: str, bundle: Bundle) -> None:
+    def _require_own(self, name: str, bundle: Bundle, what: str) -> None:
         if bundle.parameters.digest != self._evaluator.parameters.digest:
             raise ParameterMismatch(f"{name} was made with other parameters than the keys")
         if bundle.key_id != self._evaluator.keys.key_id:
@@ -87,6 +87,8 @@ class Server:
                 f"{name} belongs to key {bundle.key_id[:8]}, the evaluation keys to "
                 f"{self._evaluator.keys.key_id[:8]}"
             )
+        if bundle.what != what:
+            raise WrongKind(f"{name} holds an encrypted {bundle.what}, not an encrypted {what}")
 
     def _run(
         self, packed: PackedPlan, inputs: list[Ciphertext], progress: native.Progress | None

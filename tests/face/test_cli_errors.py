@@ -14,8 +14,6 @@ from PIL import Image
 
 from fhe_core.container import DType, JsonValue, Kind, Section, dumps
 from fhe_face.engine import load_network
-from models.checkpoint import save_safetensors
-from models.synthetic import untrained
 from tests.face.kit import Kit, Run
 
 
@@ -201,13 +199,6 @@ def test_a_ckpt_without_torch(monkeypatch: pytest.MonkeyPatch, checkpoint: Path)
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ValueError, match="torch is not installed"):
         load_network(checkpoint)
-
-
-def test_a_network_of_another_size(fhe_face: Run, kit: Kit, tmp_path: Path) -> None:
-    weights = tmp_path / "nine.safetensors"
-    save_safetensors(untrained(0, 96), weights)
-    line = fhe_face("plan", "--weights", weights).refused()
-    assert "96x96" in line
 
 
 def test_usage(fhe_face: Run, tmp_path: Path) -> None:
