@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 from numpy.polynomial import chebyshev
+from scipy import linalg
 
 from coeffs import basis
 from coeffs.basis import Floats, Interval
@@ -111,4 +112,4 @@ def _solve(blocks: Iterator[tuple[Floats, Floats]]) -> Floats:
         stacked = rows if triangle is None else np.vstack([triangle, rows])
         triangle = np.asarray(np.linalg.qr(stacked, mode="r"), dtype=np.float64)
     assert triangle is not None
-    return np.asarray(np.linalg.lstsq(triangle[:, :-1], triangle[:, -1], rcond=None)[0])
+    return np.asarray(linalg.lstsq(triangle[:, :-1], triangle[:, -1])[0])
