@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from fhe_core.ciphertext import Ciphertext
 from fhe_core.compiler import CompiledNetwork
@@ -38,6 +41,7 @@ class Server:
         for plan in (compiled.plan, match_plan):
             if plan.parameters_digest != keys.parameters.digest:
                 raise ParameterMismatch("the keys and the plan were made for different parameters")
+        self._weights_digest = _digest(tables)
         self._embed = pack(compiled.plan, tables, keys.parameters)
         self._match = pack(match_plan, {}, keys.parameters)
 
@@ -60,6 +64,7 @@ class Server:
             )
         outputs = self._run(self._embed, list(image.items.values()), progress)
         facts = {key: plan.metadata[key] for key in RESULT_FACTS}
+        facts["weights"] = self._weights_digest
         return self._bundle("embedding", plan.outputs, outputs, facts)
 
     def match(self, left: Bundle, right: Bundle, progress: native.Progress | None = None) -> Bundle:
@@ -110,6 +115,15 @@ class Server:
             facts,
             {},
         )
+
+
+def _digest(tables: Tables) -> str:
+    """Embeddings of different models must not be compared: this tells them apart."""
+    digest = hashlib.sha256()
+    for name in sorted(tables):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(tables[name]).tobytes())
+    return digest.hexdigest()[:32]
 
 
 #: What of a plan's metadata travels with a result.

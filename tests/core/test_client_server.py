@@ -124,6 +124,9 @@ def test_one_diverging_face_spoils_the_score(world: tiny.World, results: list[Bu
     bad = embedding_of(
         world, world.images[1], world.server_for(tiny.scaled_block(world.network, 100.0))
     )
+    with pytest.raises(ParameterMismatch, match="different models"):
+        match(world, (results[0], bad))  # the scaled block makes it another model
+    bad = replace(bad, facts=results[0].facts)
     for pair in ((results[0], bad), (bad, results[0])):
         with pytest.raises(UnhealthyResultError):
             world.client.decrypt_score(match(world, pair))

@@ -5,7 +5,8 @@ One set of keys and one server process serve all tests of this file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,8 +55,17 @@ def evening(
     checkpoint: Path,
     vectors: Mapping[str, NDArray[Any]],
     tmp_path_factory: pytest.TempPathFactory,
-) -> Evening:
+) -> Iterator[Evening]:
     folder = tmp_path_factory.mktemp("full")
+    try:
+        yield spend(folder, repository, checkpoint, vectors)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)  # gigabytes
+
+
+def spend(
+    folder: Path, repository: Path, checkpoint: Path, vectors: Mapping[str, NDArray[Any]]
+) -> Evening:
     client = FaceClient.create(folder)
     healthy = np.flatnonzero(vectors["healthy"])[:FACES]
     diverging = np.flatnonzero(~vectors["healthy"])[:1]
