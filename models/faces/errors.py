@@ -1,0 +1,17 @@
+"""What can go wrong between a photo and a face crop; every text is one line."""
+
+
+class FaceError(ValueError):
+    """Base of the errors of this package, and an image or a choice that makes no sense."""
+
+
+class DetectorError(FaceError):
+    """The detector cannot run: OpenCV or the model file is missing, damaged or another one."""
+
+
+class NoFaceError(FaceError):
+    """There is no face in the picture, or not the one that was asked for."""
+
+
+class ManifestError(FaceError):
+    """Two sides prepared faces differently, or a manifest cannot be read."""
