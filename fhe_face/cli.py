@@ -30,6 +30,14 @@ MaybeWeights = Annotated[
 ]
 Key = Annotated[Path, typer.Option("--key", help="The secret client.key.")]
 Keys = Annotated[Path, typer.Option("--keys", help="The client's evaluation.key.")]
+Flip = Annotated[
+    bool, typer.Option("--flip", help="Average with the embedding of the mirror image.")
+]
+Coefficients = Annotated[
+    Path | None,
+    typer.Option("--coefficients", help="Of the normalisation, from fhe-face coeffs fit."),
+]
+FACE_SIZE_HELP = "Side of the faces: 64, 96 or 128 (CryptoFaceNet4, 9, 16)."
 Resize = Annotated[bool, typer.Option("--resize", help="Scale images of another size.")]
 
 app = typer.Typer(
@@ -49,6 +57,8 @@ def demo(
         list[Path] | None, typer.Argument(help="Two aligned 64x64 faces; default: two drawn ones.")
     ] = None,
     weights: MaybeWeights = None,
+    flip: Flip = False,
+    coefficients: Coefficients = None,
     keep: Annotated[
         Path | None, typer.Option(help="Keep keys and ciphertexts in this new folder.")
     ] = None,
@@ -59,12 +69,15 @@ def demo(
     """Two faces through the whole pipeline, with fresh keys and a separate server process."""
     from fhe_face.commands import demo as command
 
-    command.run(images or [], weights, keep, resize, threads, json)
+    command.run(images or [], weights, keep, flip, coefficients, resize, threads, json)
 
 
 @app.command()
 def keygen(
     out: Annotated[Path, typer.Option("--out", help="Folder for client.key and evaluation.key.")],
+    face_size: Annotated[int, typer.Option("--size", help=FACE_SIZE_HELP)] = 64,
+    flip: Flip = False,
+    coefficients: Coefficients = None,
     force: Annotated[bool, typer.Option("--force", help="Replace existing keys.")] = False,
     threads: Threads = None,
     json: Json = False,
@@ -72,7 +85,7 @@ def keygen(
     """Make a secret client.key and an evaluation.key for the server."""
     from fhe_face.commands import keygen as command
 
-    command.run(out, force, threads, json)
+    command.run(out, face_size, flip, coefficients, force, threads, json)
 
 
 @app.command()
@@ -148,11 +161,51 @@ def info(
 
 
 @app.command()
-def plan(weights: MaybeWeights = None, json: Json = False) -> None:
+def plan(
+    weights: MaybeWeights = None,
+    face_size: Annotated[int | None, typer.Option("--size", help=FACE_SIZE_HELP)] = None,
+    flip: Flip = False,
+    coefficients: Coefficients = None,
+    json: Json = False,
+) -> None:
     """Print the plan: level, scale, key switches, bytes and estimated time of every step."""
     from fhe_face.commands import plan as command
 
-    command.run(weights, json)
+    command.run(weights, face_size, flip, coefficients, json)
+
+
+@app.command()
+def evaluate(
+    folder: Annotated[Path, typer.Argument(help="Photos: one folder for each person.")],
+    weights: Weights,
+    mode: Annotated[
+        str, typer.Option(help="cleartext, polynomial, encrypted or all.")
+    ] = "cleartext",
+    flip: Flip = False,
+    aligned: Annotated[
+        bool, typer.Option("--aligned", help="The images are aligned crops already.")
+    ] = False,
+    limit: Annotated[
+        int | None, typer.Option(min=4, help="At most so many images, evenly over people.")
+    ] = None,
+    coefficients: Coefficients = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Keep encrypted results in this folder, to go on later.")
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="Draw scores and ROC (.png, .svg, .pdf); needs matplotlib."),
+    ] = None,
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    """Measure how well a network tells the people of a folder apart."""
+    from fhe_face.commands import evaluate as command
+
+    request = command.Request(
+        folder, weights, mode, flip, aligned, limit, coefficients, cache, plot, threads
+    )
+    command.run(request, json)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

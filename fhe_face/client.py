@@ -8,11 +8,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from fhe_core.container import Kind, read_header
 from fhe_core.keys.files import load_secret_key
 from fhe_core.keys.secret import SecretKey
 from fhe_core.runtime.client import Client, Embedding, Score
 from fhe_core.runtime.store import Bundle
-from fhe_face.engine import DEFAULT_PRESET, INPUT_SIZE, Engine, compile_engine
+from fhe_face.circuit import Circuit, circuit_of
+from fhe_face.engine import Engine, choose_engine, compile_engine
 from fhe_face.images import load_unit, to_unit, validate_unit
 from fhe_face.keymaking import make_keys
 from fhe_face.progress import Stage, silent
@@ -25,29 +27,34 @@ Face = str | os.PathLike[str] | NDArray[np.uint8] | NDArray[np.float64]
 class FaceClient:
     """Holds the secret key. What it decrypts must not be shared as it is (docs/security.md)."""
 
-    def __init__(self, key: SecretKey, engine: Engine | None = None) -> None:
+    def __init__(self, key: SecretKey, circuit: Circuit, engine: Engine | None = None) -> None:
         """Use :meth:`create` for new keys, :meth:`load` for a key file."""
-        self._client = Client(key)
+        self._client = Client(key, circuit.root)
         self._engine = engine
+        self.circuit = circuit
 
     @classmethod
     def create(
         cls,
         folder: str | os.PathLike[str],
         *,
+        engine: Engine | None = None,
         threads: int | None = None,
         overwrite: bool = False,
         stage: Stage = silent,
     ) -> FaceClient:
         """New keys in a folder: ``client.key`` stays here, ``evaluation.key`` goes to the server.
 
+        engine: from `fhe_face.engine.choose_engine`; default: CryptoFaceNet4, one view, the
+        default normalisation.
+
         Raises:
             FileError: the files exist, or cannot be written.
         """
-        engine = compile_engine(DEFAULT_PRESET)
+        engine = engine or choose_engine()
         count = threads or default_threads()
         key = make_keys(folder, engine, threads=count, overwrite=overwrite, stage=stage)
-        return cls(key, engine)
+        return cls(key, engine.circuit, engine)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, threads: int | None = None) -> FaceClient:
@@ -56,7 +63,8 @@ class FaceClient:
         Raises:
             ContainerError: the file is not a secret key, or is damaged.
         """
-        return cls(load_secret_key(path, threads=threads or default_threads()))
+        circuit = circuit_of(read_header(path, expect_kind=Kind.SECRET_KEY))
+        return cls(load_secret_key(path, threads=threads or default_threads()), circuit)
 
     @property
     def key_id(self) -> str:
@@ -66,15 +74,20 @@ class FaceClient:
     @cached_property
     def engine(self) -> Engine:
         """The plan that images are packed for; compiled when first needed."""
-        return self._engine or compile_engine(self._client.key.parameters.name)
+        return self._engine or compile_engine(self.circuit)
 
     def encrypt(self, image: Face) -> Bundle:
-        """Encrypt an aligned face: a file, uint8 (64, 64, 3) RGB, or floats (3, 64, 64) in [-1, 1].
+        """Encrypt an aligned face: a file, uint8 (S, S, 3) RGB, or floats (3, S, S) in [-1, 1].
+
+        S is the circuit's input size. Where the circuit has two views, the mirror image is
+        encrypted as well.
 
         Raises:
             ImageError: no such image, another shape or type, not finite, or out of range.
         """
-        return self._client.encrypt_image(_unit(image), self.engine.compiled)
+        unit = _unit(image, self.circuit.input_size)
+        views = np.stack([unit, unit[..., ::-1]][: self.circuit.views])
+        return self._client.encrypt_image(views, self.engine.compiled)
 
     def decrypt_embedding(self, bundle: Bundle) -> Embedding:
         """The embedding [256] and its health report.
@@ -95,9 +108,9 @@ class FaceClient:
         return self._client.decrypt_score(bundle)
 
 
-def _unit(image: Face) -> NDArray[np.float64]:
+def _unit(image: Face, size: int) -> NDArray[np.float64]:
     if isinstance(image, str | os.PathLike):
-        return load_unit(image, INPUT_SIZE)
+        return load_unit(image, size)
     if image.dtype == np.uint8:
-        return validate_unit(to_unit(image.astype(np.uint8)), INPUT_SIZE)
-    return validate_unit(image, INPUT_SIZE)
+        return validate_unit(to_unit(image.astype(np.uint8)), size)
+    return validate_unit(image, size)

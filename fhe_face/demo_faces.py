@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+#: Shapes are placed on a square of this side.
 SIZE: Final = 64
 _FINE: Final = 4
 Array = NDArray[np.float64]
@@ -21,19 +22,19 @@ class _Look:
     background: tuple[float, float, float]
 
 
-def demo_faces() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Two pictures of the same drawn person, each uint8 (64, 64, 3) RGB, always the same.
+def demo_faces(size: int = SIZE) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Two pictures of the same drawn person, each uint8 (size, size, 3) RGB, always the same.
 
     Light, expression and background differ. Eyes, nose and mouth are where the ArcFace template
     has them, so the crops count as aligned.
     """
     first = _Look(light=0.10, smile=0.4, turn=0.0, background=(118, 128, 138))
     second = _Look(light=-0.12, smile=1.2, turn=0.8, background=(128, 120, 108))
-    return _draw(first), _draw(second)
+    return _draw(first, size), _draw(second, size)
 
 
-def _draw(look: _Look) -> NDArray[np.uint8]:
-    rows, columns = (np.indices((SIZE * _FINE,) * 2) + 0.5) / _FINE
+def _draw(look: _Look, size: int) -> NDArray[np.uint8]:
+    rows, columns = (np.indices((size * _FINE,) * 2) + 0.5) * (SIZE / (size * _FINE))
     x, y = columns - look.turn, rows
     canvas = np.empty((*x.shape, 3))
     canvas[:] = look.background
@@ -60,7 +61,7 @@ def _draw(look: _Look) -> NDArray[np.uint8]:
     paint.on(_ellipse(x, y + bend, 32, 53.0, 7.6, 0.5), (118, 62, 58))
     shade = 1 + look.light * (x - 32) / 32 - 0.22 * ((x - 32) / 32) ** 2 - 0.06 * (y - 30) / 32
     soft = canvas * shade[..., None]
-    small = soft.reshape(SIZE, _FINE, SIZE, _FINE, 3).mean(axis=(1, 3))
+    small = soft.reshape(size, _FINE, size, _FINE, 3).mean(axis=(1, 3))
     return np.clip(np.rint(_blur(small)), 0, 255).astype(np.uint8)
 
 

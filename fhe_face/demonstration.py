@@ -7,7 +7,7 @@ process (and, when the folder is kept, in a file of the client's folder).
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fhe_core.inverse_root import InverseRoot
 from fhe_core.keys.files import save_secret_key
 from fhe_core.keys.secret import SecretKey
 from fhe_core.runtime.health import UnhealthyResultError
 from fhe_core.runtime.store import load_bundle, save_bundle
 from fhe_face.client import FaceClient
-from fhe_face.engine import Engine, compile_engine, key_bytes, load_network
+from fhe_face.engine import Engine, choose_engine, key_bytes, load_network
 from fhe_face.keymaking import CLIENT_KEY, EVALUATION_KEY, write_evaluation_keys
 from fhe_face.progress import Stage
 from fhe_face.server_job import Job
@@ -36,10 +37,12 @@ _CIPHERTEXT_BYTES = 200 << 20
 
 @dataclass(frozen=True)
 class Demonstration:
-    """Two faces, the network, and where files go."""
+    """Two faces (of a size that the network decides), the network, and where files go."""
 
-    faces: Sequence[Array]
+    faces: Callable[[int], Sequence[Array]]
     weights: Path | None
+    root: InverseRoot
+    views: int
     folder: Path
     keep: bool
     threads: int
@@ -54,8 +57,9 @@ class Demonstration:
         network = load_network(self.weights)
         stage("reading weights", 1, 1)
         stage("compiling the plan", 0, 0)
-        engine = compile_engine()
+        engine = choose_engine(self.root, network.input_size, self.views)
         stage("compiling the plan", 1, 1)
+        faces = self.faces(network.input_size)
         require_space(
             self.folder,
             key_bytes(engine.keys(), engine.parameters) + _CIPHERTEXT_BYTES,
@@ -66,12 +70,12 @@ class Demonstration:
         data: dict[str, Any] = {"weights": None if self.weights is None else str(self.weights)}
         client, made = self._keys(engine, server_folder, stage)
         data |= made
-        data |= self._encrypt(client, server_folder, stage)
-        job = self._job(server_folder)
+        data |= self._encrypt(client, faces, server_folder, stage)
+        job = self._job(server_folder, len(faces))
         started = time.perf_counter()
         report = run_job(job, stage)
         data |= _server_facts(report, time.perf_counter() - started)
-        data |= self._decrypt(client, network, engine, job)
+        data |= self._decrypt(client, network, engine, job, faces)
         data |= _parameter_facts(engine)
         data["client_peak_rss_bytes"] = peak_memory_bytes()
         return data
@@ -87,27 +91,29 @@ class Demonstration:
         if self.keep:
             client_folder = self.folder / "client"
             client_folder.mkdir(mode=0o700)
-            save_secret_key(client_folder / CLIENT_KEY, key)
+            save_secret_key(client_folder / CLIENT_KEY, key, engine.facts())
         facts = {
             "keygen_seconds": elapsed,
             "evaluation_key_bytes": path.stat().st_size,
             "evaluation_keys": len(engine.keys()),
         }
-        return FaceClient(key, engine), facts
+        return FaceClient(key, engine.circuit, engine), facts
 
-    def _encrypt(self, client: FaceClient, folder: Path, stage: Stage) -> dict[str, Any]:
+    def _encrypt(
+        self, client: FaceClient, faces: Sequence[Array], folder: Path, stage: Stage
+    ) -> dict[str, Any]:
         elapsed, sizes = [], []
-        for number, face in enumerate(self.faces):
-            stage("encrypting", number, len(self.faces))
+        for number, face in enumerate(faces):
+            stage("encrypting", number, len(faces))
             started = time.perf_counter()
             header = save_bundle(folder / f"face{number}.ct", client.encrypt(face))
             elapsed.append(time.perf_counter() - started)
             sizes.append(header.total_bytes)
-        stage("encrypting", len(self.faces), len(self.faces))
+        stage("encrypting", len(faces), len(faces))
         return {"encrypt_seconds": elapsed, "ciphertext_bytes": max(sizes)}
 
-    def _job(self, folder: Path) -> Job:
-        count = range(len(self.faces))
+    def _job(self, folder: Path, faces: int) -> Job:
+        count = range(faces)
         embeddings = [str(folder / f"embedding{i}.ct") for i in count]
         return Job(
             evaluation_key=str(folder / EVALUATION_KEY),
@@ -118,12 +124,21 @@ class Demonstration:
         )
 
     def _decrypt(
-        self, client: FaceClient, network: FusedNetwork, engine: Engine, job: Job
+        self,
+        client: FaceClient,
+        network: FusedNetwork,
+        engine: Engine,
+        job: Job,
+        faces: Sequence[Array],
     ) -> dict[str, Any]:
         """Decrypted results beside cleartext ones, or the reason why there are none."""
-        raw = reference.embed(network, np.stack(list(self.faces)))
-        clear = reference.normalise(raw, engine.normalisation.coefficients)
-        clear_norms = reference.squared_norm(raw)
+        raw = reference.embed(network, np.stack(faces))
+        with np.errstate(all="ignore"):  # a diverging face
+            if engine.circuit.views > 1:
+                raw = (raw + reference.embed(network, np.stack(faces)[..., ::-1])) / 2
+            clear_norms = reference.squared_norm(raw)
+            clear = raw * engine.circuit.root.evaluate(clear_norms)[:, None]
+        low, high = engine.circuit.root.interval
         started = time.perf_counter()
         embeddings, norms, reasons = [], [], []
         for number, (_, name) in enumerate(job.embed):
@@ -135,12 +150,12 @@ class Demonstration:
                 report = error.report
                 reasons.append(f"face {number + 1}: {report.message}")
             norms.append(report.squared_norms[0])
-            if report.healthy and not engine.normalisation.contains(float(clear_norms[number])):
+            if report.healthy and not low <= clear_norms[number] <= high:
                 reasons.append(f"face {number + 1}: diverges in the clear, yet decrypts as healthy")
         facts: dict[str, Any] = {
             "squared_norms": norms,
             "squared_norms_cleartext": clear_norms.tolist(),
-            "interval": list(engine.normalisation.interval),
+            "interval": [low, high],
             "healthy": not reasons,
             "decrypt_seconds": time.perf_counter() - started,
         }

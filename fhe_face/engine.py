@@ -9,15 +9,17 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from coeffs.normalisation import Normalisation
 from fhe_core import presets
 from fhe_core.compiler import SAFE, CompiledNetwork, Policy, compile_match, compile_network
 from fhe_core.compiler.architecture import Architecture, BlockShape
+from fhe_core.inverse_root import InverseRoot
 from fhe_core.parameters import Parameters
-from fhe_core.plan import KeySpecification, Plan, required_keys
+from fhe_core.plan import KeySpecification, Plan, PlanError, required_keys
+from fhe_face.circuit import ENTRY, INPUT_SIZE, Circuit, CircuitError, root_of
 from models import architecture as shapes
 from models import synthetic
 from models.balance import balance
@@ -25,14 +27,13 @@ from models.checkpoint import load_state
 from models.fused import fuse
 from models.layers import FusedNetwork
 
-#: Side of the aligned faces.
-INPUT_SIZE = 64
 KERNEL = 3
 COLOURS = 3
-DEFAULT_PRESET = "safe"
 UNTRAINED_SEED = 0
 _BALANCE_SEED = 0
 _BALANCE_IMAGES = 16
+#: How plans are compiled for each preset, the cheapest first.
+_POLICIES = (("safe", SAFE), ("deep", SAFE))
 
 
 class WeightsError(ValueError):
@@ -43,15 +44,19 @@ class WeightsError(ValueError):
 class Engine:
     """Everything that is fixed before a key or an image exists."""
 
+    circuit: Circuit
     parameters: Parameters
     policy: Policy
     compiled: CompiledNetwork
     match_plan: Plan
-    normalisation: Normalisation
 
     def keys(self) -> list[KeySpecification]:
         """Every evaluation key that embedding and matching need."""
         return required_keys([self.compiled.plan, self.match_plan], self.parameters)
+
+    def facts(self) -> dict[str, Any]:
+        """What key files say of the circuit they were made for."""
+        return {ENTRY: self.circuit.describe()}
 
     def matcher(self) -> CompiledNetwork:
         """In place of ``compiled`` for a server that only matches: a plan without steps."""
@@ -60,16 +65,16 @@ class Engine:
         return replace(self.compiled, plan=nothing)
 
 
-def architecture() -> Architecture:
-    """The shapes of CryptoFaceNet4, the network of 64x64 faces."""
+def architecture(input_size: int = INPUT_SIZE) -> Architecture:
+    """The shapes of CryptoFaceNet4, 9 or 16, the networks of faces of 64, 96 or 128 pixels."""
     blocks = tuple(
         BlockShape(b.inputs, b.outputs, b.outputs, KERNEL, b.stride, b.projects)
         for b in shapes.BLOCKS
     )
     return Architecture(
-        input_size=INPUT_SIZE,
+        input_size=input_size,
         patch_size=shapes.PATCH_SIZE,
-        patches=shapes.patches_of(INPUT_SIZE),
+        patches=shapes.patches_of(input_size),
         image_channels=COLOURS,
         stem_kernel=KERNEL,
         stem_outputs=shapes.STEM_CHANNELS,
@@ -78,30 +83,45 @@ def architecture() -> Architecture:
     )
 
 
-def compile_engine(
-    preset: str = DEFAULT_PRESET, coefficients: Normalisation | None = None
-) -> Engine:
-    """Parameters and plans of a preset; takes seconds.
-
-    coefficients: of the normalisation; without them, the default quadratic on [100, 3000].
+def compile_engine(circuit: Circuit) -> Engine:
+    """Parameters and plans of a circuit; takes seconds.
 
     Raises:
-        KeyError: no preset has that name.
-        PlanError: the coefficients are not supported.
+        CircuitError: no preset has that name.
+        PlanError: the preset is too short for the normalisation.
+        InverseRootError: the normalisation cannot be evaluated.
     """
-    parameters = presets.load(preset)
-    policies = {"safe": SAFE}
-    policy = policies[preset]
-    normalisation = coefficients or Normalisation.load()
+    policies = dict(_POLICIES)
+    if circuit.preset not in policies:
+        raise CircuitError(f"no preset '{circuit.preset}'; choose one of {sorted(policies)}")
+    parameters, policy = presets.load(circuit.preset), policies[circuit.preset]
     compiled = compile_network(
-        architecture(),
-        parameters,
-        policy,
-        normalisation.coefficients,
-        normalisation.interval,
+        architecture(circuit.input_size), parameters, policy, circuit.root, circuit.views
     )
     match_plan = compile_match(compiled.plan, parameters, policy)
-    return Engine(parameters, policy, compiled, match_plan, normalisation)
+    return Engine(circuit, parameters, policy, compiled, match_plan)
+
+
+def choose_engine(
+    root: InverseRoot | None = None, input_size: int = INPUT_SIZE, views: int = 1
+) -> Engine:
+    """The engine with the cheapest preset whose modulus chain is long enough.
+
+    root: the normalisation; without it, the default quadratic on [100, 3000].
+
+    Raises:
+        CircuitError: input size or views that do not exist.
+        PlanError: no preset is long enough for the normalisation.
+        InverseRootError: the normalisation cannot be evaluated.
+    """
+    root = root or root_of(None)
+    *others, last = [name for name, _ in _POLICIES]
+    for name in others:
+        try:
+            return compile_engine(Circuit(name, root, input_size, views))
+        except PlanError:
+            continue
+    return compile_engine(Circuit(last, root, input_size, views))
 
 
 def load_network(weights: str | os.PathLike[str] | None) -> FusedNetwork:
@@ -115,23 +135,25 @@ def load_network(weights: str | os.PathLike[str] | None) -> FusedNetwork:
     if weights is None:
         return _balanced(fuse(synthetic.untrained(UNTRAINED_SEED, INPUT_SIZE)))
     state = load_state(weights)
-    path = os.fspath(weights)
     try:
-        network = fuse(state)
-        if network.input_size != INPUT_SIZE:
-            size = network.input_size
-            raise ValueError(
-                f"a network for {size}x{size} faces; only {INPUT_SIZE}x{INPUT_SIZE} "
-                "(CryptoFaceNet4) is supported"
-            )
-        return _balanced(network)
+        return _balanced(fuse(state))
     except ValueError as error:
-        raise WeightsError(f"{path}: {error}") from None
+        raise WeightsError(f"{os.fspath(weights)}: {error}") from None
+
+
+def require_size(network: FusedNetwork, circuit: Circuit, weights: object) -> None:
+    """WeightsError where a network is for faces of another size than the keys."""
+    if network.input_size != circuit.input_size:
+        raise WeightsError(
+            f"{weights}: a network for faces of {network.input_size} pixels; the keys were made "
+            f"for {circuit.input_size} (fhe-face keygen --size {network.input_size})"
+        )
 
 
 def _balanced(network: FusedNetwork) -> FusedNetwork:
     generator = np.random.default_rng(_BALANCE_SEED)
-    return balance(network, synthetic.images(generator, _BALANCE_IMAGES, INPUT_SIZE))
+    images = synthetic.images(generator, _BALANCE_IMAGES, network.input_size)
+    return balance(network, images)
 
 
 def key_bytes(keys: list[KeySpecification], parameters: Parameters) -> int:

@@ -12,10 +12,12 @@ from coeffs.normalisation import CoefficientError
 from fhe_core.container import ContainerError
 from fhe_core.encoding import EncodingError
 from fhe_core.files import FileError
+from fhe_core.inverse_root import InverseRootError
 from fhe_core.keys.evaluation import MissingKeyError
 from fhe_core.parameters import ParameterError
 from fhe_core.plan import PlanError
 from fhe_core.runtime.health import UnhealthyResultError
+from fhe_face.circuit import CircuitError
 from fhe_face.engine import WeightsError
 from fhe_face.images import ImageError
 from models.checkpoint import CheckpointError
@@ -47,6 +49,8 @@ USER_ERRORS: Final = (
     WeightsError,
     ImageError,
     CoefficientError,
+    CircuitError,
+    InverseRootError,
     UnhealthyResultError,
     EncodingError,
     ParameterError,

@@ -41,7 +41,7 @@ def make_keys(
         with _workspace(target) as work:
             key = SecretKey.generate(engine.parameters, threads)
             write_evaluation_keys(work / EVALUATION_KEY, key, engine, stage)
-            save_secret_key(work / CLIENT_KEY, key)
+            save_secret_key(work / CLIENT_KEY, key, engine.facts())
             _publish(work, target, overwrite=overwrite)
     return key
 
@@ -62,7 +62,7 @@ def write_evaluation_keys(path: Path, key: SecretKey, engine: Engine, stage: Sta
     def progress(done: int, total: int) -> None:
         stage("making evaluation keys", done, total)
 
-    save_evaluation_keys(path, key, engine.keys(), progress)
+    save_evaluation_keys(path, key, engine.keys(), engine.facts(), progress)
 
 
 @contextmanager

@@ -14,7 +14,8 @@ from fhe_core.runtime.cleartext import Tables
 from fhe_core.runtime.native import Progress
 from fhe_core.runtime.server import Server
 from fhe_core.runtime.store import Bundle, load_evaluation_keys, parameters_of
-from fhe_face.engine import Engine, compile_engine, load_network
+from fhe_face.circuit import circuit_of
+from fhe_face.engine import Engine, compile_engine, load_network, require_size
 from fhe_face.progress import Stage, silent
 from fhe_face.system import default_threads
 
@@ -48,6 +49,7 @@ class FaceServer:
         stage("reading weights", 0, 0)
         network = load_network(weights)
         engine = engine_of(evaluation_key, stage)
+        require_size(network, engine.circuit, weights or "the untrained network")
         tables = engine.compiled.tables(network)
         plans = [engine.compiled.plan, engine.match_plan]
         return cls._start(evaluation_key, engine, engine.compiled, tables, plans, threads, stage)
@@ -117,14 +119,16 @@ class FaceServer:
 
 
 def engine_of(path: Path, stage: Stage = silent) -> Engine:
-    """The engine for the parameters that a file was made with.
+    """The engine for the circuit that evaluation keys were made for.
 
     Raises:
-        ContainerError: the file is not an evaluation key file, or has unknown parameters.
+        ContainerError: the file is not an evaluation key file, or has an unknown circuit.
     """
-    parameters = parameters_of(read_header(path, expect_kind=Kind.EVALUATION_KEYS))
+    header = read_header(path, expect_kind=Kind.EVALUATION_KEYS)
+    parameters_of(header)
+    circuit = circuit_of(header)
     stage("compiling the plan", 0, 0)
-    engine = compile_engine(parameters.name)
+    engine = compile_engine(circuit)
     stage("compiling the plan", 1, 1)
     return engine
 

@@ -42,6 +42,8 @@ class PlanBuilder:
         self.steps: list[Step] = []
         self.labels: list[str] = []
         self.fillers: dict[str, tuple[Filler, int]] = {}
+        #: Prefix of labels and ciphertexts, not of tables: views of one image share their weights.
+        self.view = ""
         self._masks: dict[tuple[tuple[int, int], ...], int] = {}
 
     def input(self, name: str, limbs: int, scale: float) -> str:
@@ -74,7 +76,7 @@ class PlanBuilder:
         """Squares, plus a table row for all of them (one offset serves every ciphertext)."""
         table = self._table(f"{label}.offset", filler, lane)
         return [
-            self.square_one(label, source, f"{label}.{i}", table, drop=drop)
+            self.square_one(label, source, f"{self.view}{label}.{i}", table, drop=drop)
             for i, source in enumerate(sources)
         ]
 
@@ -162,7 +164,7 @@ class PlanBuilder:
         return self.linear(
             label,
             inputs,
-            [f"{label}.{i}" for i in range(target.ciphertexts)],
+            [f"{self.view}{label}.{i}" for i in range(target.ciphertexts)],
             limbs,
             babies=[(input_of[n, c, pre], baby) for n, c, pre, baby in structure.babies],
             terms=[(b, masks[m] if m >= 0 else -1) for b, m in structure.terms],
@@ -254,5 +256,5 @@ class PlanBuilder:
         return name
 
     def _step(self, label: str, step: Step) -> None:
-        self.labels.append(label)
+        self.labels.append(f"{self.view}{label}")
         self.steps.append(step)

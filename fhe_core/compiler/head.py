@@ -8,6 +8,8 @@ the embedding in every block of F slots.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -61,59 +63,86 @@ class HeadGeometry:
         return out
 
 
+@dataclass(frozen=True)
+class HeadInput:
+    """A last feature map: its ciphertext, its networks, its share of the embedding.
+
+    lane, lanes: the first patch network in it, and how many there are; name: for labels.
+    """
+
+    source: str
+    lane: int
+    lanes: int
+    name: str
+
+
 def append_head(
     builder: PlanBuilder,
     architecture: Architecture,
-    source: str,
+    inputs: Sequence[HeadInput],
     layout: Layout,
-    lane: int,
-    lanes: int,
-    prefix: str,
+    factor: float,
     log_scale: float,
 ) -> str:
-    """Append the head's steps; returns the embedding, repeated with period ``layout.group``."""
+    """Append the head's steps; returns the embedding, repeated with period ``layout.group``.
+
+    All inputs, in the same layout, are summed; the sum is multiplied by ``factor``.
+    """
     geometry = HeadGeometry(layout, architecture.embedding)
     features = geometry.features
-    pooled = builder.fold(f"{prefix}pool", source, f"{prefix}pool", geometry.pool_amounts)
     corner = np.zeros(layout.slots, dtype=bool)
     for start in geometry.corners.ravel():
         corner[start : start + features] = True
-    name = builder.multiply_mask(f"{prefix}pool mask", pooled, f"{prefix}corners", corner)
     doubling = [-features]
     shifts = [-(geometry.copy_pitch - geometry.diagonals) * i for i in _powers(geometry.copies)]
-    name = builder.fold(f"{prefix}copies", name, f"{prefix}copies", doubling + shifts)
+    copies = []
+    for item in inputs:
+        name = item.name
+        pooled = builder.fold(f"{name}pool", item.source, f"{name}pool", geometry.pool_amounts)
+        masked = builder.multiply_mask(f"{name}pool mask", pooled, f"{name}corners", corner)
+        copies.append(builder.fold(f"{name}copies", masked, f"{name}copies", doubling + shifts))
+    # Views of one image share their networks, and so their rows.
+    groups = sorted({(item.lane, item.lanes) for item in inputs})
 
-    def weights(network: Any, first: int) -> NDArray[np.float64]:
-        head = network.head_weight[:, first : first + lanes] / geometry.area
-        matrix = np.zeros((features, POOL, POOL, features))
-        place = layout.positions()[:, :, 0, 0] % features
-        matrix[: head.shape[0]][..., place] = head.transpose(0, 3, 4, 1, 2)
-        return np.stack([geometry.diagonal(matrix, t) for t in range(geometry.diagonals)])
+    def weights(network: Any, _lane: int) -> NDArray[np.float64]:
+        rows = []
+        for lane, lanes in groups:
+            head = factor * network.head_weight[:, lane : lane + lanes] / geometry.area
+            matrix = np.zeros((features, POOL, POOL, features))
+            place = layout.positions()[:lanes, :, 0, 0] % features
+            matrix[: head.shape[0]][..., place] = head.transpose(0, 3, 4, 1, 2)
+            rows += [geometry.diagonal(matrix, t) for t in range(geometry.diagonals)]
+        return np.stack(rows)
 
-    def bias(network: Any, first: int) -> NDArray[np.float64]:
+    views = len(inputs) // len(groups)
+
+    def bias(network: Any, _lane: int) -> NDArray[np.float64]:
         row = np.zeros(features)
-        if first == 0:
-            row[: architecture.embedding] = network.head_bias
+        row[: architecture.embedding] = factor * views * network.head_bias
         return row[None] * features / layout.slots
 
     n1 = geometry.baby_count
+    first_row = [geometry.diagonals * groups.index((item.lane, item.lanes)) for item in inputs]
     name = builder.linear(
-        f"{prefix}linear",
-        [name],
-        [f"{prefix}linear"],
-        builder.values[name].limbs,
-        babies=[(0, t) for t in range(n1)],
-        terms=[(t, -1) for t in range(n1)],
+        "linear",
+        copies,
+        ["linear"],
+        builder.values[copies[0]].limbs,
+        babies=[(i, t) for i in range(len(copies)) for t in range(n1)],
+        terms=[(t, -1) for t in range(len(copies) * n1)],
         giants=[(0, g) for g in range(0, geometry.diagonals, n1)],
-        entries=[[(t, g + t) for t in range(n1)] for g in range(0, geometry.diagonals, n1)],
+        entries=[
+            [(i * n1 + t, first_row[i] + g + t) for i in range(len(copies)) for t in range(n1)]
+            for g in range(0, geometry.diagonals, n1)
+        ],
         period=layout.slots,
         weights=weights,
         bias=bias,
-        lane=lane,
+        lane=0,
         log_scale=log_scale,
     )[0]
     amounts = [features * i for i in _powers(layout.slots // features)]
-    return builder.fold(f"{prefix}sum of patches", name, f"{prefix}embedding sum", amounts)
+    return builder.fold("sum of patches", name, "embedding sum", amounts)
 
 
 def _powers(count: int) -> list[int]:

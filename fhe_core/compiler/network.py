@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fhe_core.compiler.architecture import (
     POOL,
@@ -20,9 +19,10 @@ from fhe_core.compiler.architecture import (
 )
 from fhe_core.compiler.builder import Filler, PlanBuilder
 from fhe_core.compiler.convolution import Source, Structure, fill_rows
-from fhe_core.compiler.head import append_head
+from fhe_core.compiler.head import HeadInput, append_head
 from fhe_core.compiler.normalisation import append_normalisation, embedding_log_scale
 from fhe_core.compiler.policy import Policy
+from fhe_core.inverse_root import InverseRoot
 from fhe_core.layouts import Layout, LayoutError, raster, widen
 from fhe_core.parameters import Parameters
 from fhe_core.plan import Plan
@@ -38,7 +38,8 @@ class CompiledNetwork:
     plan: Plan
     architecture: Architecture
     parameters: Parameters
-    input_layouts: tuple[Layout, ...]
+    input_layout: Layout
+    views: int
     _fillers: Mapping[str, tuple[Filler, int]] = field(repr=False, compare=False)
 
     def tables(self, network: Network) -> dict[str, Array]:
@@ -54,17 +55,27 @@ class CompiledNetwork:
     def pack_image(self, image: Array) -> Array:
         """Slots [ciphertexts, slots] of an image (channels, size, size), values in [-1, 1].
 
-        The neighbourhood of every pixel is gathered here (im2col), so that the first convolution
-        needs no spatial rotation and no border mask.
+        Several views are (views, channels, size, size). The neighbourhood of every
+        pixel is gathered here (im2col), so that the first convolution needs no spatial rotation
+        and no border mask.
+
+        Raises:
+            ValueError: another shape.
         """
-        columns = gather_patches(self.architecture, image)
+        arch = self.architecture
+        shape = (arch.image_channels, arch.input_size, arch.input_size)
+        views = image[None] if self.views == 1 and image.ndim == 3 else image
+        if views.shape != (self.views, *shape):
+            wanted = shape if self.views == 1 else (self.views, *shape)
+            raise ValueError(f"expected an image of shape {wanted}, got {image.shape}")
         packed = []
-        for group, layout in enumerate(self.input_layouts):
-            lanes = layout.shape[0]
-            padded = np.zeros(layout.shape)
-            chosen = columns[group * LANES : group * LANES + lanes]
-            padded[:, : chosen.shape[1]] = chosen
-            packed.append(layout.pack(padded))
+        for view in views:
+            columns = gather_patches(arch, view)
+            for lane in range(0, arch.patches, LANES):
+                padded = np.zeros(self.input_layout.shape)
+                chosen = columns[lane : lane + LANES]
+                padded[: len(chosen), : chosen.shape[1]] = chosen
+                packed.append(self.input_layout.pack(padded))
         return np.concatenate(packed)
 
 
@@ -87,75 +98,81 @@ def compile_network(
     architecture: Architecture,
     parameters: Parameters,
     policy: Policy,
-    coefficients: Sequence[float],
-    interval: tuple[float, float],
+    root: InverseRoot,
+    views: int = 1,
 ) -> CompiledNetwork:
     """The plan from encrypted patches to the normalised embedding and its squared norm.
 
-    coefficients: of the inverse-square-root polynomial, highest degree first; it holds on
-        ``interval`` of squared norms, which the client checks every result against.
+    root: the normalisation; the client checks every result against its interval.
+    views: images whose embeddings are averaged before they are normalised (a face and its mirror
+        image: flip averaging).
 
     Raises:
-        PlanError: the modulus chain is too short, or the coefficients are not supported.
+        PlanError: the modulus chain is too short.
+        InverseRootError: the polynomial cannot be evaluated as a product.
         LayoutError: a feature map does not fit the ciphertexts.
     """
     builder = PlanBuilder(parameters, policy)
-    groups = range(0, architecture.patches, LANES)
-    layouts = []
+    product = root.product()
+    backbone = _Backbone(builder, architecture)
     inputs: list[str] = []
-    sums: list[str] = []
-    log_scale = embedding_log_scale(policy, coefficients)
-    for lane in groups:
-        lanes = min(LANES, architecture.patches - lane)
-        prefix = f"patches {lane}-{lane + lanes - 1} " if len(groups) > 1 else ""
-        backbone = _Backbone(builder, architecture, lane, lanes, prefix)
-        layouts.append(backbone.input_layout)
-        names, last, layout = backbone.append()
-        inputs += names
-        sums.append(
-            append_head(builder, architecture, last, layout, lane, lanes, prefix, log_scale)
-        )
-        period = layout.group
-    if len(sums) > 1:
-        raise NotImplementedError("more than four patches")
-    embedding, squared_norm = append_normalisation(builder, sums[0], period, coefficients)
+    heads: list[HeadInput] = []
+    for view in range(views):
+        builder.view = f"view {view + 1} " if views > 1 else ""
+        for lane in range(0, architecture.patches, LANES):
+            lanes = min(LANES, architecture.patches - lane)
+            several = architecture.patches > LANES
+            prefix = f"patches {lane}-{lane + lanes - 1} " if several else ""
+            names, last, layout = backbone.append(lane, lanes, prefix)
+            inputs += names
+            heads.append(HeadInput(last, lane, lanes, builder.view + prefix))
+    builder.view = ""
+    log_scale = embedding_log_scale(policy, root)
+    factor = product.sign / views
+    embedding = append_head(builder, architecture, heads, layout, factor, log_scale)
+    normalised, squared_norm = append_normalisation(builder, embedding, layout.group, root, product)
     plan = builder.finish(
-        f"embed-{architecture.input_size}",
+        f"embed-{architecture.input_size}" + (f"-views-{views}" if views > 1 else ""),
         inputs,
-        [embedding, squared_norm],
+        [normalised, squared_norm],
         {
             "architecture": architecture.describe(),
-            "coefficients": [float(c).hex() for c in coefficients],
-            "interval": [float(bound).hex() for bound in interval],
-            "input_layouts": [layout.describe() for layout in layouts],
+            "normalisation": root.describe(),
+            "views": views,
+            "input_layout": backbone.input_layout.describe(),
             "embedding": architecture.embedding,
-            "period": period,
+            "period": layout.group,
         },
     )
-    return CompiledNetwork(plan, architecture, parameters, tuple(layouts), builder.fillers)
+    return CompiledNetwork(
+        plan, architecture, parameters, backbone.input_layout, views, builder.fillers
+    )
 
 
 class _Backbone:
-    """The convolutional part for one group of lanes."""
+    """The convolutional part, for up to LANES patch networks at a time.
 
-    def __init__(
-        self, builder: PlanBuilder, architecture: Architecture, lane: int, lanes: int, prefix: str
-    ) -> None:
+    Every group of networks has room for LANES, so that all share layouts, rotations and keys.
+    """
+
+    def __init__(self, builder: PlanBuilder, architecture: Architecture) -> None:
         self.builder, self.architecture = builder, architecture
-        self.lane, self.lanes, self.prefix = lane, lanes, prefix
+        self.lane, self.lanes, self.prefix = 0, 0, ""
         gathered = architecture.image_channels * architecture.stem_kernel**2
+        self.room = 1 << (min(LANES, architecture.patches) - 1).bit_length()
         self.input_layout = widen(self._stem_layout(), gathered)
 
     def _stem_layout(self) -> Layout:
         arch = self.architecture
-        return raster(self.builder.parameters.slots, self.lanes, arch.stem_outputs, arch.patch_size)
+        return raster(self.builder.parameters.slots, self.room, arch.stem_outputs, arch.patch_size)
 
-    def append(self) -> tuple[list[str], str, Layout]:
-        """Inputs, the last square's ciphertext, and its layout."""
+    def append(self, lane: int, lanes: int, prefix: str) -> tuple[list[str], str, Layout]:
+        """Inputs, the last square's ciphertext, and its layout, for networks from ``lane`` on."""
+        self.lane, self.lanes, self.prefix = lane, lanes, prefix
         builder, arch, layout = self.builder, self.architecture, self._stem_layout()
         scale = 2.0**builder.policy.log_scale
         inputs = [
-            builder.input(f"{self.prefix}input.{i}", builder.parameters.limbs, scale)
+            builder.input(f"{builder.view}{prefix}input.{i}", builder.parameters.limbs, scale)
             for i in range(self.input_layout.ciphertexts)
         ]
         gathered = self.input_layout.shape[1]
@@ -163,17 +180,17 @@ class _Backbone:
             f"{self.prefix}stem",
             [(Source(self.input_layout, 1, 1, 0), inputs)],
             layout,
-            lambda structure: _weights(structure, lambda net: [_stem(net, gathered)], self.lanes),
-            _channels(lambda net: net.stem.bias, layout),
+            self._weights(lambda net: [_stem(net, gathered)]),
+            self._channels(lambda net: net.stem.bias, layout),
             self.lane,
         )
         for number, block in enumerate(arch.blocks):
             z, layout = self._block(number, block, z, layout)
         label = f"{self.prefix}final square"
-        offset = _channels(lambda net: net.final_offset, layout)
+        offset = self._channels(lambda net: net.final_offset, layout)
         squares = builder.square(label, z, offset, self.lane)
         if len(squares) != 1:
-            raise ValueError("the last feature map must fit one ciphertext")
+            raise LayoutError("the last feature map must fit one ciphertext")
         return inputs, squares[0], layout
 
     def _block(
@@ -183,41 +200,68 @@ class _Backbone:
         kernel, padding = shape.kernel, shape.kernel // 2
         size = layout.shape[2] // shape.stride
         pitch = next(d.stride for d in layout.digits if d.axis == "x") * shape.stride
-        slots, lanes = builder.parameters.slots, self.lanes
-        middle = raster(slots, lanes, shape.middle, size, pitch_x=pitch)
-        after = raster(slots, lanes, shape.outputs, size, pitch_x=pitch)
+        slots = builder.parameters.slots
+        middle = raster(slots, self.room, shape.middle, size, pitch_x=pitch)
+        after = raster(slots, self.room, shape.outputs, size, pitch_x=pitch)
 
         def of(get: Callable[[Any], Array]) -> Callable[[Network], Array]:
             return lambda network: get(network.blocks[number])
 
-        s = builder.square(
-            f"{label} square 1", z, _channels(of(lambda b: b.offset1), layout), self.lane
-        )
+        offset = self._channels(of(lambda b: b.offset1), layout)
+        s = builder.square(f"{label} square 1", z, offset, self.lane)
         h = builder.convolution(
             f"{label} conv 1",
             [(Source(layout, kernel, shape.stride, padding), s)],
             middle,
-            lambda st: _weights(st, lambda n: [_flat(n.blocks[number].conv1.weight)], lanes),
-            _channels(of(lambda b: b.conv1.bias), middle),
+            self._weights(lambda n: [_flat(n.blocks[number].conv1.weight)]),
+            self._channels(of(lambda b: b.conv1.bias), middle),
             self.lane,
         )
-        s2 = builder.square(
-            f"{label} square 2", h, _channels(of(lambda b: b.offset2), middle), self.lane
-        )
+        offset = self._channels(of(lambda b: b.offset2), middle)
+        s2 = builder.square(f"{label} square 2", h, offset, self.lane)
         shortcut = Source(layout, 1, shape.stride, 0, diagonal=not shape.projects)
         z = builder.convolution(
             f"{label} conv 2 + shortcut",
             [(Source(middle, kernel, 1, padding), s2), (shortcut, s)],
             after,
-            lambda st: _weights(
-                st,
-                lambda n: [_flat(n.blocks[number].conv2.weight), _flat(n.blocks[number].shortcut)],
-                lanes,
+            self._weights(
+                lambda n: [_flat(n.blocks[number].conv2.weight), _flat(n.blocks[number].shortcut)]
             ),
-            _channels(of(lambda b: b.conv2.bias), after),
+            self._channels(of(lambda b: b.conv2.bias), after),
             self.lane,
         )
         return z, after
+
+    def _weights(
+        self, get: Callable[[Network], list[Array]]
+    ) -> Callable[[Structure], Callable[[Any, int], Array]]:
+        """Periodic rows of one linear step, for the networks of this group."""
+        lanes, room = self.lanes, self.room
+
+        def fill(structure: Structure, network: Any, lane: int) -> Array:
+            return fill_rows(structure, [w[lane : lane + lanes] for w in get(network)], room)
+
+        return lambda structure: lambda network, lane: fill(structure, network, lane)
+
+    def _channels(self, get: Callable[[Network], Array], layout: Layout) -> Filler:
+        """A periodic row [1, group] from values per (lane, channel); zero where no channel is.
+
+        Raises:
+            LayoutError: channels go across ciphertexts, which one row cannot serve.
+        """
+        if any(d.axis == "channel" and d.across for d in layout.digits):
+            raise LayoutError(
+                "a feature map with offsets must hold all its channels in one ciphertext"
+            )
+        lanes = self.lanes
+
+        def fill(network: Any, lane: int) -> Array:
+            row = np.zeros(layout.group)
+            slots = layout.positions()[:lanes, :, 0, 0] % layout.slots
+            row[slots] = get(network)[lane : lane + lanes]
+            return row[None]
+
+        return fill
 
 
 def _flat(weight: Array) -> Array:
@@ -231,35 +275,6 @@ def _stem(network: Network, gathered: int) -> Array:
     padded = np.zeros((patches, outputs, gathered))
     padded[:, :, : math.prod(weight.shape[2:])] = weight.reshape(patches, outputs, -1)
     return padded.reshape(patches, -1)
-
-
-def _weights(structure: Structure, get: Callable[[Network], list[Array]], lanes: int) -> Filler:
-    padded = 1 << (lanes - 1).bit_length()
-
-    def fill(network: Any, lane: int) -> NDArray[np.float64]:
-        return fill_rows(structure, [w[lane : lane + lanes] for w in get(network)], padded)
-
-    return fill
-
-
-def _channels(get: Callable[[Network], Array], layout: Layout) -> Filler:
-    """A periodic row [1, group] from values per (lane, channel); zero where no channel is.
-
-    Raises:
-        LayoutError: channels go across ciphertexts, which one row cannot serve.
-    """
-    if any(d.axis == "channel" and d.across for d in layout.digits):
-        raise LayoutError("a feature map with offsets must hold all its channels in one ciphertext")
-
-    def fill(network: Any, lane: int) -> NDArray[np.float64]:
-        lanes, channels = layout.shape[:2]
-        values = get(network)[lane : lane + lanes]
-        row = np.zeros(layout.group)
-        slots = layout.positions()[:, :, 0, 0] % layout.slots
-        row[slots[:, :channels]] = values
-        return row[None]
-
-    return fill
 
 
 __all__ = ["LANES", "POOL", "CompiledNetwork", "compile_network", "gather_patches"]

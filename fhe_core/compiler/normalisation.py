@@ -1,68 +1,109 @@
-"""Squared norm, inverse-square-root polynomial, and their product with the embedding.
+"""Squared norm, a polynomial in place of its inverse square root, and the normalised embedding.
 
-For a quadratic a y^2 + b y + c with a > 0 the square is completed: with w = sqrt(a) y it is
-(w + b / (2 sqrt a))^2 + c - b^2 / (4 a). Multiplying y by sqrt(a) costs nothing: the same
-ciphertext read at another scale.
+The polynomial is a product of completed squares (fhe_core.inverse_root). A factor reads the squared
+norm's ciphertext at another scale and adds a constant, both free; one squaring follows. Factors and
+embedding are multiplied as a tree of the least depth: always the two with the most limbs left.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core.compiler.builder import Filler, PlanBuilder
 from fhe_core.compiler.policy import Policy
+from fhe_core.inverse_root import Factor, InverseRoot, Product
 from fhe_core.plan import PlanError
 
+#: A match multiplies two results, so that they need two limbs.
+RESULT_LIMBS = 2
 
-def embedding_log_scale(policy: Policy, coefficients: Sequence[float]) -> float:
-    """log2 scale of the embedding for which sqrt(a) y comes out at the policy's scale."""
-    _check(coefficients)
-    return policy.log_scale + math.log2(coefficients[0]) / 4
+
+def embedding_log_scale(policy: Policy, root: InverseRoot) -> float:
+    """log2 scale of the embedding for which the normalised one comes out at the policy's scale."""
+    product = root.product()
+    # log2 scale of the result is constant + slope * log2 scale of the embedding.
+    slope, constant = 1.0, 0.0
+    for factor in product.factors:
+        power = 2 if factor.squared else 1
+        slope += 2 * power
+        constant -= power * (policy.log_scale + math.log2(factor.gain * _stretch(root)))
+        constant -= policy.log_scale * (power - 1)
+    constant -= policy.log_scale * len(product.factors)
+    return (policy.log_scale - constant) / slope
 
 
 def append_normalisation(
-    builder: PlanBuilder,
-    source: str,
-    period: int,
-    coefficients: Sequence[float],
+    builder: PlanBuilder, source: str, period: int, root: InverseRoot, product: Product
 ) -> tuple[str, str]:
     """Append the steps for an embedding repeated with ``period`` slots.
 
+    source: ``product.sign`` times the embedding.
     Returns the names of the normalised embedding and of its squared norm before normalisation.
 
     Raises:
-        PlanError: the polynomial is not a quadratic with a positive leading coefficient.
+        PlanError: the modulus chain is too short for the polynomial.
     """
-    _check(coefficients)
-    a, b, c = coefficients
-    root = math.sqrt(a)
     squared = builder.square_one("square embedding", source, "squared embedding", "", drop=1)
     amounts = [1 << i for i in range((period - 1).bit_length())]
     norm = builder.fold("squared norm", squared, "squared norm", amounts)
-    shifted = builder.affine("complete the square", norm, "w", root, _constant(b / (2 * root)))
-    polynomial = builder.square("polynomial", [shifted], _constant(c - b * b / (4 * a)), 0, drop=1)[
-        0
-    ]
-    result = builder.multiply("normalise", source, polynomial, "normalised", drop=1)
+    try:
+        leaves = [source] + [
+            _factor(builder, norm, number, factor, root)
+            for number, factor in enumerate(product.factors)
+        ]
+        result = _multiplied(builder, leaves)
+    except PlanError:
+        left = builder.values[norm].limbs
+        raise PlanError(
+            f"a normalisation of degree {root.degree} (Newton steps included) needs more than the "
+            f"{left} limbs that '{builder.parameters.name}' has left: choose a lower degree or "
+            "parameters with a longer modulus chain"
+        ) from None
     health = builder.drop("health", norm, "health", builder.policy.health_limbs)
     return result, health
 
 
-def _check(coefficients: Sequence[float]) -> None:
-    if len(coefficients) != 3 or coefficients[0] <= 0:
-        raise PlanError(
-            "the normalisation must be a quadratic with a positive leading coefficient, "
-            f"got {list(coefficients)}"
-        )
+def _stretch(root: InverseRoot) -> float:
+    """dt / dy."""
+    low, high = root.interval
+    return 2 / (high - low)
+
+
+def _factor(builder: PlanBuilder, norm: str, number: int, factor: Factor, root: InverseRoot) -> str:
+    centre = float(root.variable(np.zeros(1))[0]) - factor.centre
+    line = builder.affine(
+        f"factor {number + 1}: line",
+        norm,
+        f"line {number + 1}",
+        factor.gain * _stretch(root),
+        _constant(factor.gain * centre),
+    )
+    if not factor.squared:
+        return line
+    label = f"factor {number + 1}: square"
+    return builder.square(label, [line], _constant(factor.offset), 0, drop=1)[0]
+
+
+def _multiplied(builder: PlanBuilder, leaves: list[str]) -> str:
+    waiting = list(leaves)
+    while len(waiting) > 1:
+        waiting.sort(key=lambda name: -builder.values[name].limbs)  # stable
+        left, right, *waiting = waiting
+        last = not waiting
+        number = len(leaves) - len(waiting) - 1
+        label = "normalise" if last else f"normalise: product {number}"
+        output = "normalised" if last else f"product {number}"
+        waiting.append(builder.multiply(label, left, right, output, drop=1))
+    if builder.values[waiting[0]].limbs < RESULT_LIMBS:
+        raise PlanError("the result has too few limbs to be matched")
+    return waiting[0]
 
 
 def _constant(value: float) -> Filler:
-    def fill(_network: Any, _lane: int) -> NDArray[np.float64]:
+    def fill(_network: object, _lane: int) -> NDArray[np.float64]:
         return np.full((1, 8), value)
 
     return fill

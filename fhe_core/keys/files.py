@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -21,15 +22,17 @@ from fhe_core.runtime.store import (
 )
 
 
-def save_secret_key(path: Path, key: SecretKey, *, overwrite: bool = False) -> Header:
-    """Write the secret key atomically with mode 0600."""
+def save_secret_key(
+    path: Path, key: SecretKey, facts: Mapping[str, Any], *, overwrite: bool = False
+) -> Header:
+    """Write the secret key atomically with mode 0600; ``facts`` join the public metadata."""
     stored = (key.secret_coefficients() + 1).astype(np.uint8)
     return container.write(
         path,
         Kind.SECRET_KEY,
         key.parameters.digest,
         key.key_id,
-        {"parameters": key.parameters.name},
+        {**facts, "parameters": key.parameters.name},
         [Section.from_array("secret", stored)],
         private=True,
         overwrite=overwrite,
@@ -63,11 +66,15 @@ def save_evaluation_keys(
     path: Path,
     key: SecretKey,
     specifications: Sequence[KeySpecification],
+    facts: Mapping[str, Any],
     progress: Callable[[int, int], None] | None = None,
     *,
     overwrite: bool = True,
 ) -> Header:
-    """Make evaluation keys and stream them to a file, one digit at a time."""
+    """Make evaluation keys and stream them to a file, one digit at a time.
+
+    facts: join the metadata.
+    """
     seed = os.urandom(SEED_BYTES)
 
     def chunks(position: int, specification: KeySpecification) -> Iterator[Words]:
@@ -85,7 +92,7 @@ def save_evaluation_keys(
         Kind.EVALUATION_KEYS,
         key.parameters.digest,
         key.key_id,
-        evaluation_key_metadata(key.parameters, specifications),
+        {**facts, **evaluation_key_metadata(key.parameters, specifications)},
         sections,
         overwrite=overwrite,
     )

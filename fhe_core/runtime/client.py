@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core.compiler import CompiledNetwork
-from fhe_core.container import Corrupt, KeyMismatch
+from fhe_core.container import Corrupt, KeyMismatch, ParameterMismatch
+from fhe_core.inverse_root import InverseRoot, InverseRootError
 from fhe_core.keys.secret import SecretKey
-from fhe_core.runtime.health import HealthReport, Normalisation, check_embedding, check_score
+from fhe_core.runtime.health import HealthReport, check_embedding, check_score, expected_norm
 from fhe_core.runtime.store import Bundle
 
 
@@ -35,10 +36,14 @@ class Score:
 
 
 class Client:
-    """One secret key. Decrypted values must not be shared as they are (docs/security.md)."""
+    """One secret key and the normalisation that its results must have been computed with.
 
-    def __init__(self, key: SecretKey) -> None:
+    Decrypted values must not be shared as they are (docs/security.md).
+    """
+
+    def __init__(self, key: SecretKey, root: InverseRoot) -> None:
         self.key = key
+        self.root = root
 
     def encrypt_image(self, image: NDArray[np.float64], compiled: CompiledNetwork) -> Bundle:
         """Encrypt an image (channels, size, size) with values in [-1, 1].
@@ -64,12 +69,12 @@ class Client:
             UnhealthyResultError: the network diverged or the computation wrapped around.
             KeyMismatch: it belongs to another key.
         """
-        slots, normalisation = self._open(bundle, "embedding", 2)
+        slots = self._open(bundle, "embedding", 2)
         length = bundle.facts.get("embedding")
         if type(length) is not int or not 1 <= length <= self.key.parameters.slots:
             raise Corrupt("the embedding does not say how long it is")
         values = slots[0][:length]
-        report = check_embedding(values, slots[1], normalisation)
+        report = check_embedding(values, slots[1], self.root)
         report.require()
         return Embedding(values.real.copy(), report)
 
@@ -80,28 +85,29 @@ class Client:
             UnhealthyResultError: a network diverged or the computation wrapped around.
             KeyMismatch: it belongs to another key.
         """
-        slots, normalisation = self._open(bundle, "score", 3)
-        value, report = check_score(slots[0], slots[1:], normalisation)
+        slots = self._open(bundle, "score", 3)
+        value, report = check_score(slots[0], slots[1:], self.root)
         report.require()
-        norms = np.prod([normalisation.expected_norm(y) for y in report.squared_norms])
+        norms = np.prod([expected_norm(self.root, y) for y in report.squared_norms])
         return Score(value, float(value / norms), report)
 
-    def _open(
-        self, bundle: Bundle, what: str, count: int
-    ) -> tuple[list[NDArray[np.complex128]], Normalisation]:
+    def _open(self, bundle: Bundle, what: str, count: int) -> list[NDArray[np.complex128]]:
         if bundle.what != what or len(bundle.items) != count:
             raise Corrupt(f"expected an encrypted {what}, got an encrypted {bundle.what}")
         if bundle.key_id != self.key.key_id:
             raise KeyMismatch(
                 f"the {what} belongs to key {bundle.key_id[:8]}, not to {self.key.key_id[:8]}"
             )
-        return [self.key.decrypt(item) for item in bundle.items.values()], _normalisation(bundle)
+        # A wider interval, claimed by the server, would let diverging results pass.
+        if _inverse_root(bundle) != self.root:
+            raise ParameterMismatch(
+                f"the {what} was normalised in another way than the client's keys were made for"
+            )
+        return [self.key.decrypt(item) for item in bundle.items.values()]
 
 
-def _normalisation(bundle: Bundle) -> Normalisation:
+def _inverse_root(bundle: Bundle) -> InverseRoot:
     try:
-        coefficients = tuple(float.fromhex(c) for c in bundle.facts["coefficients"])
-        low, high = (float.fromhex(c) for c in bundle.facts["interval"])
-    except (KeyError, TypeError, ValueError, OverflowError):
+        return InverseRoot.from_description(bundle.facts.get("normalisation"))
+    except InverseRootError:
         raise Corrupt("the result does not say which normalisation was used") from None
-    return Normalisation(coefficients, (low, high))

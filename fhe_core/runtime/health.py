@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fhe_core.inverse_root import InverseRoot
+
 #: Imaginary parts of a healthy result are noise, far below this share of its real range.
 IMAGINARY_SHARE = 1e-3
 #: Spread of a value that must be the same in every slot.
@@ -53,18 +55,9 @@ class HealthReport:
             raise UnhealthyResultError(self)
 
 
-@dataclass(frozen=True)
-class Normalisation:
-    """The polynomial that was evaluated, and where it holds: coefficients highest degree first."""
-
-    coefficients: tuple[float, ...]
-    interval: tuple[float, float]
-
-    def expected_norm(self, squared_norm: float) -> float:
-        """Norm of the normalised embedding: sqrt(y) p(y)."""
-        return math.sqrt(max(squared_norm, 0.0)) * float(
-            np.polyval(self.coefficients, squared_norm)
-        )
+def expected_norm(root: InverseRoot, squared_norm: float) -> float:
+    """Norm of the normalised embedding: sqrt(y) p(y)."""
+    return math.sqrt(max(squared_norm, 0.0)) * float(root.evaluate(squared_norm))
 
 
 def constant_of(
@@ -82,10 +75,10 @@ def constant_of(
 
 
 def check_norm(
-    slots: NDArray[np.complex128], normalisation: Normalisation, name: str, failures: list[str]
+    slots: NDArray[np.complex128], root: InverseRoot, name: str, failures: list[str]
 ) -> float:
     """Squared norm before normalisation, checked against the interval of the polynomial."""
-    low, high = normalisation.interval
+    low, high = root.interval
     value = constant_of(slots, name, failures, SPREAD_SHARE * low)
     if not low <= value <= high:
         failures.append(
@@ -98,13 +91,13 @@ def check_norm(
 def check_embedding(
     embedding: NDArray[np.complex128],
     squared_norm: NDArray[np.complex128],
-    normalisation: Normalisation,
+    root: InverseRoot,
 ) -> HealthReport:
     """Check one embedding [length] with its squared norm [slots]."""
     failures: list[str] = []
-    norm = check_norm(squared_norm, normalisation, "squared norm", failures)
+    norm = check_norm(squared_norm, root, "squared norm", failures)
     if not failures:
-        expected = normalisation.expected_norm(norm)
+        expected = expected_norm(root, norm)
         actual = float(np.linalg.norm(embedding.real))
         slack = NORM_SLACK * max(expected, 0.1)
         if not abs(actual - expected) <= slack < math.inf:
@@ -114,24 +107,24 @@ def check_embedding(
             )
         elif not np.max(np.abs(embedding.imag)) <= IMAGINARY_SHARE * max(expected, 0.1):
             failures.append("the embedding is not real: the computation wrapped around")
-    return HealthReport((norm,), normalisation.interval, tuple(failures))
+    return HealthReport((norm,), root.interval, tuple(failures))
 
 
 def check_score(
     score: NDArray[np.complex128],
     squared_norms: Sequence[NDArray[np.complex128]],
-    normalisation: Normalisation,
+    root: InverseRoot,
 ) -> tuple[float, HealthReport]:
     """Check one score [slots] with the squared norms [slots] of both embeddings."""
     failures: list[str] = []
     names = ("squared norm of the first face", "squared norm of the second face")
     norms = [
-        check_norm(slots, normalisation, name, failures)
+        check_norm(slots, root, name, failures)
         for slots, name in zip(squared_norms, names, strict=True)
     ]
     value = constant_of(score, "score", failures, SPREAD_SHARE)
     if not failures:
-        limit = math.prod(normalisation.expected_norm(norm) for norm in norms)
+        limit = math.prod(expected_norm(root, norm) for norm in norms)
         if not abs(value) <= limit * (1 + NORM_SLACK) < math.inf:  # NaN fails
             failures.append(f"score {value:.4g} exceeds the product of the norms {limit:.4g}")
-    return value, HealthReport(tuple(norms), normalisation.interval, tuple(failures))
+    return value, HealthReport(tuple(norms), root.interval, tuple(failures))

@@ -127,4 +127,4 @@ def _digest(tables: Tables) -> str:
 
 
 #: What of a plan's metadata travels with a result.
-RESULT_FACTS = ("coefficients", "interval", "embedding")
+RESULT_FACTS = ("normalisation", "embedding")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from fhe_core.files import FileError, explain, shown
+from fhe_face.circuit import root_of
 from fhe_face.demo_faces import demo_faces
 from fhe_face.demonstration import Demonstration
-from fhe_face.engine import INPUT_SIZE
 from fhe_face.failures import UNHEALTHY, USAGE, CommandError
 from fhe_face.images import load_unit, to_unit
 from fhe_face.output import Output, grid
@@ -29,17 +29,26 @@ def run(
     images: Sequence[Path],
     weights: Path | None,
     keep: Path | None,
+    flip: bool,
+    coefficients: Path | None,
     resize: bool,
     threads: int | None,
     as_json: bool,
 ) -> None:
     output = Output(as_json)
     faces, source = _faces(images, resize)
+    root = root_of(coefficients)
     output.note(f"faces:   {source}")
     output.note(f"network: {UNTRAINED if weights is None else weights}")
     with _folder(keep) as folder, output.stages() as stage:
         demonstration = Demonstration(
-            faces, weights, folder, keep is not None, threads or default_threads()
+            faces,
+            weights,
+            root,
+            2 if flip else 1,
+            folder,
+            keep is not None,
+            threads or default_threads(),
         )
         data = {"faces": source, "trained": weights is not None, **demonstration.run(stage)}
     if not data["healthy"]:
@@ -47,13 +56,19 @@ def run(
     output.answer(data, lambda console: show(console, data))
 
 
-def _faces(images: Sequence[Path], resize: bool) -> tuple[list[NDArray[np.float64]], str]:
+def _faces(
+    images: Sequence[Path], resize: bool
+) -> tuple[Callable[[int], list[NDArray[np.float64]]], str]:
+    """What makes the faces of a given size, and where they come from."""
     if not images:
-        return [to_unit(face) for face in demo_faces()], DRAWN
+        return lambda size: [to_unit(face) for face in demo_faces(size)], DRAWN
     if len(images) != 2:
         raise CommandError(f"demo takes two images or none, got {len(images)}", USAGE)
-    faces = [load_unit(image, INPUT_SIZE, resize) for image in images]
-    return faces, " and ".join(str(image) for image in images)
+
+    def load(size: int) -> list[NDArray[np.float64]]:
+        return [load_unit(image, size, resize) for image in images]
+
+    return load, " and ".join(str(image) for image in images)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from fhe_core import container
 from fhe_core.container import Header, Kind
 from fhe_core.parameters import Parameters
 from fhe_core.runtime.store import key_specifications, parameters_of
+from fhe_face.circuit import circuit_of
 from fhe_face.output import Output, facts, grid
 from fhe_face.system import default_threads, size
 
@@ -46,6 +47,9 @@ def run(file: Path, as_json: bool) -> None:
         data |= {name: described[name] for name in names}
         data["parameters"] = described
         data |= _content(header, parameters)
+    if header.kind in (Kind.SECRET_KEY, Kind.EVALUATION_KEYS):
+        circuit = circuit_of(header)
+        data |= {"circuit": circuit.describe(), "summary": circuit.summary()}
     output.answer(data, lambda console: _show(console, header.kind, data))
 
 
@@ -102,6 +106,8 @@ def _show(console: Console, kind: Kind, data: dict[str, Any]) -> None:
             ("128-bit bound", f"{p['log2_qp_bound']}, margin {p['margin_bits']} bits"),
             ("source of the bound", p["bound_source"]),
         ]
+    if "summary" in data:
+        rows.append(("made for", data["summary"]))
     if "evaluation_keys" in data:
         tiers = ", ".join(str(count) for count in data["evaluation_keys_per_tier"])
         rows += [

@@ -7,19 +7,28 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fhe_face.engine import compile_engine
+from fhe_face.circuit import root_of
+from fhe_face.engine import choose_engine
 from fhe_face.keymaking import CLIENT_KEY, EVALUATION_KEY, make_keys, refuse_existing
 from fhe_face.output import Output, facts
 from fhe_face.system import default_threads, seconds, size
 
 
-def run(folder: Path, force: bool, threads: int | None, as_json: bool) -> None:
+def run(
+    folder: Path,
+    face_size: int,
+    flip: bool,
+    coefficients: Path | None,
+    force: bool,
+    threads: int | None,
+    as_json: bool,
+) -> None:
     output = Output(as_json)
     if not force:
         refuse_existing(folder)
     with output.stages() as stage:
         stage("compiling the plan", 0, 0)
-        engine = compile_engine()
+        engine = choose_engine(root_of(coefficients), face_size, 2 if flip else 1)
         stage("compiling the plan", 1, 1)
         started = time.perf_counter()
         count = threads or default_threads()
@@ -36,6 +45,7 @@ def run(folder: Path, force: bool, threads: int | None, as_json: bool) -> None:
         "evaluation_keys": keys,
         "keygen_seconds": elapsed,
         "threads": count,
+        "circuit": engine.circuit.describe(),
         "parameters": engine.parameters.describe(),
     }
 
@@ -44,6 +54,8 @@ def run(folder: Path, force: bool, threads: int | None, as_json: bool) -> None:
             ("secret key, never give it away", client),
             ("evaluation keys, for the server", evaluation),
             ("their size", f"{size(evaluation.stat().st_size)}, {keys} keys"),
+            ("for", engine.circuit.summary()),
+            ("parameters", f"'{engine.parameters.name}'"),
             ("key id", key.key_id),
             ("time", seconds(elapsed)),
         ]

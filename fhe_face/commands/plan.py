@@ -8,13 +8,15 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 from fhe_core.cost import Machine, StepCost, Totals, Work, step_costs, totals
 from fhe_core.plan import Plan
 from fhe_core.precision import StepPrecision, predict
+from fhe_face.circuit import INPUT_SIZE, root_of
 from fhe_face.demo_faces import demo_faces
-from fhe_face.engine import Engine, compile_engine, key_bytes, load_network
+from fhe_face.engine import Engine, WeightsError, choose_engine, key_bytes, load_network
 from fhe_face.images import to_unit
 from fhe_face.output import Output, grid
 from fhe_face.system import default_threads, seconds, size
@@ -23,14 +25,25 @@ from models.layers import FusedNetwork
 _COLUMNS = ("step", "level", "scale", "switches", "hoisted", "NTTs", "reads", "time")
 
 
-def run(weights: Path | None, as_json: bool) -> None:
+def run(
+    weights: Path | None,
+    face_size: int | None,
+    flip: bool,
+    coefficients: Path | None,
+    as_json: bool,
+) -> None:
     output = Output(as_json)
     network = None if weights is None else load_network(weights)
+    root = root_of(coefficients)
+    if network is not None:
+        if face_size not in (None, network.input_size):
+            raise WeightsError(f"{weights}: a network for faces of {network.input_size} pixels")
+        face_size = network.input_size
     machine = Machine(threads=default_threads())
     precision: list[StepPrecision] = []
     with output.stages() as stage:
         stage("compiling the plan", 0, 0)
-        engine = compile_engine()
+        engine = choose_engine(root, face_size or INPUT_SIZE, 2 if flip else 1)
         stage("compiling the plan", 1, 1)
         if network is not None:
             stage("predicting precision", 0, 0)
@@ -55,13 +68,15 @@ def run(weights: Path | None, as_json: bool) -> None:
 def _precision(engine: Engine, network: FusedNetwork) -> list[StepPrecision]:
     """Predicted errors for one of the drawn faces."""
     compiled = engine.compiled
-    inputs = list(compiled.pack_image(to_unit(demo_faces()[0])))
+    face = to_unit(demo_faces(network.input_size)[0])
+    inputs = list(compiled.pack_image(np.stack([face, face[..., ::-1]][: compiled.views])))
     return predict(compiled.plan, compiled.tables(network), engine.parameters, inputs)
 
 
 def _facts(engine: Engine, machine: Machine) -> dict[str, Any]:
     keys = engine.keys()
     return {
+        "circuit": engine.circuit.describe(),
         "parameters": engine.parameters.describe(),
         "evaluation_keys": len(keys),
         "evaluation_key_bytes": key_bytes(keys, engine.parameters),

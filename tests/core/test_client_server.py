@@ -13,6 +13,7 @@ import pytest
 from fhe_core.ciphertext import Ciphertext
 from fhe_core.compiler import SAFE, compile_match
 from fhe_core.container import Corrupt, KeyMismatch, ParameterMismatch
+from fhe_core.inverse_root import InverseRoot
 from fhe_core.keys.evaluation import EvaluationKeys, MissingKeyError
 from fhe_core.keys.secret import SecretKey
 from fhe_core.parameters import Parameters
@@ -21,7 +22,7 @@ from fhe_core.runtime.client import Client
 from fhe_core.runtime.health import UnhealthyResultError
 from fhe_core.runtime.server import Server
 from fhe_core.runtime.store import Bundle, load_bundle, save_bundle
-from models.reference import embed, normalise
+from models.reference import embed, squared_norm
 from models.synthetic import random_fused
 from tests.core import tiny
 
@@ -43,7 +44,8 @@ def match(world: tiny.World, pair: Sequence[Bundle]) -> Bundle:
 
 
 def reference(world: tiny.World) -> tiny.Array:
-    return normalise(embed(world.network, world.images), tiny.COEFFICIENTS)
+    embedding = embed(world.network, world.images)
+    return embedding * tiny.ROOT.evaluate(squared_norm(embedding))[:, None]
 
 
 def noise(bundle: Bundle, seed: int = 0) -> dict[str, Ciphertext]:
@@ -173,7 +175,7 @@ def test_images_out_of_range_are_refused(world: tiny.World, bad: float) -> None:
 
 
 def test_another_key(world: tiny.World, results: list[Bundle]) -> None:
-    stranger = Client(SecretKey.generate(world.parameters))
+    stranger = Client(SecretKey.generate(world.parameters), tiny.ROOT)
     with pytest.raises(KeyMismatch):
         stranger.decrypt_embedding(results[0])
     with pytest.raises(KeyMismatch):
@@ -218,7 +220,7 @@ def test_another_architecture(world: tiny.World, results: list[Bundle]) -> None:
     """Weights of another shape have no tables; results of other models do not match."""
     with pytest.raises(ValueError, match="architecture"):
         world.server_for(random_fused(0, channels=(4, 8), strides=(2,)))
-    other = with_facts(results[1], coefficients=["0x1p+0"] * 3)
+    other = with_facts(results[1], normalisation={"newton_steps": 1})
     with pytest.raises(ParameterMismatch, match="different models"):
         world.server.match(results[0], other)
 
@@ -246,17 +248,21 @@ def test_results_of_the_wrong_sort(world: tiny.World, results: list[Bundle]) -> 
         {"embedding": "16"},
         {"embedding": None},
         {"embedding": True},
-        {"coefficients": None},
-        {"coefficients": ["x"]},
-        {"coefficients": [1.0]},
-        {"coefficients": ["0x1p+99999"]},
-        {"interval": ["0x1p+0"]},
-        {"interval": 5},
+        {"normalisation": None},
+        {"normalisation": "0x1p+0"},
+        {"normalisation": {"chebyshev": ["0x1p+0"] * 2, "interval": ["0x1p+0"] * 2}},
     ],
 )
 def test_malformed_facts(world: tiny.World, results: list[Bundle], facts: dict[str, Any]) -> None:
     with pytest.raises(Corrupt):
         world.client.decrypt_embedding(with_facts(results[0], **facts))
+
+
+def test_another_normalisation_is_refused(world: tiny.World, results: list[Bundle]) -> None:
+    """A server must not widen the interval that diverging results are measured by."""
+    wide = InverseRoot(tiny.ROOT.chebyshev, (1e-3, 1e9)).describe()
+    with pytest.raises(ParameterMismatch, match="normalised in another way"):
+        world.client.decrypt_embedding(with_facts(results[0], normalisation=wide))
 
 
 def test_missing_evaluation_keys_are_named(world: tiny.World) -> None:
@@ -274,7 +280,7 @@ def test_two_clients_side_by_side(world: tiny.World) -> None:
     keys = tiny.make_keys(key, world.specifications)
     match = compile_match(world.compiled.plan, world.parameters, SAFE)
     server = Server(keys, world.compiled, world.tables, match, threads=1)
-    other = Client(key)
+    other = Client(key, tiny.ROOT)
     theirs = server.embed(other.encrypt_image(world.images[0], world.compiled))
     ours = embedding_of(world, world.images[0])
     expected = reference(world)[0]

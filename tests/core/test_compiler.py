@@ -10,6 +10,7 @@ import pytest
 
 from fhe_core.compiler import SAFE, compile_match, compile_network
 from fhe_core.compiler.architecture import architecture_of
+from fhe_core.inverse_root import InverseRoot, InverseRootError
 from fhe_core.keys.secret import SecretKey
 from fhe_core.layouts import LayoutError
 from fhe_core.parameters import Parameters
@@ -17,7 +18,7 @@ from fhe_core.plan import LinearTransform, PlanError, Square
 from fhe_core.runtime import cleartext
 from models.balance import balance
 from models.layers import FusedNetwork
-from models.reference import embed, normalise, squared_norm
+from models.reference import embed, squared_norm
 from models.synthetic import random_fused
 from tests.core import tiny
 
@@ -39,6 +40,8 @@ class Case:
         return tiny.chain(self.log_n, 4 * len(network.blocks) + 9)
 
 
+NINE = (("input_size", 24), ("channels", (4, 8)), ("strides", (2,)), ("embedding", 8))
+SIXTEEN = (("input_size", 32), ("channels", (4, 8)), ("strides", (2,)), ("embedding", 8))
 WIDE = (("input_size", 32), ("patch_size", 16), ("channels", (4, 8)), ("strides", (2,)))
 SINGLE = (("input_size", 8), ("channels", (4, 8)), ("strides", (2,)), ("embedding", 8))
 CASES = [
@@ -49,12 +52,14 @@ CASES = [
     Case(12, seed=2),
     Case(11, seed=3, shape=(("channels", (8, 8)), ("strides", (2,)), ("embedding", 20))),
     Case(11, seed=4, shape=SINGLE),
+    Case(11, seed=5, shape=NINE),
+    Case(11, seed=6, shape=SIXTEEN),
 ]
 
 
 def expected(network: FusedNetwork, images: tiny.Array) -> tuple[tiny.Array, tiny.Array]:
     embedding = embed(network, images)
-    return normalise(embedding, tiny.COEFFICIENTS), squared_norm(embedding)
+    return embedding * tiny.ROOT.evaluate(squared_norm(embedding))[:, None], squared_norm(embedding)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -133,10 +138,13 @@ def test_images_of_the_wrong_shape_are_refused(world: tiny.World) -> None:
 def test_refused_chains_and_polynomials(world: tiny.World) -> None:
     architecture = architecture_of(world.network)
     with pytest.raises(PlanError, match="too short"):
-        compile_network(architecture, tiny.chain(11, 12), SAFE, tiny.COEFFICIENTS, tiny.INTERVAL)
-    for coefficients in ((1.0, 2.0), (-1e-8, 1e-5, 0.1), (0.0, 1e-5, 0.1), (1e-9, 1e-8, 1e-5, 0.1)):
-        with pytest.raises(PlanError, match="quadratic"):
-            compile_network(architecture, world.parameters, SAFE, coefficients, tiny.INTERVAL)
+        compile_network(architecture, tiny.chain(11, 12), SAFE, tiny.ROOT)
+    high = InverseRoot(tiny.ROOT.chebyshev, tiny.INTERVAL, newton_steps=2)
+    with pytest.raises(PlanError, match=r"degree 22 .* lower degree"):
+        compile_network(architecture, world.parameters, SAFE, high)
+    crossing = InverseRoot((0.1, 0.2), tiny.INTERVAL)
+    with pytest.raises(InverseRootError, match="not positive"):
+        compile_network(architecture, world.parameters, SAFE, crossing)
 
 
 def test_channels_across_ciphertexts_are_refused() -> None:

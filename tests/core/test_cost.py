@@ -12,6 +12,7 @@ from fhe_core import _native, presets
 from fhe_core.compiler import SAFE, compile_network
 from fhe_core.compiler.architecture import Architecture, BlockShape
 from fhe_core.cost import Machine, StepCost, Work, step_costs, totals
+from fhe_core.inverse_root import InverseRoot
 from fhe_core.plan import step_rotations
 from fhe_core.runtime import native
 from fhe_core.runtime.evaluator import Evaluator
@@ -169,10 +170,13 @@ CRYPTOFACENET4 = Architecture(
 )
 
 
+ROOT = InverseRoot.from_powers((1.057367e-08, -4.753845e-05, 7.176193e-02), (100.0, 3000.0))
+
+
 def test_full_size_plan() -> None:
     """What one face costs at the preset 'safe'. A change must be explained where it is made."""
     parameters = presets.load("safe")
-    compiled = compile_network(CRYPTOFACENET4, parameters, SAFE, tiny.COEFFICIENTS, (100.0, 3000.0))
+    compiled = compile_network(CRYPTOFACENET4, parameters, SAFE, ROOT)
     total = totals(step_costs(compiled.plan, parameters))
     assert total.work.key_switches == 194
     assert total.work.inner_products == 523

@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from fhe_core.inverse_root import InverseRoot
 from fhe_core.runtime.health import (
     HealthReport,
-    Normalisation,
     UnhealthyResultError,
     check_embedding,
     check_score,
+    expected_norm,
 )
 
-NORMALISATION = Normalisation((1.057367e-08, -4.753845e-05, 7.176193e-02), (100.0, 3000.0))
+COEFFICIENTS = (1.057367e-08, -4.753845e-05, 7.176193e-02)
+ROOT = InverseRoot.from_powers(COEFFICIENTS, (100.0, 3000.0))
 SLOTS = 64
 SQUARED = 400.0
 
@@ -33,26 +35,26 @@ def constant(value: float, noise: float = 0.0) -> Slots:
 
 def embedding(squared: float = SQUARED, factor: float = 1.0) -> Slots:
     direction = np.random.default_rng(1).normal(size=32)
-    direction *= NORMALISATION.expected_norm(squared) / np.linalg.norm(direction)
+    direction *= expected_norm(ROOT, squared) / np.linalg.norm(direction)
     return np.asarray(direction * factor, dtype=np.complex128)
 
 
 def test_expected_norm() -> None:
-    polynomial = np.polyval(NORMALISATION.coefficients, SQUARED)
-    assert NORMALISATION.expected_norm(SQUARED) == pytest.approx(math.sqrt(SQUARED) * polynomial)
-    assert NORMALISATION.expected_norm(-1e-3) == 0.0
+    polynomial = np.polyval(COEFFICIENTS, SQUARED)
+    assert expected_norm(ROOT, SQUARED) == pytest.approx(math.sqrt(SQUARED) * polynomial)
+    assert expected_norm(ROOT, -1e-3) == 0.0
 
 
 def test_healthy_results_pass() -> None:
-    report = check_embedding(embedding(), constant(SQUARED, 0.1), NORMALISATION)
+    report = check_embedding(embedding(), constant(SQUARED, 0.1), ROOT)
     assert report.healthy
     assert report.message == "healthy"
     assert report.squared_norms[0] == pytest.approx(SQUARED, rel=1e-3)
     report.require()
-    limit = NORMALISATION.expected_norm(SQUARED) * NORMALISATION.expected_norm(500.0)
+    limit = expected_norm(ROOT, SQUARED) * expected_norm(ROOT, 500.0)
     for share in (1.0, 0.3, -1.0):
         norms = [constant(SQUARED, 0.1), constant(500.0, 0.1)]
-        value, report = check_score(constant(share * limit, 1e-4), norms, NORMALISATION)
+        value, report = check_score(constant(share * limit, 1e-4), norms, ROOT)
         assert report.healthy
         assert value == pytest.approx(share * limit, abs=1e-3)
         assert len(report.squared_norms) == 2
@@ -80,19 +82,19 @@ NORM_FAILURES = [
 
 @pytest.mark.parametrize(("norm", "message"), NORM_FAILURES)
 def test_unhealthy_norms(norm: Slots, message: str) -> None:
-    report = check_embedding(embedding(), norm, NORMALISATION)
+    report = check_embedding(embedding(), norm, ROOT)
     with pytest.raises(UnhealthyResultError, match=message) as caught:
         report.require()
     assert caught.value.report is report
     for norms in ([norm, constant(SQUARED)], [constant(SQUARED), norm]):
-        _, report = check_score(constant(0.1), norms, NORMALISATION)
+        _, report = check_score(constant(0.1), norms, ROOT)
         with pytest.raises(UnhealthyResultError, match=message):
             report.require()
 
 
 @pytest.mark.parametrize("low", [100.0, 3000.0])
 def test_the_interval_is_closed(low: float) -> None:
-    assert check_embedding(embedding(low), constant(low), NORMALISATION).healthy
+    assert check_embedding(embedding(low), constant(low), ROOT).healthy
 
 
 Change = Callable[[Slots], Slots]
@@ -113,7 +115,7 @@ Change = Callable[[Slots], Slots]
     ],
 )
 def test_unhealthy_embeddings(change: Change, message: str) -> None:
-    report = check_embedding(change(embedding()), constant(SQUARED), NORMALISATION)
+    report = check_embedding(change(embedding()), constant(SQUARED), ROOT)
     with pytest.raises(UnhealthyResultError, match=message):
         report.require()
 
@@ -129,7 +131,7 @@ def test_unhealthy_embeddings(change: Change, message: str) -> None:
     ],
 )
 def test_unhealthy_scores(score: Slots, message: str) -> None:
-    _, report = check_score(score, [constant(SQUARED)] * 2, NORMALISATION)
+    _, report = check_score(score, [constant(SQUARED)] * 2, ROOT)
     with pytest.raises(UnhealthyResultError, match=message):
         report.require()
 
@@ -137,7 +139,8 @@ def test_unhealthy_scores(score: Slots, message: str) -> None:
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_meaningless_polynomials_never_pass(bad: float) -> None:
     """The polynomial travels with the result, from the server."""
-    strange = Normalisation((bad, 0.0, 0.0), (100.0, 3000.0))
+    strange = InverseRoot(ROOT.chebyshev, (100.0, 3000.0))
+    object.__setattr__(strange, "chebyshev", (bad, 0.0, 0.0))
     with np.errstate(all="ignore"):
         assert not check_embedding(embedding(), constant(SQUARED), strange).healthy
         _, report = check_score(constant(0.5), [constant(SQUARED)] * 2, strange)
@@ -146,7 +149,8 @@ def test_meaningless_polynomials_never_pass(bad: float) -> None:
 
 @pytest.mark.parametrize("interval", [(math.nan, math.nan), (-math.inf, math.inf), (3.0, 2.0)])
 def test_meaningless_intervals_never_pass(interval: tuple[float, float]) -> None:
-    strange = Normalisation(NORMALISATION.coefficients, interval)
+    strange = InverseRoot(ROOT.chebyshev, (100.0, 3000.0))
+    object.__setattr__(strange, "interval", interval)
     assert not check_embedding(embedding(), constant(SQUARED), strange).healthy
 
 

@@ -85,7 +85,7 @@ def test_evaluation_keys_round_trip(
 ) -> None:
     path = tmp_path / "evaluation.key"
     steps: list[tuple[int, int]] = []
-    save_evaluation_keys(path, short_key, SPECIFICATIONS, lambda *s: steps.append(s))
+    save_evaluation_keys(path, short_key, SPECIFICATIONS, {}, lambda *s: steps.append(s))
     assert steps == [(1, 3), (2, 3), (3, 3)]
     keys = load_evaluation_keys(path, None, tiny.load)
     assert keys.key_id == short_key.key_id
@@ -106,7 +106,7 @@ def test_only_wanted_keys_are_loaded(
     short: Parameters, short_key: SecretKey, tmp_path: Path
 ) -> None:
     path = tmp_path / "evaluation.key"
-    save_evaluation_keys(path, short_key, SPECIFICATIONS)
+    save_evaluation_keys(path, short_key, SPECIFICATIONS, {})
     wanted = [KeySpecification(KeyName(3, 0), 5)]
     seen: list[tuple[int, int]] = []
     keys = load_evaluation_keys(path, wanted, tiny.load, lambda *s: seen.append(s))
@@ -119,14 +119,14 @@ def test_only_wanted_keys_are_loaded(
 
 def test_secret_keys_round_trip(short: Parameters, short_key: SecretKey, tmp_path: Path) -> None:
     path = tmp_path / "client.key"
-    save_secret_key(path, short_key)
+    save_secret_key(path, short_key, {})
     assert path.stat().st_mode & 0o777 == 0o600
     loaded = load_secret_key(path, tiny.load)
     assert loaded.key_id == short_key.key_id
     z = np.arange(short.slots) / short.slots
     assert np.max(np.abs(loaded.decrypt(short_key.encrypt(z, tiny.SCALE)[0]) - z)) < 1e-8
     with pytest.raises(OSError, match="exists already"):
-        save_secret_key(path, short_key)
+        save_secret_key(path, short_key, {})
 
 
 # --- hostile files --------------------------------------------------------------------------------
@@ -255,7 +255,7 @@ def key_parts(
     short: Parameters, short_key: SecretKey, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[], Parts]:
     path = tmp_path_factory.mktemp("keys") / "evaluation.key"
-    save_evaluation_keys(path, short_key, SPECIFICATIONS)
+    save_evaluation_keys(path, short_key, SPECIFICATIONS, {})
     return lambda: Parts.of(path)
 
 
@@ -319,7 +319,7 @@ def test_hostile_secret_keys(
     damage: Damage, error: type[ContainerError], short_key: SecretKey, tmp_path: Path
 ) -> None:
     path = tmp_path / "client.key"
-    save_secret_key(path, short_key)
+    save_secret_key(path, short_key, {})
     parts = Parts.of(path)
     damage(parts)
     path.unlink()

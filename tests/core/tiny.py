@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fhe_core.ciphertext import Ciphertext
 from fhe_core.compiler import SAFE, CompiledNetwork, Policy, compile_match, compile_network
 from fhe_core.compiler.architecture import architecture_of
+from fhe_core.inverse_root import InverseRoot
 from fhe_core.keys.evaluation import EvaluationKeys, expand_key
 from fhe_core.keys.secret import SecretKey
 from fhe_core.parameters import Parameters, Specification, Tier, build
@@ -25,8 +26,8 @@ from models.synthetic import random_fused
 
 Array = NDArray[np.float64]
 
-COEFFICIENTS = (1.057367e-08, -4.753845e-05, 7.176193e-02)
 INTERVAL = (2.0, 200.0)
+ROOT = InverseRoot.from_powers((1.057367e-08, -4.753845e-05, 7.176193e-02), INTERVAL)
 SCALE = 2.0**43
 
 #: Enough levels for the default random network; every tier has several digits.
@@ -85,9 +86,9 @@ def images_for(network: FusedNetwork, count: int, seed: int = 1) -> Array:
 
 
 def compile_for(
-    network: FusedNetwork, parameters: Parameters, policy: Policy = SAFE
+    network: FusedNetwork, parameters: Parameters, policy: Policy = SAFE, views: int = 1
 ) -> CompiledNetwork:
-    return compile_network(architecture_of(network), parameters, policy, COEFFICIENTS, INTERVAL)
+    return compile_network(architecture_of(network), parameters, policy, ROOT, views)
 
 
 def encrypt_inputs(key: SecretKey, plan: Plan, slots: Array) -> list[Ciphertext]:
@@ -162,7 +163,16 @@ def make_world() -> World:
     server = Server(keys, compiled, tables, match, threads=1)
     images = images_for(network, 3)
     return World(
-        network, images, compiled, match, tables, key, keys, specifications, Client(key), server
+        network,
+        images,
+        compiled,
+        match,
+        tables,
+        key,
+        keys,
+        specifications,
+        Client(key, ROOT),
+        server,
     )
 
 

@@ -15,11 +15,11 @@ from fhe_core.keys.files import save_evaluation_keys, save_secret_key
 from fhe_core.keys.secret import SecretKey
 from fhe_core.plan import KeyName, KeySpecification
 from fhe_core.runtime.store import Bundle, save_bundle
+from fhe_face.circuit import ENTRY, Circuit, root_of
 
 LENGTH = 256
 SQUARED_NORM = 400.0
-COEFFICIENTS = (1.057367e-08, -4.753845e-05, 7.176193e-02)
-INTERVAL = (100.0, 3000.0)
+CIRCUIT = Circuit("safe", root_of(None))
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,14 @@ def make_kit(folder: Path) -> Kit:
     """client.key, an evaluation.key with one key only, and one ciphertext of each sort."""
     parameters = presets.load("safe")
     key = SecretKey.generate(parameters)
-    save_secret_key(folder / "client.key", key)
-    save_evaluation_keys(folder / "evaluation.key", key, [KeySpecification(KeyName(0, 2), 2)])
+    facts = {ENTRY: CIRCUIT.describe()}
+    save_secret_key(folder / "client.key", key, facts)
+    keys = [KeySpecification(KeyName(0, 2), 2)]
+    save_evaluation_keys(folder / "evaluation.key", key, keys, facts)
     draw = np.random.default_rng(1)
     direction = draw.normal(size=LENGTH)
     direction /= np.linalg.norm(direction)
-    norm = np.sqrt(SQUARED_NORM) * np.polyval(COEFFICIENTS, SQUARED_NORM)
+    norm = np.sqrt(SQUARED_NORM) * CIRCUIT.root.evaluate(SQUARED_NORM)
     slots = np.zeros(parameters.slots)
     slots[:LENGTH] = norm * direction
     make = _Maker(folder, key)
@@ -90,11 +92,7 @@ class _Maker:
     key: SecretKey
 
     def bundle(self, name: str, what: str, items: Mapping[str, Any]) -> None:
-        facts = {
-            "coefficients": [c.hex() for c in COEFFICIENTS],
-            "interval": [b.hex() for b in INTERVAL],
-            "embedding": LENGTH,
-        }
+        facts = {"normalisation": CIRCUIT.root.describe(), "embedding": LENGTH}
         parameters = self.key.parameters
         encrypted = {
             label: self.key.encrypt(np.broadcast_to(value, parameters.slots), 2.0**40)[0].drop_to(2)

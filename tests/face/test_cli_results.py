@@ -10,9 +10,9 @@ import pytest
 
 from fhe_core.container import Kind, dumps
 from fhe_face.failures import plain
-from tests.face.kit import COEFFICIENTS, LENGTH, SQUARED_NORM, Kit, Run
+from tests.face.kit import CIRCUIT, LENGTH, SQUARED_NORM, Kit, Run
 
-NORM = float(np.sqrt(SQUARED_NORM) * np.polyval(COEFFICIENTS, SQUARED_NORM))
+NORM = float(np.sqrt(SQUARED_NORM) * CIRCUIT.root.evaluate(SQUARED_NORM))
 
 
 def test_a_score(fhe_face: Run, kit: Kit, tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_info_tells_nothing_of_the_secret(fhe_face: Run, kit: Kit) -> None:
     assert answer["kind"] == "secret-key"
     expected = {"file", "kind", "format_version", "bytes", "intact", "key_id", "parameter_hash"}
     expected |= {"ring_dimension", "log2_q", "log2_qp", "log2_qp_bound", "margin_bits"}
-    assert answer.keys() == expected | {"parameters"}
+    assert answer.keys() == expected | {"parameters", "circuit", "summary"}
     assert "1747" in fhe_face("info", kit.client_key).out
     assert stat.S_IMODE(kit.client_key.stat().st_mode) == 0o600
 

@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 
 from fhe_core.compiler.architecture import architecture_of
-from fhe_face.engine import INPUT_SIZE, WeightsError, architecture, load_network
+from fhe_core.inverse_root import InverseRoot
+from fhe_core.plan import PlanError
+from fhe_face.circuit import INPUT_SIZE, Circuit, CircuitError, root_of
+from fhe_face.engine import (
+    WeightsError,
+    architecture,
+    choose_engine,
+    compile_engine,
+    load_network,
+    require_size,
+)
 from fhe_face.images import to_unit
 from models import reference
 from models.checkpoint import save_safetensors
@@ -44,11 +54,60 @@ def test_balancing_changes_nothing_but_the_stored_numbers(network: FusedNetwork)
     assert np.allclose(reference.embed(network, units), plain, rtol=1e-9, atol=1e-9)
 
 
+def test_weights_of_another_size_than_the_keys(network: FusedNetwork) -> None:
+    circuit = Circuit("safe", root_of(None), input_size=96)
+    with pytest.raises(
+        WeightsError, match=r"x\.safetensors: a network for faces of 64 pixels.* 96"
+    ):
+        require_size(network, circuit, "x.safetensors")
+
+
+def chebyshev_of(degree: int) -> tuple[float, ...]:
+    low, high = 100.0, 3000.0
+    t = np.polynomial.chebyshev.chebpts1(4 * degree)
+    y = (low + high + (high - low) * t) / 2
+    series = np.polynomial.chebyshev.chebfit(t, 1 / np.sqrt(y), degree)
+    return tuple(float(c) for c in series)
+
+
+@pytest.mark.parametrize(
+    ("degree", "preset"), [(2, "safe"), (3, "safe"), (4, "deep"), (15, "deep")]
+)
+def test_the_cheapest_preset_that_is_long_enough(degree: int, preset: str) -> None:
+    root = InverseRoot(chebyshev_of(degree), (100.0, 3000.0))
+    engine = choose_engine(root)
+    assert engine.parameters.name == preset
+    described = engine.circuit.describe()
+    assert Circuit.from_description(described) == engine.circuit
+
+
+def test_circuits_that_do_not_exist() -> None:
+    with pytest.raises(CircuitError, match="64, 96 or 128"):
+        choose_engine(input_size=65)
+    with pytest.raises(CircuitError, match="1 or 2"):
+        choose_engine(views=3)
+    with pytest.raises(CircuitError, match="no preset 'fast'"):
+        compile_engine(Circuit("fast", root_of(None)))
+    with pytest.raises(PlanError, match="degree 31"):
+        choose_engine(InverseRoot(chebyshev_of(10), (100.0, 3000.0), newton_steps=1))
+    for content in (
+        None,
+        {},
+        {"preset": 1},
+        {**Circuit("safe", root_of(None)).describe(), "views": 0},
+    ):
+        with pytest.raises(CircuitError):
+            Circuit.from_description(content)
+
+
+@pytest.mark.parametrize("size", [96, 128])
+def test_larger_faces_compile_with_the_same_keys(size: int) -> None:
+    small, large = choose_engine(), choose_engine(input_size=size)
+    assert large.keys() == small.keys()
+    assert large.parameters == small.parameters
+
+
 def test_weights_that_cannot_be_used(tmp_path: Path) -> None:
-    file = tmp_path / "nine.safetensors"
-    save_safetensors(untrained(0, 96), file)
-    with pytest.raises(WeightsError, match=r"nine\.safetensors: a network for 96x96 faces"):
-        load_network(file)
     state = untrained(0)
     state["nets.1.layers.0.herpn1.weight"] = np.zeros_like(state["nets.1.layers.0.herpn1.weight"])
     file = tmp_path / "dead.safetensors"

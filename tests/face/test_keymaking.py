@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from coeffs.normalisation import Normalisation
 from fhe_core.compiler import SAFE, compile_match, compile_network
 from fhe_core.compiler.architecture import architecture_of
+from fhe_core.container import read_header
 from fhe_core.files import FileError
 from fhe_core.parameters import Specification, Tier, build
 from fhe_face import keymaking
+from fhe_face.circuit import Circuit, circuit_of, root_of
 from fhe_face.engine import Engine, key_bytes
 from fhe_face.keymaking import make_keys
 from models.synthetic import random_fused
@@ -33,16 +34,10 @@ def engine() -> Engine:
         Specification("insecure-face-test", 11, (50,) + (43,) * 12, (50,) * 3, (Tier(13, 3, 3),))
     )
     network = random_fused(0, channels=(4, 4), strides=(1,))
-    normalisation = Normalisation.load()
-    compiled = compile_network(
-        architecture_of(network),
-        parameters,
-        SAFE,
-        normalisation.coefficients,
-        normalisation.interval,
-    )
+    circuit = Circuit(parameters.name, root_of(None))
+    compiled = compile_network(architecture_of(network), parameters, SAFE, circuit.root)
     match_plan = compile_match(compiled.plan, parameters, SAFE)
-    return Engine(parameters, SAFE, compiled, match_plan, normalisation)
+    return Engine(circuit, parameters, SAFE, compiled, match_plan)
 
 
 def files(folder: Path) -> list[str]:
@@ -55,6 +50,8 @@ def test_new_keys(engine: Engine, tmp_path: Path) -> None:
     make_keys(folder, engine, stage=lambda *stage: stages.append(stage))
     assert files(folder) == NAMES
     assert stat.S_IMODE((folder / "client.key").stat().st_mode) == 0o600
+    for name in NAMES:
+        assert circuit_of(read_header(folder / name)) == engine.circuit
     expected = key_bytes(engine.keys(), engine.parameters)
     assert expected < (folder / "evaluation.key").stat().st_size < expected * 1.05
     count = len(engine.keys())

@@ -1,0 +1,207 @@
+"""A polynomial in place of 1 / sqrt(y), and its form as a product of squares, which is the cheapest
+to evaluate under encryption.
+
+Every real polynomial is a product of real quadratics and at most one linear factor. A quadratic
+with its square completed is one squaring: shifting and scaling cost no level. So a polynomial of
+degree d takes 1 + ceil(log2(ceil(d / 2))) levels from y, and its product with the embedding
+2d + 1 <= 2^levels from the embedding on, which no other form can undercut. The inverse root has no
+zero on the interval, so the factors stay away from zero there and the product is well conditioned.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.polynomial import chebyshev
+from numpy.typing import NDArray
+
+MAX_DEGREE = 64
+MAX_NEWTON_STEPS = 4
+#: How far the product may be from the polynomial, relative to its largest value.
+_AGREEMENT = 1e-9
+#: How much larger than their sum the two terms of a completed square may be.
+_MAX_CANCELLATION = 256.0
+
+Array = NDArray[np.float64]
+
+
+class InverseRootError(ValueError):
+    """Coefficients that cannot stand for an inverse square root."""
+
+
+@dataclass(frozen=True)
+class Factor:
+    """gain * (t - centre), squared and plus ``offset`` where ``squared``; t is in [-1, 1]."""
+
+    gain: float
+    centre: float
+    squared: bool
+    offset: float = 0.0
+
+    def evaluate(self, t: Array) -> Array:
+        linear = self.gain * (t - self.centre)
+        return linear**2 + self.offset if self.squared else linear
+
+
+@dataclass(frozen=True)
+class Product:
+    """sign * product of the factors; every factor but the first is at most 1 on [-1, 1]."""
+
+    sign: int
+    factors: tuple[Factor, ...]
+
+    def evaluate(self, t: Array) -> Array:
+        return self.sign * math.prod((f.evaluate(t) for f in self.factors), start=np.ones_like(t))
+
+
+@dataclass(frozen=True)
+class InverseRoot:
+    """p(y) close to 1 / sqrt(y) for y in ``interval``, and worth nothing outside.
+
+    Attributes:
+        chebyshev: c_0, c_1, ... of p in t = (2y - low - high) / (high - low).
+        interval: (low, high) of squared norms.
+        newton_steps: p <- p (3 - y p^2) / 2 that follow.
+    """
+
+    chebyshev: tuple[float, ...]
+    interval: tuple[float, float]
+    newton_steps: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise InverseRootError for numbers that cannot be."""
+        low, high = self.interval
+        if not 0 < low < high < math.inf:
+            raise InverseRootError(f"interval [{low}, {high}]; it must be 0 < low < high")
+        if not 2 <= len(self.chebyshev) <= MAX_DEGREE + 1:
+            raise InverseRootError(f"{len(self.chebyshev)} coefficients; it must be 2 to 65")
+        if not all(math.isfinite(c) for c in self.chebyshev) or not self.chebyshev[-1]:
+            raise InverseRootError("coefficients must be finite, and the highest not zero")
+        if not 0 <= self.newton_steps <= MAX_NEWTON_STEPS:
+            raise InverseRootError(
+                f"{self.newton_steps} Newton steps; it must be 0 to {MAX_NEWTON_STEPS}"
+            )
+
+    @classmethod
+    def from_powers(
+        cls, coefficients: Sequence[float], interval: tuple[float, float]
+    ) -> InverseRoot:
+        """From coefficients of powers of y, highest degree first."""
+        low, high = interval
+        line = np.array([(low + high) / 2, (high - low) / 2])
+        total: Array = np.zeros(1)
+        for coefficient in coefficients:
+            total = np.asarray(
+                chebyshev.chebadd(chebyshev.chebmul(total, line), [coefficient]), dtype=np.float64
+            )
+        return cls(tuple(float(c) for c in total[: len(coefficients)]), interval)
+
+    @property
+    def degree(self) -> int:
+        """Degree in y, Newton steps included: each turns d into 3d + 1."""
+        degree = len(self.chebyshev) - 1
+        for _ in range(self.newton_steps):
+            degree = 3 * degree + 1
+        return degree
+
+    def variable(self, y: Array) -> Array:
+        """t of y."""
+        low, high = self.interval
+        return np.asarray((2 * y - low - high) / (high - low), dtype=np.float64)
+
+    def evaluate(self, y: float | Array) -> Array:
+        """p(y) with the Newton steps."""
+        values = np.asarray(y, dtype=np.float64)
+        series = np.array(self.chebyshev)
+        result: Array = np.asarray(chebyshev.chebval(self.variable(values), series), np.float64)
+        for _ in range(self.newton_steps):
+            result = result * (3 - values * result**2) / 2
+        return result
+
+    def product(self) -> Product:
+        """The polynomial, Newton steps included, as a product.
+
+        Raises:
+            InverseRootError: the product would lose precision, or p has a zero in the interval.
+        """
+        expanded = self._expanded()
+        roots = np.asarray(chebyshev.chebroots(expanded), dtype=np.complex128)
+        factors = [_scaled(factor) for factor in _factors(roots)]
+        t = np.cos(np.linspace(0, np.pi, 4 * len(expanded) + 65))
+        wanted = chebyshev.chebval(t, expanded)
+        plain = math.prod((f.evaluate(t) for f in factors), start=np.ones_like(t))
+        if not np.all(np.abs(plain) > 0) or not np.all(wanted > 0):
+            raise InverseRootError("the polynomial is not positive on the whole interval")
+        leading = float(np.dot(plain, wanted) / np.dot(plain, plain))
+        factors[0] = _stretched(factors[0], abs(leading))
+        product = Product(1 if leading > 0 else -1, tuple(factors))
+        error = np.max(np.abs(product.evaluate(t) - wanted)) / np.max(np.abs(wanted))
+        if not error <= _AGREEMENT:
+            raise InverseRootError(
+                f"degree {self.degree} is too high to be evaluated as a product (error {error:.1g})"
+            )
+        return product
+
+    def describe(self) -> dict[str, Any]:
+        """JSON-ready, exact."""
+        return {
+            "chebyshev": [float(c).hex() for c in self.chebyshev],
+            "interval": [float(bound).hex() for bound in self.interval],
+            "newton_steps": self.newton_steps,
+        }
+
+    @classmethod
+    def from_description(cls, content: Any) -> InverseRoot:
+        """Inverse of :meth:`describe`; InverseRootError for anything else."""
+        try:
+            if not isinstance(content, Mapping) or type(content["newton_steps"]) is not int:
+                raise InverseRootError("not a description of an inverse root")
+            low, high = (float.fromhex(bound) for bound in content["interval"])
+            coefficients = tuple(float.fromhex(c) for c in content["chebyshev"])
+            return cls(coefficients, (low, high), content["newton_steps"])
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise InverseRootError(f"not a description of an inverse root: {error}") from None
+
+    def _expanded(self) -> Array:
+        """Chebyshev coefficients with the Newton steps multiplied out."""
+        low, high = self.interval
+        line = np.array([(low + high) / 2, (high - low) / 2])
+        total = np.asarray(self.chebyshev)
+        for _ in range(self.newton_steps):
+            square = chebyshev.chebmul(chebyshev.chebmul(total, total), line)
+            total = chebyshev.chebmul(total, chebyshev.chebsub([3.0], square)) / 2
+        return total
+
+
+def _factors(roots: NDArray[np.complex128]) -> list[Factor]:
+    """Unscaled factors; a linear one, if any, comes last."""
+    upper = sorted((r for r in roots if r.imag > 0), key=lambda r: float(r.real))
+    factors = [Factor(1.0, float(r.real), True, float(r.imag) ** 2) for r in upper]
+    real = sorted(float(r.real) for r in roots if r.imag == 0)
+    # Neighbours in pairs: far from each other they would cancel. The one furthest out stays alone.
+    lone = [max(real, key=abs)] if len(real) % 2 else []
+    for root in lone:
+        real.remove(root)
+    for left, right in zip(real[::2], real[1::2], strict=True):
+        half = (right - left) / 2
+        factors.append(Factor(1.0, left + half, True, -(half**2)))
+    return factors + [Factor(1.0, root, False) for root in lone]
+
+
+def _scaled(factor: Factor) -> Factor:
+    """The factor with largest absolute value 1 on [-1, 1]."""
+    points = np.array([-1.0, 1.0, min(1.0, max(-1.0, factor.centre))])
+    largest = float(np.max(np.abs(factor.evaluate(points))))
+    terms = (abs(factor.centre) + 1) ** 2 + abs(factor.offset) if factor.squared else largest
+    if not 0 < terms <= _MAX_CANCELLATION * largest:
+        raise InverseRootError("the polynomial's zeros are too unlike to be paired")
+    return _stretched(factor, 1 / largest)
+
+
+def _stretched(factor: Factor, by: float) -> Factor:
+    gain = factor.gain * (math.sqrt(by) if factor.squared else by)
+    return Factor(gain, factor.centre, factor.squared, factor.offset * by)

@@ -1,0 +1,110 @@
+"""What client and server compute together. Keys are made for one circuit and carry it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from coeffs.normalisation import Normalisation
+from fhe_core.container import Corrupt, Header, ParameterMismatch
+from fhe_core.inverse_root import InverseRoot, InverseRootError
+from models.architecture import INPUT_SIZES
+
+#: Side of the aligned faces of CryptoFaceNet4.
+INPUT_SIZE = 64
+#: Views of a face: the face alone, or with its mirror image (flip averaging).
+MAX_VIEWS = 2
+#: In key files.
+ENTRY = "circuit"
+
+
+class CircuitError(ValueError):
+    """A circuit that does not exist; the text says what would be right."""
+
+
+@dataclass(frozen=True)
+class Circuit:
+    """Shapes and the normalisation; never weights.
+
+    Attributes:
+        preset: name of the parameters.
+        root: the polynomial in place of 1 / sqrt(squared norm).
+        input_size: side of the aligned faces, 64, 96 or 128: CryptoFaceNet4, 9 or 16.
+        views: 2 averages the embeddings of a face and of its mirror image.
+    """
+
+    preset: str
+    root: InverseRoot
+    input_size: int = INPUT_SIZE
+    views: int = 1
+
+    def __post_init__(self) -> None:
+        """Raise CircuitError for sizes and views that do not exist."""
+        if self.input_size not in INPUT_SIZES:
+            raise CircuitError(f"faces of {self.input_size} pixels; it must be 64, 96 or 128")
+        if not 1 <= self.views <= MAX_VIEWS:
+            raise CircuitError(f"{self.views} views; it must be 1 or 2")
+
+    def summary(self) -> str:
+        """One line for people."""
+        low, high = self.root.interval
+        mirror = " and their mirror images" if self.views > 1 else ""
+        return (
+            f"faces of {self.input_size}x{self.input_size} pixels{mirror}; normalisation of degree "
+            f"{self.root.degree} on [{low:g}, {high:g}]"
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """JSON-ready, exact."""
+        return {
+            "preset": self.preset,
+            "input_size": self.input_size,
+            "views": self.views,
+            "normalisation": self.root.describe(),
+        }
+
+    @classmethod
+    def from_description(cls, content: Any) -> Circuit:
+        """Inverse of :meth:`describe`; CircuitError for anything else."""
+        if not isinstance(content, Mapping):
+            raise CircuitError("not a circuit")
+        preset, size, views = (content.get(k) for k in ("preset", "input_size", "views"))
+        if not isinstance(preset, str) or type(size) is not int or type(views) is not int:
+            raise CircuitError("a circuit without preset, input size and views")
+        try:
+            root = InverseRoot.from_description(content.get("normalisation"))
+        except InverseRootError as error:
+            raise CircuitError(str(error)) from None
+        return cls(preset, root, size, views)
+
+
+def root_of(coefficients: str | os.PathLike[str] | None) -> InverseRoot:
+    """The polynomial of a coefficient file; without one, the default quadratic on [100, 3000].
+
+    Raises:
+        CoefficientError: the file cannot be used; the text names it.
+    """
+    fitted = Normalisation.load(coefficients)
+    return InverseRoot(fitted.chebyshev, fitted.interval, fitted.newton_steps)
+
+
+def circuit_of(header: Header) -> Circuit:
+    """The circuit that a key file was made for.
+
+    Raises:
+        ContainerError: it says none, or one that does not exist, or for other parameters.
+    """
+    if ENTRY not in header.metadata:
+        raise ParameterMismatch(
+            f"{header.source}: made by a version that did not write down the circuit; make new "
+            "keys with fhe-face keygen"
+        )
+    try:
+        circuit = Circuit.from_description(header.metadata[ENTRY])
+    except CircuitError as error:
+        raise Corrupt(f"{header.source}: {error}") from None
+    if header.metadata.get("parameters") != circuit.preset:
+        raise Corrupt(f"{header.source}: its circuit is for other parameters")
+    return circuit

@@ -1,0 +1,111 @@
+"""Normalisation of any degree: the answer, its levels and its scale; and averages of views."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.polynomial import chebyshev
+
+from fhe_core.compiler import SAFE, compile_network
+from fhe_core.compiler.architecture import architecture_of
+from fhe_core.inverse_root import InverseRoot
+from fhe_core.keys.secret import SecretKey
+from fhe_core.plan import FoldSum, required_keys, step_reads
+from fhe_core.runtime import cleartext, native, packed
+from fhe_core.runtime.evaluator import Evaluator
+from models.reference import embed, squared_norm
+from models.synthetic import random_fused
+from tests.core import tiny
+
+SHAPE: dict[str, Any] = {"input_size": 16, "channels": (4, 8), "strides": (2,), "embedding": 8}
+LIMBS = 17
+
+
+def fitted(degree: int, newton_steps: int = 0) -> InverseRoot:
+    low, high = tiny.INTERVAL
+    t = chebyshev.chebpts1(degree + 1)
+    y = (low + high + (high - low) * t) / 2
+    series = chebyshev.chebfit(t, 1 / np.sqrt(y), degree)
+    return InverseRoot(tuple(float(c) for c in series), tiny.INTERVAL, newton_steps)
+
+
+@pytest.mark.parametrize("degree", range(1, 16))
+def test_every_degree_takes_the_fewest_levels(degree: int) -> None:
+    network = random_fused(0, **SHAPE)
+    root = fitted(degree)
+    compiled = compile_network(architecture_of(network), tiny.chain(11, LIMBS), SAFE, root)
+    plan = compiled.plan
+    source = next(
+        step_reads(step)[0]
+        for step, label in zip(plan.steps, plan.labels, strict=True)
+        if label == "square embedding"
+    )
+    used = plan.values[source].limbs - plan.values[plan.outputs[0]].limbs
+    # The result has degree 2 * degree + 1 in the embedding.
+    assert used == math.ceil(math.log2(2 * degree + 1))
+    assert math.log2(plan.values[plan.outputs[0]].scale) == pytest.approx(SAFE.log_scale, abs=0.01)
+    images = tiny.images_for(network, 1)
+    result, _ = cleartext.run(plan, compiled.tables(network), list(compiled.pack_image(images[0])))
+    plain = embed(network, images)
+    wanted = plain[0] * root.evaluate(squared_norm(plain))[0]
+    assert np.allclose(result[: network.embedding], wanted, atol=1e-9)
+
+
+@pytest.mark.parametrize(("degree", "newton_steps"), [(1, 0), (3, 0), (8, 0), (15, 0), (2, 1)])
+def test_encrypted(degree: int, newton_steps: int) -> None:
+    network, parameters = random_fused(0, **SHAPE), tiny.chain(11, LIMBS)
+    root = fitted(degree, newton_steps)
+    compiled = compile_network(architecture_of(network), parameters, SAFE, root)
+    key = SecretKey.generate(parameters)
+    evaluator = Evaluator(
+        parameters, tiny.make_keys(key, required_keys([compiled.plan], parameters)), 1
+    )
+    image = tiny.images_for(network, 1)
+    inputs = tiny.encrypt_inputs(key, compiled.plan, compiled.pack_image(image[0]))
+    tables = compiled.tables(network)
+    result, norm = native.run(packed.pack(compiled.plan, tables, parameters), evaluator, inputs)
+    plain = embed(network, image)
+    y = squared_norm(plain)
+    values = key.decrypt(result)[: network.embedding]
+    assert np.allclose(values, plain[0] * root.evaluate(y)[0], atol=2e-4)
+    assert np.allclose(key.decrypt(norm), y, rtol=1e-3)
+
+
+def test_views_are_averaged_before_they_are_normalised() -> None:
+    network, parameters = random_fused(0, **SHAPE), tiny.chain(11, LIMBS)
+    root = fitted(3)
+    compiled = compile_network(architecture_of(network), parameters, SAFE, root, views=2)
+    single = compile_network(architecture_of(network), parameters, SAFE, root)
+    tables = compiled.tables(network)
+    shared = single.tables(network)
+    assert tables.keys() == shared.keys()
+    convolutions = [
+        name for name in tables if name.endswith("weights") and name != "linear.weights"
+    ]
+    assert all(np.array_equal(tables[name], shared[name]) for name in convolutions)
+    images = tiny.images_for(network, 2)
+    slots, norm = cleartext.run(compiled.plan, tables, list(compiled.pack_image(images)))
+    mean = embed(network, images).mean(axis=0)
+    y = float(mean @ mean)
+    assert np.allclose(slots[: network.embedding], mean * root.evaluate(y), atol=1e-9)
+    assert np.allclose(norm, y)
+    assert required_keys([compiled.plan], parameters) == required_keys([single.plan], parameters)
+    with pytest.raises(ValueError, match="expected an image"):
+        compiled.pack_image(images[0])
+
+
+def test_more_patches_need_no_more_keys() -> None:
+    """Groups of four networks share layouts, rotations and masks."""
+    parameters = tiny.chain(11, LIMBS)
+    plans = []
+    for size in (16, 24, 32):
+        network = random_fused(0, **{**SHAPE, "input_size": size})
+        plans.append(tiny.compile_for(network, parameters).plan)
+    four, nine, sixteen = (required_keys([plan], parameters) for plan in plans)
+    assert four == nine == sixteen
+    assert plans[0].masks == plans[1].masks == plans[2].masks
+    folds = [sum(isinstance(step, FoldSum) for step in plan.steps) for plan in plans]
+    assert folds == [folds[0], folds[0] + 4, folds[0] + 6]
