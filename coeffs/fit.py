@@ -101,7 +101,8 @@ class Fit:
         ]
         if n.newton_steps:
             rows.append(("before the Newton steps", _errors(self.polynomial_errors)))
-        rows.append(("multiplicative depth", f"{n.multiplicative_depth} levels"))
+        depth = f"{n.multiplicative_depth} levels from y; {n.levels} from the embedding"
+        rows.append(("multiplicative depth", depth))
         if n.sample is not None:
             rows.append(("sample", _measured(n.sample)))
         nothing = "no file given: nothing is known about other faces"

@@ -18,8 +18,6 @@ from coeffs.files import read_bounded
 #: Of coefficient files. 1 has no Chebyshev coefficients, Newton steps and measurements.
 FORMAT_VERSION: Final = 2
 MAX_NEWTON_STEPS: Final = 4
-#: One Newton step multiplies (y p) by p²: two products, one after the other.
-NEWTON_LEVELS: Final = 2
 _MAX_FILE_BYTES: Final = 1 << 20
 _MAX_DEGREE: Final = 64
 #: Agreement of the two lists of coefficients, beyond what rounding explains.
@@ -142,12 +140,16 @@ class Normalisation:
 
     @property
     def multiplicative_depth(self) -> int:
-        """Levels from y to the result: ceil(log2(degree + 1)), and two for each Newton step.
+        """Levels from y to p(y): ceil(log2(D)), D the degree with the Newton steps.
 
-        The products with coefficients count. The square before it (y itself) and the product
-        with the embedding after it do not.
+        Shifts and factors are free (fhe_core.inverse_root evaluates p as a product of squares).
         """
-        return multiplicative_depth(self.degree, self.newton_steps)
+        return (whole_degree(self.degree, self.newton_steps) - 1).bit_length()
+
+    @property
+    def levels(self) -> int:
+        """Levels from the embedding to the normalised one: ceil(log2(2 D + 1))."""
+        return (2 * whole_degree(self.degree, self.newton_steps)).bit_length()
 
     @property
     def monomial_loss(self) -> float:
@@ -177,6 +179,7 @@ class Normalisation:
             "worst_relative_error": self.worst_relative_error,
             "mean_relative_error": self.mean_relative_error,
             "multiplicative_depth": self.multiplicative_depth,
+            "levels": self.levels,
             "source": self.source,
         }
         for name, measured in (("sample", self.sample), ("evaluation", self.evaluation)):
@@ -264,9 +267,11 @@ class Normalisation:
             ) from None
 
 
-def multiplicative_depth(degree: int, newton_steps: int = 0) -> int:
-    """ceil(log2(degree + 1)) levels for the polynomial, two for each Newton step."""
-    return degree.bit_length() + NEWTON_LEVELS * newton_steps
+def whole_degree(degree: int, newton_steps: int) -> int:
+    """Degree in y of the polynomial with its Newton steps: each turns d into 3d + 1."""
+    for _ in range(newton_steps):
+        degree = 3 * degree + 1
+    return degree
 
 
 def _check_agreement(

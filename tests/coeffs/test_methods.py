@@ -15,7 +15,7 @@ from scipy.optimize import linprog
 from coeffs import basis, methods
 from coeffs.basis import Interval
 from coeffs.fit import METHODS, fit
-from coeffs.normalisation import Normalisation, multiplicative_depth
+from coeffs.normalisation import Normalisation, whole_degree
 from coeffs.samples import Sample
 
 FACES = (100.0, 3000.0)
@@ -178,13 +178,24 @@ def test_the_normalised_norm_is_within_two_percent() -> None:
 
 
 @pytest.mark.parametrize(
-    ("degree", "newton", "levels"),
-    [(1, 0, 1), (2, 0, 2), (3, 0, 2), (4, 0, 3), (7, 0, 3), (8, 0, 4), (15, 0, 4), (2, 1, 4)],
+    ("degree", "newton", "whole", "depth", "levels"),
+    [
+        (1, 0, 1, 0, 2),
+        (2, 0, 2, 1, 3),
+        (3, 0, 3, 2, 3),
+        (4, 0, 4, 2, 4),
+        (7, 0, 7, 3, 4),
+        (8, 0, 8, 3, 5),
+        (15, 0, 15, 4, 5),
+        (2, 1, 7, 3, 4),
+        (2, 2, 22, 5, 6),
+    ],
 )
-def test_depth(degree: int, newton: int, levels: int) -> None:
-    assert multiplicative_depth(degree, newton) == levels
-    assert levels == math.ceil(math.log2(degree + 1)) + 2 * newton
-    assert fit("minimax", FACES, degree, newton_steps=newton).multiplicative_depth == levels
+def test_depth(degree: int, newton: int, whole: int, depth: int, levels: int) -> None:
+    fitted = fit("minimax", FACES, degree, newton_steps=newton)
+    assert whole_degree(degree, newton) == whole
+    assert fitted.multiplicative_depth == depth == math.ceil(math.log2(whole))
+    assert fitted.levels == levels == math.ceil(math.log2(2 * whole + 1))
 
 
 # --- numbers -------------------------------------------------------------------------------------
