@@ -35,12 +35,15 @@ from fhe_core.plan import (
     Affine,
     DropLevel,
     FoldSum,
+    Join,
     LinearTransform,
     Multiply,
     MultiplyPlain,
+    Part,
     Plan,
     Rotate,
     Square,
+    SquareParts,
     Step,
     step_limbs,
     step_writes,
@@ -220,6 +223,17 @@ class _Counter:
             case Square():
                 yield from self.product(step.rescale, operands=1)
                 yield self.addition(step.offset, step.output)
+            case SquareParts():
+                yield from self.key_switches(1)  # the conjugate
+                yield self.monomials(2) + self.additions(2)
+                yield Work(key_products=4 * self.limbs)  # one more tensor product
+                yield from self.product(step.rescale, operands=1)
+                yield self.addition(step.offset, step.output)
+            case Join():
+                yield self.monomials(1) + self.additions(1)
+            case Part():
+                yield from self.key_switches(1)
+                yield self.monomials(2) + self.additions(2)
             case Multiply():
                 yield from self.product(step.rescale, operands=2)
             case MultiplyPlain():
@@ -280,6 +294,18 @@ class _Counter:
             bytes_read=2 * operands * self.limbs * self.limb_bytes,
         )
         yield from self.key_switches(1, rescale)
+
+    def monomials(self, count: int) -> Work:
+        """Products with powers of X."""
+        return Work(
+            ntts=count * self.limbs,
+            plaintext_products=2 * count * self.limbs,
+            bytes_read=3 * count * self.limbs * self.limb_bytes,
+        )
+
+    def additions(self, count: int) -> Work:
+        """Sums of ciphertexts."""
+        return Work(bytes_read=4 * count * self.limbs * self.limb_bytes)
 
     def addition(self, table: str, output: str) -> Work:
         return Work(ntts=self.plan.values[output].limbs) if table else Work()

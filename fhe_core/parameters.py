@@ -102,8 +102,18 @@ class Parameters:
             raise ParameterError(f"no tier covers {limbs} limbs")
         return min(fitting, key=lambda i: self.tiers[i].limbs)
 
+    @property
+    def conjugation(self) -> int:
+        """In place of a rotation amount: complex conjugation of all slots."""
+        return self.slots
+
     def galois_element(self, rotation: int) -> int:
-        """5**rotation mod 2N: slot j of the result holds slot j + rotation of the input."""
+        """5**rotation mod 2N: slot j of the result holds slot j + rotation of the input.
+
+        For ``conjugation``, -1 mod 2N.
+        """
+        if rotation == self.conjugation:
+            return 2 * self.ring_dimension - 1
         return pow(5, rotation % self.slots, 2 * self.ring_dimension)
 
     def special_rows(self, tier: Tier) -> list[int]:

@@ -98,6 +98,36 @@ class Square:
 
 
 @dataclass(frozen=True)
+class SquareParts:
+    """output = Re(source)**2 + i Im(source)**2 + offset: two real vectors, squared side by side."""
+
+    op: ClassVar[str] = "square-parts"
+    source: str
+    output: str
+    rescale: int
+    offset: str
+
+
+@dataclass(frozen=True)
+class Join:
+    """output = left + i right, of the same limbs and scale. Free and exact."""
+
+    op: ClassVar[str] = "join"
+    left: str
+    right: str
+    output: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """outputs = Re(source), Im(source)."""
+
+    op: ClassVar[str] = "part"
+    source: str
+    outputs: tuple[str, str]
+
+
+@dataclass(frozen=True)
 class Multiply:
     """output = left * right, both dropped to ``limbs`` limbs, relinearised and rescaled."""
 
@@ -143,12 +173,27 @@ class DropLevel:
     limbs: int
 
 
-Step = Rotate | FoldSum | LinearTransform | Square | Multiply | MultiplyPlain | Affine | DropLevel
+Step = (
+    Rotate
+    | FoldSum
+    | LinearTransform
+    | Square
+    | SquareParts
+    | Join
+    | Part
+    | Multiply
+    | MultiplyPlain
+    | Affine
+    | DropLevel
+)
 STEP_TYPES: tuple[type[Step], ...] = (
     Rotate,
     FoldSum,
     LinearTransform,
     Square,
+    SquareParts,
+    Join,
+    Part,
     Multiply,
     MultiplyPlain,
     Affine,
@@ -158,7 +203,10 @@ STEP_TYPES: tuple[type[Step], ...] = (
 
 @dataclass(frozen=True)
 class KeyName:
-    """One evaluation key: a rotation amount (0: relinearisation) and the tier it serves."""
+    """One evaluation key: a rotation amount and the tier it serves.
+
+    0 stands for relinearisation, as many as there are slots for complex conjugation.
+    """
 
     rotation: int
     tier: int
@@ -286,7 +334,7 @@ def step_reads(step: Step) -> tuple[str, ...]:
     match step:
         case LinearTransform():
             return step.inputs
-        case Multiply():
+        case Multiply() | Join():
             return (step.left, step.right)
         case _:
             return (step.source,)
@@ -295,7 +343,7 @@ def step_reads(step: Step) -> tuple[str, ...]:
 def step_writes(step: Step) -> tuple[str, ...]:
     """Names of the ciphertexts a step writes."""
     match step:
-        case LinearTransform() | Rotate():
+        case LinearTransform() | Rotate() | Part():
             return step.outputs
         case _:
             return (step.output,)
@@ -306,6 +354,8 @@ def step_limbs(step: Step, values: Mapping[str, Value]) -> int:
     match step:
         case LinearTransform() | Multiply() | Rotate():
             return step.limbs
+        case Join():
+            return values[step.left].limbs
         case _:
             return values[step.source].limbs
 
@@ -316,7 +366,9 @@ def step_keys(step: Step, values: Mapping[str, Value], parameters: Parameters) -
     for amount in step_rotations(step):
         if amount % parameters.slots:
             yield KeyName(amount % parameters.slots, tier)
-    if isinstance(step, Square | Multiply):
+    if isinstance(step, SquareParts | Part):
+        yield KeyName(parameters.conjugation, tier)
+    if isinstance(step, Square | SquareParts | Multiply):
         yield KeyName(0, tier)
 
 

@@ -18,13 +18,16 @@ from fhe_core.plan import (
     Affine,
     DropLevel,
     FoldSum,
+    Join,
     LinearTransform,
     Multiply,
     MultiplyPlain,
+    Part,
     Plan,
     PlanError,
     Rotate,
     Square,
+    SquareParts,
     Step,
     step_writes,
 )
@@ -247,6 +250,20 @@ class _Tracker:
                 squared: Slots = 4 * values[step.source] ** 2 * self.variances[step.source]
                 rest = self.product(step.source, step.source, step.output)
                 yield _Variance(squared, rest + self.table(step.offset, step.output))
+            case SquareParts():
+                # Of the two parts' squares, the mean: one variance stands for both parts.
+                mean = 2 * np.abs(values[step.source]) ** 2 * self.variances[step.source]
+                rest = self.product(step.source, step.source, step.output)
+                yield _Variance(mean, rest + self.table(step.offset, step.output))
+            case Join():
+                yield _Variance(
+                    np.maximum(self.variances[step.left], self.variances[step.right]),
+                    np.zeros(self.parameters.slots),
+                )
+            case Part():
+                source = plan.values[step.source]
+                for _ in step.outputs:
+                    yield self.carried(step.source).plus(self.switch(source.limbs, source.scale))
             case Multiply():
                 left, right = values[step.left], values[step.right]
                 product = left**2 * self.variances[step.right]
@@ -255,7 +272,7 @@ class _Tracker:
             case MultiplyPlain():
                 mask = mask_slots(plan, step.mask, self.parameters.slots)
                 encoding = self.mask_error(mask, step.mask_scale)
-                added: Slots = values[step.source] ** 2 * encoding
+                added: Slots = np.abs(values[step.source]) ** 2 * encoding
                 if step.rescale:
                     added = added + self.model.rounding(plan.values[step.output].scale)
                 yield _Variance(mask * self.variances[step.source], added)
@@ -298,12 +315,17 @@ def _linear(
     sum_scale = output_scale * math.prod(float(q) for q in dropped)
     totals = [_Variance(np.zeros(slots), np.zeros(slots)) for _ in step.outputs]
 
+    kind = np.result_type(weights, *(value for value, _, _ in babies))
+
     def spread(row: int, power: int = 1) -> Slots:
-        return np.tile(weights[row] ** power, slots // step.period)
+        values = weights[row] if power == 1 else np.abs(weights[row]) ** power
+        return np.tile(values, slots // step.period)
 
     for (output, giant), entries in zip(step.giants, step.entries, strict=True):
         carried, added = np.zeros(slots), np.zeros(slots)
-        behind: dict[int, Slots] = {m: np.zeros(slots) for m in masks}  # what a mask multiplies
+        behind: dict[int, Slots] = {
+            m: np.zeros(slots, dtype=kind) for m in masks
+        }  # what a mask multiplies
         for term, row in entries:
             baby, mask = step.terms[term]
             value, variance, switching = babies[baby]
@@ -313,11 +335,11 @@ def _linear(
             squared = keep * spread(row, 2)
             carried += squared * variance
             added += squared * switching
-            added += keep * value**2 * model.encoding(step.period, scale)
+            added += keep * np.abs(value) ** 2 * model.encoding(step.period, scale)
             if mask >= 0:
                 behind[mask] += spread(row) * value
         for mask, product in behind.items():
-            added += product**2 * tracker.mask_error(masks[mask], step.mask_scale)
+            added += np.abs(product) ** 2 * tracker.mask_error(masks[mask], step.mask_scale)
         if giant:
             added += tracker.switch(step.limbs, sum_scale)
         totals[output] = totals[output] + _Variance(carried, added).roll(giant)

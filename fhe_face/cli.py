@@ -15,7 +15,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from fhe_face.commands import coeffs
+from fhe_face.commands import coeffs, weights
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Threads = Annotated[
@@ -38,7 +38,27 @@ Coefficients = Annotated[
     typer.Option("--coefficients", help="Of the normalisation, from fhe-face coeffs fit."),
 ]
 FACE_SIZE_HELP = "Side of the faces: 64, 96 or 128 (CryptoFaceNet4, 9, 16)."
-Resize = Annotated[bool, typer.Option("--resize", help="Scale images of another size.")]
+Resize = Annotated[
+    bool, typer.Option("--resize", help="Look for no face: scale the whole picture.")
+]
+
+TrainData = Annotated[
+    Path, typer.Argument(help="Photos, one folder for each person; or an InsightFace .bin.")
+]
+TrainOut = Annotated[
+    Path, typer.Option("--out", help="Folder of the run; goes on where it stopped.")
+]
+TrainPlot = Annotated[
+    Path | None, typer.Option("--plot", help="Draw the curves; needs matplotlib.")
+]
+Aligned = Annotated[bool, typer.Option("--aligned", help="The images are aligned crops already.")]
+Seed = Annotated[int, typer.Option("--seed", help="Equal seeds give equal weights.")]
+HeldOut = Annotated[
+    int, typer.Option("--held-out", help="So many people are only validated on; 0: none.")
+]
+Half = Annotated[bool, typer.Option("--half", help="Compute in bfloat16.")]
+Compiled = Annotated[bool, typer.Option("--compiled", help="Use torch.compile.")]
+Device = Annotated[str, typer.Option("--device", help="Such as cpu or cuda.")]
 
 app = typer.Typer(
     name="fhe-face",
@@ -49,12 +69,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(coeffs.app, name="coeffs")
+app.add_typer(weights.app, name="weights")
 
 
 @app.command()
 def demo(
     images: Annotated[
-        list[Path] | None, typer.Argument(help="Two aligned 64x64 faces; default: two drawn ones.")
+        list[Path] | None,
+        typer.Argument(help="Two photos, or two aligned faces; default: two drawn ones."),
     ] = None,
     weights: MaybeWeights = None,
     flip: Flip = False,
@@ -90,9 +112,14 @@ def keygen(
 
 @app.command()
 def encrypt(
-    image: Annotated[Path, typer.Argument(help="An aligned 64x64 face (PNG, JPEG, .npy...).")],
+    image: Annotated[
+        Path, typer.Argument(help="A photo; an aligned 64x64 face or .npy is taken as it is.")
+    ],
     key: Key,
     output: Annotated[Path, typer.Option("-o", "--output", help="The ciphertext to write.")],
+    face: Annotated[
+        int | None, typer.Option("--face", min=1, help="Which face, from the largest, 1.")
+    ] = None,
     resize: Resize = False,
     threads: Threads = None,
     json: Json = False,
@@ -100,7 +127,25 @@ def encrypt(
     """Encrypt a face for the server."""
     from fhe_face.commands import encrypt as command
 
-    command.run(image, key, output, resize, threads, json)
+    command.run(image, key, output, face, resize, threads, json)
+
+
+@app.command()
+def align(
+    images: Annotated[list[Path], typer.Argument(help="Photos.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="A new or empty folder for the crops.")
+    ],
+    face_size: Annotated[int, typer.Option("--size", help=FACE_SIZE_HELP)] = 64,
+    all_faces: Annotated[
+        bool, typer.Option("--all-faces", help="Every face, not only the largest.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Find faces in photos and cut them out, aligned, with a contact sheet to look at."""
+    from fhe_face.commands import align as command
+
+    command.run(images, output, face_size, all_faces, json)
 
 
 @app.command()
@@ -111,13 +156,16 @@ def embed(
     output: Annotated[
         Path, typer.Option("-o", "--output", help="The embedding to write; a folder for several.")
     ],
+    alone: Annotated[
+        bool, typer.Option("--alone", help="One face at a time, not two together.")
+    ] = False,
     threads: Threads = None,
     json: Json = False,
 ) -> None:
     """Server: compute encrypted embeddings of encrypted faces."""
     from fhe_face.commands import embed as command
 
-    command.run(faces, keys, weights, output, threads, json)
+    command.run(faces, keys, weights, output, alone, threads, json)
 
 
 @app.command()
@@ -206,6 +254,56 @@ def evaluate(
         folder, weights, mode, flip, aligned, limit, coefficients, cache, plot, threads
     )
     command.run(request, json)
+
+
+@app.command()
+def train(
+    data: TrainData,
+    out: TrainOut,
+    epochs: Annotated[int, typer.Option(min=1, help="How often each image is seen.")] = 20,
+    batch: Annotated[int, typer.Option(min=2, help="Images per step.")] = 128,
+    rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 1e-3,
+    held_out: HeldOut = 10,
+    seed: Seed = 0,
+    aligned: Aligned = False,
+    plot: TrainPlot = None,
+    half: Half = False,
+    compiled: Compiled = False,
+    device: Device = "cpu",
+    json: Json = False,
+) -> None:
+    """Train a network from scratch on labelled faces: ArcFace and jigsaw losses."""
+    from fhe_face.commands import train as command
+
+    options = {"epochs": epochs, "batch": batch, "rate": rate, "held_out": held_out, "seed": seed}
+    options |= {"half": half, "compiled": compiled, "device": device}
+    command.train(data, out, plot, aligned, options, json)
+
+
+@app.command()
+def finetune(
+    data: TrainData,
+    weights: Weights,
+    out: TrainOut,
+    epochs: Annotated[int, typer.Option(min=1, help="How often each person is seen.")] = 20,
+    people: Annotated[int, typer.Option(min=2, help="People per step.")] = 16,
+    images: Annotated[int, typer.Option(min=2, help="Images of each of them.")] = 4,
+    rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 1e-4,
+    held_out: HeldOut = 10,
+    seed: Seed = 0,
+    aligned: Aligned = False,
+    plot: TrainPlot = None,
+    half: Half = False,
+    compiled: Compiled = False,
+    device: Device = "cpu",
+    json: Json = False,
+) -> None:
+    """Fine-tune a network on labelled faces: InfoNCE over different images of each person."""
+    from fhe_face.commands import train as command
+
+    options = {"epochs": epochs, "groups": people, "images": images, "rate": rate, "seed": seed}
+    options |= {"held_out": held_out, "half": half, "compiled": compiled, "device": device}
+    command.finetune(data, weights, out, plot, aligned, options, json)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -15,13 +15,14 @@ from fhe_core.runtime.client import Client, Embedding, Score
 from fhe_core.runtime.store import Bundle
 from fhe_face.circuit import Circuit, circuit_of
 from fhe_face.engine import Engine, choose_engine, compile_engine
-from fhe_face.images import load_unit, to_unit, validate_unit
+from fhe_face.images import validate_unit
 from fhe_face.keymaking import make_keys
+from fhe_face.preparation import PreparedFace, given
 from fhe_face.progress import Stage, silent
 from fhe_face.system import default_threads
 
-#: A face as a file or as pixels.
-Face = str | os.PathLike[str] | NDArray[np.uint8] | NDArray[np.float64]
+#: A face as a file, as pixels, or with what is known about its preparation.
+Face = str | os.PathLike[str] | NDArray[np.uint8] | NDArray[np.float64] | PreparedFace
 
 
 class FaceClient:
@@ -79,15 +80,19 @@ class FaceClient:
     def encrypt(self, image: Face) -> Bundle:
         """Encrypt an aligned face: a file, uint8 (S, S, 3) RGB, or floats (3, S, S) in [-1, 1].
 
+        Photos are made into faces by `fhe_face.preparation.prepare`; its result is taken as well.
         S is the circuit's input size. Where the circuit has two views, the mirror image is
         encrypted as well.
 
         Raises:
             ImageError: no such image, another shape or type, not finite, or out of range.
         """
-        unit = _unit(image, self.circuit.input_size)
+        size = self.circuit.input_size
+        face = image if isinstance(image, PreparedFace) else given(image, size)
+        unit = validate_unit(face.unit, size)
         views = np.stack([unit, unit[..., ::-1]][: self.circuit.views])
-        return self._client.encrypt_image(views, self.engine.compiled)
+        preparation = face.preparation.with_flip(self.circuit.views > 1)
+        return self._client.encrypt_image(views, self.engine.compiled, preparation.describe())
 
     def decrypt_embedding(self, bundle: Bundle) -> Embedding:
         """The embedding [256] and its health report.
@@ -106,11 +111,3 @@ class FaceClient:
             KeyMismatch: it belongs to another key.
         """
         return self._client.decrypt_score(bundle)
-
-
-def _unit(image: Face, size: int) -> NDArray[np.float64]:
-    if isinstance(image, str | os.PathLike):
-        return load_unit(image, size)
-    if image.dtype == np.uint8:
-        return validate_unit(to_unit(image.astype(np.uint8)), size)
-    return validate_unit(image, size)

@@ -19,10 +19,12 @@ from fhe_core.inverse_root import InverseRoot
 from fhe_core.keys.files import save_secret_key
 from fhe_core.keys.secret import SecretKey
 from fhe_core.runtime.health import UnhealthyResultError
+from fhe_core.runtime.preparation import ENTRY, require_same_preparation
 from fhe_core.runtime.store import load_bundle, save_bundle
 from fhe_face.client import FaceClient
 from fhe_face.engine import Engine, choose_engine, key_bytes, load_network
 from fhe_face.keymaking import CLIENT_KEY, EVALUATION_KEY, write_evaluation_keys
+from fhe_face.preparation import PreparedFace
 from fhe_face.progress import Stage
 from fhe_face.server_job import Job
 from fhe_face.server_process import run_job
@@ -39,7 +41,7 @@ _CIPHERTEXT_BYTES = 200 << 20
 class Demonstration:
     """Two faces (of a size that the network decides), the network, and where files go."""
 
-    faces: Callable[[int], Sequence[Array]]
+    faces: Callable[[int], Sequence[PreparedFace]]
     weights: Path | None
     root: InverseRoot
     views: int
@@ -60,6 +62,7 @@ class Demonstration:
         engine = choose_engine(self.root, network.input_size, self.views)
         stage("compiling the plan", 1, 1)
         faces = self.faces(network.input_size)
+        require_same_preparation(*({ENTRY: face.preparation.describe()} for face in faces))
         require_space(
             self.folder,
             key_bytes(engine.keys(), engine.parameters) + _CIPHERTEXT_BYTES,
@@ -67,7 +70,10 @@ class Demonstration:
         )
         server_folder = self.folder.resolve() / "server"
         server_folder.mkdir()
-        data: dict[str, Any] = {"weights": None if self.weights is None else str(self.weights)}
+        data: dict[str, Any] = {
+            "weights": None if self.weights is None else str(self.weights),
+            "prepared": [face.facts() for face in faces],
+        }
         client, made = self._keys(engine, server_folder, stage)
         data |= made
         data |= self._encrypt(client, faces, server_folder, stage)
@@ -100,7 +106,7 @@ class Demonstration:
         return FaceClient(key, engine.circuit, engine), facts
 
     def _encrypt(
-        self, client: FaceClient, faces: Sequence[Array], folder: Path, stage: Stage
+        self, client: FaceClient, faces: Sequence[PreparedFace], folder: Path, stage: Stage
     ) -> dict[str, Any]:
         elapsed, sizes = [], []
         for number, face in enumerate(faces):
@@ -129,13 +135,14 @@ class Demonstration:
         network: FusedNetwork,
         engine: Engine,
         job: Job,
-        faces: Sequence[Array],
+        faces: Sequence[PreparedFace],
     ) -> dict[str, Any]:
         """Decrypted results beside cleartext ones, or the reason why there are none."""
-        raw = reference.embed(network, np.stack(faces))
+        units = np.stack([face.unit for face in faces])
+        raw = reference.embed(network, units)
         with np.errstate(all="ignore"):  # a diverging face
             if engine.circuit.views > 1:
-                raw = (raw + reference.embed(network, np.stack(faces)[..., ::-1])) / 2
+                raw = (raw + reference.embed(network, units[..., ::-1])) / 2
             clear_norms = reference.squared_norm(raw)
             clear = raw * engine.circuit.root.evaluate(clear_norms)[:, None]
         low, high = engine.circuit.root.interval

@@ -14,7 +14,14 @@ from typing import Any
 import numpy as np
 
 from fhe_core import presets
-from fhe_core.compiler import SAFE, CompiledNetwork, Policy, compile_match, compile_network
+from fhe_core.compiler import (
+    SAFE,
+    CompiledNetwork,
+    Packing,
+    Policy,
+    compile_match,
+    compile_network,
+)
 from fhe_core.compiler.architecture import Architecture, BlockShape
 from fhe_core.inverse_root import InverseRoot
 from fhe_core.parameters import Parameters
@@ -42,17 +49,26 @@ class WeightsError(ValueError):
 
 @dataclass(frozen=True)
 class Engine:
-    """Everything that is fixed before a key or an image exists."""
+    """Everything that is fixed before a key or an image exists.
+
+    compiled: for one face; pair: for two at a time, where the circuit leaves room for two.
+    """
 
     circuit: Circuit
     parameters: Parameters
     policy: Policy
     compiled: CompiledNetwork
     match_plan: Plan
+    pair: CompiledNetwork | None = None
 
     def keys(self) -> list[KeySpecification]:
         """Every evaluation key that embedding and matching need."""
-        return required_keys([self.compiled.plan, self.match_plan], self.parameters)
+        return required_keys(self.plans(), self.parameters)
+
+    def plans(self) -> list[Plan]:
+        """All plans of the server."""
+        pairs = [] if self.pair is None else [self.pair.plan]
+        return [self.compiled.plan, self.match_plan, *pairs]
 
     def facts(self) -> dict[str, Any]:
         """What key files say of the circuit they were made for."""
@@ -95,11 +111,14 @@ def compile_engine(circuit: Circuit) -> Engine:
     if circuit.preset not in policies:
         raise CircuitError(f"no preset '{circuit.preset}'; choose one of {sorted(policies)}")
     parameters, policy = presets.load(circuit.preset), policies[circuit.preset]
-    compiled = compile_network(
-        architecture(circuit.input_size), parameters, policy, circuit.root, circuit.views
-    )
+    shape = architecture(circuit.input_size)
+    packing = Packing.MIRROR if circuit.views > 1 else Packing.ONE
+    compiled = compile_network(shape, parameters, policy, circuit.root, packing)
     match_plan = compile_match(compiled.plan, parameters, policy)
-    return Engine(circuit, parameters, policy, compiled, match_plan)
+    pair = None
+    if packing is Packing.ONE:
+        pair = compile_network(shape, parameters, policy, circuit.root, Packing.PAIR)
+    return Engine(circuit, parameters, policy, compiled, match_plan, pair)
 
 
 def choose_engine(

@@ -21,6 +21,7 @@ from fhe_face.circuit import CircuitError
 from fhe_face.engine import WeightsError
 from fhe_face.images import ImageError
 from models.checkpoint import CheckpointError
+from models.faces.errors import FaceError
 
 ERROR: Final = 1
 USAGE: Final = 2
@@ -48,6 +49,7 @@ USER_ERRORS: Final = (
     CheckpointError,
     WeightsError,
     ImageError,
+    FaceError,
     CoefficientError,
     CircuitError,
     InverseRootError,

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from models.faces import letterboxed
+
 MAX_PIXELS: Final = 50_000_000
 MAX_SIDE: Final = 20_000
 # Formats that Pillow decodes by itself (EPS would start Ghostscript).
@@ -38,23 +40,36 @@ def load_face(
     animated or with several pages, more than 50 million pixels, another size without `resize`.
     """
     file = Path(path)
+    image = _decoded(file)
+    pixels = np.array(image, dtype=np.uint8)
+    if image.size == (size, size):
+        return pixels
+    if not resize:
+        raise ImageError(
+            file,
+            f"is {image.width}x{image.height} pixels; expected an aligned face of "
+            f"{size}x{size} (fhe-face align makes one of a photo)",
+        )
+    return letterboxed(pixels, size)
+
+
+def load_photo(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+    """A picture of any size as uint8 (H, W, 3) RGB, converted as `load_face` does.
+
+    Raises ImageError as `load_face` does, but for the size.
+    """
+    return np.array(_decoded(Path(path)), dtype=np.uint8)
+
+
+def _decoded(file: Path) -> Image.Image:
     with _open(file) as opened:
         _refuse_by_header(file, opened)
         try:
-            image = _to_rgb(file, ImageOps.exif_transpose(opened))
+            return _to_rgb(file, ImageOps.exif_transpose(opened))
         except ImageError:
             raise
         except Exception:  # decoders raise many kinds for damaged files
             raise ImageError(file, _DAMAGED) from None
-    if image.size != (size, size):
-        if not resize:
-            raise ImageError(
-                file,
-                f"is {image.width}x{image.height} pixels; expected an aligned face of "
-                f"{size}x{size} (or ask for resizing)",
-            )
-        image = ImageOps.pad(image, (size, size), Image.Resampling.BICUBIC, color=(0, 0, 0))
-    return np.array(image, dtype=np.uint8)
 
 
 def to_unit(image: NDArray[np.uint8]) -> Unit:
@@ -98,9 +113,22 @@ def load_unit(path: str | os.PathLike[str], size: int = 64, resize: bool = False
     Raises ImageError as `load_face` and `validate_unit` do.
     """
     file = Path(path)
-    if _starts_with(file, _NPY_MAGIC) or file.suffix == ".npy":
+    if is_npy(file):
         return _load_npy(file, size)
     return validate_unit(to_unit(load_face(file, size, resize)), size, file)
+
+
+def is_npy(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is a .npy array, by content or name; ImageError where it is unreadable."""
+    file = Path(path)
+    return _starts_with(file, _NPY_MAGIC) or file.suffix == ".npy"
+
+
+def png_text(path: str | os.PathLike[str], key: str) -> str | None:
+    """A text that a PNG file carries; None for other files and where there is none."""
+    with _open(Path(path)) as image:
+        text = image.info.get(key) if image.format == "PNG" else None
+    return text if isinstance(text, str) else None
 
 
 def _load_npy(file: Path, size: int) -> Unit:

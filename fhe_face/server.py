@@ -51,8 +51,10 @@ class FaceServer:
         engine = engine_of(evaluation_key, stage)
         require_size(network, engine.circuit, weights or "the untrained network")
         tables = engine.compiled.tables(network)
-        plans = [engine.compiled.plan, engine.match_plan]
-        return cls._start(evaluation_key, engine, engine.compiled, tables, plans, threads, stage)
+        pair = None if engine.pair is None else (engine.pair, engine.pair.tables(network))
+        return cls._start(
+            evaluation_key, engine, engine.compiled, tables, engine.plans(), threads, stage, pair
+        )
 
     @classmethod
     def load_matcher(
@@ -77,6 +79,7 @@ class FaceServer:
         plans: list[Plan],
         threads: int | None,
         stage: Stage,
+        pair: tuple[CompiledNetwork, Tables] | None = None,
     ) -> FaceServer:
         def progress(done: int, total: int) -> None:
             stage("reading evaluation keys", done, total)
@@ -85,7 +88,7 @@ class FaceServer:
         keys = load_evaluation_keys(evaluation_key, wanted, progress=progress)
         count = threads or default_threads()
         stage("encoding weights", 0, 0)
-        server = Server(keys, compiled, tables, engine.match_plan, threads=count)
+        server = Server(keys, compiled, tables, engine.match_plan, threads=count, pair=pair)
         stage("encoding weights", 1, 1)
         return cls(server, engine, count)
 
@@ -107,6 +110,23 @@ class FaceServer:
         """
         steps = len(self.engine.compiled.plan.steps)
         return self._server.embed(image, _relay(stage, what, steps))
+
+    @property
+    def takes_pairs(self) -> bool:
+        """Whether :meth:`embed_pair` can be used: not with flip averaging, which fills the room."""
+        return self._server.takes_pairs
+
+    def embed_pair(
+        self, first: Bundle, second: Bundle, stage: Stage = silent, what: str = "embeddings"
+    ) -> tuple[Bundle, Bundle]:
+        """The results of :meth:`embed` for two faces of one client, for little more than one.
+
+        Raises:
+            KeyMismatch, ParameterMismatch: a face was not encrypted for these keys.
+            PlanError: the circuit has no room for two faces.
+        """
+        steps = len(self.engine.pair.plan.steps) if self.engine.pair else 0
+        return self._server.embed_pair(first, second, _relay(stage, what, steps))
 
     def match(self, left: Bundle, right: Bundle, stage: Stage = silent) -> Bundle:
         """The encrypted inner product of two embeddings, with both squared norms.

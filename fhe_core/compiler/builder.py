@@ -17,13 +17,16 @@ from fhe_core.plan import (
     Affine,
     DropLevel,
     FoldSum,
+    Join,
     LinearTransform,
     Multiply,
     MultiplyPlain,
+    Part,
     Plan,
     PlanError,
     Rotate,
     Square,
+    SquareParts,
     Step,
     Value,
 )
@@ -42,8 +45,6 @@ class PlanBuilder:
         self.steps: list[Step] = []
         self.labels: list[str] = []
         self.fillers: dict[str, tuple[Filler, int]] = {}
-        #: Prefix of labels and ciphertexts, not of tables: views of one image share their weights.
-        self.view = ""
         self._masks: dict[tuple[tuple[int, int], ...], int] = {}
 
     def input(self, name: str, limbs: int, scale: float) -> str:
@@ -76,7 +77,7 @@ class PlanBuilder:
         """Squares, plus a table row for all of them (one offset serves every ciphertext)."""
         table = self._table(f"{label}.offset", filler, lane)
         return [
-            self.square_one(label, source, f"{self.view}{label}.{i}", table, drop=drop)
+            self.square_one(label, source, f"{label}.{i}", table, drop=drop)
             for i, source in enumerate(sources)
         ]
 
@@ -88,6 +89,33 @@ class PlanBuilder:
         scale = value.scale**2 / self.dropped(value.limbs, drop)
         self._step(label, Square(source, output, drop, table))
         return self._define(output, value.limbs - drop, scale)
+
+    def square_parts(
+        self, label: str, sources: Sequence[str], filler: Filler, lane: int
+    ) -> list[str]:
+        """As `square`, of real and imaginary parts."""
+        table = self._table(f"{label}.offset", filler, lane)
+        outputs = []
+        for i, source in enumerate(sources):
+            value, drop = self.values[source], self.policy.square_rescale
+            scale = 4 * value.scale**2 / self.dropped(value.limbs, drop)
+            self._step(label, SquareParts(source, f"{label}.{i}", drop, table))
+            outputs.append(self._define(f"{label}.{i}", value.limbs - drop, scale))
+        return outputs
+
+    def join(self, label: str, left: str, right: str, output: str) -> str:
+        value = self.values[left]
+        self._step(label, Join(left, right, output))
+        return self._define(output, value.limbs, value.scale)
+
+    def parts(self, label: str, source: str) -> tuple[str, str]:
+        """Real and imaginary part; both have twice the scale."""
+        value = self.values[source]
+        real, imaginary = f"{source} real", f"{source} imaginary"
+        self._step(label, Part(source, (real, imaginary)))
+        for name in (real, imaginary):
+            self._define(name, value.limbs, 2 * value.scale)
+        return real, imaginary
 
     def multiply(self, label: str, left: str, right: str, output: str, drop: int) -> str:
         a, b = self.values[left], self.values[right]
@@ -164,7 +192,7 @@ class PlanBuilder:
         return self.linear(
             label,
             inputs,
-            [f"{self.view}{label}.{i}" for i in range(target.ciphertexts)],
+            [f"{label}.{i}" for i in range(target.ciphertexts)],
             limbs,
             babies=[(input_of[n, c, pre], baby) for n, c, pre, baby in structure.babies],
             terms=[(b, masks[m] if m >= 0 else -1) for b, m in structure.terms],
@@ -256,5 +284,5 @@ class PlanBuilder:
         return name
 
     def _step(self, label: str, step: Step) -> None:
-        self.labels.append(f"{self.view}{label}")
+        self.labels.append(label)
         self.steps.append(step)

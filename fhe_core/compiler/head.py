@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fhe_core.compiler.architecture import POOL, Architecture
 from fhe_core.compiler.builder import PlanBuilder
+from fhe_core.compiler.packing import Packing
 from fhe_core.layouts import Layout
 from fhe_core.plan import PlanError
 
@@ -49,10 +50,10 @@ class HeadGeometry:
         self.diagonals = self.features // self.copies
         self.baby_count = 1 << ((self.diagonals.bit_length()) // 2)
 
-    def diagonal(self, matrix: NDArray[np.float64], t: int) -> NDArray[np.float64]:
+    def diagonal(self, matrix: NDArray[Any], t: int) -> NDArray[Any]:
         """Slots of diagonal t, placed for its giant step. matrix: (features, 2, 2, features)."""
         giant = t - t % self.baby_count
-        out = np.zeros(self.slots)
+        out = np.zeros(self.slots, dtype=matrix.dtype)
         p = np.arange(self.features)
         for copy in range(self.copies):
             feature = (p + t + copy * self.diagonals) % self.features
@@ -81,13 +82,17 @@ def append_head(
     architecture: Architecture,
     inputs: Sequence[HeadInput],
     layout: Layout,
-    factor: float,
+    sign: int,
+    packing: Packing,
     log_scale: float,
 ) -> str:
-    """Append the head's steps; returns the embedding, repeated with period ``layout.group``.
+    """Append the head's steps; returns ``sign`` times the embedding, with period ``layout.group``.
 
-    All inputs, in the same layout, are summed; the sum is multiplied by ``factor``.
+    All inputs, in the same layout, are summed. With mirror images, the real part of the result is
+    the average.
     """
+    # Re((1 - i)(a + i b)) / 2 = (a + b) / 2
+    factor = sign * (0.5 - 0.5j) if packing is Packing.MIRROR else sign
     geometry = HeadGeometry(layout, architecture.embedding)
     features = geometry.features
     corner = np.zeros(layout.slots, dtype=bool)
@@ -101,28 +106,24 @@ def append_head(
         pooled = builder.fold(f"{name}pool", item.source, f"{name}pool", geometry.pool_amounts)
         masked = builder.multiply_mask(f"{name}pool mask", pooled, f"{name}corners", corner)
         copies.append(builder.fold(f"{name}copies", masked, f"{name}copies", doubling + shifts))
-    # Views of one image share their networks, and so their rows.
-    groups = sorted({(item.lane, item.lanes) for item in inputs})
 
-    def weights(network: Any, _lane: int) -> NDArray[np.float64]:
+    def weights(network: Any, _lane: int) -> NDArray[Any]:
         rows = []
-        for lane, lanes in groups:
-            head = factor * network.head_weight[:, lane : lane + lanes] / geometry.area
-            matrix = np.zeros((features, POOL, POOL, features))
-            place = layout.positions()[:lanes, :, 0, 0] % features
+        for item in inputs:
+            lanes = slice(item.lane, item.lane + item.lanes)
+            head = factor * network.head_weight[:, lanes] / geometry.area
+            matrix = np.zeros((features, POOL, POOL, features), dtype=head.dtype)
+            place = layout.positions()[: item.lanes, :, 0, 0] % features
             matrix[: head.shape[0]][..., place] = head.transpose(0, 3, 4, 1, 2)
             rows += [geometry.diagonal(matrix, t) for t in range(geometry.diagonals)]
         return np.stack(rows)
 
-    views = len(inputs) // len(groups)
-
     def bias(network: Any, _lane: int) -> NDArray[np.float64]:
         row = np.zeros(features)
-        row[: architecture.embedding] = factor * views * network.head_bias
+        row[: architecture.embedding] = sign * network.head_bias
         return row[None] * features / layout.slots
 
     n1 = geometry.baby_count
-    first_row = [geometry.diagonals * groups.index((item.lane, item.lanes)) for item in inputs]
     name = builder.linear(
         "linear",
         copies,
@@ -132,12 +133,16 @@ def append_head(
         terms=[(t, -1) for t in range(len(copies) * n1)],
         giants=[(0, g) for g in range(0, geometry.diagonals, n1)],
         entries=[
-            [(i * n1 + t, first_row[i] + g + t) for i in range(len(copies)) for t in range(n1)]
+            [
+                (i * n1 + t, i * geometry.diagonals + g + t)
+                for i in range(len(copies))
+                for t in range(n1)
+            ]
             for g in range(0, geometry.diagonals, n1)
         ],
         period=layout.slots,
         weights=weights,
-        bias=bias,
+        bias=bias if packing is Packing.MIRROR else packing.shared(bias),
         lane=0,
         log_scale=log_scale,
     )[0]

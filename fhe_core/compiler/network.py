@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fhe_core.compiler.architecture import (
     POOL,
@@ -21,6 +22,7 @@ from fhe_core.compiler.builder import Filler, PlanBuilder
 from fhe_core.compiler.convolution import Source, Structure, fill_rows
 from fhe_core.compiler.head import HeadInput, append_head
 from fhe_core.compiler.normalisation import append_normalisation, embedding_log_scale
+from fhe_core.compiler.packing import Packing
 from fhe_core.compiler.policy import Policy
 from fhe_core.inverse_root import InverseRoot
 from fhe_core.layouts import Layout, LayoutError, raster, widen
@@ -39,7 +41,7 @@ class CompiledNetwork:
     architecture: Architecture
     parameters: Parameters
     input_layout: Layout
-    views: int
+    packing: Packing
     _fillers: Mapping[str, tuple[Filler, int]] = field(repr=False, compare=False)
 
     def tables(self, network: Network) -> dict[str, Array]:
@@ -52,30 +54,33 @@ class CompiledNetwork:
             raise ValueError("the network's architecture is not the one the plan was compiled for")
         return {name: filler(network, lane) for name, (filler, lane) in self._fillers.items()}
 
-    def pack_image(self, image: Array) -> Array:
+    def pack_image(self, image: Array) -> NDArray[Any]:
         """Slots [ciphertexts, slots] of an image (channels, size, size), values in [-1, 1].
 
-        Several views are (views, channels, size, size). The neighbourhood of every
-        pixel is gathered here (im2col), so that the first convolution needs no spatial rotation
-        and no border mask.
+        Two views are (2, channels, size, size); the second goes into the imaginary parts. The
+        neighbourhood of every pixel is gathered here (im2col), so that the first convolution needs
+        no spatial rotation and no border mask.
 
         Raises:
             ValueError: another shape.
         """
         arch = self.architecture
         shape = (arch.image_channels, arch.input_size, arch.input_size)
-        views = image[None] if self.views == 1 and image.ndim == 3 else image
-        if views.shape != (self.views, *shape):
-            wanted = shape if self.views == 1 else (self.views, *shape)
+        views = image[None] if image.ndim == len(shape) else image
+        if views.shape != (self.packing.views, *shape):
+            wanted = shape if self.packing.views == 1 else (self.packing.views, *shape)
             raise ValueError(f"expected an image of shape {wanted}, got {image.shape}")
+        packed = [self._pack_view(view) for view in views]
+        return packed[0] if len(packed) == 1 else packed[0] + 1j * packed[1]
+
+    def _pack_view(self, image: Array) -> Array:
+        columns = gather_patches(self.architecture, image)
         packed = []
-        for view in views:
-            columns = gather_patches(arch, view)
-            for lane in range(0, arch.patches, LANES):
-                padded = np.zeros(self.input_layout.shape)
-                chosen = columns[lane : lane + LANES]
-                padded[: len(chosen), : chosen.shape[1]] = chosen
-                packed.append(self.input_layout.pack(padded))
+        for lane in range(0, self.architecture.patches, LANES):
+            padded = np.zeros(self.input_layout.shape)
+            chosen = columns[lane : lane + LANES]
+            padded[: len(chosen), : chosen.shape[1]] = chosen
+            packed.append(self.input_layout.pack(padded))
         return np.concatenate(packed)
 
 
@@ -99,13 +104,13 @@ def compile_network(
     parameters: Parameters,
     policy: Policy,
     root: InverseRoot,
-    views: int = 1,
+    packing: Packing = Packing.ONE,
 ) -> CompiledNetwork:
     """The plan from encrypted patches to the normalised embedding and its squared norm.
 
     root: the normalisation; the client checks every result against its interval.
-    views: images whose embeddings are averaged before they are normalised (a face and its mirror
-        image: flip averaging).
+    packing: what real and imaginary parts carry. A pair takes the inputs of two plans for one
+        face, and returns both results, one after the other.
 
     Raises:
         PlanError: the modulus chain is too short.
@@ -114,38 +119,41 @@ def compile_network(
     """
     builder = PlanBuilder(parameters, policy)
     product = root.product()
-    backbone = _Backbone(builder, architecture)
-    inputs: list[str] = []
+    backbone = _Backbone(builder, architecture, packing)
     heads: list[HeadInput] = []
-    for view in range(views):
-        builder.view = f"view {view + 1} " if views > 1 else ""
-        for lane in range(0, architecture.patches, LANES):
-            lanes = min(LANES, architecture.patches - lane)
-            several = architecture.patches > LANES
-            prefix = f"patches {lane}-{lane + lanes - 1} " if several else ""
-            names, last, layout = backbone.append(lane, lanes, prefix)
-            inputs += names
-            heads.append(HeadInput(last, lane, lanes, builder.view + prefix))
-    builder.view = ""
+    inputs = backbone.inputs()
+    per_group = len(inputs) // len(backbone.groups)
+    for number, (lane, lanes, prefix) in enumerate(backbone.groups):
+        own = inputs[number * per_group : (number + 1) * per_group]
+        last, layout = backbone.append(lane, lanes, prefix, own)
+        heads.append(HeadInput(last, lane, lanes, prefix))
     log_scale = embedding_log_scale(policy, root)
-    factor = product.sign / views
-    embedding = append_head(builder, architecture, heads, layout, factor, log_scale)
-    normalised, squared_norm = append_normalisation(builder, embedding, layout.group, root, product)
+    if packing is not Packing.ONE:
+        log_scale -= 1  # taking a part doubles it
+    embedding = append_head(builder, architecture, heads, layout, product.sign, packing, log_scale)
+    sources = [embedding]
+    if packing is not Packing.ONE:
+        real, imaginary = builder.parts("parts", embedding)
+        sources = [real, imaginary] if packing is Packing.PAIR else [real]
+    outputs: list[str] = []
+    for number, source in enumerate(sources):
+        prefix = f"face {number + 1} " if len(sources) > 1 else ""
+        outputs += append_normalisation(builder, source, layout.group, root, product, prefix)
     plan = builder.finish(
-        f"embed-{architecture.input_size}" + (f"-views-{views}" if views > 1 else ""),
-        inputs,
-        [normalised, squared_norm],
+        f"embed-{architecture.input_size}-{packing.value}",
+        backbone.plan_inputs,
+        outputs,
         {
             "architecture": architecture.describe(),
             "normalisation": root.describe(),
-            "views": views,
+            "packing": packing.value,
             "input_layout": backbone.input_layout.describe(),
             "embedding": architecture.embedding,
             "period": layout.group,
         },
     )
     return CompiledNetwork(
-        plan, architecture, parameters, backbone.input_layout, views, builder.fillers
+        plan, architecture, parameters, backbone.input_layout, packing, builder.fillers
     )
 
 
@@ -155,9 +163,10 @@ class _Backbone:
     Every group of networks has room for LANES, so that all share layouts, rotations and keys.
     """
 
-    def __init__(self, builder: PlanBuilder, architecture: Architecture) -> None:
-        self.builder, self.architecture = builder, architecture
+    def __init__(self, builder: PlanBuilder, architecture: Architecture, packing: Packing) -> None:
+        self.builder, self.architecture, self.packing = builder, architecture, packing
         self.lane, self.lanes, self.prefix = 0, 0, ""
+        self.plan_inputs: list[str] = []
         gathered = architecture.image_channels * architecture.stem_kernel**2
         self.room = 1 << (min(LANES, architecture.patches) - 1).bit_length()
         self.input_layout = widen(self._stem_layout(), gathered)
@@ -166,15 +175,42 @@ class _Backbone:
         arch = self.architecture
         return raster(self.builder.parameters.slots, self.room, arch.stem_outputs, arch.patch_size)
 
-    def append(self, lane: int, lanes: int, prefix: str) -> tuple[list[str], str, Layout]:
-        """Inputs, the last square's ciphertext, and its layout, for networks from ``lane`` on."""
-        self.lane, self.lanes, self.prefix = lane, lanes, prefix
-        builder, arch, layout = self.builder, self.architecture, self._stem_layout()
-        scale = 2.0**builder.policy.log_scale
-        inputs = [
-            builder.input(f"{builder.view}{prefix}input.{i}", builder.parameters.limbs, scale)
+    @property
+    def groups(self) -> list[tuple[int, int, str]]:
+        """First network, number of networks and label of each group."""
+        patches = self.architecture.patches
+        found = []
+        for lane in range(0, patches, LANES):
+            lanes = min(LANES, patches - lane)
+            prefix = f"patches {lane}-{lane + lanes - 1} " if patches > LANES else ""
+            found.append((lane, lanes, prefix))
+        return found
+
+    def inputs(self) -> list[str]:
+        """Names of the packed images, group by group; a pair's two faces are joined first."""
+        names = [
+            f"{prefix}input.{i}"
+            for _, _, prefix in self.groups
             for i in range(self.input_layout.ciphertexts)
         ]
+        if self.packing is not Packing.PAIR:
+            self.plan_inputs = [self._input(name) for name in names]
+            return self.plan_inputs
+        faces = [[self._input(f"face {face} {name}") for name in names] for face in (1, 2)]
+        self.plan_inputs = faces[0] + faces[1]
+        return [
+            self.builder.join("join", left, right, name)
+            for left, right, name in zip(*faces, names, strict=True)
+        ]
+
+    def _input(self, name: str) -> str:
+        scale = 2.0**self.builder.policy.log_scale
+        return self.builder.input(name, self.builder.parameters.limbs, scale)
+
+    def append(self, lane: int, lanes: int, prefix: str, inputs: list[str]) -> tuple[str, Layout]:
+        """The last square's ciphertext and its layout, for networks from ``lane`` on."""
+        self.lane, self.lanes, self.prefix = lane, lanes, prefix
+        builder, arch, layout = self.builder, self.architecture, self._stem_layout()
         gathered = self.input_layout.shape[1]
         z = builder.convolution(
             f"{self.prefix}stem",
@@ -188,10 +224,10 @@ class _Backbone:
             z, layout = self._block(number, block, z, layout)
         label = f"{self.prefix}final square"
         offset = self._channels(lambda net: net.final_offset, layout)
-        squares = builder.square(label, z, offset, self.lane)
+        squares = self._square(label, z, offset)
         if len(squares) != 1:
             raise LayoutError("the last feature map must fit one ciphertext")
-        return inputs, squares[0], layout
+        return squares[0], layout
 
     def _block(
         self, number: int, shape: BlockShape, z: list[str], layout: Layout
@@ -208,7 +244,7 @@ class _Backbone:
             return lambda network: get(network.blocks[number])
 
         offset = self._channels(of(lambda b: b.offset1), layout)
-        s = builder.square(f"{label} square 1", z, offset, self.lane)
+        s = self._square(f"{label} square 1", z, offset)
         h = builder.convolution(
             f"{label} conv 1",
             [(Source(layout, kernel, shape.stride, padding), s)],
@@ -218,7 +254,7 @@ class _Backbone:
             self.lane,
         )
         offset = self._channels(of(lambda b: b.offset2), middle)
-        s2 = builder.square(f"{label} square 2", h, offset, self.lane)
+        s2 = self._square(f"{label} square 2", h, offset)
         shortcut = Source(layout, 1, shape.stride, 0, diagonal=not shape.projects)
         z = builder.convolution(
             f"{label} conv 2 + shortcut",
@@ -231,6 +267,11 @@ class _Backbone:
             self.lane,
         )
         return z, after
+
+    def _square(self, label: str, sources: list[str], offset: Filler) -> list[str]:
+        if self.packing is Packing.ONE:
+            return self.builder.square(label, sources, offset, self.lane)
+        return self.builder.square_parts(label, sources, offset, self.lane)
 
     def _weights(
         self, get: Callable[[Network], list[Array]]
@@ -261,7 +302,7 @@ class _Backbone:
             row[slots] = get(network)[lane : lane + lanes]
             return row[None]
 
-        return fill
+        return self.packing.shared(fill)
 
 
 def _flat(weight: Array) -> Array:

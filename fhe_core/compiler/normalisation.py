@@ -36,25 +36,32 @@ def embedding_log_scale(policy: Policy, root: InverseRoot) -> float:
 
 
 def append_normalisation(
-    builder: PlanBuilder, source: str, period: int, root: InverseRoot, product: Product
+    builder: PlanBuilder,
+    source: str,
+    period: int,
+    root: InverseRoot,
+    product: Product,
+    prefix: str = "",
 ) -> tuple[str, str]:
     """Append the steps for an embedding repeated with ``period`` slots.
 
-    source: ``product.sign`` times the embedding.
+    source: ``product.sign`` times the embedding; prefix: of all labels and names.
     Returns the names of the normalised embedding and of its squared norm before normalisation.
 
     Raises:
         PlanError: the modulus chain is too short for the polynomial.
     """
-    squared = builder.square_one("square embedding", source, "squared embedding", "", drop=1)
+    squared = builder.square_one(
+        f"{prefix}square embedding", source, f"{prefix}squared embedding", "", drop=1
+    )
     amounts = [1 << i for i in range((period - 1).bit_length())]
-    norm = builder.fold("squared norm", squared, "squared norm", amounts)
+    norm = builder.fold(f"{prefix}squared norm", squared, f"{prefix}squared norm", amounts)
     try:
         leaves = [source] + [
-            _factor(builder, norm, number, factor, root)
+            _factor(builder, norm, f"{prefix}factor {number + 1}", factor, root)
             for number, factor in enumerate(product.factors)
         ]
-        result = _multiplied(builder, leaves)
+        result = _multiplied(builder, leaves, prefix)
     except PlanError:
         left = builder.values[norm].limbs
         raise PlanError(
@@ -62,7 +69,7 @@ def append_normalisation(
             f"{left} limbs that '{builder.parameters.name}' has left: choose a lower degree or "
             "parameters with a longer modulus chain"
         ) from None
-    health = builder.drop("health", norm, "health", builder.policy.health_limbs)
+    health = builder.drop(f"{prefix}health", norm, f"{prefix}health", builder.policy.health_limbs)
     return result, health
 
 
@@ -72,31 +79,30 @@ def _stretch(root: InverseRoot) -> float:
     return 2 / (high - low)
 
 
-def _factor(builder: PlanBuilder, norm: str, number: int, factor: Factor, root: InverseRoot) -> str:
+def _factor(builder: PlanBuilder, norm: str, name: str, factor: Factor, root: InverseRoot) -> str:
     centre = float(root.variable(np.zeros(1))[0]) - factor.centre
     line = builder.affine(
-        f"factor {number + 1}: line",
+        f"{name}: line",
         norm,
-        f"line {number + 1}",
+        f"{name}: line",
         factor.gain * _stretch(root),
         _constant(factor.gain * centre),
     )
     if not factor.squared:
         return line
-    label = f"factor {number + 1}: square"
-    return builder.square(label, [line], _constant(factor.offset), 0, drop=1)[0]
+    return builder.square(f"{name}: square", [line], _constant(factor.offset), 0, drop=1)[0]
 
 
-def _multiplied(builder: PlanBuilder, leaves: list[str]) -> str:
+def _multiplied(builder: PlanBuilder, leaves: list[str], prefix: str) -> str:
     waiting = list(leaves)
     while len(waiting) > 1:
         waiting.sort(key=lambda name: -builder.values[name].limbs)  # stable
         left, right, *waiting = waiting
         last = not waiting
         number = len(leaves) - len(waiting) - 1
-        label = "normalise" if last else f"normalise: product {number}"
-        output = "normalised" if last else f"product {number}"
-        waiting.append(builder.multiply(label, left, right, output, drop=1))
+        name = "normalise" if last else f"normalise: product {number}"
+        label = f"{prefix}{name}"
+        waiting.append(builder.multiply(label, left, right, label, drop=1))
     if builder.values[waiting[0]].limbs < RESULT_LIMBS:
         raise PlanError("the result has too few limbs to be matched")
     return waiting[0]

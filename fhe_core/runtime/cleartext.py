@@ -7,6 +7,7 @@ result can be measured without encryption.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,19 +16,23 @@ from fhe_core.plan import (
     Affine,
     DropLevel,
     FoldSum,
+    Join,
     LinearTransform,
     Multiply,
     MultiplyPlain,
+    Part,
     Plan,
     Rotate,
     Square,
+    SquareParts,
     Step,
     last_reads,
     step_writes,
 )
 
-Slots = NDArray[np.float64]
-Tables = Mapping[str, NDArray[np.float64]]
+#: Real, or complex where two vectors run side by side.
+Slots = NDArray[Any]
+Tables = Mapping[str, NDArray[Any]]
 #: Given a step and one of its results, the standard deviation of the slot error to add.
 Noise = Callable[[Step, str], float]
 Observer = Callable[[int, Step, Mapping[str, Slots]], None]
@@ -56,14 +61,19 @@ def run(
             values.update(_apply(plan, tables, step, values))
             if noise is not None:
                 for name in step_writes(step):
-                    values[name] = values[name] + generator.normal(
-                        0.0, noise(step, name), values[name].shape
-                    )
+                    values[name] = _disturbed(values[name], noise(step, name), generator)
             if observe is not None:
                 observe(number, step, values)
             for name in dead:
                 del values[name]
     return [values[name] for name in plan.outputs]
+
+
+def _disturbed(slots: Slots, deviation: float, generator: np.random.Generator) -> Slots:
+    error: Slots = generator.normal(0.0, deviation, slots.shape)
+    if np.iscomplexobj(slots):
+        error = error + 1j * generator.normal(0.0, deviation, slots.shape)
+    return slots + error
 
 
 def mask_slots(plan: Plan, mask: int, slots: int) -> Slots:
@@ -91,6 +101,15 @@ def _apply(plan: Plan, tables: Tables, step: Step, values: Mapping[str, Slots]) 
             return _linear(plan, tables, step, values)
         case Square():
             return {step.output: _plus(values[step.source] ** 2, tables, step.offset)}
+        case SquareParts():
+            source = values[step.source]
+            squares = source.real**2 + 1j * source.imag**2
+            return {step.output: _plus(squares, tables, step.offset)}
+        case Join():
+            return {step.output: values[step.left] + 1j * values[step.right]}
+        case Part():
+            source = values[step.source]
+            return dict(zip(step.outputs, (source.real, source.imag), strict=True))
         case Multiply():
             return {step.output: values[step.left] * values[step.right]}
         case MultiplyPlain():
@@ -121,7 +140,8 @@ def _linear(
         for baby, mask in step.terms
     ]
     stacked = np.stack(terms).reshape(len(terms), -1, step.period)
-    outputs = [np.zeros(slots) for _ in step.outputs]
+    kind = np.result_type(stacked, weights)
+    outputs = [np.zeros(slots, dtype=kind) for _ in step.outputs]
     for (output, amount), entries in zip(step.giants, step.entries, strict=True):
         numbers = np.asarray(entries)
         total = np.einsum("tpg,tg->pg", stacked[numbers[:, 0]], weights[numbers[:, 1]])

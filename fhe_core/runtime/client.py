@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,7 @@ from fhe_core.container import Corrupt, KeyMismatch, ParameterMismatch
 from fhe_core.inverse_root import InverseRoot, InverseRootError
 from fhe_core.keys.secret import SecretKey
 from fhe_core.runtime.health import HealthReport, check_embedding, check_score, expected_norm
+from fhe_core.runtime.preparation import ENTRY
 from fhe_core.runtime.store import Bundle
 
 
@@ -45,8 +48,15 @@ class Client:
         self.key = key
         self.root = root
 
-    def encrypt_image(self, image: NDArray[np.float64], compiled: CompiledNetwork) -> Bundle:
+    def encrypt_image(
+        self,
+        image: NDArray[np.float64],
+        compiled: CompiledNetwork,
+        preparation: Mapping[str, Any] | None = None,
+    ) -> Bundle:
         """Encrypt an image (channels, size, size) with values in [-1, 1].
+
+        preparation: flat JSON that says how it was made; faces that are compared must agree on it.
 
         Raises:
             ValueError: wrong shape, not finite, or out of range.
@@ -56,11 +66,12 @@ class Client:
         slots = compiled.pack_image(image)
         plan = compiled.plan
         items, seeds = {}, {}
+        facts: dict[str, Any] = {"plan": plan.digest}
+        if preparation is not None:
+            facts[ENTRY] = dict(preparation)
         for name, row in zip(plan.inputs, slots, strict=True):
             items[name], seeds[name] = self.key.encrypt(row, plan.values[name].scale)
-        return Bundle(
-            "image", self.key.parameters, self.key.key_id, items, {"plan": plan.digest}, seeds
-        )
+        return Bundle("image", self.key.parameters, self.key.key_id, items, facts, seeds)
 
     def decrypt_embedding(self, bundle: Bundle) -> Embedding:
         """Decrypt an embedding.

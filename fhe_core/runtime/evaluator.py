@@ -138,14 +138,66 @@ class Evaluator:
             for r in rotations
         ]
 
+    def conjugate(self, a: Ciphertext) -> Ciphertext:
+        """The complex conjugate of every slot."""
+        switched = self.switch(
+            self.decompose(a.residues[1]), self.parameters.conjugation, a.residues[:1]
+        )
+        return Ciphertext(self.mod_down(switched, a.limbs), a.scale)
+
+    def times_monomial(self, a: Ciphertext, power: int) -> Ciphertext:
+        """Times X**power, 0 <= power < 2N: exact and without noise. X**(N/2) is i in every slot."""
+        n, rows = self.parameters.ring_dimension, list(range(a.limbs))
+        coefficients = np.zeros(n, dtype=np.int64)
+        coefficients[power % n] = 1 if power < n else -1
+        plain = self.context.embed_signed(coefficients, rows)
+        return Ciphertext(
+            np.stack([self.context.multiply(a.residues[i], plain, rows) for i in range(2)]), a.scale
+        )
+
+    def join(self, a: Ciphertext, b: Ciphertext) -> Ciphertext:
+        """a + i b."""
+        return self.add(a, self.times_monomial(b, self.parameters.ring_dimension // 2))
+
+    def parts(self, a: Ciphertext) -> tuple[Ciphertext, Ciphertext]:
+        """Real and imaginary part: a + conj(a) and -i (a - conj(a)), at twice the scale."""
+        n, other = self.parameters.ring_dimension, self.conjugate(a)
+        real = self.add(a, other)
+        imaginary = self.add(self.times_monomial(a, 3 * n // 2), self.times_monomial(other, n // 2))
+        double = 2 * a.scale
+        return Ciphertext(real.residues, double), Ciphertext(imaginary.residues, double)
+
+    def square_parts(self, a: Ciphertext, drop: int) -> Ciphertext:
+        """Re(a)**2 + i Im(a)**2, with one relinearisation.
+
+        X**(N/4) squares to i, so that (a + conj(a))**2 + (X**(N/4) (-i) (a - conj(a)))**2 is four
+        times that.
+        """
+        n, limbs, other = self.parameters.ring_dimension, a.limbs, self.conjugate(a)
+        real = self.add(a, other).residues
+        imaginary = self.add(
+            self.times_monomial(a, 7 * n // 4), self.times_monomial(other, 3 * n // 4)
+        ).residues
+        flat, rows = (3 * limbs, n), 3 * list(range(limbs))
+        product = self.context.add(
+            self.context.tensor(real, real).reshape(flat),
+            self.context.tensor(imaginary, imaginary).reshape(flat),
+            rows,
+        ).reshape(3, limbs, n)
+        return self._relinearised(product, 4 * a.scale**2, drop)
+
     def rotate_extended(self, a: Words, rotation: int, base: Words | None = None) -> Words:
         """P times the rotation of a ciphertext [2, limbs, N], plus ``base``, in the basis QP."""
         return self.switch(self.decompose(a[1]), rotation, a[:1], base)
 
     def multiply(self, a: Ciphertext, b: Ciphertext, drop: int) -> Ciphertext:
         """Product with relinearisation; rescaled in the same division as the mod-down."""
-        limbs = a.limbs
-        product = self.context.tensor(a.residues, b.residues)
+        return self._relinearised(
+            self.context.tensor(a.residues, b.residues), a.scale * b.scale, drop
+        )
+
+    def _relinearised(self, product: Words, scale: float, drop: int) -> Ciphertext:
+        """From three polynomials [3, limbs, N] to a ciphertext; the mod-down rescales as well."""
+        limbs = product.shape[1]
         extended = self.switch(self.decompose(product[2]), 0, product[:2])
-        scale = a.scale * b.scale / self.dropped(limbs, drop)
-        return Ciphertext(self.mod_down(extended, limbs, drop), scale)
+        return Ciphertext(self.mod_down(extended, limbs, drop), scale / self.dropped(limbs, drop))

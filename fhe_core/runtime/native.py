@@ -13,12 +13,15 @@ from fhe_core.plan import (
     Affine,
     DropLevel,
     FoldSum,
+    Join,
     LinearTransform,
     Multiply,
     MultiplyPlain,
+    Part,
     PlanError,
     Rotate,
     Square,
+    SquareParts,
     Step,
     last_reads,
     step_writes,
@@ -92,6 +95,12 @@ def _apply(
         case Square():
             source = values[step.source]
             results = [evaluator.multiply(source, source, step.rescale)]
+        case SquareParts():
+            results = [evaluator.square_parts(values[step.source], step.rescale)]
+        case Join():
+            return [evaluator.join(values[step.left], values[step.right])]
+        case Part():
+            return list(evaluator.parts(values[step.source]))
         case Multiply():
             left, right = (values[n].drop_to(step.limbs) for n in (step.left, step.right))
             results = [evaluator.multiply(left, right, step.rescale)]
@@ -120,14 +129,16 @@ def _linear(
 ) -> list[Ciphertext]:
     """Double hoisting: sums stay in the basis QP until the one division per output."""
     transform, limbs = packed.transforms[number], step.limbs
-    rotated = {i for i, amount in step.babies if amount}
+    slots = evaluator.parameters.slots
+    step_babies = [(i, amount % slots) for i, amount in step.babies]
+    rotated = {i for i, amount in step_babies if amount}
     nothing = np.empty(0, dtype=np.uint64)
     inputs: list[tuple[Words, Words]] = []
     for i, name in enumerate(step.inputs):
         residues = values[name].drop_to(limbs).residues
         inputs.append((residues, evaluator.decompose(residues[1]) if i in rotated else nothing))
     babies: list[tuple[int, NDArray[np.uint32] | None, Words | None, int]] = []
-    for i, amount in step.babies:
+    for i, amount in step_babies:
         if amount:
             key = evaluator.keys.get(amount, limbs)
             babies.append((i, evaluator.permutation(amount), key.data, key.limbs))
@@ -146,12 +157,12 @@ def _linear(
     del inputs
     totals: dict[int, Words] = {}
     for position, (output, amount) in enumerate(step.giants):
-        if not amount:
+        if not amount % slots:
             totals[output] = sums[position]
     for (output, amount), accumulator in zip(step.giants, sums, strict=True):
-        if amount:
+        if amount % slots:
             part = evaluator.mod_down(accumulator, limbs)
-            totals[output] = evaluator.rotate_extended(part, amount, totals.get(output))
+            totals[output] = evaluator.rotate_extended(part, amount % slots, totals.get(output))
     scale = packed.plan.values[step.outputs[0]].scale
     return [
         Ciphertext(evaluator.mod_down(totals[o], limbs, step.rescale), scale)

@@ -6,18 +6,30 @@ residues when they need them, which is cheaper than reading them from memory for
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core import encoding
 from fhe_core.parameters import Parameters
-from fhe_core.plan import Affine, LinearTransform, MultiplyPlain, Plan, PlanError, Square
+from fhe_core.plan import (
+    Affine,
+    LinearTransform,
+    MultiplyPlain,
+    Plan,
+    PlanError,
+    Square,
+    SquareParts,
+)
 from fhe_core.runtime.cleartext import Tables, mask_slots
 
 Signed = NDArray[np.int64]
+#: Real or complex.
+Slots = NDArray[Any]
 
 #: The kernels take weights of at least this many coefficients.
 MIN_PERIOD_COEFFICIENTS = 8
@@ -54,10 +66,44 @@ class PackedPlan:
     @property
     def memory_bytes(self) -> int:
         """Bytes of all distinct arrays."""
-        arrays: list[NDArray[np.generic]] = [*self.masks.values(), *self.additions.values()]
-        for transform in self.transforms.values():
+        return memory_bytes([self])
+
+
+def memory_bytes(plans: Iterable[PackedPlan]) -> int:
+    """Bytes of all distinct arrays of several plans."""
+    arrays: list[NDArray[Any]] = []
+    for plan in plans:
+        arrays += [*plan.masks.values(), *plan.additions.values()]
+        for transform in plan.transforms.values():
             arrays += [transform.weights, *transform.masks, *transform.entries]
-        return sum({id(array): array.nbytes for array in arrays}.values())
+    return sum({id(array): array.nbytes for array in arrays}.values())
+
+
+def shared(packed: PackedPlan, other: PackedPlan) -> PackedPlan:
+    """``packed`` with the arrays of ``other`` wherever they are equal, to hold them once."""
+    known: dict[bytes, NDArray[Any]] = {}
+
+    def intern(array: NDArray[Any]) -> NDArray[Any]:
+        content = hashlib.sha256(str((array.shape, array.dtype)).encode())
+        content.update(np.ascontiguousarray(array).data)
+        return known.setdefault(content.digest(), array)
+
+    def all_of(plan: PackedPlan) -> PackedPlan:
+        transforms = {
+            number: PackedTransform(
+                intern(transform.weights),
+                tuple(intern(mask) for mask in transform.masks),
+                transform.terms,
+                tuple(intern(entries) for entries in transform.entries),
+            )
+            for number, transform in plan.transforms.items()
+        }
+        masks = {number: intern(mask) for number, mask in plan.masks.items()}
+        additions = {number: intern(row) for number, row in plan.additions.items()}
+        return PackedPlan(plan.plan, transforms, masks, additions)
+
+    all_of(other)
+    return all_of(packed)
 
 
 def pack(plan: Plan, tables: Tables, parameters: Parameters) -> PackedPlan:
@@ -86,7 +132,7 @@ class _Packer:
                 case LinearTransform():
                     transforms[number] = self.transform(step)
                     self.add_table(additions, number, step.bias, step.outputs[0])
-                case Square():
+                case Square() | SquareParts():
                     self.add_table(additions, number, step.offset, step.output)
                 case Affine():
                     self.add_table(additions, number, step.table, step.output)
@@ -101,12 +147,12 @@ class _Packer:
             scale = self.plan.values[output].scale
             additions[number] = self.periodic(self.table(table)[0], scale)
 
-    def table(self, name: str) -> NDArray[np.float64]:
+    def table(self, name: str) -> Slots:
         if name not in self.tables:
             raise PlanError(f"the plan's table '{name}' is missing")
         return self.tables[name]
 
-    def periodic(self, row: NDArray[np.float64], scale: float) -> Signed:
+    def periodic(self, row: Slots, scale: float) -> Signed:
         """All N coefficients of a periodic row."""
         n = self.parameters.ring_dimension
         out = np.zeros(n, dtype=np.int64)
@@ -119,7 +165,7 @@ class _Packer:
             self.masks[mask, scale] = self.unrestricted(slots, scale)
         return self.masks[mask, scale]
 
-    def unrestricted(self, slots: NDArray[np.float64], scale: float) -> Signed:
+    def unrestricted(self, slots: Slots, scale: float) -> Signed:
         coefficients = encoding.encode(slots, self.parameters.ring_dimension, scale)
         if np.max(np.abs(coefficients)) >= MAX_MASK_COEFFICIENT:
             raise encoding.EncodingError("a mask is too large for its scale")
@@ -148,7 +194,7 @@ class _Packer:
         )
 
     def without_period(
-        self, step: LinearTransform, values: NDArray[np.float64], scales: NDArray[np.float64]
+        self, step: LinearTransform, values: Slots, scales: NDArray[np.float64]
     ) -> PackedTransform:
         """Weights without a period become masks of their own, times the constant one."""
         if any(mask >= 0 for _, mask in step.terms):

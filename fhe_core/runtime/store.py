@@ -16,6 +16,7 @@ from fhe_core.keys.evaluation import EvaluationKey, EvaluationKeys, expand_key
 from fhe_core.keys.expand import FRESH_DOMAIN, SEED_BYTES, uniform_row
 from fhe_core.parameters import Parameters
 from fhe_core.plan import KeyName, KeySpecification
+from fhe_core.runtime.preparation import check_preparation
 
 Path = str | os.PathLike[str]
 #: Called with (done, total) while something long goes on.
@@ -129,6 +130,7 @@ def load_bundle(
         facts = header.metadata.get("facts")
         if not isinstance(facts, dict):
             raise container.Corrupt(f"{header.source}: the header has no facts")
+        check_preparation(header.source, facts)
         return Bundle(what, parameters, header.key_id, items, facts, seeds)
 
 
@@ -210,7 +212,7 @@ def key_specifications(header: Header, parameters: Parameters) -> list[KeySpecif
             raise container.Corrupt(f"{header.source}: the list of keys is malformed")
         rotation, tier, limbs = entry
         if not (
-            0 <= rotation < parameters.slots
+            0 <= rotation <= parameters.conjugation
             and 0 <= tier < len(parameters.tiers)
             and 1 <= limbs <= parameters.tiers[tier].limbs
         ):

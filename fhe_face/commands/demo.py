@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 
 from fhe_core.files import FileError, explain, shown
@@ -17,8 +15,8 @@ from fhe_face.circuit import root_of
 from fhe_face.demo_faces import demo_faces
 from fhe_face.demonstration import Demonstration
 from fhe_face.failures import UNHEALTHY, USAGE, CommandError
-from fhe_face.images import load_unit, to_unit
 from fhe_face.output import Output, grid
+from fhe_face.preparation import PreparedFace, given, prepare
 from fhe_face.system import default_threads, seconds, size
 
 DRAWN = "two pictures of one face, drawn by this project (nobody's photograph)"
@@ -36,7 +34,7 @@ def run(
     as_json: bool,
 ) -> None:
     output = Output(as_json)
-    faces, source = _faces(images, resize)
+    faces, source = _faces(images, resize, output)
     root = root_of(coefficients)
     output.note(f"faces:   {source}")
     output.note(f"network: {UNTRAINED if weights is None else weights}")
@@ -57,16 +55,20 @@ def run(
 
 
 def _faces(
-    images: Sequence[Path], resize: bool
-) -> tuple[Callable[[int], list[NDArray[np.float64]]], str]:
+    images: Sequence[Path], resize: bool, output: Output
+) -> tuple[Callable[[int], list[PreparedFace]], str]:
     """What makes the faces of a given size, and where they come from."""
     if not images:
-        return lambda size: [to_unit(face) for face in demo_faces(size)], DRAWN
+        return lambda size: [given(face, size) for face in demo_faces(size)], DRAWN
     if len(images) != 2:
         raise CommandError(f"demo takes two images or none, got {len(images)}", USAGE)
 
-    def load(size: int) -> list[NDArray[np.float64]]:
-        return [load_unit(image, size, resize) for image in images]
+    def load(size: int) -> list[PreparedFace]:
+        faces = [prepare(image, size, resize=resize) for image in images]
+        for image, face in zip(images, faces, strict=True):
+            for warning in face.warnings:
+                output.warn(f"{image}: {warning}")
+        return faces
 
     return load, " and ".join(str(image) for image in images)
 

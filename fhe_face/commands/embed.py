@@ -33,6 +33,7 @@ def run(
     keys: Path,
     weights: Path,
     target: Path,
+    alone: bool,
     threads: int | None,
     as_json: bool,
 ) -> None:
@@ -46,16 +47,25 @@ def run(
         started = time.perf_counter()
         server = FaceServer.load(keys, weights, threads=threads, stage=stage)
         load_seconds = time.perf_counter() - started
-        for face, file in zip(faces, targets, strict=True):
-            image = load_bundle(face, "image")
+        together = 2 if server.takes_pairs and not alone else 1
+        for first in range(0, len(faces), together):
+            group = faces[first : first + together]
+            images = [load_bundle(face, "image") for face in group]
+            what = "embedding " + " and ".join(face.name for face in group)
             started = time.perf_counter()
-            result = server.embed(image, stage, f"embedding {face.name}")
-            elapsed.append(time.perf_counter() - started)
-            sizes.append(save_bundle(file, result).total_bytes)
+            results = (
+                server.embed_pair(images[0], images[1], stage, what)
+                if len(images) > 1
+                else (server.embed(images[0], stage, what),)
+            )
+            elapsed += [(time.perf_counter() - started) / len(group)] * len(group)
+            for file, result in zip(targets[first:], results, strict=False):
+                sizes.append(save_bundle(file, result).total_bytes)
     data = {
         "embeddings": [str(file) for file in targets],
         "embedding_bytes": sizes,
         "embed_seconds": elapsed,
+        "together": min(together, len(faces)),
         "load_seconds": load_seconds,
         "key_id": header.key_id,
         "threads": server.threads,
@@ -69,6 +79,10 @@ def run(
             for face, file, count, time_ in zip(faces, targets, sizes, elapsed, strict=True)
         ]
         console.print(grid("Embeddings", ("face", "embedding", "size", "time"), rows, 2))
+        if data["together"] == 2:
+            console.print(
+                "Two faces at a time: one that diverges takes the other along (--alone avoids it)."
+            )
 
     output.answer(data, show)
 

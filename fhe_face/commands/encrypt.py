@@ -9,26 +9,36 @@ from rich.console import Console
 
 from fhe_core.runtime.store import save_bundle
 from fhe_face.client import FaceClient
-from fhe_face.engine import INPUT_SIZE
-from fhe_face.images import load_unit
+from fhe_face.failures import USAGE, CommandError
 from fhe_face.output import Output
+from fhe_face.preparation import PreparedFace, prepare
 from fhe_face.system import require_writable, seconds, size
 
 
 def run(
-    image: Path, key: Path, target: Path, resize: bool, threads: int | None, as_json: bool
+    image: Path,
+    key: Path,
+    target: Path,
+    face: int | None,
+    resize: bool,
+    threads: int | None,
+    as_json: bool,
 ) -> None:
+    if resize and face is not None:
+        raise CommandError("--resize looks for no face: leave out --face or --resize", USAGE)
     output = Output(as_json)
     require_writable(target)
-    unit = load_unit(image, INPUT_SIZE, resize)
     client = FaceClient.load(key, threads=threads)
+    prepared = prepare(image, client.circuit.input_size, number=face, resize=resize)
+    for warning in prepared.warnings:
+        output.warn(f"{image}: {warning}")
     with output.stages() as stage:
         stage("compiling the plan", 0, 0)
         engine = client.engine
         stage("compiling the plan", 1, 1)
         stage("encrypting", 0, 0)
         started = time.perf_counter()
-        bundle = client.encrypt(unit)
+        bundle = client.encrypt(prepared)
         elapsed = time.perf_counter() - started
         written = save_bundle(target, bundle).total_bytes
         stage("encrypting", 1, 1)
@@ -39,10 +49,22 @@ def run(
         "key_id": client.key_id,
         "encrypt_seconds": elapsed,
         "parameters": engine.parameters.name,
+        **prepared.facts(),
     }
+    data["preparation"] = bundle.facts["preparation"]
 
     def show(console: Console) -> None:
         text = f"{target}: the encrypted face, {size(written)}, in {seconds(elapsed)}"
-        console.print(text, markup=False, soft_wrap=True)
+        console.print(f"{text}\n{described(prepared)}", markup=False, soft_wrap=True)
 
     output.answer(data, show)
+
+
+def described(face: PreparedFace) -> str:
+    """How a face was prepared, for people."""
+    side = face.preparation.size
+    if face.prepared == "aligned":
+        return f"aligned: face {face.chosen} of {face.faces} in the picture, {side}x{side}"
+    if face.prepared == "fallback":
+        return "NOT aligned: the whole picture, scaled"
+    return f"taken as it is: a crop of {side}x{side}"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from fhe_core.runtime.preparation import require_same_preparation
 from fhe_core.runtime.store import load_bundle, save_bundle
 from fhe_face.commands.inputs import check_inputs
 from fhe_face.output import Output
@@ -21,6 +22,7 @@ def run(
     header = check_inputs(keys, (left, right), "embedding")
     require_writable(target)
     a, b = (load_bundle(file, "embedding") for file in (left, right))
+    require_same_preparation(a.facts, b.facts)
     with output.stages() as stage:
         server = FaceServer.load_matcher(keys, threads=threads, stage=stage)
         started = time.perf_counter()

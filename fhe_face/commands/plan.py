@@ -49,7 +49,7 @@ def run(
             stage("predicting precision", 0, 0)
             precision = _precision(engine, network)
             stage("predicting precision", 1, 1)
-    plans = (engine.compiled.plan, engine.match_plan)
+    plans = engine.plans()
     costs = [step_costs(plan, engine.parameters, machine) for plan in plans]
     described = [_plan(plan, rows) for plan, rows in zip(plans, costs, strict=True)]
     for step, predicted in zip(described[0]["steps"], precision, strict=False):
@@ -69,7 +69,7 @@ def _precision(engine: Engine, network: FusedNetwork) -> list[StepPrecision]:
     """Predicted errors for one of the drawn faces."""
     compiled = engine.compiled
     face = to_unit(demo_faces(network.input_size)[0])
-    inputs = list(compiled.pack_image(np.stack([face, face[..., ::-1]][: compiled.views])))
+    inputs = list(compiled.pack_image(np.stack([face, face[..., ::-1]][: compiled.packing.views])))
     return predict(compiled.plan, compiled.tables(network), engine.parameters, inputs)
 
 

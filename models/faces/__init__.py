@@ -4,16 +4,20 @@
     alignment = aligner.align(photo)          # uint8 (H, W, 3) RGB
     alignment.crops[0].pixels                 # uint8 (64, 64, 3), ArcFace template
     alignment.warnings                        # empty when nothing has to be said
+    aligner.preparation()                     # what must be the same for faces that are compared
 
 Detection needs OpenCV and the YuNet model file (`INSTALL`); importing this package needs neither.
 """
 
-from models.faces.alignment import Aligner, Alignment, Choice, Crop, Flag, letterboxed, mirrored
-from models.faces.detection import DETECTOR_SHA256, DETECTOR_VARIABLE, Detector, Face
-from models.faces.errors import DetectorError, FaceError, ManifestError, NoFaceError
+from models.faces.alignment import Aligner, Alignment, Choice, Crop, Flag
+from models.faces.crops import letterboxed, mirrored
+from models.faces.detection import Detector
+from models.faces.errors import DetectorError, FaceError, NoFaceError, PreparationError
+from models.faces.face import Face
 from models.faces.geometry import ARCFACE_112, SIZES, similarity
-from models.faces.manifest import Manifest, require_same
+from models.faces.model_file import DETECTOR_SHA256, DETECTOR_VARIABLE
 from models.faces.opencv import INSTALL
+from models.faces.preparation import Preparation
 
 __all__ = [
     "ARCFACE_112",
@@ -30,11 +34,10 @@ __all__ = [
     "Face",
     "FaceError",
     "Flag",
-    "Manifest",
-    "ManifestError",
     "NoFaceError",
+    "Preparation",
+    "PreparationError",
     "letterboxed",
     "mirrored",
-    "require_same",
     "similarity",
 ]

@@ -5,11 +5,11 @@ from enum import Enum
 from typing import Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
-from models.faces.detection import Detector, Face, Pixels, check_image, resized
+from models.faces.crops import letterboxed, warped
+from models.faces.detection import Detector
 from models.faces.errors import FaceError, NoFaceError
+from models.faces.face import Face, Pixels, check_image
 from models.faces.geometry import (
     ARCFACE_112,
     SIZES,
@@ -21,13 +21,12 @@ from models.faces.geometry import (
     scale_of,
     similarity,
 )
-from models.faces.manifest import Manifest
-from models.faces.opencv import opencv
+from models.faces.preparation import Preparation
 
 #: Which face: the largest, all of them, or one by its place in `Alignment.faces` (from 0).
 Choice = Literal["largest", "all"] | int
 
-_MAX_ENLARGEMENT: Final = 2.5
+_MAX_ENLARGEMENT: Final = 1.5
 _MAX_OUTSIDE: Final = 0.4
 _MAX_FIT_ERROR: Final = 0.2
 _SURE_SCORE: Final = 0.85
@@ -54,7 +53,7 @@ _WARNINGS: Final = {
     Flag.NO_FACE: "no face found; the whole picture was scaled, black around it, not aligned: "
     "its embedding means little",
     Flag.SEVERAL_FACES: "several faces found; the largest was taken",
-    Flag.SMALL: "the face is small and was enlarged more than 2.5 times",
+    Flag.SMALL: "the face is small and was enlarged more than 1.5 times",
     Flag.OUTSIDE: "more than 40 % of the crop lies outside the picture (border repeated)",
     Flag.POSE: "the landmarks do not fit a frontal face: a profile, or a wrong detection",
     Flag.UNCERTAIN: "the detector is not sure that this is a face",
@@ -111,9 +110,9 @@ class Aligner:
         self.size = size
         self.detector = detector or Detector()
 
-    def manifest(self, model: str, flip: bool = False) -> Manifest:
-        """How crops are made here, for embeddings by the model with this SHA-256."""
-        return Manifest(self.size, self.detector.digest, model, flip)
+    def preparation(self) -> Preparation:
+        """How aligned crops are made here."""
+        return Preparation.aligned(self.size, self.detector.digest)
 
     def align(
         self, image: Pixels, choice: Choice = "largest", *, fallback: bool = True
@@ -149,49 +148,10 @@ class Aligner:
         outside = outside_share(matrix, wide, high)
         set_flags = {
             Flag.SEVERAL_FACES: several,
-            Flag.SMALL: scale_of(matrix) > _MAX_ENLARGEMENT,
+            Flag.SMALL: scale_of(matrix) * self.size / TEMPLATE_SIDE > _MAX_ENLARGEMENT,
             Flag.OUTSIDE: outside > _MAX_OUTSIDE,
             Flag.POSE: fit_error > _MAX_FIT_ERROR,
             Flag.UNCERTAIN: face.score < _SURE_SCORE or face.scales < _SURE_SCALES,
         }
         flags = tuple(flag for flag, is_set in set_flags.items() if is_set)
         return Crop(warped(image, matrix, self.size), flags, face, matrix, fit_error, outside)
-
-
-def warped(image: Pixels, matrix: Matrix, size: int) -> Pixels:
-    """The picture under a transform to the 112x112 template, then at `size`: bilinear, border
-    repeated. A picture that shrinks to less than one half is averaged over areas first.
-    """
-    cv2 = opencv()
-    shrink = min(1.0, 2 * scale_of(matrix))
-    source = np.ascontiguousarray(image)
-    if shrink < 1:
-        source = resized(cv2, source, shrink)
-        ratio = np.array([image.shape[1], image.shape[0]]) / source.shape[1::-1]
-        # From pixels of the reduced picture to those of the picture, then on.
-        matrix = np.hstack([matrix[:, :2] * ratio, moved(matrix, 0.5 * ratio - 0.5).reshape(2, 1)])
-    crop = cv2.warpAffine(
-        source,
-        matrix,
-        (TEMPLATE_SIDE, TEMPLATE_SIDE),
-        flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    out: Pixels = cv2.resize(crop, (size, size), interpolation=cv2.INTER_LINEAR)
-    return out
-
-
-def letterboxed(image: Pixels, size: int) -> Pixels:
-    """The whole picture, its aspect ratio kept, in the middle of a black square."""
-    check_image(image)
-    whole = ImageOps.pad(
-        Image.fromarray(image), (size, size), Image.Resampling.BICUBIC, color=(0, 0, 0)
-    )
-    return np.array(whole, dtype=np.uint8)
-
-
-def mirrored(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Left and right exchanged, (..., S, S, 3): the second view for flip averaging."""
-    if image.ndim < 3 or image.shape[-1] != 3:
-        raise FaceError(f"image: shape {image.shape}; it must be (..., H, W, 3)")
-    return np.ascontiguousarray(image[..., ::-1, :])

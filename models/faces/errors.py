@@ -13,5 +13,5 @@ class NoFaceError(FaceError):
     """There is no face in the picture, or not the one that was asked for."""
 
 
-class ManifestError(FaceError):
-    """Two sides prepared faces differently, or a manifest cannot be read."""
+class PreparationError(FaceError):
+    """A description of how a face was prepared that cannot be read."""

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from fhe_core.ciphertext import Ciphertext
-from fhe_core.compiler import SAFE, compile_match
+from fhe_core.compiler import SAFE, Packing, compile_match
 from fhe_core.container import Corrupt, KeyMismatch, ParameterMismatch
 from fhe_core.inverse_root import InverseRoot
 from fhe_core.keys.evaluation import EvaluationKeys, MissingKeyError
 from fhe_core.keys.secret import SecretKey
 from fhe_core.parameters import Parameters
-from fhe_core.plan import KeyName, PlanError
+from fhe_core.plan import KeyName, PlanError, required_keys
 from fhe_core.runtime.client import Client
 from fhe_core.runtime.health import UnhealthyResultError
 from fhe_core.runtime.server import Server
@@ -169,6 +169,32 @@ def test_images_out_of_range_are_refused(world: tiny.World, bad: float) -> None:
         world.client.encrypt_image(image, world.compiled)
     with pytest.raises(ValueError, match="expected an image"):
         world.client.encrypt_image(world.images[0][:, :8], world.compiled)
+
+
+def test_two_images_at_a_time(world: tiny.World, results: list[Bundle]) -> None:
+    """The same answers as one by one; they match each other and those."""
+    pair = tiny.compile_for(world.network, world.parameters, packing=Packing.PAIR)
+    tables = pair.tables(world.network)
+    plans = [world.compiled.plan, world.match, pair.plan]
+    keys = tiny.make_keys(world.key, required_keys(plans, world.parameters))
+    server = Server(keys, world.compiled, world.tables, world.match, threads=1, pair=(pair, tables))
+    images = [world.client.encrypt_image(image, world.compiled) for image in world.images[:2]]
+    assert server.takes_pairs
+    assert not world.server.takes_pairs
+    together = server.embed_pair(images[0], images[1])
+    for one, answer in zip(together, reference(world), strict=False):
+        found = world.client.decrypt_embedding(one)
+        assert np.linalg.norm(found.values - answer) < 2e-3 * np.linalg.norm(answer)
+        assert found.health.healthy
+    score = world.client.decrypt_score(world.server.match(together[0], results[1]))
+    expected = reference(world)
+    assert score.value == pytest.approx(expected[0] @ expected[1], abs=2e-3)
+    assert server.packed_weight_bytes < 1.75 * world.server.packed_weight_bytes
+    with pytest.raises(PlanError, match="two images"):
+        world.server.embed_pair(images[0], images[1])
+    foreign = replace(images[1], facts={"plan": "00"})
+    with pytest.raises(ParameterMismatch, match="second image was encrypted for another plan"):
+        server.embed_pair(images[0], foreign)
 
 
 # --- what belongs to somebody else ----------------------------------------------------------------

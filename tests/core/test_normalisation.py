@@ -74,29 +74,6 @@ def test_encrypted(degree: int, newton_steps: int) -> None:
     assert np.allclose(key.decrypt(norm), y, rtol=1e-3)
 
 
-def test_views_are_averaged_before_they_are_normalised() -> None:
-    network, parameters = random_fused(0, **SHAPE), tiny.chain(11, LIMBS)
-    root = fitted(3)
-    compiled = compile_network(architecture_of(network), parameters, SAFE, root, views=2)
-    single = compile_network(architecture_of(network), parameters, SAFE, root)
-    tables = compiled.tables(network)
-    shared = single.tables(network)
-    assert tables.keys() == shared.keys()
-    convolutions = [
-        name for name in tables if name.endswith("weights") and name != "linear.weights"
-    ]
-    assert all(np.array_equal(tables[name], shared[name]) for name in convolutions)
-    images = tiny.images_for(network, 2)
-    slots, norm = cleartext.run(compiled.plan, tables, list(compiled.pack_image(images)))
-    mean = embed(network, images).mean(axis=0)
-    y = float(mean @ mean)
-    assert np.allclose(slots[: network.embedding], mean * root.evaluate(y), atol=1e-9)
-    assert np.allclose(norm, y)
-    assert required_keys([compiled.plan], parameters) == required_keys([single.plan], parameters)
-    with pytest.raises(ValueError, match="expected an image"):
-        compiled.pack_image(images[0])
-
-
 def test_more_patches_need_no_more_keys() -> None:
     """Groups of four networks share layouts, rotations and masks."""
     parameters = tiny.chain(11, LIMBS)

@@ -59,7 +59,8 @@ def test_galois_elements_are_powers_of_five(short: Parameters) -> None:
     assert short.galois_element(0) == 1
     assert short.galois_element(1) == 5
     assert short.galois_element(-1) * 5 % (2 * short.ring_dimension) == 1
-    assert short.galois_element(short.slots) == 1
+    assert short.galois_element(2 * short.slots) == 1
+    assert short.galois_element(short.conjugation) == 2 * short.ring_dimension - 1
 
 
 @pytest.mark.parametrize(

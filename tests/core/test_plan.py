@@ -15,15 +15,18 @@ from fhe_core.plan import (
     Affine,
     DropLevel,
     FoldSum,
+    Join,
     KeyName,
     KeySpecification,
     LinearTransform,
     Multiply,
     MultiplyPlain,
+    Part,
     Plan,
     PlanError,
     Rotate,
     Square,
+    SquareParts,
     Step,
     Value,
 )
@@ -55,8 +58,12 @@ def example(parameters: Parameters) -> Plan:
         Affine("f", "a", 1 / 3, "t"),
         Multiply("a", "l", "p", 3, 1),
         DropLevel("p", "d", 1),
+        Join("x", "x", "j"),
+        SquareParts("j", "q", 1, "o"),
+        Part("q", ("re", "im")),
     ]
     limbs = {"x": 6, "r1": 6, "r2": 6, "l": 5, "s": 4, "m": 3, "f": 3, "a": 3, "p": 2, "d": 1}
+    limbs |= {"j": 6, "q": 5, "re": 5, "im": 5}
     return Plan(
         name="example",
         parameters_digest=parameters.digest,
@@ -87,7 +94,7 @@ def test_json_round_trip(short: Parameters, world: tiny.World) -> None:
 def test_the_digest_never_changes_by_itself(short: Parameters) -> None:
     """Ciphertexts name the plan they were made for by this digest."""
     plan = replace(example(short), parameters_digest="0" * 64)
-    assert plan.digest == "4fc1aa1b7671be533a28d682281ba7e8c48f6b4a3c78abdcc1da8d7984f83406"
+    assert plan.digest == "397161f242f3fefd50f633a338db389d49047a9b55dc8ee33be1d07a492df3ec"
 
 
 def test_the_digest_covers_every_field(short: Parameters) -> None:
@@ -168,11 +175,15 @@ def test_reads_and_writes(short: Parameters) -> None:
         ("f",),
         ("a", "l"),
         ("p",),
+        ("x", "x"),
+        ("j",),
+        ("q",),
     ]
     writes = [plans.step_writes(s) for s in plan.steps]
-    assert writes == [("r1", "r2"), ("l",), ("s",), ("m",), ("f",), ("a",), ("p",), ("d",)]
+    assert writes[:6] == [("r1", "r2"), ("l",), ("s",), ("m",), ("f",), ("a",)]
+    assert writes[6:] == [("p",), ("d",), ("j",), ("q",), ("re", "im")]
     assert plans.last_reads(plan) == [
-        ("x",),
+        (),
         ("r1", "r2"),
         (),
         ("s",),
@@ -180,8 +191,23 @@ def test_reads_and_writes(short: Parameters) -> None:
         ("f",),
         ("l", "a"),
         (),
+        ("x",),
+        ("j",),
+        ("q",),
     ]
-    assert [plans.step_limbs(s, plan.values) for s in plan.steps] == [6, 6, 5, 4, 3, 3, 3, 2]
+    assert [plans.step_limbs(s, plan.values) for s in plan.steps] == [
+        6,
+        6,
+        5,
+        4,
+        3,
+        3,
+        3,
+        2,
+        6,
+        6,
+        5,
+    ]
 
 
 def test_required_keys(short: Parameters) -> None:
@@ -192,7 +218,8 @@ def test_required_keys(short: Parameters) -> None:
         KeyName(126, 0): 6,  # Rotate by -2
         KeyName(3, 0): 6,  # baby step
         KeyName(16, 0): 6,  # giant step
-        KeyName(0, 0): 5,  # Square
+        KeyName(0, 0): 6,  # SquareParts
+        KeyName(short.conjugation, 0): 6,  # SquareParts, Part
         KeyName(1, 1): 3,  # FoldSum
         KeyName(2, 1): 3,
         KeyName(4, 1): 3,

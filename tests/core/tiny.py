@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core.ciphertext import Ciphertext
-from fhe_core.compiler import SAFE, CompiledNetwork, Policy, compile_match, compile_network
+from fhe_core.compiler import SAFE, CompiledNetwork, Packing, Policy, compile_match, compile_network
 from fhe_core.compiler.architecture import architecture_of
 from fhe_core.inverse_root import InverseRoot
 from fhe_core.keys.evaluation import EvaluationKeys, expand_key
@@ -86,9 +86,12 @@ def images_for(network: FusedNetwork, count: int, seed: int = 1) -> Array:
 
 
 def compile_for(
-    network: FusedNetwork, parameters: Parameters, policy: Policy = SAFE, views: int = 1
+    network: FusedNetwork,
+    parameters: Parameters,
+    policy: Policy = SAFE,
+    packing: Packing = Packing.ONE,
 ) -> CompiledNetwork:
-    return compile_network(architecture_of(network), parameters, policy, ROOT, views)
+    return compile_network(architecture_of(network), parameters, policy, ROOT, packing)
 
 
 def encrypt_inputs(key: SecretKey, plan: Plan, slots: Array) -> list[Ciphertext]:

@@ -1,0 +1,67 @@
+"""How faces were prepared, as flat JSON that travels with ciphertexts.
+
+What it says is the client's business; here it only has to be the same for faces that are compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fhe_core.container import Corrupt, ParameterMismatch
+
+#: In the facts of a bundle.
+ENTRY = "preparation"
+_MAX_ENTRIES = 32
+_MAX_TEXT = 256
+
+
+def check_preparation(source: str, facts: Mapping[str, Any]) -> None:
+    """Refuse what no client wrote; files of older versions have no preparation.
+
+    Raises:
+        Corrupt: it is not a small flat object.
+    """
+    found = facts.get(ENTRY)
+    if found is None:
+        return
+    if isinstance(found, dict) and len(found) <= _MAX_ENTRIES and all(map(_plain, found.values())):
+        return
+    raise Corrupt(f"{source}: says in a malformed way how the face was prepared")
+
+
+def require_same_preparation(left: Mapping[str, Any], right: Mapping[str, Any]) -> None:
+    """Compare the facts of two embeddings.
+
+    Raises:
+        ParameterMismatch: the faces were prepared differently; the text names every difference.
+    """
+    one, two = left.get(ENTRY), right.get(ENTRY)
+    if one == two:
+        return
+    if one is None or two is None:
+        which = "first" if one is None else "second"
+        raise ParameterMismatch(
+            f"the {which} embedding does not say how its face was prepared, the other one does: "
+            "encrypt both faces with the same version"
+        )
+    differences = [
+        f"{name} {_shown(one.get(name))} and {_shown(two.get(name))}"
+        for name in sorted(one.keys() | two.keys())
+        if one.get(name) != two.get(name)
+    ]
+    raise ParameterMismatch(
+        "the two faces were prepared differently, so that comparing them means nothing "
+        f"({'; '.join(differences)}): encrypt both in the same way"
+    )
+
+
+def _plain(value: Any) -> bool:
+    if isinstance(value, str):
+        return len(value) <= _MAX_TEXT
+    return value is None or isinstance(value, bool | int)
+
+
+def _shown(value: Any) -> str:
+    text = str(value)
+    return f"{text[:16]}..." if len(text) == 64 else repr(value)

@@ -1,0 +1,65 @@
+"""How faces were prepared travels with the ciphertexts, and must agree for a match."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fhe_core.container import Corrupt, ParameterMismatch
+from fhe_core.runtime.preparation import ENTRY, check_preparation, require_same_preparation
+from fhe_core.runtime.store import load_bundle, save_bundle
+from tests.core import tiny
+
+ALIGNED = {"template": "arcface-112", "detector": "a" * 64, "fallback": False, "size": 64}
+
+
+def test_it_travels_to_the_score(world: tiny.World, tmp_path: Path) -> None:
+    embeddings = []
+    for image in world.images[:2]:
+        encrypted = world.client.encrypt_image(image, world.compiled, ALIGNED)
+        save_bundle(tmp_path / "image.ct", encrypted)
+        received = load_bundle(tmp_path / "image.ct", "image", tiny.load)
+        embeddings.append(world.server.embed(received))
+    assert all(embedding.facts[ENTRY] == ALIGNED for embedding in embeddings)
+    one, two = embeddings
+    score = world.server.match(one, two)
+    assert score.facts[ENTRY] == ALIGNED
+    assert np.isfinite(world.client.decrypt_score(score).value)
+    other = replace(two, facts={**two.facts, ENTRY: {**ALIGNED, "fallback": True}})
+    with pytest.raises(ParameterMismatch, match=r"prepared differently.*fallback False and True"):
+        world.server.match(one, other)
+
+
+def test_older_files_have_none(world: tiny.World) -> None:
+    image = world.client.encrypt_image(world.images[0], world.compiled)
+    assert ENTRY not in image.facts
+    embedding = world.server.embed(image)
+    assert ENTRY not in embedding.facts
+    world.server.match(embedding, embedding)
+
+
+def test_differences_are_named() -> None:
+    require_same_preparation({ENTRY: ALIGNED}, {ENTRY: dict(ALIGNED)})
+    require_same_preparation({}, {})
+    other = {**ALIGNED, "detector": "b" * 64, "size": 96, "flip": True}
+    with pytest.raises(ParameterMismatch) as caught:
+        require_same_preparation({ENTRY: ALIGNED}, {ENTRY: other})
+    for text in (f"detector {'a' * 16}... and {'b' * 16}...", "size 64 and 96", "flip None and T"):
+        assert text in str(caught.value)
+    assert "template" not in str(caught.value)
+    with pytest.raises(ParameterMismatch, match="the first embedding does not say"):
+        require_same_preparation({}, {ENTRY: ALIGNED})
+    with pytest.raises(ParameterMismatch, match="the second embedding does not say"):
+        require_same_preparation({ENTRY: ALIGNED}, {})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [[], "text", 5, {"a": []}, {"a": {"b": 1}}, {"a": "x" * 1000}, {str(n): n for n in range(99)}],
+)
+def test_malformed(content: object) -> None:
+    with pytest.raises(Corrupt, match=r"x\.ct: says in a malformed way"):
+        check_preparation("x.ct", {ENTRY: content})

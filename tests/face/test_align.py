@@ -1,0 +1,190 @@
+"""``fhe-face align`` and ``fhe-face encrypt`` with photos, as a person runs them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fhe_core.runtime.store import load_bundle, save_bundle
+from fhe_face.preparation import prepare
+from models.faces import DETECTOR_SHA256, DETECTOR_VARIABLE, Aligner, DetectorError, Preparation
+from tests.face.kit import Kit, Run
+
+
+@pytest.fixture(autouse=True)
+def _detector() -> None:
+    try:
+        Aligner()
+    except DetectorError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def photo(shared: Path, tmp_path: Path) -> Path:
+    photos = sorted((shared / "faces" / "johns").glob("*/*.jpg"))
+    if not photos:
+        pytest.skip("no test data: faces/johns is missing")
+    path = tmp_path / "photos" / "a.jpg"
+    path.parent.mkdir()
+    path.write_bytes(photos[0].read_bytes())
+    return path
+
+
+def two_faces(photo: Path) -> Path:
+    scene = Image.new("RGB", (500, 300), (90, 90, 90))
+    with Image.open(photo) as face:
+        scene.paste(face, (20, 60))
+        scene.paste(face.resize((120, 120)), (330, 90))
+    path = photo.parent / "two.png"
+    scene.save(path)
+    return path
+
+
+def contents(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_align(fhe_face: Run, photo: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "out"
+    result = fhe_face("align", photo, two_faces(photo), "-o", out, "--json")
+    assert result.status == 0
+    answer = result.json()
+    assert "two.png: several faces found; the largest was taken" in result.err
+    assert contents(out) == {"a.png", "two.png", "contact-sheet.png", "manifest.json"}
+    written = json.loads((out / "manifest.json").read_text())
+    assert {key: answer[key] for key in written} == written
+    assert written["preparation"] == Preparation.aligned(64, DETECTOR_SHA256).describe()
+    one, two = written["images"]
+    assert (one["faces"], two["faces"]) == (1, 2)
+    assert one["crops"][0]["file"] == "a.png"
+    assert two["crops"][0]["flags"] == ["several-faces"]
+    assert np.shape(one["crops"][0]["landmarks"]) == (5, 2)
+    # A crop is what encrypting the photo would have used, and says so.
+    crop, direct = prepare(out / "a.png"), prepare(photo)
+    assert np.array_equal(crop.unit, direct.unit)
+    assert crop.preparation == direct.preparation
+    with Image.open(out / "contact-sheet.png") as sheet:
+        assert sheet.width > 500
+        assert len(np.unique(np.array(sheet))) > 50
+
+
+def test_align_for_people(fhe_face: Run, photo: Path, tmp_path: Path) -> None:
+    result = fhe_face("align", photo, "-o", tmp_path / "out", "--size", "128")
+    assert result.status == 0
+    for text in ("a.png", "1 of 1", "look at contact-sheet.png"):
+        assert text in result.out
+    with Image.open(tmp_path / "out" / "a.png") as crop:
+        assert crop.size == (128, 128)
+
+
+def test_failures_are_told_and_the_others_done(fhe_face: Run, photo: Path, tmp_path: Path) -> None:
+    broken, empty = photo.parent / "broken.jpg", photo.parent / "empty.png"
+    broken.write_bytes(photo.read_bytes()[:2000])
+    Image.new("RGB", (90, 80)).save(empty)
+    files = (broken, photo, empty, photo.parent / "none.png")
+    result = fhe_face("align", *files, "-o", tmp_path / "out", "--json")
+    line = result.refused()
+    answer: dict[str, Any] = result.json()
+    assert line == answer["error"]
+    assert "3 of 4 images failed" in line
+    for text in ("broken.jpg: truncated", "empty.png: no face found", "none.png: no such file"):
+        assert text in line
+    assert contents(tmp_path / "out") == {"a.png", "contact-sheet.png", "manifest.json"}
+    assert [bool(entry["crops"]) for entry in answer["images"]] == [False, True, False, False]
+    shown = fhe_face("align", *files, "-o", tmp_path / "again")
+    assert shown.status == 1
+    assert "no face found" in shown.out
+
+
+def test_names_never_collide(fhe_face: Run, photo: Path, tmp_path: Path) -> None:
+    names = ("x/a.jpg", "y/a.jpg", "A.jpg", "contact-sheet.jpg", "manifest.jpg", ".hidden.jpg")
+    more = ("long" * 50 + ".jpg", "a~2.jpg")
+    files = [tmp_path / "in" / name for name in (*names, *more)]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(photo.read_bytes())
+    out = tmp_path / "out"
+    answer = fhe_face("align", *files, files[0], "-o", out, "--json").json()
+    crops = [entry["crops"][0]["file"] for entry in answer["images"]]
+    assert len({crop.casefold() for crop in crops}) == len(files) + 1
+    assert contents(out) == {*crops, "contact-sheet.png", "manifest.json"}
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert "is not empty" in fhe_face("align", photo, "-o", out).refused()
+    assert "is a file" in fhe_face("align", photo, "-o", photo).refused()
+    assert before == {path.name: path.read_bytes() for path in out.iterdir()}
+
+
+def test_all_faces(fhe_face: Run, photo: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    answer = fhe_face("align", two_faces(photo), "-o", out, "--all-faces", "--json").json()
+    crops = answer["images"][0]["crops"]
+    assert [crop["file"] for crop in crops] == ["two-face1.png", "two-face2.png"]
+    assert {crop["file"] for crop in crops} < contents(out)
+    assert answer["images"][0]["warnings"] == []
+
+
+def test_many_pages(
+    fhe_face: Run, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fhe_face.contact_sheet.ROWS", 1)
+    answer = fhe_face("align", *[photo] * 7, "-o", tmp_path / "out", "--json").json()
+    sheets = answer["contact_sheets"]
+    assert sheets == ["contact-sheet.png", "contact-sheet-2.png", "contact-sheet-3.png"]
+    assert set(sheets) < contents(tmp_path / "out")
+
+
+def test_usage_and_detector_errors(
+    fhe_face: Run, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (
+        "one of 64, 96, 128"
+        in fhe_face("align", photo, "-o", tmp_path / "out", "--size", "80").refused()
+    )
+    monkeypatch.setenv(DETECTOR_VARIABLE, str(tmp_path / "none.onnx"))
+    line = fhe_face("align", photo, "-o", tmp_path / "out").refused()
+    assert "none.onnx: the detector cannot be read" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_encrypt_a_photo(fhe_face: Run, kit: Kit, photo: Path, tmp_path: Path) -> None:
+    target = tmp_path / "face.ct"
+    arguments = ("encrypt", "--key", kit.client_key, "-o", target)
+    result = fhe_face(*arguments, two_faces(photo), "--json")
+    answer = result.json()
+    assert result.err.count("warning: ") == 1
+    assert "2 faces found; the largest was taken (--face N takes another)" in result.err
+    assert (answer["prepared"], answer["fallback"], answer["face"]) == ("aligned", False, 1)
+    how = load_bundle(target, "image").facts["preparation"]
+    assert how == answer["preparation"] == Preparation.aligned(64, DETECTOR_SHA256).describe()
+    assert "face 2 of 2" in fhe_face(*arguments, two_faces(photo), "--face", 2).out
+    empty = tmp_path / "empty.png"
+    Image.new("RGB", (90, 80)).save(empty)
+    result = fhe_face(*arguments, empty, "--json")
+    assert "warning: " in result.err
+    assert "no face found" in result.err
+    assert result.json()["fallback"] is True
+    assert load_bundle(target, "image").facts["preparation"]["fallback"] is True
+    line = fhe_face(*arguments, photo, "--face", 1, "--resize").refused(2)
+    assert "leave out --face or --resize" in line
+
+
+def test_faces_prepared_differently_do_not_match(fhe_face: Run, kit: Kit, tmp_path: Path) -> None:
+    plain = load_bundle(kit.embedding_ct, "embedding")
+    files: list[Path] = []
+    for how in (Preparation.aligned(64, DETECTOR_SHA256), Preparation.letterboxed(64)):
+        file = tmp_path / f"{len(files)}.ct"
+        save_bundle(file, replace(plain, facts={**plain.facts, "preparation": how.describe()}))
+        files.append(file)
+    arguments = ("match", "--keys", kit.evaluation_key, "-o", tmp_path / "score.ct")
+    line = fhe_face(*arguments, *files, "--json").refused()
+    for text in ("prepared differently", "fallback False and True", "template 'arcface-112' and"):
+        assert text in line
+    line = fhe_face(*arguments, files[0], kit.embedding_ct).refused()
+    assert "the second embedding does not say" in line
+    assert not (tmp_path / "score.ct").exists()
