@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.architecture import State, check_state, input_size_of
+from models.manifest import ENTRY, WeightsManifest, WeightsManifestError, tensors_digest
 
 MAX_FILE_BYTES: Final = 1 << 30
 MAX_HEADER_BYTES: Final = 16 << 20
@@ -41,7 +42,8 @@ class Checkpoint:
     """A checked state dict with where it came from.
 
     state: numpy arrays as stored; sha256: of the whole file, hexadecimal; metadata: of a
-    safetensors file (empty for a torch file).
+    safetensors file (empty for a torch file); manifest: checked against the tensors, None where
+    the file has none.
     """
 
     state: Mapping[str, NDArray[Any]]
@@ -50,11 +52,22 @@ class Checkpoint:
     sha256: str
     metadata: Mapping[str, str]
     patches: int
+    manifest: WeightsManifest | None = None
 
     @property
     def input_size(self) -> int:
         """Side of the images of this network: 64, 96 or 128."""
         return input_size_of(self.patches)
+
+    @property
+    def architecture(self) -> str:
+        """CryptoFaceNet4, 9 or 16."""
+        return f"CryptoFaceNet{self.patches}"
+
+    @property
+    def tensors_sha256(self) -> str:
+        """Digest of the tensors: the same for an official .ckpt and its converted file."""
+        return tensors_digest(self.state)
 
 
 def load_state(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
@@ -66,8 +79,8 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
     """Read and check a weights file.
 
     Raises CheckpointError (a ValueError) naming the file: missing, a directory, too large,
-    truncated, another kind of file, hostile header, torch needed but not installed, or tensors
-    missing, misshapen, non-finite.
+    truncated, another kind of file, hostile header, torch needed but not installed, tensors
+    missing, misshapen, non-finite, or a manifest that is damaged or of other tensors.
     """
     file = Path(path)
     data = _read(file)
@@ -81,8 +94,15 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
         patches = check_state(state)
     except ValueError as error:
         raise CheckpointError(file, f"{error}; {_RIGHT}") from None
+    manifest = None
+    if ENTRY in metadata:
+        try:
+            manifest = WeightsManifest.from_json(metadata[ENTRY])
+            manifest.require(state)
+        except WeightsManifestError as error:
+            raise CheckpointError(file, f"its manifest: {error}") from None
     digest = hashlib.sha256(data).hexdigest()
-    return Checkpoint(state, file, kind, digest, metadata, patches)
+    return Checkpoint(state, file, kind, digest, metadata, patches, manifest)
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
@@ -91,12 +111,19 @@ def sha256(path: str | os.PathLike[str]) -> str:
 
 
 def save_safetensors(
-    state: State, path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None
+    state: State,
+    path: str | os.PathLike[str],
+    metadata: Mapping[str, str] | None = None,
+    *,
+    manifest: WeightsManifest | None = None,
+    overwrite: bool = True,
 ) -> None:
     """Write a checked state dict atomically (a temporary file beside it, then a rename).
 
-    metadata: text to text, e.g. source and licence. Raises ValueError for a state that would not
-    load again, CheckpointError where the file cannot be written; nothing half-written stays.
+    manifest: of these tensors; default: one with the default coefficients and no training
+    record. metadata: more text beside it. Raises ValueError for a state that would not load
+    again or is not the manifest's, CheckpointError where the file cannot be written, or stands
+    there already without `overwrite`; nothing half-written stays.
     """
     from safetensors.numpy import save
 
@@ -104,7 +131,11 @@ def save_safetensors(
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in state.items()}
     # ascontiguousarray makes a scalar one-dimensional; its shape must survive.
     tensors = {name: tensor.reshape(state[name].shape) for name, tensor in tensors.items()}
-    _write(Path(path), save(tensors, metadata=dict(metadata or {})))
+    if manifest is None:
+        manifest = WeightsManifest.of(state)
+    manifest.require(state)
+    texts = {**(metadata or {}), ENTRY: manifest.to_json()}
+    _write(Path(path), save(tensors, metadata=texts), overwrite)
 
 
 def _read(file: Path) -> bytes:
@@ -159,7 +190,7 @@ def _from_torch(file: Path, data: bytes) -> dict[str, NDArray[Any]]:
         raise CheckpointError(
             file,
             "is a torch file and torch is not installed; pip install torch, or convert the "
-            "file to .safetensors where torch is (models.checkpoint.save_safetensors)",
+            "file where torch is: fhe-face weights convert FILE OUT.safetensors",
         ) from None
     try:
         content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
@@ -183,7 +214,7 @@ def _from_torch(file: Path, data: bytes) -> dict[str, NDArray[Any]]:
     return state
 
 
-def _write(file: Path, data: bytes) -> None:
+def _write(file: Path, data: bytes, overwrite: bool) -> None:
     try:
         handle, name = tempfile.mkstemp(".tmp", f".{file.name}.", file.parent)
     except OSError as error:
@@ -194,7 +225,14 @@ def _write(file: Path, data: bytes) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         os.chmod(name, 0o644)
-        os.replace(name, file)
+        if overwrite:
+            os.replace(name, file)
+        else:
+            os.link(name, file)  # fails where the file exists
+            os.unlink(name)
+    except FileExistsError:
+        Path(name).unlink(missing_ok=True)
+        raise CheckpointError(file, "exists already and may not be replaced") from None
     except OSError as error:
         Path(name).unlink(missing_ok=True)
         raise CheckpointError(file, f"cannot be written ({error.strerror})") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -117,9 +117,11 @@ def compile_network(
         InverseRootError: the polynomial cannot be evaluated as a product.
         LayoutError: a feature map does not fit the ciphertexts.
     """
-    builder = PlanBuilder(parameters, policy)
+    # Squares of parts come out at four times the scale: one bit less before them.
+    lower = policy.log_scale if packing is Packing.ONE else policy.log_scale - 1
+    builder = PlanBuilder(parameters, replace(policy, log_scale=lower))
     product = root.product()
-    backbone = _Backbone(builder, architecture, packing)
+    backbone = _Backbone(builder, architecture, packing, 2.0**policy.log_scale)
     heads: list[HeadInput] = []
     inputs = backbone.inputs()
     per_group = len(inputs) // len(backbone.groups)
@@ -163,8 +165,15 @@ class _Backbone:
     Every group of networks has room for LANES, so that all share layouts, rotations and keys.
     """
 
-    def __init__(self, builder: PlanBuilder, architecture: Architecture, packing: Packing) -> None:
+    def __init__(
+        self,
+        builder: PlanBuilder,
+        architecture: Architecture,
+        packing: Packing,
+        input_scale: float,
+    ) -> None:
         self.builder, self.architecture, self.packing = builder, architecture, packing
+        self.input_scale = input_scale
         self.lane, self.lanes, self.prefix = 0, 0, ""
         self.plan_inputs: list[str] = []
         gathered = architecture.image_channels * architecture.stem_kernel**2
@@ -204,8 +213,7 @@ class _Backbone:
         ]
 
     def _input(self, name: str) -> str:
-        scale = 2.0**self.builder.policy.log_scale
-        return self.builder.input(name, self.builder.parameters.limbs, scale)
+        return self.builder.input(name, self.builder.parameters.limbs, self.input_scale)
 
     def append(self, lane: int, lanes: int, prefix: str, inputs: list[str]) -> tuple[str, Layout]:
         """The last square's ciphertext and its layout, for networks from ``lane`` on."""

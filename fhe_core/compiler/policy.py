@@ -26,5 +26,6 @@ class Policy:
     health_limbs: int = 2
 
 
-#: 43 bits per level, one rescale per multiplication.
-SAFE = Policy(log_scale=43.0, log_mask_scale=20.0)
+#: 43 bits per level, one rescale per multiplication. Masks and weights share one rescale; 19 bits
+#: for the masks give the smallest error (docs/precision.md).
+SAFE = Policy(log_scale=43.0, log_mask_scale=19.0)

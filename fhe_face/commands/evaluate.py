@@ -1,0 +1,310 @@
+"""``fhe-face evaluate``"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coeffs.normalisation import Normalisation
+from fhe_core.files import shown
+from fhe_face.commands.evaluate_table import show
+from fhe_face.engine import WeightsError
+from fhe_face.failures import USAGE, CommandError
+from fhe_face.output import Output
+from fhe_face.people import Collection, Faces, find_photos, read_faces
+from fhe_face.system import require_writable
+from models.checkpoint import Checkpoint, load
+from models.evaluation.embedding import Embeddings, Mode, embed_crops, pixels_as_embeddings
+from models.evaluation.plot import draw, require_matplotlib
+from models.evaluation.report import EvaluationError, Report, evaluate
+from models.faces import FaceError
+from models.fused import fuse
+from models.layers import FusedNetwork
+
+if TYPE_CHECKING:
+    from fhe_face.commands.evaluate_encrypted import EncryptedRun
+
+CLEAR_MODES: tuple[Mode, ...] = ("cleartext", "polynomial")
+MODES = (*CLEAR_MODES, "encrypted", "all")
+#: All pairs are compared: more would not fit the memory.
+MAX_IMAGES = 8000
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to evaluate on what; see ``fhe-face evaluate --help``."""
+
+    folder: Path
+    weights: Path
+    mode: str
+    flip: bool
+    aligned: bool
+    limit: int | None
+    coefficients: Path | None
+    cache: Path | None
+    plot: Path | None
+    threads: int | None
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """The modes to measure, the headline first."""
+        return (*CLEAR_MODES, "encrypted") if self.mode == "all" else (self.mode,)
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """One mode: its report, the images that the health check refused, and facts of its own."""
+
+    report: Report
+    refused: list[dict[str, Any]]
+    extra: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Numbers by name; `images` are those that were measured."""
+        facts = self.report.to_json()
+        facts["evaluated"] = facts.pop("images")
+        return {
+            **facts,
+            "refused": len(self.refused),
+            "refused_images": self.refused,
+            **self.extra,
+        }
+
+
+def run(request: Request, as_json: bool) -> None:
+    output = Output(as_json)
+    _check(request)
+    checkpoint = load(request.weights)
+    network = _network(checkpoint)
+    normalisation, source = _normalisation(request, checkpoint)
+    encrypted = _encrypted_run(request, checkpoint, normalisation)
+    found = _photos(request, output)
+    started = time.perf_counter()
+    try:
+        with output.stages() as stage:
+            faces = read_faces(
+                found.photos,
+                network.input_size,
+                aligned=request.aligned,
+                warn=output.warn,
+                stage=stage,
+            )
+            prepared = time.perf_counter()
+            raw = embed_crops(
+                network,
+                faces.crops,
+                flip=request.flip,
+                progress=lambda done, total: stage("embedding", done, total),
+            )
+        embedded = time.perf_counter()
+        _warn_about(faces, output)
+        measured: dict[str, Measured] = {
+            mode: _clear(faces, raw, mode, normalisation)
+            for mode in CLEAR_MODES
+            if mode in request.modes
+        }
+        if encrypted is not None:
+            measured["encrypted"] = _encrypted(faces, raw, normalisation, encrypted, output)
+    except EvaluationError as error:
+        raise CommandError(f"{shown(request.folder)}: {error}") from None
+    except FaceError as error:
+        hint = "" if request.aligned else " (or give aligned crops with --aligned)"
+        raise CommandError(f"{error}{hint}") from None
+    data = {
+        **_facts(request, checkpoint, found, faces),
+        "coefficients": source,
+        "interval": list(normalisation.interval),
+        **measured[request.modes[0]].to_json(),
+        "squared_norms": _norms(raw, normalisation),
+        "paired_similarity": raw.paired_similarity(raw.healthy(normalisation.interval)),
+        "prepare_seconds": prepared - started,
+        "embed_seconds": embedded - prepared,
+        "modes": {mode: one.to_json() for mode, one in measured.items()},
+    }
+    if request.plot is not None:
+        draw({mode: one.report for mode, one in measured.items()}, request.plot)
+        data["plot"] = str(request.plot)
+    output.answer(data, lambda console: show(console, data))
+
+
+def _check(request: Request) -> None:
+    """Everything that can be refused before time is spent."""
+    if request.mode not in MODES:
+        raise CommandError(f"--mode is '{request.mode}'; it must be {', '.join(MODES)}", USAGE)
+    if request.cache is not None and "encrypted" not in request.modes:
+        raise CommandError("--cache keeps encrypted results: use --mode encrypted or all", USAGE)
+    if request.plot is not None:
+        try:
+            require_matplotlib(request.plot)
+        except EvaluationError as error:
+            raise CommandError(str(error)) from None
+        require_writable(request.plot)
+
+
+def _network(checkpoint: Checkpoint) -> FusedNetwork:
+    try:
+        return fuse(checkpoint.state)
+    except ValueError as error:
+        raise WeightsError(f"{checkpoint.path}: {error}") from None
+
+
+def _normalisation(request: Request, checkpoint: Checkpoint) -> tuple[Normalisation, str]:
+    """The polynomial and where it is from: asked for, of the weights, or the default one."""
+    if request.coefficients is not None:
+        return Normalisation.load(request.coefficients), str(request.coefficients)
+    if checkpoint.manifest is not None:
+        return checkpoint.manifest.coefficients, "manifest of the weights"
+    return Normalisation.load(), "default"
+
+
+def _photos(request: Request, output: Output) -> Collection:
+    found = find_photos(request.folder)
+    for folder in found.nested:
+        output.warn(f"{shown(folder)}: a folder in a person's folder; not looked into")
+    if found.other_files:
+        output.note(f"{found.other_files} files that are no images by their names are left out")
+    if request.limit is not None:
+        found = found.limited(request.limit)
+    if len(found.photos) > MAX_IMAGES:
+        raise CommandError(
+            f"{shown(request.folder)}: {len(found.photos)} images; all pairs of at most "
+            f"{MAX_IMAGES} are compared (--limit chooses that many)"
+        )
+    if found.people < 2:
+        raise CommandError(
+            f"{shown(request.folder)}: images of one person only; it takes two people to see "
+            "whether they are told apart"
+        )
+    return found
+
+
+def _warn_about(faces: Faces, output: Output) -> None:
+    for first, second in faces.repeated():
+        output.warn(f"{first} and {second} are the same picture")
+    for flag, count in sorted(faces.flags.items()):
+        output.note(f"alignment: {count} of {len(faces.photos)} images: {flag}")
+
+
+def _encrypted_run(
+    request: Request, checkpoint: Checkpoint, normalisation: Normalisation
+) -> EncryptedRun | None:
+    if "encrypted" not in request.modes:
+        return None
+    from fhe_face.commands.evaluate_encrypted import EncryptedRun
+
+    return EncryptedRun.prepare(
+        request.weights,
+        checkpoint.tensors_sha256,
+        normalisation,
+        checkpoint.input_size,
+        request.flip,
+        request.cache,
+        request.threads,
+    )
+
+
+def _refusals(
+    faces: Faces, norms: Sequence[float | None], healthy: NDArray[np.bool_]
+) -> list[dict[str, Any]]:
+    return [
+        {"image": str(photo), "squared_norm": norm}
+        for photo, norm, fine in zip(faces.photos, norms, healthy, strict=True)
+        if not fine
+    ]
+
+
+def _clear(faces: Faces, raw: Embeddings, mode: Mode, normalisation: Normalisation) -> Measured:
+    healthy = raw.healthy(normalisation.interval)
+    refused = _refusals(faces, raw.squared_norms.tolist(), healthy)
+    embeddings = raw.normalised(mode, normalisation)[healthy]
+    return Measured(_report(embeddings, healthy, faces, refused), refused, {})
+
+
+def _encrypted(
+    faces: Faces, raw: Embeddings, normalisation: Normalisation, run: EncryptedRun, output: Output
+) -> Measured:
+    outcomes = run.embed(faces.crops, output)
+    healthy = np.array([outcome.values is not None for outcome in outcomes], dtype=bool)
+    refused = _refusals(faces, [outcome.squared_norm for outcome in outcomes], healthy)
+    for entry, reason in zip(refused, (o.reason for o in outcomes if o.reason), strict=True):
+        entry["reason"] = reason
+    values = [outcome.values for outcome in outcomes if outcome.values is not None]
+    embeddings = np.stack(values) if values else np.zeros((0, raw.raw.shape[1]))
+    wanted = raw.normalised("polynomial", normalisation)[healthy]
+    report = _report(embeddings, healthy, faces, refused)
+    cosines = np.sum(embeddings * wanted, axis=1) / (
+        np.linalg.norm(embeddings, axis=1) * np.linalg.norm(wanted, axis=1)
+    )
+    errors = np.linalg.norm(embeddings - wanted, axis=1) / np.linalg.norm(wanted, axis=1)
+    same_decision = healthy == raw.healthy(normalisation.interval)
+    seconds = [outcome.seconds for outcome in outcomes]
+    extra = {
+        "embed_seconds_mean": float(np.mean(seconds)),
+        "cosine_to_cleartext_min": float(cosines.min()),
+        "relative_l2_error_max": float(errors.max()),
+        "health_agrees_with_cleartext": int(np.count_nonzero(same_decision)),
+    }
+    return Measured(report, refused, extra)
+
+
+def _report(
+    embeddings: NDArray[np.float64],
+    healthy: NDArray[np.bool_],
+    faces: Faces,
+    refused: Sequence[dict[str, Any]],
+) -> Report:
+    """Of the embeddings of the healthy faces."""
+    try:
+        return evaluate(
+            embeddings, faces.labels[healthy], pixels_as_embeddings(faces.crops[healthy])
+        )
+    except EvaluationError as error:
+        lost = {
+            "refused by the health check": len(refused),
+            "without a face": len(faces.no_face),
+            "unreadable": len(faces.unreadable),
+        }
+        named = ", ".join(f"{count} {what}" for what, count in lost.items() if count)
+        raise EvaluationError(f"{error}" + (f" ({named})" if named else "")) from None
+
+
+def _facts(
+    request: Request, checkpoint: Checkpoint, found: Collection, faces: Faces
+) -> dict[str, Any]:
+    return {
+        "folder": str(request.folder),
+        "weights": str(request.weights),
+        "weights_sha256": checkpoint.sha256,
+        "tensors_sha256": checkpoint.tensors_sha256,
+        "architecture": checkpoint.architecture,
+        "input_size": checkpoint.input_size,
+        "mode": request.mode,
+        "flip": request.flip,
+        "aligned": request.aligned,
+        "limit": request.limit,
+        "people": found.people,
+        "images": len(found.photos),
+        "unreadable": len(faces.unreadable),
+        "unreadable_images": faces.unreadable,
+        "no_face": len(faces.no_face),
+        "no_face_images": faces.no_face,
+        "other_files": found.other_files,
+        "repeated": [list(pair) for pair in faces.repeated()],
+        "alignment_remarks": dict(faces.flags),
+    }
+
+
+def _norms(raw: Embeddings, normalisation: Normalisation) -> dict[str, Any]:
+    """Of the healthy images, before normalisation."""
+    norms = raw.squared_norms[raw.healthy(normalisation.interval)]
+    return {
+        "minimum": float(norms.min()) if norms.size else None,
+        "mean": float(norms.mean()) if norms.size else None,
+        "maximum": float(norms.max()) if norms.size else None,
+    }

@@ -1,0 +1,101 @@
+"""The encrypted mode of ``fhe-face evaluate``: fresh keys, client and server in this process."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coeffs.normalisation import Normalisation
+from fhe_core.files import explain
+from fhe_core.inverse_root import InverseRoot
+from fhe_face.client import FaceClient
+from fhe_face.engine import Engine, choose_engine
+from fhe_face.evaluation import Cache, FacePipeline, Outcome, embed_encrypted
+from fhe_face.keymaking import EVALUATION_KEY
+from fhe_face.output import Output
+from fhe_face.server import FaceServer
+from fhe_face.system import available_memory_bytes, default_threads, size
+
+#: Of one process with keys, weights and a face at work; measured.
+_MEMORY = 11 << 30
+
+
+@dataclass(frozen=True)
+class EncryptedRun:
+    """What is fixed before any face is read, so that errors come early."""
+
+    weights: Path
+    engine: Engine
+    cache: Cache
+    kept: bool
+    threads: int
+
+    @classmethod
+    def prepare(
+        cls,
+        weights: Path,
+        tensors: str,
+        normalisation: Normalisation,
+        input_size: int,
+        flip: bool,
+        cache: Path | None,
+        threads: int | None,
+    ) -> EncryptedRun:
+        """Compile the plan; takes seconds. `tensors`: digest of the weights.
+
+        Raises:
+            PlanError, InverseRootError: the polynomial cannot be evaluated.
+            FileError: the cache's folder cannot be made.
+        """
+        root = InverseRoot(
+            normalisation.chebyshev, normalisation.interval, normalisation.newton_steps
+        )
+        engine = choose_engine(root, input_size, 2 if flip else 1)
+        network = f"{tensors} {engine.compiled.plan.digest}"
+        kept = cache is not None
+        return cls(weights, engine, Cache(cache, network), kept, threads or default_threads())
+
+    def embed(self, crops: NDArray[np.uint8], output: Output) -> list[Outcome]:
+        """Encrypted embeddings of crops (N, S, S, 3), decrypted; progress on stderr.
+
+        Raises:
+            FileError: keys or kept results cannot be written.
+        """
+        if not self.kept and len(crops) > 1:
+            output.note("without --cache DIR, an interruption loses the encrypted embeddings")
+        with ExitStack() as stack:
+
+            def start() -> FacePipeline:
+                return stack.enter_context(self.started(output))
+
+            return embed_encrypted(list(crops), self.cache, start, output.note)
+
+    @contextmanager
+    def started(self, output: Output) -> Iterator[FacePipeline]:
+        """New keys in a temporary folder, and a server that has loaded them."""
+        free = available_memory_bytes()
+        if free is not None and free < _MEMORY:
+            output.warn(
+                f"{size(free)} of memory are available; encrypted embeddings take about "
+                f"{size(_MEMORY)}"
+            )
+        try:
+            temporary = tempfile.TemporaryDirectory(prefix="fhe-face-evaluate-")
+        except OSError as error:
+            raise explain(tempfile.gettempdir(), "write to", error) from error
+        with temporary as folder:
+            keys = Path(folder) / "keys"
+            with output.stages() as stage:
+                client = FaceClient.create(
+                    keys, engine=self.engine, threads=self.threads, stage=stage
+                )
+                server = FaceServer.load(
+                    keys / EVALUATION_KEY, self.weights, threads=self.threads, stage=stage
+                )
+            yield FacePipeline(client, server)

@@ -1,0 +1,30 @@
+"""How well embeddings tell people apart. numpy and scipy only.
+
+The headline is the gallery-probe rank-1: some images of a person are enrolled, the others are
+looked up. Similarity of an image to a changed copy of itself says nothing about people; a model
+can have 0.999 of that and recognise nobody (docs/evaluation.md).
+"""
+
+from models.evaluation.embedding import Embeddings, embed_crops, pixels_as_embeddings
+from models.evaluation.identification import Identification, identify, split
+from models.evaluation.report import Baseline, EvaluationError, Report, Verdict, evaluate, judge
+from models.evaluation.scores import Distribution, Roc, pair_scores, roc
+
+__all__ = [
+    "Baseline",
+    "Distribution",
+    "Embeddings",
+    "EvaluationError",
+    "Identification",
+    "Report",
+    "Roc",
+    "Verdict",
+    "embed_crops",
+    "evaluate",
+    "identify",
+    "judge",
+    "pair_scores",
+    "pixels_as_embeddings",
+    "roc",
+    "split",
+]

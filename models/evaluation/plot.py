@@ -1,0 +1,76 @@
+"""A picture of an evaluation: how scores are distributed, and the curve of right and false
+accepts."""
+
+import importlib
+import io
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from coeffs.files import write_whole
+from models.evaluation.report import EvaluationError, Report
+
+SUFFIXES: Final = (".png", ".svg", ".pdf")
+_BINS: Final = 60
+
+
+def require_matplotlib(path: str | os.PathLike[str]) -> Any:
+    """The class `matplotlib.figure.Figure`, for a file that can be written with it.
+
+    EvaluationError where matplotlib is missing or the file is of another kind.
+    """
+    if Path(path).suffix.lower() not in SUFFIXES:
+        raise EvaluationError(f"{path}: a plot must be one of {', '.join(SUFFIXES)}")
+    try:
+        return importlib.import_module("matplotlib.figure").Figure
+    except ImportError:
+        raise EvaluationError(
+            "a plot needs matplotlib, which is not installed: pip install 'fhe-face[plot]'"
+        ) from None
+
+
+def draw(reports: Mapping[str, Report], path: str | os.PathLike[str]) -> None:
+    """Draw reports, by mode, into a .png, .svg or .pdf file.
+
+    EvaluationError without matplotlib or for another kind of file; OSError where it cannot be
+    written.
+    """
+    figure = require_matplotlib(path)(figsize=(11, 4 * len(reports) + 0.5), layout="constrained")
+    grid = figure.subplots(len(reports), 2, squeeze=False)
+    for (left, right), (mode, report) in zip(grid, reports.items(), strict=True):
+        _distributions(left, mode, report)
+        _curve(right, mode, report)
+    content = io.BytesIO()
+    figure.savefig(content, format=Path(path).suffix.lower()[1:], dpi=120)
+    write_whole(path, content.getvalue())
+
+
+def _distributions(axes: Any, mode: str, report: Report) -> None:
+    same, different = report.same_scores, report.different_scores
+    ends = min(same.min(), different.min()), max(same.max(), different.max())
+    bins = np.linspace(*ends, _BINS + 1) if ends[0] < ends[1] else _BINS
+    for scores, name in ((different, "different people"), (same, "one person")):
+        weights = np.full(len(scores), 100 / len(scores))
+        axes.hist(scores, bins, weights=weights, alpha=0.6, label=f"{name}: {len(scores)} pairs")
+    axes.set_xlabel("score (inner product)")
+    axes.set_ylabel("share of pairs, %")
+    axes.set_title(f"{mode}: {report.people} people, {report.images} images")
+    axes.legend()
+
+
+def _curve(axes: Any, mode: str, report: Report) -> None:
+    curve = report.curve
+    smallest = 1 / curve.different
+    axes.plot(np.maximum(curve.far, smallest), curve.tar, drawstyle="steps-post")
+    axes.plot(curve.eer, 1 - curve.eer, "o", label=f"equal error rate {100 * curve.eer:.2f} %")
+    guessing = np.geomspace(smallest, 1, 200)
+    axes.plot(guessing, guessing, color="grey", linestyle=":", label="guessing")
+    axes.set_xscale("log")
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_xlabel("false accepts (no smaller than one pair)")
+    axes.set_ylabel("right accepts")
+    axes.set_title(f"{mode}: gallery-probe rank-1 {report.identification.rank1:.3f}")
+    axes.legend(loc="lower right")
