@@ -86,7 +86,11 @@ def root_of(coefficients: str | os.PathLike[str] | None) -> InverseRoot:
     Raises:
         CoefficientError: the file cannot be used; the text names it.
     """
-    fitted = Normalisation.load(coefficients)
+    return inverse_root(Normalisation.load(coefficients))
+
+
+def inverse_root(fitted: Normalisation) -> InverseRoot:
+    """A fitted polynomial, as the compiler takes it."""
     return InverseRoot(fitted.chebyshev, fitted.interval, fitted.newton_steps)
 
 

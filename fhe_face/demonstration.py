@@ -22,7 +22,7 @@ from fhe_core.runtime.health import UnhealthyResultError
 from fhe_core.runtime.preparation import ENTRY, require_same_preparation
 from fhe_core.runtime.store import load_bundle, save_bundle
 from fhe_face.client import FaceClient
-from fhe_face.engine import Engine, choose_engine, key_bytes, load_network
+from fhe_face.engine import Engine, choose_engine, key_bytes, network_of, recommended_root
 from fhe_face.keymaking import CLIENT_KEY, EVALUATION_KEY, write_evaluation_keys
 from fhe_face.preparation import PreparedFace
 from fhe_face.progress import Stage
@@ -30,6 +30,7 @@ from fhe_face.server_job import Job
 from fhe_face.server_process import run_job
 from fhe_face.system import peak_memory_bytes, require_space
 from models import reference
+from models.checkpoint import load
 from models.layers import FusedNetwork
 
 Array = NDArray[np.float64]
@@ -39,11 +40,14 @@ _CIPHERTEXT_BYTES = 200 << 20
 
 @dataclass(frozen=True)
 class Demonstration:
-    """Two faces (of a size that the network decides), the network, and where files go."""
+    """Two faces (of a size that the network decides), the network, and where files go.
+
+    root: the normalisation; without it, the one that the weights are meant for.
+    """
 
     faces: Callable[[int], Sequence[PreparedFace]]
-    weights: Path | None
-    root: InverseRoot
+    weights: Path
+    root: InverseRoot | None
     views: int
     folder: Path
     keep: bool
@@ -56,10 +60,12 @@ class Demonstration:
             FileError, CheckpointError, CommandError: what can go wrong with files and the server.
         """
         stage("reading weights", 0, 0)
-        network = load_network(self.weights)
+        checkpoint = load(self.weights)
+        network = network_of(checkpoint)
         stage("reading weights", 1, 1)
         stage("compiling the plan", 0, 0)
-        engine = choose_engine(self.root, network.input_size, self.views)
+        root = self.root or recommended_root(checkpoint)
+        engine = choose_engine(root, network.input_size, self.views)
         stage("compiling the plan", 1, 1)
         faces = self.faces(network.input_size)
         require_same_preparation(*({ENTRY: face.preparation.describe()} for face in faces))
@@ -71,7 +77,7 @@ class Demonstration:
         server_folder = self.folder.resolve() / "server"
         server_folder.mkdir()
         data: dict[str, Any] = {
-            "weights": None if self.weights is None else str(self.weights),
+            "weights": str(self.weights),
             "prepared": [face.facts() for face in faces],
         }
         client, made = self._keys(engine, server_folder, stage)
@@ -123,7 +129,7 @@ class Demonstration:
         embeddings = [str(folder / f"embedding{i}.ct") for i in count]
         return Job(
             evaluation_key=str(folder / EVALUATION_KEY),
-            weights=None if self.weights is None else str(self.weights.resolve()),
+            weights=str(self.weights.resolve()),
             threads=self.threads,
             embed=tuple((str(folder / f"face{i}.ct"), embeddings[i]) for i in count),
             match=((embeddings[0], embeddings[1], str(folder / "score.ct")),),

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,17 +28,16 @@ from fhe_core.compiler.architecture import Architecture, BlockShape
 from fhe_core.inverse_root import InverseRoot
 from fhe_core.parameters import Parameters
 from fhe_core.plan import KeySpecification, Plan, PlanError, required_keys
-from fhe_face.circuit import ENTRY, INPUT_SIZE, Circuit, CircuitError, root_of
+from fhe_face.circuit import ENTRY, INPUT_SIZE, Circuit, CircuitError, inverse_root, root_of
 from models import architecture as shapes
 from models import synthetic
 from models.balance import balance
-from models.checkpoint import load_state
+from models.checkpoint import Checkpoint, load
 from models.fused import fuse
 from models.layers import FusedNetwork
 
 KERNEL = 3
 COLOURS = 3
-UNTRAINED_SEED = 0
 _BALANCE_SEED = 0
 _BALANCE_IMAGES = 16
 #: How plans are compiled for each preset, the cheapest first.
@@ -144,20 +145,36 @@ def choose_engine(
 
 
 def load_network(weights: str | os.PathLike[str] | None) -> FusedNetwork:
-    """The fused, balanced network of a weights file; None gives the seeded untrained one.
+    """The fused, balanced network of a weights file; None gives the bundled one.
 
     The same file gives the same numbers, bit for bit.
 
     Raises:
         CheckpointError, WeightsError: the file cannot be used; the text names it.
     """
-    if weights is None:
-        return _balanced(fuse(synthetic.untrained(UNTRAINED_SEED, INPUT_SIZE)))
-    state = load_state(weights)
+    return network_of(load(weights or bundled_weights()))
+
+
+def network_of(checkpoint: Checkpoint) -> FusedNetwork:
+    """The fused, balanced network of weights that were read.
+
+    Raises:
+        WeightsError: the network cannot be fused; the text names the file.
+    """
     try:
-        return _balanced(fuse(state))
+        return _balanced(fuse(checkpoint.state))
     except ValueError as error:
-        raise WeightsError(f"{os.fspath(weights)}: {error}") from None
+        raise WeightsError(f"{checkpoint.path}: {error}") from None
+
+
+def recommended_root(checkpoint: Checkpoint) -> InverseRoot | None:
+    """The normalisation that the weights' manifest says they are meant for; None without one."""
+    return None if checkpoint.manifest is None else inverse_root(checkpoint.manifest.coefficients)
+
+
+def bundled_weights() -> Path:
+    """The weights that come with the package (models/bundled/MODEL_CARD.md)."""
+    return Path(str(files("models").joinpath("bundled", "cryptofacenet4.safetensors")))
 
 
 def require_size(network: FusedNetwork, circuit: Circuit, weights: object) -> None:

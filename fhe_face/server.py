@@ -40,7 +40,7 @@ class FaceServer:
         threads: int | None = None,
         stage: Stage = silent,
     ) -> FaceServer:
-        """Read evaluation keys and weights (None: seeded untrained ones); takes half a minute.
+        """Read evaluation keys and weights (None: the bundled ones); takes half a minute.
 
         Raises:
             ContainerError: the evaluation keys cannot be used.
@@ -49,7 +49,7 @@ class FaceServer:
         stage("reading weights", 0, 0)
         network = load_network(weights)
         engine = engine_of(evaluation_key, stage)
-        require_size(network, engine.circuit, weights or "the untrained network")
+        require_size(network, engine.circuit, weights or "the bundled weights")
         tables = engine.compiled.tables(network)
         pair = None if engine.pair is None else (engine.pair, engine.pair.tables(network))
         return cls._start(

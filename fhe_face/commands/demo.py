@@ -14,13 +14,14 @@ from fhe_core.files import FileError, explain, shown
 from fhe_face.circuit import root_of
 from fhe_face.demo_faces import demo_faces
 from fhe_face.demonstration import Demonstration
+from fhe_face.engine import bundled_weights
 from fhe_face.failures import UNHEALTHY, USAGE, CommandError
 from fhe_face.output import Output, grid
 from fhe_face.preparation import PreparedFace, given, prepare
 from fhe_face.system import default_threads, seconds, size
 
 DRAWN = "two pictures of one face, drawn by this project (nobody's photograph)"
-UNTRAINED = "untrained: seeded random weights that recognise nobody (--weights FILE for real ones)"
+BUNDLED = "the bundled weights, small and modest: see models/bundled/MODEL_CARD.md (--weights FILE)"
 
 
 def run(
@@ -35,20 +36,20 @@ def run(
 ) -> None:
     output = Output(as_json)
     faces, source = _faces(images, resize, output)
-    root = root_of(coefficients)
+    root = None if coefficients is None else root_of(coefficients)
     output.note(f"faces:   {source}")
-    output.note(f"network: {UNTRAINED if weights is None else weights}")
+    output.note(f"network: {BUNDLED if weights is None else weights}")
     with _folder(keep) as folder, output.stages() as stage:
         demonstration = Demonstration(
             faces,
-            weights,
+            weights or bundled_weights(),
             root,
             2 if flip else 1,
             folder,
             keep is not None,
             threads or default_threads(),
         )
-        data = {"faces": source, "trained": weights is not None, **demonstration.run(stage)}
+        data = {"faces": source, "bundled_weights": weights is None, **demonstration.run(stage)}
     if not data["healthy"]:
         raise CommandError(f"no result: {data['reason']}", UNHEALTHY, data)
     output.answer(data, lambda console: show(console, data))

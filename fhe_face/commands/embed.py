@@ -10,9 +10,11 @@ from rich.console import Console
 
 from fhe_core.container import Header
 from fhe_core.files import explain
+from fhe_core.inverse_root import InverseRoot
 from fhe_core.runtime.store import key_specifications, load_bundle, parameters_of, save_bundle
+from fhe_face.circuit import circuit_of
 from fhe_face.commands.inputs import check_inputs
-from fhe_face.engine import key_bytes
+from fhe_face.engine import key_bytes, recommended_root
 from fhe_face.failures import USAGE, CommandError
 from fhe_face.output import Output, grid
 from fhe_face.server import FaceServer
@@ -23,6 +25,7 @@ from fhe_face.system import (
     seconds,
     size,
 )
+from models.checkpoint import load
 
 #: The server's memory beside its keys: weights, masks and the ciphertexts of a run.
 _WORKING_BYTES = 3 << 30
@@ -41,6 +44,7 @@ def run(
     header = check_inputs(keys, faces, "image")
     targets = _targets(faces, target)
     _warn_of_little_memory(output, header)
+    _warn_of_another_normalisation(output, header, weights)
     elapsed: list[float] = []
     sizes: list[int] = []
     with output.stages() as stage:
@@ -102,6 +106,20 @@ def _targets(faces: Sequence[Path], target: Path) -> list[Path]:
     for file in targets:
         require_writable(file)
     return targets
+
+
+def _warn_of_another_normalisation(output: Output, header: Header, weights: Path) -> None:
+    meant, used = recommended_root(load(weights)), circuit_of(header).root
+    if meant is not None and meant != used:
+        output.warn(
+            f"{weights}: meant for {_named(meant)}, the keys were made for {_named(used)}; norms "
+            "and refusals follow the keys (fhe-face keygen --coefficients)"
+        )
+
+
+def _named(root: InverseRoot) -> str:
+    low, high = root.interval
+    return f"a normalisation of degree {root.degree} on [{low:g}, {high:g}]"
 
 
 def _warn_of_little_memory(output: Output, header: Header) -> None:

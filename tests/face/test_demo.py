@@ -79,10 +79,11 @@ def test_what_it_shows(fhe_face: Run, monkeypatch: pytest.MonkeyPatch, tmp_path:
     for text in ("1.123570", "1.123940", "13.0 s", "3.23 GB", "10 GB", "0.99999910", "1747"):
         assert text in result.out, text
     assert "drawn by this project" in result.err
-    assert "untrained" in result.err
+    assert "the bundled weights" in result.err
+    assert fhe_face("demo", "--json").json()["bundled_weights"] is True
     answer = fhe_face("demo", "--weights", tmp_path / "w.ckpt", "--json").json()
     assert answer.keys() >= PROMISED
-    assert answer["trained"] is True
+    assert answer["bundled_weights"] is False
 
 
 def test_a_face_on_which_the_network_diverges(
@@ -119,7 +120,7 @@ def test_the_demo_as_it_comes(
     assert process.returncode == 0, process.stderr
     answer = json.loads(process.stdout)
     with capsys.disabled():
-        print(f"\ndemo, untrained: {process.stdout}", end="")
+        print(f"\ndemo, bundled weights: {process.stdout}", end="")
     assert answer.keys() >= PROMISED
     assert answer["healthy"] is True
     assert min(answer["cosine_to_cleartext"]) >= 0.9999

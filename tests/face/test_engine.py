@@ -15,14 +15,17 @@ from fhe_face.circuit import INPUT_SIZE, Circuit, CircuitError, root_of
 from fhe_face.engine import (
     WeightsError,
     architecture,
+    bundled_weights,
     choose_engine,
     compile_engine,
     load_network,
+    network_of,
+    recommended_root,
     require_size,
 )
 from fhe_face.images import to_unit
 from models import reference
-from models.checkpoint import save_safetensors
+from models.checkpoint import Checkpoint, load, save_safetensors
 from models.fused import fuse
 from models.layers import FusedNetwork
 from models.synthetic import untrained
@@ -30,7 +33,7 @@ from models.synthetic import untrained
 
 @pytest.fixture(scope="module")
 def network() -> FusedNetwork:
-    return load_network(None)
+    return network_of(Checkpoint(untrained(0), Path("untrained"), "safetensors", "", {}, 4))
 
 
 def test_the_architecture_is_that_of_the_network(network: FusedNetwork) -> None:
@@ -43,7 +46,23 @@ def test_loading_is_deterministic(network: FusedNetwork) -> None:
         arrays = [loaded.stem.weight, loaded.head_weight, loaded.blocks[2].conv1.weight]
         return hashlib.sha256(b"".join(a.tobytes() for a in arrays)).hexdigest()
 
-    assert digest(load_network(None)) == digest(network)
+    state = Checkpoint(untrained(0), Path("untrained"), "safetensors", "", {}, 4)
+    assert digest(network_of(state)) == digest(network)
+
+
+def test_the_bundled_network_is_the_default() -> None:
+    checkpoint = load(bundled_weights())
+    network = load_network(None)
+    assert network.input_size == checkpoint.input_size == INPUT_SIZE
+    assert checkpoint.manifest is not None
+    assert checkpoint.manifest.training
+    root = recommended_root(checkpoint)
+    assert root is not None
+    assert choose_engine(root).parameters.log2_qp <= 1747
+
+
+def test_weights_without_a_manifest_recommend_nothing() -> None:
+    assert recommended_root(Checkpoint(untrained(0), Path("x"), "torch", "", {}, 4)) is None
 
 
 def test_balancing_changes_nothing_but_the_stored_numbers(network: FusedNetwork) -> None:
