@@ -11,6 +11,7 @@ from rich.console import Console
 from fhe_core import container
 from fhe_core.container import Header, Kind
 from fhe_core.parameters import Parameters
+from fhe_core.runtime.preparation import ENTRY, check_preparation
 from fhe_core.runtime.store import key_specifications, parameters_of
 from fhe_face.circuit import circuit_of
 from fhe_face.output import Output, facts, grid
@@ -64,7 +65,10 @@ def _content(header: Header, parameters: Parameters) -> dict[str, Any]:
             "memory_bytes": expanded,
         }
     if header.kind is Kind.CIPHERTEXT:
-        return {"what": header.text("what"), "items": _items(header)}
+        known = header.metadata.get("facts")
+        found = known.get(ENTRY) if isinstance(known, dict) else None
+        check_preparation(header.source, {ENTRY: found})
+        return {"what": header.text("what"), "items": _items(header), "preparation": found}
     return {}
 
 
@@ -114,6 +118,8 @@ def _show(console: Console, kind: Kind, data: dict[str, Any]) -> None:
             ("keys", f"{data['evaluation_keys']} (per tier: {tiers})"),
             ("in memory", size(data["memory_bytes"])),
         ]
+    if data.get("preparation"):
+        rows += [(f"prepared, {name}", value) for name, value in data["preparation"].items()]
     console.print(facts(data["file"], rows))
     if "items" in data:
         cells = [

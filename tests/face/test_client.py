@@ -58,6 +58,8 @@ def test_encrypt(fhe_face: Run, kit: Kit, tmp_path: Path) -> None:
     assert answer["ciphertext_bytes"] == target.stat().st_size <= 64e6
     assert answer["key_id"] == kit.key.key_id
     assert load_bundle(target, "image").key_id == kit.key.key_id
+    assert fhe_face("info", target, "--json").json()["preparation"] == answer["preparation"]
+    assert "prepared, fallback" in fhe_face("info", target).out
     assert sorted(tmp_path.iterdir()) == [target, image]
     assert (
         "what goes to the server" in fhe_face("decrypt", "--key", kit.client_key, target).refused()
