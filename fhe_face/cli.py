@@ -275,7 +275,13 @@ def train(
     """Train a network from scratch on labelled faces: ArcFace and jigsaw losses."""
     from fhe_face.commands import train as command
 
-    options = {"epochs": epochs, "batch": batch, "rate": rate, "held_out": held_out, "seed": seed}
+    options: dict[str, Any] = {
+        "epochs": epochs,
+        "batch": batch,
+        "rate": rate,
+        "held_out": held_out,
+        "seed": seed,
+    }
     options |= {"half": half, "compiled": compiled, "device": device}
     command.train(data, out, plot, aligned, options, json)
 
@@ -301,7 +307,13 @@ def finetune(
     """Fine-tune a network on labelled faces: InfoNCE over different images of each person."""
     from fhe_face.commands import train as command
 
-    options = {"epochs": epochs, "groups": people, "images": images, "rate": rate, "seed": seed}
+    options: dict[str, Any] = {
+        "epochs": epochs,
+        "groups": people,
+        "images": images,
+        "rate": rate,
+        "seed": seed,
+    }
     options |= {"held_out": held_out, "half": half, "compiled": compiled, "device": device}
     command.finetune(data, weights, out, plot, aligned, options, json)
 

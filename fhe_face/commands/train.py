@@ -1,0 +1,186 @@
+"""``fhe-face train`` and ``fhe-face finetune``"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
+
+import numpy as np
+from rich.console import Console
+
+from fhe_core.files import shown
+from fhe_face.failures import USAGE, CommandError
+from fhe_face.output import Output, facts
+from fhe_face.people import Photo, find_photos, read_faces
+from fhe_face.progress import Stage
+from models.checkpoint import load
+from models.faces import FaceError
+
+if TYPE_CHECKING:
+    from models.training.build import Job, Options
+    from models.training.people import People
+
+CROPS_FILE = "crops.npz"
+_SIZE = 64
+_SAVE_EVERY = 50
+
+
+def train(
+    data: Path, out: Path, plot: Path | None, aligned: bool, options: dict[str, Any], as_json: bool
+) -> None:
+    from_options, build = _modules(options)
+    output = Output(as_json)
+
+    def job(people: People) -> Job:
+        return build.classify(people, out, from_options)  # type: ignore[no-any-return]
+
+    _run(data, out, plot, aligned, job, output)
+
+
+def finetune(
+    data: Path,
+    weights: Path,
+    out: Path,
+    plot: Path | None,
+    aligned: bool,
+    options: dict[str, Any],
+    as_json: bool,
+) -> None:
+    from_options, build = _modules(options)
+    output = Output(as_json)
+    state = load(weights).state
+
+    def job(people: People) -> Job:
+        return build.finetune(people, state, out, from_options)  # type: ignore[no-any-return]
+
+    _run(data, out, plot, aligned, job, output)
+
+
+def _modules(options: dict[str, Any]) -> tuple[Options, Any]:
+    if importlib.util.find_spec("torch") is None:
+        raise CommandError(
+            "training needs torch, which is not installed: pip install torch==2.13.0"
+        )
+    from models.training import build
+
+    return build.Options(**options), build
+
+
+def _run(
+    data: Path,
+    out: Path,
+    plot: Path | None,
+    aligned: bool,
+    make: Callable[[People], Job],
+    output: Output,
+) -> None:
+    from models.training.errors import TrainingError
+    from models.training.loop import LOG_FILE, WEIGHTS_FILE
+    from models.training.plot import draw, require_matplotlib
+
+    try:
+        if plot is not None:
+            require_matplotlib()
+        with output.stages() as stage:
+            job = make(_people(data, out, aligned, output, stage))
+            trainer = job.trainer
+            for record in trainer.run(
+                save_every=_SAVE_EVERY, check=job.check, check_every=job.steps_per_epoch
+            ):
+                stage("training", record["step"], trainer.plan.steps)
+                if "rank1" in record:
+                    share, chance = record["rank1"], record["rank1_chance"]
+                    output.note(
+                        f"step {record['step']}: loss {record['loss']:.3f}, held-out people "
+                        f"rank-1 {share:.3f} (chance {chance:.3f})"
+                    )
+        if plot is not None:
+            draw(trainer.records, plot)
+    except TrainingError as error:
+        raise CommandError(str(error)) from None
+    last = trainer.records[-1]
+    answer = {
+        "weights": str(out / WEIGHTS_FILE),
+        "weights_sha256": hashlib.sha256((out / WEIGHTS_FILE).read_bytes()).hexdigest(),
+        "log": str(out / LOG_FILE),
+        "plot": None if plot is None else str(plot),
+        "people": job.people,
+        "images": job.images,
+        "steps": trainer.step,
+        "held_out_rank1": last.get("rank1"),
+        "held_out_chance": last.get("rank1_chance"),
+        "held_out_probes": last.get("probes"),
+        "last": last,
+        "plan": trainer.plan.facts(),
+    }
+    output.answer(answer, lambda console: _show(console, answer))
+
+
+def _people(data: Path, out: Path, aligned: bool, output: Output, stage: Stage) -> People:
+    """A .bin verification file, or a folder of people; aligned once, then from `out`."""
+    from models.training.people import People
+    from models.training.verification import people_of, read_pairs
+
+    if data.suffix == ".bin" or data.is_file():
+        return people_of(read_pairs(data), _SIZE)
+    found = find_photos(data)
+    stamp = _stamp(found.photos, aligned)
+    cache = out / CROPS_FILE
+    cached = _cached(cache, stamp)
+    if cached is not None:
+        return cached
+    try:
+        faces = read_faces(found.photos, _SIZE, aligned=aligned, warn=output.warn, stage=stage)
+    except FaceError as error:
+        raise CommandError(f"{error} (or give aligned crops with --aligned)") from None
+    if not len(faces.crops):
+        raise CommandError(f"{shown(data)}: no faces found in {len(found.photos)} images", USAGE)
+    out.mkdir(parents=True, exist_ok=True)
+    part = cache.with_suffix(".part.npz")
+    np.savez(part, crops=faces.crops, labels=faces.labels, stamp=np.array(stamp))
+    part.replace(cache)
+    return People(faces.crops, faces.labels)
+
+
+def _stamp(photos: Sequence[Photo], aligned: bool) -> str:
+    """Changes where a photo is added, removed or written again."""
+    lines = [f"{aligned} {_SIZE}"]
+    for photo in photos:
+        status = photo.path.stat()
+        lines.append(f"{photo.person}/{photo.path.name} {status.st_size} {status.st_mtime_ns}")
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _cached(file: Path, stamp: str) -> People | None:
+    from models.training.people import People
+
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            if str(archive["stamp"]) != stamp:
+                return None
+            return People(archive["crops"], archive["labels"])
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+        return None
+
+
+def _show(console: Console, data: dict[str, Any]) -> None:
+    rank = data["held_out_rank1"]
+    held = "nobody was held out: nothing is known about other people"
+    if rank is not None:
+        held = (
+            f"{rank:.3f} of {data['held_out_probes']} probes (chance {data['held_out_chance']:.3f})"
+        )
+    rows = [
+        ("weights", data["weights"]),
+        (
+            "trained on",
+            f"{data['images']} images of {data['people']} people, {data['steps']} steps",
+        ),
+        ("held-out people, rank-1", held),
+        ("log", data["log"]),
+    ]
+    console.print(facts("Trained", rows))

@@ -1,0 +1,78 @@
+"""The teacher on labelled photos, to compare a student with.
+
+    python -m models.training.baseline FOLDER
+
+FOLDER has one folder for each person, as for `fhe-face evaluate`, whose numbers these are to be
+compared with. Prints one JSON object: the teacher on 112x112 crops, and on crops that were
+reduced to 64x64 first, which is all that the student sees.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from models.evaluation import evaluate
+from models.faces import Aligner, NoFaceError
+from models.faces.crops import warped
+from models.faces.opencv import opencv
+from models.training.errors import TrainingError
+from models.training.teacher import SIDE, Teacher
+
+_SUFFIXES: Final = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".pgm", ".ppm", ".webp"))
+_NUMBERS: Final = (
+    "people",
+    "images",
+    "same_mean",
+    "different_mean",
+    "eer",
+    "tar_at_far_1pct",
+    "gallery_probe_rank1",
+    "gallery_probe_rank1_mean",
+)
+
+
+def measure(folder: Path, teacher: Teacher) -> dict[str, Any]:
+    """Numbers of `models.evaluation` by kind of crop. TrainingError: no photos of people."""
+    aligner = Aligner()
+    crops: list[NDArray[np.uint8]] = []
+    labels: list[int] = []
+    for number, person in enumerate(sorted(p for p in folder.iterdir() if p.is_dir())):
+        for file in sorted(person.iterdir()):
+            if file.suffix.lower() not in _SUFFIXES:
+                continue
+            with Image.open(file) as opened:
+                photo = np.array(ImageOps.exif_transpose(opened).convert("RGB"), np.uint8)
+            try:
+                matrix = aligner.align(photo, fallback=False).crops[0].matrix
+            except NoFaceError:
+                continue
+            if matrix is not None:
+                crops.append(warped(photo, matrix, SIDE))
+                labels.append(number)
+    if not crops:
+        raise TrainingError(f"{folder}: no faces in folders of people")
+    whole = np.stack(crops)
+    cv2 = opencv()
+    small = [cv2.resize(cv2.resize(c, (64, 64)), (SIDE, SIDE)) for c in crops]
+    answer = {}
+    for name, pictures in (("teacher at 112", whole), ("teacher at 64", np.stack(small))):
+        embeddings = teacher.embed(pictures).double().cpu().numpy()
+        facts = evaluate(embeddings, labels).to_json()
+        answer[name] = {key: facts[key] for key in _NUMBERS}
+    return answer
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line described at the top."""
+    parser = argparse.ArgumentParser(prog="python -m models.training.baseline")
+    parser.add_argument("folder", type=Path)
+    print(json.dumps(measure(parser.parse_args(arguments).folder, Teacher()), indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""From labelled crops and options to a trainer: what `fhe-face train` and `finetune` share."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from models.architecture import State
+from models.cryptoface import CryptoFaceNet
+from models.training.augmentation import Strength
+from models.training.errors import TrainingError
+from models.training.loop import STATE_FILE, Trainer
+from models.training.people import Classify, Contrast, People, RankOne
+from models.training.plan import Plan
+
+SIZE: Final = 64
+#: Real photos vary by themselves: weaker changes than for generated faces.
+_LABELLED: Final = replace(
+    Strength(), grey=0.15, blur=0.15, sharpen=0.1, noise=0.2, blocks=0.15, occlude=0.15, warp=0.6
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """epochs: how often each image (finetune: each person) is seen; batch: images per step
+    (train); groups, images: people per step and images of each (finetune); held_out: people for
+    validation only; half: bfloat16.
+    """
+
+    epochs: int = 20
+    batch: int = 128
+    groups: int = 16
+    images: int = 4
+    rate: float = 1e-3
+    seed: int = 0
+    held_out: int = 10
+    bounded_from: float = 0.6
+    half: bool = False
+    compiled: bool = False
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A trainer, its validation, and how many people and images it trains on."""
+
+    trainer: Trainer
+    check: RankOne | None
+    people: int
+    images: int
+    steps_per_epoch: int
+
+
+def classify(people: People, folder: Path, options: Options) -> Job:
+    """Training from scratch: ArcFace and jigsaw. TrainingError: too little data, bad options."""
+    train, held_out = _split(people, options)
+    objective = Classify(train, options.batch, options.seed)
+    torch.manual_seed(options.seed)
+    network = CryptoFaceNet(SIZE)
+    objective.attach(network)
+    plan = _plan(options, objective.steps_per_epoch, options.batch)
+    return _job(network, objective, plan, folder, options, train, held_out)
+
+
+def finetune(people: People, state: State, folder: Path, options: Options) -> Job:
+    """Contrastive fine-tuning of given weights, with their statistics, all of it bounded.
+
+    TrainingError: too little data, bad options. ValueError: weights that do not fit.
+    """
+    train, held_out = _split(people, options)
+    objective = Contrast(train, options.groups, options.images, options.seed)
+    network = CryptoFaceNet.from_state(_with_training_tensors(state))
+    if network.input_size != SIZE:
+        raise TrainingError(f"weights for {network.input_size} pixels; training takes {SIZE}")
+    steps, size = objective.steps_per_epoch, options.groups * options.images
+    plan = _plan(replace(options, bounded_from=0.0), steps, size)
+    return _job(network, objective, plan, folder, options, train, held_out)
+
+
+def _with_training_tensors(state: State) -> State:
+    """Files for inference may lack the jigsaw head and the counters: fresh ones then."""
+    fresh = CryptoFaceNet(SIZE).state()
+    return {**{name: fresh[name] for name in fresh if name not in state}, **state}
+
+
+def _split(people: People, options: Options) -> tuple[People, People]:
+    if people.crops.shape[1:] != (SIZE, SIZE, 3):
+        raise TrainingError(f"crops are {people.crops.shape[1:]}; they must be ({SIZE}, {SIZE}, 3)")
+    if options.epochs < 1:
+        raise TrainingError(f"epochs is {options.epochs}; it must be at least 1")
+    return people.split(options.held_out, options.seed)
+
+
+def _plan(options: Options, steps_per_epoch: int, batch: int) -> Plan:
+    steps = options.epochs * steps_per_epoch
+    return Plan(
+        steps=steps, batch=batch, rate=options.rate, seed=options.seed,
+        warmup=min(50, steps // 10), bounded_from=options.bounded_from,
+        stress=max(2, min(16, batch // 4)), half=options.half, augmentation=_LABELLED,
+    )  # fmt: skip
+
+
+def _job(
+    network: CryptoFaceNet, objective: Classify | Contrast, plan: Plan, folder: Path,
+    options: Options, train: People, held_out: People,
+) -> Job:  # fmt: skip
+    trainer = Trainer(
+        network, objective, plan, folder, device=options.device, compiled=options.compiled
+    )
+    if (folder / STATE_FILE).exists():
+        trainer.resume()
+    check = RankOne(held_out) if len(held_out.labels) else None
+    steps = objective.steps_per_epoch
+    return Job(trainer, check, train.count, len(train.labels), steps)
+
+
+def summary(record: Mapping[str, float]) -> str:
+    """One line about a step for people."""
+    shown = [
+        f"{name} {value:.3g}" for name, value in record.items() if name not in ("step", "rate")
+    ]
+    return f"step {record['step']}: {', '.join(shown)}"

@@ -1,0 +1,142 @@
+"""Distillation: CryptoFaceNet4 learns to compare generated faces as the teacher does.
+
+    python -m models.training.generated FACES
+    python -m models.training.distil FACES RUN --steps 2000
+
+The last 500 faces of FACES are kept from training and only looked at for the log.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.checkpoint import load_state
+from models.cryptoface import CryptoFaceNet
+from models.training.augmentation import augment, centre
+from models.training.errors import TrainingError
+from models.training.loop import STATE_FILE, Record, Trainer, seed_of
+from models.training.losses import Distillation
+from models.training.plan import Plan
+
+HELD_OUT: Final = 500
+
+
+class Faces:
+    """Generated faces and their teacher embeddings, as `models.training.generated` writes them."""
+
+    def __init__(self, folder: Path) -> None:
+        """TrainingError: the folder does not hold them."""
+        try:
+            self.faces: NDArray[np.uint8] = np.load(folder / "faces.npy", mmap_mode="r")
+            self.targets: NDArray[np.float32] = np.load(folder / "targets.npy")
+        except (OSError, ValueError) as error:
+            raise TrainingError(
+                f"{folder}: no generated faces ({error}); make them with "
+                "python -m models.training.generated"
+            ) from None
+        if len(self.faces) != len(self.targets) or len(self.faces) < 2:
+            raise TrainingError(f"{folder}: {len(self.faces)} faces, {len(self.targets)} targets")
+
+
+class Distil:
+    """The objective of `models.training.loop`."""
+
+    def __init__(self, data: Faces, plan: Plan, held_out: int = HELD_OUT) -> None:
+        """`held_out`: faces at the end that are never trained on."""
+        self.head = nn.Module()
+        self.data, self.plan = data, plan
+        self.count = len(data.faces) - held_out
+        if self.count < plan.batch:
+            raise TrainingError(f"{self.count} faces to train on are fewer than one batch")
+        mean = torch.from_numpy(data.targets[: self.count].mean(0))
+        self.distillation = Distillation(mean)
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Every face once per epoch, in another order each time."""
+        per_epoch = self.count // self.plan.batch
+        epoch, place = divmod(step, per_epoch)
+        random = np.random.default_rng(seed_of(self.plan.seed, "order", epoch))
+        rows = random.permutation(self.count)[place * self.plan.batch :][: self.plan.batch]
+        rows.sort()  # a file is read faster in order
+        return torch.from_numpy(self.data.faces[rows]), torch.from_numpy(self.data.targets[rows])
+
+    def loss(self, features: Tensor, embedding: Tensor, known: Tensor) -> dict[str, Tensor]:
+        """See `models.training.losses.Distillation`."""
+        distillation = self.distillation.to(embedding.device)
+        cosine, relation, contrast = distillation(embedding, known.to(embedding.device))
+        return {"cosine": cosine, "relation": relation, "contrast": contrast * 0.5}
+
+    def check(self, network: CryptoFaceNet) -> Record:
+        """Held-out generated faces: how well cosines follow the teacher's (correlation), and how
+        often a changed picture finds its own face among them (rank-1)."""
+        device = next(network.parameters()).device
+        raw = torch.from_numpy(np.array(self.data.faces[self.count :])).to(device)
+        canvas = raw.permute(0, 3, 1, 2).float() / 127.5 - 1
+        teacher = self.distillation.to(device).target(
+            torch.from_numpy(self.data.targets[self.count :]).to(device)
+        )
+        with torch.no_grad():
+            gallery = functional.normalize(network(centre(canvas)))
+            probes = functional.normalize(network(augment(canvas, seed_of("check"))))
+        upper = torch.triu(torch.ones(len(raw), len(raw), device=device), 1) > 0
+        pairs = torch.stack([(e @ e.T)[upper] for e in (gallery, teacher)])
+        found = (probes @ gallery.T).argmax(1) == torch.arange(len(raw), device=device)
+        return {
+            "teacher_correlation": float(torch.corrcoef(pairs)[0, 1]),
+            "teacher_cosine": float((gallery * teacher).sum(1).mean()),
+            "rank1_changed": float(found.float().mean()),
+        }
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line described at the top."""
+    parser = argparse.ArgumentParser(prog="python -m models.training.distil")
+    parser.add_argument("faces", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--rate", type=float, default=3e-3)
+    parser.add_argument("--bounded-from", type=float, default=0.6)
+    parser.add_argument("--bound-weight", type=float, default=Plan.bound_weight)
+    parser.add_argument("--stress", type=int, default=Plan.stress)
+    parser.add_argument("--hunt-faces", type=float, default=Plan.hunt_faces)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--start", type=Path, help="weights to start from, not random ones")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--half", action="store_true", help="bfloat16: faster where known")
+    parser.add_argument("--compiled", action="store_true", help="torch.compile: faster")
+    options = parser.parse_args(arguments)
+    plan = Plan(
+        options.steps, options.batch, options.rate, options.seed, half=options.half,
+        bounded_from=options.bounded_from, bound_weight=options.bound_weight,
+        stress=options.stress, hunt_faces=options.hunt_faces,
+    )  # fmt: skip
+    torch.manual_seed(options.seed)
+    network = CryptoFaceNet(64)
+    if options.start is not None:
+        network = CryptoFaceNet.from_state(load_state(options.start))
+    objective = Distil(Faces(options.faces), plan, HELD_OUT)
+    trainer = Trainer(
+        network, objective, plan, options.out,
+        device=options.device, compiled=options.compiled,
+    )  # fmt: skip
+    if (options.out / STATE_FILE).exists():
+        trainer.resume()
+    for record in trainer.run(check=objective.check, check_every=100):
+        if record["step"] % 20 == 0 or record["step"] == plan.steps:
+            print(json.dumps(_short(record)), flush=True)
+
+
+def _short(record: Record) -> dict[str, Any]:
+    return {name: round(value, 5) for name, value in record.items()}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""Labelled faces: who is kept for validation, and the objectives that train on the others."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from models.cryptoface import CryptoFaceNet
+from models.evaluation import identify
+from models.training.errors import TrainingError
+from models.training.loop import Record, seed_of
+from models.training.losses import ArcFace, info_nce, jigsaw
+
+_CHUNK = 64
+
+
+@dataclass(frozen=True, eq=False)
+class People:
+    """Aligned crops (N, S, S, 3) uint8 RGB and whom they show, (N,) integers from 0 on."""
+
+    crops: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+    @property
+    def count(self) -> int:
+        """How many people."""
+        return len(np.unique(self.labels))
+
+    def split(self, held_out: int, seed: int) -> tuple["People", "People"]:
+        """Those to train on and `held_out` other people for validation, drawn by lot.
+
+        No image of a held-out person is trained on. Only people with two images can be held out.
+        TrainingError: fewer than two people would be left, or `held_out` is 1 or negative.
+        """
+        if held_out < 0 or held_out == 1:
+            raise TrainingError(f"{held_out} people held out; it takes none, or two or more")
+        names, counts = np.unique(self.labels, return_counts=True)
+        able = names[counts > 1]
+        if held_out > len(able) or len(names) - held_out < 2:
+            raise TrainingError(
+                f"{len(names)} people, {len(able)} of them with two images; holding out "
+                f"{held_out} leaves too few (fewer to hold out, or more people)"
+            )
+        random = np.random.default_rng(seed_of(seed, "held out"))
+        chosen = random.choice(able, held_out, replace=False)
+        kept = np.isin(self.labels, chosen)
+        return self._part(~kept), self._part(kept)
+
+    def _part(self, rows: NDArray[np.bool_]) -> "People":
+        numbers = np.unique(self.labels[rows], return_inverse=True)[1]
+        return People(self.crops[rows], numbers.astype(np.int64))
+
+
+class Classify:
+    """ArcFace over the people, and the jigsaw loss on the patches' features, as CryptoFace."""
+
+    def __init__(self, people: People, batch: int, seed: int, jigsaw_weight: float = 0.1) -> None:
+        """TrainingError: fewer images than one batch takes."""
+        if len(people.labels) < batch:
+            raise TrainingError(
+                f"{len(people.labels)} images to train on are fewer than a batch of {batch}"
+            )
+        self.people, self.size, self.seed = people, batch, seed
+        self.jigsaw_weight = jigsaw_weight
+        self.head: nn.Module = ArcFace(people.count)
+        self.jigsaw: nn.Module | None = None
+
+    def attach(self, network: CryptoFaceNet) -> "Classify":
+        """Take the network's jigsaw head."""
+        self.jigsaw = network.jigsaw
+        return self
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps that show (almost) every image once."""
+        return len(self.people.labels) // self.size
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Every image once per epoch, in another order each time."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        order = np.random.default_rng(seed_of(self.seed, "order", epoch))
+        rows = order.permutation(len(self.people.labels))[place * self.size :][: self.size]
+        return _taken(self.people, rows)
+
+    def loss(self, features: Tensor, embedding: Tensor, known: Tensor) -> dict[str, Tensor]:
+        """ArcFace and jigsaw."""
+        parts = {"arcface": self.head(embedding, known.to(embedding.device))}
+        if self.jigsaw is not None:
+            parts["jigsaw"] = jigsaw(self.jigsaw(features)) * self.jigsaw_weight
+        return parts
+
+
+class Contrast:
+    """InfoNCE over different images of the same people: P people with K images in each batch."""
+
+    def __init__(
+        self, people: People, groups: int, images: int, seed: int, temperature: float = 0.07
+    ) -> None:
+        """groups, images: P and K, both at least 2. TrainingError: too few people or images.
+
+        People with a single image are left out; of those with fewer than K, all images are taken.
+        """
+        if groups < 2 or images < 2:
+            raise TrainingError(f"{groups} people x {images} images; both must be 2 or more")
+        self.people, self.groups, self.images = people, groups, images
+        self.seed, self.temperature = seed, temperature
+        rows = [np.flatnonzero(people.labels == person) for person in range(people.count)]
+        self._rows = [own for own in rows if len(own) > 1]
+        if len(self._rows) < groups:
+            raise TrainingError(
+                f"{len(self._rows)} people with two or more images to train on; a batch takes "
+                f"{groups} of them"
+            )
+        self.head = nn.Module()
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps that show every person once."""
+        return len(self._rows) // self.groups
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """P people, K different images of each."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        order = np.random.default_rng(seed_of(self.seed, "people", epoch))
+        chosen = order.permutation(len(self._rows))[place * self.groups :][: self.groups]
+        random = np.random.default_rng(seed_of(self.seed, "images", step))
+        picked = [
+            random.choice(own, min(self.images, len(own)), replace=False)
+            for own in (self._rows[person] for person in chosen)
+        ]
+        return _taken(self.people, np.concatenate(picked))
+
+    def loss(self, features: Tensor, embedding: Tensor, known: Tensor) -> dict[str, Tensor]:
+        """InfoNCE."""
+        person = known.to(embedding.device)
+        return {"contrast": info_nce(embedding, person, self.temperature)}
+
+
+class RankOne:
+    """Validation: gallery-probe rank-1 over people who were not trained on."""
+
+    def __init__(self, people: People) -> None:
+        """`people`: the held-out ones."""
+        self.people = people
+
+    def __call__(self, network: CryptoFaceNet) -> Record:
+        """rank1 of the held-out people, and what guessing would give."""
+        unit = embedded(network, self.people.crops)
+        found = identify(unit, self.people.labels)
+        return {"rank1": found.rank1, "rank1_chance": found.chance, "probes": found.probes}
+
+
+def embedded(network: CryptoFaceNet, crops: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Unit embeddings (N, 256) of crops (N, 64, 64, 3); the network is in evaluation mode."""
+    device = next(network.parameters()).device
+    parts = []
+    for start in range(0, len(crops), _CHUNK):
+        pixels = torch.from_numpy(np.ascontiguousarray(crops[start : start + _CHUNK])).to(device)
+        with torch.no_grad():
+            parts.append(network(pixels.permute(0, 3, 1, 2).float() / 127.5 - 1).double().cpu())
+    whole = torch.cat(parts)
+    return np.asarray(torch.nn.functional.normalize(whole).numpy(), np.float64)
+
+
+def _taken(people: People, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    return torch.from_numpy(people.crops[rows]), torch.from_numpy(people.labels[rows])

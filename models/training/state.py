@@ -1,0 +1,91 @@
+"""Everything a training run needs to go on, in one safetensors file; written atomically."""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.training.errors import TrainingError
+
+_FACTS = "facts"
+
+
+def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """Write tensors and facts (JSON values). TrainingError: the file cannot be written."""
+    from safetensors.torch import save as pack
+
+    plain = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
+    data = pack(plain, metadata={_FACTS: json.dumps(facts)})
+    write_atomically(path, data)
+
+
+def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What `save` wrote. TrainingError: missing, damaged, or another kind of file."""
+    from safetensors import safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads((file.metadata() or {})[_FACTS])
+            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        raise TrainingError(_damaged(path, error)) from None
+    except Exception as error:  # the parser has an error class of its own
+        raise TrainingError(_damaged(path, error)) from None
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """A temporary file beside it, then a rename. TrainingError: it cannot be written."""
+    name = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(".tmp", f".{path.name}.", path.parent)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException as error:
+        if name:
+            Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise TrainingError(f"{path}: cannot be written ({error.strerror})") from None
+        raise
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimiser's memory, by number of the parameter and name of the quantity."""
+    states = optimizer.state_dict()["state"]
+    return {
+        f"{number}/{name}": torch.as_tensor(value)
+        for number, entries in states.items()
+        for name, value in entries.items()
+    }
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Give an optimiser of the same parameters its memory back."""
+    content = optimizer.state_dict()
+    content["state"] = {}
+    for name, tensor in tensors.items():
+        number, _, quantity = name.partition("/")
+        content["state"].setdefault(int(number), {})[quantity] = tensor
+    optimizer.load_state_dict(content)
+
+
+def below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Those whose name starts with `prefix`/, without it."""
+    start = f"{prefix}/"
+    return {name.removeprefix(start): t for name, t in tensors.items() if name.startswith(start)}
+
+
+def _damaged(path: Path, error: BaseException) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"{path}: no such file"
+    reason = " ".join(str(error).split())[:120]
+    return f"{path}: not a training state of this program, or damaged ({reason})"
