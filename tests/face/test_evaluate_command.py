@@ -216,12 +216,16 @@ class StandIn:
 
     network: FusedNetwork
     normalisation: Normalisation
+    takes_pairs: bool = False
 
     def encrypt(self, crop: NDArray[np.uint8]) -> Any:
         return crop
 
     def embed(self, image: Any) -> Any:
         return embed(self.network, image[None])[0]
+
+    def embed_pair(self, first: Any, second: Any) -> tuple[Any, Any]:
+        raise AssertionError("this stand-in takes one face at a time")
 
     def decrypt_embedding(self, bundle: Any) -> Embedding:
         norm = float(squared_norm(bundle))
