@@ -77,16 +77,16 @@ def test_progress_tells_of_every_step_once(alone: Alone) -> None:
 
 def test_steps_do_run_side_by_side(alone: Alone, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two threads meet in two steps at once: a barrier would wait for ever otherwise."""
-    barrier, met = threading.Barrier(2, timeout=30), []
-    apply_step = parallel.apply_step
+    barrier = threading.Barrier(2, timeout=30)
+    met: list[bool] = []
 
     def waiting(*arguments: object) -> list[Ciphertext]:
         if len(met) < 1:
             barrier.wait()
             met.append(True)
-        return apply_step(*arguments)  # type: ignore[arg-type]
+        return native.apply_step(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(parallel, "apply_step", waiting)
+    monkeypatch.setattr("fhe_core.runtime.parallel.apply_step", waiting)
     parallel.run(alone.packed, alone.keys, alone.inputs, 2)
     assert met
 
