@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -150,3 +150,22 @@ class _Counter:
     def __call__(self, _number: int, _label: str, _seconds: float) -> None:
         self.done += 1
         self.stage(self.what, self.done, self.total)
+
+
+def agreement(found: Sequence[Mode]) -> dict[str, Any]:
+    """Whether the modes gave the same answer.
+
+    Sequential and parallel run the same plan on the same input, so that even the ciphertexts are
+    equal; packed has a plan, a key and an input of its own, and agrees up to its noise.
+    """
+    first = found[0]
+    return {
+        "sequential_is_parallel": all(
+            np.array_equal(mode.ciphertext, first.ciphertext)
+            for mode in found
+            if mode.mode in (SEQUENTIAL, PARALLEL)
+        ),
+        "largest_difference": max(
+            float(np.max(np.abs(mode.embedding - first.embedding))) for mode in found
+        ),
+    }

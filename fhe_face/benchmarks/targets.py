@@ -12,10 +12,10 @@ from typing import Any
 from fhe_core import _native
 from fhe_core.parameters import Parameters
 from fhe_core.primes import ntt_primes
-from fhe_face.benchmarks import operations, openfhe_process
+from fhe_face.benchmarks import openfhe_process, operations
 from fhe_face.benchmarks.openfhe_process import OpenFhe
 from fhe_face.benchmarks.subject import Subject
-from fhe_face.benchmarks.timing import copying, side_by_side
+from fhe_face.benchmarks.timing import Job, copying, side_by_side
 from fhe_face.benchmarks.workplace import Batch, RunJob, Workplace
 from fhe_face.progress import Stage
 
@@ -135,7 +135,10 @@ def calibrate(parameters: Parameters) -> dict[str, float]:
     n = parameters.ring_dimension
     kernels = _native.kernels.Kernels("scalar", n, next(ntt_primes(50, n)))
     work = _native.kernels.Workload(kernels, 2)
-    jobs = {"copy": copying(_COPY_BYTES), "scalar NTT": partial(work.run, "ntt_forward", 4)}
+    jobs: dict[str, Job] = {
+        "copy": copying(_COPY_BYTES),
+        "scalar NTT": partial(work.run, "ntt_forward", 4),
+    }
     seconds = side_by_side(jobs, _CALIBRATION_ROUNDS)
     return {
         "copy": statistics.median(seconds["copy"]) * GIB / _COPY_BYTES,
