@@ -77,7 +77,7 @@ def measure(
 
     openfhe: its seconds by number of limbs and operation.
     """
-    bench = _Bench(parameters, levels, threads, stage)
+    bench = Bench(parameters, levels, threads, stage)
     found = []
     for number, limbs in enumerate(levels):
         stage("measuring operations", number, len(levels))
@@ -101,11 +101,15 @@ def measure(
     return found
 
 
-class _Bench:
-    """Keys and ciphertexts for the operations."""
+class Bench:
+    """A key pair, a fresh ciphertext, and the operations on it."""
 
     def __init__(
-        self, parameters: Parameters, levels: Sequence[int], threads: int, stage: Stage
+        self,
+        parameters: Parameters,
+        levels: Sequence[int],
+        threads: int,
+        stage: Stage = silent,
     ) -> None:
         self.key = SecretKey.generate(parameters, threads)
         self.keys: EvaluationKeys = evaluation_keys(self.key, _wanted(parameters, levels), stage)
