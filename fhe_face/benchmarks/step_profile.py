@@ -14,13 +14,19 @@ import numpy as np
 from fhe_core.ciphertext import Ciphertext
 from fhe_core.cost import Machine, StepCost, Work, step_costs
 from fhe_core.keys.secret import SecretKey
-from fhe_core.plan import PlanError, required_keys
+from fhe_core.parameters import Parameters
+from fhe_core.plan import Plan, PlanError, required_keys
 from fhe_core.runtime import native
 from fhe_core.runtime.evaluator import Evaluator
 from fhe_core.runtime.packed import PackedPlan, pack
 from fhe_face.benchmarks.keys import evaluation_keys
 from fhe_face.benchmarks.subject import Subject
 from fhe_face.progress import Stage, silent
+
+#: For which numbers of threads the model is asked what a plan would take.
+SCALING_THREADS = (1, 2, 8, 32, 96)
+#: A step waits for memory if its traffic takes nearly all of its time.
+_NEARLY = 0.9
 
 
 @dataclass(frozen=True)
@@ -131,6 +137,7 @@ def measure(
     facts = {
         **subject.plan_facts(plan),
         "faces": accuracy,
+        "scaling": scaling(plan, parameters),
         "key_memory_bytes": keys.memory_bytes,
         "packed_weight_bytes": packed.memory_bytes,
     }
@@ -144,6 +151,33 @@ def measure(
         repeat,
         facts,
     )
+
+
+def scaling(plan: Plan, parameters: Parameters) -> list[dict[str, Any]]:
+    """What the cost model says for other numbers of threads that share this machine's memory.
+
+    ``bandwidth_bound_share``: of the estimated time, in steps that would wait for memory; where it
+    is near one, more threads help no more.
+    """
+    found = []
+    for threads in SCALING_THREADS:
+        machine = Machine(threads=threads)
+        costs = step_costs(plan, parameters, machine)
+        streaming = [cost.bytes_read / machine.bytes_per_second for cost in costs]
+        total = sum(cost.estimated_seconds for cost in costs)
+        bound = sum(
+            cost.estimated_seconds
+            for cost, stream in zip(costs, streaming, strict=True)
+            if stream > _NEARLY * cost.estimated_seconds
+        )
+        found.append(
+            {
+                "threads": threads,
+                "estimated_seconds": total,
+                "bandwidth_bound_share": bound / total,
+            }
+        )
+    return found
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,12 @@ def _show(console: Console, facts: dict[str, Any], measured: Profile) -> None:
         f"Whole run: {seconds(measured.wall_seconds)}, processors {seconds(measured.cpu_seconds)}: "
         f"{100 * busy:.0f} % of {facts['threads']} threads. Ratio: measured by estimated."
     )
+    on_paper = ", ".join(
+        f"{row['threads']}: {seconds(row['estimated_seconds'])} "
+        f"({100 * row['bandwidth_bound_share']:.0f} %)"
+        for row in measured.facts["scaling"]
+    )
+    console.print(f"On paper, by threads (share that waits for memory): {on_paper}.")
     for number, face in enumerate(measured.facts["faces"]):
         console.print(
             f"Face {number + 1}: cosine to cleartext {face['cosine_to_cleartext']:.8f}, relative "

@@ -60,3 +60,12 @@ def test_a_pair(subject: Subject) -> None:
     alone = replace(subject, engine=replace(subject.engine, pair=None))
     with pytest.raises(PlanError, match="no room for two"):
         step_profile.measure(alone, pair=True, threads=1)
+
+
+def test_more_threads_until_memory_binds(subject: Subject) -> None:
+    rows = step_profile.scaling(subject.engine.compiled.plan, subject.engine.parameters)
+    estimates = [row["estimated_seconds"] for row in rows]
+    assert [row["threads"] for row in rows] == [1, 2, 8, 32, 96]
+    assert estimates == sorted(estimates, reverse=True)
+    assert rows[0]["bandwidth_bound_share"] < 0.1
+    assert rows[-1]["bandwidth_bound_share"] > 0.9
