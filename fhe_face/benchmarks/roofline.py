@@ -1,9 +1,11 @@
 """How far each kernel is from what this machine could do: the time that its bytes or its products
-take at the highest rates measured here, whichever is longer, beside the time that it takes."""
+take at the highest rates measured here, whichever is longer, beside the time that it takes.
+
+The limits are measured in turns with each kernel, as the clock of a shared machine changes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 from fhe_core import _native
 from fhe_core.primes import ntt_primes
 from fhe_face.benchmarks.kernel_costs import WORD, KernelCost, kernel_costs
-from fhe_face.benchmarks.timing import Job, copy_bandwidth, side_by_side
+from fhe_face.benchmarks.timing import Job, copy_bandwidth, copying, side_by_side
 from fhe_face.progress import Stage, silent
 
 RING_DIMENSION = 65536
@@ -29,6 +31,9 @@ MEMORY_BYTES = 1 << 30
 #: A measured run takes about this long, so that the clock's steps do not matter.
 RUN_SECONDS = 4e-3
 MAX_REPEATS = 1 << 24
+#: Bytes per second, roughly: how often to copy for a run of RUN_SECONDS.
+EXPECTED_BANDWIDTH = 3e10
+LIMB, PEAK, COPY, BANDWIDTH = "limb", "peak", "copy", "bandwidth"
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class Point:
         memory_seconds: the bytes at the copy bandwidth of main memory: where limbs come from there.
         arithmetic_seconds: the products at the peak.
         times_scalar: how many times faster than the scalar kernel.
-        copies: seconds in units of the copy of one limb, measured in the same rounds.
+        copies: seconds in units of the copy of one limb.
     """
 
     kernel: str
@@ -72,7 +77,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Roofline:
-    """Limits of the machine, for one thread, and where the kernels stand.
+    """The highest limits seen on the machine, for one thread, and where the kernels stand.
 
     Attributes:
         peaks: half products per second by instruction set.
@@ -106,44 +111,86 @@ def measure(
     stage: Stage = silent,
 ) -> Roofline:
     """Every kernel of every instruction set that this processor has, on one thread."""
-    costs = kernel_costs(ring_dimension, TERMS)
-    targets = _native.kernels.available()
-    limb = WORD * ring_dimension
-    sizes = sorted({int(cost.limbs * limb) for cost in costs.values()} | {memory_bytes})
-    total = len(sizes) + len(targets) + len(costs)
-    done = 0
-
-    def tell() -> None:
-        nonlocal done
-        done += 1
-        stage("measuring kernels", done, total)
-
-    bandwidths = {}
-    for size in sizes:
-        bandwidths[size] = copy_bandwidth(size, max(3, rounds))
-        tell()
-    peaks = {}
-    for target in targets:
-        peaks[target] = peak(target, max(3, rounds))
-        tell()
-    workloads = {target: _workload(target, ring_dimension, TERMS) for target in targets}
+    stage("measuring memory and arithmetic", 0, 0)
+    bandwidths = {memory_bytes: copy_bandwidth(memory_bytes, max(3, rounds))}
+    bench = _Bench(ring_dimension, bandwidths[memory_bytes])
+    stage("measuring memory and arithmetic", 1, 1)
+    peaks = dict.fromkeys(bench.targets, 0.0)
     points: list[Point] = []
-    for name, cost in costs.items():
-        seconds = _seconds(name, workloads, rounds)
-        points += _points(name, cost, seconds, targets, peaks, bandwidths, ring_dimension)
-        tell()
-    return Roofline(tuple(points), peaks, bandwidths, ring_dimension)
+    costs = kernel_costs(ring_dimension, TERMS)
+    for number, (name, cost) in enumerate(costs.items()):
+        stage("measuring kernels", number, len(costs))
+        found, limits = bench.points(name, cost, rounds)
+        points += found
+        size = bench.working_set(cost)
+        bandwidths[size] = max(limits.pop(BANDWIDTH), bandwidths.get(size, 0.0))
+        peaks = {target: max(peaks[target], limits[target]) for target in peaks}
+    stage("measuring kernels", len(costs), len(costs))
+    return Roofline(tuple(points), peaks, dict(sorted(bandwidths.items())), ring_dimension)
 
 
-def peak(target: str, rounds: int) -> float:
-    """Half products per second of one thread; see PEAK_TILES."""
-    best = 0.0
+@dataclass(frozen=True)
+class _Run:
+    """Something that is run ``repeats`` times for one measurement, and what that amounts to."""
+
+    job: Job
+    amount: float
+
+
+class _Bench:
+    """Kernels on limbs, and on the tiles of the peak, for every instruction set."""
+
+    def __init__(self, n: int, memory_bandwidth: float) -> None:
+        self.n, self.memory_bandwidth = n, memory_bandwidth
+        self.targets = _native.kernels.available()
+        self.workloads = {target: _workload(target, n, TERMS) for target in self.targets}
+        self.peaks = {target: _peak(target) for target in self.targets}
+
+    def working_set(self, cost: KernelCost) -> int:
+        """Bytes that the workload of a kernel goes over."""
+        return int(cost.limbs * WORD * self.n)
+
+    def points(
+        self, name: str, cost: KernelCost, rounds: int
+    ) -> tuple[list[Point], dict[str, float]]:
+        """A kernel's points; and the limits beside it: bandwidth, and the peak of every set."""
+        runs = {f"{LIMB} {t}": _kernel(work, name, 1) for t, work in self.workloads.items()}
+        runs |= {f"{PEAK} {target}": run for target, run in self.peaks.items()}
+        runs[COPY] = _kernel(self.workloads[self.targets[0]], COPY, 1)
+        runs[BANDWIDTH] = _copy(self.working_set(cost))
+        measured = side_by_side({what: run.job for what, run in runs.items()}, rounds)
+        rates = {what: run.amount / min(measured[what]) for what, run in runs.items()}
+        seconds = {target: 1 / rates[f"{LIMB} {target}"] for target in self.targets}
+        moved, products = self.n * cost.moved, self.n * cost.products
+        limits = {target: rates[f"{PEAK} {target}"] for target in self.targets}
+        found = [
+            Point(
+                kernel=name,
+                instruction_set=target,
+                seconds=seconds[target],
+                bytes=moved,
+                products=products,
+                bandwidth_seconds=moved / rates[BANDWIDTH],
+                memory_seconds=moved / self.memory_bandwidth,
+                arithmetic_seconds=products / limits[target],
+                times_scalar=seconds["scalar"] / seconds[target],
+                copies=seconds[target] * rates[COPY],
+            )
+            for target in self.targets
+        ]
+        return found, limits | {BANDWIDTH: rates[BANDWIDTH]}
+
+
+def _peak(target: str) -> _Run:
+    """The tile on which the instruction set makes the most half products per second."""
+    best, best_rate = None, 0.0
     for name, n, terms in PEAK_TILES:
-        work = _workload(target, n, terms)
-        repeats = _repeats(work, name)
-        seconds = side_by_side({name: partial(work.run, name, repeats)}, rounds)[name]
-        products = repeats * n * kernel_costs(n, terms)[name].products
-        best = max(best, products / min(seconds))
+        products = n * kernel_costs(n, terms)[name].products
+        run = _kernel(_workload(target, n, terms), name, products)
+        rate = run.amount / min(side_by_side({name: run.job}, 3)[name])
+        if best is None or rate > best_rate:
+            best, best_rate = run, rate
+    assert best is not None
     return best
 
 
@@ -152,52 +199,25 @@ def _workload(target: str, n: int, terms: int) -> _native.kernels.Workload:
     return _native.kernels.Workload(_native.kernels.Kernels(target, n, prime), terms)
 
 
-def _repeats(work: _native.kernels.Workload, name: str) -> int:
-    """How often to run a kernel for one measurement."""
+def _kernel(work: _native.kernels.Workload, name: str, amount: float) -> _Run:
+    """A kernel, as often as makes a run that can be timed; amount: of one time."""
     repeats = 1
     while True:
         (elapsed,) = side_by_side({name: partial(work.run, name, repeats)}, 1)[name]
         if elapsed >= RUN_SECONDS / 4 or repeats >= MAX_REPEATS:
-            return max(1, round(repeats * RUN_SECONDS / max(elapsed, 1e-9)))
+            break
         repeats *= 4
+    repeats = max(1, round(repeats * RUN_SECONDS / max(elapsed, 1e-9)))
+    return _Run(partial(work.run, name, repeats), repeats * amount)
 
 
-def _seconds(
-    name: str, workloads: dict[str, _native.kernels.Workload], rounds: int
-) -> dict[str, float]:
-    """Seconds for one limb by instruction set, and of the copy of a limb; the fastest of rounds."""
-    runs = {target: (work, name) for target, work in workloads.items()}
-    runs["copy"] = (next(iter(workloads.values())), "copy")
-    repeats = {what: _repeats(*run) for what, run in runs.items()}
-    jobs: dict[str, Job] = {
-        what: partial(work.run, kernel, repeats[what]) for what, (work, kernel) in runs.items()
-    }
-    measured = side_by_side(jobs, rounds)
-    return {what: min(seconds) / repeats[what] for what, seconds in measured.items()}
+def _copy(working_set: int) -> _Run:
+    """Copies of one half of a working set to the other; the amount is in bytes moved."""
+    copy = copying(working_set // 2)
+    repeats = max(1, round(RUN_SECONDS * EXPECTED_BANDWIDTH / working_set))
 
+    def job() -> None:
+        for _ in range(repeats):
+            copy()
 
-def _points(
-    name: str,
-    cost: KernelCost,
-    seconds: dict[str, float],
-    targets: Sequence[str],
-    peaks: dict[str, float],
-    bandwidths: dict[int, float],
-    n: int,
-) -> list[Point]:
-    moved, products = n * cost.moved, n * cost.products
-    return [
-        Point(
-            kernel=name,
-            instruction_set=target,
-            seconds=seconds[target],
-            bytes=moved,
-            products=products,
-            bandwidth_seconds=moved / bandwidths[int(cost.limbs * WORD * n)],
-            memory_seconds=moved / bandwidths[max(bandwidths)],
-            arithmetic_seconds=products / peaks[target],
-            times_scalar=seconds["scalar"] / seconds[target],
-            copies=seconds[target] / seconds["copy"],
-        )
-        for target in targets
-    ]
+    return _Run(job, repeats * working_set)

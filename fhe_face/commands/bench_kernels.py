@@ -26,7 +26,8 @@ def run(rounds: int, as_json: bool) -> None:
 
 def _show(console: Console, facts: dict[str, Any], measured: Roofline) -> None:
     best, *others = measured.peaks  # the fastest set first
-    columns = ["kernel", "MiB", "Mprod", best, "bound", "at", "copies"]
+    short = best.removesuffix("ifma")
+    columns = ["kernel", "MiB", "Mprod", short, "bound", "at", "copies"]
     for name in others:
         columns += [name, "x"]
     by_kernel = groupby(measured.points, lambda point: point.kernel)
@@ -42,7 +43,7 @@ def _show(console: Console, facts: dict[str, Any], measured: Roofline) -> None:
     console.print(
         "MiB moved and 1e6 half products: by definition. Bound: the limit that takes longer; at: "
         "its share of the time (above 100 % a kernel beats the copy or the tile that the limit was "
-        f"measured with). Copies: in copies of the limb. x: times as long as {best}."
+        f"measured with). Copies: in copies of the limb. x: times as long as {short}."
     )
     show_machine(console, facts)
 
