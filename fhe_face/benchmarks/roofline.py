@@ -1,11 +1,13 @@
 """How far each kernel is from what this machine could do: the time that its bytes or its products
 take at the highest rates measured here, whichever is longer, beside the time that it takes.
 
-The limits are measured in turns with each kernel, as the clock of a shared machine changes.
+Limits are measured in turns with each kernel and compared round by round, as the clock of a shared
+machine changes.
 """
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -13,7 +15,7 @@ from typing import Any
 from fhe_core import _native
 from fhe_core.primes import ntt_primes
 from fhe_face.benchmarks.kernel_costs import WORD, KernelCost, kernel_costs
-from fhe_face.benchmarks.timing import Job, copy_bandwidth, copying, side_by_side
+from fhe_face.benchmarks.timing import Job, copy_bandwidth, copying, ratio, side_by_side
 from fhe_face.progress import Stage, silent
 
 RING_DIMENSION = 65536
@@ -41,7 +43,7 @@ class Point:
     """One kernel of one instruction set.
 
     Attributes:
-        seconds: for one limb.
+        seconds: for one limb, the median.
         bytes, products: per limb, from the kernel's definition.
         bandwidth_seconds: the bytes at the copy bandwidth of a working set of that size.
         memory_seconds: the bytes at the copy bandwidth of main memory: where limbs come from there.
@@ -158,27 +160,31 @@ class _Bench:
         runs |= {f"{PEAK} {target}": run for target, run in self.peaks.items()}
         runs[COPY] = _kernel(self.workloads[self.targets[0]], COPY, 1)
         runs[BANDWIDTH] = _copy(self.working_set(cost))
-        measured = side_by_side({what: run.job for what, run in runs.items()}, rounds)
-        rates = {what: run.amount / min(measured[what]) for what, run in runs.items()}
-        seconds = {target: 1 / rates[f"{LIMB} {target}"] for target in self.targets}
+        timed = side_by_side({what: run.job for what, run in runs.items()}, rounds)
+        # Seconds for an amount of one, by round: of a limb, a half product, a copy, a byte.
+        unit = {what: [t / run.amount for t in timed[what]] for what, run in runs.items()}
         moved, products = self.n * cost.moved, self.n * cost.products
-        limits = {target: rates[f"{PEAK} {target}"] for target in self.targets}
-        found = [
-            Point(
-                kernel=name,
-                instruction_set=target,
-                seconds=seconds[target],
-                bytes=moved,
-                products=products,
-                bandwidth_seconds=moved / rates[BANDWIDTH],
-                memory_seconds=moved / self.memory_bandwidth,
-                arithmetic_seconds=products / limits[target],
-                times_scalar=seconds["scalar"] / seconds[target],
-                copies=seconds[target] * rates[COPY],
+        found = []
+        for target in self.targets:
+            own = unit[f"{LIMB} {target}"]
+            seconds = statistics.median(own)
+            in_turns = {what: seconds / ratio(own, other) for what, other in unit.items()}
+            found.append(
+                Point(
+                    kernel=name,
+                    instruction_set=target,
+                    seconds=seconds,
+                    bytes=moved,
+                    products=products,
+                    bandwidth_seconds=moved * in_turns[BANDWIDTH],
+                    memory_seconds=moved / self.memory_bandwidth,
+                    arithmetic_seconds=products * in_turns[f"{PEAK} {target}"],
+                    times_scalar=in_turns[f"{LIMB} scalar"] / seconds,
+                    copies=seconds / in_turns[COPY],
+                )
             )
-            for target in self.targets
-        ]
-        return found, limits | {BANDWIDTH: rates[BANDWIDTH]}
+        limits = {target: 1 / min(unit[f"{PEAK} {target}"]) for target in self.targets}
+        return found, limits | {BANDWIDTH: 1 / min(unit[BANDWIDTH])}
 
 
 def _peak(target: str) -> _Run:

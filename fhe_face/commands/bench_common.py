@@ -46,11 +46,12 @@ def warn_of_load(output: Output, facts: Mapping[str, Any]) -> None:
 
 def show_machine(console: Console, facts: Mapping[str, Any]) -> None:
     """One line on what the numbers were measured on, one on the parameters."""
-    version = facts["commit"] or facts["version"] or "an unknown version"
+    commit, changes, _ = (facts["commit"] or "").partition("+changes")
+    version = commit[:12] + changes or facts["version"] or "of an unknown version"
     load = "" if facts["load_average"] is None else f", load {facts['load_average']:.1f}"
     console.print(
         f"{facts['cpu']}, {facts['processors']} processors, {facts['instruction_set']}, "
-        f"threads: {facts['threads']}{load}; fhe-face {version[:20]}."
+        f"threads: {facts['threads']}{load}; fhe-face {version}."
     )
     if "parameters" in facts:
         p = facts["parameters"]
