@@ -94,7 +94,9 @@ def _measure_plan(
         embedding = np.real(key.decrypt(outputs[0]))
         accuracy = subject.accuracy(embedding, 0)
         embedding = embedding[: subject.network.embedding]
-        found.append(Mode(name, count, seconds, 1.0, embedding, outputs[0].residues, accuracy))
+        # A copy: the result itself would keep the evaluator's idle buffers alive.
+        residues = np.array(outputs[0].residues)
+        found.append(Mode(name, count, seconds, 1.0, embedding, residues, accuracy))
     return found
 
 

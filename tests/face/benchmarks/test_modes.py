@@ -31,6 +31,7 @@ def test_all_modes_agree(found: list[Mode], subject: Subject) -> None:
         assert error < TOLERANCE
         assert mode.accuracy["relative_l2_error"] == pytest.approx(error)
         assert mode.accuracy["cosine_to_cleartext"] > 1 - TOLERANCE
+        assert mode.ciphertext.base is None  # it keeps nothing else alive
     sequential, parallel, packed, threaded = found
     assert np.array_equal(sequential.ciphertext, parallel.ciphertext)
     assert np.array_equal(packed.ciphertext, threaded.ciphertext)
