@@ -4,7 +4,10 @@ It is given evaluation keys, weights and ciphertext files, and nothing else. The
 object on stdin::
 
     {"evaluation_key": "evaluation.key", "weights": "x.safetensors" or null, "threads": 2,
-     "embed": [["face.ct", "embedding.ct"], ...], "match": [["a.ct", "b.ct", "score.ct"], ...]}
+     "embed": [["face.ct", "embedding.ct"], ...], "match": [["a.ct", "b.ct", "score.ct"], ...],
+     "pairs": [[["a.ct", "a.embedding.ct"], ["b.ct", "b.embedding.ct"]], ...]}
+
+``pairs`` may be missing; the two faces of each are computed together.
 
 On stdout it answers with one JSON object a line: ``{"stage", "done", "total"}`` on the way, then
 ``{"report"}``, or ``{"error"}`` and exit status 1.
@@ -36,6 +39,7 @@ class Job:
     threads: int
     embed: tuple[tuple[str, str], ...]
     match: tuple[tuple[str, str, str], ...]
+    pairs: tuple[tuple[tuple[str, str], tuple[str, str]], ...] = ()
 
     def to_json(self) -> str:
         return json.dumps(
@@ -45,6 +49,7 @@ class Job:
                 "threads": self.threads,
                 "embed": self.embed,
                 "match": self.match,
+                "pairs": self.pairs,
             }
         )
 
@@ -60,6 +65,10 @@ class Job:
                 threads=int(content["threads"]),
                 embed=tuple((str(a), str(b)) for a, b in content["embed"]),
                 match=tuple((str(a), str(b), str(c)) for a, b, c in content["match"]),
+                pairs=tuple(
+                    ((str(a), str(x)), (str(b), str(y)))
+                    for (a, x), (b, y) in content.get("pairs", ())
+                ),
             )
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise CommandError(f"not a server job: {error}") from None
@@ -77,6 +86,16 @@ def run(job: Job, stage: Stage) -> dict[str, Any]:
         result = server.embed(image, stage, f"embedding face {number + 1} of {len(job.embed)}")
         embed_seconds.append(time.perf_counter() - started)
         save_bundle(target, result)
+    pair_seconds = []
+    for number, pair in enumerate(job.pairs):
+        first, second = (load_bundle(source, "image") for source, _ in pair)
+        started = time.perf_counter()
+        results = server.embed_pair(
+            first, second, stage, f"embedding pair {number + 1} of {len(job.pairs)}"
+        )
+        pair_seconds.append(time.perf_counter() - started)
+        for (_, target), result in zip(pair, results, strict=True):
+            save_bundle(target, result)
     match_seconds = []
     for left, right, target in job.match:
         a, b = (load_bundle(name, "embedding") for name in (left, right))
@@ -87,6 +106,7 @@ def run(job: Job, stage: Stage) -> dict[str, Any]:
     return {
         "load_seconds": load_seconds,
         "embed_seconds": embed_seconds,
+        "pair_seconds": pair_seconds,
         "match_seconds": match_seconds,
         "packed_weight_bytes": server.packed_weight_bytes,
         "evaluation_key_memory_bytes": server.evaluation_key_memory_bytes,

@@ -1,9 +1,10 @@
 """The last matrix: average pool, linear layer and BatchNorm as one product with few rotations.
 
-After pooling, lane features sit in the first F slots of four quadrants. They are doubled (so that
-a window of F slots may start anywhere), copied with growing shifts into the free rows, multiplied
-by diagonals that use all copies at once, and summed over copies and quadrants by a fold that leaves
-the embedding in every block of F slots.
+After pooling, f lane features sit in the first slots of four quadrants. The embedding gets a window
+of F slots: f, or more where few lanes have fewer features than the embedding has numbers. Features
+are doubled (so that a window of F slots may start at any of them), copied with growing shifts into
+the free rows, multiplied by diagonals that use all copies at once, and summed over copies and
+quadrants by a fold that leaves the embedding in every block of F slots.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ class HeadGeometry:
     """Slot arithmetic of the head; see the module's text."""
 
     def __init__(self, layout: Layout, embedding: int) -> None:
-        self.slots, self.features = layout.slots, layout.group
+        self.slots, self.inputs = layout.slots, layout.group
+        self.features = max(self.inputs, 1 << (embedding - 1).bit_length())
         size = layout.shape[2]
         pitch_y, pitch_x = (
             next(d.stride for d in layout.digits if d.axis == axis) for axis in ("y", "x")
@@ -37,26 +39,29 @@ class HeadGeometry:
         self.corners = np.array(
             [[quadrant * (qy * pitch_y + qx * pitch_x) for qx in range(POOL)] for qy in range(POOL)]
         )
-        if embedding > self.features:
-            raise PlanError(
-                f"the embedding ({embedding}) must fit a group of {self.features} slots"
-            )
         row, width = size * pitch_x, quadrant * pitch_x
-        room = quadrant * pitch_y // row if width >= 3 * self.features else 1
-        if width < 2 * self.features:
-            raise PlanError("the last feature map leaves no room to double the features")
+        covered = self.inputs  # slots of a window that starts at any of the features
+        while covered < self.features + self.inputs:
+            covered *= 2
+        self.doubling = [-self.inputs * i for i in _powers(covered // self.inputs)]
+        room = quadrant * pitch_y // row if width >= covered + self.inputs else 1
+        if width < covered:
+            raise PlanError(
+                f"the embedding ({embedding}) must fit, beside {self.inputs} features, the {width} "
+                "slots between the quadrants of the last feature map"
+            )
         self.copies = room
         self.copy_pitch = row
-        self.diagonals = self.features // self.copies
+        self.diagonals = self.inputs // self.copies
         self.baby_count = 1 << ((self.diagonals.bit_length()) // 2)
 
     def diagonal(self, matrix: NDArray[Any], t: int) -> NDArray[Any]:
-        """Slots of diagonal t, placed for its giant step. matrix: (features, 2, 2, features)."""
+        """Slots of diagonal t, placed for its giant step. matrix: (features, 2, 2, inputs)."""
         giant = t - t % self.baby_count
         out = np.zeros(self.slots, dtype=matrix.dtype)
         p = np.arange(self.features)
         for copy in range(self.copies):
-            feature = (p + t + copy * self.diagonals) % self.features
+            feature = (p + t + copy * self.diagonals) % self.inputs
             for qy in range(POOL):
                 for qx in range(POOL):
                     start = self.corners[qy, qx] + copy * self.copy_pitch + giant
@@ -85,8 +90,8 @@ def append_head(
     sign: int,
     packing: Packing,
     log_scale: float,
-) -> str:
-    """Append the head's steps; returns ``sign`` times the embedding, with period ``layout.group``.
+) -> tuple[str, int]:
+    """Append the head's steps; returns ``sign`` times the embedding, and its period in slots.
 
     All inputs, in the same layout, are summed. With mirror images, the real part of the result is
     the average.
@@ -97,23 +102,24 @@ def append_head(
     features = geometry.features
     corner = np.zeros(layout.slots, dtype=bool)
     for start in geometry.corners.ravel():
-        corner[start : start + features] = True
-    doubling = [-features]
+        corner[start : start + geometry.inputs] = True
     shifts = [-(geometry.copy_pitch - geometry.diagonals) * i for i in _powers(geometry.copies)]
     copies = []
     for item in inputs:
         name = item.name
         pooled = builder.fold(f"{name}pool", item.source, f"{name}pool", geometry.pool_amounts)
         masked = builder.multiply_mask(f"{name}pool mask", pooled, f"{name}corners", corner)
-        copies.append(builder.fold(f"{name}copies", masked, f"{name}copies", doubling + shifts))
+        copies.append(
+            builder.fold(f"{name}copies", masked, f"{name}copies", geometry.doubling + shifts)
+        )
 
     def weights(network: Any, _lane: int) -> NDArray[Any]:
         rows = []
         for item in inputs:
             lanes = slice(item.lane, item.lane + item.lanes)
             head = factor * network.head_weight[:, lanes] / geometry.area
-            matrix = np.zeros((features, POOL, POOL, features), dtype=head.dtype)
-            place = layout.positions()[: item.lanes, :, 0, 0] % features
+            matrix = np.zeros((features, POOL, POOL, geometry.inputs), dtype=head.dtype)
+            place = layout.positions()[: item.lanes, :, 0, 0] % geometry.inputs
             matrix[: head.shape[0]][..., place] = head.transpose(0, 3, 4, 1, 2)
             rows += [geometry.diagonal(matrix, t) for t in range(geometry.diagonals)]
         return np.stack(rows)
@@ -147,7 +153,7 @@ def append_head(
         log_scale=log_scale,
     )[0]
     amounts = [features * i for i in _powers(layout.slots // features)]
-    return builder.fold("sum of patches", name, "embedding sum", amounts)
+    return builder.fold("sum of patches", name, "embedding sum", amounts), features
 
 
 def _powers(count: int) -> list[int]:

@@ -29,7 +29,7 @@ from fhe_core.layouts import Layout, LayoutError, raster, widen
 from fhe_core.parameters import Parameters
 from fhe_core.plan import Plan
 
-#: Patch networks that run side by side in one set of ciphertexts.
+#: Patch networks that run side by side in one set of ciphertexts, unless fewer are asked for.
 LANES = 4
 
 
@@ -42,6 +42,7 @@ class CompiledNetwork:
     parameters: Parameters
     input_layout: Layout
     packing: Packing
+    lanes: int
     _fillers: Mapping[str, tuple[Filler, int]] = field(repr=False, compare=False)
 
     def tables(self, network: Network) -> dict[str, Array]:
@@ -76,9 +77,9 @@ class CompiledNetwork:
     def _pack_view(self, image: Array) -> Array:
         columns = gather_patches(self.architecture, image)
         packed = []
-        for lane in range(0, self.architecture.patches, LANES):
+        for lane in range(0, self.architecture.patches, self.lanes):
             padded = np.zeros(self.input_layout.shape)
-            chosen = columns[lane : lane + LANES]
+            chosen = columns[lane : lane + self.lanes]
             padded[: len(chosen), : chosen.shape[1]] = chosen
             packed.append(self.input_layout.pack(padded))
         return np.concatenate(packed)
@@ -105,14 +106,17 @@ def compile_network(
     policy: Policy,
     root: InverseRoot,
     packing: Packing = Packing.ONE,
+    lanes: int = LANES,
 ) -> CompiledNetwork:
     """The plan from encrypted patches to the normalised embedding and its squared norm.
 
     root: the normalisation; the client checks every result against its interval.
     packing: what real and imaginary parts carry. A pair takes the inputs of two plans for one
         face, and returns both results, one after the other.
+    lanes: patch networks that share ciphertexts; 1 gives every patch ciphertexts of its own.
 
     Raises:
+        ValueError: lanes is not 1, 2 or 4.
         PlanError: the modulus chain is too short.
         InverseRootError: the polynomial cannot be evaluated as a product.
         LayoutError: a feature map does not fit the ciphertexts.
@@ -121,18 +125,22 @@ def compile_network(
     lower = policy.log_scale if packing is Packing.ONE else policy.log_scale - 1
     builder = PlanBuilder(parameters, replace(policy, log_scale=lower))
     product = root.product()
-    backbone = _Backbone(builder, architecture, packing, 2.0**policy.log_scale)
+    if lanes not in (1, 2, LANES):
+        raise ValueError(f"{lanes} lanes; it must be 1, 2 or {LANES}")
+    backbone = _Backbone(builder, architecture, packing, 2.0**policy.log_scale, lanes)
     heads: list[HeadInput] = []
     inputs = backbone.inputs()
     per_group = len(inputs) // len(backbone.groups)
-    for number, (lane, lanes, prefix) in enumerate(backbone.groups):
+    for number, (lane, count, prefix) in enumerate(backbone.groups):
         own = inputs[number * per_group : (number + 1) * per_group]
-        last, layout = backbone.append(lane, lanes, prefix, own)
-        heads.append(HeadInput(last, lane, lanes, prefix))
+        last, layout = backbone.append(lane, count, prefix, own)
+        heads.append(HeadInput(last, lane, count, prefix))
     log_scale = embedding_log_scale(policy, root)
     if packing is not Packing.ONE:
         log_scale -= 1  # taking a part doubles it
-    embedding = append_head(builder, architecture, heads, layout, product.sign, packing, log_scale)
+    embedding, period = append_head(
+        builder, architecture, heads, layout, product.sign, packing, log_scale
+    )
     sources = [embedding]
     if packing is not Packing.ONE:
         real, imaginary = builder.parts("parts", embedding)
@@ -140,7 +148,7 @@ def compile_network(
     outputs: list[str] = []
     for number, source in enumerate(sources):
         prefix = f"face {number + 1} " if len(sources) > 1 else ""
-        outputs += append_normalisation(builder, source, layout.group, root, product, prefix)
+        outputs += append_normalisation(builder, source, period, root, product, prefix)
     plan = builder.finish(
         f"embed-{architecture.input_size}-{packing.value}",
         backbone.plan_inputs,
@@ -151,18 +159,18 @@ def compile_network(
             "packing": packing.value,
             "input_layout": backbone.input_layout.describe(),
             "embedding": architecture.embedding,
-            "period": layout.group,
+            "period": period,
         },
     )
     return CompiledNetwork(
-        plan, architecture, parameters, backbone.input_layout, packing, builder.fillers
+        plan, architecture, parameters, backbone.input_layout, packing, lanes, builder.fillers
     )
 
 
 class _Backbone:
-    """The convolutional part, for up to LANES patch networks at a time.
+    """The convolutional part, for up to ``lanes`` patch networks at a time.
 
-    Every group of networks has room for LANES, so that all share layouts, rotations and keys.
+    Every group of networks has room for as many, so that all share layouts, rotations and keys.
     """
 
     def __init__(
@@ -171,27 +179,37 @@ class _Backbone:
         architecture: Architecture,
         packing: Packing,
         input_scale: float,
+        lanes: int,
     ) -> None:
         self.builder, self.architecture, self.packing = builder, architecture, packing
-        self.input_scale = input_scale
+        self.input_scale, self.together = input_scale, lanes
         self.lane, self.lanes, self.prefix = 0, 0, ""
         self.plan_inputs: list[str] = []
         gathered = architecture.image_channels * architecture.stem_kernel**2
-        self.room = 1 << (min(LANES, architecture.patches) - 1).bit_length()
+        self.room = 1 << (min(lanes, architecture.patches) - 1).bit_length()
         self.input_layout = widen(self._stem_layout(), gathered)
 
     def _stem_layout(self) -> Layout:
         arch = self.architecture
-        return raster(self.builder.parameters.slots, self.room, arch.stem_outputs, arch.patch_size)
+        slots, size = self.builder.parameters.slots, arch.patch_size
+        closest = raster(slots, self.room, arch.stem_outputs, size)
+        if self.together == LANES:
+            return closest
+        # Few lanes leave slots free: pixels stand as far apart as they can, as the head needs room
+        # between them.
+        pitch_y = next(d.stride for d in closest.digits if d.axis == "y" and not d.across)
+        return raster(slots, self.room, arch.stem_outputs, size, pitch_x=pitch_y // size)
 
     @property
     def groups(self) -> list[tuple[int, int, str]]:
         """First network, number of networks and label of each group."""
         patches = self.architecture.patches
         found = []
-        for lane in range(0, patches, LANES):
-            lanes = min(LANES, patches - lane)
-            prefix = f"patches {lane}-{lane + lanes - 1} " if patches > LANES else ""
+        for lane in range(0, patches, self.together):
+            lanes = min(self.together, patches - lane)
+            prefix = f"patches {lane}-{lane + lanes - 1} " if patches > self.together else ""
+            if self.together == 1 and patches > 1:
+                prefix = f"patch {lane} "
             found.append((lane, lanes, prefix))
         return found
 

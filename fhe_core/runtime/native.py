@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,13 +52,13 @@ def run(
         raise PlanError(f"the plan takes {len(plan.inputs)} ciphertexts, got {len(inputs)}")
     values: dict[str, Ciphertext] = {}
     for name, ciphertext in zip(plan.inputs, inputs, strict=True):
-        _check(plan.values[name].limbs, plan.values[name].scale, ciphertext, name)
+        check_value(plan.values[name].limbs, plan.values[name].scale, ciphertext, name)
         values[name] = ciphertext
     for number, (step, dead) in enumerate(zip(plan.steps, last_reads(plan), strict=True)):
         started = time.perf_counter()
-        results = _apply(packed, evaluator, number, step, values)
+        results = apply_step(packed, evaluator, number, step, values)
         for name, result in zip(step_writes(step), results, strict=True):
-            _check(plan.values[name].limbs, plan.values[name].scale, result, name)
+            check_value(plan.values[name].limbs, plan.values[name].scale, result, name)
             values[name] = result
         for name in dead:
             del values[name]
@@ -67,7 +67,8 @@ def run(
     return [values[name] for name in plan.outputs]
 
 
-def _check(limbs: int, scale: float, ciphertext: Ciphertext, name: str) -> None:
+def check_value(limbs: int, scale: float, ciphertext: Ciphertext, name: str) -> None:
+    """PlanError where a ciphertext does not have the limbs and scale that the plan says."""
     if ciphertext.limbs != limbs or abs(ciphertext.scale / scale - 1) > SCALE_TOLERANCE:
         raise PlanError(
             f"'{name}' must have {limbs} limbs at scale 2^{np.log2(scale):.3f}, got "
@@ -75,13 +76,14 @@ def _check(limbs: int, scale: float, ciphertext: Ciphertext, name: str) -> None:
         )
 
 
-def _apply(
+def apply_step(
     packed: PackedPlan,
     evaluator: Evaluator,
     number: int,
     step: Step,
-    values: dict[str, Ciphertext],
+    values: Mapping[str, Ciphertext],
 ) -> list[Ciphertext]:
+    """What one step writes, from the values that it reads."""
     match step:
         case Rotate():
             return evaluator.rotate_many(values[step.source].drop_to(step.limbs), step.amounts)
@@ -125,7 +127,7 @@ def _linear(
     evaluator: Evaluator,
     number: int,
     step: LinearTransform,
-    values: dict[str, Ciphertext],
+    values: Mapping[str, Ciphertext],
 ) -> list[Ciphertext]:
     """Double hoisting: sums stay in the basis QP until the one division per output."""
     transform, limbs = packed.transforms[number], step.limbs

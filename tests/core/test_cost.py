@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,11 @@ import pytest
 from numpy.typing import NDArray
 
 from fhe_core import _native, presets
-from fhe_core.compiler import SAFE, compile_network
+from fhe_core.compiler import SAFE, Packing, compile_network
 from fhe_core.compiler.architecture import Architecture, BlockShape
 from fhe_core.cost import Machine, StepCost, Work, step_costs, totals
 from fhe_core.inverse_root import InverseRoot
-from fhe_core.plan import step_rotations
+from fhe_core.plan import required_keys, step_rotations
 from fhe_core.runtime import native
 from fhe_core.runtime.evaluator import Evaluator
 from fhe_core.runtime.packed import pack
@@ -184,3 +185,33 @@ def test_full_size_plan() -> None:
     assert total.work.key_bytes == 50_218_401_792
     assert total.work.plaintext_products == 506_564
     assert 2 < total.estimated_seconds < 60
+
+
+def test_full_size_plan_of_a_pair() -> None:
+    """Two faces in real and imaginary parts: each square needs a conjugation more.
+
+    Counts, not times, so that a regression of the hot path fails on any machine. A change must be
+    explained where it is made, and in benchmarks/RESULTS.md with the gain that it brings.
+    """
+    parameters = presets.load("safe")
+    pair = compile_network(CRYPTOFACENET4, parameters, SAFE, ROOT, Packing.PAIR)
+    one = compile_network(CRYPTOFACENET4, parameters, SAFE, ROOT)
+    total = totals(step_costs(pair.plan, parameters))
+    assert total.work.key_switches == 220
+    assert total.work.inner_products == 523
+    assert total.work.ntts == 32_216
+    assert total.work.key_bytes == 51_411_681_280
+    assert total.work.plaintext_products == 507_920
+    assert total.work.ntts < 1.6 * totals(step_costs(one.plan, parameters)).work.ntts
+
+
+def test_full_size_keys() -> None:
+    """What a client makes and sends for one face, and for faces alone and in pairs."""
+    parameters = presets.load("safe")
+    one = compile_network(CRYPTOFACENET4, parameters, SAFE, ROOT).plan
+    pair = compile_network(CRYPTOFACENET4, parameters, SAFE, ROOT, Packing.PAIR).plan
+    counts = [
+        (len(keys), sum(8 * math.prod(key.shape(parameters)) for key in keys))
+        for keys in (required_keys([one], parameters), required_keys([one, pair], parameters))
+    ]
+    assert counts == [(116, 3_234_332_672), (119, 3_336_568_832)]

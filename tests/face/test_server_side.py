@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,12 @@ def test_a_server_that_says_nothing(monkeypatch: pytest.MonkeyPatch, kit: Kit) -
 def test_jobs_survive_the_pipe(kit: Kit) -> None:
     one = Job("e", None, 2, (("a", "b"), ("c", "d")), (("b", "d", "s"),))
     assert Job.from_json(one.to_json()) == one
+    two = replace(one, pairs=((("a", "b"), ("c", "d")),))
+    assert Job.from_json(two.to_json()) == two
+    without = {k: v for k, v in json.loads(one.to_json()).items() if k != "pairs"}
+    assert Job.from_json(json.dumps(without)) == one
+    with pytest.raises(CommandError, match="not a server job"):
+        Job.from_json(json.dumps({**without, "pairs": [["a", "b"]]}))
     for text in ("", "[]", "{}", json.dumps({**json.loads(one.to_json()), "embed": [["a"]]})):
         with pytest.raises(CommandError, match="not a server job"):
             Job.from_json(text)

@@ -1,0 +1,1 @@
+"""What ``fhe-face bench`` measures; docs/benchmarks.md says how to read it."""

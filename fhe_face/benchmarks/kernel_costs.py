@@ -1,0 +1,74 @@
+"""What each kernel must do per residue, from its definition (cpp/kernels/kernels.hpp).
+
+*Products* are halves of 52 x 52 bit products, the unit of vpmadd52luq and vpmadd52huq. With a
+constant factor (Shoup) a modular product takes three: the quotient's estimate, the low half of the
+product, the low half of estimate times q. Of two variables (Barrett) it takes four: the high half
+of the product is needed as well. A term of a sum takes two; the one reduction at the end takes
+five, or eight for more than 15 terms. Scalar and AVX2 code has other instructions for the same
+work: for them the count is a yardstick, against a peak that is measured in the same unit.
+
+*Bytes* are those of operands and results, each counted once: what has to move when nothing is in
+the cache. The NTT reads and writes its limb and reads the first half of its table of twiddles (two
+words each); it goes over them more than once, which the cache should hide.
+
+*Limbs* are those of the workload that is measured, which decides the cache that it fits.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+WORD = 8
+INDEX = 4
+SHOUP, BARRETT, TERM = 3.0, 4.0, 2.0
+#: Terms above which the reduction of a sum takes a third word.
+FEW_TERMS = 15
+
+
+@dataclass(frozen=True)
+class KernelCost:
+    """Per residue of the result: half products, bytes read, bytes written; limbs touched."""
+
+    products: float
+    read: float
+    written: float
+    limbs: float
+
+    @property
+    def moved(self) -> float:
+        """Bytes read and written."""
+        return self.read + self.written
+
+
+def kernel_costs(n: int, terms: int) -> dict[str, KernelCost]:
+    """Costs by name of kernel, for limbs of ``n`` residues.
+
+    terms: of weighted_sum; dot_product has half as many pairs, as in _native.kernels.Workload.
+    """
+    layers = math.log2(n)
+    butterflies = layers / 2  # per residue
+    pairs = terms // 2
+    return {
+        "ntt_forward": KernelCost(SHOUP * butterflies, 2 * WORD, WORD, 2),
+        # Half the residues of the last layer take a second product, by 1/n: all are scaled.
+        "ntt_inverse": KernelCost(SHOUP * (butterflies + 0.5), 2 * WORD, WORD, 2),
+        "add": KernelCost(0, 2 * WORD, WORD, 3),
+        "subtract": KernelCost(0, 2 * WORD, WORD, 3),
+        "multiply": KernelCost(BARRETT, 2 * WORD, WORD, 3),
+        "multiply_add": KernelCost(BARRETT, 3 * WORD, WORD, 3),
+        "multiply_scalar": KernelCost(SHOUP, WORD, WORD, 2),
+        "multiply_scalar_add": KernelCost(SHOUP, 2 * WORD, WORD, 2),
+        "subtract_multiply_scalar": KernelCost(SHOUP, 2 * WORD, WORD, 3),
+        "reduce": KernelCost(SHOUP, WORD, WORD, 2),
+        "dot_product": KernelCost(
+            TERM * pairs + reduction(pairs), 2 * pairs * WORD, WORD, 2 * pairs + 1
+        ),
+        "weighted_sum": KernelCost(TERM * terms + reduction(terms), terms * WORD, WORD, terms + 1),
+        "gather": KernelCost(0, WORD + INDEX, WORD, 2.5),
+    }
+
+
+def reduction(terms: int) -> float:
+    """Half products of the reduction at the end of a sum."""
+    return 8.0 if terms > FEW_TERMS else 5.0

@@ -1,0 +1,64 @@
+"""What the commands of ``fhe-face bench`` share."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from fhe_core.plan import KeySpecification
+from fhe_face.benchmarks.subject import Subject
+from fhe_face.engine import key_bytes
+from fhe_face.output import Output
+from fhe_face.system import available_memory_bytes, size
+
+#: Memory beside the keys: weights, masks and the ciphertexts of a run.
+_WORKING_BYTES = 3 << 30
+#: One thread at work is a load of one: above this, others are at work as well.
+_QUIET_LOAD = 0.5
+
+
+@contextmanager
+def workspace() -> Iterator[Path]:
+    """A private folder for keys, removed at the end, whatever happens."""
+    with tempfile.TemporaryDirectory(prefix="fhe-face-bench-") as name:
+        yield Path(name)
+
+
+def warn_of_little_memory(output: Output, subject: Subject, keys: list[KeySpecification]) -> None:
+    """A warning where the expanded keys and a run may not fit."""
+    needed = 2 * key_bytes(keys, subject.engine.parameters) + _WORKING_BYTES
+    available = available_memory_bytes()
+    if available is not None and available < needed:
+        output.warn(f"about {size(needed)} of memory are needed, {size(available)} are available")
+
+
+def warn_of_load(output: Output, facts: Mapping[str, Any]) -> None:
+    """A warning where other programs use the processors: times would be too long."""
+    load = facts["load_average"]
+    if load is not None and load > _QUIET_LOAD:
+        output.warn(f"the machine is busy (load {load:.1f}): times are too long, ratios less so")
+
+
+def show_machine(console: Console, facts: Mapping[str, Any]) -> None:
+    """One line on what the numbers were measured on, one on the parameters."""
+    commit, changes, _ = (facts["commit"] or "").partition("+changes")
+    version = commit[:12] + changes or facts["version"] or "of an unknown version"
+    load = "" if facts["load_average"] is None else f", load {facts['load_average']:.1f}"
+    console.print(
+        f"{facts['cpu']}, {facts['processors']} processors, {facts['instruction_set']}, "
+        f"threads: {facts['threads']}{load}; fhe-face {version}."
+    )
+    if "parameters" in facts:
+        p = facts["parameters"]
+        margin = "no 128-bit bound is known"
+        if p["log2_qp_bound"] is not None:
+            margin = f"of at most {p['log2_qp_bound']} for 128 bits, margin {p['margin_bits']:.0f}"
+        console.print(
+            f"Parameters '{p['name']}': ring dimension {p['ring_dimension']}, log2(QP) "
+            f"{p['log2_qp']:.0f} {margin}; digest {p['digest'][:12]}."
+        )
