@@ -32,6 +32,7 @@ def test_the_server_process_cannot_decrypt(repository: Path, kit: Kit, tmp_path:
     assert "fhe_core.runtime.server" in witness["modules"]
     assert not CLIENT_ONLY & set(witness["modules"])
     assert witness["forbidden"] == []
+    assert not {"cv2", "torch"} & set(witness["modules"])
 
 
 def test_the_witness_finds_what_it_looks_for(repository: Path, kit: Kit, tmp_path: Path) -> None:
