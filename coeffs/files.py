@@ -30,8 +30,11 @@ def read_bounded(path: str | os.PathLike[str], limit: int) -> bytes:
     return content
 
 
-def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file under another name, then rename it; OSError where that fails."""
+def write_whole(path: str | os.PathLike[str], content: bytes, *, overwrite: bool = True) -> None:
+    """Write a file under another name, then rename it; OSError where that fails.
+
+    FileExistsError, an OSError, where the file exists and may not be replaced.
+    """
     target = Path(path)
     handle, name = tempfile.mkstemp(".tmp", f".{target.name}.", target.parent)
     try:
@@ -40,7 +43,11 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         os.chmod(name, 0o644)
-        os.replace(name, target)
+        if overwrite:
+            os.replace(name, target)
+        else:
+            os.link(name, target)  # fails where the file exists
+            os.unlink(name)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise

@@ -18,9 +18,10 @@ import numpy as np
 
 from coeffs import basis, methods
 from coeffs.basis import Interval, relative_errors
+from coeffs.figures import figure_class
 from coeffs.files import write_whole
 from coeffs.normalisation import MAX_NEWTON_STEPS, CoefficientError, Measurement, Normalisation
-from coeffs.plot import draw, require_matplotlib
+from coeffs.plot import draw
 from coeffs.samples import Sample, read_sample, require_separate, shown
 
 MAX_DEGREE: Final = 15
@@ -175,7 +176,7 @@ def perform(request: Request) -> Fit:
     """
     _check_files(request)
     if request.plot is not None:
-        require_matplotlib(request.plot)
+        figure_class(request.plot, CoefficientError)
     sample = None if request.sample is None else read_sample(request.sample)
     evaluation = None if request.evaluation is None else read_sample(request.evaluation)
     warnings: list[str] = []

@@ -1,36 +1,17 @@
 """A picture of a fit: 1/√y and the polynomial, and the relative error below."""
 
-import importlib
-import io
 import os
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from coeffs import basis
-from coeffs.files import write_whole
+from coeffs.figures import figure_class, save
 from coeffs.normalisation import CoefficientError, Normalisation
 from coeffs.samples import Sample
 
-SUFFIXES: Final = (".png", ".svg", ".pdf")
 _POINTS: Final = 2000
-
-
-def require_matplotlib(path: str | os.PathLike[str]) -> Any:
-    """The class `matplotlib.figure.Figure`, for a file that can be written with it.
-
-    CoefficientError where matplotlib is missing or the file is of another kind.
-    """
-    if Path(path).suffix.lower() not in SUFFIXES:
-        raise CoefficientError(f"{path}: a plot must be one of {', '.join(SUFFIXES)}")
-    try:
-        return importlib.import_module("matplotlib.figure").Figure
-    except ImportError:
-        raise CoefficientError(
-            "a plot needs matplotlib, which is not installed: pip install 'fhe-face[plot]'"
-        ) from None
 
 
 def draw(
@@ -42,7 +23,7 @@ def draw(
 
     CoefficientError without matplotlib; OSError where the file cannot be written.
     """
-    figure = require_matplotlib(path)(figsize=(8, 7), layout="constrained")
+    figure = figure_class(path, CoefficientError)(figsize=(8, 7), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
     low, high = normalisation.interval
     y = np.unique(np.concatenate([np.linspace(low, high, _POINTS), np.geomspace(low, high, 500)]))
@@ -75,6 +56,4 @@ def draw(
     upper.legend()
     lower.set_xlabel("squared norm y")
     lower.set_ylabel("relative error, %")
-    content = io.BytesIO()
-    figure.savefig(content, format=Path(path).suffix.lower()[1:], dpi=120)
-    write_whole(path, content.getvalue())
+    save(figure, path)

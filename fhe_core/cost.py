@@ -27,8 +27,8 @@ conversions are ``key_products``. ``bytes_read`` counts every operand each time 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 
 from fhe_core.parameters import Parameters
 from fhe_core.plan import (
@@ -131,6 +131,12 @@ class StepCost:
     estimated_seconds: float
 
     @property
+    def levels(self) -> str:
+        """Such as "27>26", or one number where the level stays."""
+        before, after = self.limbs_in - 1, self.limbs_out - 1
+        return f"{before}" if before == after else f"{before}>{after}"
+
+    @property
     def key_switches(self) -> int:
         return self.work.key_switches
 
@@ -186,6 +192,16 @@ def step_costs(
             )
         )
     return costs
+
+
+def merged(costs: Sequence[StepCost]) -> StepCost:
+    """Consecutive steps as one row: from the first one's limbs to the last one's."""
+    return replace(
+        costs[-1],
+        limbs_in=costs[0].limbs_in,
+        work=sum((cost.work for cost in costs), Work()),
+        estimated_seconds=sum(cost.estimated_seconds for cost in costs),
+    )
 
 
 def totals(costs: Iterable[StepCost]) -> Totals:

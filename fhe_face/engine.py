@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -159,10 +160,23 @@ def network_of(checkpoint: Checkpoint) -> FusedNetwork:
     """The fused, balanced network of weights that were read.
 
     Raises:
+        WeightsError: the network cannot be fused or balanced; the text names the file.
+    """
+    return _named(checkpoint, lambda: _balanced(fuse(checkpoint.state)))
+
+
+def fused(checkpoint: Checkpoint) -> FusedNetwork:
+    """The network of weights that were read, not balanced for encryption.
+
+    Raises:
         WeightsError: the network cannot be fused; the text names the file.
     """
+    return _named(checkpoint, lambda: fuse(checkpoint.state))
+
+
+def _named(checkpoint: Checkpoint, make: Callable[[], FusedNetwork]) -> FusedNetwork:
     try:
-        return _balanced(fuse(checkpoint.state))
+        return make()
     except ValueError as error:
         raise WeightsError(f"{checkpoint.path}: {error}") from None
 

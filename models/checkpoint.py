@@ -8,7 +8,6 @@ import hashlib
 import io
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,15 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from coeffs.files import write_whole
 from models.architecture import State, check_state, input_size_of
-from models.manifest import ENTRY, WeightsManifest, WeightsManifestError, tensors_digest
+from models.manifest import (
+    ENTRY,
+    WeightsManifest,
+    WeightsManifestError,
+    architecture_name,
+    tensors_digest,
+)
 
 MAX_FILE_BYTES: Final = 1 << 30
 MAX_HEADER_BYTES: Final = 16 << 20
@@ -62,7 +68,7 @@ class Checkpoint:
     @property
     def architecture(self) -> str:
         """CryptoFaceNet4, 9 or 16."""
-        return f"CryptoFaceNet{self.patches}"
+        return architecture_name(self.input_size)
 
     @property
     def tensors_sha256(self) -> str:
@@ -216,26 +222,8 @@ def _from_torch(file: Path, data: bytes) -> dict[str, NDArray[Any]]:
 
 def _write(file: Path, data: bytes, overwrite: bool) -> None:
     try:
-        handle, name = tempfile.mkstemp(".tmp", f".{file.name}.", file.parent)
-    except OSError as error:
-        raise CheckpointError(file, f"cannot be written ({error.strerror})") from None
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(name, 0o644)
-        if overwrite:
-            os.replace(name, file)
-        else:
-            os.link(name, file)  # fails where the file exists
-            os.unlink(name)
+        write_whole(file, data, overwrite=overwrite)
     except FileExistsError:
-        Path(name).unlink(missing_ok=True)
         raise CheckpointError(file, "exists already and may not be replaced") from None
     except OSError as error:
-        Path(name).unlink(missing_ok=True)
         raise CheckpointError(file, f"cannot be written ({error.strerror})") from None
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

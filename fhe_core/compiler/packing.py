@@ -28,17 +28,12 @@ class Packing(Enum):
         """Images that the client packs into one set of ciphertexts."""
         return 2 if self is Packing.MIRROR else 1
 
-    @property
-    def both(self) -> complex:
-        """A constant that is the same for both parts."""
-        return 1.0 if self is Packing.ONE else 1 + 1j
-
     def shared(self, filler: Filler) -> Filler:
         """A table that is added to both parts."""
         if self is Packing.ONE:
             return filler
 
         def fill(network: Any, lane: int) -> Any:
-            return self.both * filler(network, lane)
+            return (1 + 1j) * filler(network, lane)
 
         return fill

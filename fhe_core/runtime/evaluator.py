@@ -161,9 +161,7 @@ class Evaluator:
 
     def parts(self, a: Ciphertext) -> tuple[Ciphertext, Ciphertext]:
         """Real and imaginary part: a + conj(a) and -i (a - conj(a)), at twice the scale."""
-        n, other = self.parameters.ring_dimension, self.conjugate(a)
-        real = self.add(a, other)
-        imaginary = self.add(self.times_monomial(a, 3 * n // 2), self.times_monomial(other, n // 2))
+        real, imaginary = self._sums(a, self.parameters.ring_dimension // 2)
         double = 2 * a.scale
         return Ciphertext(real.residues, double), Ciphertext(imaginary.residues, double)
 
@@ -173,11 +171,8 @@ class Evaluator:
         X**(N/4) squares to i, so that (a + conj(a))**2 + (X**(N/4) (-i) (a - conj(a)))**2 is four
         times that.
         """
-        n, limbs, other = self.parameters.ring_dimension, a.limbs, self.conjugate(a)
-        real = self.add(a, other).residues
-        imaginary = self.add(
-            self.times_monomial(a, 7 * n // 4), self.times_monomial(other, 3 * n // 4)
-        ).residues
+        n, limbs = self.parameters.ring_dimension, a.limbs
+        real, imaginary = (part.residues for part in self._sums(a, 3 * n // 4))
         flat, rows = (3 * limbs, n), 3 * list(range(limbs))
         product = self.context.add(
             self.context.tensor(real, real).reshape(flat),
@@ -185,6 +180,12 @@ class Evaluator:
             rows,
         ).reshape(3, limbs, n)
         return self._relinearised(product, 4 * a.scale**2, drop)
+
+    def _sums(self, a: Ciphertext, power: int) -> tuple[Ciphertext, Ciphertext]:
+        """a + conj(a), and X**power (conj(a) - a)."""
+        other = self.conjugate(a)
+        minus = self.times_monomial(a, self.parameters.ring_dimension + power)  # X**N is -1
+        return self.add(a, other), self.add(minus, self.times_monomial(other, power))
 
     def rotate_extended(self, a: Words, rotation: int, base: Words | None = None) -> Words:
         """P times the rotation of a ciphertext [2, limbs, N], plus ``base``, in the basis QP."""

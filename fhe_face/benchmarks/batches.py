@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fhe_face.benchmarks.rig import Rig, RunJob
 from fhe_face.benchmarks.subject import Subject
 from fhe_face.benchmarks.targets import precision
-from fhe_face.benchmarks.workplace import RunJob, Workplace
 from fhe_face.progress import Stage
 
 
@@ -53,10 +53,10 @@ def measure(
     """
     if min(sizes) < 1:
         raise ValueError("a batch has at least one face")
-    place = Workplace.prepare(subject, folder, threads, run_job, stage)
+    rig = Rig.prepare(subject, folder, threads, run_job, stage)
     found = []
     for size in sizes:
-        batch = place.alone(1, stage) if size == 1 else place.together(size, stage)
+        batch = rig.alone(1, stage) if size == 1 else rig.together(size, stage)
         peak = int(batch.report["peak_rss_bytes"])
         found.append(Throughput(size, sum(batch.seconds), peak, precision([batch])))
     return found

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fhe_core.ciphertext import Ciphertext
-from fhe_core.cost import Machine, StepCost, Work, step_costs
+from fhe_core.cost import Machine, StepCost, merged, step_costs
 from fhe_core.keys.secret import SecretKey
 from fhe_core.parameters import Parameters
 from fhe_core.plan import Plan, PlanError, required_keys
@@ -214,15 +214,8 @@ def _run(
 
 
 def _merge(steps: Sequence[MeasuredStep]) -> MeasuredStep:
-    first, last = steps[0].cost, steps[-1].cost
-    cost = replace(
-        last,
-        limbs_in=first.limbs_in,
-        work=sum((step.cost.work for step in steps), Work()),
-        estimated_seconds=sum(step.cost.estimated_seconds for step in steps),
-    )
     return MeasuredStep(
-        cost,
+        merged([step.cost for step in steps]),
         sum(step.seconds for step in steps),
         sum(step.cpu_seconds for step in steps),
         sum(step.steps for step in steps),

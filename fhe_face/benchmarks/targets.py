@@ -14,9 +14,9 @@ from fhe_core.parameters import Parameters
 from fhe_core.primes import ntt_primes
 from fhe_face.benchmarks import openfhe_process, operations
 from fhe_face.benchmarks.openfhe_process import OpenFhe
+from fhe_face.benchmarks.rig import Batch, Rig, RunJob
 from fhe_face.benchmarks.subject import Subject
 from fhe_face.benchmarks.timing import Job, copying, side_by_side
-from fhe_face.benchmarks.workplace import Batch, RunJob, Workplace
 from fhe_face.progress import Stage
 
 GIB = 1 << 30
@@ -89,9 +89,9 @@ def measure(
     """
     parameters = subject.engine.parameters
     before = calibrate(parameters)
-    place = Workplace.prepare(subject, folder, threads, run_job, stage)
-    alone = place.alone(repeat, stage)
-    together = place.together(batch, stage)
+    rig = Rig.prepare(subject, folder, threads, run_job, stage)
+    alone = rig.alone(repeat, stage)
+    together = rig.together(batch, stage)
     after = calibrate(parameters)
     copy, ntt = ((before[name] + after[name]) / 2 for name in ("copy", "scalar NTT"))
     openfhe = OpenFhe("not asked for")
@@ -110,9 +110,9 @@ def measure(
         "batch_seconds_per_face": together.seconds_per_face,
         "pair_seconds": statistics.median(pairs),
         "pair_ratio": statistics.median(pairs) / latency,
-        "evaluation_key_bytes": place.evaluation_key_bytes,
-        "keygen_seconds": place.keygen_seconds,
-        "encrypt_seconds": statistics.median(place.encrypt_seconds),
+        "evaluation_key_bytes": rig.evaluation_key_bytes,
+        "keygen_seconds": rig.keygen_seconds,
+        "encrypt_seconds": statistics.median(rig.encrypt_seconds),
         "server_load_seconds": alone.report["load_seconds"],
         "packed_weight_bytes": together.report["packed_weight_bytes"],
         "peak_rss_bytes_single": alone.report["peak_rss_bytes"],

@@ -13,10 +13,10 @@ from fhe_face.benchmarks.batches import Throughput
 from fhe_face.benchmarks.subject import Subject
 from fhe_face.commands.bench_common import (
     show_machine,
-    warn_of_little_memory,
     warn_of_load,
     workspace,
 )
+from fhe_face.commands.inputs import warn_of_little_memory
 from fhe_face.failures import USAGE, CommandError
 from fhe_face.output import Output, grid
 from fhe_face.server_process import run_job
@@ -34,7 +34,7 @@ def run(weights: Path, sizes: str, plot: Path | None, threads: int | None, as_js
         subject = Subject.load(weights, stage)
         facts = machine.facts(count, subject.engine.parameters)
         warn_of_load(output, facts)
-        warn_of_little_memory(output, subject, subject.engine.keys())
+        warn_of_little_memory(output, subject.engine.keys(), subject.engine.parameters)
         found = batches.measure(subject, folder, chosen, count, run_job, stage)
     data = {
         **facts,

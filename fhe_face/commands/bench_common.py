@@ -10,14 +10,8 @@ from typing import Any
 
 from rich.console import Console
 
-from fhe_core.plan import KeySpecification
-from fhe_face.benchmarks.subject import Subject
-from fhe_face.engine import key_bytes
 from fhe_face.output import Output
-from fhe_face.system import available_memory_bytes, size
 
-#: Memory beside the keys: weights, masks and the ciphertexts of a run.
-_WORKING_BYTES = 3 << 30
 #: One thread at work is a load of one: above this, others are at work as well.
 _QUIET_LOAD = 0.5
 
@@ -27,14 +21,6 @@ def workspace() -> Iterator[Path]:
     """A private folder for keys, removed at the end, whatever happens."""
     with tempfile.TemporaryDirectory(prefix="fhe-face-bench-") as name:
         yield Path(name)
-
-
-def warn_of_little_memory(output: Output, subject: Subject, keys: list[KeySpecification]) -> None:
-    """A warning where the expanded keys and a run may not fit."""
-    needed = 2 * key_bytes(keys, subject.engine.parameters) + _WORKING_BYTES
-    available = available_memory_bytes()
-    if available is not None and available < needed:
-        output.warn(f"about {size(needed)} of memory are needed, {size(available)} are available")
 
 
 def warn_of_load(output: Output, facts: Mapping[str, Any]) -> None:

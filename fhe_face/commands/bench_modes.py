@@ -13,7 +13,8 @@ from fhe_core.plan import required_keys
 from fhe_face.benchmarks import machine, modes
 from fhe_face.benchmarks.modes import Mode
 from fhe_face.benchmarks.subject import Subject
-from fhe_face.commands.bench_common import show_machine, warn_of_little_memory, warn_of_load
+from fhe_face.commands.bench_common import show_machine, warn_of_load
+from fhe_face.commands.inputs import warn_of_little_memory
 from fhe_face.output import Output, grid
 from fhe_face.system import default_threads, peak_memory_bytes, seconds
 
@@ -28,7 +29,8 @@ def run(weights: Path, repeat: int, threads: int | None, as_json: bool) -> None:
         facts = machine.facts(count, subject.engine.parameters)
         warn_of_load(output, facts)
         plan = modes.compile_with(subject, 1).plan
-        warn_of_little_memory(output, subject, required_keys([plan], subject.engine.parameters))
+        parameters = subject.engine.parameters
+        warn_of_little_memory(output, required_keys([plan], parameters), parameters)
         found = modes.measure(subject, count, repeat, stage)
     data = {
         **facts,

@@ -11,7 +11,8 @@ from fhe_core.plan import required_keys
 from fhe_face.benchmarks import machine, plots, step_profile
 from fhe_face.benchmarks.step_profile import MeasuredStep, Profile
 from fhe_face.benchmarks.subject import Subject
-from fhe_face.commands.bench_common import show_machine, warn_of_little_memory, warn_of_load
+from fhe_face.commands.bench_common import show_machine, warn_of_load
+from fhe_face.commands.inputs import warn_of_little_memory
 from fhe_face.output import Output, grid
 from fhe_face.system import default_threads, seconds, size
 
@@ -34,7 +35,7 @@ def run(
         compiled = subject.engine.pair if pair else subject.engine.compiled
         plans = [] if compiled is None else [compiled.plan]
         wanted = required_keys(plans, subject.engine.parameters)
-        warn_of_little_memory(output, subject, wanted)
+        warn_of_little_memory(output, wanted, subject.engine.parameters)
         measured = step_profile.measure(subject, pair, count, repeat, stage)
     data = {**facts, **measured.to_json()}
     if plot is not None:
@@ -72,13 +73,10 @@ def _show(console: Console, facts: dict[str, Any], measured: Profile) -> None:
 
 def _cells(row: MeasuredStep) -> tuple[str, ...]:
     cost, work = row.cost, row.cost.work
-    level = f"{cost.limbs_in - 1}"
-    if cost.limbs_in != cost.limbs_out:
-        level += f">{cost.limbs_out - 1}"
     counts = (work.key_switches, work.inner_products, work.ntts)
     return (
         cost.label,
-        level,
+        cost.levels,
         *(str(count) if count else "" for count in counts),
         size(work.bytes_read),
         seconds(row.seconds),

@@ -12,10 +12,10 @@ from fhe_face.benchmarks import targets as bench
 from fhe_face.benchmarks.subject import Subject
 from fhe_face.commands.bench_common import (
     show_machine,
-    warn_of_little_memory,
     warn_of_load,
     workspace,
 )
+from fhe_face.commands.inputs import warn_of_little_memory
 from fhe_face.output import Output, grid
 from fhe_face.server_process import run_job
 from fhe_face.system import default_threads, size
@@ -38,7 +38,7 @@ def run(
         subject = Subject.load(weights, stage)
         facts = machine.facts(count, subject.engine.parameters)
         warn_of_load(output, facts)
-        warn_of_little_memory(output, subject, subject.engine.keys())
+        warn_of_little_memory(output, subject.engine.keys(), subject.engine.parameters)
         measured = bench.measure(
             subject,
             folder,

@@ -13,22 +13,18 @@ from fhe_core.files import explain
 from fhe_core.inverse_root import InverseRoot
 from fhe_core.runtime.store import key_specifications, load_bundle, parameters_of, save_bundle
 from fhe_face.circuit import circuit_of
-from fhe_face.commands.inputs import check_inputs
-from fhe_face.engine import key_bytes, recommended_root
+from fhe_face.commands.inputs import check_inputs, warn_of_little_memory
+from fhe_face.engine import recommended_root
 from fhe_face.failures import USAGE, CommandError
 from fhe_face.output import Output, grid
 from fhe_face.server import FaceServer
 from fhe_face.system import (
-    available_memory_bytes,
     peak_memory_bytes,
     require_writable,
     seconds,
     size,
 )
 from models.checkpoint import load
-
-#: The server's memory beside its keys: weights, masks and the ciphertexts of a run.
-_WORKING_BYTES = 3 << 30
 
 
 def run(
@@ -43,7 +39,8 @@ def run(
     output = Output(as_json)
     header = check_inputs(keys, faces, "image")
     targets = _targets(faces, target)
-    _warn_of_little_memory(output, header)
+    parameters = parameters_of(header)
+    warn_of_little_memory(output, key_specifications(header, parameters), parameters)
     _warn_of_another_normalisation(output, header, weights)
     elapsed: list[float] = []
     sizes: list[int] = []
@@ -120,11 +117,3 @@ def _warn_of_another_normalisation(output: Output, header: Header, weights: Path
 def _named(root: InverseRoot) -> str:
     low, high = root.interval
     return f"a normalisation of degree {root.degree} on [{low:g}, {high:g}]"
-
-
-def _warn_of_little_memory(output: Output, header: Header) -> None:
-    parameters = parameters_of(header)
-    needed = 2 * key_bytes(key_specifications(header, parameters), parameters) + _WORKING_BYTES
-    available = available_memory_bytes()
-    if available is not None and available < needed:
-        output.warn(f"about {size(needed)} of memory are needed, {size(available)} are available")

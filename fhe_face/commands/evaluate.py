@@ -11,21 +11,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from coeffs.figures import figure_class
 from coeffs.normalisation import Normalisation
 from fhe_core.files import shown
 from fhe_face.commands.evaluate_table import show
-from fhe_face.engine import WeightsError
+from fhe_face.engine import fused
 from fhe_face.failures import USAGE, CommandError
 from fhe_face.output import Output
 from fhe_face.people import Collection, Faces, find_photos, read_faces
 from fhe_face.system import require_writable
 from models.checkpoint import Checkpoint, load
 from models.evaluation.embedding import Embeddings, Mode, embed_crops, pixels_as_embeddings
-from models.evaluation.plot import draw, require_matplotlib
+from models.evaluation.plot import draw
 from models.evaluation.report import EvaluationError, Report, evaluate
 from models.faces import FaceError
-from models.fused import fuse
-from models.layers import FusedNetwork
 
 if TYPE_CHECKING:
     from fhe_face.commands.evaluate_encrypted import EncryptedRun
@@ -81,7 +80,7 @@ def run(request: Request, as_json: bool) -> None:
     output = Output(as_json)
     _check(request)
     checkpoint = load(request.weights)
-    network = _network(checkpoint)
+    network = fused(checkpoint)
     normalisation, source = _normalisation(request, checkpoint)
     encrypted = _encrypted_run(request, checkpoint, normalisation)
     found = _photos(request, output)
@@ -140,18 +139,8 @@ def _check(request: Request) -> None:
     if request.cache is not None and "encrypted" not in request.modes:
         raise CommandError("--cache keeps encrypted results: use --mode encrypted or all", USAGE)
     if request.plot is not None:
-        try:
-            require_matplotlib(request.plot)
-        except EvaluationError as error:
-            raise CommandError(str(error)) from None
+        figure_class(request.plot, CommandError)
         require_writable(request.plot)
-
-
-def _network(checkpoint: Checkpoint) -> FusedNetwork:
-    try:
-        return fuse(checkpoint.state)
-    except ValueError as error:
-        raise WeightsError(f"{checkpoint.path}: {error}") from None
 
 
 def _normalisation(request: Request, checkpoint: Checkpoint) -> tuple[Normalisation, str]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from coeffs.normalisation import Normalisation
 from fhe_core.files import explain
-from fhe_core.inverse_root import InverseRoot
+from fhe_face.circuit import inverse_root
 from fhe_face.client import FaceClient
 from fhe_face.engine import Engine, choose_engine
 from fhe_face.evaluation import Cache, FacePipeline, Outcome, embed_encrypted
@@ -53,10 +53,7 @@ class EncryptedRun:
             PlanError, InverseRootError: the polynomial cannot be evaluated.
             FileError: the cache's folder cannot be made.
         """
-        root = InverseRoot(
-            normalisation.chebyshev, normalisation.interval, normalisation.newton_steps
-        )
-        engine = choose_engine(root, input_size, 2 if flip else 1)
+        engine = choose_engine(inverse_root(normalisation), input_size, 2 if flip else 1)
         network = f"{tensors} {engine.compiled.plan.digest}"
         kept = cache is not None
         return cls(weights, engine, Cache(cache, network), kept, threads or default_threads())

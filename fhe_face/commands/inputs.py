@@ -1,4 +1,4 @@
-"""Checks of ciphertext files that cost nothing, made before gigabytes of keys are read."""
+"""Checks that cost nothing, made before gigabytes of keys are read."""
 
 from __future__ import annotations
 
@@ -6,6 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fhe_core.container import Header, Kind, WrongKind, read_header, require_match
+from fhe_core.parameters import Parameters
+from fhe_core.plan import KeySpecification
+from fhe_face.engine import key_bytes
+from fhe_face.output import Output
+from fhe_face.system import available_memory_bytes, size
+
+#: The server's memory beside its keys: weights, masks and the ciphertexts of a run.
+_WORKING_BYTES = 3 << 30
 
 
 def check_inputs(keys: Path, files: Sequence[Path], what: str) -> Header:
@@ -22,3 +30,13 @@ def check_inputs(keys: Path, files: Sequence[Path], what: str) -> Header:
             raise WrongKind(f"{own.source}: holds an encrypted {found}, expected an {what}")
         require_match(own, parameter_hash=header.parameter_hash, key_id=header.key_id)
     return header
+
+
+def warn_of_little_memory(
+    output: Output, keys: Sequence[KeySpecification], parameters: Parameters
+) -> None:
+    """A warning where a server's expanded keys and a run may not fit."""
+    needed = 2 * key_bytes(list(keys), parameters) + _WORKING_BYTES
+    available = available_memory_bytes()
+    if available is not None and available < needed:
+        output.warn(f"about {size(needed)} of memory are needed, {size(available)} are available")

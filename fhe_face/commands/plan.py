@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from fhe_core.cost import Machine, StepCost, Totals, Work, step_costs, totals
+from fhe_core.cost import Machine, StepCost, Totals, Work, merged, step_costs, totals
 from fhe_core.plan import Plan
 from fhe_core.precision import StepPrecision, predict
 from fhe_face.circuit import INPUT_SIZE, root_of
@@ -120,16 +119,9 @@ def _work(work: Work) -> dict[str, Any]:
     }
 
 
-def merged(costs: Sequence[StepCost]) -> list[StepCost]:
+def _rows(costs: Sequence[StepCost]) -> list[StepCost]:
     """Steps in a row with the same label, as one."""
-    rows = []
-    for _, group in groupby(costs, key=lambda cost: cost.label):
-        steps = list(group)
-        work = sum((step.work for step in steps), Work())
-        elapsed = sum(step.estimated_seconds for step in steps)
-        first, last = steps[0], steps[-1]
-        rows.append(replace(last, limbs_in=first.limbs_in, work=work, estimated_seconds=elapsed))
-    return rows
+    return [merged(list(group)) for _, group in groupby(costs, key=lambda cost: cost.label)]
 
 
 def _show(
@@ -143,7 +135,7 @@ def _show(
     for plan, rows in zip(plans, costs, strict=True):
         exact = any(row.label in bits for row in rows)
         columns = (*_COLUMNS, "precision") if exact else _COLUMNS
-        cells = [(*_cells(row), bits.get(row.label, "")) for row in merged(rows)]
+        cells = [(*_cells(row), bits.get(row.label, "")) for row in _rows(rows)]
         cells.append((*_total(totals(rows)), ""))
         cells = [row[: len(columns)] for row in cells]
         table = grid(f"Plan '{plan.name}' ({plan.digest[:12]})", columns, cells, 1)
@@ -165,11 +157,8 @@ def _show(
 
 
 def _cells(cost: StepCost) -> tuple[str, ...]:
-    level = f"{cost.limbs_in - 1}>{cost.limbs_out - 1}"
-    if cost.limbs_in == cost.limbs_out:
-        level = f"{cost.limbs_in - 1}"
     scale = f"2^{cost.log_scale:.1f}"
-    return (cost.label, level, scale, *_numbers(cost.work, cost.estimated_seconds))
+    return (cost.label, cost.levels, scale, *_numbers(cost.work, cost.estimated_seconds))
 
 
 def _total(total: Totals) -> tuple[str, ...]:

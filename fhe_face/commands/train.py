@@ -12,12 +12,13 @@ from zipfile import BadZipFile
 import numpy as np
 from rich.console import Console
 
+from coeffs.figures import figure_class
 from fhe_core.files import shown
 from fhe_face.failures import USAGE, CommandError
 from fhe_face.output import Output, facts
 from fhe_face.people import Photo, find_photos, read_faces
 from fhe_face.progress import Stage
-from models.checkpoint import load
+from models.checkpoint import load, sha256
 from models.faces import FaceError
 
 if TYPE_CHECKING:
@@ -80,11 +81,11 @@ def _run(
 ) -> None:
     from models.training.errors import TrainingError
     from models.training.loop import LOG_FILE, WEIGHTS_FILE
-    from models.training.plot import draw, require_matplotlib
+    from models.training.plot import draw
 
     try:
         if plot is not None:
-            require_matplotlib()
+            figure_class(plot, TrainingError)
         with output.stages() as stage:
             job = make(_people(data, out, aligned, output, stage))
             trainer = job.trainer
@@ -105,7 +106,7 @@ def _run(
     last = trainer.records[-1]
     answer = {
         "weights": str(out / WEIGHTS_FILE),
-        "weights_sha256": hashlib.sha256((out / WEIGHTS_FILE).read_bytes()).hexdigest(),
+        "weights_sha256": sha256(out / WEIGHTS_FILE),
         "log": str(out / LOG_FILE),
         "plot": None if plot is None else str(plot),
         "people": job.people,

@@ -37,6 +37,7 @@ def list_files(
 ) -> None:
     """Weights files of a folder, those that came with the program, and downloads."""
     from fhe_core.files import explain, shown
+    from fhe_face.engine import bundled_weights
     from fhe_face.failures import CommandError
     from fhe_face.output import Output
     from models.hub import cache_folder
@@ -46,7 +47,7 @@ def list_files(
         raise CommandError(f"{shown(here)}: no such folder")
     files: list[dict[str, Any]] = []
     for place, where in (
-        ("bundled", _bundled()),
+        ("bundled", bundled_weights().parent),
         ("downloads", cache_folder()),
         ("folder", here),
     ):
@@ -102,6 +103,7 @@ def convert(
 ) -> None:
     """Write weights as .safetensors with a manifest; it can be read without torch."""
     from coeffs.normalisation import Normalisation
+    from fhe_face.engine import fused
     from fhe_face.failures import USAGE, CommandError
     from fhe_face.output import Output
     from models.checkpoint import load, save_safetensors
@@ -113,7 +115,7 @@ def convert(
     if not force and target.exists():
         raise CommandError(f"{target}: exists already (--force replaces it)")
     given = load(source)
-    _fusable(given)
+    fused(given)
     before = given.manifest
     record = dict(before.training) if before else {}
     record.setdefault("source_file", source.name)
@@ -161,14 +163,14 @@ def examine(file: Path) -> dict[str, Any]:
     where they only load.
     """
     from fhe_core.files import shown
-    from fhe_face.engine import WeightsError
+    from fhe_face.engine import WeightsError, fused
     from fhe_face.failures import one_line
     from models.checkpoint import CheckpointError, load
 
     facts: dict[str, Any] = {"file": shown(file), "ok": False, "problem": None, "verified": None}
     try:
         checkpoint = load(file)
-        _fusable(checkpoint)
+        fused(checkpoint)
     except (CheckpointError, WeightsError) as error:
         return {**facts, "problem": one_line(error)}
     manifest = checkpoint.manifest
@@ -198,28 +200,11 @@ def _verified(checkpoint: Checkpoint) -> str:
     return "published" if checkpoint.sha256 in known else "structure"
 
 
-def _fusable(checkpoint: Checkpoint) -> None:
-    """WeightsError where a file loads and yet cannot be run."""
-    from fhe_face.engine import WeightsError
-    from models.fused import fuse
-
-    try:
-        fuse(checkpoint.state)
-    except ValueError as error:
-        raise WeightsError(f"{checkpoint.path}: {error}") from None
-
-
 def _parameters(checkpoint: Checkpoint) -> int:
     """Trained numbers: all tensors but the running statistics and counters of BatchNorms."""
     statistics = (".running_mean", ".running_var", ".num_batches_tracked")
     state = checkpoint.state.items()
     return sum(tensor.size for name, tensor in state if not name.endswith(statistics))
-
-
-def _bundled() -> Path:
-    import models
-
-    return Path(models.__file__).parent / "bundled"
 
 
 def _notes(given: Sequence[str]) -> dict[str, str]:

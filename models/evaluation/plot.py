@@ -1,35 +1,16 @@
 """A picture of an evaluation: how scores are distributed, and the curve of right and false
 accepts."""
 
-import importlib
-import io
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from coeffs.files import write_whole
+from coeffs.figures import figure_class, save
 from models.evaluation.report import EvaluationError, Report
 
-SUFFIXES: Final = (".png", ".svg", ".pdf")
 _BINS: Final = 60
-
-
-def require_matplotlib(path: str | os.PathLike[str]) -> Any:
-    """The class `matplotlib.figure.Figure`, for a file that can be written with it.
-
-    EvaluationError where matplotlib is missing or the file is of another kind.
-    """
-    if Path(path).suffix.lower() not in SUFFIXES:
-        raise EvaluationError(f"{path}: a plot must be one of {', '.join(SUFFIXES)}")
-    try:
-        return importlib.import_module("matplotlib.figure").Figure
-    except ImportError:
-        raise EvaluationError(
-            "a plot needs matplotlib, which is not installed: pip install 'fhe-face[plot]'"
-        ) from None
 
 
 def draw(reports: Mapping[str, Report], path: str | os.PathLike[str]) -> None:
@@ -38,14 +19,14 @@ def draw(reports: Mapping[str, Report], path: str | os.PathLike[str]) -> None:
     EvaluationError without matplotlib or for another kind of file; OSError where it cannot be
     written.
     """
-    figure = require_matplotlib(path)(figsize=(11, 4 * len(reports) + 0.5), layout="constrained")
+    figure = figure_class(path, EvaluationError)(
+        figsize=(11, 4 * len(reports) + 0.5), layout="constrained"
+    )
     grid = figure.subplots(len(reports), 2, squeeze=False)
     for (left, right), (mode, report) in zip(grid, reports.items(), strict=True):
         _distributions(left, mode, report)
         _curve(right, mode, report)
-    content = io.BytesIO()
-    figure.savefig(content, format=Path(path).suffix.lower()[1:], dpi=120)
-    write_whole(path, content.getvalue())
+    save(figure, path)
 
 
 def _distributions(axes: Any, mode: str, report: Report) -> None:

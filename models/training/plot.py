@@ -2,13 +2,12 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from coeffs.figures import figure_class, save
 from models.training.errors import TrainingError
 from models.training.loop import Record
 
-_INSTALL: Final = "plots need matplotlib; pip install 'fhe-face[plot]'"
 _NOT_LOSSES: Final = ("step", "rate", "probes")
 #: Shown on an axis of their own, from 0 to 1.
 _SHARES: Final = (
@@ -23,15 +22,6 @@ _LEAST_LOSS: Final = 1e-3
 _BOUNDS: Final = ("largest", "largest_hostile")
 
 
-def require_matplotlib() -> Any:
-    """The figure class. TrainingError where matplotlib is missing; asked before training."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise TrainingError(_INSTALL) from None
-    return Figure
-
-
 def draw(records: Sequence[Record], path: str | os.PathLike[str]) -> None:
     """Losses, validation and largest activations over the steps, as PNG, SVG or PDF.
 
@@ -39,7 +29,7 @@ def draw(records: Sequence[Record], path: str | os.PathLike[str]) -> None:
     """
     if not records:
         raise TrainingError("the log is empty: nothing to draw")
-    figure = require_matplotlib()(figsize=(8, 9), layout="constrained")
+    figure = figure_class(path, TrainingError)(figsize=(8, 9), layout="constrained")
     losses, shares, bounds = figure.subplots(3, 1, sharex=True)
     names = list(dict.fromkeys(name for record in records for name in record))
     others = [n for n in names if n not in (*_NOT_LOSSES, *_SHARES, *_BOUNDS)]
@@ -62,8 +52,6 @@ def draw(records: Sequence[Record], path: str | os.PathLike[str]) -> None:
     shares.set_ylim(0, 1)
     bounds.set_xlabel("step")
     try:
-        figure.savefig(Path(path), dpi=120)
-    except (OSError, ValueError) as error:
-        raise TrainingError(
-            f"{path}: cannot be written ({error}); give .png, .svg or .pdf"
-        ) from None
+        save(figure, path)
+    except OSError as error:
+        raise TrainingError(f"{path}: cannot be written ({error})") from None

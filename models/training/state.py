@@ -1,8 +1,6 @@
 """Everything a training run needs to go on, in one safetensors file; written atomically."""
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from coeffs.files import write_whole
 from models.training.errors import TrainingError
 
 _FACTS = "facts"
@@ -40,22 +39,11 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """A temporary file beside it, then a rename. TrainingError: it cannot be written."""
-    name = ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(".tmp", f".{path.name}.", path.parent)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException as error:
-        if name:
-            Path(name).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise TrainingError(f"{path}: cannot be written ({error.strerror})") from None
-        raise
+        write_whole(path, data)
+    except OSError as error:
+        raise TrainingError(f"{path}: cannot be written ({error.strerror})") from None
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

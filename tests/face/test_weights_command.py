@@ -157,7 +157,8 @@ def test_list(
     bundled = tmp_path / "bundled"
     bundled.mkdir()
     (bundled / "four.safetensors").write_bytes(weights.read_bytes())
-    monkeypatch.setattr("fhe_face.commands.weights._bundled", lambda: bundled)
+    file = bundled / "cryptofacenet4.safetensors"
+    monkeypatch.setattr("fhe_face.engine.bundled_weights", lambda: file)
     result = fhe_face("weights", "list", folder, "--json")
     assert result.status == 0
     found = [(e["place"], Path(e["file"]).name, e["ok"]) for e in result.json()["files"]]
@@ -174,7 +175,8 @@ def test_list(
 
 
 def test_list_of_nothing(fhe_face: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fhe_face.commands.weights._bundled", lambda: tmp_path / "none")
+    file = tmp_path / "none" / "cryptofacenet4.safetensors"
+    monkeypatch.setattr("fhe_face.engine.bundled_weights", lambda: file)
     assert "no weights files" in fhe_face("weights", "list", tmp_path).out
 
 

@@ -53,7 +53,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Workplace:
+class Rig:
     """Files for the server, made by :meth:`prepare`; the folder is the caller's to remove."""
 
     subject: Subject
@@ -67,7 +67,7 @@ class Workplace:
     @classmethod
     def prepare(
         cls, subject: Subject, folder: Path, threads: int, run_job: RunJob, stage: Stage
-    ) -> Workplace:
+    ) -> Rig:
         """Make keys and encrypt the subject's faces.
 
         Raises:
