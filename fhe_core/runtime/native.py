@@ -91,7 +91,7 @@ def apply_step(
             total = values[step.source]
             for amount in step.amounts:
                 total = evaluator.add(total, evaluator.rotate_many(total, [amount])[0])
-            return [total]
+            return [evaluator.rescale(total, step.rescale)]
         case LinearTransform():
             results = _linear(packed, evaluator, number, step, values)
         case Square():
@@ -118,7 +118,10 @@ def apply_step(
         case DropLevel():
             results = [values[step.source].drop_to(step.limbs)]
     if number in packed.additions:
-        return [evaluator.add_plain(result, packed.additions[number]) for result in results]
+        addition = packed.additions[number]
+        return [
+            evaluator.add_plain(result, addition.coefficients, addition.shift) for result in results
+        ]
     return results
 
 
