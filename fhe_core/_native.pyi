@@ -40,6 +40,10 @@ class Context:
     ) -> _Words: ...
     def embed_signed(self, coefficients: _Signed, rows: Sequence[int], /) -> _Words:
         """NTT rows of signed coefficients [n]."""
+    def add_plain(self, a: _Words, coefficients: _Signed) -> _Words:
+        """A ciphertext [2, limbs, n] plus a plaintext of signed coefficients [n]."""
+    def multiply_plain(self, a: _Words, coefficients: _Signed) -> _Words:
+        """A ciphertext [2, limbs, n] times a plaintext of signed coefficients [n]."""
     def permute(self, a: _Words, index: _Index, /) -> _Words:
         """Every row gathered by index [n]."""
     def decompose(self, c: _Words, digit_limbs: int, specials: Sequence[int]) -> _Words:

@@ -61,19 +61,13 @@ class Evaluator:
 
     def add_plain(self, a: Ciphertext, coefficients: NDArray[np.int64]) -> Ciphertext:
         """Add a plaintext given by its signed coefficients [N] at the ciphertext's scale."""
-        rows = list(range(a.limbs))
-        plain = self.context.embed_signed(coefficients, rows)
-        return Ciphertext(
-            np.stack([self.context.add(a.residues[0], plain, rows), a.residues[1]]), a.scale
-        )
+        return Ciphertext(self.context.add_plain(a.residues, coefficients), a.scale)
 
     def multiply_plain(
         self, a: Ciphertext, coefficients: NDArray[np.int64], scale: float, drop: int
     ) -> Ciphertext:
         """Multiply by a plaintext given by its signed coefficients [N] at ``scale``; rescale."""
-        rows = list(range(a.limbs))
-        plain = self.context.embed_signed(coefficients, rows)
-        product = np.stack([self.context.multiply(a.residues[i], plain, rows) for i in range(2)])
+        product = self.context.multiply_plain(a.residues, coefficients)
         return self.rescale(Ciphertext(product, a.scale * scale), drop)
 
     def rescale(self, a: Ciphertext, drop: int) -> Ciphertext:
@@ -147,13 +141,10 @@ class Evaluator:
 
     def times_monomial(self, a: Ciphertext, power: int) -> Ciphertext:
         """Times X**power, 0 <= power < 2N: exact and without noise. X**(N/2) is i in every slot."""
-        n, rows = self.parameters.ring_dimension, list(range(a.limbs))
+        n = self.parameters.ring_dimension
         coefficients = np.zeros(n, dtype=np.int64)
         coefficients[power % n] = 1 if power < n else -1
-        plain = self.context.embed_signed(coefficients, rows)
-        return Ciphertext(
-            np.stack([self.context.multiply(a.residues[i], plain, rows) for i in range(2)]), a.scale
-        )
+        return Ciphertext(self.context.multiply_plain(a.residues, coefficients), a.scale)
 
     def join(self, a: Ciphertext, b: Ciphertext) -> Ciphertext:
         """a + i b."""

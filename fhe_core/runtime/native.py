@@ -86,7 +86,7 @@ def apply_step(
     """What one step writes, from the values that it reads."""
     match step:
         case Rotate():
-            return evaluator.rotate_many(values[step.source].drop_to(step.limbs), step.amounts)
+            return evaluator.rotate_many(values[step.source].first(step.limbs), step.amounts)
         case FoldSum():
             total = values[step.source]
             for amount in step.amounts:
@@ -137,7 +137,7 @@ def _linear(
     nothing = np.empty(0, dtype=np.uint64)
     inputs: list[tuple[Words, Words]] = []
     for i, name in enumerate(step.inputs):
-        residues = values[name].drop_to(limbs).residues
+        residues = values[name].first(limbs).residues
         inputs.append((residues, evaluator.decompose(residues[1]) if i in rotated else nothing))
     babies: list[tuple[int, NDArray[np.uint32] | None, Words | None, int]] = []
     for i, amount in step_babies:

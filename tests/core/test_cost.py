@@ -41,6 +41,14 @@ class Counting:
         self.ntts += len(rows)
         return self.context.embed_signed(coefficients, rows)
 
+    def add_plain(self, a: Words, coefficients: NDArray[np.int64]) -> Words:
+        self.ntts += a.shape[1]
+        return self.context.add_plain(a, coefficients)
+
+    def multiply_plain(self, a: Words, coefficients: NDArray[np.int64]) -> Words:
+        self.ntts += a.shape[1]
+        return self.context.multiply_plain(a, coefficients)
+
     def decompose(self, c: Words, digit_limbs: int, specials: list[int]) -> Words:
         digits = self.context.decompose(c, digit_limbs, specials)
         own, extended = c.shape[0], digits.shape[0] * digits.shape[1] - c.shape[0]

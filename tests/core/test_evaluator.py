@@ -106,6 +106,16 @@ def test_rescaling(bench: Bench) -> None:
     assert bench.evaluator.rescale(big, 0) is big
 
 
+def test_first_limbs_are_a_view(bench: Bench) -> None:
+    view, copy = bench.a.first(4), bench.a.drop_to(4)
+    assert np.array_equal(view.residues, copy.residues)
+    assert (view.limbs, view.scale) == (4, copy.scale)
+    assert np.shares_memory(view.residues, bench.a.residues)
+    for limbs in (0, 7):
+        with pytest.raises(ValueError, match=f"from 6 to {limbs} limbs"):
+            bench.a.first(limbs)
+
+
 def test_sums(bench: Bench) -> None:
     total = bench.evaluator.add(bench.a, bench.b)
     assert total.scale == SCALE
