@@ -59,10 +59,11 @@ class Context:
         permutation: _Index | None,
         base: _Words | None,
     ) -> _Words:
-        """base + permuted(digits * key + P * addend), [2, limbs + specials, n], in place in base.
+        """base + permuted(digits * key + addend), [2, limbs + specials, n], in place in base.
 
         digits: [digits, limbs + specials, n]; key: [digits, 2, key_limbs + specials, n];
-        addend: [0 to 2, limbs, n].
+        addend: [0 to 2, limbs, n], which enters times P, or [0 to 2, limbs + specials, n] in the
+        basis QP, which enters as it is.
         """
     def tensor(self, a: _Words, b: _Words) -> _Words:
         """(a0 b0, a0 b1 + a1 b0, a1 b1), [3, limbs, n]."""

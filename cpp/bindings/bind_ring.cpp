@@ -159,7 +159,8 @@ Words switch_key(const Context& context, const Words& digits, const Words& key,
     require_key(job.key, job.digit_count, job.limbs, specials.size());
     require(addend.ndim() == 3 && addend.shape(0) <= 2, "addend must have shape (<= 2, limbs, n)");
     job.addend_polys = static_cast<std::size_t>(addend.shape(0));
-    require_shape(addend, {job.addend_polys, job.limbs, n}, "addend");
+    job.addend_rows = static_cast<std::size_t>(addend.shape(1)) == total ? total : job.limbs;
+    require_shape(addend, {job.addend_polys, job.addend_rows, n}, "addend");
     job.addend = addend.data();
     require_p_mod_q(context, p_mod_q, job.limbs);
     job.p_mod_q = p_mod_q;

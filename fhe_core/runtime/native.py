@@ -163,8 +163,8 @@ def _linear(
             totals[output] = sums[position]
     for (output, amount), accumulator in zip(step.giants, sums, strict=True):
         if amount % slots:
-            part = evaluator.mod_down(accumulator, limbs)
-            totals[output] = evaluator.rotate_extended(part, amount % slots, totals.get(output))
+            rotation, base = amount % slots, totals.get(output)
+            totals[output] = evaluator.rotate_extended(accumulator, limbs, rotation, base)
     scale = packed.plan.values[step.outputs[0]].scale
     return [
         Ciphertext(evaluator.mod_down(totals[o], limbs, step.rescale), scale)

@@ -189,7 +189,7 @@ def test_full_size_plan() -> None:
     total = totals(step_costs(compiled.plan, parameters))
     assert total.work.key_switches == 194
     assert total.work.inner_products == 523
-    assert total.work.ntts == 29_387
+    assert total.work.ntts == 27_014  # a giant step divides one polynomial by P, not two
     assert total.work.key_bytes == 50_218_401_792
     assert total.work.plaintext_products == 506_564
     assert 2 < total.estimated_seconds < 60
@@ -207,7 +207,7 @@ def test_full_size_plan_of_a_pair() -> None:
     total = totals(step_costs(pair.plan, parameters))
     assert total.work.key_switches == 220
     assert total.work.inner_products == 523
-    assert total.work.ntts == 32_216
+    assert total.work.ntts == 29_843
     assert total.work.key_bytes == 51_411_681_280
     assert total.work.plaintext_products == 507_920
     assert total.work.ntts < 1.6 * totals(step_costs(one.plan, parameters)).work.ntts

@@ -271,13 +271,20 @@ def test_tensor(ring: Ring) -> None:
 @pytest.mark.parametrize("polys", [0, 1, 2])
 @pytest.mark.parametrize("galois", [0, 5, 2 * 64 - 1])
 @pytest.mark.parametrize("adds", [False, True])
-def test_switch_key(digits: int, polys: int, galois: int, adds: bool) -> None:
+@pytest.mark.parametrize("extended", [False, True])
+def test_switch_key(digits: int, polys: int, galois: int, adds: bool, extended: bool) -> None:
     ring, limbs, key_limbs = Ring(64), 3, 5
     rows, key_rows = [*range(limbs), *SPECIALS], [*range(key_limbs), *SPECIALS]
-    d, addend = ring.random(1, rows, digits), ring.random(2, LIMBS[:limbs], polys)
+    d, addend = (
+        ring.random(1, rows, digits),
+        ring.random(2, rows if extended else LIMBS[:limbs], polys),
+    )
     key, p = ring.random(3, key_rows, digits + 1, 2), [7, 2**42, ring.moduli[2] - 1]
     expected = inner_product(d, key, stored(rows, key_limbs, limbs))
-    expected[:polys, :limbs] += integers(addend) * np.array(p, dtype=object)[:, None]
+    if extended:
+        expected[:polys] += integers(addend)
+    else:
+        expected[:polys, :limbs] += integers(addend) * np.array(p, dtype=object)[:, None]
     index = _native.galois_permutation(64, galois) if galois else None
     if index is not None:
         expected = expected[..., index]
