@@ -67,6 +67,5 @@ LEAN = Policy(
     log_mask_scale=18.5,
     log_result_scale=46.0,
     rescales=Rescales(square2=0, pool_mask=0, linear=0, embedding=1, squared_norm=0),
-    hoisted=2,
-    pre_rotations=2,
+    hoisted=1,
 )
