@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,9 @@ from fhe_core.compiler.architecture import (
     Array,
     BlockShape,
     Network,
-    architecture_of,
 )
 from fhe_core.compiler.builder import Filler, PlanBuilder
+from fhe_core.compiler.compiled import Compiled
 from fhe_core.compiler.convolution import Source, Structure, fill_rows
 from fhe_core.compiler.head import HeadInput, append_head
 from fhe_core.compiler.normalisation import append_normalisation, embedding_log_scale
@@ -33,27 +33,13 @@ from fhe_core.plan import Plan
 LANES = 4
 
 
-@dataclass(frozen=True)
-class CompiledNetwork:
-    """A plan, how its tables are filled, and where the input image goes."""
+@dataclass(frozen=True, kw_only=True)
+class CompiledNetwork(Compiled):
+    """A plan for one image, or for two apart, and where an image goes."""
 
-    plan: Plan
-    architecture: Architecture
-    parameters: Parameters
     input_layout: Layout
     packing: Packing
     lanes: int
-    _fillers: Mapping[str, tuple[Filler, int]] = field(repr=False, compare=False)
-
-    def tables(self, network: Network) -> dict[str, Array]:
-        """Slot values of every table of the plan for one network.
-
-        Raises:
-            ValueError: the network has another architecture.
-        """
-        if architecture_of(network) != self.architecture:
-            raise ValueError("the network's architecture is not the one the plan was compiled for")
-        return {name: filler(network, lane) for name, (filler, lane) in self._fillers.items()}
 
     def pack_image(self, image: Array) -> NDArray[Any]:
         """Slots [ciphertexts, slots] of an image (channels, size, size), values in [-1, 1].
@@ -163,7 +149,13 @@ def compile_network(
         },
     )
     return CompiledNetwork(
-        plan, architecture, parameters, backbone.input_layout, packing, lanes, builder.fillers
+        plan=plan,
+        architecture=architecture,
+        parameters=parameters,
+        fillers=builder.fillers,
+        input_layout=backbone.input_layout,
+        packing=packing,
+        lanes=lanes,
     )
 
 

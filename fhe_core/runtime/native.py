@@ -27,7 +27,7 @@ from fhe_core.plan import (
     step_writes,
 )
 from fhe_core.runtime.evaluator import Evaluator
-from fhe_core.runtime.packed import PackedPlan
+from fhe_core.runtime.packed import PackedPlan, spread
 
 #: Called after every step with its number, its label and the seconds it took.
 Progress = Callable[[int, str, float], None]
@@ -118,8 +118,20 @@ def apply_step(
         case DropLevel():
             results = [values[step.source].drop_to(step.limbs)]
     if number in packed.additions:
-        return [evaluator.add_plain(result, packed.additions[number]) for result in results]
+        return _plus(evaluator, results, packed.additions[number])
     return results
+
+
+def _plus(
+    evaluator: Evaluator, results: Sequence[Ciphertext], rows: NDArray[np.int64]
+) -> list[Ciphertext]:
+    """Sums with a row of coefficients each, or with the same one."""
+    own = rows if len(rows) > 1 else [rows[0]] * len(results)
+    n = evaluator.parameters.ring_dimension
+    return [
+        evaluator.add_plain(result, spread(row, n))
+        for result, row in zip(results, own, strict=True)
+    ]
 
 
 def _linear(

@@ -56,7 +56,10 @@ class PackedTransform:
 
 @dataclass(frozen=True, eq=False)
 class PackedPlan:
-    """Everything plain that a plan multiplies by or adds, keyed by step number."""
+    """Everything plain that a plan multiplies by or adds, keyed by step number.
+
+    additions: coefficients in X^(N / columns), one row for every result or one for all of them.
+    """
 
     plan: Plan
     transforms: Mapping[int, PackedTransform]
@@ -67,6 +70,13 @@ class PackedPlan:
     def memory_bytes(self) -> int:
         """Bytes of all distinct arrays."""
         return memory_bytes([self])
+
+
+def spread(coefficients: Signed, ring_dimension: int) -> Signed:
+    """All coefficients [N] of a polynomial in X^(N / size)."""
+    out = np.zeros(ring_dimension, dtype=np.int64)
+    out[:: ring_dimension // coefficients.size] = coefficients
+    return out
 
 
 def memory_bytes(plans: Iterable[PackedPlan]) -> int:
@@ -144,20 +154,14 @@ class _Packer:
 
     def add_table(self, additions: dict[int, Signed], number: int, table: str, output: str) -> None:
         if table:
+            rows = self.table(table)
             scale = self.plan.values[output].scale
-            additions[number] = self.periodic(self.table(table)[0], scale)
+            additions[number] = encoding.encode(rows, 2 * rows.shape[1], scale)
 
     def table(self, name: str) -> Slots:
         if name not in self.tables:
             raise PlanError(f"the plan's table '{name}' is missing")
         return self.tables[name]
-
-    def periodic(self, row: Slots, scale: float) -> Signed:
-        """All N coefficients of a periodic row."""
-        n = self.parameters.ring_dimension
-        out = np.zeros(n, dtype=np.int64)
-        out[:: n // (2 * row.size)] = encoding.encode(row, 2 * row.size, scale)
-        return out
 
     def mask(self, mask: int, scale: float) -> Signed:
         if (mask, scale) not in self.masks:
