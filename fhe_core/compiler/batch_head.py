@@ -48,15 +48,15 @@ class BatchHead:
             _free(extent, gap, self._filled(pitch, extent))
             for extent, gap, pitch in zip(extents, gaps, pitches, strict=True)
         )
-        free = [y * pitches[0] + x * pitches[1] for y in free_y for x in free_x]
-        channels = layout.axis_positions("channel")[0]
-        groups = np.unique(channels)
-        #: Slots by which the features of each channel group (by first ciphertext) are moved.
-        self.offsets = dict(zip(groups.tolist(), free, strict=False))
+        free = [(y * pitches[0], x * pitches[1]) for y in free_y for x in free_x]
+        groups = np.unique(layout.axis_positions("channel")[0])
         if len(groups) > len(free):
             raise PlanError(
                 f"{layout.shape[1]} channels do not fit {grid.height} x {grid.width} positions"
             )
+        #: Slots, down and across, by which the features of each channel group (by its first
+        #: ciphertext) are moved.
+        self.offsets = dict(zip(groups.tolist(), free, strict=False))
         #: Embedding numbers of a block: the sum of two halves, so that norms are right in one.
         self.period = max(_MIN_PERIOD, 1 << (embedding - 1).bit_length())
         self.rows = 2 * self.period
@@ -65,11 +65,15 @@ class BatchHead:
                 f"twice the embedding ({embedding}) must fit a block of {grid.block} slots"
             )
         self.folds = [self.rows * step for step in _powers(grid.block // self.rows)]
-        shifts = range(1 - self.rows, self.rows)
-        self.baby_count = 1 << (self.rows.bit_length() // 2)
-        # Shifts t and t - block, for 0 <= t < rows.
-        self.shifts = [t for t in shifts if t >= 0]
-        self.shifts += [t - grid.block for t in self.shifts if t]
+        # A distance 0 <= t < rows is giant + pre + baby, a rotation by t or by t - block: three
+        # kinds of about the same number need the fewest keys.
+        self.babies = min(_MOST_BABIES, self.rows // 2)
+        self.pre_rotations = [
+            self.babies * i - start
+            for start in (0, grid.block)
+            for i in range(max(1, min(_MOST_BABIES // 2, self.rows // self.babies // 2)))
+        ]
+        self.giant_step = self.babies * len(self.pre_rotations) // 2
 
     def _filled(self, pitch: int, extent: int) -> int:
         """Channels in the gaps of an axis whose positions are ``pitch`` slots apart."""
@@ -86,7 +90,7 @@ class BatchHead:
     def features(self) -> NDArray[np.int64]:
         """Slot in the block of every feature (lanes, channels, 2, 2)."""
         across, inside = self.layout.axis_positions("channel")
-        moved = inside + np.array([self.offsets[int(ct)] for ct in across])
+        moved = inside + np.array([sum(self.offsets[int(ct)]) for ct in across])
         lanes = np.arange(self.grid.lanes)[:, None, None, None]
         return np.asarray(lanes + moved[:, None, None] + self.corners)
 
@@ -129,33 +133,32 @@ def append_batch_head(
         for i, source in enumerate(sources)
     ]
     gathered = _gather(builder, pooled, head)
-    giants: dict[int, list[int]] = {}
-    for shift in head.shifts:
-        giants.setdefault(shift - shift % head.baby_count, []).append(shift)
-    numbered = [(giant, shift) for giant, own in giants.items() for shift in own]
-    entries, start = [], 0
-    for giant, own in giants.items():
-        entries.append([(shift - giant, start + i) for i, shift in enumerate(own)])
-        start += len(own)
+    giants = range(0, head.rows, head.giant_step)
+    terms = [(i, t) for i in range(len(head.pre_rotations)) for t in range(head.babies)]
+    shifts = [head.pre_rotations[i] + t for i, t in terms]
 
     def weights(network: Any, _lane: int) -> NDArray[np.float64]:
         columns = head.columns(sign * network.head_weight / head.area)
-        return np.stack([head.diagonal(columns, shift, giant) for giant, shift in numbered])
+        return np.stack([head.diagonal(columns, g + s, g) for g in giants for s in shifts])
 
     def bias(network: Any, _lane: int) -> NDArray[np.float64]:
         row = np.zeros(head.period)
         row[: architecture.embedding] = sign * network.head_bias
         return row[None] * head.rows / grid.block * (1 + 1j)
 
+    limbs = builder.values[gathered].limbs
     name = builder.linear(
         "linear",
-        [gathered],
+        builder.rotate("linear pre-rotation", gathered, limbs, head.pre_rotations),
         ["linear"],
-        builder.values[gathered].limbs,
-        babies=[(0, t) for t in range(head.baby_count)],
-        terms=[(t, -1) for t in range(head.baby_count)],
+        limbs,
+        babies=terms,
+        terms=[(i, -1) for i in range(len(terms))],
         giants=[(0, giant) for giant in giants],
-        entries=entries,
+        entries=[
+            [(i, number * len(terms) + i) for i in range(len(terms))]
+            for number in range(len(giants))
+        ],
         period=grid.block,
         weights=weights,
         bias=bias,
@@ -166,18 +169,19 @@ def append_batch_head(
 
 
 def _gather(builder: PlanBuilder, pooled: Sequence[str], head: BatchHead) -> str:
-    """Features of all ciphertexts side by side; phases of one channel are added up."""
+    """Features of all ciphertexts side by side; phases of one channel are added up.
+
+    They move across by baby steps, then down by giant steps.
+    """
     grid, layout = head.grid, head.layout
-    _, inside = layout.axis_positions("channel")
-    group_of = _groups(layout)
+    inside = np.unique(layout.axis_positions("channel")[1])
+    offsets = [head.offsets[group] for group in _groups(layout)]
     masks: dict[int, int] = {}
-    for offset in sorted(head.offsets.values()):
-        pattern = np.zeros(grid.block, dtype=bool)
-        corners = (head.corners.ravel()[:, None] + np.unique(inside) + offset).ravel()
-        for lane in range(grid.lanes):
-            pattern[corners + lane] = True
-        masks[offset] = builder.mask(grid.everywhere(pattern))
-    offsets = [head.offsets[group] for group in group_of]
+    for _, across in offsets:
+        pattern = np.zeros(grid.block // grid.lanes, dtype=bool)
+        pattern[(head.corners.ravel()[:, None] + inside + across) // grid.lanes] = True
+        masks[across] = builder.mask(np.repeat(grid.everywhere(pattern), grid.lanes))
+    downs = sorted({down for down, _ in offsets})
 
     def ones(_network: Any, _lane: int) -> NDArray[np.float64]:
         return np.ones((1, _MIN_PERIOD))
@@ -187,10 +191,10 @@ def _gather(builder: PlanBuilder, pooled: Sequence[str], head: BatchHead) -> str
         pooled,
         ["gather"],
         min(builder.values[name].limbs for name in pooled),
-        babies=[(i, -offset) for i, offset in enumerate(offsets)],
-        terms=[(i, masks[offset]) for i, offset in enumerate(offsets)],
-        giants=[(0, 0)],
-        entries=[[(i, 0) for i in range(len(pooled))]],
+        babies=[(i, -across) for i, (_, across) in enumerate(offsets)],
+        terms=[(i, masks[across]) for i, (_, across) in enumerate(offsets)],
+        giants=[(0, -down) for down in downs],
+        entries=[[(i, 0) for i, own in enumerate(offsets) if own[0] == down] for down in downs],
         period=_MIN_PERIOD,
         weights=ones,
         bias=None,
@@ -220,3 +224,4 @@ def _powers(count: int) -> list[int]:
 
 #: The kernels take weights of at least eight coefficients.
 _MIN_PERIOD = 4
+_MOST_BABIES = 8
