@@ -5,9 +5,10 @@ from fhe_core.compiler.compiled import Compiled
 from fhe_core.compiler.match import compile_match
 from fhe_core.compiler.network import CompiledNetwork, compile_network
 from fhe_core.compiler.packing import Packing
-from fhe_core.compiler.policy import SAFE, Policy
+from fhe_core.compiler.policy import BATCH, SAFE, Policy
 
 __all__ = [
+    "BATCH",
     "SAFE",
     "Compiled",
     "CompiledBatch",

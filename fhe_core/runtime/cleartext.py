@@ -141,7 +141,7 @@ def _linear(
         rotated[baby] * mask_slots(plan, mask, slots) if mask >= 0 else rotated[baby]
         for baby, mask in step.terms
     ]
-    totals = weighted_sums(step, weights, np.stack(terms))
+    totals = weighted_sums(step.entries, weights, np.stack(terms))
     outputs = [np.zeros(slots, dtype=totals.dtype) for _ in step.outputs]
     for (output, amount), total in zip(step.giants, totals, strict=True):
         outputs[output] += np.roll(total, -amount)
@@ -151,16 +151,18 @@ def _linear(
     }
 
 
-def weighted_sums(step: LinearTransform, weights: Slots, terms: Slots) -> Slots:
-    """Sums of a linear step before their giant steps, [accumulators, slots].
+def weighted_sums(
+    entries: Sequence[Sequence[tuple[int, int]]], weights: Slots, terms: Slots
+) -> Slots:
+    """Sums over (term, weight row) pairs, [accumulators, slots].
 
     weights: [rows, period]; terms: [terms, slots]. One matrix product per position in the period.
     """
-    count, slots = terms.shape
-    matrices = np.zeros((step.period, len(step.giants), count), dtype=weights.dtype)
-    for number, entries in enumerate(step.entries):
-        chosen = np.asarray(entries).reshape(-1, 2)
+    (count, slots), period = terms.shape, weights.shape[1]
+    matrices = np.zeros((period, len(entries), count), dtype=weights.dtype)
+    for number, pairs in enumerate(entries):
+        chosen = np.asarray(pairs, dtype=np.int64).reshape(-1, 2)
         np.add.at(matrices[:, number].T, chosen[:, 0], weights[chosen[:, 1]])
-    columns = np.moveaxis(terms.reshape(count, -1, step.period), 2, 0)
+    columns = np.moveaxis(terms.reshape(count, -1, period), 2, 0)
     totals = matrices @ columns
-    return np.asarray(np.moveaxis(totals, 0, 2)).reshape(len(step.giants), slots)
+    return np.asarray(np.moveaxis(totals, 0, 2)).reshape(len(entries), slots)
