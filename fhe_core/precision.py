@@ -323,7 +323,9 @@ def _linear(
         own = [t for t, (_, m) in enumerate(step.terms) if m == mask]
         place = {t: i for i, t in enumerate(own)}
         entries = [[(place[t], row) for t, row in e if t in place] for e in step.entries]
-        product = weighted_sums(entries, weights, np.stack([rotated[step.terms[t][0]] for t in own]))
+        product = weighted_sums(
+            entries, weights, np.stack([rotated[step.terms[t][0]] for t in own])
+        )
         added += np.abs(product) ** 2 * tracker.mask_error(masks[mask], step.mask_scale)
     output_scale = plan.values[step.outputs[0]].scale
     dropped = tracker.parameters.moduli[step.limbs - step.rescale : step.limbs]

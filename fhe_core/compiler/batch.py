@@ -75,11 +75,6 @@ class CompiledBatch(Compiled):
         )
         return real + 1j * imaginary
 
-    def locate(self, number: int) -> tuple[int, int]:
-        """(part, first slot) of an image: part 0 is real, 1 imaginary."""
-        part, block = divmod(number, self.grid.blocks)
-        return part, block * self.grid.block
-
 
 def grid_for(architecture: Architecture, slots: int, capacity: int) -> Grid:
     """The grid with room for ``capacity`` images, half of them in the imaginary parts.
@@ -140,8 +135,7 @@ def compile_batch(
             "architecture": architecture.describe(),
             "normalisation": root.describe(),
             "packing": "batch",
-            "capacity": capacity,
-            "block": grid.block,
+            "batch": {"capacity": capacity, "block": grid.block},
             "input_layout": backbone.input_layout.describe(),
             "embedding": architecture.embedding,
             "period": period,
@@ -262,6 +256,3 @@ class _Backbone:
             return rows
 
         return Packing.PAIR.shared(fill)
-
-
-__all__ = ["CompiledBatch", "LayoutError", "compile_batch", "grid_for"]

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fhe_core.compiler.architecture import POOL, Architecture
 from fhe_core.compiler.builder import PlanBuilder
+from fhe_core.compiler.packing import Packing
 from fhe_core.grids import Grid
 from fhe_core.layouts import Layout
 from fhe_core.plan import PlanError
@@ -121,8 +122,8 @@ def append_batch_head(
 ) -> tuple[str, int]:
     """Append the head's steps; returns ``sign`` times the embeddings, and their period.
 
-    In every block, the first two periods hold the embedding, twice; other slots of the block hold
-    sums of two images' numbers, no larger than those.
+    The first two periods of every block hold the image's embedding, so that sums over a period are
+    right in the first. Other slots hold sums of two images' numbers.
 
     Raises:
         PlanError: the features or the embedding do not fit a block.
@@ -144,7 +145,7 @@ def append_batch_head(
     def bias(network: Any, _lane: int) -> NDArray[np.float64]:
         row = np.zeros(head.period)
         row[: architecture.embedding] = sign * network.head_bias
-        return row[None] * head.rows / grid.block * (1 + 1j)
+        return row[None] * head.rows / grid.block
 
     limbs = builder.values[gathered].limbs
     name = builder.linear(
@@ -161,7 +162,7 @@ def append_batch_head(
         ],
         period=grid.block,
         weights=weights,
-        bias=bias,
+        bias=Packing.PAIR.shared(bias),
         lane=0,
         log_scale=log_scale,
     )[0]

@@ -27,7 +27,6 @@ from fhe_core.compiler.policy import Policy
 from fhe_core.inverse_root import InverseRoot
 from fhe_core.layouts import Layout, LayoutError, raster, widen
 from fhe_core.parameters import Parameters
-from fhe_core.plan import Plan
 
 #: Patch networks that run side by side in one set of ciphertexts, unless fewer are asked for.
 LANES = 4

@@ -18,8 +18,8 @@ from fhe_core.compiler.convolution import (
     PixelGroups,
     Source,
     Structure,
-    unique_rows,
     group_pixels,
+    unique_rows,
 )
 from fhe_core.grids import Grid
 from fhe_core.layouts import Layout, LayoutError
@@ -111,7 +111,9 @@ def _enumerate(source: Source, target: Layout, grid: Grid, period: int) -> _Prod
         weight,
         pattern,
     )
-    return _Products(*(column.ravel() for column in columns), patterns)
+    flat = [column.ravel() for column in columns]
+    output, source_number, amount, carries, weights, numbers = flat
+    return _Products(output, source_number, amount, carries, weights, numbers, patterns)
 
 
 def _union(found: Sequence[_Products], shift: Int, count: int) -> NDArray[np.bool_]:
@@ -141,8 +143,7 @@ def _numbered(wanted: NDArray[np.bool_]) -> tuple[Int, list[NDArray[np.bool_]]]:
 
 def _residues(patterns: NDArray[np.bool_], residues: int) -> NDArray[np.bool_]:
     """[patterns, residues]: positions modulo the period that a pattern occupies."""
-    result: NDArray[np.bool_] = patterns.reshape(len(patterns), -1, residues).any(axis=1)
-    return result
+    return np.asarray(patterns.reshape(len(patterns), -1, residues).any(axis=1))
 
 
 def _require_same(
