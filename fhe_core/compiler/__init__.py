@@ -1,6 +1,6 @@
 """The compiler: architecture in, plan out. See :func:`compile_network`."""
 
-from fhe_core.compiler.batch import CompiledBatch, compile_batch
+from fhe_core.compiler.batch import CompiledBatch, capacity_of, compile_batch
 from fhe_core.compiler.compiled import Compiled
 from fhe_core.compiler.match import compile_match
 from fhe_core.compiler.network import CompiledNetwork, compile_network
@@ -15,6 +15,7 @@ __all__ = [
     "CompiledNetwork",
     "Packing",
     "Policy",
+    "capacity_of",
     "compile_batch",
     "compile_match",
     "compile_network",

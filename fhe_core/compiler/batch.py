@@ -76,22 +76,36 @@ class CompiledBatch(Compiled):
         return real + 1j * imaginary
 
 
+def capacity_of(architecture: Architecture, slots: int) -> int:
+    """The most images that ciphertexts with so many slots have room for: the features that the
+    last matrix takes must fit an image's block."""
+    features = POOL**2 * architecture.blocks[-1].outputs
+    return PARTS * slots // (_lanes(architecture) * _power_of_two(features))
+
+
 def grid_for(architecture: Architecture, slots: int, capacity: int) -> Grid:
     """The grid with room for ``capacity`` images, half of them in the imaginary parts.
 
     Raises:
         LayoutError: no such grid, or too little room for an image.
     """
-    lanes = 1 << (architecture.patches - 1).bit_length()
-    positions, rest = divmod(PARTS * slots, capacity * lanes) if capacity > 0 else (0, 1)
-    features = POOL**2 * architecture.blocks[-1].outputs
-    if rest or positions & (positions - 1) or positions < features:
+    lanes, most = _lanes(architecture), capacity_of(architecture, slots)
+    if not PARTS <= capacity <= most or capacity & (capacity - 1):
         raise LayoutError(
-            f"no room for {capacity} images in {slots} slots: it must be a power of two, at most "
-            f"{PARTS * slots // (lanes * (1 << (features - 1).bit_length()))}"
+            f"no room for {capacity} images in {slots} slots: it must be a power of two, from "
+            f"{PARTS} to {most}"
         )
+    positions = PARTS * slots // (capacity * lanes)
     height = 1 << ((positions.bit_length() - 1) // 2)
     return Grid(slots, lanes, height, positions // height)
+
+
+def _lanes(architecture: Architecture) -> int:
+    return _power_of_two(architecture.patches)
+
+
+def _power_of_two(value: int) -> int:
+    return 1 << (value - 1).bit_length()
 
 
 def compile_batch(

@@ -16,7 +16,7 @@ from fhe_core.keys.evaluation import EvaluationKeys
 from fhe_core.plan import Plan, PlanError
 from fhe_core.runtime import native
 from fhe_core.runtime.batches import ENTRY as BATCH
-from fhe_core.runtime.batches import Batch, kinds_of
+from fhe_core.runtime.batches import MANY, Batch, kinds_of
 from fhe_core.runtime.cleartext import Tables
 from fhe_core.runtime.evaluator import Evaluator
 from fhe_core.runtime.packed import PackedPlan, memory_bytes, pack, shared
@@ -136,7 +136,8 @@ class Server:
         if left.facts != right.facts:
             raise ParameterMismatch("the embeddings come from different models or normalisations")
         ones, others = (list(bundle.items.values()) for bundle in (left, right))
-        if any(len(items) != len(self.compiled.plan.outputs) for items in (ones, others)):
+        count = 4 if self._kinds is MANY else 2
+        if any(len(items) != count for items in (ones, others)):
             raise ParameterMismatch("an embedding must come with its squared norm")
         names, outputs = [], []
         for first in range(0, len(ones), 2):

@@ -173,7 +173,7 @@ def test_matching_is_face_by_face() -> None:
 def test_refused_sizes() -> None:
     shape = architecture(64)
     for capacity in (0, 3, 48, 128):
-        with pytest.raises(LayoutError, match="a power of two, at most 64"):
+        with pytest.raises(LayoutError, match="a power of two, from 2 to 64"):
             grid_for(shape, 32768, capacity)
     assert grid_for(shape, 32768, 32).width == 32
     long = replace(architecture_of(random_fused(0)), embedding=100)
