@@ -60,7 +60,7 @@ def run(
         with atomic_write(target) as stream:
             np.save(stream, _array(found), allow_pickle=False)
     output.answer(data, lambda console: _show(console, bundle.what, data, target))
-    refused = [face["name"] for face in faces if not face["healthy"]]
+    refused = [str(face["name"]) for face in faces if not face["healthy"]]
     if refused:
         output.warn(f"no result for {len(refused)} of {len(faces)} faces: {', '.join(refused)}")
         raise SystemExit(UNHEALTHY)

@@ -73,7 +73,7 @@ def test_embeddings_and_scores(many: Many, tmp_path: Path) -> None:
     for own, wanted in zip(found, many.reference(left), strict=True):
         assert isinstance(own, Embedding)
         assert np.linalg.norm(own.values - wanted) < 1e-3 * np.linalg.norm(wanted)
-    scores = many.client.decrypt_scores(many.server.match(*results))
+    scores = many.client.decrypt_scores(many.server.match(results[0], results[1]))
     wanted = np.sum(many.reference(left) * many.reference(right), axis=1)
     assert len(scores) == 5
     for score, value in zip(scores, wanted, strict=True):

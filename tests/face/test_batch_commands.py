@@ -101,8 +101,8 @@ def test_unhealthy_faces(fhe_face: Run, kit: Kit, tmp_path: Path) -> None:
     assert np.isnan(np.load(target)).all(axis=1).tolist() == [False, True, False]
     assert "must not be used" in fhe_face(*arguments).out
     target.unlink()
-    arguments = ("decrypt", "--key", kit.many_key, kit.noones_ct, "-o", target)
-    assert "none of the 3 faces is healthy" in fhe_face(*arguments).refused(3)
+    result = fhe_face("decrypt", "--key", kit.many_key, kit.noones_ct, "-o", target)
+    assert "none of the 3 faces is healthy" in result.refused(3)
     assert not target.exists()
 
 
@@ -115,8 +115,8 @@ def test_names_must_fit(fhe_face: Run, kit: Kit, tmp_path: Path) -> None:
         assert "not a file of names" in fhe_face(*arguments).refused()
     names.write_text('{"version": 1, "names": ["a"]}')
     assert "names of 1 faces; the batch holds 3" in fhe_face(*arguments).refused()
-    arguments = ("decrypt", "--key", kit.client_key, kit.embedding_ct, "--names", names)
-    assert "--names is for batches" in fhe_face(*arguments).refused(2)
+    single = ("decrypt", "--key", kit.client_key, kit.embedding_ct, "--names", names)
+    assert "--names is for batches" in fhe_face(*single).refused(2)
 
 
 def test_kinds_are_not_mixed_up(fhe_face: Run, kit: Kit, tmp_path: Path) -> None:
