@@ -233,6 +233,8 @@ class _Counter:
                 yield self.mod_down() * len(step.amounts) + Work(key_switches=len(step.amounts))
             case FoldSum():
                 yield from self.key_switches(len(step.amounts))
+                if step.rescale:
+                    yield self.division(self.limbs, step.rescale)
             case LinearTransform():
                 yield from self.linear(step)
                 yield self.addition(step.bias, step.outputs[0]) * len(step.outputs)

@@ -43,12 +43,14 @@ class Rotate:
 
 @dataclass(frozen=True)
 class FoldSum:
-    """x += rotation of x by each amount in turn; the sum lands in every slot of the period."""
+    """x += rotation of x by each amount in turn, then rescale; the sum lands in every slot of the
+    period."""
 
     op: ClassVar[str] = "fold-sum"
     source: str
     output: str
     amounts: tuple[int, ...]
+    rescale: int = 0
 
 
 @dataclass(frozen=True)
@@ -253,6 +255,11 @@ class Plan:
     steps: tuple[Step, ...]
     labels: tuple[str, ...]
     metadata: Mapping[str, Any]
+
+    @property
+    def real(self) -> bool:
+        """Whether all slots are real numbers: imaginary parts hold errors only."""
+        return not any(isinstance(step, Join | Part | SquareParts) for step in self.steps)
 
     def to_json(self) -> str:
         """Canonical text; scales as exact hexadecimal floats."""

@@ -147,13 +147,15 @@ class ErrorModel:
         return self.slot(variance, scale)
 
     @staticmethod
-    def encoding(period: int, scale: float) -> float:
+    def encoding(period: int, scale: float, real: bool = False) -> float:
         """Rounding of a real plaintext that repeats with ``period`` slots: 2 * period coefficients.
 
         Coefficients of a real plaintext come in pairs c, -c, and so do their errors: the slot error
-        is real, and its whole variance counts, not half of it.
+        is real, and its whole variance counts, not half of it. ``real``: rounded for real messages
+        (encoding.round_real), which halves the error of the real part.
         """
-        return 2 * period * ROUNDING_VARIANCE / scale**2
+        share = 0.25 if real else 1.0
+        return 2 * period * share * ROUNDING_VARIANCE / scale**2
 
 
 def mask_period(mask: Slots) -> int:
@@ -243,6 +245,8 @@ class _Tracker:
                 for amount in step.amounts:
                     total = total + total.roll(amount)
                     total = total.plus(self.switch(source.limbs, source.scale))
+                if step.rescale:
+                    total = total.plus(self.model.rounding(plan.values[step.output].scale))
                 yield total
             case LinearTransform():
                 yield from _linear(self, step, values)
@@ -293,7 +297,7 @@ class _Tracker:
     def mask_error(self, mask: Slots, scale: float) -> float:
         """A mask that is the same everywhere is a constant, which a power of two represents."""
         period = mask_period(mask)
-        return self.model.encoding(period, scale) if period > 1 else 0.0
+        return self.model.encoding(period, scale, self.plan.real) if period > 1 else 0.0
 
 
 def _linear(
@@ -305,20 +309,19 @@ def _linear(
     masks = {m: mask_slots(plan, m, slots) for _, m in step.terms if m >= 0}
     rotated = [np.roll(values[step.inputs[i]], -amount) for i, amount in step.babies]
     size = (len(step.terms), slots)
-    variance, switched, encoded = (np.zeros(size) for _ in range(3))
+    variance, switched, power = (np.zeros(size) for _ in range(3))
     for term, (baby, mask) in enumerate(step.terms):
         i, amount = step.babies[baby]
         name = step.inputs[i]
         keep: Slots | float = masks[mask] if mask >= 0 else 1.0
-        scale = step.weight_scales[i] * (1.0 if mask >= 0 else step.mask_scale)
         variance[term] = keep * np.roll(tracker.variances[name], -amount)
         if amount:
             switched[term] = keep * model.switching(step.limbs, plan.values[name].scale)
-        encoded[term] = keep * np.abs(rotated[baby]) ** 2 * model.encoding(step.period, scale)
+        power[term] = keep * np.abs(rotated[baby]) ** 2
     squared = np.abs(weights) ** 2
     carried = weighted_sums(step.entries, squared, variance)
     added = weighted_sums(step.entries, squared, switched)
-    added += weighted_sums(step.entries, np.ones_like(squared), encoded)
+    added += weighted_sums(step.entries, _encoding_errors(model, step, weights, plan.real), power)
     for mask in masks:  # what a mask multiplies, and its error with it
         own = [t for t, (_, m) in enumerate(step.terms) if m == mask]
         place = {t: i for i, t in enumerate(own)}
@@ -339,3 +342,22 @@ def _linear(
     bias = tracker.table(step.bias, step.outputs[0])
     for total in totals:
         yield total.plus(model.rounding(output_scale) + bias)
+
+
+def _encoding_errors(model: ErrorModel, step: LinearTransform, weights: Slots, real: bool) -> Slots:
+    """Variances [rows, period] of encoded weights; a constant is off by its own rounding only."""
+    scales = np.ones(len(weights))
+    for entries in step.entries:
+        for term, row in entries:
+            baby, mask = step.terms[term]
+            scale = step.weight_scales[step.babies[baby][0]]
+            scales[row] = scale if mask >= 0 else scale * step.mask_scale
+    scaled = weights[:, 0] * scales
+    rounded = np.rint(scaled.real) + 1j * np.rint(scaled.imag)
+    constant = np.all(weights == weights[:, :1], axis=1)
+    errors = np.where(
+        constant,
+        np.abs(scaled - rounded) ** 2 / scales**2,
+        model.encoding(step.period, 1.0, real) / scales**2,
+    )
+    return np.repeat(errors[:, None], weights.shape[1], axis=1)

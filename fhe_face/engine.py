@@ -19,6 +19,8 @@ import numpy as np
 from fhe_core import presets
 from fhe_core.compiler import (
     BATCH,
+    LEAN,
+    LEAN_BATCH,
     SAFE,
     Compiled,
     CompiledBatch,
@@ -47,8 +49,8 @@ COLOURS = 3
 _BALANCE_SEED = 0
 _BALANCE_IMAGES = 16
 #: How plans are compiled for each preset, the cheapest first, and those for batches.
-_POLICIES = (("safe", SAFE), ("deep", SAFE))
-_BATCH_POLICIES = {"safe": BATCH, "deep": BATCH}
+_POLICIES = (("lean", LEAN), ("safe", SAFE), ("deep", SAFE))
+_BATCH_POLICIES = {"lean": LEAN_BATCH, "safe": BATCH, "deep": BATCH}
 
 
 class WeightsError(ValueError):

@@ -7,7 +7,7 @@ every image has a block of slots of its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,9 @@ from fhe_core.compiler.batch_head import append_batch_head
 from fhe_core.compiler.builder import Filler, PlanBuilder
 from fhe_core.compiler.compiled import Compiled
 from fhe_core.compiler.convolution import Source, Structure, fill_rows
-from fhe_core.compiler.normalisation import append_normalisation, embedding_log_scale
+from fhe_core.compiler.normalisation import append_normalisation, embedding_scale
 from fhe_core.compiler.packing import Packing
-from fhe_core.compiler.policy import Policy
+from fhe_core.compiler.policy import Policy, lower_by_one
 from fhe_core.compiler.spread import build_spread
 from fhe_core.grids import Grid
 from fhe_core.inverse_root import InverseRoot
@@ -127,14 +127,16 @@ def compile_batch(
         LayoutError: no grid for that capacity.
     """
     grid = grid_for(architecture, parameters.slots, capacity)
-    # Squares of parts come out at four times the scale: one bit less before them.
-    builder = PlanBuilder(parameters, replace(policy, log_scale=policy.log_scale - 1))
+    builder = PlanBuilder(parameters, lower_by_one(policy))
     product = root.product()
     backbone = _Backbone(builder, architecture, grid, fill)
-    squares, layout = backbone.append(2.0**policy.log_scale)
-    log_scale = embedding_log_scale(policy, root) - 1  # taking a part doubles it
+    squares, layout = backbone.append()
+
+    def scale(limbs: int) -> float:
+        return embedding_scale(parameters, policy, limbs, root) / 2  # taking a part doubles it
+
     embedding, period = append_batch_head(
-        builder, architecture, squares, grid, layout, product.sign, log_scale
+        builder, architecture, squares, grid, layout, product.sign, scale
     )
     outputs: list[str] = []
     for half, source in zip(
@@ -176,14 +178,15 @@ class _Backbone:
         fill: tuple[int, int],
     ) -> None:
         self.builder, self.architecture = builder, architecture
+        self.policy = builder.policy
         self.grid, self.fill = grid, fill
         self.input_layout = grid.layout(architecture.image_channels, architecture.patch_size)
         self.plan_inputs: list[str] = []
 
-    def append(self, input_scale: float) -> tuple[list[str], Layout]:
+    def append(self) -> tuple[list[str], Layout]:
         """The ciphertexts of the last square, and their layout."""
-        builder, arch = self.builder, self.architecture
-        limbs = builder.parameters.limbs
+        builder, arch, policy = self.builder, self.architecture, self.policy
+        limbs, input_scale = builder.parameters.limbs, 2.0**policy.log_input_scale
         self.plan_inputs = [
             builder.input(f"input.{i}", limbs, input_scale)
             for i in range(self.input_layout.ciphertexts)
@@ -196,10 +199,12 @@ class _Backbone:
             layout,
             lambda n: [n.stem.weight],
             lambda n: n.stem.bias,
+            policy.log_scale,
         )
         for number, block in enumerate(arch.blocks):
             z, layout = self._block(number, block, z, layout)
-        return self._square("final square", z, layout, lambda n: n.final_offset), layout
+        drop = policy.rescales.final_square
+        return self._square("final square", z, layout, lambda n: n.final_offset, drop), layout
 
     def _block(
         self, number: int, shape: BlockShape, z: list[str], layout: Layout
@@ -208,15 +213,22 @@ class _Backbone:
         size = layout.shape[2] // shape.stride
         middle = self.grid.layout(shape.middle, size, self.fill)
         after = self.grid.layout(shape.outputs, size, self.fill)
-        s = self._square(f"{label} square 1", z, layout, lambda n: n.blocks[number].offset1)
+        policy, rescales = self.policy, self.policy.rescales
+        s = self._square(
+            f"{label} square 1", z, layout, lambda n: n.blocks[number].offset1, rescales.square1
+        )
         h = self._linear(
             f"{label} conv 1",
             [(Source(layout, kernel, shape.stride, padding), s)],
             middle,
             lambda n: [n.blocks[number].conv1.weight],
             lambda n: n.blocks[number].conv1.bias,
+            policy.log_middle_scale,
+            rescales.conv1,
         )
-        s2 = self._square(f"{label} square 2", h, middle, lambda n: n.blocks[number].offset2)
+        s2 = self._square(
+            f"{label} square 2", h, middle, lambda n: n.blocks[number].offset2, rescales.square2
+        )
         shortcut = Source(layout, 1, shape.stride, 0, diagonal=not shape.projects)
         z = self._linear(
             f"{label} conv 2 + shortcut",
@@ -224,6 +236,8 @@ class _Backbone:
             after,
             lambda n: [n.blocks[number].conv2.weight, n.blocks[number].shortcut],
             lambda n: n.blocks[number].conv2.bias,
+            policy.log_scale,
+            rescales.conv2,
         )
         return z, after
 
@@ -234,6 +248,8 @@ class _Backbone:
         target: Layout,
         weights: Callable[[Network], list[Array]],
         bias: Callable[[Network], Array],
+        log_scale: float,
+        drop: int = 1,
     ) -> list[str]:
         structure = build_spread([source for source, _ in tensors], target, self.grid)
         return self.builder.structured(
@@ -244,6 +260,8 @@ class _Backbone:
             self._weights(structure, weights),
             self._rows(target, bias),
             0,
+            log_scale=log_scale,
+            drop=drop,
         )
 
     def _weights(self, structure: Structure, get: Callable[[Network], list[Array]]) -> Filler:
@@ -254,9 +272,15 @@ class _Backbone:
         return fill
 
     def _square(
-        self, label: str, sources: list[str], layout: Layout, offset: Callable[[Network], Array]
+        self,
+        label: str,
+        sources: list[str],
+        layout: Layout,
+        offset: Callable[[Network], Array],
+        drop: int,
     ) -> list[str]:
-        return self.builder.square_parts_each(label, sources, self._rows(layout, offset))
+        rows = self._rows(layout, offset)
+        return self.builder.square_parts_each(label, sources, rows, drop=drop)
 
     def _rows(self, layout: Layout, get: Callable[[Network], Array]) -> Filler:
         """A periodic row per ciphertext from values per (lane, channel)."""

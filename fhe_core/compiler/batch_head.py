@@ -9,7 +9,7 @@ weights that are zero where the other one applies.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -118,9 +118,11 @@ def append_batch_head(
     grid: Grid,
     layout: Layout,
     sign: int,
-    log_scale: float,
+    scale: Callable[[int], float],
 ) -> tuple[str, int]:
     """Append the head's steps; returns ``sign`` times the embeddings, and their period.
+
+    scale: of the result, from its limbs.
 
     The first two periods of every block hold the image's embedding, so that sums over a period are
     right in the first. Other slots hold sums of two images' numbers.
@@ -147,7 +149,9 @@ def append_batch_head(
         row[: architecture.embedding] = sign * network.head_bias
         return row[None] * head.rows / grid.block
 
-    limbs = builder.values[gathered].limbs
+    limbs, rescales = builder.values[gathered].limbs, builder.policy.rescales
+    after = limbs - rescales.linear  # the sum of halves is rescaled, not its many parts
+    result = scale(after - rescales.embedding)
     name = builder.linear(
         "linear",
         builder.rotate("linear pre-rotation", gathered, limbs, head.pre_rotations),
@@ -164,9 +168,13 @@ def append_batch_head(
         weights=weights,
         bias=Packing.PAIR.shared(bias),
         lane=0,
-        log_scale=log_scale,
+        scale=result * builder.dropped(after, rescales.embedding),
+        drop=rescales.linear,
     )[0]
-    return builder.fold("sum of halves", name, "embedding sum", head.folds), head.period
+    total = builder.fold(
+        "sum of halves", name, "embedding sum", head.folds, drop=rescales.embedding
+    )
+    return total, head.period
 
 
 def _gather(builder: PlanBuilder, pooled: Sequence[str], head: BatchHead) -> str:
@@ -187,11 +195,14 @@ def _gather(builder: PlanBuilder, pooled: Sequence[str], head: BatchHead) -> str
     def ones(_network: Any, _lane: int) -> NDArray[np.float64]:
         return np.ones((1, _MIN_PERIOD))
 
+    value, drop = builder.values[pooled[0]], builder.policy.rescales.pool_mask
+    # Without a rescale the weights, which are ones, have the scale one: they are exact.
+    mask_scale = 2.0**builder.policy.log_mask_scale
     return builder.linear(
         "gather",
         pooled,
         ["gather"],
-        min(builder.values[name].limbs for name in pooled),
+        value.limbs,
         babies=[(i, -across) for i, (_, across) in enumerate(offsets)],
         terms=[(i, masks[across]) for i, (_, across) in enumerate(offsets)],
         giants=[(0, -down) for down in downs],
@@ -200,6 +211,8 @@ def _gather(builder: PlanBuilder, pooled: Sequence[str], head: BatchHead) -> str
         weights=ones,
         bias=None,
         lane=0,
+        scale=value.scale if drop else value.scale * mask_scale,
+        drop=drop,
     )[0]
 
 

@@ -2,7 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Rescales:
+    """Limbs dropped after every kind of step.
+
+    Attributes:
+        square1, conv1, square2, conv2: of a block.
+        final_square, pool_mask, linear: of the head; ``embedding`` after the sum over patches.
+        squared_norm: after the embedding is squared.
+    """
+
+    square1: int = 1
+    conv1: int = 1
+    square2: int = 1
+    conv2: int = 1
+    final_square: int = 1
+    pool_mask: int = 1
+    linear: int = 1
+    embedding: int = 0
+    squared_norm: int = 1
 
 
 @dataclass(frozen=True)
@@ -10,26 +31,54 @@ class Policy:
     """Scales are log2 of the exact scale wanted; limbs are counts of primes.
 
     Attributes:
-        log_scale: of activations after every rescale, and of the input.
+        log_scale: of the activations that the stem and the blocks give.
+        log_middle_scale: of those that a block's first convolution gives.
         log_mask_scale: of 0/1 masks; their rounding error is about sqrt(N/12) / scale.
-        square_rescale, linear_rescale: limbs dropped after a square and after a linear step.
+        log_input_scale: of the encrypted image.
+        log_result_scale: of the normalised embedding.
+        rescales: where limbs are dropped.
         pre_rotations: channel distances that are covered by rotating inputs instead of sums
             (baby steps of the channel dimension), at most; a power of two.
         health_limbs: limbs of the squared norm that travels with a result.
+        hoist_stem: no pre-rotations before the first convolution, whose keys are the largest.
     """
 
     log_scale: float
+    log_middle_scale: float
     log_mask_scale: float
-    square_rescale: int = 1
-    linear_rescale: int = 1
+    log_input_scale: float = 43.0
+    log_result_scale: float = 43.0
+    rescales: Rescales = Rescales()
     pre_rotations: int = 4
     health_limbs: int = 2
+    hoist_stem: bool = False
+
+
+def lower_by_one(policy: Policy) -> Policy:
+    """One bit less before squares of parts, which come out at four times the scale."""
+    return replace(
+        policy, log_scale=policy.log_scale - 1, log_middle_scale=policy.log_middle_scale - 1
+    )
 
 
 #: 43 bits per level, one rescale per multiplication. Masks and weights share one rescale; 19 bits
 #: for the masks give the smallest error (docs/precision.md).
-SAFE = Policy(log_scale=43.0, log_mask_scale=19.0)
+SAFE = Policy(log_scale=43.0, log_middle_scale=43.0, log_mask_scale=19.0)
 
 #: As SAFE, for batches: masks repeat from image to image and weights after a few slots, so that
 #: masks have smaller errors by 2.5 bits and weights almost none. 20.5 bits balance them.
-BATCH = Policy(log_scale=43.0, log_mask_scale=20.5)
+BATCH = Policy(log_scale=43.0, log_middle_scale=43.0, log_mask_scale=20.5)
+
+#: Three rescales for the four multiplications of a block, two for those of the head: scales are as
+#: small as the network's tolerance of noise allows (docs/precision.md).
+LEAN = Policy(
+    log_scale=39.5,
+    log_middle_scale=24.5,
+    log_mask_scale=18.5,
+    log_result_scale=46.0,
+    rescales=Rescales(square2=0, pool_mask=0, linear=0, embedding=1, squared_norm=0),
+    hoist_stem=True,
+)
+
+#: As LEAN, for batches, with the scale of masks that balances their errors and those of weights.
+LEAN_BATCH = replace(LEAN, log_mask_scale=19.0, hoist_stem=False)

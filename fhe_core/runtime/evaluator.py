@@ -59,10 +59,15 @@ class Evaluator:
         total = self.context.add(a.residues.reshape(flat), b.residues.reshape(flat), rows)
         return Ciphertext(total.reshape(shape), a.scale)
 
-    def add_plain(self, a: Ciphertext, coefficients: NDArray[np.int64]) -> Ciphertext:
-        """Add a plaintext given by its signed coefficients [N] at the ciphertext's scale."""
+    def add_plain(
+        self, a: Ciphertext, coefficients: NDArray[np.int64], shift: int = 0
+    ) -> Ciphertext:
+        """Add a plaintext at the ciphertext's scale: signed coefficients [N] times 2**shift."""
         rows = list(range(a.limbs))
         plain = self.context.embed_signed(coefficients, rows)
+        if shift:
+            factors = [pow(2, shift, q) for q in self.parameters.moduli[: a.limbs]]
+            plain = self.context.multiply_scalars(plain, factors, rows)
         return Ciphertext(
             np.stack([self.context.add(a.residues[0], plain, rows), a.residues[1]]), a.scale
         )

@@ -27,7 +27,7 @@ from fhe_core.plan import (
     step_writes,
 )
 from fhe_core.runtime.evaluator import Evaluator
-from fhe_core.runtime.packed import PackedPlan, spread
+from fhe_core.runtime.packed import Addition, PackedPlan, spread
 
 #: Called after every step with its number, its label and the seconds it took.
 Progress = Callable[[int, str, float], None]
@@ -91,7 +91,7 @@ def apply_step(
             total = values[step.source]
             for amount in step.amounts:
                 total = evaluator.add(total, evaluator.rotate_many(total, [amount])[0])
-            return [total]
+            return [evaluator.rescale(total, step.rescale)]
         case LinearTransform():
             results = _linear(packed, evaluator, number, step, values)
         case Square():
@@ -123,13 +123,13 @@ def apply_step(
 
 
 def _plus(
-    evaluator: Evaluator, results: Sequence[Ciphertext], rows: NDArray[np.int64]
+    evaluator: Evaluator, results: Sequence[Ciphertext], addition: Addition
 ) -> list[Ciphertext]:
     """Sums with a row of coefficients each, or with the same one."""
+    rows, n = addition.coefficients, evaluator.parameters.ring_dimension
     own = rows if len(rows) > 1 else [rows[0]] * len(results)
-    n = evaluator.parameters.ring_dimension
     return [
-        evaluator.add_plain(result, spread(row, n))
+        evaluator.add_plain(result, spread(row, n), addition.shift)
         for result, row in zip(results, own, strict=True)
     ]
 
