@@ -70,7 +70,7 @@ class LinearTransform:
         weights: name of the weight table, [rows, period] slot values.
         period: slots after which weights repeat; may be all slots of the ciphertext.
         mask_scale: exact scale of the masks.
-        bias: name of a one-row table that is added to every output, or "".
+        bias: name of a table that is added, of one row for all outputs or one for each, or "".
         rescale: limbs dropped at the end.
     """
 

@@ -30,7 +30,7 @@ class Bundle:
     """Named ciphertexts of one client that travel together.
 
     Attributes:
-        what: "image", "embedding" or "score".
+        what: one of the kinds of fhe_core.runtime.batches, such as "image".
         seeds: 32-byte seed of c1 by ciphertext name; only fresh ciphertexts have one.
         facts: JSON-ready facts that the receiver needs (no floats; hexadecimal text instead).
     """
