@@ -82,4 +82,4 @@ LEAN = Policy(
 )
 
 #: As LEAN, for batches, with the scale of masks that balances their errors and those of weights.
-LEAN_BATCH = replace(LEAN, log_mask_scale=19.0, hoist_stem=False)
+LEAN_BATCH = replace(LEAN, log_mask_scale=19.0, hoisted=0)
