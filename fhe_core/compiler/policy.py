@@ -80,5 +80,7 @@ LEAN = Policy(
     hoist_stem=True,
 )
 
-#: As LEAN, for batches, with the scale of masks that balances their errors and those of weights.
-LEAN_BATCH = replace(LEAN, log_mask_scale=19.0, hoist_stem=False)
+#: As LEAN, for batches: masks and weights have smaller errors, which leaves bits for activations.
+LEAN_BATCH = replace(
+    LEAN, log_scale=40.5, log_middle_scale=26.0, log_mask_scale=18.0, hoist_stem=False
+)
