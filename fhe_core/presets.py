@@ -20,7 +20,7 @@ LEAN = Specification(
     log_ring_dimension=16,
     limb_bits=(50,) * 22,
     special_bits=(50,) * 11,
-    tiers=(Tier(22, 11, 11), Tier(16, 8, 8), Tier(10, 10, 10), Tier(6, 6, 6)),
+    tiers=(Tier(22, 11, 11), Tier(16, 8, 8), Tier(10, 5, 5), Tier(5, 5, 5)),
 )
 
 #: Two more levels, for normalisation polynomials of degree 4 to 15; shorter digits pay for them.

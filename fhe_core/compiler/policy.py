@@ -40,7 +40,8 @@ class Policy:
         pre_rotations: channel distances that are covered by rotating inputs instead of sums
             (baby steps of the channel dimension), at most; a power of two.
         health_limbs: limbs of the squared norm that travels with a result.
-        hoist_stem: no pre-rotations before the first convolution, whose keys are the largest.
+        hoisted: so many stages, from the stem on, take their pre-rotations from the decomposition
+            that the baby steps share: fewer key switches, more keys.
     """
 
     log_scale: float
@@ -51,7 +52,7 @@ class Policy:
     rescales: Rescales = Rescales()
     pre_rotations: int = 4
     health_limbs: int = 2
-    hoist_stem: bool = False
+    hoisted: int = 0
 
 
 def lower_by_one(policy: Policy) -> Policy:
@@ -77,7 +78,7 @@ LEAN = Policy(
     log_mask_scale=18.5,
     log_result_scale=46.0,
     rescales=Rescales(square2=0, pool_mask=0, linear=0, embedding=1, squared_norm=0),
-    hoist_stem=True,
+    hoisted=1,
 )
 
 #: As LEAN, for batches: masks and weights have smaller errors, which leaves bits for activations.

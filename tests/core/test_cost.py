@@ -41,6 +41,14 @@ class Counting:
         self.ntts += len(rows)
         return self.context.embed_signed(coefficients, rows)
 
+    def add_plain(self, a: Words, coefficients: NDArray[np.int64]) -> Words:
+        self.ntts += a.shape[1]
+        return self.context.add_plain(a, coefficients)
+
+    def multiply_plain(self, a: Words, coefficients: NDArray[np.int64]) -> Words:
+        self.ntts += a.shape[1]
+        return self.context.multiply_plain(a, coefficients)
+
     def decompose(self, c: Words, digit_limbs: int, specials: list[int]) -> Words:
         digits = self.context.decompose(c, digit_limbs, specials)
         own, extended = c.shape[0], digits.shape[0] * digits.shape[1] - c.shape[0]
@@ -180,16 +188,16 @@ ROOT = InverseRoot.from_powers((1.057367e-08, -4.753845e-05, 7.176193e-02), (100
 FULL_SIZE = {
     "safe": (
         SAFE,
-        (194, 523, 29_387, 50_218_401_792, 506_564),
-        (220, 523, 32_216, 51_411_681_280, 507_920),
-        [(116, 3_234_332_672), (119, 3_336_568_832)],
+        (194, 523, 27_014, 50_218_401_792, 506_564),
+        (220, 523, 29_843, 51_411_681_280, 507_920),
+        [(86, 2_445_279_232), (89, 2_547_515_392)],
     ),
-    # Fewer limbs; two digits; no pre-rotations before the first convolution (more keys).
+    # Fewer limbs; two digits; the pre-rotations of the stem are hoisted with its baby steps.
     "lean": (
         LEAN,
-        (182, 535, 19_712, 30_251_417_600, 442_436),
-        (208, 535, 21_864, 31_013_732_352, 443_444),
-        [(105, 1_870_135_296), (109, 1_945_632_768)],
+        (182, 535, 17_439, 31_992_053_760, 397_454),
+        (208, 535, 19_559, 32_779_534_336, 398_462),
+        [(82, 1_572_339_712), (86, 1_651_507_200)],
     ),
 }
 
