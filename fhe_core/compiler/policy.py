@@ -81,5 +81,7 @@ LEAN = Policy(
     hoisted=1,
 )
 
-#: As LEAN, for batches, with the scale of masks that balances their errors and those of weights.
-LEAN_BATCH = replace(LEAN, log_mask_scale=19.0, hoisted=0)
+#: As LEAN, for batches: masks and weights have smaller errors, which leaves bits for activations.
+LEAN_BATCH = replace(
+    LEAN, log_scale=40.5, log_middle_scale=26.0, log_mask_scale=18.0, hoisted=0
+)
