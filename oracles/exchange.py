@@ -7,6 +7,7 @@ pickle: arrays, and text as bytes.
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ from numpy.typing import NDArray
 from fhe_core.plan import Plan, PlanError, from_json
 from oracles.chain import Chain
 from oracles.library import OracleError, Slots
+
+#: What numpy and json raise for a file that is missing, damaged or something else.
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +61,7 @@ def save_job(path: Path, job: Job) -> None:
 def load_job(path: Path) -> Job:
     """Raises OracleError: the file is not a job."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             head = json.loads(_text(archive["head"]))
             plan = from_json(_text(archive["plan"])) if "plan" in archive.files else None
             return Job(
@@ -66,7 +70,7 @@ def load_job(path: Path) -> Job:
                 {name: archive[f"table{i}"] for i, name in enumerate(head["tables"])},
                 [archive[f"input{i}"] for i in range(head["inputs"])],
             )
-    except (OSError, ValueError, KeyError, TypeError, PlanError) as error:
+    except (*_DAMAGE, PlanError) as error:
         raise OracleError(f"{path}: not a job for an oracle ({error})") from None
 
 
@@ -79,11 +83,11 @@ def save_answer(path: Path, answer: Answer) -> None:
 def load_answer(path: Path) -> Answer:
     """Raises OracleError: the file is not an answer."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             head = json.loads(_text(archive["head"]))
             outputs = {name: archive[f"output{i}"] for i, name in enumerate(head["outputs"])}
             return Answer(outputs, head["report"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except _DAMAGE as error:
         raise OracleError(f"{path}: not an oracle's answer ({error})") from None
 
 
