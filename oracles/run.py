@@ -66,6 +66,12 @@ class Runner:
         Raises:
             OracleError: the library has other slots or too few limbs, or the inputs do not fit.
         """
+        results = self.evaluate(self.encrypt(inputs))
+        self.counts["decrypt"] += len(results)
+        return [self.library.decrypt(result.handle, result.scale) for result in results]
+
+    def encrypt(self, inputs: Sequence[Slots]) -> dict[str, Held]:
+        """Fresh ciphertexts of the plan's inputs, by name; errors as of :meth:`run`."""
         plan, library = self.plan, self.library
         if len(inputs) != len(plan.inputs) or any(x.shape != (library.slots,) for x in inputs):
             raise OracleError(
@@ -74,21 +80,24 @@ class Runner:
         most = max(value.limbs for value in plan.values.values())
         if most > len(library.moduli):
             raise OracleError(f"the plan needs {most} limbs, the library has {len(library.moduli)}")
+        self.counts["encrypt"] += len(inputs)
         held: dict[str, Held] = {}
         for name, values in zip(plan.inputs, inputs, strict=True):
-            scale = plan.values[name].scale
-            fresh = library.drop_to(library.encrypt(values, scale), plan.values[name].limbs)
-            held[name] = Held(fresh, scale)
-        self.counts["encrypt"] += len(inputs)
+            limbs, scale = plan.values[name].limbs, plan.values[name].scale
+            held[name] = Held(library.drop_to(library.encrypt(values, scale), limbs), scale)
+        return held
+
+    def evaluate(self, inputs: Mapping[str, Held]) -> list[Held]:
+        """The plan's outputs, encrypted."""
+        plan, held = self.plan, dict(inputs)
         for step, dead in zip(plan.steps, last_reads(plan), strict=True):
             for name, result in zip(step_writes(step), self.apply(step, held), strict=True):
-                if library.limbs(result.handle) != plan.values[name].limbs:
+                if self.library.limbs(result.handle) != plan.values[name].limbs:
                     raise OracleError(f"'{name}' came out with a wrong number of limbs")
                 held[name] = result
             for name in dead:
                 held.pop(name, None)
-        self.counts["decrypt"] += len(plan.outputs)
-        return [library.decrypt(held[n].handle, held[n].scale) for n in plan.outputs]
+        return [held[name] for name in plan.outputs]
 
     def apply(self, step: Step, held: Mapping[str, Held]) -> list[Held]:
         """What one step writes."""

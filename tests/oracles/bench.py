@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fhe_core.ciphertext import Ciphertext
 from fhe_core.keys.evaluation import EvaluationKeys
 from fhe_core.keys.secret import SecretKey
 from fhe_core.parameters import Parameters
@@ -40,17 +41,19 @@ class Bench:
     def evaluator(self, threads: int = 1) -> Evaluator:
         return Evaluator(self.parameters, self.keys, threads)
 
+    def encrypted(self) -> list[Ciphertext]:
+        """Fresh ciphertexts of the inputs, at their levels."""
+        inputs = [self.plan.values[name] for name in self.plan.inputs]
+        return [
+            self.key.encrypt(slots, value.scale)[0].drop_to(value.limbs)
+            for slots, value in zip(self.values, inputs, strict=True)
+        ]
+
     def native(self, evaluator: Evaluator | None = None, *, every_value: bool = True) -> Values:
         """Decrypted slots by name of every value, or of the outputs only."""
         names = tuple(self.plan.values) if every_value else self.plan.outputs
-        inputs = [
-            self.key.encrypt(slots, self.plan.values[name].scale)[0].drop_to(
-                self.plan.values[name].limbs
-            )
-            for name, slots in zip(self.plan.inputs, self.values, strict=True)
-        ]
         packed = pack(replace(self.plan, outputs=names), self.tables, self.parameters)
-        results = native.run(packed, evaluator or self.evaluator(), inputs)
+        results = native.run(packed, evaluator or self.evaluator(), self.encrypted())
         return {n: self.key.decrypt(c) for n, c in zip(names, results, strict=True)}
 
     def predicted(self, model: ErrorModel) -> dict[str, float]:
