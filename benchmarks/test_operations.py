@@ -82,6 +82,7 @@ def linear_step():
         weights=lambda *_: weights,
         bias=None,
         lane=0,
+        scale=2.0**43,
     )
     plan = builder.finish("linear", ["x"], ["y"], {})
     tables = {name: filler(None, 0) for name, (filler, _) in builder.fillers.items()}

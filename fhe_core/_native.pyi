@@ -40,6 +40,10 @@ class Context:
     ) -> _Words: ...
     def embed_signed(self, coefficients: _Signed, rows: Sequence[int], /) -> _Words:
         """NTT rows of signed coefficients [n]."""
+    def add_plain(self, a: _Words, coefficients: _Signed) -> _Words:
+        """A ciphertext [2, limbs, n] plus a plaintext of signed coefficients [n]."""
+    def multiply_plain(self, a: _Words, coefficients: _Signed) -> _Words:
+        """A ciphertext [2, limbs, n] times a plaintext of signed coefficients [n]."""
     def permute(self, a: _Words, index: _Index, /) -> _Words:
         """Every row gathered by index [n]."""
     def decompose(self, c: _Words, digit_limbs: int, specials: Sequence[int]) -> _Words:
@@ -55,10 +59,11 @@ class Context:
         permutation: _Index | None,
         base: _Words | None,
     ) -> _Words:
-        """base + permuted(digits * key + P * addend), [2, limbs + specials, n], in place in base.
+        """base + permuted(digits * key + addend), [2, limbs + specials, n], in place in base.
 
         digits: [digits, limbs + specials, n]; key: [digits, 2, key_limbs + specials, n];
-        addend: [0 to 2, limbs, n].
+        addend: [0 to 2, limbs, n], which enters times P, or [0 to 2, limbs + specials, n] in the
+        basis QP, which enters as it is.
         """
     def tensor(self, a: _Words, b: _Words) -> _Words:
         """(a0 b0, a0 b1 + a1 b0, a1 b1), [3, limbs, n]."""

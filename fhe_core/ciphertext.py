@@ -32,3 +32,13 @@ class Ciphertext:
         if not 1 <= limbs < self.limbs:
             raise ValueError(f"cannot drop from {self.limbs} to {limbs} limbs")
         return Ciphertext(np.ascontiguousarray(self.residues[:, :limbs]), self.scale)
+
+    def first(self, limbs: int) -> Ciphertext:
+        """As :meth:`drop_to`, but a view of the same memory, for operations to read at once.
+
+        Raises:
+            ValueError: there are fewer limbs than that.
+        """
+        if not 1 <= limbs <= self.limbs:
+            raise ValueError(f"cannot drop from {self.limbs} to {limbs} limbs")
+        return Ciphertext(self.residues[:, :limbs], self.scale)

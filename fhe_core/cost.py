@@ -12,8 +12,8 @@ rotation, product    decompose + inner product + mod-down: one *key switch*
 rotations of one     one decompose; an inner product and a mod-down each, so each counts as a key
 ciphertext           switch
 linear step          a decompose per input that has a rotated baby step, an *inner product* per
-                     rotated baby step, a key switch per giant step (its mod-down comes first), a
-                     mod-down per output
+                     rotated baby step, a key switch per giant step (the mod-down comes first,
+                     of one polynomial), a mod-down per output
 bias, offset         one limb NTT per limb of every output
 masks                one limb NTT per row for every mask of a step, of the diagonals too
 periodic weights     a short NTT of 2 x period values per weight and row, on top of ``ntts``
@@ -233,6 +233,8 @@ class _Counter:
                 yield self.mod_down() * len(step.amounts) + Work(key_switches=len(step.amounts))
             case FoldSum():
                 yield from self.key_switches(len(step.amounts))
+                if step.rescale:
+                    yield self.division(self.limbs, step.rescale)
             case LinearTransform():
                 yield from self.linear(step)
                 yield self.addition(step.bias, step.outputs[0]) * len(step.outputs)
@@ -288,21 +290,23 @@ class _Counter:
             bytes_read=key + self.digits * self.rows * self.limb_bytes,
         )
 
-    def key_switches(self, count: int, rescale: int = 0) -> Iterator[Work]:
+    def key_switches(self, count: int, rescale: int = 0, down: int = 2) -> Iterator[Work]:
+        """``down``: how many polynomials each divides by the special primes."""
         yield Work(key_switches=count) + self.decompose * count
         yield self.inner_product * count
-        yield self.mod_down(rescale) * count
+        yield self.mod_down(rescale, down) * count
 
-    def division(self, rows: int, dropped: int) -> Work:
-        """Two polynomials divided by their last ``dropped`` primes."""
-        return Work(
-            ntts=2 * rows,
-            key_products=2 * dropped * (rows - dropped),
-            bytes_read=2 * rows * self.limb_bytes,
+    def division(self, rows: int, dropped: int, polynomials: int = 2) -> Work:
+        """Polynomials divided by their last ``dropped`` primes."""
+        each = Work(
+            ntts=rows,
+            key_products=dropped * (rows - dropped),
+            bytes_read=rows * self.limb_bytes,
         )
+        return each * polynomials
 
-    def mod_down(self, rescale: int = 0) -> Work:
-        return self.division(self.rows, self.specials + rescale)
+    def mod_down(self, rescale: int = 0, polynomials: int = 2) -> Work:
+        return self.division(self.rows, self.specials + rescale, polynomials)
 
     def product(self, rescale: int, operands: int) -> Iterator[Work]:
         yield Work(
@@ -335,7 +339,7 @@ class _Counter:
         yield Work(bytes_read=2 * (identities + babies) * self.limbs * self.limb_bytes)
         yield from self.plain(step)
         giants = sum(1 for _, amount in step.giants if amount)
-        yield from self.key_switches(giants)  # the mod-down is the accumulator's
+        yield from self.key_switches(giants, down=1)  # the accumulator's, before the switch
         yield self.mod_down(step.rescale) * len(step.outputs)
 
     def plain(self, step: LinearTransform) -> Iterator[Work]:

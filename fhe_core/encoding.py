@@ -7,6 +7,8 @@ values with ring dimension 2G gives those 2G coefficients.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +17,7 @@ Complex = NDArray[np.complex128]
 
 #: Largest coefficient that is sure to fit the signed 64-bit words that enter the RNS.
 MAX_COEFFICIENT = 2.0**62
+_ROUNDING_SEED = 0
 
 
 class EncodingError(ValueError):
@@ -41,8 +44,33 @@ def coefficients(slots: NDArray[np.generic], ring_dimension: int) -> Float:
     return result
 
 
-def encode(slots: NDArray[np.generic], ring_dimension: int, scale: float) -> NDArray[np.int64]:
-    """Integer coefficients [..., N] of slots [..., N/2], rounded at ``scale``.
+def round_real(scaled: Float) -> Float:
+    """Integers [..., N] near coefficients [..., N] whose slots have the nearest real parts.
+
+    The real part of a slot depends on the differences d_k = c_k - c_(N-k) only (X^(N-k) is the
+    conjugate of -X^k at every slot), which plain rounding of both moves twice as far. Here the
+    differences are rounded; the coefficients of an odd one move by a half in opposite directions,
+    which shows in the imaginary parts alone. These must not matter: they only do so, as squares,
+    where messages are real.
+    """
+    n = scaled.shape[-1]
+    result = np.rint(scaled)
+    low, high = slice(1, n // 2), slice(n - 1, n // 2, -1)
+    differences = np.rint(scaled[..., low] - scaled[..., high])
+    # Which of the two takes the larger part must not depend on the message: fixed random bits.
+    up = np.random.default_rng(_ROUNDING_SEED).integers(0, 2, n // 2 - 1)
+    result[..., low] = np.floor((differences + up) / 2)
+    result[..., high] = result[..., low] - differences
+    return result
+
+
+def encode(
+    slots: NDArray[np.generic],
+    ring_dimension: int,
+    scale: float,
+    rounding: Callable[[Float], Float] = np.rint,
+) -> NDArray[np.int64]:
+    """Integer coefficients [..., N] of slots [..., N/2] at ``scale``, rounded by ``rounding``.
 
     Raises:
         EncodingError: a value is not finite, or a coefficient would not fit 62 bits.
@@ -53,7 +81,7 @@ def encode(slots: NDArray[np.generic], ring_dimension: int, scale: float) -> NDA
         scaled = coefficients(slots, ring_dimension) * scale
     if not np.max(np.abs(scaled), initial=0.0) < MAX_COEFFICIENT:  # also when it overflowed to NaN
         raise EncodingError("values are too large for the scale: a coefficient exceeds 62 bits")
-    return np.rint(scaled).astype(np.int64)
+    return rounding(scaled).astype(np.int64)
 
 
 def decode(coefficient_values: Float, scale: float) -> Complex:

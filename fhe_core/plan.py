@@ -43,12 +43,14 @@ class Rotate:
 
 @dataclass(frozen=True)
 class FoldSum:
-    """x += rotation of x by each amount in turn; the sum lands in every slot of the period."""
+    """x += rotation of x by each amount in turn, then rescale; the sum lands in every slot of the
+    period."""
 
     op: ClassVar[str] = "fold-sum"
     source: str
     output: str
     amounts: tuple[int, ...]
+    rescale: int = 0
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,9 @@ class LinearTransform:
         weight_scales: one per input: exact scale of its periodic weights.
         babies: (input, rotation amount) pairs.
         terms: (baby, mask) pairs; mask is an index into the plan's masks, or -1.
-        giants: (output, rotation amount) pairs, one per accumulator.
+        giants: (output, rotation amount) pairs, one per accumulator. Run as Horner's scheme: an
+            accumulator is rotated by its distance to the next lower amount only, together with
+            all that came before it; equal distances share a key.
         entries: one tuple of (term, weight row) pairs per accumulator.
         weights: name of the weight table, [rows, period] slot values.
         period: slots after which weights repeat; may be all slots of the ciphertext.
@@ -84,6 +88,16 @@ class LinearTransform:
     mask_scale: float
     bias: str
     rescale: int
+
+    def horner(self) -> Iterator[tuple[int, list[tuple[int, int]]]]:
+        """Per output: accumulators, highest amount first, with the rotation that follows each."""
+        for output in range(len(self.outputs)):
+            own = sorted((-amount, i) for i, (o, amount) in enumerate(self.giants) if o == output)
+            lower = [*(-amount for amount, _ in own[1:]), 0]
+            yield (
+                output,
+                [(i, -amount - after) for (amount, i), after in zip(own, lower, strict=True)],
+            )
 
 
 @dataclass(frozen=True)
@@ -254,6 +268,11 @@ class Plan:
     labels: tuple[str, ...]
     metadata: Mapping[str, Any]
 
+    @property
+    def real(self) -> bool:
+        """Whether all slots are real numbers: imaginary parts hold errors only."""
+        return not any(isinstance(step, Join | Part | SquareParts) for step in self.steps)
+
     def to_json(self) -> str:
         """Canonical text; scales as exact hexadecimal floats."""
         document = {
@@ -320,10 +339,8 @@ def _check_order(plan: Plan) -> None:
         written = set(step_writes(step))
         if known & written or not written <= plan.values.keys():
             raise PlanError(f"a '{step.op}' step writes a ciphertext twice, or one without a value")
-        if isinstance(step, LinearTransform):
-            kept = [output for output, amount in step.giants if not amount]
-            if len(kept) != len(set(kept)):
-                raise PlanError("two sums of one output have no rotation between them")
+        if isinstance(step, LinearTransform) and len(step.giants) != len(set(step.giants)):
+            raise PlanError("two sums of one output have no rotation between them")
         known |= written
     if not known.issuperset(plan.outputs):
         raise PlanError("an output is never written")
@@ -390,7 +407,8 @@ def step_rotations(step: Step) -> Iterable[int]:
         case Rotate() | FoldSum():
             return step.amounts
         case LinearTransform():
-            return [amount for _, amount in (*step.babies, *step.giants)]
+            giants = [rotation for _, chain in step.horner() for _, rotation in chain]
+            return [amount for _, amount in step.babies] + giants
         case _:
             return ()
 

@@ -153,13 +153,15 @@ class ErrorModel:
         return self.slot(variance, scale)
 
     @staticmethod
-    def encoding(period: int, scale: float) -> float:
+    def encoding(period: int, scale: float, real: bool = False) -> float:
         """Rounding of a real plaintext that repeats with ``period`` slots: 2 * period coefficients.
 
         Coefficients of a real plaintext come in pairs c, -c, and so do their errors: the slot error
-        is real, and its whole variance counts, not half of it.
+        is real, and its whole variance counts, not half of it. ``real``: rounded for real messages
+        (encoding.round_real), which halves the error of the real part.
         """
-        return 2 * period * ROUNDING_VARIANCE / scale**2
+        share = 0.25 if real else 1.0
+        return 2 * period * share * ROUNDING_VARIANCE / scale**2
 
 
 def mask_period(mask: Slots) -> int:
@@ -249,6 +251,8 @@ class _Tracker:
                 for amount in step.amounts:
                     total = total + total.roll(amount)
                     total = total.plus(self.switch(source.limbs, source.scale))
+                if step.rescale:
+                    total = total.plus(self.model.rounding(plan.values[step.output].scale))
                 yield total
             case LinearTransform():
                 yield from _linear(self, step, values)
@@ -302,7 +306,7 @@ class _Tracker:
     def mask_error(self, mask: Slots, scale: float) -> float:
         """A mask that is the same everywhere is a constant, which a power of two represents."""
         period = mask_period(mask)
-        return self.model.encoding(period, scale) if period > 1 else 0.0
+        return self.model.encoding(period, scale, self.plan.real) if period > 1 else 0.0
 
 
 def _linear(
@@ -344,7 +348,7 @@ def _linear(
             squared = keep * spread(row, 2)
             carried += squared * variance
             added += squared * switching
-            added += keep * np.abs(value) ** 2 * model.encoding(step.period, scale)
+            added += keep * np.abs(value) ** 2 * model.encoding(step.period, scale, plan.real)
             if mask >= 0:
                 behind[mask] += spread(row) * value
         for mask, product in behind.items():

@@ -13,6 +13,16 @@ SAFE = Specification(
     tiers=(Tier(29, 10, 9), Tier(18, 9, 9), Tier(10, 5, 5)),
 )
 
+#: Limbs of the largest size, three for every block (policy LEAN), and few enough of them for two
+#: digits. From the bottom: base, match, normalisation (2), head (2), blocks (15), stem.
+LEAN = Specification(
+    name="lean",
+    log_ring_dimension=16,
+    limb_bits=(50,) * 22,
+    special_bits=(50,) * 11,
+    tiers=(Tier(22, 11, 11), Tier(16, 8, 8), Tier(10, 5, 5), Tier(5, 5, 5)),
+)
+
 #: Two more levels, for normalisation polynomials of degree 4 to 15; shorter digits pay for them.
 DEEP = Specification(
     name="deep",
@@ -29,7 +39,7 @@ def load(name: str) -> Parameters:
     Raises:
         KeyError: no preset has that name.
     """
-    presets = {spec.name: spec for spec in (SAFE, DEEP)}
+    presets = {spec.name: spec for spec in (SAFE, LEAN, DEEP)}
     if name not in presets:
         raise KeyError(f"no preset '{name}'; choose one of {sorted(presets)}")
     return build(presets[name])

@@ -18,6 +18,7 @@ import numpy as np
 
 from fhe_core import presets
 from fhe_core.compiler import (
+    LEAN,
     SAFE,
     CompiledNetwork,
     Packing,
@@ -42,7 +43,7 @@ COLOURS = 3
 _BALANCE_SEED = 0
 _BALANCE_IMAGES = 16
 #: How plans are compiled for each preset, the cheapest first.
-_POLICIES = (("safe", SAFE), ("deep", SAFE))
+_POLICIES = (("lean", LEAN), ("safe", SAFE), ("deep", SAFE))
 
 
 class WeightsError(ValueError):

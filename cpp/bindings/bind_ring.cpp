@@ -23,6 +23,7 @@ using ring::Context;
 using ring::Rows;
 using Words = py::array_t<std::uint64_t, py::array::c_style>;
 using Index = py::array_t<std::uint32_t, py::array::c_style>;
+using Strided = py::array_t<std::uint64_t, 0>;  // perhaps a part of a larger array
 using Signed = py::array_t<std::int64_t, py::array::c_style>;
 
 void require(bool condition, const char* message) {
@@ -158,7 +159,8 @@ Words switch_key(const Context& context, const Words& digits, const Words& key,
     require_key(job.key, job.digit_count, job.limbs, specials.size());
     require(addend.ndim() == 3 && addend.shape(0) <= 2, "addend must have shape (<= 2, limbs, n)");
     job.addend_polys = static_cast<std::size_t>(addend.shape(0));
-    require_shape(addend, {job.addend_polys, job.limbs, n}, "addend");
+    job.addend_rows = static_cast<std::size_t>(addend.shape(1)) == total ? total : job.limbs;
+    require_shape(addend, {job.addend_polys, job.addend_rows, n}, "addend");
     job.addend = addend.data();
     require_p_mod_q(context, p_mod_q, job.limbs);
     job.p_mod_q = p_mod_q;
@@ -188,6 +190,24 @@ Words tensor(const Context& context, const Words& a, const Words& b) {
     std::uint64_t* data = out.mutable_data();
     const py::gil_scoped_release release;
     ring::tensor(context, data, a.data(), b.data(), rows);
+    return out;
+}
+
+// a [2][limbs][n]; adds to the first polynomial, or multiplies both.
+Words with_plain(const Context& context, const Words& a, const Signed& coefficients, bool adds) {
+    require(a.ndim() == 3, "a must have shape (2, limbs, n)");
+    const auto limbs = static_cast<std::size_t>(a.shape(1));
+    require_rows(context, limb_rows(limbs));
+    require_shape(a, {2, limbs, context.n()}, "a");
+    require_shape(coefficients, {context.n()}, "coefficients");
+    Words out = make(context, {2, limbs, context.n()});
+    std::uint64_t* data = out.mutable_data();
+    const py::gil_scoped_release release;
+    if (adds) {
+        context.add_plain(data, a.data(), coefficients.data(), limbs);
+    } else {
+        context.multiply_plain(data, a.data(), 2, coefficients.data(), limbs);
+    }
     return out;
 }
 
@@ -233,7 +253,7 @@ std::size_t fill_uniform(Words out, const Words& words, std::uint64_t q) {
 }
 
 Words accumulate(
-    const Context& context, const std::vector<std::pair<Words, Words>>& inputs,
+    const Context& context, const std::vector<std::pair<Strided, Words>>& inputs,
     const std::vector<std::tuple<std::size_t, py::object, py::object, std::size_t>>& babies,
     const std::vector<Signed>& masks,
     const std::vector<std::pair<std::size_t, std::ptrdiff_t>>& terms,
@@ -250,6 +270,8 @@ Words accumulate(
     require_p_mod_q(context, p_mod_q, t.limbs);
     t.p_mod_q = p_mod_q;
     t.digit_count = 0;
+    constexpr auto kWord = static_cast<py::ssize_t>(sizeof(std::uint64_t));
+    const auto row = static_cast<py::ssize_t>(n);
     for (const auto& [ciphertext, digits] : inputs) {
         require_shape(ciphertext, {2, t.limbs, n}, "a ciphertext");
         const bool decomposed = digits.size() != 0;
@@ -257,7 +279,10 @@ Words accumulate(
             require(digits.ndim() == 3, "digits must have shape (digits, rows, n)");
             t.digit_count = static_cast<std::size_t>(digits.shape(0));
         }
-        t.inputs.push_back({ciphertext.data(), decomposed ? digits.data() : nullptr});
+        require(ciphertext.strides(2) == kWord && ciphertext.strides(1) == kWord * row,
+                "a ciphertext's polynomials must be contiguous");
+        t.inputs.push_back(
+            {{ciphertext.data(0), ciphertext.data(1)}, decomposed ? digits.data() : nullptr});
     }
     for (const auto& [ciphertext, digits] : inputs) {
         if (digits.size() != 0) require_shape(digits, {t.digit_count, t.rows.size(), n}, "digits");
@@ -362,6 +387,18 @@ void bind_ring(py::module_& m) {
                  c.embed_signed(data, coefficients.data(), rows);
                  return out;
              })
+        .def(
+            "add_plain",
+            [](const Context& c, const Words& a, const Signed& coefficients) {
+                return with_plain(c, a, coefficients, true);
+            },
+            py::arg("a"), py::arg("coefficients"))
+        .def(
+            "multiply_plain",
+            [](const Context& c, const Words& a, const Signed& coefficients) {
+                return with_plain(c, a, coefficients, false);
+            },
+            py::arg("a"), py::arg("coefficients"))
         .def("permute",
              [](const Context& c, const Words& a, const Index& index) {
                  require(a.ndim() == 2, "a must have shape (rows, n)");

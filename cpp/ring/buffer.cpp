@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <cstdlib>
+#include <iterator>
 #include <new>
 
 namespace fhe::ring {
@@ -15,7 +16,13 @@ std::size_t unit(std::size_t bytes) { return bytes < kHugePage ? kCacheLine : kH
 }  // namespace
 
 BufferPool::~BufferPool() {
-    for (const auto& [bytes, data] : idle_) std::free(data);
+    for (const Block& block : idle_) std::free(block.data);
+}
+
+void BufferPool::forget(std::multimap<std::size_t, Idle::iterator>::iterator entry) {
+    idle_bytes_ -= entry->first;
+    idle_.erase(entry->second);
+    by_size_.erase(entry);
 }
 
 Block BufferPool::acquire(std::size_t words) {
@@ -23,11 +30,10 @@ Block BufferPool::acquire(std::size_t words) {
     const std::size_t bytes = (wanted + unit(wanted) - 1) / unit(wanted) * unit(wanted);
     {
         const std::lock_guard lock(mutex_);
-        const auto found = idle_.lower_bound(bytes);
-        if (found != idle_.end() && found->first <= bytes + bytes / 4) {
-            const Block block{found->second, found->first};
-            idle_bytes_ -= block.bytes;
-            idle_.erase(found);
+        const auto found = by_size_.lower_bound(bytes);
+        if (found != by_size_.end() && found->first / 2 <= bytes) {
+            const Block block = *found->second;
+            forget(found);
             return block;
         }
     }
@@ -38,16 +44,26 @@ Block BufferPool::acquire(std::size_t words) {
 }
 
 void BufferPool::release(Block block) noexcept {
-    const std::lock_guard lock(mutex_);
-    if (idle_bytes_ + block.bytes <= idle_limit_) {
-        try {
-            idle_.emplace(block.bytes, block.data);
-            idle_bytes_ += block.bytes;
-            return;
-        } catch (const std::bad_alloc&) {  // falls through: the block is freed
-        }
+    if (block.bytes > idle_limit_) {
+        std::free(block.data);
+        return;
     }
-    std::free(block.data);
+    const std::lock_guard lock(mutex_);
+    while (idle_bytes_ + block.bytes > idle_limit_) {
+        const Block oldest = idle_.front();
+        auto entry = by_size_.lower_bound(oldest.bytes);
+        while (entry->second != idle_.begin()) ++entry;
+        forget(entry);
+        std::free(oldest.data);
+    }
+    try {
+        idle_.push_back(block);
+        by_size_.emplace(block.bytes, std::prev(idle_.end()));
+        idle_bytes_ += block.bytes;
+    } catch (const std::bad_alloc&) {
+        if (!idle_.empty() && idle_.back().data == block.data) idle_.pop_back();
+        std::free(block.data);
+    }
 }
 
 }  // namespace fhe::ring

@@ -1,9 +1,12 @@
 // Large arrays that are used again and again: a pool of blocks on huge pages, so that a result does
 // not cost a page fault per 4 KiB. Blocks return to the pool when their last owner lets go.
+// Ciphertexts shrink from level to level, so a block also serves requests of down to half its size;
+// otherwise blocks of every level would pile up and push each other out.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <list>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -17,7 +20,8 @@ struct Block {
 
 class BufferPool {
   public:
-    // Unused blocks beyond `idle_bytes` in total go back to the operating system.
+    // Unused blocks beyond `idle_bytes` in total go back to the operating system, those that were
+    // unused longest first.
     explicit BufferPool(std::size_t idle_bytes) : idle_limit_(idle_bytes) {}
     ~BufferPool();
     BufferPool(const BufferPool&) = delete;
@@ -28,8 +32,13 @@ class BufferPool {
     void release(Block block) noexcept;
 
   private:
+    using Idle = std::list<Block>;
+
+    void forget(std::multimap<std::size_t, Idle::iterator>::iterator entry);
+
     std::mutex mutex_;
-    std::multimap<std::size_t, std::uint64_t*> idle_;  // by size in bytes
+    Idle idle_;  // unused longest first
+    std::multimap<std::size_t, Idle::iterator> by_size_;
     std::size_t idle_bytes_ = 0;
     std::size_t idle_limit_;
 };

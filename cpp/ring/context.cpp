@@ -1,6 +1,8 @@
 #include "ring/context.hpp"
 
+#include <algorithm>
 #include <bit>
+#include <iterator>
 #include <set>
 #include <stdexcept>
 
@@ -25,6 +27,30 @@ std::uint64_t inverse_mod(std::uint64_t a, std::uint64_t q) {
 std::uint64_t reduce_signed(std::int64_t value, std::uint64_t q) {
     const std::int64_t r = value % static_cast<std::int64_t>(q);
     return static_cast<std::uint64_t>(r + ((r >> 63) & static_cast<std::int64_t>(q)));
+}
+
+void reduce_signed(const KernelTable& kernels, std::uint64_t* out, const std::int64_t* values,
+                   std::size_t count, const Modulus& m) {
+    constexpr std::size_t kTile = 256;
+    constexpr std::int64_t kBias = std::int64_t{1} << 50;  // makes values non-negative
+    std::uint64_t bias[kTile];
+    std::fill(std::begin(bias), std::end(bias), static_cast<std::uint64_t>(kBias) % m.q);
+    for (std::size_t start = 0; start < count; start += kTile) {
+        const std::size_t part = std::min(kTile, count - start);
+        std::uint64_t* target = out + start;
+        std::uint64_t all = 0;
+        for (std::size_t i = 0; i < part; ++i) {
+            target[i] =
+                static_cast<std::uint64_t>(values[start + i]) + static_cast<std::uint64_t>(kBias);
+            all |= target[i];
+        }
+        if (all < 2 * static_cast<std::uint64_t>(kBias)) {
+            kernels.reduce(target, target, part, m);
+            kernels.subtract(target, target, bias, part, m);
+            continue;
+        }
+        for (std::size_t i = 0; i < part; ++i) target[i] = reduce_signed(values[start + i], m.q);
+    }
 }
 
 namespace {
@@ -82,10 +108,44 @@ void Context::embed_signed(std::uint64_t* out, const std::int64_t* coefficients,
                            const Rows& rows) const {
 #pragma omp parallel for num_threads(threads_) schedule(dynamic)
     for (std::size_t r = 0; r < rows.size(); ++r) {
-        const std::uint64_t q = modulus(rows[r]).q;
+        embed_row(out + r * n_, coefficients, rows[r]);
+    }
+}
+
+void Context::embed_row(std::uint64_t* row, const std::int64_t* coefficients, int index) const {
+    reduce_signed(*kernels_, row, coefficients, n_, modulus(index));
+    kernels_->ntt_forward(row, n_, tables(index));
+}
+
+void Context::add_plain(std::uint64_t* out, const std::uint64_t* a,
+                        const std::int64_t* coefficients, std::size_t limbs) const {
+#pragma omp parallel for num_threads(threads_) schedule(dynamic)
+    for (std::size_t r = 0; r < 2 * limbs; ++r) {
         std::uint64_t* row = out + r * n_;
-        for (std::size_t i = 0; i < n_; ++i) row[i] = reduce_signed(coefficients[i], q);
-        kernels_->ntt_forward(row, n_, tables(rows[r]));
+        const std::uint64_t* in = a + r * n_;
+        if (r >= limbs) {
+            std::copy(in, in + n_, row);
+            continue;
+        }
+        embed_row(row, coefficients, static_cast<int>(r));
+        kernels_->add(row, row, in, n_, modulus(static_cast<int>(r)));
+    }
+}
+
+void Context::multiply_plain(std::uint64_t* out, const std::uint64_t* a, std::size_t polys,
+                             const std::int64_t* coefficients, std::size_t limbs) const {
+#pragma omp parallel num_threads(threads_)
+    {
+        const Buffer plain = scratch(n_);
+#pragma omp for schedule(dynamic)
+        for (std::size_t r = 0; r < limbs; ++r) {
+            embed_row(plain.data(), coefficients, static_cast<int>(r));
+            for (std::size_t p = 0; p < polys; ++p) {
+                const std::size_t at = (p * limbs + r) * n_;
+                kernels_->multiply(out + at, a + at, plain.data(), n_,
+                                   modulus(static_cast<int>(r)));
+            }
+        }
     }
 }
 

@@ -20,7 +20,8 @@ using kernels::Modulus;
 using kernels::NttTables;
 using kernels::ShoupFactor;
 
-inline constexpr std::size_t kIdleBytes = std::size_t{1} << 30;  // kept by a context for reuse
+// Kept by a context for reuse: what the largest step of a face of the preset 'safe' takes.
+inline constexpr std::size_t kIdleBytes = std::size_t{2} << 30;
 
 using Rows = std::vector<int>;  // modulus index of each row
 
@@ -54,11 +55,19 @@ class Context {
                           const std::vector<std::uint64_t>& factors, const Rows& rows) const;
     // Residues of signed coefficients (|value| < 2^63), then the forward NTT. coefficients: [n].
     void embed_signed(std::uint64_t* out, const std::int64_t* coefficients, const Rows& rows) const;
+    // The same plaintext added to the first of two polynomials, or multiplied with all of them.
+    // a, out: [polys][rows][n] in the rows 0..limbs-1.
+    void add_plain(std::uint64_t* out, const std::uint64_t* a, const std::int64_t* coefficients,
+                   std::size_t limbs) const;
+    void multiply_plain(std::uint64_t* out, const std::uint64_t* a, std::size_t polys,
+                        const std::int64_t* coefficients, std::size_t limbs) const;
     // out row = in row gathered by index [n]
     void permute(std::uint64_t* out, const std::uint64_t* in, const std::uint32_t* index,
                  std::size_t rows) const;
 
   private:
+    void embed_row(std::uint64_t* row, const std::int64_t* coefficients, int index) const;
+
     std::size_t n_;
     int threads_;
     const KernelTable* kernels_;
@@ -73,5 +82,8 @@ std::vector<std::uint32_t> galois_permutation(std::size_t n, std::uint64_t galoi
 std::uint64_t multiply_mod(std::uint64_t a, std::uint64_t b, std::uint64_t q);
 std::uint64_t inverse_mod(std::uint64_t a, std::uint64_t q);  // q prime, a != 0 mod q
 std::uint64_t reduce_signed(std::int64_t value, std::uint64_t q);
+// Residues of signed values of any size; fast where they lie in [-2^50, 2^50).
+void reduce_signed(const KernelTable& kernels, std::uint64_t* out, const std::int64_t* values,
+                   std::size_t count, const Modulus& m);
 
 }  // namespace fhe::ring

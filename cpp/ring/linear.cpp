@@ -13,6 +13,7 @@ void switch_key(const Context& context, std::uint64_t* out, const std::uint64_t*
     const std::size_t n = context.n();
     const std::size_t rows = job.rows.size();
     const std::size_t tile = std::min(n, kTile);
+    const bool extended = job.addend_rows == rows;
     const KernelTable& kernels = context.kernels();
 #pragma omp parallel for num_threads(context.threads()) schedule(dynamic)
     for (std::size_t r = 0; r < rows; ++r) {
@@ -35,10 +36,15 @@ void switch_key(const Context& context, std::uint64_t* out, const std::uint64_t*
                 const bool direct = job.permutation == nullptr && base == nullptr;
                 std::uint64_t* values = direct ? out + at : sum.data();
                 kernels.dot_product(values, a.data(), b.data(), job.digit_count, tile, m);
-                if (poly < job.addend_polys && r < job.limbs) {
-                    kernels.multiply_scalar_add(values,
-                                                job.addend + (poly * job.limbs + r) * n + source,
-                                                ShoupFactor(job.p_mod_q[r], m), tile, m);
+                if (poly < job.addend_polys && r < job.addend_rows) {
+                    const std::uint64_t* addend =
+                        job.addend + (poly * job.addend_rows + r) * n + source;
+                    if (extended) {
+                        kernels.add(values, values, addend, tile, m);
+                    } else {
+                        kernels.multiply_scalar_add(values, addend, ShoupFactor(job.p_mod_q[r], m),
+                                                    tile, m);
+                    }
                 }
                 if (job.permutation != nullptr) {
                     std::uint64_t* target = base == nullptr ? out + at : permuted.data();

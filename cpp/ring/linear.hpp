@@ -26,13 +26,14 @@ struct KeySwitch {
     std::size_t limbs;
     Rows rows;  // moduli: limbs first, then specials
     KeyView key;
-    const std::uint64_t* addend;  // [addend_polys][limbs][n], enters times P; may be null
+    const std::uint64_t* addend;  // [addend_polys][addend_rows][n]; may be null
     std::size_t addend_polys;     // 0, 1 or 2
+    std::size_t addend_rows;  // limbs: enters times P; all rows: in the basis QP, enters as it is
     std::vector<std::uint64_t> p_mod_q;
     const std::uint32_t* permutation;  // applied to the result; null: none
 };
 
-// out [2][rows][n] = (base, or 0 if null) + permuted(sum over digits of digit * key + P * addend).
+// out [2][rows][n] = (base, or 0 if null) + permuted(sum over digits of digit * key + addend).
 // base may be out.
 void switch_key(const Context& context, std::uint64_t* out, const std::uint64_t* base,
                 const KeySwitch& job);

@@ -9,8 +9,7 @@ namespace {
 constexpr std::size_t kScratchWords = std::size_t{112} * 1024;  // 896 KiB: stays in the L2 cache
 constexpr std::size_t kMaxTile = 1024;
 constexpr std::size_t kStrip = 64;  // a strip of every term stays in the L1 cache
-constexpr std::int64_t kBias = std::int64_t{1} << 50;  // makes signed weights non-negative
-constexpr std::size_t kLine = 8;                       // words of a cache line
+constexpr std::size_t kLine = 8;    // words of a cache line
 constexpr std::size_t kPad =
     kLine;  // words between scratch rows: no two share all their cache sets
 
@@ -34,13 +33,9 @@ class LimbWorker {
           strip_(std::min({kStrip, constant_, tile_})),
           weights_(context.scratch(t.weight_count * t.period)),
           transformed_(kLine * t.period),
-          bias_(kLine * t.period),
           masks_(context.scratch(t.masks.size() * n_)),
           scratch_(context.scratch(scratch_rows() * stride_)),
           index_(tile_) {
-        const std::int64_t* end = t.weights + t.weight_count * t.period;
-        wide_weights_ =
-            std::any_of(t.weights, end, [](std::int64_t w) { return w >= kBias || w < -kBias; });
         // Rows: babies, then masked terms, then one for a product before its permutation.
         std::size_t next = t.babies.size();
         for (const Term& term : t.terms) term_row_.push_back(term.mask < 0 ? term.baby : next++);
@@ -103,7 +98,8 @@ class LimbWorker {
         const NttTables& tables = context_.tables(t_.rows[row_]);
         for (std::size_t first = 0; first < t_.weight_count; first += kLine) {
             const std::size_t count = std::min(kLine, t_.weight_count - first);
-            reduce_weights(first, count);
+            reduce_signed(kernels(), transformed_.data(), t_.weights + first * t_.period,
+                          count * t_.period, modulus());
             for (std::size_t w = 0; w < count; ++w) {
                 kernels().ntt_forward(transformed_.data() + w * t_.period, t_.period, tables);
             }
@@ -114,47 +110,22 @@ class LimbWorker {
         }
     }
 
-    void reduce_weights(std::size_t first, std::size_t count) {
-        const std::size_t total = count * t_.period;
-        const std::int64_t* source = t_.weights + first * t_.period;
-        if (!wide_weights_) {
-            reduce_narrow(transformed_.data(), source, total);
-            return;
-        }
-        for (std::size_t i = 0; i < total; ++i) {
-            transformed_[i] = reduce_signed(source[i], modulus().q);
-        }
-    }
-
     // Masks stay small integers between calls: transforming them here costs less than reading all
     // their residues from memory, and a thousand times less memory.
     void transform_masks() {
         const NttTables& tables = context_.tables(t_.rows[row_]);
         for (std::size_t i = 0; i < t_.masks.size(); ++i) {
             std::uint64_t* values = masks_.data() + i * n_;
-            for (std::size_t start = 0; start < n_; start += bias_.size()) {
-                const std::size_t count = std::min(bias_.size(), n_ - start);
-                reduce_narrow(values + start, t_.masks[i] + start, count);
-            }
+            reduce_signed(kernels(), values, t_.masks[i], n_, modulus());
             kernels().ntt_forward(values, n_, tables);
         }
-    }
-
-    // Residues of signed values in [-2^50, 2^50); count <= bias_.size().
-    void reduce_narrow(std::uint64_t* out, const std::int64_t* values, std::size_t count) {
-        for (std::size_t i = 0; i < count; ++i) {
-            out[i] = static_cast<std::uint64_t>(values[i] + kBias);
-        }
-        kernels().reduce(out, out, count, modulus());
-        std::fill(bias_.begin(), bias_.end(), static_cast<std::uint64_t>(kBias) % modulus().q);
-        kernels().subtract(out, out, bias_.data(), count, modulus());
     }
 
     // The tile of P * rotation(ciphertext).
     void rotate(std::size_t b, std::size_t poly, std::size_t start) {
         const BabyStep& baby = t_.babies[b];
         const TransformInput& input = t_.inputs[baby.input];
-        const std::uint64_t* values = input.ciphertext + (poly * t_.limbs + row_) * n_;
+        const std::uint64_t* values = input.polynomials[poly] + row_ * n_;
         if (vanishes(b)) {
             if (special()) return;
             kernels().multiply_scalar(scratch(b), values + start,
@@ -222,9 +193,8 @@ class LimbWorker {
     std::size_t strip_;
     std::size_t row_ = 0;
     Buffer weights_;
-    std::vector<std::uint64_t> transformed_, bias_;
-    Buffer masks_;       // [masks][n]
-    bool wide_weights_;  // some weight does not fit the word that the kernels reduce
+    std::vector<std::uint64_t> transformed_;
+    Buffer masks_;  // [masks][n]
     Buffer scratch_;
     std::vector<std::uint32_t> index_;
     std::vector<std::size_t> term_row_;

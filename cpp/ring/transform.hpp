@@ -9,8 +9,8 @@ namespace fhe::ring {
 // One ciphertext entering a linear transform. digits may be null when every rotation of it is the
 // identity.
 struct TransformInput {
-    const std::uint64_t* ciphertext;  // [2][limbs][n]
-    const std::uint64_t* digits;      // [digit_count][limbs + specials][n]
+    const std::uint64_t* polynomials[2];  // [limbs][n] each
+    const std::uint64_t* digits;          // [digit_count][limbs + specials][n]
 };
 
 // A rotated input: P * rotation of inputs[input] in the basis QP. permutation is null for the

@@ -72,7 +72,7 @@ class PlanBuilder:
         filler: Filler,
         lane: int,
         *,
-        drop: int | None = None,
+        drop: int = 1,
     ) -> list[str]:
         """Squares, plus a table row for all of them (one offset serves every ciphertext)."""
         table = self._table(f"{label}.offset", filler, lane)
@@ -81,23 +81,20 @@ class PlanBuilder:
             for i, source in enumerate(sources)
         ]
 
-    def square_one(
-        self, label: str, source: str, output: str, table: str, *, drop: int | None = None
-    ) -> str:
+    def square_one(self, label: str, source: str, output: str, table: str, *, drop: int = 1) -> str:
         value = self.values[source]
-        drop = self.policy.square_rescale if drop is None else drop
         scale = value.scale**2 / self.dropped(value.limbs, drop)
         self._step(label, Square(source, output, drop, table))
         return self._define(output, value.limbs - drop, scale)
 
     def square_parts(
-        self, label: str, sources: Sequence[str], filler: Filler, lane: int
+        self, label: str, sources: Sequence[str], filler: Filler, lane: int, *, drop: int = 1
     ) -> list[str]:
         """As `square`, of real and imaginary parts."""
         table = self._table(f"{label}.offset", filler, lane)
         outputs = []
         for i, source in enumerate(sources):
-            value, drop = self.values[source], self.policy.square_rescale
+            value = self.values[source]
             scale = 4 * value.scale**2 / self.dropped(value.limbs, drop)
             self._step(label, SquareParts(source, f"{label}.{i}", drop, table))
             outputs.append(self._define(f"{label}.{i}", value.limbs - drop, scale))
@@ -134,19 +131,23 @@ class PlanBuilder:
         self._step(label, DropLevel(source, output, limbs))
         return self._define(output, limbs, self.values[source].scale)
 
-    def fold(self, label: str, source: str, output: str, amounts: Sequence[int]) -> str:
+    def fold(
+        self, label: str, source: str, output: str, amounts: Sequence[int], *, drop: int = 0
+    ) -> str:
         value = self.values[source]
-        self._step(label, FoldSum(source, output, tuple(amounts)))
-        return self._define(output, value.limbs, value.scale)
+        scale = value.scale / self.dropped(value.limbs, drop)
+        self._step(label, FoldSum(source, output, tuple(amounts), drop))
+        return self._define(output, value.limbs - drop, scale)
 
     def multiply_mask(
-        self, label: str, source: str, output: str, pattern: NDArray[np.bool_]
+        self, label: str, source: str, output: str, pattern: NDArray[np.bool_], *, drop: int = 1
     ) -> str:
-        """Mask and rescale by one limb; the scale stays exactly what it was."""
+        """Mask; where that rescales, the scale stays exactly what it was."""
         value = self.values[source]
-        mask_scale = self.dropped(value.limbs, 1)
-        self._step(label, MultiplyPlain(source, output, self.mask(pattern), mask_scale, 1))
-        return self._define(output, value.limbs - 1, value.scale)
+        dropped = self.dropped(value.limbs, drop)
+        mask_scale = dropped if drop else 2.0**self.policy.log_mask_scale
+        self._step(label, MultiplyPlain(source, output, self.mask(pattern), mask_scale, drop))
+        return self._define(output, value.limbs - drop, value.scale * mask_scale / dropped)
 
     def rotate(self, label: str, source: str, limbs: int, amounts: Sequence[int]) -> list[str]:
         """Copies of a ciphertext, dropped to ``limbs`` and rotated; amount 0 is the source."""
@@ -167,11 +168,15 @@ class PlanBuilder:
         bias: Filler | None,
         lane: int,
         *,
-        log_scale: float | None = None,
+        log_scale: float,
+        drop: int = 1,
+        hoisted: bool = False,
     ) -> list[str]:
         """A linear step from tensors (with their ciphertexts) to a layout.
 
         ``fill(structure)`` says how the weight table is filled; ``bias`` fills one row.
+        ``hoisted``: pre-rotations become part of the baby steps, which saves their key switches
+        but needs a key for every sum of the two.
         """
         structure = build_structure(
             [source for source, _ in tensors],
@@ -183,18 +188,23 @@ class PlanBuilder:
         input_of: dict[tuple[int, int, int], int] = {}
         for (number, ciphertext), amounts in sorted(structure.pre_rotations.items()):
             name = tensors[number][1][ciphertext]
-            for amount, copy in zip(
-                amounts, self.rotate(f"{label} pre-rotation", name, limbs, amounts), strict=True
-            ):
-                input_of[number, ciphertext, amount] = len(inputs)
-                inputs.append(copy)
+            copies = [name] * len(amounts)
+            if not hoisted:
+                copies = self.rotate(f"{label} pre-rotation", name, limbs, amounts)
+            for amount, copy in zip(amounts, copies, strict=True):
+                if copy not in inputs:
+                    inputs.append(copy)
+                input_of[number, ciphertext, amount] = inputs.index(copy)
         masks = [self.mask(np.repeat(m, structure.period)) for m in structure.masks]
         return self.linear(
             label,
             inputs,
             [f"{label}.{i}" for i in range(target.ciphertexts)],
             limbs,
-            babies=[(input_of[n, c, pre], baby) for n, c, pre, baby in structure.babies],
+            babies=[
+                (input_of[n, c, pre], pre + baby if hoisted else baby)
+                for n, c, pre, baby in structure.babies
+            ],
             terms=[(b, masks[m] if m >= 0 else -1) for b, m in structure.terms],
             giants=structure.giants,
             entries=structure.entries,
@@ -202,7 +212,8 @@ class PlanBuilder:
             weights=fill(structure),
             bias=bias,
             lane=lane,
-            log_scale=log_scale,
+            scale=2.0**log_scale,
+            drop=drop,
         )
 
     def linear(
@@ -220,12 +231,11 @@ class PlanBuilder:
         weights: Filler,
         bias: Filler | None,
         lane: int,
-        log_scale: float | None = None,
+        scale: float,
+        drop: int = 1,
     ) -> list[str]:
         """A linear step; weight scales are solved so that the output scale is exact."""
-        drop = self.policy.linear_rescale
         mask_scale = 2.0**self.policy.log_mask_scale if any(m >= 0 for _, m in terms) else 1.0
-        scale = 2.0 ** (self.policy.log_scale if log_scale is None else log_scale)
         total = scale * self.dropped(limbs, drop)
         weight_scales = tuple(total / self.values[name].scale / mask_scale for name in inputs)
         self._step(

@@ -9,7 +9,7 @@ quadrants by a fold that leaves the embedding in every block of F slots.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,10 +89,11 @@ def append_head(
     layout: Layout,
     sign: int,
     packing: Packing,
-    log_scale: float,
+    scale: Callable[[int], float],
 ) -> tuple[str, int]:
     """Append the head's steps; returns ``sign`` times the embedding, and its period in slots.
 
+    scale: of the result, from its limbs.
     All inputs, in the same layout, are summed. With mirror images, the real part of the result is
     the average.
     """
@@ -104,11 +105,13 @@ def append_head(
     for start in geometry.corners.ravel():
         corner[start : start + geometry.inputs] = True
     shifts = [-(geometry.copy_pitch - geometry.diagonals) * i for i in _powers(geometry.copies)]
-    copies = []
+    copies, rescales = [], builder.policy.rescales
     for item in inputs:
         name = item.name
         pooled = builder.fold(f"{name}pool", item.source, f"{name}pool", geometry.pool_amounts)
-        masked = builder.multiply_mask(f"{name}pool mask", pooled, f"{name}corners", corner)
+        masked = builder.multiply_mask(
+            f"{name}pool mask", pooled, f"{name}corners", corner, drop=rescales.pool_mask
+        )
         copies.append(
             builder.fold(f"{name}copies", masked, f"{name}copies", geometry.doubling + shifts)
         )
@@ -130,11 +133,14 @@ def append_head(
         return row[None] * features / layout.slots
 
     n1 = geometry.baby_count
+    limbs = builder.values[copies[0]].limbs
+    after = limbs - rescales.linear  # the sum over patches is rescaled, not its many parts
+    result = scale(after - rescales.embedding)
     name = builder.linear(
         "linear",
         copies,
         ["linear"],
-        builder.values[copies[0]].limbs,
+        limbs,
         babies=[(i, t) for i in range(len(copies)) for t in range(n1)],
         terms=[(t, -1) for t in range(len(copies) * n1)],
         giants=[(0, g) for g in range(0, geometry.diagonals, n1)],
@@ -150,10 +156,12 @@ def append_head(
         weights=weights,
         bias=bias if packing is Packing.MIRROR else packing.shared(bias),
         lane=0,
-        log_scale=log_scale,
+        scale=result * builder.dropped(after, rescales.embedding),
+        drop=rescales.linear,
     )[0]
     amounts = [features * i for i in _powers(layout.slots // features)]
-    return builder.fold("sum of patches", name, "embedding sum", amounts), features
+    total = builder.fold("sum of patches", name, "embedding sum", amounts, drop=rescales.embedding)
+    return total, features
 
 
 def _powers(count: int) -> list[int]:

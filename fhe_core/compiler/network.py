@@ -21,7 +21,7 @@ from fhe_core.compiler.architecture import (
 from fhe_core.compiler.builder import Filler, PlanBuilder
 from fhe_core.compiler.convolution import Source, Structure, fill_rows
 from fhe_core.compiler.head import HeadInput, append_head
-from fhe_core.compiler.normalisation import append_normalisation, embedding_log_scale
+from fhe_core.compiler.normalisation import append_normalisation, embedding_scale
 from fhe_core.compiler.packing import Packing
 from fhe_core.compiler.policy import Policy
 from fhe_core.inverse_root import InverseRoot
@@ -121,13 +121,11 @@ def compile_network(
         InverseRootError: the polynomial cannot be evaluated as a product.
         LayoutError: a feature map does not fit the ciphertexts.
     """
-    # Squares of parts come out at four times the scale: one bit less before them.
-    lower = policy.log_scale if packing is Packing.ONE else policy.log_scale - 1
-    builder = PlanBuilder(parameters, replace(policy, log_scale=lower))
+    builder = PlanBuilder(parameters, policy if packing is Packing.ONE else _lower(policy))
     product = root.product()
     if lanes not in (1, 2, LANES):
         raise ValueError(f"{lanes} lanes; it must be 1, 2 or {LANES}")
-    backbone = _Backbone(builder, architecture, packing, 2.0**policy.log_scale, lanes)
+    backbone = _Backbone(builder, architecture, packing, lanes)
     heads: list[HeadInput] = []
     inputs = backbone.inputs()
     per_group = len(inputs) // len(backbone.groups)
@@ -135,11 +133,13 @@ def compile_network(
         own = inputs[number * per_group : (number + 1) * per_group]
         last, layout = backbone.append(lane, count, prefix, own)
         heads.append(HeadInput(last, lane, count, prefix))
-    log_scale = embedding_log_scale(policy, root)
-    if packing is not Packing.ONE:
-        log_scale -= 1  # taking a part doubles it
+
+    def scale(limbs: int) -> float:
+        wanted = embedding_scale(parameters, policy, limbs, root)
+        return wanted if packing is Packing.ONE else wanted / 2  # taking a part doubles it
+
     embedding, period = append_head(
-        builder, architecture, heads, layout, product.sign, packing, log_scale
+        builder, architecture, heads, layout, product.sign, packing, scale
     )
     sources = [embedding]
     if packing is not Packing.ONE:
@@ -167,6 +167,13 @@ def compile_network(
     )
 
 
+def _lower(policy: Policy) -> Policy:
+    """One bit less before squares of parts, which come out at four times the scale."""
+    return replace(
+        policy, log_scale=policy.log_scale - 1, log_middle_scale=policy.log_middle_scale - 1
+    )
+
+
 class _Backbone:
     """The convolutional part, for up to ``lanes`` patch networks at a time.
 
@@ -178,11 +185,10 @@ class _Backbone:
         builder: PlanBuilder,
         architecture: Architecture,
         packing: Packing,
-        input_scale: float,
         lanes: int,
     ) -> None:
         self.builder, self.architecture, self.packing = builder, architecture, packing
-        self.input_scale, self.together = input_scale, lanes
+        self.policy, self.together = builder.policy, lanes
         self.lane, self.lanes, self.prefix = 0, 0, ""
         self.plan_inputs: list[str] = []
         gathered = architecture.image_channels * architecture.stem_kernel**2
@@ -231,7 +237,8 @@ class _Backbone:
         ]
 
     def _input(self, name: str) -> str:
-        return self.builder.input(name, self.builder.parameters.limbs, self.input_scale)
+        scale = 2.0**self.policy.log_input_scale
+        return self.builder.input(name, self.builder.parameters.limbs, scale)
 
     def append(self, lane: int, lanes: int, prefix: str, inputs: list[str]) -> tuple[str, Layout]:
         """The last square's ciphertext and its layout, for networks from ``lane`` on."""
@@ -245,12 +252,14 @@ class _Backbone:
             self._weights(lambda net: [_stem(net, gathered)]),
             self._channels(lambda net: net.stem.bias, layout),
             self.lane,
+            log_scale=self.policy.log_scale,
+            hoisted=self.policy.hoisted > 0,
         )
         for number, block in enumerate(arch.blocks):
             z, layout = self._block(number, block, z, layout)
         label = f"{self.prefix}final square"
         offset = self._channels(lambda net: net.final_offset, layout)
-        squares = self._square(label, z, offset)
+        squares = self._square(label, z, offset, self.policy.rescales.final_square)
         if len(squares) != 1:
             raise LayoutError("the last feature map must fit one ciphertext")
         return squares[0], layout
@@ -262,7 +271,8 @@ class _Backbone:
         kernel, padding = shape.kernel, shape.kernel // 2
         size = layout.shape[2] // shape.stride
         pitch = next(d.stride for d in layout.digits if d.axis == "x") * shape.stride
-        slots = builder.parameters.slots
+        slots, rescales = builder.parameters.slots, self.policy.rescales
+        hoisted = number + 1 < self.policy.hoisted
         middle = raster(slots, self.room, shape.middle, size, pitch_x=pitch)
         after = raster(slots, self.room, shape.outputs, size, pitch_x=pitch)
 
@@ -270,7 +280,7 @@ class _Backbone:
             return lambda network: get(network.blocks[number])
 
         offset = self._channels(of(lambda b: b.offset1), layout)
-        s = self._square(f"{label} square 1", z, offset)
+        s = self._square(f"{label} square 1", z, offset, rescales.square1)
         h = builder.convolution(
             f"{label} conv 1",
             [(Source(layout, kernel, shape.stride, padding), s)],
@@ -278,9 +288,12 @@ class _Backbone:
             self._weights(lambda n: [_flat(n.blocks[number].conv1.weight)]),
             self._channels(of(lambda b: b.conv1.bias), middle),
             self.lane,
+            log_scale=self.policy.log_middle_scale,
+            drop=rescales.conv1,
+            hoisted=hoisted,
         )
         offset = self._channels(of(lambda b: b.offset2), middle)
-        s2 = self._square(f"{label} square 2", h, offset)
+        s2 = self._square(f"{label} square 2", h, offset, rescales.square2)
         shortcut = Source(layout, 1, shape.stride, 0, diagonal=not shape.projects)
         z = builder.convolution(
             f"{label} conv 2 + shortcut",
@@ -291,13 +304,17 @@ class _Backbone:
             ),
             self._channels(of(lambda b: b.conv2.bias), after),
             self.lane,
+            log_scale=self.policy.log_scale,
+            drop=rescales.conv2,
+            hoisted=hoisted,
         )
         return z, after
 
-    def _square(self, label: str, sources: list[str], offset: Filler) -> list[str]:
-        if self.packing is Packing.ONE:
-            return self.builder.square(label, sources, offset, self.lane)
-        return self.builder.square_parts(label, sources, offset, self.lane)
+    def _square(self, label: str, sources: list[str], offset: Filler, drop: int) -> list[str]:
+        square = self.builder.square
+        if self.packing is not Packing.ONE:
+            square = self.builder.square_parts
+        return square(label, sources, offset, self.lane, drop=drop)
 
     def _weights(
         self, get: Callable[[Network], list[Array]]

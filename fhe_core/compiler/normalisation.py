@@ -15,24 +15,39 @@ from numpy.typing import NDArray
 from fhe_core.compiler.builder import Filler, PlanBuilder
 from fhe_core.compiler.policy import Policy
 from fhe_core.inverse_root import Factor, InverseRoot, Product
+from fhe_core.parameters import Parameters
 from fhe_core.plan import PlanError
 
 #: A match multiplies two results, so that they need two limbs.
 RESULT_LIMBS = 2
+#: log2. Rescaling leaves noise of 2^13.4 / scale (N = 2^16) in numbers near one: here, 1/800.
+MIN_EMBEDDING_LOG_SCALE = 23.0
 
 
-def embedding_log_scale(policy: Policy, root: InverseRoot) -> float:
-    """log2 scale of the embedding for which the normalised one comes out at the policy's scale."""
-    product = root.product()
-    # log2 scale of the result is constant + slope * log2 scale of the embedding.
-    slope, constant = 1.0, 0.0
-    for factor in product.factors:
-        power = 2 if factor.squared else 1
-        slope += 2 * power
-        constant -= power * (policy.log_scale + math.log2(factor.gain * _stretch(root)))
-        constant -= policy.log_scale * (power - 1)
-    constant -= policy.log_scale * len(product.factors)
-    return (policy.log_scale - constant) / slope
+def embedding_scale(parameters: Parameters, policy: Policy, limbs: int, root: InverseRoot) -> float:
+    """Scale of an embedding with ``limbs`` for which the normalised one gets the policy's scale.
+
+    Raises:
+        PlanError: the modulus chain is too short for the polynomial.
+    """
+
+    def result(log_scale: float) -> float:
+        trial = PlanBuilder(parameters, policy)
+        source = trial.input("embedding", limbs, 2.0**log_scale)
+        name, _ = append_normalisation(trial, source, 1, root, root.product())
+        return math.log2(trial.values[name].scale)
+
+    # log2 scale of the result is a linear function of log2 scale of the embedding.
+    start = policy.log_result_scale
+    found = result(start)
+    log_scale = start + (start - found) / (result(start + 1) - found)
+    if log_scale < MIN_EMBEDDING_LOG_SCALE:
+        raise PlanError(
+            f"a normalisation of degree {root.degree} (Newton steps included) leaves 2^"
+            f"{log_scale:.1f} for the embedding's scale with '{parameters.name}', where noise "
+            f"would show: choose a lower degree or parameters with a longer modulus chain"
+        )
+    return float(2.0**log_scale)
 
 
 def append_normalisation(
@@ -51,8 +66,9 @@ def append_normalisation(
     Raises:
         PlanError: the modulus chain is too short for the polynomial.
     """
+    drop = builder.policy.rescales.squared_norm
     squared = builder.square_one(
-        f"{prefix}square embedding", source, f"{prefix}squared embedding", "", drop=1
+        f"{prefix}square embedding", source, f"{prefix}squared embedding", "", drop=drop
     )
     amounts = [1 << i for i in range((period - 1).bit_length())]
     norm = builder.fold(f"{prefix}squared norm", squared, f"{prefix}squared norm", amounts)

@@ -6,26 +6,66 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class Rescales:
+    """Limbs dropped after every kind of step.
+
+    Attributes:
+        square1, conv1, square2, conv2: of a block.
+        final_square, pool_mask, linear: of the head; ``embedding`` after the sum over patches.
+        squared_norm: after the embedding is squared.
+    """
+
+    square1: int = 1
+    conv1: int = 1
+    square2: int = 1
+    conv2: int = 1
+    final_square: int = 1
+    pool_mask: int = 1
+    linear: int = 1
+    embedding: int = 0
+    squared_norm: int = 1
+
+
+@dataclass(frozen=True)
 class Policy:
     """Scales are log2 of the exact scale wanted; limbs are counts of primes.
 
     Attributes:
-        log_scale: of activations after every rescale, and of the input.
+        log_scale: of the activations that the stem and the blocks give.
+        log_middle_scale: of those that a block's first convolution gives.
         log_mask_scale: of 0/1 masks; their rounding error is about sqrt(N/12) / scale.
-        square_rescale, linear_rescale: limbs dropped after a square and after a linear step.
+        log_input_scale: of the encrypted image.
+        log_result_scale: of the normalised embedding.
+        rescales: where limbs are dropped.
         pre_rotations: channel distances that are covered by rotating inputs instead of sums
             (baby steps of the channel dimension), at most; a power of two.
         health_limbs: limbs of the squared norm that travels with a result.
+        hoisted: so many stages, from the stem on, take their pre-rotations from the decomposition
+            that the baby steps share: fewer key switches, more keys.
     """
 
     log_scale: float
+    log_middle_scale: float
     log_mask_scale: float
-    square_rescale: int = 1
-    linear_rescale: int = 1
+    log_input_scale: float = 43.0
+    log_result_scale: float = 43.0
+    rescales: Rescales = Rescales()
     pre_rotations: int = 4
     health_limbs: int = 2
+    hoisted: int = 0
 
 
 #: 43 bits per level, one rescale per multiplication. Masks and weights share one rescale; 19 bits
 #: for the masks give the smallest error (docs/precision.md).
-SAFE = Policy(log_scale=43.0, log_mask_scale=19.0)
+SAFE = Policy(log_scale=43.0, log_middle_scale=43.0, log_mask_scale=19.0)
+
+#: Three rescales for the four multiplications of a block, two for those of the head: scales are as
+#: small as the network's tolerance of noise allows (docs/precision.md).
+LEAN = Policy(
+    log_scale=39.5,
+    log_middle_scale=24.5,
+    log_mask_scale=18.5,
+    log_result_scale=46.0,
+    rescales=Rescales(square2=0, pool_mask=0, linear=0, embedding=1, squared_norm=0),
+    hoisted=1,
+)

@@ -59,21 +59,24 @@ class Evaluator:
         total = self.context.add(a.residues.reshape(flat), b.residues.reshape(flat), rows)
         return Ciphertext(total.reshape(shape), a.scale)
 
-    def add_plain(self, a: Ciphertext, coefficients: NDArray[np.int64]) -> Ciphertext:
-        """Add a plaintext given by its signed coefficients [N] at the ciphertext's scale."""
+    def add_plain(
+        self, a: Ciphertext, coefficients: NDArray[np.int64], shift: int = 0
+    ) -> Ciphertext:
+        """Add a plaintext at the ciphertext's scale: signed coefficients [N] times 2**shift."""
+        if not shift:
+            return Ciphertext(self.context.add_plain(a.residues, coefficients), a.scale)
         rows = list(range(a.limbs))
+        factors = [pow(2, shift, q) for q in self.parameters.moduli[: a.limbs]]
         plain = self.context.embed_signed(coefficients, rows)
-        return Ciphertext(
-            np.stack([self.context.add(a.residues[0], plain, rows), a.residues[1]]), a.scale
-        )
+        plain = self.context.multiply_scalars(plain, factors, rows)
+        first = self.context.add(a.residues[0], plain, rows)
+        return Ciphertext(np.stack([first, a.residues[1]]), a.scale)
 
     def multiply_plain(
         self, a: Ciphertext, coefficients: NDArray[np.int64], scale: float, drop: int
     ) -> Ciphertext:
         """Multiply by a plaintext given by its signed coefficients [N] at ``scale``; rescale."""
-        rows = list(range(a.limbs))
-        plain = self.context.embed_signed(coefficients, rows)
-        product = np.stack([self.context.multiply(a.residues[i], plain, rows) for i in range(2)])
+        product = self.context.multiply_plain(a.residues, coefficients)
         return self.rescale(Ciphertext(product, a.scale * scale), drop)
 
     def rescale(self, a: Ciphertext, drop: int) -> Ciphertext:
@@ -97,16 +100,17 @@ class Evaluator:
     def switch(
         self,
         digits: Words,
+        limbs: int,
         rotation: int,
         addend: Words,
         base: Words | None = None,
     ) -> Words:
         """One key switch, left in the basis QP: [2, limbs + specials, N].
 
-        P * addend [1 or 2, limbs, N] joins the result before the rotation; ``base`` is added to,
-        in place, when given. Rotation 0 is relinearisation.
+        P * addend [1 or 2, limbs, N], or an addend [1 or 2, limbs + specials, N] that is in QP
+        already, joins the result before the rotation; ``base`` is added to, in place, when given.
+        Rotation 0 is relinearisation.
         """
-        limbs = addend.shape[1]
         key = self.keys.get(rotation, limbs)
         return self.context.switch_key(
             digits,
@@ -120,7 +124,7 @@ class Evaluator:
         )
 
     def mod_down(self, extended: Words, limbs: int, drop: int = 0) -> Words:
-        """From QP [2, limbs + specials, N] to Q, dividing by P and the last ``drop`` limbs."""
+        """From QP [1 or 2, limbs + specials, N] to Q, divided by P and the last ``drop`` limbs."""
         rows = self.rows(limbs)
         return self.context.divide_and_round(extended, rows, len(rows) - limbs + drop)
 
@@ -134,26 +138,24 @@ class Evaluator:
             raise ValueError("a rotation by a multiple of the slots has no key")
         digits = self.decompose(a.residues[1])
         return [
-            Ciphertext(self.mod_down(self.switch(digits, r, a.residues[:1]), a.limbs), a.scale)
+            Ciphertext(
+                self.mod_down(self.switch(digits, a.limbs, r, a.residues[:1]), a.limbs), a.scale
+            )
             for r in rotations
         ]
 
     def conjugate(self, a: Ciphertext) -> Ciphertext:
         """The complex conjugate of every slot."""
-        switched = self.switch(
-            self.decompose(a.residues[1]), self.parameters.conjugation, a.residues[:1]
-        )
+        digits = self.decompose(a.residues[1])
+        switched = self.switch(digits, a.limbs, self.parameters.conjugation, a.residues[:1])
         return Ciphertext(self.mod_down(switched, a.limbs), a.scale)
 
     def times_monomial(self, a: Ciphertext, power: int) -> Ciphertext:
         """Times X**power, 0 <= power < 2N: exact and without noise. X**(N/2) is i in every slot."""
-        n, rows = self.parameters.ring_dimension, list(range(a.limbs))
+        n = self.parameters.ring_dimension
         coefficients = np.zeros(n, dtype=np.int64)
         coefficients[power % n] = 1 if power < n else -1
-        plain = self.context.embed_signed(coefficients, rows)
-        return Ciphertext(
-            np.stack([self.context.multiply(a.residues[i], plain, rows) for i in range(2)]), a.scale
-        )
+        return Ciphertext(self.context.multiply_plain(a.residues, coefficients), a.scale)
 
     def join(self, a: Ciphertext, b: Ciphertext) -> Ciphertext:
         """a + i b."""
@@ -187,9 +189,16 @@ class Evaluator:
         minus = self.times_monomial(a, self.parameters.ring_dimension + power)  # X**N is -1
         return self.add(a, other), self.add(minus, self.times_monomial(other, power))
 
-    def rotate_extended(self, a: Words, rotation: int, base: Words | None = None) -> Words:
-        """P times the rotation of a ciphertext [2, limbs, N], plus ``base``, in the basis QP."""
-        return self.switch(self.decompose(a[1]), rotation, a[:1], base)
+    def rotate_extended(
+        self, a: Words, limbs: int, rotation: int, base: Words | None = None
+    ) -> Words:
+        """The rotation of a sum in the basis QP [2, limbs + specials, N], plus ``base``, in QP.
+
+        Only the polynomial that meets the key needs to be in Q, to be decomposed; the other one is
+        moved along as it is (Bossuat et al. 2021).
+        """
+        digits = self.decompose(self.mod_down(a[1:], limbs)[0])
+        return self.switch(digits, limbs, rotation, a[:1], base)
 
     def multiply(self, a: Ciphertext, b: Ciphertext, drop: int) -> Ciphertext:
         """Product with relinearisation; rescaled in the same division as the mod-down."""
@@ -200,5 +209,5 @@ class Evaluator:
     def _relinearised(self, product: Words, scale: float, drop: int) -> Ciphertext:
         """From three polynomials [3, limbs, N] to a ciphertext; the mod-down rescales as well."""
         limbs = product.shape[1]
-        extended = self.switch(self.decompose(product[2]), 0, product[:2])
+        extended = self.switch(self.decompose(product[2]), limbs, 0, product[:2])
         return Ciphertext(self.mod_down(extended, limbs, drop), scale / self.dropped(limbs, drop))

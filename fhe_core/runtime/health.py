@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from fhe_core.inverse_root import InverseRoot
 
 #: Imaginary parts of a healthy result are noise, far below this share of its real range.
-IMAGINARY_SHARE = 1e-3
+IMAGINARY_SHARE = 0.02
 #: Spread of a value that must be the same in every slot.
 SPREAD_SHARE = 0.02
 #: Relative slack when two ways to compute a norm are compared.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,12 +87,12 @@ def apply_step(
     """What one step writes, from the values that it reads."""
     match step:
         case Rotate():
-            return evaluator.rotate_many(values[step.source].drop_to(step.limbs), step.amounts)
+            return evaluator.rotate_many(values[step.source].first(step.limbs), step.amounts)
         case FoldSum():
             total = values[step.source]
             for amount in step.amounts:
                 total = evaluator.add(total, evaluator.rotate_many(total, [amount])[0])
-            return [total]
+            return [evaluator.rescale(total, step.rescale)]
         case LinearTransform():
             results = _linear(packed, evaluator, number, step, values)
         case Square():
@@ -118,7 +119,10 @@ def apply_step(
         case DropLevel():
             results = [values[step.source].drop_to(step.limbs)]
     if number in packed.additions:
-        return [evaluator.add_plain(result, packed.additions[number]) for result in results]
+        addition = packed.additions[number]
+        return [
+            evaluator.add_plain(result, addition.coefficients, addition.shift) for result in results
+        ]
     return results
 
 
@@ -137,7 +141,7 @@ def _linear(
     nothing = np.empty(0, dtype=np.uint64)
     inputs: list[tuple[Words, Words]] = []
     for i, name in enumerate(step.inputs):
-        residues = values[name].drop_to(limbs).residues
+        residues = values[name].first(limbs).residues
         inputs.append((residues, evaluator.decompose(residues[1]) if i in rotated else nothing))
     babies: list[tuple[int, NDArray[np.uint32] | None, Words | None, int]] = []
     for i, amount in step_babies:
@@ -157,16 +161,13 @@ def _linear(
         evaluator.p_mod_q(limbs),
     )
     del inputs
-    totals: dict[int, Words] = {}
-    for position, (output, amount) in enumerate(step.giants):
-        if not amount % slots:
-            totals[output] = sums[position]
-    for (output, amount), accumulator in zip(step.giants, sums, strict=True):
-        if amount % slots:
-            part = evaluator.mod_down(accumulator, limbs)
-            totals[output] = evaluator.rotate_extended(part, amount % slots, totals.get(output))
     scale = packed.plan.values[step.outputs[0]].scale
-    return [
-        Ciphertext(evaluator.mod_down(totals[o], limbs, step.rescale), scale)
-        for o in range(len(step.outputs))
-    ]
+    results: list[Ciphertext] = []
+    for _, chain in step.horner():
+        total = sums[chain[0][0]]
+        for (_, rotation), following in zip_longest(chain, chain[1:]):
+            base = None if following is None else sums[following[0]]
+            if rotation % slots:
+                total = evaluator.rotate_extended(total, limbs, rotation % slots, base)
+        results.append(Ciphertext(evaluator.mod_down(total, limbs, step.rescale), scale))
+    return results

@@ -6,7 +6,7 @@ residues when they need them, which is cheaper than reading them from memory for
 
 from __future__ import annotations
 
-import hashlib
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -55,13 +55,21 @@ class PackedTransform:
 
 
 @dataclass(frozen=True, eq=False)
+class Addition:
+    """A plaintext to add: signed coefficients [N] times 2**shift."""
+
+    coefficients: Signed
+    shift: int
+
+
+@dataclass(frozen=True, eq=False)
 class PackedPlan:
     """Everything plain that a plan multiplies by or adds, keyed by step number."""
 
     plan: Plan
     transforms: Mapping[int, PackedTransform]
     masks: Mapping[int, Signed]
-    additions: Mapping[int, Signed]
+    additions: Mapping[int, Addition]
 
     @property
     def memory_bytes(self) -> int:
@@ -73,37 +81,10 @@ def memory_bytes(plans: Iterable[PackedPlan]) -> int:
     """Bytes of all distinct arrays of several plans."""
     arrays: list[NDArray[Any]] = []
     for plan in plans:
-        arrays += [*plan.masks.values(), *plan.additions.values()]
+        arrays += [*plan.masks.values(), *(a.coefficients for a in plan.additions.values())]
         for transform in plan.transforms.values():
             arrays += [transform.weights, *transform.masks, *transform.entries]
     return sum({id(array): array.nbytes for array in arrays}.values())
-
-
-def shared(packed: PackedPlan, other: PackedPlan) -> PackedPlan:
-    """``packed`` with the arrays of ``other`` wherever they are equal, to hold them once."""
-    known: dict[bytes, NDArray[Any]] = {}
-
-    def intern(array: NDArray[Any]) -> NDArray[Any]:
-        content = hashlib.sha256(str((array.shape, array.dtype)).encode())
-        content.update(np.ascontiguousarray(array).data)
-        return known.setdefault(content.digest(), array)
-
-    def all_of(plan: PackedPlan) -> PackedPlan:
-        transforms = {
-            number: PackedTransform(
-                intern(transform.weights),
-                tuple(intern(mask) for mask in transform.masks),
-                transform.terms,
-                tuple(intern(entries) for entries in transform.entries),
-            )
-            for number, transform in plan.transforms.items()
-        }
-        masks = {number: intern(mask) for number, mask in plan.masks.items()}
-        additions = {number: intern(row) for number, row in plan.additions.items()}
-        return PackedPlan(plan.plan, transforms, masks, additions)
-
-    all_of(other)
-    return all_of(packed)
 
 
 def pack(plan: Plan, tables: Tables, parameters: Parameters) -> PackedPlan:
@@ -122,11 +103,12 @@ class _Packer:
     def __init__(self, plan: Plan, tables: Tables, parameters: Parameters) -> None:
         self.plan, self.tables, self.parameters = plan, tables, parameters
         self.masks: dict[tuple[int, float], Signed] = {}
+        self.rounding = encoding.round_real if plan.real else np.rint
 
     def run(self) -> PackedPlan:
         transforms: dict[int, PackedTransform] = {}
         masks: dict[int, Signed] = {}
-        additions: dict[int, Signed] = {}
+        additions: dict[int, Addition] = {}
         for number, step in enumerate(self.plan.steps):
             match step:
                 case LinearTransform():
@@ -142,7 +124,9 @@ class _Packer:
                     pass
         return PackedPlan(self.plan, transforms, masks, additions)
 
-    def add_table(self, additions: dict[int, Signed], number: int, table: str, output: str) -> None:
+    def add_table(
+        self, additions: dict[int, Addition], number: int, table: str, output: str
+    ) -> None:
         if table:
             scale = self.plan.values[output].scale
             additions[number] = self.periodic(self.table(table)[0], scale)
@@ -152,12 +136,16 @@ class _Packer:
             raise PlanError(f"the plan's table '{name}' is missing")
         return self.tables[name]
 
-    def periodic(self, row: Slots, scale: float) -> Signed:
-        """All N coefficients of a periodic row."""
+    def periodic(self, row: Slots, scale: float) -> Addition:
+        """All N coefficients of a periodic row; scales may be too large for words."""
         n = self.parameters.ring_dimension
+        largest = float(np.max(np.abs(encoding.coefficients(row, 2 * row.size)))) * scale
+        shift = (
+            max(0, math.ceil(math.log2(largest / encoding.MAX_COEFFICIENT) + 1)) if largest else 0
+        )
         out = np.zeros(n, dtype=np.int64)
-        out[:: n // (2 * row.size)] = encoding.encode(row, 2 * row.size, scale)
-        return out
+        out[:: n // (2 * row.size)] = encoding.encode(row, 2 * row.size, scale / 2.0**shift)
+        return Addition(out, shift)
 
     def mask(self, mask: int, scale: float) -> Signed:
         if (mask, scale) not in self.masks:
@@ -166,7 +154,7 @@ class _Packer:
         return self.masks[mask, scale]
 
     def unrestricted(self, slots: Slots, scale: float) -> Signed:
-        coefficients = encoding.encode(slots, self.parameters.ring_dimension, scale)
+        coefficients = encoding.encode(slots, self.parameters.ring_dimension, scale, self.rounding)
         if np.max(np.abs(coefficients)) >= MAX_MASK_COEFFICIENT:
             raise encoding.EncodingError("a mask is too large for its scale")
         return coefficients
@@ -181,7 +169,7 @@ class _Packer:
                 scales[row] = scale if mask >= 0 else scale * step.mask_scale
         if step.period == self.parameters.slots:
             return self.without_period(step, values, scales)
-        weights = np.rint(encoding.coefficients(values, 2 * step.period) * scales[:, None])
+        weights = self.rounding(encoding.coefficients(values, 2 * step.period) * scales[:, None])
         if np.max(np.abs(weights)) >= encoding.MAX_COEFFICIENT:
             raise encoding.EncodingError(f"weights of '{step.weights}' are too large")
         used = sorted({mask for _, mask in step.terms if mask >= 0})

@@ -17,7 +17,7 @@ from fhe_core.plan import Plan, PlanError
 from fhe_core.runtime import native
 from fhe_core.runtime.cleartext import Tables
 from fhe_core.runtime.evaluator import Evaluator
-from fhe_core.runtime.packed import PackedPlan, memory_bytes, pack, shared
+from fhe_core.runtime.packed import PackedPlan, memory_bytes, pack
 from fhe_core.runtime.preparation import ENTRY, require_same_preparation
 from fhe_core.runtime.store import Bundle
 
@@ -90,8 +90,7 @@ class Server:
         if self._pair_source is None:
             raise PlanError("this server has no plan for two images at a time")
         compiled, tables = self._pair_source
-        packed = pack(compiled.plan, tables, self._evaluator.parameters)
-        return shared(packed, self._embed)
+        return pack(compiled.plan, tables, self._evaluator.parameters)
 
     def _require_image(self, name: str, image: Bundle) -> None:
         self._require_own(name, image, "image")

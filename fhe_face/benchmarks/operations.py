@@ -128,7 +128,7 @@ class Bench:
         plain = evaluator.context.embed_signed(coefficients, rows)
 
         def hoisted() -> object:
-            switched = evaluator.switch(digits, ROTATION, ciphertext.residues[:1])
+            switched = evaluator.switch(digits, limbs, ROTATION, ciphertext.residues[:1])
             return evaluator.mod_down(switched, limbs)
 
         def plaintext_product() -> object:

@@ -189,7 +189,8 @@ def test_two_images_at_a_time(world: tiny.World, results: list[Bundle]) -> None:
     score = world.client.decrypt_score(world.server.match(together[0], results[1]))
     expected = reference(world)
     assert score.value == pytest.approx(expected[0] @ expected[1], abs=2e-3)
-    assert server.packed_weight_bytes < 1.75 * world.server.packed_weight_bytes
+    # Plaintexts for complex slots are rounded in another way: none can serve both plans.
+    assert server.packed_weight_bytes < 2.1 * world.server.packed_weight_bytes
     with pytest.raises(PlanError, match="two images"):
         world.server.embed_pair(images[0], images[1])
     foreign = replace(images[1], facts={"plan": "00"})

@@ -57,6 +57,7 @@ def small_plan(parameters: Parameters) -> PlanBuilder:
         weights=lambda *_: weights,
         bias=None,
         lane=0,
+        scale=tiny.SCALE,
     )
     folded = builder.fold("fold", mixed, "folded", [4, 64])
     builder.parts("parts", folded)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fhe_core import encoding
-from fhe_core.ciphertext import Ciphertext
+from fhe_core.ciphertext import Ciphertext, Words
 from fhe_core.keys.evaluation import EvaluationKeys, MissingKeyError
 from fhe_core.keys.secret import SecretKey
 from fhe_core.parameters import Parameters
@@ -57,25 +57,37 @@ def test_hoisted_rotations(bench: Bench, limbs: int) -> None:
     assert bench.evaluator.rotate_many(bench.a, []) == []
 
 
+def extended(bench: Bench, ciphertext: Ciphertext) -> Words:
+    """P times a ciphertext in the basis QP."""
+    evaluator, limbs = bench.evaluator, ciphertext.limbs
+    rows = len(evaluator.rows(limbs))
+    out = np.zeros((2, rows, bench.parameters.ring_dimension), dtype=np.uint64)
+    for i in range(2):
+        out[i, :limbs] = evaluator.context.multiply_scalars(
+            ciphertext.residues[i], evaluator.p_mod_q(limbs), list(range(limbs))
+        )
+    return out
+
+
 @pytest.mark.parametrize("limbs", [2, 3, 4, 6])
-def test_rotation_left_in_the_extended_basis(bench: Bench, limbs: int) -> None:
+def test_rotation_in_the_extended_basis(bench: Bench, limbs: int) -> None:
     evaluator, low = bench.evaluator, bench.a.drop_to(limbs)
     for rotation in ROTATIONS:
-        extended = evaluator.rotate_extended(low.residues, rotation)
-        assert extended.shape[1] == len(evaluator.rows(limbs))
-        down = Ciphertext(evaluator.mod_down(extended, limbs), SCALE)
+        rotated = evaluator.rotate_extended(extended(bench, low), limbs, rotation)
+        assert rotated.shape[1] == len(evaluator.rows(limbs))
+        down = Ciphertext(evaluator.mod_down(rotated, limbs), SCALE)
         assert bench.error(down, np.roll(bench.x, -rotation)) < 1e-8
         divisor = float(bench.parameters.moduli[limbs - 1])
-        rescaled = Ciphertext(evaluator.mod_down(extended, limbs, 1), SCALE / divisor)
+        rescaled = Ciphertext(evaluator.mod_down(rotated, limbs, 1), SCALE / divisor)
         assert rescaled.limbs == limbs - 1
         assert bench.error(rescaled, np.roll(bench.x, -rotation)) < 1e3
 
 
 def test_extended_rotations_are_summed_before_one_division(bench: Bench) -> None:
     evaluator = bench.evaluator
-    total = evaluator.rotate_extended(bench.a.residues, 1)
+    total = evaluator.rotate_extended(extended(bench, bench.a), 6, 1)
     kept = total.copy()
-    both = evaluator.rotate_extended(bench.b.residues, 5, total)
+    both = evaluator.rotate_extended(extended(bench, bench.b), 6, 5, total)
     expected = np.roll(bench.x, -1) + np.roll(bench.y, -5)
     assert bench.error(Ciphertext(evaluator.mod_down(both, 6), SCALE), expected) < 1e-8
     alone = Ciphertext(evaluator.mod_down(kept, 6), SCALE)
@@ -104,6 +116,16 @@ def test_rescaling(bench: Bench) -> None:
         got = bench.key.decrypt(rescaled)
         assert np.max(np.abs(got - bench.x * SCALE)) < 2.0**10 * divisor
     assert bench.evaluator.rescale(big, 0) is big
+
+
+def test_first_limbs_are_a_view(bench: Bench) -> None:
+    view, copy = bench.a.first(4), bench.a.drop_to(4)
+    assert np.array_equal(view.residues, copy.residues)
+    assert (view.limbs, view.scale) == (4, copy.scale)
+    assert np.shares_memory(view.residues, bench.a.residues)
+    for limbs in (0, 7):
+        with pytest.raises(ValueError, match=f"from 6 to {limbs} limbs"):
+            bench.a.first(limbs)
 
 
 def test_sums(bench: Bench) -> None:

@@ -109,7 +109,7 @@ Change = Callable[[Slots], Slots]
         (lambda e: e * 1e30, "norm of the embedding"),
         (lambda e: at(e, complex(math.nan, 0)), "norm of the embedding"),
         (lambda e: at(e, complex(math.inf, 0)), "norm of the embedding"),
-        (lambda e: at(e, e[5] + 0.01j), "not real"),
+        (lambda e: at(e, e[5] + 0.1j), "not real"),
         (lambda e: at(e, complex(e[5].real, math.nan)), "not real"),
         (lambda e: e + 1j * np.random.default_rng(0).normal(size=32), "not real"),
     ],

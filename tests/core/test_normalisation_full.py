@@ -9,7 +9,7 @@ from coeffs.fit import fit
 from fhe_core import presets
 from fhe_core.compiler import SAFE
 from fhe_core.compiler.builder import PlanBuilder
-from fhe_core.compiler.normalisation import append_normalisation, embedding_log_scale
+from fhe_core.compiler.normalisation import append_normalisation, embedding_scale
 from fhe_core.inverse_root import InverseRoot
 from fhe_core.keys.secret import SecretKey
 from fhe_core.plan import required_keys
@@ -31,7 +31,7 @@ def test_norms_are_one(degree: int, newton_steps: int, within: float) -> None:
     parameters = presets.load("deep")
     product = root.product()
     builder = PlanBuilder(parameters, SAFE)
-    source = builder.input("embedding", LIMBS, 2.0 ** embedding_log_scale(SAFE, root))
+    source = builder.input("embedding", LIMBS, embedding_scale(parameters, SAFE, LIMBS, root))
     outputs = append_normalisation(builder, source, LENGTH, root, product)
     plan = builder.finish("normalise", [source], outputs, {})
     tables = {name: fill(None, lane) for name, (fill, lane) in builder.fillers.items()}

@@ -90,7 +90,7 @@ def chebyshev_of(degree: int) -> tuple[float, ...]:
 
 
 @pytest.mark.parametrize(
-    ("degree", "preset"), [(2, "safe"), (3, "safe"), (4, "deep"), (15, "deep")]
+    ("degree", "preset"), [(1, "lean"), (2, "lean"), (3, "safe"), (4, "deep"), (15, "deep")]
 )
 def test_the_cheapest_preset_that_is_long_enough(degree: int, preset: str) -> None:
     root = InverseRoot(chebyshev_of(degree), (100.0, 3000.0))

@@ -134,6 +134,17 @@ def test_embed_signed_takes_every_int64(ring: Ring) -> None:
     assert equal(residues, integers(reduced(integers(values), ring.of(rows))))
 
 
+def test_plaintexts_join_ciphertexts(ring: Ring) -> None:
+    rows = LIMBS[:3]
+    q, values = ring.column(rows), np.random.default_rng(5).integers(-(2**50), 2**50, ring.n)
+    for a in adversarial(np.random.default_rng(6), ring.of(rows), ring.n):
+        both = np.stack([a, ring.random(7, rows)])
+        plain = integers(ring.context.embed_signed(values, rows))
+        total = np.stack([(integers(both[0]) + plain) % q, integers(both[1])])
+        assert equal(ring.context.add_plain(both, values), total)
+        assert equal(ring.context.multiply_plain(both, values), integers(both) * plain % q)
+
+
 # --- automorphisms --------------------------------------------------------------------------------
 
 
@@ -260,13 +271,20 @@ def test_tensor(ring: Ring) -> None:
 @pytest.mark.parametrize("polys", [0, 1, 2])
 @pytest.mark.parametrize("galois", [0, 5, 2 * 64 - 1])
 @pytest.mark.parametrize("adds", [False, True])
-def test_switch_key(digits: int, polys: int, galois: int, adds: bool) -> None:
+@pytest.mark.parametrize("extended", [False, True])
+def test_switch_key(digits: int, polys: int, galois: int, adds: bool, extended: bool) -> None:
     ring, limbs, key_limbs = Ring(64), 3, 5
     rows, key_rows = [*range(limbs), *SPECIALS], [*range(key_limbs), *SPECIALS]
-    d, addend = ring.random(1, rows, digits), ring.random(2, LIMBS[:limbs], polys)
+    d, addend = (
+        ring.random(1, rows, digits),
+        ring.random(2, rows if extended else LIMBS[:limbs], polys),
+    )
     key, p = ring.random(3, key_rows, digits + 1, 2), [7, 2**42, ring.moduli[2] - 1]
     expected = inner_product(d, key, stored(rows, key_limbs, limbs))
-    expected[:polys, :limbs] += integers(addend) * np.array(p, dtype=object)[:, None]
+    if extended:
+        expected[:polys] += integers(addend)
+    else:
+        expected[:polys, :limbs] += integers(addend) * np.array(p, dtype=object)[:, None]
     index = _native.galois_permutation(64, galois) if galois else None
     if index is not None:
         expected = expected[..., index]
@@ -404,6 +422,18 @@ def test_accumulate_at_lower_levels(limbs: int) -> None:
     assert equal(job.run(), job.expected())
 
 
+def test_accumulate_reads_part_of_a_ciphertext() -> None:
+    job = transform(64, 16)
+    larger = np.concatenate([job.inputs[0][0], job.ring.random(9, [0, 1], 2)], axis=1)
+    part = larger[:, : job.limbs]
+    assert not part.flags.c_contiguous
+    assert np.array_equal(
+        replace(job, inputs=[(part, job.inputs[0][1]), job.inputs[1]]).run(), job.run()
+    )
+    with pytest.raises(ValueError, match="contiguous"):
+        replace(job, inputs=[(part[..., ::-1], job.inputs[0][1]), job.inputs[1]]).run()
+
+
 def test_accumulate_with_small_tiles() -> None:
     """So many baby steps that a tile is shorter than the ring."""
     job = transform(256, 16)
@@ -475,6 +505,7 @@ def operations(ring: Ring) -> dict[str, Callable[[], Words]]:
     p = [3] * len(LIMBS)
     index = _native.galois_permutation(ring.n, 5)
     key, digits = ring.random(3, rows, 2, 2), ring.random(4, rows, 2)
+    signed = a[0].astype(np.int64)
     job = replace(transform(ring.n, 16), ring=ring)
     return {
         "ntt_forward": lambda: context.ntt_forward(a, rows),
@@ -483,7 +514,9 @@ def operations(ring: Ring) -> dict[str, Callable[[], Words]]:
         "subtract": lambda: context.subtract(a, b, rows),
         "multiply": lambda: context.multiply(a, b, rows),
         "multiply_scalars": lambda: context.multiply_scalars(a, [5] * len(rows), rows),
-        "embed_signed": lambda: context.embed_signed(a[0].astype(np.int64), rows),
+        "embed_signed": lambda: context.embed_signed(signed, rows),
+        "add_plain": lambda: context.add_plain(np.stack([a, b])[:, :6].copy(), signed),
+        "multiply_plain": lambda: context.multiply_plain(np.stack([a, b])[:, :6].copy(), signed),
         "permute": lambda: context.permute(a, index),
         "decompose": lambda: context.decompose(a[: len(LIMBS)], 3, SPECIALS),
         "divide_and_round": lambda: context.divide_and_round(np.stack([a, b]), rows, 4),
