@@ -20,7 +20,18 @@ def openfhe_specials(chain: Chain) -> int:
 
 
 @dataclass(frozen=True)
-class OpenFheErrors(ErrorModel):
+class NearestEncodings(ErrorModel):
+    """Plaintexts are rounded to nearest, also where messages are real: foreign libraries know
+    nothing of ``encoding.round_real``.
+    """
+
+    @staticmethod
+    def encoding(period: int, scale: float, real: bool = False) -> float:
+        return ErrorModel.encoding(period, scale)
+
+
+@dataclass(frozen=True)
+class OpenFheErrors(NearestEncodings):
     """OpenFHE divides by P after every single rotation, and without rounding.
 
     Its division of x by P takes a sum of k remainders in [0, 1), one per special prime, for x / P's
@@ -43,10 +54,10 @@ def openfhe_errors(parameters: Parameters, chain: Chain) -> OpenFheErrors:
 
 @dataclass(frozen=True)
 class SameEncodings(ErrorModel):
-    """For the difference of two backends that encode to the same integers, as ours and SEAL do:
-    the rounding of plaintexts is common to both.
+    """For the difference of two backends that encode to the same integers, as ours and SEAL do
+    where messages are complex: the rounding of plaintexts is common to both.
     """
 
     @staticmethod
-    def encoding(period: int, scale: float) -> float:
+    def encoding(period: int, scale: float, real: bool = False) -> float:
         return 0.0

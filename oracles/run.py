@@ -31,7 +31,6 @@ from fhe_core.plan import (
     SquareParts,
     Step,
     last_reads,
-    step_rotations,
     step_writes,
 )
 from oracles.library import Library, OracleError, Slots
@@ -111,7 +110,7 @@ class Runner:
                 for amount in step.amounts:
                     (moved,) = self.rotate(total.handle, [amount])
                     total = Held(self.add(total.handle, moved), total.scale)
-                return [total]
+                return [self.rescale(total, step.rescale)]
             case LinearTransform():
                 return self.linear(step, held)
             case Square():
@@ -264,8 +263,18 @@ def eighth_root(slots: int) -> NDArray[np.complex128]:
 
 
 def rotations(plan: Plan, slots: int) -> list[int]:
-    """Every rotation amount of a plan, in [1, slots)."""
-    amounts = {amount % slots for step in plan.steps for amount in step_rotations(step)}
+    """Every amount by which the runner rotates, in [1, slots): giant steps go all the way at once,
+    not by Horner's scheme as in the native backend.
+    """
+    amounts: set[int] = set()
+    for step in plan.steps:
+        match step:
+            case Rotate() | FoldSum():
+                amounts.update(amount % slots for amount in step.amounts)
+            case LinearTransform():
+                amounts.update(amount % slots for _, amount in (*step.babies, *step.giants))
+            case _:
+                pass
     return sorted(amounts - {0})
 
 

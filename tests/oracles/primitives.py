@@ -98,6 +98,7 @@ def _builder(parameters: Parameters, draw: np.random.Generator) -> PlanBuilder:
         weights=lambda *_: weights,
         bias=lambda *_: constant,
         lane=0,
+        scale=tiny.SCALE,
     )
     dense = draw.normal(size=(2, parameters.slots))
     builder.linear(
@@ -113,6 +114,7 @@ def _builder(parameters: Parameters, draw: np.random.Generator) -> PlanBuilder:
         weights=lambda *_: dense,
         bias=None,
         lane=0,
+        scale=tiny.SCALE,
     )
     return builder
 

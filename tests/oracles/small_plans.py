@@ -6,7 +6,7 @@ import numpy as np
 
 from fhe_core.compiler import SAFE, compile_match
 from fhe_core.compiler.builder import PlanBuilder
-from fhe_core.compiler.normalisation import append_normalisation, embedding_log_scale
+from fhe_core.compiler.normalisation import append_normalisation, embedding_scale
 from fhe_core.parameters import Parameters, Specification, Tier, build
 from fhe_core.plan import Plan
 from fhe_core.runtime import cleartext
@@ -45,7 +45,7 @@ def embeddings(slots: int, count: int, seed: int) -> tiny.Array:
 def normalisation_plan(parameters: Parameters) -> tuple[Plan, dict[str, tiny.Array]]:
     """From an embedding to the normalised one and its squared norm."""
     builder, product = PlanBuilder(parameters, SAFE), tiny.ROOT.product()
-    scale = 2.0 ** embedding_log_scale(SAFE, tiny.ROOT)
+    scale = embedding_scale(parameters, SAFE, parameters.limbs, tiny.ROOT)
     source = builder.input("embedding", parameters.limbs, scale)
     outputs = append_normalisation(builder, source, EMBEDDING, tiny.ROOT, product)
     plan = builder.finish("normalise", [source], outputs, {"period": EMBEDDING})

@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fhe_core import presets
 from fhe_core.keys.secret import SecretKey
 from fhe_core.parameters import Parameters, Specification, Tier, build
 from fhe_core.plan import Plan
@@ -26,13 +25,10 @@ THREADS = 2
 LONG = "FHE_FACE_LONG_ORACLES"
 
 
-def short_chain(limbs: int) -> Parameters:
-    """A 128-bit secure set with no limb more than needed."""
-    return build(
-        Specification(
-            "oracle-block", 16, (50,) + (43,) * (limbs - 1), (50,) * 2, (Tier(limbs, 2, 2),)
-        )
-    )
+def short_chain(whole: Parameters, limbs: int) -> Parameters:
+    """A 128-bit secure set with the first limbs of ``whole``, no more than needed."""
+    bits = whole.specification.limb_bits[:limbs]
+    return build(Specification("oracle-block", 16, bits, (50,) * 2, (Tier(limbs, 2, 2),)))
 
 
 def before(plan: Plan, prefix: str, names: tuple[str, ...]) -> Plan:
@@ -41,13 +37,13 @@ def before(plan: Plan, prefix: str, names: tuple[str, ...]) -> Plan:
     return replace(plan, outputs=names, steps=plan.steps[:first], labels=plan.labels[:first])
 
 
-def compared(
-    openfhe: OpenFheBackend, prefix: str, parameters: Parameters | None = None
-) -> dict[str, Difference]:
-    """All slots of a part's results; on a chain of its own length, or on that of ``parameters``."""
-    compiled, network = engine.choose_engine().compiled, engine.load_network(None)
+def compared(openfhe: OpenFheBackend, prefix: str, *, whole_chain: bool) -> dict[str, Difference]:
+    """All slots of a part's results; on the preset's chain, or one of the part's own length."""
+    chosen, network = engine.choose_engine(), engine.load_network(None)
+    compiled, parameters = chosen.compiled, chosen.parameters
     whole, tables = compiled.plan, compiled.tables(network)
-    parameters = parameters or short_chain(limbs_needed(whole, prefix))
+    if not whole_chain:
+        parameters = short_chain(parameters, limbs_needed(whole, prefix))
     plan = excerpt(whole, prefix, parameters)
     drawn = synthetic.images(np.random.default_rng(3), 1, network.input_size)
     image = unit_images(drawn, network.input_size)[0]
@@ -67,12 +63,12 @@ def compared(
 @pytest.mark.full
 def test_block_at_the_real_size(openfhe: OpenFheBackend) -> None:
     """16 channels on all pixels of the four patches: two ciphertexts, 684 + 686 weights."""
-    require_agreement(compared(openfhe, "block 0"))
+    require_agreement(compared(openfhe, "block 0", whole_chain=False))
 
 
 @pytest.mark.full
 def test_stem_on_the_whole_chain(openfhe: OpenFheBackend) -> None:
-    """All limbs of 'safe', digits of ten limbs: rotations, weights and the first rescale."""
+    """All limbs and the real digits: rotations, weights and the first rescale."""
     if LONG not in os.environ:
         pytest.skip(f"takes minutes and 4 GB more than the block: set {LONG}=1")
-    require_agreement(compared(openfhe, "stem", presets.load("safe")))
+    require_agreement(compared(openfhe, "stem", whole_chain=True))
