@@ -5,21 +5,42 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fhe_core.compiler import SAFE, Packing
+from fhe_core.compiler import LEAN, SAFE, Packing, Policy
+from fhe_core.parameters import Specification, Tier, build
 from oracles.compare import require_agreement
 from oracles.openfhe_backend import OpenFheBackend
 from tests.core import tiny
 from tests.oracles import small_plans
 from tests.oracles.bench import bench_of
 
+#: As tests/core/test_lean.py: three limbs for a block.
+LEAN_PARAMETERS = Specification(
+    "insecure-lean-oracle", 11, (50,) * 13, (50,) * 7, (Tier(13, 7, 7), Tier(6, 6, 6))
+)
 
-@pytest.mark.parametrize("packing", [Packing.ONE, Packing.PAIR], ids=lambda packing: packing.value)
-def test_whole_network(world: tiny.World, openfhe: OpenFheBackend, packing: Packing) -> None:
-    compiled = tiny.compile_for(world.network, world.parameters, SAFE, packing)
+
+@pytest.mark.parametrize(
+    ("specification", "policy", "packing"),
+    [
+        (tiny.TINY, SAFE, Packing.ONE),
+        (LEAN_PARAMETERS, LEAN, Packing.ONE),
+        (LEAN_PARAMETERS, LEAN, Packing.PAIR),
+    ],
+    ids=["safe, one", "lean, one", "lean, pair"],
+)
+def test_whole_network(
+    world: tiny.World,
+    openfhe: OpenFheBackend,
+    specification: Specification,
+    policy: Policy,
+    packing: Packing,
+) -> None:
+    parameters = build(specification)
+    compiled = tiny.compile_for(world.network, parameters, policy, packing)
     faces = world.images[:2] if packing is Packing.PAIR else world.images[:1]
     values = [row for face in faces for row in compiled.pack_image(face)]
     tables = compiled.tables(world.network)
-    bench = bench_of(world.parameters, compiled.plan, tables, values, world.key)
+    bench = bench_of(parameters, compiled.plan, tables, values)
     theirs = openfhe.run(bench.plan, bench.tables, bench.parameters, bench.values, every_value=True)
     require_agreement(bench.differences(bench.native(), theirs.outputs))
     assert theirs.report["operations"]["multiply + relinearise"] >= 8
