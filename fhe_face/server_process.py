@@ -51,14 +51,14 @@ def relay(lines: Iterable[str], stage: Stage) -> dict[str, Any] | None:
     for line in lines:
         message = _parse(line)
         report, what = message.get("report"), message.get("stage")
-        counts = [message.get(name) for name in ("done", "total")]
+        done, total = message.get("done"), message.get("total")
         if isinstance(report, dict):
             return report
         if isinstance(message.get("error"), str):
             raise CommandError(one_line(f"the server says: {message['error']}"))
-        if not isinstance(what, str) or not all(type(count) is int for count in counts):
+        if not (isinstance(what, str) and isinstance(done, int) and isinstance(total, int)):
             raise _no_answer(line)
-        stage(one_line(what), *counts)
+        stage(one_line(what), done, total)
     return None
 
 

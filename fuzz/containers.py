@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from fhe_core import container, plan
+from fhe_core.compiler import SAFE, compile_match
 from fhe_core.container import ContainerError, DType, Kind, Section
 from fhe_core.inverse_root import InverseRootError
 from fhe_core.keys.files import load_secret_key, save_evaluation_keys, save_secret_key
@@ -143,7 +144,7 @@ def _files(scratch: Scratch, bundles: list[Bundle]) -> list[bytes]:
 def plan_target(_folder: Path) -> Target:
     parameters = tiny.load("insecure-tiny")
     compiled = tiny.compile_for(random_fused(0), parameters)
-    matching = tiny.compile_match(compiled.plan, parameters, tiny.SAFE)
+    matching = compile_match(compiled.plan, parameters, SAFE)
     seeds = [p.to_json().encode() for p in (matching, compiled.plan)]
 
     def parse(data: bytes) -> None:

@@ -49,7 +49,7 @@ def mutate_bytes(data: bytes, draw: random.Random) -> bytes:
             number = draw.choice(_NUMBERS) % 2**64
             size = draw.choice((1, 2, 4, 8))
             order = "little" if draw.random() < 0.5 else "big"
-            out[place : place + size] = (number % 2 ** (8 * size)).to_bytes(size, order)  # type: ignore[arg-type]
+            out[place : place + size] = (number % 2 ** (8 * size)).to_bytes(size, order)
         elif action == 2:
             del out[place : place + length]
         elif action == 3:
