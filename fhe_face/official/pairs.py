@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final
 
-from fhe_core.files import open_regular, shown
+from fhe_core.files import FileError, one_line, open_regular, shown
 
 NAMES: Final = ("image0", "image1")
 MAX_PAIRS: Final = 1024
@@ -25,11 +25,13 @@ _WORKER: Final = "fhe_face.official.pairs_worker"
 _ROOT: Final = Path(__file__).resolve().parent.parent.parent
 
 
-class PairsError(ValueError):
+class PairsError(FileError):
     """An input that cannot be used; one line that names the file."""
 
-    def __init__(self, path: str | os.PathLike[str], problem: str) -> None:
-        super().__init__(f"{shown(path)}: {problem}")
+
+def wrong(path: Path, problem: str) -> PairsError:
+    """The error for a file."""
+    return PairsError(one_line(f"{shown(path)}: {problem}"))
 
 
 @contextmanager
@@ -42,7 +44,7 @@ def open_pairs(path: Path) -> Iterator[tuple[int, Iterator[tuple[bytes, bytes]]]
     """
     with open_regular(path) as file:
         if os.fstat(file.fileno()).st_size > MAX_FILE_BYTES:
-            raise PairsError(path, f"over {MAX_FILE_BYTES} bytes")
+            raise wrong(path, f"over {MAX_FILE_BYTES} bytes")
     process = subprocess.Popen(
         [sys.executable, "-m", _WORKER, os.fspath(path.absolute())],
         stdin=subprocess.DEVNULL,
@@ -67,7 +69,7 @@ def receive(path: Path, source: IO[bytes]) -> tuple[int, Iterator[tuple[bytes, b
     """
     count = _number(path, source, COUNT)
     if not 1 <= count <= MAX_PAIRS:
-        raise PairsError(path, f"{count} pairs; it must be 1 to {MAX_PAIRS}")
+        raise wrong(path, f"{count} pairs; it must be 1 to {MAX_PAIRS}")
     return count, _images(path, source, count)
 
 
@@ -79,7 +81,7 @@ def _images(path: Path, source: IO[bytes], count: int) -> Iterator[tuple[bytes, 
 def _image(path: Path, source: IO[bytes], place: int) -> bytes:
     length = _number(path, source, IMAGE)
     if not 1 <= length <= MAX_IMAGE_BYTES:
-        raise PairsError(path, f"a picture of pair {place + 1} is empty, damaged or too large")
+        raise wrong(path, f"a picture of pair {place + 1} is empty, damaged or too large")
     image = source.read(length)
     if len(image) < length:
         raise _died(path)
@@ -91,7 +93,7 @@ def _number(path: Path, source: IO[bytes], expected: bytes) -> int:
     tag = source.read(1)
     if tag == ERROR:
         text = source.read(_MAX_TEXT).decode("utf-8", "replace")
-        raise PairsError(path, "".join(c if c.isprintable() else "?" for c in text))
+        raise wrong(path, text)
     if tag != expected:
         raise _died(path)
     data = source.read(LENGTH.size)
@@ -101,4 +103,4 @@ def _number(path: Path, source: IO[bytes], expected: bytes) -> int:
 
 
 def _died(path: Path) -> PairsError:
-    return PairsError(path, "the HDF5 library failed on it: it is damaged, or too large")
+    return wrong(path, "the HDF5 library failed on it: it is damaged, or too large")
