@@ -1,15 +1,18 @@
-# make demo | test | lint | format | bench | clean
+# make demo | test | lint | format | bench | fuzz | sanitize | clean
 #
 #   PYTHON=python3.12        the interpreter that the environment is made with
 #   WEIGHTS=FILE             weights for the demo (.safetensors, or .ckpt, which installs torch)
 #   PIP_FLAGS='...'          more options for pip install (an index of CPU builds, for example)
 #   PYTEST_FLAGS='...'       more options for pytest, such as -m 'not full'
+#   FUZZ_SECONDS=230         how long all parsers are fuzzed together; FUZZ_TARGETS='...': only some
 
 PYTHON ?= python3
 VENV ?= .venv
 WEIGHTS ?=
 PIP_FLAGS ?=
 PYTEST_FLAGS ?=
+FUZZ_SECONDS ?= 230
+FUZZ_TARGETS ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -24,7 +27,7 @@ CPP_FILES = $(shell find cpp -name '*.cpp' -o -name '*.hpp' -o -name '*.h' 2>/de
 
 DEMO_NEEDS := $(if $(filter-out %.safetensors,$(WEIGHTS)),$(VENV)/.torch,$(VENV)/.built)
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test lint format bench fuzz sanitize clean
 .DELETE_ON_ERROR:
 
 demo: $(DEMO_NEEDS)
@@ -46,6 +49,21 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m pytest benchmarks --benchmark-only $(PYTEST_FLAGS)
+
+fuzz: $(VENV)/.fuzz
+	$(BIN)/python -m fuzz.run --seconds $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
+# Whoever needs one of the two: make sanitize SANITIZERS=thread
+SANITIZERS ?= address thread
+sanitize: $(SANITIZERS:%=sanitize-%)
+
+sanitize-%: $(VENV)/.dev
+	$(BIN)/cmake -G Ninja -S . -B build/sanitize/$* -DFHE_FACE_SANITIZER=$* \
+	    -DPython_EXECUTABLE=$(abspath $(BIN))/python \
+	    -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
+	    -Dpybind11_DIR=$$($(BIN)/python -m pybind11 --cmakedir) > /dev/null
+	$(BIN)/cmake --build build/sanitize/$*
+	sh sanitize/run.sh $* build/sanitize/$* $(BIN)/python
 
 clean:
 	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .benchmarks
@@ -69,4 +87,8 @@ $(VENV)/.torch: $(VENV)/.built
 
 $(VENV)/.dev: $(VENV)/.built
 	$(INSTALL) --editable '.[dev]'
+	touch $@
+
+$(VENV)/.fuzz: $(VENV)/.dev
+	$(INSTALL) --editable '.[dev,fuzz]'
 	touch $@

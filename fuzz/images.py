@@ -21,6 +21,9 @@ from fuzz.mutators import mutate_bytes
 from fuzz.target import Scratch, Target
 from models.faces import Aligner, FaceError, Preparation
 
+#: Of processor time, for a file of two pairs.
+_HDF5_SECONDS = 2
+
 
 def _encoded(pixels: NDArray[Any], kind: str, **options: Any) -> bytes:
     stream = io.BytesIO()
@@ -132,7 +135,7 @@ def _work(path: Path, target: int) -> None:
     try:
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, 2)
-        pairs_worker.limit()
+        pairs_worker.limit(_HDF5_SECONDS)
         with os.fdopen(target, "wb") as stream:
             pairs_worker.serve(os.fspath(path), stream)
     finally:

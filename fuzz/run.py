@@ -20,8 +20,8 @@ from pathlib import Path
 
 from fuzz.registry import TARGETS, regressions
 
-#: For a process that neither ends in time nor is ended by libFuzzer.
-_PATIENCE_SECONDS = 300
+#: For a process that neither ends in time nor is ended by libFuzzer; busy machines start slowly.
+_PATIENCE_SECONDS = 1800
 _STATISTIC = re.compile(r"stat::(\w+):\s+(\d+)")
 
 
