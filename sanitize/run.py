@@ -1,4 +1,4 @@
-"""Runs tests against another build of the extension: ``python sanitize/run.py EXTENSION [PYTEST...]``.
+"""Runs tests with another build of the extension: ``python sanitize/run.py EXTENSION [PYTEST...]``.
 
 An installed extension would win over any path, so this one takes its place before anything asks.
 """
