@@ -45,8 +45,9 @@ def rows(draw):
 
 def anything(draw):
     kinds = (array, array, array, number, rows, lambda d: [array(d) for _ in range(d.randrange(3))])
-    simple = (None, "", 0.5, [], (), {})
-    return draw.choice(kinds)(draw) if draw.random() < 0.95 else draw.choice(simple)
+    if draw.random() < 0.05:
+        return draw.choice((None, "", 0.5, [], (), {}))
+    return draw.choice(kinds)(draw)
 
 
 def pairs(draw):
