@@ -82,6 +82,4 @@ LEAN = Policy(
 )
 
 #: As LEAN, for batches: masks and weights have smaller errors, which leaves bits for activations.
-LEAN_BATCH = replace(
-    LEAN, log_scale=40.5, log_middle_scale=26.0, log_mask_scale=18.0, hoist_stem=False
-)
+LEAN_BATCH = replace(LEAN, log_scale=40.5, log_middle_scale=26.0, log_mask_scale=18.0, hoisted=0)
