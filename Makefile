@@ -1,10 +1,11 @@
-# make demo | test | oracles | lint | format | bench | clean
+# make demo | test | oracles | lint | format | bench | fuzz | sanitize | clean
 #
 #   PYTHON=python3.12        the interpreter that the environment is made with
 #   WEIGHTS=FILE             weights for the demo (.safetensors, or .ckpt, which installs torch)
 #   PIP_FLAGS='...'          more options for pip install (an index of CPU builds, for example)
 #   ORACLE_PYTHON=PATH      a Python 3.10 for OpenFHE; default: one from PATH or pyenv
 #   PYTEST_FLAGS='...'       more options for pytest, such as -m 'not full'
+#   FUZZ_SECONDS=230         how long all parsers are fuzzed together; FUZZ_TARGETS='...': only some
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -12,6 +13,8 @@ WEIGHTS ?=
 ORACLE_PYTHON ?=
 PIP_FLAGS ?=
 PYTEST_FLAGS ?=
+FUZZ_SECONDS ?= 230
+FUZZ_TARGETS ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -33,7 +36,7 @@ OPENFHE_PYTHON := $(abspath $(OPENFHE_VENV))/bin/python
 WITH_OPENFHE = if [ -x '$(OPENFHE_PYTHON)' ]; then \
     export FHE_FACE_OPENFHE_PYTHON='$(OPENFHE_PYTHON)'; fi;
 
-.PHONY: demo test oracles lint format bench clean
+.PHONY: demo test oracles lint format bench fuzz sanitize clean
 .DELETE_ON_ERROR:
 
 demo: $(DEMO_NEEDS)
@@ -60,6 +63,21 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m pytest benchmarks --benchmark-only $(PYTEST_FLAGS)
+
+fuzz: $(VENV)/.fuzz
+	$(BIN)/python -m fuzz.run --seconds $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
+# Whoever needs one of the two: make sanitize SANITIZERS=thread
+SANITIZERS ?= address thread
+sanitize: $(SANITIZERS:%=sanitize-%)
+
+sanitize-%: $(VENV)/.dev
+	$(BIN)/cmake -G Ninja -S . -B build/sanitize/$* -DFHE_FACE_SANITIZER=$* \
+	    -DPython_EXECUTABLE=$(abspath $(BIN))/python \
+	    -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
+	    -Dpybind11_DIR=$$($(BIN)/python -m pybind11 --cmakedir) > /dev/null
+	$(BIN)/cmake --build build/sanitize/$*
+	sh sanitize/run.sh $* build/sanitize/$* $(BIN)/python
 
 clean:
 	rm -rf $(VENV) $(OPENFHE_VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .benchmarks
@@ -100,3 +118,7 @@ $(VENV)/.oracles: $(VENV)/.dev
 	    rm -rf $(OPENFHE_VENV); \
 	    echo 'oracles: OpenFHE is left out: its environment cannot be made' >&2; \
 	fi
+
+$(VENV)/.fuzz: $(VENV)/.dev
+	$(INSTALL) --editable '.[dev,fuzz]'
+	touch $@

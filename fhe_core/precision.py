@@ -32,7 +32,7 @@ from fhe_core.plan import (
     step_writes,
 )
 from fhe_core.runtime import cleartext
-from fhe_core.runtime.cleartext import Noise, Slots, Tables, mask_slots
+from fhe_core.runtime.cleartext import Noise, Slots, Tables, mask_slots, weighted_sums
 
 ERROR_VARIANCE = ERROR_ETA / 2
 #: Of a number rounded to an integer.
@@ -248,9 +248,10 @@ class _Tracker:
             case FoldSum():
                 source = plan.values[step.source]
                 total = self.carried(step.source)
-                for amount in step.amounts:
-                    total = total + total.roll(amount)
-                    total = total.plus(self.switch(source.limbs, source.scale))
+                rounding = self.model.rounding(source.scale)
+                for amounts in step.pairs():
+                    switching = len(amounts) * self.model.switching(source.limbs, source.scale)
+                    total = sum((total.roll(a) for a in amounts), total).plus(switching + rounding)
                 if step.rescale:
                     total = total.plus(self.model.rounding(plan.values[step.output].scale))
                 yield total
@@ -315,47 +316,58 @@ def _linear(
     """Errors of one linear step, accumulator by accumulator; see docs/precision.md."""
     plan, model, weights = tracker.plan, tracker.model, tracker.tables[step.weights]
     slots = tracker.parameters.slots
-    babies: list[tuple[Slots, Slots, float]] = []  # value, its variance, key-switching error
-    for i, amount in step.babies:
-        name = step.inputs[i]
-        switching = model.switching(step.limbs, plan.values[name].scale) if amount else 0.0
-        babies.append(
-            (np.roll(values[name], -amount), np.roll(tracker.variances[name], -amount), switching)
-        )
     masks = {m: mask_slots(plan, m, slots) for _, m in step.terms if m >= 0}
+    rotated = [np.roll(values[step.inputs[i]], -amount) for i, amount in step.babies]
+    size = (len(step.terms), slots)
+    variance, switched, power = (np.zeros(size) for _ in range(3))
+    for term, (baby, mask) in enumerate(step.terms):
+        i, amount = step.babies[baby]
+        name = step.inputs[i]
+        keep: Slots | float = masks[mask] if mask >= 0 else 1.0
+        variance[term] = keep * np.roll(tracker.variances[name], -amount)
+        if amount:
+            switched[term] = keep * model.switching(step.limbs, plan.values[name].scale)
+        power[term] = keep * np.abs(rotated[baby]) ** 2
+    squared = np.abs(weights) ** 2
+    carried = weighted_sums(step.entries, squared, variance)
+    added = weighted_sums(step.entries, squared, switched)
+    added += weighted_sums(step.entries, _encoding_errors(model, step, weights, plan.real), power)
+    for mask in masks:  # what a mask multiplies, and its error with it
+        own = [t for t, (_, m) in enumerate(step.terms) if m == mask]
+        place = {t: i for i, t in enumerate(own)}
+        entries = [[(place[t], row) for t, row in e if t in place] for e in step.entries]
+        product = weighted_sums(
+            entries, weights, np.stack([rotated[step.terms[t][0]] for t in own])
+        )
+        added += np.abs(product) ** 2 * tracker.mask_error(masks[mask], step.mask_scale)
     output_scale = plan.values[step.outputs[0]].scale
     dropped = tracker.parameters.moduli[step.limbs - step.rescale : step.limbs]
     sum_scale = output_scale * math.prod(float(q) for q in dropped)
     totals = [_Variance(np.zeros(slots), np.zeros(slots)) for _ in step.outputs]
-
-    kind = np.result_type(weights, *(value for value, _, _ in babies))
-
-    def spread(row: int, power: int = 1) -> Slots:
-        values = weights[row] if power == 1 else np.abs(weights[row]) ** power
-        return np.tile(values, slots // step.period)
-
-    for (output, giant), entries in zip(step.giants, step.entries, strict=True):
-        carried, added = np.zeros(slots), np.zeros(slots)
-        behind: dict[int, Slots] = {
-            m: np.zeros(slots, dtype=kind) for m in masks
-        }  # what a mask multiplies
-        for term, row in entries:
-            baby, mask = step.terms[term]
-            value, variance, switching = babies[baby]
-            keep: Slots | float = masks[mask] if mask >= 0 else 1.0
-            scale = step.weight_scales[step.babies[baby][0]]
-            scale = scale if mask >= 0 else scale * step.mask_scale
-            squared = keep * spread(row, 2)
-            carried += squared * variance
-            added += squared * switching
-            added += keep * np.abs(value) ** 2 * model.encoding(step.period, scale, plan.real)
-            if mask >= 0:
-                behind[mask] += spread(row) * value
-        for mask, product in behind.items():
-            added += np.abs(product) ** 2 * tracker.mask_error(masks[mask], step.mask_scale)
+    for number, (output, giant) in enumerate(step.giants):
+        own_added = added[number]
         if giant:
-            added += tracker.switch(step.limbs, sum_scale)
-        totals[output] = totals[output] + _Variance(carried, added).roll(giant)
+            own_added = own_added + tracker.switch(step.limbs, sum_scale)
+        totals[output] = totals[output] + _Variance(carried[number], own_added).roll(giant)
     bias = tracker.table(step.bias, step.outputs[0])
     for total in totals:
         yield total.plus(model.rounding(output_scale) + bias)
+
+
+def _encoding_errors(model: ErrorModel, step: LinearTransform, weights: Slots, real: bool) -> Slots:
+    """Variances [rows, period] of encoded weights; a constant is off by its own rounding only."""
+    scales = np.ones(len(weights))
+    for entries in step.entries:
+        for term, row in entries:
+            baby, mask = step.terms[term]
+            scale = step.weight_scales[step.babies[baby][0]]
+            scales[row] = scale if mask >= 0 else scale * step.mask_scale
+    scaled = weights[:, 0] * scales
+    rounded = np.rint(scaled.real) + 1j * np.rint(scaled.imag)
+    constant = np.all(weights == weights[:, :1], axis=1)
+    errors = np.where(
+        constant,
+        np.abs(scaled - rounded) ** 2 / scales**2,
+        model.encoding(step.period, 1.0, real) / scales**2,
+    )
+    return np.repeat(errors[:, None], weights.shape[1], axis=1)

@@ -33,12 +33,14 @@ class Circuit:
         root: the polynomial in place of 1 / sqrt(squared norm).
         input_size: side of the aligned faces, 64, 96 or 128: CryptoFaceNet4, 9 or 16.
         views: 2 averages the embeddings of a face and of its mirror image.
+        batch: many faces at once, and never one alone.
     """
 
     preset: str
     root: InverseRoot
     input_size: int = INPUT_SIZE
     views: int = 1
+    batch: bool = False
 
     def __post_init__(self) -> None:
         """Raise CircuitError for sizes and views that do not exist."""
@@ -46,14 +48,17 @@ class Circuit:
             raise CircuitError(f"faces of {self.input_size} pixels; it must be 64, 96 or 128")
         if not 1 <= self.views <= MAX_VIEWS:
             raise CircuitError(f"{self.views} views; it must be 1 or 2")
+        if self.batch and self.views > 1:
+            raise CircuitError("a batch has no room for mirror images: leave out --batch or --flip")
 
     def summary(self) -> str:
         """One line for people."""
         low, high = self.root.interval
         mirror = " and their mirror images" if self.views > 1 else ""
+        many = "batches of " if self.batch else ""
         return (
-            f"faces of {self.input_size}x{self.input_size} pixels{mirror}; normalisation of degree "
-            f"{self.root.degree} on [{low:g}, {high:g}]"
+            f"{many}faces of {self.input_size}x{self.input_size} pixels{mirror}; normalisation of "
+            f"degree {self.root.degree} on [{low:g}, {high:g}]"
         )
 
     def describe(self) -> dict[str, Any]:
@@ -62,6 +67,7 @@ class Circuit:
             "preset": self.preset,
             "input_size": self.input_size,
             "views": self.views,
+            "batch": self.batch,
             "normalisation": self.root.describe(),
         }
 
@@ -71,13 +77,16 @@ class Circuit:
         if not isinstance(content, Mapping):
             raise CircuitError("not a circuit")
         preset, size, views = (content.get(k) for k in ("preset", "input_size", "views"))
+        batch = content.get("batch", False)  # keys of older versions do not say
         if not isinstance(preset, str) or type(size) is not int or type(views) is not int:
             raise CircuitError("a circuit without preset, input size and views")
+        if type(batch) is not bool:
+            raise CircuitError("a circuit that does not say whether it is for batches")
         try:
             root = InverseRoot.from_description(content.get("normalisation"))
         except InverseRootError as error:
             raise CircuitError(str(error)) from None
-        return cls(preset, root, size, views)
+        return cls(preset, root, size, views, batch)
 
 
 def root_of(coefficients: str | os.PathLike[str] | None) -> InverseRoot:

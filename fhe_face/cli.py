@@ -33,6 +33,7 @@ Keys = Annotated[Path, typer.Option("--keys", help="The client's evaluation.key.
 Flip = Annotated[
     bool, typer.Option("--flip", help="Average with the embedding of the mirror image.")
 ]
+Batch = Annotated[bool, typer.Option("--batch", help="For many faces at once, not for one.")]
 Coefficients = Annotated[
     Path | None,
     typer.Option("--coefficients", help="Of the normalisation, from fhe-face coeffs fit."),
@@ -100,6 +101,7 @@ def keygen(
     out: Annotated[Path, typer.Option("--out", help="Folder for client.key and evaluation.key.")],
     face_size: Annotated[int, typer.Option("--size", help=FACE_SIZE_HELP)] = 64,
     flip: Flip = False,
+    batch: Batch = False,
     coefficients: Coefficients = None,
     force: Annotated[bool, typer.Option("--force", help="Replace existing keys.")] = False,
     threads: Threads = None,
@@ -108,13 +110,14 @@ def keygen(
     """Make a secret client.key and an evaluation.key for the server."""
     from fhe_face.commands import keygen as command
 
-    command.run(out, face_size, flip, coefficients, force, threads, json)
+    command.run(out, face_size, flip, batch, coefficients, force, threads, json)
 
 
 @app.command()
 def encrypt(
-    image: Annotated[
-        Path, typer.Argument(help="A photo; an aligned 64x64 face or .npy is taken as it is.")
+    images: Annotated[
+        list[Path],
+        typer.Argument(help="A photo; an aligned 64x64 face or .npy is taken as it is."),
     ],
     key: Key,
     output: Annotated[Path, typer.Option("-o", "--output", help="The ciphertext to write.")],
@@ -122,13 +125,16 @@ def encrypt(
         int | None, typer.Option("--face", min=1, help="Which face, from the largest, 1.")
     ] = None,
     resize: Resize = False,
+    names: Annotated[
+        Path | None, typer.Option(help="Of a batch: keep the images' names in this file.")
+    ] = None,
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    """Encrypt a face for the server."""
+    """Encrypt a face for the server; with keys for batches, many at once."""
     from fhe_face.commands import encrypt as command
 
-    command.run(image, key, output, face, resize, threads, json)
+    command.run(images, key, output, face, resize, names, threads, json)
 
 
 @app.command()
@@ -191,12 +197,15 @@ def decrypt(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Write the numbers as .npy.")
     ] = None,
+    names: Annotated[
+        Path | None, typer.Option(help="Of a batch: the names that encrypt kept.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Decrypt a result and check its health; exit status 3 when it must not be used."""
     from fhe_face.commands import decrypt as command
 
-    command.run(file, key, output, json)
+    command.run(file, key, output, names, json)
 
 
 @app.command()
@@ -214,13 +223,14 @@ def plan(
     weights: MaybeWeights = None,
     face_size: Annotated[int | None, typer.Option("--size", help=FACE_SIZE_HELP)] = None,
     flip: Flip = False,
+    batch: Batch = False,
     coefficients: Coefficients = None,
     json: Json = False,
 ) -> None:
     """Print the plan: level, scale, key switches, bytes and estimated time of every step."""
     from fhe_face.commands import plan as command
 
-    command.run(weights, face_size, flip, coefficients, json)
+    command.run(weights, face_size, flip, batch, coefficients, json)
 
 
 @app.command()

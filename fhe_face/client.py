@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -12,8 +13,10 @@ from fhe_core.container import Kind, read_header
 from fhe_core.keys.files import load_secret_key
 from fhe_core.keys.secret import SecretKey
 from fhe_core.runtime.client import Client, Embedding, Score
+from fhe_core.runtime.health import HealthReport
+from fhe_core.runtime.preparation import differences
 from fhe_core.runtime.store import Bundle
-from fhe_face.circuit import Circuit, circuit_of
+from fhe_face.circuit import Circuit, CircuitError, circuit_of
 from fhe_face.engine import Engine, choose_engine, compile_engine
 from fhe_face.images import validate_unit
 from fhe_face.keymaking import make_keys
@@ -86,13 +89,68 @@ class FaceClient:
 
         Raises:
             ImageError: no such image, another shape or type, not finite, or out of range.
+            CircuitError: the keys are for batches.
         """
-        size = self.circuit.input_size
-        face = image if isinstance(image, PreparedFace) else given(image, size)
-        unit = validate_unit(face.unit, size)
+        if self.circuit.batch:
+            raise CircuitError("the keys are for batches: encrypt many faces at once")
+        face = self._given(image)
+        unit = validate_unit(face.unit, self.circuit.input_size)
         views = np.stack([unit, unit[..., ::-1]][: self.circuit.views])
         preparation = face.preparation.with_flip(self.circuit.views > 1)
         return self._client.encrypt_image(views, self.engine.compiled, preparation.describe())
+
+    @property
+    def capacity(self) -> int:
+        """Faces that are encrypted at once, at most."""
+        return 1 if self.engine.batch is None else self.engine.batch.capacity
+
+    def encrypt_many(self, images: Sequence[Face]) -> Bundle:
+        """Encrypt 1 to ``capacity`` aligned faces at once, each as for `encrypt`.
+
+        They must all have been prepared in the same way. Names of files are not kept: they would
+        tell the server who is in the pictures.
+
+        Raises:
+            ImageError: see `encrypt`.
+            CircuitError: the keys are not for batches, the faces are too many, or they were
+                prepared in different ways.
+        """
+        batch = self.engine.batch
+        if batch is None:
+            raise CircuitError("the keys are for one face at a time, not for batches")
+        if not 1 <= len(images) <= batch.capacity:
+            raise CircuitError(f"{len(images)} faces; a batch holds 1 to {batch.capacity}")
+        faces = [self._given(image) for image in images]
+        described = [face.preparation.with_flip(False).describe() for face in faces]
+        for number, own in enumerate(described):
+            if own != described[0]:
+                raise CircuitError(
+                    f"faces 1 and {number + 1} were prepared differently "
+                    f"({differences(described[0], own)}): they cannot be in one batch"
+                )
+        units = np.stack([validate_unit(face.unit, self.circuit.input_size) for face in faces])
+        return self._client.encrypt_images(units, batch, described[0])
+
+    def _given(self, image: Face) -> PreparedFace:
+        return image if isinstance(image, PreparedFace) else given(image, self.circuit.input_size)
+
+    def decrypt_embeddings(self, bundle: Bundle) -> list[Embedding | HealthReport]:
+        """The embeddings of a batch, in the order in which its faces were encrypted.
+
+        A face whose result must not be used has a health report instead, which says why.
+
+        Raises:
+            KeyMismatch: it belongs to another key.
+        """
+        return self._client.decrypt_embeddings(bundle)
+
+    def decrypt_scores(self, bundle: Bundle) -> list[Score | HealthReport]:
+        """The scores of two batches, face by face; see `decrypt_embeddings`.
+
+        Raises:
+            KeyMismatch: it belongs to another key.
+        """
+        return self._client.decrypt_scores(bundle)
 
     def decrypt_embedding(self, bundle: Bundle) -> Embedding:
         """The embedding [256] and its health report.

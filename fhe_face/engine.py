@@ -18,11 +18,17 @@ import numpy as np
 
 from fhe_core import presets
 from fhe_core.compiler import (
+    BATCH,
     LEAN,
+    LEAN_BATCH,
     SAFE,
+    Compiled,
+    CompiledBatch,
     CompiledNetwork,
     Packing,
     Policy,
+    capacity_of,
+    compile_batch,
     compile_match,
     compile_network,
 )
@@ -42,8 +48,9 @@ KERNEL = 3
 COLOURS = 3
 _BALANCE_SEED = 0
 _BALANCE_IMAGES = 16
-#: How plans are compiled for each preset, the cheapest first.
+#: How plans are compiled for each preset, the cheapest first, and those for batches.
 _POLICIES = (("lean", LEAN), ("safe", SAFE), ("deep", SAFE))
+_BATCH_POLICIES = {"lean": LEAN_BATCH, "safe": BATCH, "deep": BATCH}
 
 
 class WeightsError(ValueError):
@@ -54,7 +61,8 @@ class WeightsError(ValueError):
 class Engine:
     """Everything that is fixed before a key or an image exists.
 
-    compiled: for one face; pair: for two at a time, where the circuit leaves room for two.
+    compiled: for one face; pair: for two at a time, where the circuit leaves room for two; batch:
+    for many, where the circuit is for batches, whose keys then serve nothing else.
     """
 
     circuit: Circuit
@@ -63,6 +71,7 @@ class Engine:
     compiled: CompiledNetwork
     match_plan: Plan
     pair: CompiledNetwork | None = None
+    batch: CompiledBatch | None = None
 
     def keys(self) -> list[KeySpecification]:
         """Every evaluation key that embedding and matching need."""
@@ -71,17 +80,22 @@ class Engine:
     def plans(self) -> list[Plan]:
         """All plans of the server."""
         pairs = [] if self.pair is None else [self.pair.plan]
-        return [self.compiled.plan, self.match_plan, *pairs]
+        return [self.served.plan, self.match_plan, *pairs]
+
+    @property
+    def served(self) -> Compiled:
+        """What images are encrypted for: one face, or a batch."""
+        return self.compiled if self.batch is None else self.batch
 
     def facts(self) -> dict[str, Any]:
         """What key files say of the circuit they were made for."""
         return {ENTRY: self.circuit.describe()}
 
-    def matcher(self) -> CompiledNetwork:
-        """In place of ``compiled`` for a server that only matches: a plan without steps."""
-        plan = self.compiled.plan
+    def matcher(self) -> Compiled:
+        """In place of ``served`` for a server that only matches: a plan without steps."""
+        plan = self.served.plan
         nothing = replace(plan, inputs=(), outputs=(), values={}, masks=(), steps=(), labels=())
-        return replace(self.compiled, plan=nothing)
+        return replace(self.served, plan=nothing)
 
 
 def architecture(input_size: int = INPUT_SIZE) -> Architecture:
@@ -117,6 +131,12 @@ def compile_engine(circuit: Circuit) -> Engine:
     shape = architecture(circuit.input_size)
     packing = Packing.MIRROR if circuit.views > 1 else Packing.ONE
     compiled = compile_network(shape, parameters, policy, circuit.root, packing)
+    if circuit.batch:
+        policy = _BATCH_POLICIES[circuit.preset]
+        capacity = capacity_of(shape, parameters.slots)
+        batch = compile_batch(shape, parameters, policy, circuit.root, capacity)
+        match_plan = compile_match(batch.plan, parameters, policy)
+        return Engine(circuit, parameters, policy, compiled, match_plan, batch=batch)
     match_plan = compile_match(compiled.plan, parameters, policy)
     pair = None
     if packing is Packing.ONE:
@@ -125,11 +145,15 @@ def compile_engine(circuit: Circuit) -> Engine:
 
 
 def choose_engine(
-    root: InverseRoot | None = None, input_size: int = INPUT_SIZE, views: int = 1
+    root: InverseRoot | None = None,
+    input_size: int = INPUT_SIZE,
+    views: int = 1,
+    batch: bool = False,
 ) -> Engine:
     """The engine with the cheapest preset whose modulus chain is long enough.
 
-    root: the normalisation; without it, the default quadratic on [100, 3000].
+    root: the normalisation; without it, the default quadratic on [100, 3000]. batch: for many faces
+    at once.
 
     Raises:
         CircuitError: input size or views that do not exist.
@@ -140,10 +164,10 @@ def choose_engine(
     *others, last = [name for name, _ in _POLICIES]
     for name in others:
         try:
-            return compile_engine(Circuit(name, root, input_size, views))
+            return compile_engine(Circuit(name, root, input_size, views, batch))
         except PlanError:
             continue
-    return compile_engine(Circuit(last, root, input_size, views))
+    return compile_engine(Circuit(last, root, input_size, views, batch))
 
 
 def load_network(weights: str | os.PathLike[str] | None) -> FusedNetwork:

@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fhe_core.files import atomic_write, explain, open_regular
 from fhe_core.runtime.client import Embedding
-from fhe_core.runtime.health import UnhealthyResultError
+from fhe_core.runtime.health import HealthReport, UnhealthyResultError
 from fhe_core.runtime.store import Bundle
 from fhe_face.client import FaceClient
 from fhe_face.server import FaceServer
@@ -75,6 +75,43 @@ class FacePipeline:
     def decrypt_embedding(self, bundle: Bundle) -> Embedding:
         """See Pipeline."""
         return self.client.decrypt_embedding(bundle)
+
+
+class ManyPipeline(Protocol):
+    """A client and a server for batches, in one process."""
+
+    @property
+    def capacity(self) -> int:
+        """Crops that are embedded at once, at most."""
+
+    def embed_many(self, crops: Sequence[Pixels]) -> list[Embedding | HealthReport]:
+        """Encrypt, embed and decrypt; a report for each that must not be used."""
+
+
+@dataclass(frozen=True)
+class FaceManyPipeline:
+    """The real thing."""
+
+    client: FaceClient
+    server: FaceServer
+
+    @property
+    def capacity(self) -> int:
+        """See ManyPipeline."""
+        return self.client.capacity
+
+    def embed_many(self, crops: Sequence[Pixels]) -> list[Embedding | HealthReport]:
+        """See ManyPipeline."""
+        result = self.server.embed(self.client.encrypt_many(crops))
+        return self.client.decrypt_embeddings(result)
+
+
+@dataclass(frozen=True)
+class Batches:
+    """How batches are computed: room for so many, keys and a server while the context lasts."""
+
+    capacity: int
+    start: Callable[[], AbstractContextManager[ManyPipeline]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,18 +208,24 @@ def embed_encrypted(
     cache: Cache,
     start: Callable[[], Pipeline],
     report: Callable[[str], None],
+    batches: Batches | None = None,
 ) -> list[Outcome]:
     """Encrypt, embed and decrypt crops, in order; what the cache has is not computed again.
 
     start: makes keys and loads the server; called once, and not at all when nothing is missing.
-    Two crops are computed together where the server can; what then is refused is computed again
-    alone, because a face that diverges takes its partner along.
+    Batches come first, while half of one can be filled. Then two crops are computed together where
+    the server can. What is refused there is computed again alone, because a face that diverges
+    takes its partners along.
     report: gets a line of progress. An interruption loses what is being computed.
     """
     outcomes = [cache.load(crop) for crop in crops]
     missing = [k for k, outcome in enumerate(outcomes) if outcome is None]
     if len(missing) < len(crops):
         report(f"{len(crops) - len(missing)} of {len(crops)} embeddings are kept from before")
+    if not missing:
+        return [outcome for outcome in outcomes if outcome is not None]
+    if batches is not None and 2 * len(missing) >= batches.capacity:
+        missing = _in_batches(crops, missing, outcomes, cache, report, batches)
     if not missing:
         return [outcome for outcome in outcomes if outcome is not None]
     pipeline = start()
@@ -200,6 +243,33 @@ def embed_encrypted(
             + (f", {_duration(each * (len(missing) - done))} left" if done < len(missing) else "")
         )
     return [outcome for outcome in outcomes if outcome is not None]
+
+
+def _in_batches(
+    crops: Sequence[Pixels],
+    missing: list[int],
+    outcomes: list[Outcome | None],
+    cache: Cache,
+    report: Callable[[str], None],
+    batches: Batches,
+) -> list[int]:
+    """Fill ``outcomes`` from batches; returns what is still missing."""
+    waiting, refused = list(missing), list[int]()
+    with batches.start() as pipeline:
+        while 2 * len(waiting) >= batches.capacity:
+            group, waiting = waiting[: batches.capacity], waiting[batches.capacity :]
+            started = time.perf_counter()
+            found = pipeline.embed_many([crops[k] for k in group])
+            seconds = (time.perf_counter() - started) / len(group)
+            for k, result in zip(group, found, strict=True):
+                if isinstance(result, HealthReport):
+                    refused.append(k)
+                    continue
+                outcome = Outcome(result.values, result.health.squared_norms[0], "", seconds)
+                outcomes[k] = outcome
+                cache.save(crops[k], outcome)
+            report(f"encrypted a batch of {len(group)}, {seconds:.1f} s each")
+    return sorted(refused + waiting)
 
 
 def _outcomes(pipeline: Pipeline, crops: list[Pixels]) -> list[Outcome]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from fhe_core.compiler import CompiledNetwork
+from fhe_core.compiler import Compiled, CompiledNetwork
 from fhe_core.container import Kind, read_header
 from fhe_core.plan import Plan, required_keys
 from fhe_core.runtime.cleartext import Tables
@@ -50,10 +50,10 @@ class FaceServer:
         network = load_network(weights)
         engine = engine_of(evaluation_key, stage)
         require_size(network, engine.circuit, weights or "the bundled weights")
-        tables = engine.compiled.tables(network)
+        tables = engine.served.tables(network)
         pair = None if engine.pair is None else (engine.pair, engine.pair.tables(network))
         return cls._start(
-            evaluation_key, engine, engine.compiled, tables, engine.plans(), threads, stage, pair
+            evaluation_key, engine, engine.served, tables, engine.plans(), threads, stage, pair
         )
 
     @classmethod
@@ -74,7 +74,7 @@ class FaceServer:
         cls,
         evaluation_key: Path,
         engine: Engine,
-        compiled: CompiledNetwork,
+        compiled: Compiled,
         tables: Tables,
         plans: list[Plan],
         threads: int | None,
@@ -105,15 +105,17 @@ class FaceServer:
     def embed(self, image: Bundle, stage: Stage = silent, what: str = "embedding") -> Bundle:
         """The encrypted normalised embedding of an encrypted face, with its squared norm.
 
+        Of a batch, all of them.
+
         Raises:
             KeyMismatch, ParameterMismatch: the face was not encrypted for these keys.
         """
-        steps = len(self.engine.compiled.plan.steps)
+        steps = len(self.engine.served.plan.steps)
         return self._server.embed(image, _relay(stage, what, steps))
 
     @property
     def takes_pairs(self) -> bool:
-        """Whether :meth:`embed_pair` can be used: not with flip averaging, which fills the room."""
+        """Whether :meth:`embed_pair` can be used: not with flip averaging, nor for batches."""
         return self._server.takes_pairs
 
     def embed_pair(

@@ -7,7 +7,8 @@ object on stdin::
      "embed": [["face.ct", "embedding.ct"], ...], "match": [["a.ct", "b.ct", "score.ct"], ...],
      "pairs": [[["a.ct", "a.embedding.ct"], ["b.ct", "b.embedding.ct"]], ...]}
 
-``pairs`` may be missing; the two faces of each are computed together.
+``pairs`` may be missing; the two faces of each are computed together. With keys for batches, every
+file holds many faces.
 
 On stdout it answers with one JSON object a line: ``{"stage", "done", "total"}`` on the way, then
 ``{"report"}``, or ``{"error"}`` and exit status 1.
@@ -23,6 +24,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TextIO
 
+from fhe_core.runtime.batches import MANY, ONE
 from fhe_core.runtime.store import load_bundle, save_bundle
 from fhe_face.failures import CommandError, describe, show_traceback
 from fhe_face.progress import Stage
@@ -79,9 +81,10 @@ def run(job: Job, stage: Stage) -> dict[str, Any]:
     started = time.perf_counter()
     server = FaceServer.load(job.evaluation_key, job.weights, threads=job.threads, stage=stage)
     load_seconds = time.perf_counter() - started
+    kinds = MANY if server.engine.circuit.batch else ONE
     embed_seconds = []
     for number, (source, target) in enumerate(job.embed):
-        image = load_bundle(source, "image")
+        image = load_bundle(source, kinds.image)
         started = time.perf_counter()
         result = server.embed(image, stage, f"embedding face {number + 1} of {len(job.embed)}")
         embed_seconds.append(time.perf_counter() - started)
@@ -98,7 +101,7 @@ def run(job: Job, stage: Stage) -> dict[str, Any]:
             save_bundle(target, result)
     match_seconds = []
     for left, right, target in job.match:
-        a, b = (load_bundle(name, "embedding") for name in (left, right))
+        a, b = (load_bundle(name, kinds.embedding) for name in (left, right))
         started = time.perf_counter()
         result = server.match(a, b, stage)
         match_seconds.append(time.perf_counter() - started)

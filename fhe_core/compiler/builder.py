@@ -92,13 +92,31 @@ class PlanBuilder:
     ) -> list[str]:
         """As `square`, of real and imaginary parts."""
         table = self._table(f"{label}.offset", filler, lane)
-        outputs = []
-        for i, source in enumerate(sources):
-            value = self.values[source]
-            scale = 4 * value.scale**2 / self.dropped(value.limbs, drop)
-            self._step(label, SquareParts(source, f"{label}.{i}", drop, table))
-            outputs.append(self._define(f"{label}.{i}", value.limbs - drop, scale))
-        return outputs
+        return [
+            self._square_parts(label, source, f"{label}.{i}", table, drop)
+            for i, source in enumerate(sources)
+        ]
+
+    def square_parts_each(
+        self, label: str, sources: Sequence[str], filler: Filler, *, drop: int = 1
+    ) -> list[str]:
+        """As `square_parts`, with a row of the table for every ciphertext."""
+
+        def row(number: int) -> Filler:
+            return lambda network, lane: filler(network, lane)[number : number + 1]
+
+        return [
+            self._square_parts(
+                label, source, f"{label}.{i}", self._table(f"{label}.{i}.offset", row(i), 0), drop
+            )
+            for i, source in enumerate(sources)
+        ]
+
+    def _square_parts(self, label: str, source: str, output: str, table: str, drop: int) -> str:
+        value = self.values[source]
+        scale = 4 * value.scale**2 / self.dropped(value.limbs, drop)
+        self._step(label, SquareParts(source, output, drop, table))
+        return self._define(output, value.limbs - drop, scale)
 
     def join(self, label: str, left: str, right: str, output: str) -> str:
         value = self.values[left]
@@ -183,11 +201,42 @@ class PlanBuilder:
             target,
             [self._pre_steps(source.layout, target) for source, _ in tensors],
         )
-        limbs = min(self.values[name].limbs for _, names in tensors for name in names)
+        return self.structured(
+            label,
+            [names for _, names in tensors],
+            structure,
+            target.ciphertexts,
+            fill(structure),
+            bias,
+            lane,
+            log_scale=log_scale,
+            drop=drop,
+            hoisted=hoisted,
+        )
+
+    def structured(
+        self,
+        label: str,
+        tensors: Sequence[Sequence[str]],
+        structure: Structure,
+        outputs: int,
+        weights: Filler,
+        bias: Filler | None,
+        lane: int,
+        *,
+        log_scale: float,
+        drop: int = 1,
+        hoisted: bool = False,
+    ) -> list[str]:
+        """A linear step of that structure, from the ciphertexts of every source.
+
+        ``bias`` fills one row, or one for every output.
+        """
+        limbs = min(self.values[name].limbs for names in tensors for name in names)
         inputs: list[str] = []
         input_of: dict[tuple[int, int, int], int] = {}
         for (number, ciphertext), amounts in sorted(structure.pre_rotations.items()):
-            name = tensors[number][1][ciphertext]
+            name = tensors[number][ciphertext]
             copies = [name] * len(amounts)
             if not hoisted:
                 copies = self.rotate(f"{label} pre-rotation", name, limbs, amounts)
@@ -195,11 +244,12 @@ class PlanBuilder:
                 if copy not in inputs:
                     inputs.append(copy)
                 input_of[number, ciphertext, amount] = inputs.index(copy)
-        masks = [self.mask(np.repeat(m, structure.period)) for m in structure.masks]
+        slots = self.parameters.slots
+        masks = [self.mask(np.repeat(m, slots // m.size)) for m in structure.masks]
         return self.linear(
             label,
             inputs,
-            [f"{label}.{i}" for i in range(target.ciphertexts)],
+            [f"{label}.{i}" for i in range(outputs)],
             limbs,
             babies=[
                 (input_of[n, c, pre], pre + baby if hoisted else baby)
@@ -209,7 +259,7 @@ class PlanBuilder:
             giants=structure.giants,
             entries=structure.entries,
             period=structure.period,
-            weights=fill(structure),
+            weights=weights,
             bias=bias,
             lane=lane,
             scale=2.0**log_scale,

@@ -80,7 +80,7 @@ def group_pixels(source: Source, target: Layout) -> PixelGroups:
     source_ct, source_slot = _position(source.layout, {"y": in_y, "x": in_x})
     target_ct, target_slot = _position(target, {"y": y, "x": x})
     distance = (source_slot - target_slot) % target.slots
-    group, rows = _unique_rows(ky * k + kx, source_ct, target_ct, distance)
+    group, rows = unique_rows(ky * k + kx, source_ct, target_ct, distance)
     patterns = np.zeros((len(rows), target.slots // target.group), dtype=bool)
     patterns[group, target_slot // target.group] = True
     columns = np.array(rows, dtype=np.int64).T
@@ -113,7 +113,7 @@ def enumerate_products(
     giant = channel * lanes - pre
     carry, position = np.divmod(target_slot + giant, target.group)
     number = np.arange(groups.tap.size) + 0 * carry
-    shifted, rows = _unique_rows(number.ravel(), carry.ravel())
+    shifted, rows = unique_rows(number.ravel(), carry.ravel())
     columns = (
         groups.target_ct + target_ct,
         groups.source_ct + source_ct,
@@ -148,7 +148,7 @@ class Structure:
     Attributes:
         pre_rotations: per (source, ciphertext): pre-rotation amounts in use, 0 included if used.
         babies: (source, ciphertext, pre-rotation, baby rotation).
-        masks: pixel patterns, boolean [slots / period] each.
+        masks: pixel patterns, boolean, of equal parts of all slots.
         terms: (baby, mask or -1).
         giants: (output ciphertext, giant rotation), one per accumulator.
         entries: per accumulator, (term, weight row) pairs.
@@ -191,11 +191,11 @@ def build_structure(sources: list[Source], target: Layout, pre_steps: list[int])
     def column(name: str) -> Int:
         return np.concatenate([getattr(p, name) for p in products])
 
-    accumulator, giants = _unique_rows(column("output"), column("giant"))
-    baby, babies = _unique_rows(which, column("source"), column("pre"), column("baby"))
+    accumulator, giants = unique_rows(column("output"), column("giant"))
+    baby, babies = unique_rows(which, column("source"), column("pre"), column("baby"))
     channel, weight = column("channel"), column("weight")
-    term, terms = _unique_rows(baby, mask)
-    row, rows = _unique_rows(accumulator, term)
+    term, terms = unique_rows(baby, mask)
+    row, rows = unique_rows(accumulator, term)
     row_index = np.full((len(rows), period // lanes), -1, dtype=np.int64)
     row_index[row, channel] = weight
     entries: list[list[tuple[int, int]]] = [[] for _ in giants]
@@ -217,7 +217,7 @@ def build_structure(sources: list[Source], target: Layout, pre_steps: list[int])
     )
 
 
-def _unique_rows(*columns: Int) -> tuple[Int, list[tuple[int, ...]]]:
+def unique_rows(*columns: Int) -> tuple[Int, list[tuple[int, ...]]]:
     """Index of each element's row among the distinct rows, and those rows in sorted order."""
     code = np.zeros(columns[0].size, dtype=np.int64)
     for column in columns:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,44 +16,29 @@ from fhe_core.compiler.architecture import (
     Array,
     BlockShape,
     Network,
-    architecture_of,
 )
 from fhe_core.compiler.builder import Filler, PlanBuilder
+from fhe_core.compiler.compiled import Compiled
 from fhe_core.compiler.convolution import Source, Structure, fill_rows
 from fhe_core.compiler.head import HeadInput, append_head
 from fhe_core.compiler.normalisation import append_normalisation, embedding_scale
 from fhe_core.compiler.packing import Packing
-from fhe_core.compiler.policy import Policy
+from fhe_core.compiler.policy import Policy, lower_by_one
 from fhe_core.inverse_root import InverseRoot
 from fhe_core.layouts import Layout, LayoutError, raster, widen
 from fhe_core.parameters import Parameters
-from fhe_core.plan import Plan
 
 #: Patch networks that run side by side in one set of ciphertexts, unless fewer are asked for.
 LANES = 4
 
 
-@dataclass(frozen=True)
-class CompiledNetwork:
-    """A plan, how its tables are filled, and where the input image goes."""
+@dataclass(frozen=True, kw_only=True)
+class CompiledNetwork(Compiled):
+    """A plan for one image, or for two apart, and where an image goes."""
 
-    plan: Plan
-    architecture: Architecture
-    parameters: Parameters
     input_layout: Layout
     packing: Packing
     lanes: int
-    _fillers: Mapping[str, tuple[Filler, int]] = field(repr=False, compare=False)
-
-    def tables(self, network: Network) -> dict[str, Array]:
-        """Slot values of every table of the plan for one network.
-
-        Raises:
-            ValueError: the network has another architecture.
-        """
-        if architecture_of(network) != self.architecture:
-            raise ValueError("the network's architecture is not the one the plan was compiled for")
-        return {name: filler(network, lane) for name, (filler, lane) in self._fillers.items()}
 
     def pack_image(self, image: Array) -> NDArray[Any]:
         """Slots [ciphertexts, slots] of an image (channels, size, size), values in [-1, 1].
@@ -121,7 +106,7 @@ def compile_network(
         InverseRootError: the polynomial cannot be evaluated as a product.
         LayoutError: a feature map does not fit the ciphertexts.
     """
-    builder = PlanBuilder(parameters, policy if packing is Packing.ONE else _lower(policy))
+    builder = PlanBuilder(parameters, policy if packing is Packing.ONE else lower_by_one(policy))
     product = root.product()
     if lanes not in (1, 2, LANES):
         raise ValueError(f"{lanes} lanes; it must be 1, 2 or {LANES}")
@@ -163,14 +148,13 @@ def compile_network(
         },
     )
     return CompiledNetwork(
-        plan, architecture, parameters, backbone.input_layout, packing, lanes, builder.fillers
-    )
-
-
-def _lower(policy: Policy) -> Policy:
-    """One bit less before squares of parts, which come out at four times the scale."""
-    return replace(
-        policy, log_scale=policy.log_scale - 1, log_middle_scale=policy.log_middle_scale - 1
+        plan=plan,
+        architecture=architecture,
+        parameters=parameters,
+        fillers=builder.fillers,
+        input_layout=backbone.input_layout,
+        packing=packing,
+        lanes=lanes,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,20 @@ class Policy:
     hoisted: int = 0
 
 
+def lower_by_one(policy: Policy) -> Policy:
+    """One bit less before squares of parts, which come out at four times the scale."""
+    return replace(
+        policy, log_scale=policy.log_scale - 1, log_middle_scale=policy.log_middle_scale - 1
+    )
+
+
 #: 43 bits per level, one rescale per multiplication. Masks and weights share one rescale; 19 bits
 #: for the masks give the smallest error (docs/precision.md).
 SAFE = Policy(log_scale=43.0, log_middle_scale=43.0, log_mask_scale=19.0)
+
+#: As SAFE, for batches: masks repeat from image to image and weights after a few slots, so that
+#: masks have smaller errors by 2.5 bits and weights almost none. 20.5 bits balance them.
+BATCH = Policy(log_scale=43.0, log_middle_scale=43.0, log_mask_scale=20.5)
 
 #: Three rescales for the four multiplications of a block, two for those of the head: scales are as
 #: small as the network's tolerance of noise allows (docs/precision.md).
@@ -69,3 +80,6 @@ LEAN = Policy(
     rescales=Rescales(square2=0, pool_mask=0, linear=0, embedding=1, squared_norm=0),
     hoisted=1,
 )
+
+#: As LEAN, for batches: masks and weights have smaller errors, which leaves bits for activations.
+LEAN_BATCH = replace(LEAN, log_scale=40.5, log_middle_scale=26.0, log_mask_scale=18.0, hoisted=0)

@@ -121,10 +121,12 @@ def _apply(plan: Plan, tables: Tables, step: Step, values: Mapping[str, Slots]) 
             return {step.output: values[step.source]}
 
 
-def _plus(slots: Slots, tables: Tables, table: str) -> Slots:
+def _plus(slots: Slots, tables: Tables, table: str, number: int = 0) -> Slots:
+    """With a table's only row, or with the one of that number."""
     if not table:
         return slots
-    row = tables[table][0]
+    rows = tables[table]
+    row = rows[number if len(rows) > 1 else 0]
     total: Slots = slots + np.tile(row, slots.size // row.size)
     return total
 
@@ -139,14 +141,28 @@ def _linear(
         rotated[baby] * mask_slots(plan, mask, slots) if mask >= 0 else rotated[baby]
         for baby, mask in step.terms
     ]
-    stacked = np.stack(terms).reshape(len(terms), -1, step.period)
-    kind = np.result_type(stacked, weights)
-    outputs = [np.zeros(slots, dtype=kind) for _ in step.outputs]
-    for (output, amount), entries in zip(step.giants, step.entries, strict=True):
-        numbers = np.asarray(entries)
-        total = np.einsum("tpg,tg->pg", stacked[numbers[:, 0]], weights[numbers[:, 1]])
-        outputs[output] += np.roll(total.reshape(-1), -amount)
+    totals = weighted_sums(step.entries, weights, np.stack(terms))
+    outputs = [np.zeros(slots, dtype=totals.dtype) for _ in step.outputs]
+    for (output, amount), total in zip(step.giants, totals, strict=True):
+        outputs[output] += np.roll(total, -amount)
     return {
-        name: _plus(total, tables, step.bias)
-        for name, total in zip(step.outputs, outputs, strict=True)
+        name: _plus(total, tables, step.bias, number)
+        for number, (name, total) in enumerate(zip(step.outputs, outputs, strict=True))
     }
+
+
+def weighted_sums(
+    entries: Sequence[Sequence[tuple[int, int]]], weights: Slots, terms: Slots
+) -> Slots:
+    """Sums over (term, weight row) pairs, [accumulators, slots].
+
+    weights: [rows, period]; terms: [terms, slots]. One matrix product per position in the period.
+    """
+    (count, slots), period = terms.shape, weights.shape[1]
+    matrices = np.zeros((period, len(entries), count), dtype=weights.dtype)
+    for number, pairs in enumerate(entries):
+        chosen = np.asarray(pairs, dtype=np.int64).reshape(-1, 2)
+        np.add.at(matrices[:, number].T, chosen[:, 0], weights[chosen[:, 1]])
+    columns = np.moveaxis(terms.reshape(count, -1, period), 2, 0)
+    totals = matrices @ columns
+    return np.asarray(np.moveaxis(totals, 0, 2)).reshape(len(entries), slots)

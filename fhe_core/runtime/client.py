@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fhe_core.compiler import CompiledNetwork
+from fhe_core.compiler import Compiled, CompiledBatch, CompiledNetwork
 from fhe_core.container import Corrupt, KeyMismatch, ParameterMismatch
 from fhe_core.inverse_root import InverseRoot, InverseRootError
 from fhe_core.keys.secret import SecretKey
+from fhe_core.runtime.batches import ENTRY as BATCH
+from fhe_core.runtime.batches import MANY, ONE, Batch
 from fhe_core.runtime.health import HealthReport, check_embedding, check_score, expected_norm
 from fhe_core.runtime.preparation import ENTRY
 from fhe_core.runtime.store import Bundle
@@ -61,17 +63,46 @@ class Client:
         Raises:
             ValueError: wrong shape, not finite, or out of range.
         """
-        if not np.all(np.isfinite(image)) or np.max(np.abs(image), initial=0.0) > 1.0:
+        return self._encrypt(ONE.image, image, compiled.pack_image, compiled, {}, preparation)
+
+    def encrypt_images(
+        self,
+        images: NDArray[np.float64],
+        compiled: CompiledBatch,
+        preparation: Mapping[str, Any] | None = None,
+    ) -> Bundle:
+        """Encrypt 1 to ``compiled.capacity`` images (count, channels, size, size) in [-1, 1].
+
+        preparation: how all of them were made.
+
+        Raises:
+            ValueError: wrong shape, too many, not finite, or out of range.
+        """
+        room = compiled.plan.metadata[BATCH]
+        batch = Batch(len(images), room["capacity"], room["block"])
+        facts = {BATCH: batch.describe()}
+        return self._encrypt(MANY.image, images, compiled.pack_images, compiled, facts, preparation)
+
+    def _encrypt(
+        self,
+        what: str,
+        images: NDArray[np.float64],
+        pack: Callable[[NDArray[np.float64]], NDArray[Any]],
+        compiled: Compiled,
+        facts: Mapping[str, Any],
+        preparation: Mapping[str, Any] | None,
+    ) -> Bundle:
+        if not np.all(np.isfinite(images)) or np.max(np.abs(images), initial=0.0) > 1.0:
             raise ValueError("image values must be finite and in [-1, 1]")
-        slots = compiled.pack_image(image)
+        slots = pack(images)
         plan = compiled.plan
         items, seeds = {}, {}
-        facts: dict[str, Any] = {"plan": plan.digest}
+        known: dict[str, Any] = {"plan": plan.digest, **facts}
         if preparation is not None:
-            facts[ENTRY] = dict(preparation)
+            known[ENTRY] = dict(preparation)
         for name, row in zip(plan.inputs, slots, strict=True):
             items[name], seeds[name] = self.key.encrypt(row, plan.values[name].scale)
-        return Bundle("image", self.key.parameters, self.key.key_id, items, facts, seeds)
+        return Bundle(what, self.key.parameters, self.key.key_id, items, known, seeds)
 
     def decrypt_embedding(self, bundle: Bundle) -> Embedding:
         """Decrypt an embedding.
@@ -80,14 +111,46 @@ class Client:
             UnhealthyResultError: the network diverged or the computation wrapped around.
             KeyMismatch: it belongs to another key.
         """
-        slots = self._open(bundle, "embedding", 2)
-        length = bundle.facts.get("embedding")
-        if type(length) is not int or not 1 <= length <= self.key.parameters.slots:
-            raise Corrupt("the embedding does not say how long it is")
-        values = slots[0][:length]
+        slots = self._open(bundle, ONE.embedding, 2)
+        values = slots[0][: self._length(bundle, self.key.parameters.slots)]
         report = check_embedding(values, slots[1], self.root)
         report.require()
         return Embedding(values.real.copy(), report)
+
+    def decrypt_embeddings(self, bundle: Bundle) -> list[Embedding | HealthReport]:
+        """Decrypt a batch; a face whose result must not be used gives the report that says why.
+
+        Raises:
+            KeyMismatch: it belongs to another key.
+        """
+        slots = self._open(bundle, MANY.embedding, 4)
+        batch = Batch.from_facts(bundle.facts, self.key.parameters.slots)
+        length = self._length(bundle, batch.block // 2)
+        found: list[Embedding | HealthReport] = []
+        for number in range(batch.count):
+            half, start = batch.locate(number)
+            values, norm = (part[start : start + length] for part in slots[2 * half : 2 * half + 2])
+            report = check_embedding(values, norm, self.root)
+            found.append(Embedding(values.real.copy(), report) if report.healthy else report)
+        return found
+
+    def decrypt_scores(self, bundle: Bundle) -> list[Score | HealthReport]:
+        """Decrypt the scores of two batches, face by face; see `decrypt_embeddings`.
+
+        A score stands in the first slot of its block only.
+
+        Raises:
+            KeyMismatch: it belongs to another key.
+        """
+        slots = self._open(bundle, MANY.score, 6)
+        batch = Batch.from_facts(bundle.facts, self.key.parameters.slots)
+        found: list[Score | HealthReport] = []
+        for number in range(batch.count):
+            half, start = batch.locate(number)
+            own = [part[start : start + 1] for part in slots[3 * half : 3 * half + 3]]
+            value, report = check_score(own[0], own[1:], self.root)
+            found.append(self._score(value, report) if report.healthy else report)
+        return found
 
     def decrypt_score(self, bundle: Bundle) -> Score:
         """Decrypt a score.
@@ -96,11 +159,21 @@ class Client:
             UnhealthyResultError: a network diverged or the computation wrapped around.
             KeyMismatch: it belongs to another key.
         """
-        slots = self._open(bundle, "score", 3)
+        slots = self._open(bundle, ONE.score, 3)
         value, report = check_score(slots[0], slots[1:], self.root)
         report.require()
+        return self._score(value, report)
+
+    def _score(self, value: float, report: HealthReport) -> Score:
         norms = np.prod([expected_norm(self.root, y) for y in report.squared_norms])
         return Score(value, float(value / norms), report)
+
+    @staticmethod
+    def _length(bundle: Bundle, most: int) -> int:
+        length = bundle.facts.get("embedding")
+        if type(length) is not int or not 1 <= length <= most:
+            raise Corrupt("the embedding does not say how long it is")
+        return length
 
     def _open(self, bundle: Bundle, what: str, count: int) -> list[NDArray[np.complex128]]:
         if bundle.what != what or len(bundle.items) != count:

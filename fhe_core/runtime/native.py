@@ -28,7 +28,7 @@ from fhe_core.plan import (
     step_writes,
 )
 from fhe_core.runtime.evaluator import Evaluator
-from fhe_core.runtime.packed import PackedPlan
+from fhe_core.runtime.packed import Addition, PackedPlan, spread
 
 #: Called after every step with its number, its label and the seconds it took.
 Progress = Callable[[int, str, float], None]
@@ -90,8 +90,8 @@ def apply_step(
             return evaluator.rotate_many(values[step.source].first(step.limbs), step.amounts)
         case FoldSum():
             total = values[step.source]
-            for amount in step.amounts:
-                total = evaluator.add(total, evaluator.rotate_many(total, [amount])[0])
+            for amounts in step.pairs():
+                total = evaluator.add(total, evaluator.rotated_sum(total, amounts))
             return [evaluator.rescale(total, step.rescale)]
         case LinearTransform():
             results = _linear(packed, evaluator, number, step, values)
@@ -119,11 +119,20 @@ def apply_step(
         case DropLevel():
             results = [values[step.source].drop_to(step.limbs)]
     if number in packed.additions:
-        addition = packed.additions[number]
-        return [
-            evaluator.add_plain(result, addition.coefficients, addition.shift) for result in results
-        ]
+        return _plus(evaluator, results, packed.additions[number])
     return results
+
+
+def _plus(
+    evaluator: Evaluator, results: Sequence[Ciphertext], addition: Addition
+) -> list[Ciphertext]:
+    """Sums with a row of coefficients each, or with the same one."""
+    rows, n = addition.coefficients, evaluator.parameters.ring_dimension
+    own = rows if len(rows) > 1 else [rows[0]] * len(results)
+    return [
+        evaluator.add_plain(result, spread(row, n), addition.shift)
+        for result, row in zip(results, own, strict=True)
+    ]
 
 
 def _linear(

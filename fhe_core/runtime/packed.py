@@ -56,7 +56,8 @@ class PackedTransform:
 
 @dataclass(frozen=True, eq=False)
 class Addition:
-    """A plaintext to add: signed coefficients [N] times 2**shift."""
+    """Plaintexts to add: signed coefficients in X^(N / columns) times 2**shift, one row for every
+    result or one for all of them."""
 
     coefficients: Signed
     shift: int
@@ -75,6 +76,21 @@ class PackedPlan:
     def memory_bytes(self) -> int:
         """Bytes of all distinct arrays."""
         return memory_bytes([self])
+
+
+def addition(rows: Slots, scale: float) -> Addition:
+    """Periodic rows; scales may be too large for words."""
+    size = 2 * rows.shape[1]
+    largest = float(np.max(np.abs(encoding.coefficients(rows, size)))) * scale
+    shift = max(0, math.ceil(math.log2(largest / encoding.MAX_COEFFICIENT) + 1)) if largest else 0
+    return Addition(encoding.encode(rows, size, scale / 2.0**shift), shift)
+
+
+def spread(coefficients: Signed, ring_dimension: int) -> Signed:
+    """All coefficients [N] of a polynomial in X^(N / size)."""
+    out = np.zeros(ring_dimension, dtype=np.int64)
+    out[:: ring_dimension // coefficients.size] = coefficients
+    return out
 
 
 def memory_bytes(plans: Iterable[PackedPlan]) -> int:
@@ -129,23 +145,12 @@ class _Packer:
     ) -> None:
         if table:
             scale = self.plan.values[output].scale
-            additions[number] = self.periodic(self.table(table)[0], scale)
+            additions[number] = addition(self.table(table), scale)
 
     def table(self, name: str) -> Slots:
         if name not in self.tables:
             raise PlanError(f"the plan's table '{name}' is missing")
         return self.tables[name]
-
-    def periodic(self, row: Slots, scale: float) -> Addition:
-        """All N coefficients of a periodic row; scales may be too large for words."""
-        n = self.parameters.ring_dimension
-        largest = float(np.max(np.abs(encoding.coefficients(row, 2 * row.size)))) * scale
-        shift = (
-            max(0, math.ceil(math.log2(largest / encoding.MAX_COEFFICIENT) + 1)) if largest else 0
-        )
-        out = np.zeros(n, dtype=np.int64)
-        out[:: n // (2 * row.size)] = encoding.encode(row, 2 * row.size, scale / 2.0**shift)
-        return Addition(out, shift)
 
     def mask(self, mask: int, scale: float) -> Signed:
         if (mask, scale) not in self.masks:

@@ -45,14 +45,18 @@ def require_same_preparation(left: Mapping[str, Any], right: Mapping[str, Any]) 
             f"the {which} embedding does not say how its face was prepared, the other one does: "
             "encrypt both faces with the same version"
         )
-    differences = [
+    raise ParameterMismatch(
+        "the two faces were prepared differently, so that comparing them means nothing "
+        f"({differences(one, two)}): encrypt both in the same way"
+    )
+
+
+def differences(one: Mapping[str, Any], two: Mapping[str, Any]) -> str:
+    """What two preparations do not have in common, in one line."""
+    return "; ".join(
         f"{name} {_shown(one.get(name))} and {_shown(two.get(name))}"
         for name in sorted(one.keys() | two.keys())
         if one.get(name) != two.get(name)
-    ]
-    raise ParameterMismatch(
-        "the two faces were prepared differently, so that comparing them means nothing "
-        f"({'; '.join(differences)}): encrypt both in the same way"
     )
 
 

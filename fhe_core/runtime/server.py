@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from fhe_core.ciphertext import Ciphertext
-from fhe_core.compiler import CompiledNetwork
+from fhe_core.compiler import Compiled, CompiledNetwork
 from fhe_core.container import KeyMismatch, ParameterMismatch, WrongKind
 from fhe_core.keys.evaluation import EvaluationKeys
 from fhe_core.plan import Plan, PlanError
 from fhe_core.runtime import native
+from fhe_core.runtime.batches import ENTRY as BATCH
+from fhe_core.runtime.batches import MANY, Batch, kinds_of
 from fhe_core.runtime.cleartext import Tables
 from fhe_core.runtime.evaluator import Evaluator
 from fhe_core.runtime.packed import PackedPlan, memory_bytes, pack
@@ -32,15 +34,19 @@ class Server:
     def __init__(
         self,
         keys: EvaluationKeys,
-        compiled: CompiledNetwork,
+        compiled: Compiled,
         tables: Tables,
         match_plan: Plan,
         *,
         threads: int,
         pair: tuple[CompiledNetwork, Tables] | None = None,
     ) -> None:
-        """``pair``: the plan for two images at a time, and its tables for the same model."""
+        """``pair``: the plan for two images at a time, and its tables for the same model.
+
+        With a plan for batches, images, embeddings and scores are those of whole batches.
+        """
         self.compiled = compiled
+        self._kinds = kinds_of(compiled.plan)
         self._pair_source = pair
         self._evaluator = Evaluator(keys.parameters, keys, threads)
         for plan in (compiled.plan, match_plan):
@@ -61,7 +67,10 @@ class Server:
         return self._evaluator.keys.memory_bytes
 
     def embed(self, image: Bundle, progress: native.Progress | None = None) -> Bundle:
-        """The encrypted normalised embedding of an encrypted image, with its squared norm."""
+        """The encrypted normalised embedding of an encrypted image, with its squared norm.
+
+        Of a batch, all of them.
+        """
         self._require_image("the image", image)
         outputs = self._run(self._embed, list(image.items.values()), progress)
         return self._embedding(image, outputs)
@@ -93,7 +102,7 @@ class Server:
         return pack(compiled.plan, tables, self._evaluator.parameters)
 
     def _require_image(self, name: str, image: Bundle) -> None:
-        self._require_own(name, image, "image")
+        self._require_own(name, image, self._kinds.image)
         if image.facts.get("plan") != self.compiled.plan.digest:
             raise ParameterMismatch(f"{name} was encrypted for another plan or model architecture")
 
@@ -103,25 +112,39 @@ class Server:
         facts["weights"] = self._weights_digest
         if ENTRY in image.facts:
             facts[ENTRY] = image.facts[ENTRY]
-        return self._bundle("embedding", plan.outputs, outputs, facts)
+        if BATCH in plan.metadata:
+            slots = self._evaluator.parameters.slots
+            facts[BATCH] = Batch.from_facts(image.facts, slots).describe()
+        return self._bundle(self._kinds.embedding, plan.outputs, outputs, facts)
 
     def match(self, left: Bundle, right: Bundle, progress: native.Progress | None = None) -> Bundle:
-        """The encrypted inner product of two embeddings, with both squared norms."""
+        """The encrypted inner product of two embeddings, with both squared norms.
+
+        Of two batches, face by face.
+        """
         for name, bundle in (("the first embedding", left), ("the second embedding", right)):
-            self._require_own(name, bundle, "embedding")
+            self._require_own(name, bundle, self._kinds.embedding)
         require_same_preparation(left.facts, right.facts)
+        if left.facts.get(BATCH) != right.facts.get(BATCH):
+            slots = self._evaluator.parameters.slots
+            counts = [Batch.from_facts(bundle.facts, slots).count for bundle in (left, right)]
+            raise ParameterMismatch(
+                f"batches of {counts[0]} and {counts[1]} faces; a match compares as many with each "
+                "other"
+            )
         if left.facts != right.facts:
             raise ParameterMismatch("the embeddings come from different models or normalisations")
-        pairs = [list(bundle.items.values()) for bundle in (left, right)]
-        if any(len(pair) != 2 for pair in pairs):
+        ones, others = (list(bundle.items.values()) for bundle in (left, right))
+        count = 4 if self._kinds is MANY else 2
+        if any(len(items) != count for items in (ones, others)):
             raise ParameterMismatch("an embedding must come with its squared norm")
-        outputs = self._run(self._match, [pair[0] for pair in pairs], progress)
-        return self._bundle(
-            "score",
-            ["score", "left squared norm", "right squared norm"],
-            [*outputs, *(pair[1] for pair in pairs)],
-            left.facts,
-        )
+        names, outputs = [], []
+        for first in range(0, len(ones), 2):
+            prefix = f"half {first // 2 + 1} " if len(ones) > 2 else ""
+            outputs += self._run(self._match, [ones[first], others[first]], progress)
+            outputs += [ones[first + 1], others[first + 1]]
+            names += [prefix + name for name in SCORE_NAMES]
+        return self._bundle(self._kinds.score, names, outputs, left.facts)
 
     def _require_own(self, name: str, bundle: Bundle, what: str) -> None:
         if bundle.parameters.digest != self._evaluator.parameters.digest:
@@ -167,3 +190,5 @@ def _digest(tables: Tables) -> str:
 
 #: What of a plan's metadata travels with a result.
 RESULT_FACTS = ("normalisation", "embedding")
+#: Of the ciphertexts of a match.
+SCORE_NAMES = ("score", "left squared norm", "right squared norm")

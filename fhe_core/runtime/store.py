@@ -30,7 +30,7 @@ class Bundle:
     """Named ciphertexts of one client that travel together.
 
     Attributes:
-        what: "image", "embedding" or "score".
+        what: one of the kinds of fhe_core.runtime.batches, such as "image".
         seeds: 32-byte seed of c1 by ciphertext name; only fresh ciphertexts have one.
         facts: JSON-ready facts that the receiver needs (no floats; hexadecimal text instead).
     """
@@ -117,6 +117,9 @@ def load_bundle(
         for entry in _entries(header):
             name, limbs, scale = _entry(header, entry, parameters)
             key = _section_key(name)
+            if any(key == _section_key(other) for other in items):
+                # One section, expanded again and again, would make seconds of work of few bytes.
+                raise container.Corrupt(f"{header.source}: two ciphertexts share a name")
             shape = (limbs, parameters.ring_dimension)
             if f"{key}/seed" in reader.names:
                 seed = _array(reader, f"{key}/seed", (SEED_BYTES,), "uint8").tobytes()

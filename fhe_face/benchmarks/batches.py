@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fhe_face.benchmarks.batch_rig import BatchRig
 from fhe_face.benchmarks.rig import Rig, RunJob
 from fhe_face.benchmarks.subject import Subject
 from fhe_face.benchmarks.targets import precision
@@ -45,7 +46,7 @@ def measure(
     run_job: RunJob,
     stage: Stage,
 ) -> list[Throughput]:
-    """Every size in turn, with the same keys.
+    """Every size in turn, with the same keys; those that fill half a batch, as batches.
 
     Raises:
         FileError, CommandError: files cannot be written, or the server fails.
@@ -53,10 +54,17 @@ def measure(
     """
     if min(sizes) < 1:
         raise ValueError("a batch has at least one face")
-    rig = Rig.prepare(subject, folder, threads, run_job, stage)
+    small = [size for size in sizes if subject.batch_for(size) is None]
     found = []
+    if small:
+        rig = Rig.prepare(subject, folder / "faces", threads, run_job, stage)
+    if len(small) < len(sizes):
+        many = BatchRig.prepare(subject, folder / "batches", threads, run_job, stage)
     for size in sizes:
-        batch = rig.alone(1, stage) if size == 1 else rig.together(size, stage)
+        if size not in small:
+            batch = many.measure(size, stage)
+        else:
+            batch = rig.alone(1, stage) if size == 1 else rig.together(size, stage)
         peak = int(batch.report["peak_rss_bytes"])
         found.append(Throughput(size, sum(batch.seconds), peak, precision([batch])))
     return found

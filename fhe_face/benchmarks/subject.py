@@ -33,16 +33,20 @@ class Subject:
     Attributes:
         images: faces (count, channels, size, size) in [-1, 1]; at least two.
         weights: where the network is from.
+        many: an engine for batches, where one is wanted.
     """
 
     engine: Engine
     network: FusedNetwork
     images: Array
     weights: str
+    many: Engine | None = None
 
     @classmethod
-    def load(cls, weights: Path, stage: Stage = silent) -> Subject:
+    def load(cls, weights: Path, stage: Stage = silent, many: bool = False) -> Subject:
         """The network of a weights file, with the normalisation it is meant for; drawn faces.
+
+        many: compile for batches as well.
 
         Raises:
             CheckpointError, WeightsError: the file cannot be used; the text names it.
@@ -52,10 +56,17 @@ class Subject:
         network = network_of(checkpoint)
         stage("reading weights", 1, 1)
         stage("compiling the plan", 0, 0)
-        engine = choose_engine(recommended_root(checkpoint), network.input_size)
+        root = recommended_root(checkpoint)
+        engine = choose_engine(root, network.input_size)
+        batches = choose_engine(root, network.input_size, batch=True) if many else None
         stage("compiling the plan", 1, 1)
         faces = np.stack([to_unit(face) for face in demo_faces(network.input_size)])
-        return cls(engine, network, faces, str(weights))
+        return cls(engine, network, faces, str(weights), batches)
+
+    def batch_for(self, faces: int) -> Engine | None:
+        """The engine for batches, where at least half of one would be full."""
+        batch = None if self.many is None else self.many.batch
+        return self.many if batch is not None and 2 * faces >= batch.capacity else None
 
     @cached_property
     def expected(self) -> Array:

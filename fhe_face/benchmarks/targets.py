@@ -13,6 +13,7 @@ from fhe_core import _native
 from fhe_core.parameters import Parameters
 from fhe_core.primes import ntt_primes
 from fhe_face.benchmarks import openfhe_process, operations
+from fhe_face.benchmarks.batch_rig import BatchRig
 from fhe_face.benchmarks.openfhe_process import OpenFhe
 from fhe_face.benchmarks.rig import Batch, Rig, RunJob
 from fhe_face.benchmarks.subject import Subject
@@ -23,6 +24,8 @@ GIB = 1 << 30
 #: Copied at once to measure the memory; four times that is the unit of ratio_memcpy.
 _COPY_BYTES = GIB >> 2
 _CALIBRATION_ROUNDS = 5
+#: Faces in pairs that the pair's ratio is measured with where the batch is no pairs.
+_PAIRED = 2
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,9 @@ def measure(
     run_job: RunJob,
     stage: Stage,
 ) -> dict[str, Any]:
-    """Keys and faces in a folder; one server process for single faces, another for the batch.
+    """Keys and faces in a folder; one server process for single faces, others for pairs and batch.
+
+    A batch that fills half of the room of one set of ciphertexts has keys of its own.
 
     Raises:
         FileError, CommandError: files cannot be written, or the server fails.
@@ -89,9 +94,14 @@ def measure(
     """
     parameters = subject.engine.parameters
     before = calibrate(parameters)
-    rig = Rig.prepare(subject, folder, threads, run_job, stage)
+    rig = Rig.prepare(subject, folder / "faces", threads, run_job, stage)
     alone = rig.alone(repeat, stage)
-    together = rig.together(batch, stage)
+    as_batch = subject.batch_for(batch) is not None
+    pairs = rig.together(_PAIRED if as_batch else batch, stage)
+    together, batch_keys = pairs, rig.evaluation_key_bytes
+    if as_batch:
+        many = BatchRig.prepare(subject, folder / "batches", threads, run_job, stage)
+        together, batch_keys = many.measure(batch, stage), many.evaluation_key_bytes
     after = calibrate(parameters)
     copy, ntt = ((before[name] + after[name]) / 2 for name in ("copy", "scalar NTT"))
     openfhe = OpenFhe("not asked for")
@@ -102,19 +112,22 @@ def measure(
         stage("measuring OpenFHE", 1, 1)
     rotation = _rotation(parameters, openfhe, rounds or _CALIBRATION_ROUNDS, stage)
     latency = alone.median_seconds
-    pairs = together.report["pair_seconds"][1:]
+    pair_seconds = pairs.report["pair_seconds"][1:]
     data = {
         "latency_seconds": latency,
         "latency_runs": alone.seconds,
         "batch_size": together.faces,
         "batch_seconds_per_face": together.seconds_per_face,
-        "pair_seconds": statistics.median(pairs),
-        "pair_ratio": statistics.median(pairs) / latency,
-        "evaluation_key_bytes": rig.evaluation_key_bytes,
+        "batch_together": as_batch,
+        "pair_seconds": statistics.median(pair_seconds),
+        "pair_ratio": statistics.median(pair_seconds) / latency,
+        "evaluation_key_bytes": max(rig.evaluation_key_bytes, batch_keys),
+        "evaluation_key_bytes_single": rig.evaluation_key_bytes,
+        "evaluation_key_bytes_batch": batch_keys,
         "keygen_seconds": rig.keygen_seconds,
         "encrypt_seconds": statistics.median(rig.encrypt_seconds),
         "server_load_seconds": alone.report["load_seconds"],
-        "packed_weight_bytes": together.report["packed_weight_bytes"],
+        "packed_weight_bytes": max(run.report["packed_weight_bytes"] for run in (pairs, together)),
         "peak_rss_bytes_single": alone.report["peak_rss_bytes"],
         "peak_rss_bytes_batch": together.report["peak_rss_bytes"],
         "ratio_rotation_openfhe": rotation.openfhe_ratio,
@@ -124,7 +137,7 @@ def measure(
         "memcpy_seconds_per_gib": copy,
         "memcpy_drift": after["copy"] / before["copy"],
         "ratio_scalar_ntt": latency / ntt,
-        **precision([alone, together]),
+        **precision([alone, together] if as_batch else [alone, pairs]),
     }
     rows = judge(data)
     return data | {"targets": rows, "passed": all(row["passed"] for row in rows)}

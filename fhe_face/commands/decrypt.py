@@ -11,22 +11,30 @@ from rich.console import Console
 
 from fhe_core.container import Kind, WrongKind, read_header, require_match
 from fhe_core.files import atomic_write
+from fhe_core.runtime.batches import MANY, ONE
 from fhe_core.runtime.health import HealthReport, UnhealthyResultError
 from fhe_core.runtime.store import load_bundle
 from fhe_face.client import FaceClient
-from fhe_face.failures import CommandError, describe, unhealthy
+from fhe_face.commands import decrypt_batch
+from fhe_face.failures import USAGE, CommandError, describe, unhealthy
 from fhe_face.output import Output, facts
 from fhe_face.system import require_writable
 
 
-def run(file: Path, key: Path, target: Path | None, as_json: bool) -> None:
+def run(file: Path, key: Path, target: Path | None, names: Path | None, as_json: bool) -> None:
     output = Output(as_json)
     if target is not None:
         require_writable(target)
     what = _what(file)
+    many = what in (MANY.embedding, MANY.score)
+    if names is not None and not many:
+        raise CommandError(f"{file}: --names is for batches, it holds one {what}", USAGE)
     client = FaceClient.load(key)
     require_match(read_header(file), key_id=client.key_id)
     bundle = load_bundle(file)
+    if many:
+        decrypt_batch.run(output, client, bundle, target, names)
+        return
     values: NDArray[np.float64]
     try:
         if what == "score":
@@ -53,12 +61,12 @@ def _what(file: Path) -> str:
     """What the file holds, refused early and by name when it is no result."""
     header = read_header(file, expect_kind=Kind.CIPHERTEXT)
     what = header.text("what")
-    if what == "image":
+    if what in (ONE.image, MANY.image):
         raise WrongKind(
-            f"{header.source}: holds an encrypted image, which is what goes to the server; "
+            f"{header.source}: holds an encrypted {what}, which is what goes to the server; "
             "decrypt takes what comes back (an embedding or a score)"
         )
-    if what not in ("embedding", "score"):
+    if what not in (ONE.embedding, ONE.score, MANY.embedding, MANY.score):
         raise WrongKind(f"{header.source}: holds an encrypted {what}, which nothing decrypts")
     return what
 

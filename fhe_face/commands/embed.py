@@ -11,9 +11,16 @@ from rich.console import Console
 from fhe_core.container import Header
 from fhe_core.files import explain
 from fhe_core.inverse_root import InverseRoot
-from fhe_core.runtime.store import key_specifications, load_bundle, parameters_of, save_bundle
+from fhe_core.runtime.batches import ONE, Batch
+from fhe_core.runtime.store import (
+    Bundle,
+    key_specifications,
+    load_bundle,
+    parameters_of,
+    save_bundle,
+)
 from fhe_face.circuit import circuit_of
-from fhe_face.commands.inputs import check_inputs, warn_of_little_memory
+from fhe_face.commands.inputs import check_inputs, kinds_for, warn_of_little_memory
 from fhe_face.engine import recommended_root
 from fhe_face.failures import USAGE, CommandError
 from fhe_face.output import Output, grid
@@ -37,13 +44,15 @@ def run(
     as_json: bool,
 ) -> None:
     output = Output(as_json)
-    header = check_inputs(keys, faces, "image")
+    kinds = kinds_for(keys)
+    header = check_inputs(keys, faces, kinds.image)
     targets = _targets(faces, target)
     parameters = parameters_of(header)
     warn_of_little_memory(output, key_specifications(header, parameters), parameters)
     _warn_of_another_normalisation(output, header, weights)
     elapsed: list[float] = []
     sizes: list[int] = []
+    counts: list[int] = []
     with output.stages() as stage:
         started = time.perf_counter()
         server = FaceServer.load(keys, weights, threads=threads, stage=stage)
@@ -51,7 +60,8 @@ def run(
         together = 2 if server.takes_pairs and not alone else 1
         for first in range(0, len(faces), together):
             group = faces[first : first + together]
-            images = [load_bundle(face, "image") for face in group]
+            images = [load_bundle(face, kinds.image) for face in group]
+            count = len(group) if kinds is ONE else _faces(images[0])
             what = "embedding " + " and ".join(face.name for face in group)
             started = time.perf_counter()
             results = (
@@ -59,14 +69,16 @@ def run(
                 if len(images) > 1
                 else (server.embed(images[0], stage, what),)
             )
-            elapsed += [(time.perf_counter() - started) / len(group)] * len(group)
+            elapsed += [(time.perf_counter() - started) / count] * len(group)
+            counts += [1 if kinds is ONE else count] * len(group)
             for file, result in zip(targets[first:], results, strict=False):
                 sizes.append(save_bundle(file, result).total_bytes)
     data = {
         "embeddings": [str(file) for file in targets],
         "embedding_bytes": sizes,
         "embed_seconds": elapsed,
-        "together": min(together, len(faces)),
+        "together": min(together, len(faces)) if kinds is ONE else max(counts),
+        "faces": counts,
         "load_seconds": load_seconds,
         "key_id": header.key_id,
         "threads": server.threads,
@@ -76,16 +88,23 @@ def run(
 
     def show(console: Console) -> None:
         rows = [
-            (str(face), str(file), size(count), seconds(time_))
-            for face, file, count, time_ in zip(faces, targets, sizes, elapsed, strict=True)
+            (str(face), str(count), str(file), size(written), seconds(time_))
+            for face, count, file, written, time_ in zip(
+                faces, counts, targets, sizes, elapsed, strict=True
+            )
         ]
-        console.print(grid("Embeddings", ("face", "embedding", "size", "time"), rows, 2))
-        if data["together"] == 2:
+        columns = ("file", "faces", "embedding", "size", "time per face")
+        console.print(grid("Embeddings", columns, rows, 3))
+        if kinds is ONE and together == 2 and len(faces) > 1:
             console.print(
                 "Two faces at a time: one that diverges takes the other along (--alone avoids it)."
             )
 
     output.answer(data, show)
+
+
+def _faces(batch: Bundle) -> int:
+    return Batch.from_facts(batch.facts, batch.parameters.slots).count
 
 
 def _targets(faces: Sequence[Path], target: Path) -> list[Path]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from fhe_core.runtime.store import save_bundle
 from fhe_face.client import FaceClient
+from fhe_face.commands import encrypt_batch
 from fhe_face.failures import USAGE, CommandError
 from fhe_face.output import Output
 from fhe_face.preparation import PreparedFace, prepare
@@ -16,11 +18,12 @@ from fhe_face.system import require_writable, seconds, size
 
 
 def run(
-    image: Path,
+    images: Sequence[Path],
     key: Path,
     target: Path,
     face: int | None,
     resize: bool,
+    names: Path | None,
     threads: int | None,
     as_json: bool,
 ) -> None:
@@ -29,6 +32,18 @@ def run(
     output = Output(as_json)
     require_writable(target)
     client = FaceClient.load(key, threads=threads)
+    if client.circuit.batch:
+        encrypt_batch.run(output, client, images, target, face, resize, names)
+        return
+    if len(images) > 1:
+        raise CommandError(
+            f"{key}: encrypts one image at a time; for many at once, make keys for batches "
+            "(fhe-face keygen --batch)",
+            USAGE,
+        )
+    if names is not None:
+        raise CommandError(f"{key}: --names is for batches (fhe-face keygen --batch)", USAGE)
+    image = images[0]
     prepared = prepare(image, client.circuit.input_size, number=face, resize=resize)
     for warning in prepared.warnings:
         output.warn(f"{image}: {warning}")

@@ -12,11 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coeffs.normalisation import Normalisation
+from fhe_core.compiler import capacity_of
 from fhe_core.files import explain
 from fhe_face.circuit import inverse_root
 from fhe_face.client import FaceClient
 from fhe_face.engine import Engine, choose_engine
-from fhe_face.evaluation import Cache, FacePipeline, Outcome, embed_encrypted
+from fhe_face.evaluation import (
+    Batches,
+    Cache,
+    FaceManyPipeline,
+    FacePipeline,
+    Outcome,
+    embed_encrypted,
+)
 from fhe_face.keymaking import EVALUATION_KEY
 from fhe_face.output import Output
 from fhe_face.server import FaceServer
@@ -56,7 +64,8 @@ class EncryptedRun:
         engine = choose_engine(inverse_root(normalisation), input_size, 2 if flip else 1)
         network = f"{tensors} {engine.compiled.plan.digest}"
         kept = cache is not None
-        return cls(weights, engine, Cache(cache, network), kept, threads or default_threads())
+        count = threads or default_threads()
+        return cls(weights, engine, Cache(cache, network), kept, count)
 
     def embed(self, crops: NDArray[np.uint8], output: Output) -> list[Outcome]:
         """Encrypted embeddings of crops (N, S, S, 3), decrypted; progress on stderr.
@@ -69,12 +78,29 @@ class EncryptedRun:
         with ExitStack() as stack:
 
             def start() -> FacePipeline:
-                return stack.enter_context(self.started(output))
+                return FacePipeline(*stack.enter_context(self.started(self.engine, output)))
 
-            return embed_encrypted(list(crops), self.cache, start, output.note)
+            return embed_encrypted(
+                list(crops), self.cache, start, output.note, self._batches(len(crops), output)
+            )
+
+    def _batches(self, crops: int, output: Output) -> Batches | None:
+        """Not for a few crops, nor with mirror images, which a batch has no room for."""
+        circuit = self.engine.circuit
+        capacity = capacity_of(self.engine.compiled.architecture, self.engine.parameters.slots)
+        if circuit.views > 1 or 2 * crops < capacity:
+            return None
+        engine = choose_engine(circuit.root, circuit.input_size, batch=True)
+
+        @contextmanager
+        def start() -> Iterator[FaceManyPipeline]:
+            with self.started(engine, output) as (client, server):
+                yield FaceManyPipeline(client, server)
+
+        return Batches(capacity, start)
 
     @contextmanager
-    def started(self, output: Output) -> Iterator[FacePipeline]:
+    def started(self, engine: Engine, output: Output) -> Iterator[tuple[FaceClient, FaceServer]]:
         """New keys in a temporary folder, and a server that has loaded them."""
         free = available_memory_bytes()
         if free is not None and free < _MEMORY:
@@ -89,10 +115,8 @@ class EncryptedRun:
         with temporary as folder:
             keys = Path(folder) / "keys"
             with output.stages() as stage:
-                client = FaceClient.create(
-                    keys, engine=self.engine, threads=self.threads, stage=stage
-                )
+                client = FaceClient.create(keys, engine=engine, threads=self.threads, stage=stage)
                 server = FaceServer.load(
                     keys / EVALUATION_KEY, self.weights, threads=self.threads, stage=stage
                 )
-            yield FacePipeline(client, server)
+            yield client, server

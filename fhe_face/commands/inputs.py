@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import astuple
 from pathlib import Path
 
 from fhe_core.container import Header, Kind, WrongKind, read_header, require_match
 from fhe_core.parameters import Parameters
 from fhe_core.plan import KeySpecification
+from fhe_core.runtime.batches import MANY, ONE, Kinds
+from fhe_face.circuit import circuit_of
 from fhe_face.engine import key_bytes
 from fhe_face.output import Output
 from fhe_face.system import available_memory_bytes, size
@@ -27,9 +30,24 @@ def check_inputs(keys: Path, files: Sequence[Path], what: str) -> Header:
         own = read_header(file, expect_kind=Kind.CIPHERTEXT)
         found = own.text("what")
         if found != what:
-            raise WrongKind(f"{own.source}: holds an encrypted {found}, expected an {what}")
+            why = " (keys are for batches, or for single faces)" if _mixed(found, what) else ""
+            raise WrongKind(f"{own.source}: holds an encrypted {found}, expected an {what}{why}")
         require_match(own, parameter_hash=header.parameter_hash, key_id=header.key_id)
     return header
+
+
+def _mixed(found: str, what: str) -> bool:
+    return (found in astuple(MANY)) != (what in astuple(MANY))
+
+
+def kinds_for(keys: Path) -> Kinds:
+    """What the ciphertexts for evaluation keys are called: of a face, or of a batch.
+
+    Raises:
+        ContainerError: the file is not an evaluation key file, or has an unknown circuit.
+    """
+    header = read_header(keys, expect_kind=Kind.EVALUATION_KEYS)
+    return MANY if circuit_of(header).batch else ONE
 
 
 def warn_of_little_memory(

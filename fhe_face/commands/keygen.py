@@ -18,6 +18,7 @@ def run(
     folder: Path,
     face_size: int,
     flip: bool,
+    batch: bool,
     coefficients: Path | None,
     force: bool,
     threads: int | None,
@@ -28,7 +29,7 @@ def run(
         refuse_existing(folder)
     with output.stages() as stage:
         stage("compiling the plan", 0, 0)
-        engine = choose_engine(root_of(coefficients), face_size, 2 if flip else 1)
+        engine = choose_engine(root_of(coefficients), face_size, 2 if flip else 1, batch)
         stage("compiling the plan", 1, 1)
         started = time.perf_counter()
         count = threads or default_threads()

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from fhe_core.runtime.preparation import require_same_preparation
 from fhe_core.runtime.store import load_bundle, save_bundle
-from fhe_face.commands.inputs import check_inputs
+from fhe_face.commands.inputs import check_inputs, kinds_for
 from fhe_face.output import Output
 from fhe_face.server import FaceServer
 from fhe_face.system import peak_memory_bytes, require_writable, seconds, size
@@ -19,9 +19,10 @@ def run(
     left: Path, right: Path, keys: Path, target: Path, threads: int | None, as_json: bool
 ) -> None:
     output = Output(as_json)
-    header = check_inputs(keys, (left, right), "embedding")
+    kinds = kinds_for(keys)
+    header = check_inputs(keys, (left, right), kinds.embedding)
     require_writable(target)
-    a, b = (load_bundle(file, "embedding") for file in (left, right))
+    a, b = (load_bundle(file, kinds.embedding) for file in (left, right))
     require_same_preparation(a.facts, b.facts)
     with output.stages() as stage:
         server = FaceServer.load_matcher(keys, threads=threads, stage=stage)
@@ -39,7 +40,7 @@ def run(
     }
 
     def show(console: Console) -> None:
-        text = f"{target}: the encrypted score, {size(written)}, in {seconds(elapsed)}"
+        text = f"{target}: the encrypted {kinds.score}, {size(written)}, in {seconds(elapsed)}"
         console.print(text, markup=False, soft_wrap=True)
 
     output.answer(data, show)

@@ -28,6 +28,7 @@ def run(
     weights: Path | None,
     face_size: int | None,
     flip: bool,
+    batch: bool,
     coefficients: Path | None,
     as_json: bool,
 ) -> None:
@@ -42,7 +43,7 @@ def run(
     precision: list[StepPrecision] = []
     with output.stages() as stage:
         stage("compiling the plan", 0, 0)
-        engine = choose_engine(root, face_size or INPUT_SIZE, 2 if flip else 1)
+        engine = choose_engine(root, face_size or INPUT_SIZE, 2 if flip else 1, batch)
         stage("compiling the plan", 1, 1)
         if network is not None:
             stage("predicting precision", 0, 0)
@@ -65,7 +66,11 @@ def run(
 
 
 def _precision(engine: Engine, network: FusedNetwork) -> list[StepPrecision]:
-    """Predicted errors for one of the drawn faces."""
+    """Predicted errors for one of the drawn faces, or a batch of them."""
+    if engine.batch is not None:
+        faces = np.stack([to_unit(face) for face in demo_faces(network.input_size)])
+        rows = list(engine.batch.pack_images(faces))
+        return predict(engine.batch.plan, engine.batch.tables(network), engine.parameters, rows)
     compiled = engine.compiled
     face = to_unit(demo_faces(network.input_size)[0])
     inputs = list(compiled.pack_image(np.stack([face, face[..., ::-1]][: compiled.packing.views])))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,7 +95,7 @@ def compile_for(
     return compile_network(architecture_of(network), parameters, policy, ROOT, packing)
 
 
-def encrypt_inputs(key: SecretKey, plan: Plan, slots: Array) -> list[Ciphertext]:
+def encrypt_inputs(key: SecretKey, plan: Plan, slots: NDArray[Any]) -> list[Ciphertext]:
     """Fresh ciphertexts of a plan's inputs."""
     return [
         key.encrypt(row, plan.values[name].scale)[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,9 @@ from fhe_face.circuit import ENTRY, Circuit, root_of
 LENGTH = 256
 SQUARED_NORM = 400.0
 CIRCUIT = Circuit("safe", root_of(None))
+BATCH_CIRCUIT = Circuit("safe", root_of(None), batch=True)
+#: Of the batches, the last of which has an unhealthy second face.
+FACES = 3
 
 
 @dataclass(frozen=True)
@@ -83,16 +86,41 @@ def make_kit(folder: Path) -> Kit:
     make.bundle("bad", "score", {"score": 0.3, **fine, "right": 5000.0})
     make.bundle("noise", "embedding", {"embedding": slots, "health": slots * 1e5})
     make.bundle("image", "image", {"input.0": slots})
+    _add_batches(folder, key, norm * direction)
     return Kit(folder, key)
+
+
+def _add_batches(folder: Path, key: SecretKey, embedding: Any) -> None:
+    """many.key, many-evaluation.key, and a batch of each sort, as 64 faces lie in their slots."""
+    facts = {ENTRY: BATCH_CIRCUIT.describe()}
+    save_secret_key(folder / "many.key", key, facts)
+    save_evaluation_keys(
+        folder / "manyevaluation.key", key, [KeySpecification(KeyName(0, 2), 2)], facts
+    )
+    make = _Maker(folder, key, {"batch": {"count": FACES, "capacity": 64, "block": 1024}})
+    slots, norms, scores = (np.zeros(key.parameters.slots) for _ in range(3))
+    for face in range(FACES):
+        slots[1024 * face : 1024 * face + LENGTH] = embedding
+        norms[1024 * face : 1024 * face + LENGTH] = SQUARED_NORM
+        scores[1024 * face] = (face + 1) / 10
+    bad = norms.copy()
+    bad[1024 : 1024 + LENGTH] = 5000.0
+    rest = {"embedding 2": 0.0, "health 2": 0.0}
+    make.bundle("embeddings", "embedding batch", {"embedding": slots, "health": norms, **rest})
+    make.bundle("badones", "embedding batch", {"embedding": slots, "health": bad, **rest})
+    make.bundle("noones", "embedding batch", {"embedding": slots, "health": 5000.0, **rest})
+    others = {"score 2": 0.0, "left 2": 0.0, "right 2": 0.0}
+    make.bundle("scores", "score batch", {"score": scores, "left": norms, "right": norms, **others})
 
 
 @dataclass(frozen=True)
 class _Maker:
     folder: Path
     key: SecretKey
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     def bundle(self, name: str, what: str, items: Mapping[str, Any]) -> None:
-        facts = {"normalisation": CIRCUIT.root.describe(), "embedding": LENGTH}
+        facts = {"normalisation": CIRCUIT.root.describe(), "embedding": LENGTH, **self.facts}
         parameters = self.key.parameters
         encrypted = {
             label: self.key.encrypt(np.broadcast_to(value, parameters.slots), 2.0**40)[0].drop_to(2)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,12 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from fhe_core.compiler import Packing
+from fhe_core.compiler import BATCH, Packing, compile_batch, compile_match
+from fhe_core.compiler.architecture import architecture_of
 from fhe_core.plan import required_keys
 from fhe_core.runtime.client import Embedding
+from fhe_core.runtime.health import HealthReport
 from fhe_core.runtime.server import Server
 from fhe_core.runtime.store import Bundle
-from fhe_face.evaluation import Cache, Outcome, embed_encrypted
+from fhe_face.evaluation import Batches, Cache, Outcome, embed_encrypted
 from models.reference import embed, squared_norm
 from tests.core import tiny
 
@@ -122,6 +125,63 @@ def test_two_at_a_time(world: tiny.World, crops: list[Pixels]) -> None:
         if outcome.values is not None:
             assert np.linalg.norm(outcome.values - expected) < 0.02 * np.linalg.norm(expected)
     assert [line.split(",")[0] for line in lines] == [f"encrypted {k} of 5" for k in (2, 4, 5)]
+
+
+@dataclass
+class TinyMany:
+    """Batches of the tiny world, eight faces at a time; remembers their sizes."""
+
+    world: tiny.World
+    sizes: list[int] = field(default_factory=list)
+    open: bool = False
+    capacity: int = 8
+
+    def __post_init__(self) -> None:
+        world, parameters = self.world, self.world.parameters
+        self.compiled = compile_batch(
+            architecture_of(world.network), parameters, BATCH, tiny.ROOT, self.capacity
+        )
+        match = compile_match(self.compiled.plan, parameters, BATCH)
+        keys = tiny.make_keys(world.key, required_keys([self.compiled.plan], parameters))
+        tables = self.compiled.tables(world.network)
+        self.server = Server(keys, self.compiled, tables, match, threads=1)
+
+    def embed_many(self, crops: Sequence[Pixels]) -> list[Embedding | HealthReport]:
+        assert self.open
+        self.sizes.append(len(crops))
+        units = np.stack(crops).transpose(0, 3, 1, 2) / 127.5 - 1
+        client = self.world.client
+        return client.decrypt_embeddings(
+            self.server.embed(client.encrypt_images(units, self.compiled))
+        )
+
+    @contextmanager
+    def start(self) -> Iterator[TinyMany]:
+        self.open = True
+        yield self
+        self.open = False
+
+
+def test_batches_come_first(world: tiny.World, crops: list[Pixels], tmp_path: Path) -> None:
+    """What a batch refuses, and what would not fill half of one, is computed alone."""
+    many, pipeline, lines = TinyMany(world), TinyPipeline(world), list[str]()
+    cache = Cache(tmp_path, "tiny")
+    chosen = [*(6 * [crops[0]]), crops[1], *(4 * [crops[2]])]
+    batches = Batches(many.capacity, many.start)
+    found = embed_encrypted(chosen, cache, lambda: pipeline, lines.append, batches)
+    assert many.sizes == [8]
+    assert not many.open  # its keys are gone before others are made
+    assert pipeline.alone == 1 + 3
+    assert [outcome.values is None for outcome in found] == [False] * 6 + [True] + [False] * 4
+    raw = embed(world.network, np.stack(chosen))
+    wanted = raw * tiny.ROOT.evaluate(squared_norm(raw))[:, None]
+    for outcome, expected in zip(found, wanted, strict=True):
+        if outcome.values is not None:
+            assert np.linalg.norm(outcome.values - expected) < 0.02 * np.linalg.norm(expected)
+    assert "a batch of 8" in lines[0]
+    few = embed_encrypted(chosen[-1:], Cache(None, "x"), lambda: pipeline, lines.append, batches)
+    assert few[0].values is not None
+    assert many.sizes == [8]
 
 
 def test_interrupted_and_resumed(world: tiny.World, crops: list[Pixels], tmp_path: Path) -> None:

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from fhe_core.compiler import SAFE, Packing, compile_match, compile_network
+from fhe_core.compiler import (
+    BATCH,
+    SAFE,
+    Packing,
+    compile_batch,
+    compile_match,
+    compile_network,
+)
 from fhe_core.compiler.architecture import architecture_of
 from fhe_core.plan import required_keys
+from fhe_core.runtime.batches import MANY, ONE
 from fhe_core.runtime.server import Server
 from fhe_core.runtime.store import load_bundle, load_evaluation_keys, save_bundle
 from fhe_face.benchmarks.subject import Subject
@@ -19,6 +28,9 @@ from fhe_face.server_job import Job
 from fhe_face.system import peak_memory_bytes
 from models.synthetic import random_fused
 from tests.core import tiny
+
+#: Images of a batch.
+CAPACITY = 16
 
 
 def tiny_subject() -> Subject:
@@ -35,7 +47,16 @@ def tiny_subject() -> Subject:
         compile_match(compiled.plan, parameters, SAFE),
         compile_network(shape, parameters, SAFE, tiny.ROOT, Packing.PAIR),
     )
-    return Subject(engine, network, tiny.images_for(network, 2), "no-file.safetensors")
+    batch = compile_batch(shape, parameters, BATCH, tiny.ROOT, CAPACITY)
+    many = Engine(
+        Circuit("insecure-chain", tiny.ROOT, batch=True),
+        parameters,
+        BATCH,
+        compiled,
+        compile_match(batch.plan, parameters, BATCH),
+        batch=batch,
+    )
+    return Subject(engine, network, tiny.images_for(network, 2), "no-file.safetensors", many)
 
 
 @dataclass
@@ -47,8 +68,10 @@ class HereServer:
 
     def __call__(self, job: Job, stage: Stage) -> dict[str, Any]:
         self.jobs.append(job)
-        engine, network = self.subject.engine, self.subject.network
-        assert engine.pair is not None
+        network = self.subject.network
+        many = Path(job.evaluation_key).parent.name == "batches"
+        engine = self.subject.many if many else self.subject.engine
+        assert engine is not None
 
         def load(_name: str) -> Any:
             return engine.parameters
@@ -56,15 +79,16 @@ class HereServer:
         keys = load_evaluation_keys(
             job.evaluation_key, required_keys(engine.plans(), engine.parameters), load
         )
-        pair = (engine.pair, engine.pair.tables(network))
-        tables = engine.compiled.tables(network)
+        pair = None if engine.pair is None else (engine.pair, engine.pair.tables(network))
+        tables = engine.served.tables(network)
         server = Server(
-            keys, engine.compiled, tables, engine.match_plan, threads=job.threads, pair=pair
+            keys, engine.served, tables, engine.match_plan, threads=job.threads, pair=pair
         )
+        kinds = MANY if many else ONE
         embed_seconds, pair_seconds = [], []
         for source, target in job.embed:
             started = time.perf_counter()
-            result = server.embed(load_bundle(source, "image", load))
+            result = server.embed(load_bundle(source, kinds.image, load))
             embed_seconds.append(time.perf_counter() - started)
             save_bundle(target, result)
         for both in job.pairs:

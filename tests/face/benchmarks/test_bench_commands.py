@@ -24,7 +24,7 @@ WITH_PARAMETERS = MACHINE | {"parameters", "parameters_digest"}
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch, subject: Subject, server: HereServer) -> HereServer:
     """The commands, on the small subject."""
-    monkeypatch.setattr(Subject, "load", lambda *_: subject)
+    monkeypatch.setattr(Subject, "load", lambda *_, **_options: subject)
     monkeypatch.setattr(targets, "_COPY_BYTES", targets.GIB >> 8)
     for command in (bench_batch, bench_targets):
         monkeypatch.setattr(command, "run_job", server)

@@ -13,7 +13,7 @@ from fhe_face.benchmarks.batches import measure as measure_batches
 from fhe_face.benchmarks.subject import Subject
 from fhe_face.benchmarks.targets import GIB, TARGETS, judge
 from fhe_face.progress import silent
-from tests.face.benchmarks.bench_kit import HereServer
+from tests.face.benchmarks.bench_kit import CAPACITY, HereServer
 
 PROMISED = {
     "latency_seconds",
@@ -53,7 +53,7 @@ def test_every_promised_number(subject: Subject, tmp_path: Path, server: HereSer
     assert (len(single.embed), single.pairs) == (3, ())  # one to warm up
     assert (batch.embed, len(batch.pairs)) == ((), 3)
     assert len(data["latency_runs"]) == 2
-    assert data["evaluation_key_bytes"] == (tmp_path / "evaluation.key").stat().st_size
+    assert data["evaluation_key_bytes"] == (tmp_path / "faces" / "evaluation.key").stat().st_size
     assert data["pair_ratio"] == pytest.approx(data["pair_seconds"] / data["latency_seconds"])
     assert data["embeddings"] == 2 + 4
     assert data["cosine_to_cleartext"] > 0.999
@@ -123,3 +123,26 @@ def test_batches_of_several_sizes(subject: Subject, tmp_path: Path, server: Here
     with pytest.raises(ValueError, match="at least one"):
         measure_batches(subject, tmp_path, [0, 1], 1, server, silent)
     assert isinstance(found[0], Throughput)
+
+
+def test_a_batch_that_fills_half_of_the_room(
+    subject: Subject, tmp_path: Path, server: HereServer
+) -> None:
+    data = run(subject, tmp_path, server, batch=CAPACITY + 3, rounds=0)
+    _, pairs, batch = server.jobs
+    assert (len(pairs.pairs), batch.pairs) == (2, ())
+    assert len(batch.embed) == 2  # one full, one with three faces
+    assert data["batch_together"] is True
+    assert data["batch_size"] == CAPACITY + 3
+    assert data["embeddings"] == 2 + CAPACITY + 3
+    assert data["relative_l2_error"] < 0.01
+    keys = (tmp_path / "batches" / "evaluation.key").stat().st_size
+    assert data["evaluation_key_bytes_batch"] == keys
+
+
+def test_sizes_of_both_kinds(subject: Subject, tmp_path: Path, server: HereServer) -> None:
+    small, large = measure_batches(subject, tmp_path, [2, CAPACITY // 2], 1, server, silent)
+    assert [len(job.embed) for job in server.jobs] == [0, 1]
+    assert (small.size, large.size) == (2, CAPACITY // 2)
+    assert large.accuracy["embeddings"] == CAPACITY // 2
+    assert large.accuracy["cosine_to_cleartext"] > 0.999

@@ -1,0 +1,45 @@
+"""The names of a batch's faces, in a file that stays with the client: they would tell the server
+who is in the pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from fhe_core.files import FileError, atomic_write, open_regular, shown
+
+_VERSION = 1
+_MAX_BYTES = 1 << 20
+
+
+def save_names(path: Path, names: Sequence[str]) -> None:
+    """Write the names in the order of the faces, atomically.
+
+    Raises:
+        FileError: the file cannot be written.
+    """
+    with atomic_write(path) as stream:
+        text = json.dumps({"version": _VERSION, "names": list(names)}, ensure_ascii=False, indent=1)
+        stream.write(text.encode() + b"\n")
+
+
+def load_names(path: Path, count: int) -> list[str]:
+    """Names of ``count`` faces.
+
+    Raises:
+        FileError: the file cannot be read, holds no names, or as many as another batch has.
+    """
+    with open_regular(path) as stream:
+        content = stream.read(_MAX_BYTES)
+    try:
+        found = json.loads(content)
+        names = found["names"]
+        valid = found["version"] == _VERSION and all(isinstance(name, str) for name in names)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        valid = False
+    if not valid:
+        raise FileError(f"{shown(path)}: not a file of names from fhe-face encrypt --names")
+    if len(names) != count:
+        raise FileError(f"{shown(path)}: names of {len(names)} faces; the batch holds {count}")
+    return [str(name) for name in names]

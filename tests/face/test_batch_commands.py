@@ -1,0 +1,155 @@
+"""Batches on the command line: encrypt and decrypt at full size, refusals of the rest."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fhe_core.runtime.store import load_bundle
+from fhe_face.circuit import Circuit, CircuitError, root_of
+from fhe_face.client import FaceClient
+from fhe_face.demo_faces import demo_faces
+from fhe_face.images import to_unit
+from tests.face.kit import BATCH_CIRCUIT, FACES, LENGTH, Kit, Run
+
+
+@pytest.fixture
+def faces(tmp_path: Path) -> list[Path]:
+    """Three aligned faces as files."""
+    files = []
+    for number, pixels in enumerate([*demo_faces(), demo_faces()[0]]):
+        files.append(tmp_path / f"face{number}.png")
+        Image.fromarray(pixels).save(files[-1])
+    return files
+
+
+def test_encrypt(fhe_face: Run, kit: Kit, tmp_path: Path, faces: list[Path]) -> None:
+    target, names = tmp_path / "faces.ct", tmp_path / "names.json"
+    result = fhe_face(
+        "encrypt", "--key", kit.many_key, *faces, "-o", target, "--names", names, "--json"
+    )
+    answer = result.json()
+    assert answer["images"] == [str(face) for face in faces]
+    assert (answer["capacity"], len(answer["faces"])) == (64, FACES)
+    assert answer["ciphertext_bytes"] == target.stat().st_size < 200e6
+    bundle = load_bundle(target, "image batch")
+    assert bundle.facts["batch"] == {"count": FACES, "capacity": 64, "block": 1024}
+    assert str(faces[0]).encode() not in target.read_bytes()[:100_000]  # names stay here
+    compiled = FaceClient.load(kit.many_key).engine.batch
+    assert compiled is not None
+    assert bundle.facts["plan"] == compiled.plan.digest
+    first = next(iter(bundle.items.values()))
+    units = np.stack([to_unit(np.asarray(Image.open(face))) for face in faces])
+    assert np.allclose(kit.key.decrypt(first), compiled.pack_images(units)[0], atol=1e-6)
+    assert json.loads(names.read_text())["names"] == [str(face) for face in faces]
+    arguments = ("decrypt", "--key", kit.many_key, kit.embeddings_ct, "--names", names, "--json")
+    found = fhe_face(*arguments).json()["faces"]
+    assert [face["name"] for face in found] == [str(face) for face in faces]
+
+
+def test_refused_encryptions(fhe_face: Run, kit: Kit, tmp_path: Path, faces: list[Path]) -> None:
+    def refused(key: Path, *arguments: object, status: int = 2) -> str:
+        target = tmp_path / "x.ct"
+        error = fhe_face("encrypt", "--key", key, *arguments, "-o", target).refused(status)
+        assert not target.exists()
+        return error
+
+    assert "keygen --batch" in refused(kit.client_key, *faces)
+    assert "--names is for batches" in refused(kit.client_key, faces[0], "--names", "x.json")
+    assert "at most 64" in refused(kit.many_key, *(faces[:1] * 65))
+    assert "--face is for one image" in refused(kit.many_key, *faces, "--face", 1)
+    large = tmp_path / "large.png"
+    Image.new("RGB", (100, 80)).save(large)
+    error = refused(kit.many_key, faces[0], large, "--resize", status=1)
+    assert "large.png: prepared differently from" in error
+
+
+def test_decrypt_embeddings(fhe_face: Run, kit: Kit, tmp_path: Path) -> None:
+    target = tmp_path / "embeddings.npy"
+    arguments = ("decrypt", "--key", kit.many_key, kit.embeddings_ct, "-o", target)
+    answer = fhe_face(*arguments, "--json").json()
+    assert (answer["kind"], answer["healthy"]) == ("embedding batch", True)
+    assert [face["name"] for face in answer["faces"]] == ["face 1", "face 2", "face 3"]
+    assert np.load(target).shape == (FACES, LENGTH)
+    assert np.array_equal(np.load(target)[2], answer["faces"][2]["embedding"])
+
+
+def test_decrypt_scores(fhe_face: Run, kit: Kit, tmp_path: Path) -> None:
+    target = tmp_path / "scores.npy"
+    arguments = ("decrypt", "--key", kit.many_key, kit.scores_ct)
+    answer = fhe_face(*arguments, "-o", target, "--json").json()
+    assert [face["score"] for face in answer["faces"]] == pytest.approx([0.1, 0.2, 0.3], abs=1e-6)
+    assert np.load(target) == pytest.approx([0.1, 0.2, 0.3], abs=1e-6)
+    assert "0.200000" in fhe_face(*arguments).out
+
+
+def test_unhealthy_faces(fhe_face: Run, kit: Kit, tmp_path: Path) -> None:
+    """The others keep their results, and the exit status tells."""
+    target = tmp_path / "x.npy"
+    arguments = ("decrypt", "--key", kit.many_key, kit.badones_ct)
+    result = fhe_face(*arguments, "-o", target, "--json")
+    assert result.status == 3
+    assert "no result for 1 of 3 faces: face 2" in result.err
+    answer = result.json()
+    assert [face["healthy"] for face in answer["faces"]] == [True, False, True]
+    assert "outside" in answer["faces"][1]["reason"]
+    assert "embedding" not in answer["faces"][1]
+    assert np.isnan(np.load(target)).all(axis=1).tolist() == [False, True, False]
+    assert "must not be used" in fhe_face(*arguments).out
+    target.unlink()
+    result = fhe_face("decrypt", "--key", kit.many_key, kit.noones_ct, "-o", target)
+    assert "none of the 3 faces is healthy" in result.refused(3)
+    assert not target.exists()
+
+
+def test_names_must_fit(fhe_face: Run, kit: Kit, tmp_path: Path) -> None:
+    names = tmp_path / "names.json"
+    arguments = ("decrypt", "--key", kit.many_key, kit.embeddings_ct, "--names", names)
+    assert "no such file" in fhe_face(*arguments).refused()
+    for text in ("", '{"version": 1, "names": [1, 2, 3]}'):
+        names.write_text(text)
+        assert "not a file of names" in fhe_face(*arguments).refused()
+    names.write_text('{"version": 1, "names": ["a"]}')
+    assert "names of 1 faces; the batch holds 3" in fhe_face(*arguments).refused()
+    single = ("decrypt", "--key", kit.client_key, kit.embedding_ct, "--names", names)
+    assert "--names is for batches" in fhe_face(*single).refused(2)
+
+
+def test_kinds_are_not_mixed_up(fhe_face: Run, kit: Kit, tmp_path: Path) -> None:
+    out = ("-o", tmp_path / "x.ct")
+    single, many = ("--keys", kit.evaluation_key), ("--keys", kit.manyevaluation_key)
+    both = "keys are for batches, or for single faces"
+    error = fhe_face("match", *single, kit.embeddings_ct, kit.embeddings_ct, *out).refused()
+    assert "holds an encrypted embedding batch, expected an embedding" in error
+    assert both in error
+    assert both in fhe_face("match", *many, kit.embedding_ct, kit.embedding_ct, *out).refused()
+    weights = ("--weights", tmp_path / "none.safetensors")
+    assert both in fhe_face("embed", *many, *weights, kit.image_ct, *out).refused()
+    answer = fhe_face("info", kit.many_key, "--json").json()
+    assert answer["summary"].startswith("batches of faces")
+    assert answer["circuit"]["batch"] is True
+
+
+def test_circuits(kit: Kit) -> None:
+    assert Circuit.from_description(BATCH_CIRCUIT.describe()) == BATCH_CIRCUIT
+    older = {k: v for k, v in BATCH_CIRCUIT.describe().items() if k != "batch"}
+    assert Circuit.from_description(older).batch is False
+    with pytest.raises(CircuitError, match="for batches"):
+        Circuit.from_description({**older, "batch": 1})
+    with pytest.raises(CircuitError, match="no room for mirror images"):
+        Circuit("safe", root_of(None), views=2, batch=True)
+    face = demo_faces()[0]
+    with pytest.raises(CircuitError, match="encrypt many faces at once"):
+        FaceClient.load(kit.many_key).encrypt(face)
+    with pytest.raises(CircuitError, match="one face at a time"):
+        FaceClient.load(kit.client_key).encrypt_many([face])
+
+
+def test_plan(fhe_face: Run) -> None:
+    answer = fhe_face("plan", "--batch", "--json").json()
+    assert [plan["name"] for plan in answer["plans"]] == ["embed-64-batch-64", "match"]
+    assert answer["evaluation_keys"] <= 87
