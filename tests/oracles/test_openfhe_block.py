@@ -71,5 +71,5 @@ def test_block_at_the_real_size(openfhe: OpenFheBackend) -> None:
 def test_stem_on_the_whole_chain(openfhe: OpenFheBackend) -> None:
     """All limbs and the real digits: rotations, weights and the first rescale."""
     if LONG not in os.environ:
-        pytest.skip(f"takes minutes and 4 GB more than the block: set {LONG}=1")
+        pytest.skip(f"takes a minute or two more and twice the memory: set {LONG}=1")
     require_agreement(compared(openfhe, "stem", whole_chain=True))
