@@ -1,15 +1,20 @@
-# make demo | test | lint | format | bench | clean
+# make demo | test | oracles | lint | format | bench | fuzz | sanitize | clean
 #
 #   PYTHON=python3.12        the interpreter that the environment is made with
 #   WEIGHTS=FILE             weights for the demo (.safetensors, or .ckpt, which installs torch)
 #   PIP_FLAGS='...'          more options for pip install (an index of CPU builds, for example)
+#   ORACLE_PYTHON=PATH      a Python 3.10 for OpenFHE; default: one from PATH or pyenv
 #   PYTEST_FLAGS='...'       more options for pytest, such as -m 'not full'
+#   FUZZ_SECONDS=230         how long all parsers are fuzzed together; FUZZ_TARGETS='...': only some
 
 PYTHON ?= python3
 VENV ?= .venv
 WEIGHTS ?=
+ORACLE_PYTHON ?=
 PIP_FLAGS ?=
 PYTEST_FLAGS ?=
+FUZZ_SECONDS ?= 230
+FUZZ_TARGETS ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -24,14 +29,26 @@ CPP_FILES = $(shell find cpp -name '*.cpp' -o -name '*.hpp' -o -name '*.h' 2>/de
 
 DEMO_NEEDS := $(if $(filter-out %.safetensors,$(WEIGHTS)),$(VENV)/.torch,$(VENV)/.built)
 
-.PHONY: demo test lint format bench clean
+# Repeats the extra 'openfhe' of pyproject.toml; the oracle's process needs numpy beside it.
+OPENFHE_REQUIRES := numpy 'openfhe==1.6.1.0.22.4'
+OPENFHE_VENV := $(VENV)-openfhe
+OPENFHE_PYTHON := $(abspath $(OPENFHE_VENV))/bin/python
+WITH_OPENFHE = if [ -x '$(OPENFHE_PYTHON)' ]; then \
+    export FHE_FACE_OPENFHE_PYTHON='$(OPENFHE_PYTHON)'; fi;
+
+.PHONY: demo test oracles lint format bench fuzz sanitize clean
 .DELETE_ON_ERROR:
 
 demo: $(DEMO_NEEDS)
 	$(BIN)/fhe-face demo $(if $(WEIGHTS),--weights '$(WEIGHTS)')
 
-test: lint
-	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+test: lint $(VENV)/.oracles
+	@$(WITH_OPENFHE) $(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+# Independent implementations against ours (docs/oracles.md). What cannot be installed is named, and
+# its tests are skipped with the reason.
+oracles: $(VENV)/.oracles
+	@$(WITH_OPENFHE) $(BIN)/python -m pytest tests/oracles $(PYTEST_FLAGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -47,8 +64,23 @@ format: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m pytest benchmarks --benchmark-only $(PYTEST_FLAGS)
 
+fuzz: $(VENV)/.fuzz
+	$(BIN)/python -m fuzz.run --seconds $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
+# Whoever needs one of the two: make sanitize SANITIZERS=thread
+SANITIZERS ?= address thread
+sanitize: $(SANITIZERS:%=sanitize-%)
+
+sanitize-%: $(VENV)/.dev
+	$(BIN)/cmake -G Ninja -S . -B build/sanitize/$* -DFHE_FACE_SANITIZER=$* \
+	    -DPython_EXECUTABLE=$(abspath $(BIN))/python \
+	    -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
+	    -Dpybind11_DIR=$$($(BIN)/python -m pybind11 --cmakedir) > /dev/null
+	$(BIN)/cmake --build build/sanitize/$*
+	sh sanitize/run.sh $* build/sanitize/$* $(BIN)/python
+
 clean:
-	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .benchmarks
+	rm -rf $(VENV) $(OPENFHE_VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .benchmarks
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Stamps: what is installed in the environment. Python sources are used in place (editable).
@@ -69,4 +101,24 @@ $(VENV)/.torch: $(VENV)/.built
 
 $(VENV)/.dev: $(VENV)/.built
 	$(INSTALL) --editable '.[dev]'
+	touch $@
+
+# TenSEAL in our environment, OpenFHE in one of Python 3.10. Neither is needed for anything else, so
+# that a machine without them still runs all other tests.
+$(VENV)/.oracles: $(VENV)/.dev
+	@$(INSTALL) --editable '.[tenseal]' || echo 'oracles: no TenSEAL: its wheel cannot be installed here' >&2
+	@python='$(ORACLE_PYTHON)'; \
+	if [ -z "$$python" ]; then python=$$($(BIN)/python -m oracles.interpreter) || python=; fi; \
+	if [ -z "$$python" ]; then \
+	    echo 'oracles: OpenFHE is left out (ORACLE_PYTHON=PATH names a Python 3.10)' >&2; \
+	elif "$$python" -m venv --clear $(OPENFHE_VENV) && $(OPENFHE_VENV)/bin/python -m pip \
+	    --disable-pip-version-check --quiet install $(PIP_FLAGS) $(OPENFHE_REQUIRES); then \
+	    touch $@; \
+	else \
+	    rm -rf $(OPENFHE_VENV); \
+	    echo 'oracles: OpenFHE is left out: its environment cannot be made' >&2; \
+	fi
+
+$(VENV)/.fuzz: $(VENV)/.dev
+	$(INSTALL) --editable '.[dev,fuzz]'
 	touch $@

@@ -30,6 +30,12 @@ def read_bounded(path: str | os.PathLike[str], limit: int) -> bytes:
     return content
 
 
+def one_line(text: str, limit: int = 2000) -> str:
+    """Text that may come from a file, for a message: no line breaks or control characters."""
+    cut = text if len(text) <= limit else text[:limit] + "..."
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(cut.split()))
+
+
 def write_whole(path: str | os.PathLike[str], content: bytes, *, overwrite: bool = True) -> None:
     """Write a file under another name, then rename it; OSError where that fails.
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from coeffs import basis
 from coeffs.basis import Floats, Interval, relative_errors
-from coeffs.files import read_bounded
+from coeffs.files import one_line, read_bounded
 
 #: Of coefficient files. 1 has no Chebyshev coefficients, Newton steps and measurements.
 FORMAT_VERSION: Final = 2
@@ -26,6 +26,10 @@ _AGREEMENT: Final = 1e-9
 
 class CoefficientError(ValueError):
     """A coefficient file or a polynomial that cannot be used; says what would be right."""
+
+    def __init__(self, text: str) -> None:
+        """`text` may quote the file: what cannot be printed is escaped."""
+        super().__init__(one_line(text))
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ def _from_npy(raw: bytes) -> Floats:
             shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
         else:
             raise ValueError(f"version {version[0]}.{version[1]}; it must be 1.0 or 2.0")
-    except ValueError as error:
+    except Exception as error:  # numpy parses the header as Python: errors of many kinds
         reason = " ".join(str(error).split())[:_REASON]
         raise ValueError(f"a .npy file that cannot be read ({reason})") from None
     if dtype.hasobject or dtype.kind not in "fiu":

@@ -12,11 +12,13 @@ rotation, product    decompose + inner product + mod-down: one *key switch*
 rotations of one     one decompose; an inner product and a mod-down each, so each counts as a key
 ciphertext           switch
 linear step          a decompose per input that has a rotated baby step, an *inner product* per
-                     rotated baby step, a key switch per giant step (the mod-down comes first,
-                     of one polynomial), a mod-down per output
+                     rotated baby step (babies of one rotation read its key once), a key switch per
+                     giant step (the mod-down comes first, of one polynomial), a mod-down per
+                     output
 bias, offset         one limb NTT per limb of every output
 masks                one limb NTT per row for every mask of a step, of the diagonals too
-periodic weights     a short NTT of 2 x period values per weight and row, on top of ``ntts``
+periodic weights     a short NTT of 2 x period values per product and row, on top of ``ntts``
+mask products        of terms before the sum, or of sums, per mask whichever is cheaper
 ===================  ==========================================================================
 
 A limb NTT transforms N residues modulo one prime. Limb products are multiply-accumulates of N
@@ -283,11 +285,15 @@ class _Counter:
 
     @property
     def inner_product(self) -> Work:
+        return self.inner_products(1, 1)
+
+    def inner_products(self, count: int, keys: int) -> Work:
+        """So many, with so many different keys; those with the same key follow one another."""
         key = 2 * self.digits * self.rows * self.limb_bytes
         return Work(
-            key_products=2 * self.digits * self.rows,
-            key_bytes=key,
-            bytes_read=key + self.digits * self.rows * self.limb_bytes,
+            key_products=2 * count * self.digits * self.rows,
+            key_bytes=keys * key,
+            bytes_read=keys * key + count * self.digits * self.rows * self.limb_bytes,
         )
 
     def key_switches(self, count: int, rescale: int = 0, down: int = 2) -> Iterator[Work]:
@@ -334,7 +340,8 @@ class _Counter:
         rotated = {i for i, amount in step.babies if amount}
         yield self.decompose * len(rotated)
         babies = sum(1 for _, amount in step.babies if amount)
-        yield self.inner_product * babies + Work(inner_products=babies)
+        keys = len({amount % (self.n // 2) for _, amount in step.babies if amount})
+        yield self.inner_products(babies, keys) + Work(inner_products=babies)
         identities = len(step.babies) - babies
         yield Work(bytes_read=2 * (identities + babies) * self.limbs * self.limb_bytes)
         yield from self.plain(step)
@@ -348,15 +355,31 @@ class _Counter:
         used = [term for entries in step.entries for term, _ in entries]
         sums = sum(term_rows[term] for term in used)
         if step.period * 2 == self.n:  # weights without a period are masks, times the constant one
-            masks, masked, weights, period = len(used), sums, 1, MIN_PERIOD_COEFFICIENTS
+            masks, masked, period = len(used), sums, MIN_PERIOD_COEFFICIENTS
         else:
             masks = len({mask for _, mask in step.terms if mask >= 0})
-            masked = sum(
-                rows for rows, (_, mask) in zip(term_rows, step.terms, strict=True) if mask >= 0
-            )
-            weights = len({row for entries in step.entries for _, row in entries})
+            entries = [[term for term, _ in entries] for entries in step.entries]
+            masked = mask_products([mask for _, mask in step.terms], term_rows, entries)
             period = 2 * step.period
-        values = weights * period * self.rows
+        values = sums * period
         yield Work(short_ntt_values=values, bytes_read=values * WORD_BYTES)
         yield Work(ntts=masks * self.rows, bytes_read=masks * self.rows * self.limb_bytes)
         yield Work(plaintext_products=2 * (masked + sums), bytes_read=masked * self.limb_bytes)
+
+
+def mask_products(
+    masks: Sequence[int], term_rows: Sequence[int], outputs: Sequence[Sequence[int]]
+) -> int:
+    """Limb products with masks of one polynomial, as cpp/ring/sums.cpp arranges them.
+
+    masks: the mask of each term, or -1; term_rows: limbs of each term; outputs: terms of each sum.
+    """
+    products = 0
+    for mask in {mask for mask in masks if mask >= 0}:
+        own = [term for term, m in enumerate(masks) if m == mask]
+        sums = [
+            max((term_rows[t] for t in terms if masks[t] == mask), default=0) for terms in outputs
+        ]
+        after = 8 * sum(1 for rows in sums if rows) < 5 * len(own)
+        products += sum(sums) if after else sum(term_rows[term] for term in own)
+    return products

@@ -39,6 +39,12 @@ def shown(path: str | os.PathLike[str]) -> str:
     return text if text.isprintable() else ascii(text)[1:-1]
 
 
+def one_line(text: str, limit: int = 2000) -> str:
+    """Text that may come from a file, for a message: no line breaks or control characters."""
+    cut = text if len(text) <= limit else text[:limit] + "..."
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(cut.split()))
+
+
 def explain(path: str | os.PathLike[str], action: str, error: OSError) -> FileError:
     """A one-line :class:`FileError` for `error`, such as "cannot read x.ct: permission denied"."""
     reason = _REASONS.get(error.errno or 0) or error.strerror or str(error)

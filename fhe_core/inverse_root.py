@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 
 MAX_DEGREE = 64
 MAX_NEWTON_STEPS = 4
+#: Newton steps included: beyond it, roots take minutes to find and have lost their precision.
+MAX_PRODUCT_DEGREE = 600
 #: How far the product may be from the polynomial, relative to its largest value.
 _AGREEMENT = 1e-9
 #: How much larger than their sum the two terms of a completed square may be.
@@ -128,8 +130,20 @@ class InverseRoot:
         Raises:
             InverseRootError: the product would lose precision, or p has a zero in the interval.
         """
+        if self.degree > MAX_PRODUCT_DEGREE:
+            raise InverseRootError(
+                f"degree {self.degree} is too high to be evaluated as a product; it must be at "
+                f"most {MAX_PRODUCT_DEGREE}"
+            )
+        with np.errstate(all="ignore"):
+            return self._product()
+
+    def _product(self) -> Product:
         expanded = self._expanded()
-        roots = np.asarray(chebyshev.chebroots(expanded), dtype=np.complex128)
+        try:
+            roots = np.asarray(chebyshev.chebroots(expanded), dtype=np.complex128)
+        except np.linalg.LinAlgError:  # not finite, or a leading coefficient that is nearly zero
+            raise InverseRootError("the polynomial's coefficients are too unlike") from None
         factors = [_scaled(factor) for factor in _factors(roots)]
         t = np.cos(np.linspace(0, np.pi, 4 * len(expanded) + 65))
         wanted = chebyshev.chebval(t, expanded)

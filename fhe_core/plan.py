@@ -10,15 +10,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
 
+from fhe_core.files import one_line
 from fhe_core.parameters import Parameters
+
+_T = TypeVar("_T")
 
 
 class PlanError(ValueError):
     """A plan that is malformed or does not belong to the parameters at hand."""
+
+    def __init__(self, text: str) -> None:
+        """`text` may quote the plan: what cannot be printed is escaped."""
+        super().__init__(one_line(text))
 
 
 @dataclass(frozen=True)
@@ -302,19 +310,20 @@ def from_json(text: str) -> Plan:
     """
     try:
         document = json.loads(text)
-        values = {
-            name: Value(name, int(limbs), float.fromhex(scale))
+        rows = [
+            _checked(Value, name=name, limbs=limbs, scale=float.fromhex(scale))
             for name, limbs, scale in document["values"]
-        }
-        plan = Plan(
-            name=str(document["name"]),
-            parameters_digest=str(document["parameters"]),
-            inputs=tuple(document["inputs"]),
-            outputs=tuple(document["outputs"]),
-            values=values,
+        ]
+        plan = _checked(
+            Plan,
+            name=document["name"],
+            parameters_digest=document["parameters"],
+            inputs=_tuples(document["inputs"]),
+            outputs=_tuples(document["outputs"]),
+            values={row.name: row for row in rows},
             masks=_tuples(document["masks"]),
             steps=tuple(_step_from_json(item) for item in document["steps"]),
-            labels=tuple(document["labels"]),
+            labels=_tuples(document["labels"]),
             metadata=document["metadata"],
         )
     except (
@@ -333,6 +342,8 @@ def from_json(text: str) -> Plan:
 def _check_order(plan: Plan) -> None:
     """Every step reads what was written before, writes something new, and rotates by something."""
     known = set(plan.inputs)
+    if not known <= plan.values.keys():
+        raise PlanError("an input has no value")
     for step in plan.steps:
         if not known.issuperset(step_reads(step)):
             raise PlanError(f"a '{step.op}' step reads a ciphertext that is not there yet")
@@ -455,4 +466,27 @@ def _step_from_json(document: dict[str, Any]) -> Step:
         elif item.name.endswith("scales"):
             value = tuple(float.fromhex(scale) for scale in value)
         values[item.name] = value
-    return types[op](**values)
+    return _checked(types[op], **values)
+
+
+def _checked(kind: type[_T], **values: Any) -> _T:
+    """An object whose fields all have the type that they are declared with."""
+    for name, hint in get_type_hints(kind).items():
+        if get_origin(hint) is not ClassVar and not _fits(values[name], hint):
+            raise PlanError(f"not a plan: '{name}' of a {kind.__name__} is not of its type")
+    return kind(**values)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is tuple:
+        if not isinstance(value, tuple):
+            return False
+        items = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
+        return len(items) == len(value) and all(map(_fits, value, items))
+    if hint is float:
+        return type(value) is float and math.isfinite(value)
+    if hint in (int, str):
+        return type(value) is hint
+    # One of the steps, or a mapping: values were checked one by one, metadata is free.
+    return isinstance(value, Mapping if origin is Mapping else hint)

@@ -90,9 +90,15 @@ def statistics(error: NDArray[np.float64]) -> ErrorStatistics:
 
 
 def predict(
-    plan: Plan, tables: Tables, parameters: Parameters, inputs: Sequence[Slots]
+    plan: Plan,
+    tables: Tables,
+    parameters: Parameters,
+    inputs: Sequence[Slots],
+    model: ErrorModel | None = None,
 ) -> list[StepPrecision]:
     """The predicted error of every step for freshly encrypted ``inputs``.
+
+    model: of a library other than the native backend.
 
     Raises:
         PlanError: the plan was compiled for other parameters.
@@ -100,7 +106,7 @@ def predict(
     """
     if plan.parameters_digest != parameters.digest:
         raise PlanError(f"the plan was not compiled for parameters '{parameters.name}'")
-    tracker = _Tracker(plan, tables, parameters)
+    tracker = _Tracker(plan, tables, parameters, model or ErrorModel(parameters))
     cleartext.run(plan, tables, inputs, observe=tracker.observe)
     return tracker.rows
 
@@ -194,11 +200,11 @@ class _Tracker:
     plan: Plan
     tables: Tables
     parameters: Parameters
+    model: ErrorModel
     rows: list[StepPrecision] = field(default_factory=list)
     variances: dict[str, Slots] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.model = ErrorModel(self.parameters)
         for name in self.plan.inputs:
             fresh = self.model.fresh(self.plan.values[name].scale)
             self.variances[name] = np.full(self.parameters.slots, fresh)
@@ -256,8 +262,11 @@ class _Tracker:
                 yield _Variance(squared, rest + self.table(step.offset, step.output))
             case SquareParts():
                 # Of the two parts' squares, the mean: one variance stands for both parts.
-                mean = 2 * np.abs(values[step.source]) ** 2 * self.variances[step.source]
-                rest = self.product(step.source, step.source, step.output)
+                squared_size = np.abs(values[step.source]) ** 2
+                mean = 2 * squared_size * self.variances[step.source]
+                source = plan.values[step.source]
+                rest = squared_size * self.switch(source.limbs, source.scale)  # of the conjugate
+                rest = rest + self.product(step.source, step.source, step.output)
                 yield _Variance(mean, rest + self.table(step.offset, step.output))
             case Join():
                 yield _Variance(

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from coeffs.normalisation import CoefficientError
+from fhe_core import files
 from fhe_core.container import ContainerError
 from fhe_core.encoding import EncodingError
 from fhe_core.files import FileError
@@ -97,8 +98,7 @@ def one_line(error: BaseException) -> str:
     """The error's text without line breaks or control characters."""
     if isinstance(error, MemoryError):
         return "not enough memory"
-    text = " ".join(str(error).split()) or type(error).__name__
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return files.one_line(str(error)) or type(error).__name__
 
 
 def plain(value: Any) -> Any:

@@ -1,9 +1,10 @@
 """Images from files to the network's input, on the client. Everything wrong is one ImageError."""
 
+import io
 import os
 import warnings
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,8 +62,21 @@ def load_photo(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     return np.array(_decoded(Path(path)), dtype=np.uint8)
 
 
+def decode_photo(data: bytes, name: str) -> NDArray[np.uint8]:
+    """An encoded picture as `load_photo` gives it; `name` stands for the file in messages.
+
+    Raises ImageError as `load_photo` does.
+    """
+    file = Path(name)
+    return np.array(_converted(file, _parsed(file, io.BytesIO(data))), dtype=np.uint8)
+
+
 def _decoded(file: Path) -> Image.Image:
-    with _open(file) as opened:
+    return _converted(file, _open(file))
+
+
+def _converted(file: Path, image: Image.Image) -> Image.Image:
+    with image as opened:
         _refuse_by_header(file, opened)
         try:
             return _to_rgb(file, ImageOps.exif_transpose(opened))
@@ -135,7 +149,7 @@ def _load_npy(file: Path, size: int) -> Unit:
     try:
         # Mapped, not read: a header that claims more than the file holds allocates nothing.
         array = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError, OverflowError, MemoryError):
+    except Exception:  # numpy parses the header as Python: errors of many kinds
         raise ImageError(
             file, f"not a readable .npy array; expected floats (3, {size}, {size}) in [-1, 1]"
         ) from None
@@ -161,10 +175,14 @@ def _starts_with(file: Path, magic: bytes) -> bool:
 def _open(file: Path) -> Image.Image:
     """Read the header only; nothing is decoded yet."""
     _starts_with(file, b"")
+    return _parsed(file, file)
+
+
+def _parsed(file: Path, source: Path | BinaryIO) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return Image.open(file, formats=_FORMATS)
+            return Image.open(source, formats=_FORMATS)
     except Image.DecompressionBombError:
         raise ImageError(file, f"more than {MAX_PIXELS} pixels; expected a face crop") from None
     except UnidentifiedImageError:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from fhe_core.files import one_line
 from fhe_face.failures import CommandError
 from fhe_face.progress import Stage, silent
 from fhe_face.server_job import Job
@@ -35,15 +36,30 @@ def run_job(job: Job, stage: Stage = silent) -> dict[str, Any]:
         with suppress(BrokenPipeError):  # it ended at once: its status says why
             process.stdin.write(job.to_json())
             process.stdin.close()
-        for line in process.stdout:
-            message = _parse(line)
-            if "report" in message:
-                return dict(message["report"])
-            if "error" in message:
-                raise CommandError(f"the server says: {message['error']}")
-            if "stage" in message:
-                stage(str(message["stage"]), int(message["done"]), int(message["total"]))
-        raise CommandError(_ended(process.wait()))
+        report = relay(process.stdout, stage)
+        if report is None:
+            raise CommandError(_ended(process.wait()))
+        return report
+
+
+def relay(lines: Iterable[str], stage: Stage) -> dict[str, Any] | None:
+    """Pass a server's progress on, up to its report; None where it ends without one.
+
+    Raises:
+        CommandError: the server reports an error, or says what is no answer.
+    """
+    for line in lines:
+        message = _parse(line)
+        report, what = message.get("report"), message.get("stage")
+        done, total = message.get("done"), message.get("total")
+        if isinstance(report, dict):
+            return report
+        if isinstance(message.get("error"), str):
+            raise CommandError(one_line(f"the server says: {message['error']}"))
+        if not (isinstance(what, str) and isinstance(done, int) and isinstance(total, int)):
+            raise _no_answer(line)
+        stage(one_line(what), done, total)
+    return None
 
 
 @contextmanager
@@ -75,11 +91,15 @@ def _process() -> Iterator[subprocess.Popen[str]]:
 def _parse(line: str) -> Mapping[str, Any]:
     try:
         message = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         message = None
     if not isinstance(message, dict):
-        raise CommandError(f"the server says something that is no answer: {line.strip()[:200]!r}")
+        raise _no_answer(line)
     return message
+
+
+def _no_answer(line: str) -> CommandError:
+    return CommandError(f"the server says something that is no answer: {line.strip()[:200]!r}")
 
 
 def _ended(status: int) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from coeffs.files import write_whole
+from coeffs.files import one_line, write_whole
 from models.architecture import State, check_state, input_size_of
 from models.manifest import (
     ENTRY,
@@ -40,7 +40,7 @@ class CheckpointError(ValueError):
 
     def __init__(self, path: Path, problem: str) -> None:
         """`path`: the file; `problem`: what is wrong with it and what would be right."""
-        super().__init__(f"{path}: {problem}")
+        super().__init__(one_line(f"{path}: {problem}"))
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from coeffs.files import one_line
 from coeffs.normalisation import CoefficientError, Normalisation
 from models.architecture import State, count_patches, input_size_of
 
@@ -30,6 +31,10 @@ _FIELDS: Final = frozenset(
 
 class WeightsManifestError(ValueError):
     """A manifest that cannot be used; the text says what is wrong."""
+
+    def __init__(self, text: str) -> None:
+        """`text` may quote the manifest: what cannot be printed is escaped."""
+        super().__init__(one_line(text))
 
 
 def tensors_digest(state: State) -> str:

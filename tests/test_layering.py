@@ -10,14 +10,19 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-PACKAGES = ("fhe_core", "models", "coeffs", "fhe_face")
+PACKAGES = ("fhe_core", "models", "coeffs", "fhe_face", "oracles")
 
 # Each package, and the packages of ours that it must not import.
 FORBIDDEN = {
-    "fhe_core": {"models", "coeffs", "fhe_face"},
-    "models": {"fhe_core", "fhe_face"},
-    "coeffs": {"fhe_core", "fhe_face"},
+    "fhe_core": {"models", "coeffs", "fhe_face", "oracles"},
+    "models": {"fhe_core", "fhe_face", "oracles"},
+    "coeffs": {"fhe_core", "fhe_face", "oracles"},
+    "oracles": {"models", "coeffs", "fhe_face"},
 }
+
+#: An oracle that runs our arithmetic proves nothing.
+ORACLES = ("oracles.openfhe_worker", "oracles.seal_backend")
+EXTENSION = "fhe_core._native"
 
 SERVER = "fhe_core.runtime.server"
 CLIENT_ONLY = ("fhe_core.keys.secret", "fhe_core.runtime.client")
@@ -116,6 +121,17 @@ def test_packages_know_only_what_is_below(package: str) -> None:
         assert not tops & FORBIDDEN[package], (
             f"{module} must not import {tops & FORBIDDEN[package]}"
         )
+
+
+@pytest.mark.parametrize("oracle", ORACLES)
+def test_oracles_cannot_reach_our_extension(oracle: str) -> None:
+    seen = reached(oracle, REPOSITORY)
+    assert "oracles.run" in seen, f"{oracle} runs no plan: is this the right module?"
+    for module in seen:
+        assert EXTENSION not in imports(module, REPOSITORY), (
+            f"{oracle} reaches the extension: {chain(module, seen)}"
+        )
+    assert EXTENSION in imports("fhe_core.runtime.evaluator", REPOSITORY)
 
 
 def test_server_cannot_reach_the_secret_key() -> None:

@@ -155,6 +155,24 @@ class Kernels {
         return out;
     }
 
+    // x [terms][n], w [terms][kSumsAtOnce]; all sums modulo the same q.
+    Array weighted_sums(const Array& x, const Array& w) const {
+        const std::vector<const Word*> rows = checked_rows(x, kBelow50Bits, "x");
+        require(checked_rows(w, q(), "w").size() == rows.size() &&
+                    w.shape(1) == static_cast<py::ssize_t>(fk::kSumsAtOnce),
+                "w is not an array of x's length by 4");
+        const auto n = static_cast<std::size_t>(x.shape(1));
+        Array out(std::vector<py::ssize_t>{w.shape(1), x.shape(1)});
+        std::vector<Word*> targets;
+        std::vector<const fk::Modulus*> moduli(fk::kSumsAtOnce, &modulus());
+        for (std::size_t k = 0; k < fk::kSumsAtOnce; ++k) {
+            targets.push_back(out.mutable_data() + k * n);
+        }
+        kernels_.weighted_sums(targets.data(), rows.data(), 0, w.data(), rows.size(), n,
+                               moduli.data());
+        return out;
+    }
+
     Array gather(const Array& in, const Indices& index) const {
         require(in.ndim() == 1 && index.ndim() == 1 && index.size() > 0,
                 "in or index is not a non-empty 1-D array");
@@ -324,6 +342,8 @@ void bind_kernels(py::module_& m) {
         .def("subtract_multiply_scalar", &Kernels::subtract_multiply_scalar, a, b, w)
         .def("reduce", &Kernels::reduce, a)
         .def("dot_product", &Kernels::dot_product, a, b)
+        .def("weighted_sums", &Kernels::weighted_sums, py::arg("x").noconvert(),
+             py::arg("w").noconvert())
         .def("weighted_sum", &Kernels::weighted_sum, py::arg("x").noconvert(),
              py::arg("w").noconvert())
         .def("gather", &Kernels::gather, a, py::arg("index").noconvert());

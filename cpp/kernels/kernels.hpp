@@ -19,6 +19,7 @@ namespace fhe::kernels {
 inline constexpr int kWordBits = 52;            // width of the IFMA product halves
 inline constexpr int kMaxModulusBits = 50;      // leaves two bits for lazy sums
 inline constexpr std::size_t kMaxTerms = 4096;  // bound on sums that are reduced once
+inline constexpr std::size_t kSumsAtOnce = 4;   // that weighted_sums forms from one reading
 
 // Constants of one modulus.
 struct Modulus {
@@ -95,6 +96,11 @@ struct KernelTable {
     void (*weighted_sum)(std::uint64_t* out, const std::uint64_t* const* x, std::size_t offset,
                          const std::uint64_t* w, std::size_t terms, std::size_t n,
                          const Modulus& m);
+    // The same kSumsAtOnce times, each with its own modulus, from one reading of x:
+    // out[k][i] = sum over t of x[t][offset + i] * w[t * kSumsAtOnce + k] modulo m[k].
+    void (*weighted_sums)(std::uint64_t* const* out, const std::uint64_t* const* x,
+                          std::size_t offset, const std::uint64_t* w, std::size_t terms,
+                          std::size_t n, const Modulus* const* m);
     // out[i] = in[index[i]]; out may not alias in
     void (*gather)(std::uint64_t* out, const std::uint64_t* in, const std::uint32_t* index,
                    std::size_t n);

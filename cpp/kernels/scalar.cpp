@@ -161,6 +161,18 @@ void weighted_sum(Word* out, const Word* const* x, std::size_t offset, const Wor
     }
 }
 
+void weighted_sums(Word* const* out, const Word* const* x, std::size_t offset, const Word* w,
+                   std::size_t terms, std::size_t n, const Modulus* const* m) {
+    for (std::size_t i = 0; i < n; ++i) {
+        Wide sums[kSumsAtOnce] = {};
+        for (std::size_t t = 0; t < terms; ++t) {
+            const Wide value = x[t][offset + i];
+            for (std::size_t k = 0; k < kSumsAtOnce; ++k) sums[k] += value * w[t * kSumsAtOnce + k];
+        }
+        for (std::size_t k = 0; k < kSumsAtOnce; ++k) out[k][i] = reduce_sum(sums[k], *m[k]);
+    }
+}
+
 void gather(Word* out, const Word* in, const std::uint32_t* index, std::size_t n) {
     for (std::size_t i = 0; i < n; ++i) out[i] = in[index[i]];
 }
@@ -182,6 +194,7 @@ const KernelTable* scalar() {
         reduce,
         dot_product,
         weighted_sum,
+        weighted_sums,
         gather,
     };
     return &kTable;

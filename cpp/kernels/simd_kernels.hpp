@@ -172,6 +172,68 @@ struct Sums {
     }
 };
 
+// The same for kSumsAtOnce sums that share their operands: each vector of x is loaded once for all.
+template <class Simd>
+struct SharedSums {
+    using Sum = typename Simd::Sum;
+    using Summing = typename Simd::Summing;
+    static constexpr std::size_t kLanes = Simd::kLanes;
+    static constexpr std::size_t kCount = kSumsAtOnce;
+    static constexpr std::size_t kWidth = Simd::kSumWidth / kCount;
+
+    // load(p): a vector at p; store(p, v): write it.
+    template <std::size_t width, class Load, class Store>
+    static void strip(Word* const* out, const Word* const* x, std::size_t offset, std::size_t i,
+                      const Word* w, std::size_t terms, const Summing (&summings)[kCount],
+                      Load load, Store store) {
+        Sum sums[kCount][width];
+        for (auto& row : sums) {
+            for (Sum& sum : row) sum = Simd::zero();
+        }
+        for (std::size_t t = 0; t < terms; ++t, w += kCount) {
+            const Word* p = x[t] + offset + i;
+            typename Simd::Operand values[width];
+            for (std::size_t s = 0; s < width; ++s) {
+                values[s] = Simd::operand(load(p + s * kLanes));
+            }
+            for (std::size_t k = 0; k < kCount; ++k) {
+                const typename Simd::Operand weight = Simd::broadcast(w[k]);
+                for (std::size_t s = 0; s < width; ++s) {
+                    sums[k][s] = Simd::accumulate(sums[k][s], values[s], weight);
+                }
+            }
+        }
+        for (std::size_t k = 0; k < kCount; ++k) {
+            for (std::size_t s = 0; s < width; ++s) {
+                store(out[k] + i + s * kLanes, summings[k].finish(sums[k][s]));
+            }
+        }
+    }
+
+    static void run(Word* const* out, const Word* const* x, std::size_t offset, const Word* w,
+                    std::size_t terms, std::size_t n, const Modulus* const* m) {
+        const auto load = [](const Word* p) { return Simd::load(p); };
+        const auto store = [](Word* p, auto v) { Simd::store(p, v); };
+        static_assert(kCount == 4);
+        const Summing summings[] = {Summing(*m[0], terms), Summing(*m[1], terms),
+                                    Summing(*m[2], terms), Summing(*m[3], terms)};
+        std::size_t i = 0;
+        for (; i + kWidth * kLanes <= n; i += kWidth * kLanes) {
+            strip<kWidth>(out, x, offset, i, w, terms, summings, load, store);
+        }
+        for (; i + kLanes <= n; i += kLanes) {
+            strip<1>(out, x, offset, i, w, terms, summings, load, store);
+        }
+        if (i < n) {
+            const std::size_t count = n - i;
+            strip<1>(
+                out, x, offset, i, w, terms, summings,
+                [&](const Word* p) { return Pointwise<Simd>::load_part(p, count); },
+                [&](Word* p, auto v) { Pointwise<Simd>::store_part(p, v, count); });
+        }
+    }
+};
+
 // Node k of the transform's binary tree (root 1, children 2k and 2k+1) is a block of consecutive
 // residues whose halves meet in one layer of butterflies with the twiddle roots[k]. A pass does the
 // layers of a node and of its children at once (radix 4). The tail does all layers of one node of
@@ -414,6 +476,7 @@ constexpr KernelTable make_table(const char* name) {
             P::reduce,
             Sums<Simd>::dot_product,
             Sums<Simd>::weighted_sum,
+            SharedSums<Simd>::run,
             Simd::gather};
 }
 

@@ -1,69 +1,106 @@
 #include "ring/basis.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <numeric>
 
 namespace fhe::ring {
 
 namespace {
-constexpr std::size_t kTile = 2048;  // coefficients; a digit's tile stays in the L2 cache
+
+constexpr std::size_t kTile = 512;  // coefficients; a digit's tile stays in the first caches
+constexpr std::size_t kPad = 8;     // words between its rows: no two share all their cache sets
+constexpr std::size_t kAtOnce = kernels::kSumsAtOnce;
+constexpr std::size_t kMaxConversions = 1024;  // kept by a context: more than any plan uses
+
+// Integers below 2^52 to doubles and back: the mantissa of 2^52 + x is x. Unlike the processor's
+// conversions these exist as vector instructions everywhere.
+constexpr std::uint64_t kTwo52Bits = 0x4330000000000000;
+double to_real(std::uint64_t x) { return std::bit_cast<double>(x | kTwo52Bits) - 0x1p52; }
+std::uint64_t round_to_word(double x) {
+    return std::bit_cast<std::uint64_t>(x + 0x1p52) ^ kTwo52Bits;
 }
 
+}  // namespace
+
 BaseConversion::BaseConversion(const Context& context, Rows from, Rows to)
-    : context_(context), from_(std::move(from)), to_(std::move(to)) {
+    : from_(std::move(from)), to_(std::move(to)) {
     const auto punctured = [&](std::size_t skip, std::uint64_t q) {
         std::uint64_t product = 1;
         for (std::size_t i = 0; i < from_.size(); ++i) {
-            if (i != skip) product = multiply_mod(product, context_.modulus(from_[i]).q % q, q);
+            if (i != skip) product = multiply_mod(product, context.modulus(from_[i]).q % q, q);
         }
         return product;
     };
     for (std::size_t i = 0; i < from_.size(); ++i) {
-        const std::uint64_t d = context_.modulus(from_[i]).q;
+        const std::uint64_t d = context.modulus(from_[i]).q;
         punctured_inverse_.push_back(inverse_mod(punctured(i, d), d));
     }
-    for (const int target : to_) {
-        const std::uint64_t q = context_.modulus(target).q;
-        std::vector<std::uint64_t> w;
-        for (std::size_t i = 0; i < from_.size(); ++i) w.push_back(punctured(i, q));
-        w.push_back((q - product_modulo(q)) % q);
-        weights_.push_back(std::move(w));
+    const std::size_t terms = from_.size() + 1;
+    for (std::size_t t = 0; t < to_.size(); ++t) {
+        const std::uint64_t q = context.modulus(to_[t]).q;
+        const std::uint64_t product = punctured(from_.size(), q);
+        product_inverse_.push_back(inverse_mod(product, q));
+        const bool together = t < to_.size() / kAtOnce * kAtOnce;
+        const std::size_t stride = together ? kAtOnce : 1;
+        if (!together || t % kAtOnce == 0) weights_.emplace_back(terms * stride);
+        std::uint64_t* w = weights_.back().data() + (together ? t % kAtOnce : 0);
+        for (std::size_t i = 0; i < from_.size(); ++i) w[i * stride] = punctured(i, q);
+        w[from_.size() * stride] = (q - product) % q;
     }
 }
 
-std::uint64_t BaseConversion::product_modulo(std::uint64_t q) const {
-    std::uint64_t product = 1;
-    for (const int i : from_) product = multiply_mod(product, context_.modulus(i).q % q, q);
-    return product;
+std::shared_ptr<const BaseConversion> BaseConversion::get(const Context& context, const Rows& from,
+                                                          const Rows& to) {
+    const std::lock_guard lock(context.conversions_mutex_);
+    if (context.conversions_.size() >= kMaxConversions) context.conversions_.clear();
+    auto& found = context.conversions_[{from, to}];
+    if (found == nullptr) found = std::make_shared<const BaseConversion>(context, from, to);
+    return found;
 }
 
-void BaseConversion::apply(std::uint64_t* coefficients,
+void BaseConversion::apply(const Context& context, const std::uint64_t* coefficients,
                            const std::vector<std::uint64_t*>& out_rows) const {
-    const std::size_t n = context_.n();
+    const std::size_t n = context.n();
     const std::size_t tile = std::min(n, kTile);
     const std::size_t count = from_.size();
-    const KernelTable& kernels = context_.kernels();
-#pragma omp parallel for num_threads(context_.threads()) schedule(static)
-    for (std::size_t start = 0; start < n; start += tile) {
+    const std::size_t stride = tile + kPad;
+    const KernelTable& kernels = context.kernels();
+#pragma omp parallel num_threads(context.threads())
+    {
+        const Buffer scaled = context.scratch((count + 1) * stride);
         std::vector<const std::uint64_t*> x(count + 1);
-        std::vector<double> sum(tile, 0.5);
-        std::vector<std::uint64_t> quotient(tile);
-        for (std::size_t i = 0; i < count; ++i) {
-            const Modulus& m = context_.modulus(from_[i]);
-            std::uint64_t* row = coefficients + i * n + start;
-            kernels.multiply_scalar(row, row, ShoupFactor(punctured_inverse_[i], m), tile, m);
-            const double inverse = 1.0 / static_cast<double>(m.q);
-            for (std::size_t j = 0; j < tile; ++j) {
-                sum[j] += static_cast<double>(static_cast<std::int64_t>(row[j])) * inverse;
+        for (std::size_t i = 0; i <= count; ++i) x[i] = scaled.data() + i * stride;
+        std::uint64_t* quotient = scaled.data() + count * stride;
+        std::vector<double> sum(tile);
+#pragma omp for schedule(static)
+        for (std::size_t start = 0; start < n; start += tile) {
+            std::fill(sum.begin(), sum.end(), 0.0);
+            for (std::size_t i = 0; i < count; ++i) {
+                const Modulus& m = context.modulus(from_[i]);
+                std::uint64_t* row = scaled.data() + i * stride;
+                kernels.multiply_scalar(row, coefficients + i * n + start,
+                                        ShoupFactor(punctured_inverse_[i], m), tile, m);
+                const double inverse = 1.0 / static_cast<double>(m.q);
+                for (std::size_t j = 0; j < tile; ++j) sum[j] += to_real(row[j]) * inverse;
             }
-            x[i] = row;
-        }
-        for (std::size_t j = 0; j < tile; ++j)
-            quotient[j] = static_cast<std::uint64_t>(static_cast<std::int64_t>(sum[j]));
-        x[count] = quotient.data();
-        for (std::size_t t = 0; t < to_.size(); ++t) {
-            kernels.weighted_sum(out_rows[t] + start, x.data(), 0, weights_[t].data(), count + 1,
-                                 tile, context_.modulus(to_[t]));
+            for (std::size_t j = 0; j < tile; ++j) quotient[j] = round_to_word(sum[j]);
+            std::size_t t = 0;
+            for (const std::vector<std::uint64_t>& weights : weights_) {
+                if (weights.size() == count + 1) {
+                    kernels.weighted_sum(out_rows[t] + start, x.data(), 0, weights.data(),
+                                         count + 1, tile, context.modulus(to_[t]));
+                    ++t;
+                    continue;
+                }
+                std::uint64_t* out[kAtOnce];
+                const Modulus* moduli[kAtOnce];
+                for (std::size_t k = 0; k < kAtOnce; ++k, ++t) {
+                    out[k] = out_rows[t] + start;
+                    moduli[k] = &context.modulus(to_[t]);
+                }
+                kernels.weighted_sums(out, x.data(), 0, weights.data(), count + 1, tile, moduli);
+            }
         }
     }
 }
@@ -98,8 +135,8 @@ void decompose(const Context& context, std::uint64_t* out, const std::uint64_t* 
             targets.push_back(digit + r * n);
             pending.emplace_back(targets.back(), to.back());
         }
-        BaseConversion(context, from, to)
-            .apply(coefficients.data() + static_cast<std::size_t>(first) * n, targets);
+        BaseConversion::get(context, from, to)
+            ->apply(context, coefficients.data() + static_cast<std::size_t>(first) * n, targets);
     }
     const std::size_t rows = own.size() + pending.size();
 #pragma omp parallel for num_threads(context.threads()) schedule(dynamic)
@@ -120,18 +157,22 @@ void divide_and_round(const Context& context, std::uint64_t* out, const std::uin
     const std::size_t kept = rows.size() - dropped;
     const Rows to(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(kept));
     const Rows from(rows.begin() + static_cast<std::ptrdiff_t>(kept), rows.end());
-    const BaseConversion conversion(context, from, to);
+    const auto conversion = BaseConversion::get(context, from, to);
 
     const Buffer remainder = context.scratch(dropped * n);
-    std::copy(x + kept * n, x + rows.size() * n, remainder.data());
-    context.ntt_inverse(remainder.data(), from);
+#pragma omp parallel for num_threads(context.threads()) schedule(dynamic)
+    for (std::size_t r = 0; r < dropped; ++r) {
+        std::uint64_t* row = remainder.data() + r * n;
+        std::copy(x + (kept + r) * n, x + (kept + r + 1) * n, row);
+        context.kernels().ntt_inverse(row, n, context.tables(from[r]));
+    }
     std::vector<std::uint64_t*> targets;
     for (std::size_t r = 0; r < kept; ++r) targets.push_back(out + r * n);
-    conversion.apply(remainder.data(), targets);
+    conversion->apply(context, remainder.data(), targets);
 #pragma omp parallel for num_threads(context.threads()) schedule(dynamic)
     for (std::size_t r = 0; r < kept; ++r) {
         const Modulus& m = context.modulus(to[r]);
-        const ShoupFactor inverse(inverse_mod(conversion.product_modulo(m.q), m.q), m);
+        const ShoupFactor inverse(conversion->product_inverse(r), m);
         context.kernels().ntt_forward(out + r * n, n, context.tables(to[r]));
         context.kernels().subtract_multiply_scalar(out + r * n, x + r * n, out + r * n, inverse, n,
                                                    m);

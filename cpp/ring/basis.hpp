@@ -2,6 +2,8 @@
 // with rounding by a product of moduli (mod-down and rescale are the same operation).
 #pragma once
 
+#include <memory>
+
 #include "ring/context.hpp"
 
 namespace fhe::ring {
@@ -14,20 +16,27 @@ class BaseConversion {
   public:
     BaseConversion(const Context& context, Rows from, Rows to);
 
-    // In: coefficient rows of `from` ([from][n], overwritten). Out: coefficient rows of `to`.
+    // The context's own, made at the first use: the tables take longer than a small conversion.
+    static std::shared_ptr<const BaseConversion> get(const Context& context, const Rows& from,
+                                                     const Rows& to);
+
+    // In: coefficient rows of `from`, [from][n]. Out: coefficient rows of `to`.
     // out_rows[t] points to the row of to[t].
-    void apply(std::uint64_t* coefficients, const std::vector<std::uint64_t*>& out_rows) const;
+    void apply(const Context& context, const std::uint64_t* coefficients,
+               const std::vector<std::uint64_t*>& out_rows) const;
 
     const Rows& from() const { return from_; }
     const Rows& to() const { return to_; }
-    // product of `from` modulo q
-    std::uint64_t product_modulo(std::uint64_t q) const;
+    // 1 / product of `from` modulo to[t]
+    std::uint64_t product_inverse(std::size_t t) const { return product_inverse_[t]; }
 
   private:
-    const Context& context_;
     Rows from_, to_;
-    std::vector<std::uint64_t> punctured_inverse_;     // (D/d_i)^-1 mod d_i
-    std::vector<std::vector<std::uint64_t>> weights_;  // per target: D/d_i mod t, then -D mod t
+    std::vector<std::uint64_t> punctured_inverse_;  // (D/d_i)^-1 mod d_i
+    std::vector<std::uint64_t> product_inverse_;    // D^-1 mod t
+    // Per target t the weights D/d_i mod t, then -D mod t. Those of kSumsAtOnce targets that are
+    // computed together lie side by side, those of the remaining targets in a row each.
+    std::vector<std::vector<std::uint64_t>> weights_;
 };
 
 // Key-switching decomposition (hybrid, Han-Ki 2020): c holds rows of moduli 0..limbs-1; digit d

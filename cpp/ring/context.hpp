@@ -7,7 +7,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <mutex>
+#include <utility>
 #include <vector>
 
 #include "kernels/kernels.hpp"
@@ -24,6 +27,8 @@ using kernels::ShoupFactor;
 inline constexpr std::size_t kIdleBytes = std::size_t{2} << 30;
 
 using Rows = std::vector<int>;  // modulus index of each row
+
+class BaseConversion;
 
 class Context {
   public:
@@ -73,6 +78,10 @@ class Context {
     const KernelTable* kernels_;
     std::shared_ptr<BufferPool> pool_ = std::make_shared<BufferPool>(kIdleBytes);
     std::vector<std::unique_ptr<NttTables>> tables_;
+    friend class BaseConversion;
+    // Tables of base conversions by (from, to).
+    mutable std::mutex conversions_mutex_;
+    mutable std::map<std::pair<Rows, Rows>, std::shared_ptr<const BaseConversion>> conversions_;
 };
 
 // index such that out[i] = in[index[i]] maps a(X) to a(X^galois_element) in bit-reversed NTT order.

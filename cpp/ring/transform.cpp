@@ -1,6 +1,9 @@
 #include "ring/transform.hpp"
 
 #include <algorithm>
+#include <numeric>
+
+#include "ring/sums.hpp"
 
 namespace fhe::ring {
 
@@ -8,40 +11,59 @@ namespace {
 
 constexpr std::size_t kScratchWords = std::size_t{112} * 1024;  // 896 KiB: stays in the L2 cache
 constexpr std::size_t kMaxTile = 1024;
-constexpr std::size_t kStrip = 64;  // a strip of every term stays in the L1 cache
+constexpr std::size_t kStrip = 64;  // positions that are summed before the next ones
 constexpr std::size_t kLine = 8;    // words of a cache line
 constexpr std::size_t kPad =
     kLine;  // words between scratch rows: no two share all their cache sets
 
-// One accumulator's sum: which scratch rows, and which weights.
-struct Sum {
-    std::vector<const std::uint64_t*> rows;  // tiles in the scratch
-    std::vector<std::uint32_t> weights;      // indices into a block of weights
-    bool consecutive = true;                 // weights are w, w + 1, w + 2, ...
+// What does not depend on the limb, found once for all threads.
+struct Preparation {
+    MaskOrder order;
+    SumPlan sums[2];                  // for limbs, for specials
+    std::vector<std::size_t> babies;  // by rotation: a key's tile then serves all inputs at once
+    std::size_t tile, strip;
+
+    Preparation(std::size_t n, const LinearTransform& t) : order(t), babies(t.babies.size()) {
+        std::vector<bool> skipped(t.babies.size());
+        sums[0] = plan_sums(t, order, skipped);
+        for (std::size_t b = 0; b < skipped.size(); ++b) skipped[b] = vanishes(t.babies[b]);
+        sums[1] = plan_sums(t, order, skipped);
+        std::iota(babies.begin(), babies.end(), 0);
+        std::stable_sort(babies.begin(), babies.end(), [&](std::size_t a, std::size_t b) {
+            return t.babies[a].key.data < t.babies[b].key.data;
+        });
+        tile = std::min(n, kMaxTile);
+        while (tile > kStrip && tile * (order.rows + 1) > kScratchWords) tile /= 2;
+        strip = std::min({kStrip, n / t.period, tile});
+    }
+
+    // P * x vanishes modulo the specials, so an unrotated input has no part there.
+    static bool vanishes(const BabyStep& baby) { return baby.permutation == nullptr; }
 };
 
 // Everything that one thread needs to work on one limb, one polynomial and one tile at a time.
 class LimbWorker {
   public:
-    LimbWorker(const Context& context, const LinearTransform& t)
+    LimbWorker(const Context& context, const LinearTransform& t, const Preparation& prepared)
         : context_(context),
           t_(t),
+          prepared_(prepared),
           n_(context.n()),
           constant_(n_ / t.period),
-          tile_(choose_tile()),
+          tile_(prepared.tile),
           stride_(tile_ + kPad),
-          strip_(std::min({kStrip, constant_, tile_})),
-          weights_(context.scratch(t.weight_count * t.period)),
+          strip_(prepared.strip),
+          weights_(context.scratch(
+              std::max(prepared.sums[0].slots.size(), prepared.sums[1].slots.size()) * t.period)),
           transformed_(kLine * t.period),
           masks_(context.scratch(t.masks.size() * n_)),
-          scratch_(context.scratch(scratch_rows() * stride_)),
+          scratch_(context.scratch((prepared.order.rows + 1) * stride_)),
+          partial_(std::max(prepared.sums[0].count, prepared.sums[1].count) * strip_),
           index_(tile_) {
-        // Rows: babies, then masked terms, then one for a product before its permutation.
-        std::size_t next = t.babies.size();
-        for (const Term& term : t.terms) term_row_.push_back(term.mask < 0 ? term.baby : next++);
         for (const bool special : {false, true}) {
-            for (const std::vector<Entry>& entries : t.outputs) {
-                sums_[special].push_back(make_sum(entries, special));
+            for (const SumGroup& group : prepared.sums[special].groups) {
+                std::vector<const std::uint64_t*>& rows = rows_[special].emplace_back();
+                for (const std::size_t row : group.rows) rows.push_back(scratch(row));
             }
         }
     }
@@ -52,59 +74,48 @@ class LimbWorker {
         transform_masks();
         for (std::size_t start = 0; start < n_; start += tile_) {
             for (std::size_t poly = 0; poly < 2; ++poly) {
-                for (std::size_t b = 0; b < t_.babies.size(); ++b) rotate(b, poly, start);
+                indexed_ = nullptr;
+                for (std::size_t i = 0; i < prepared_.babies.size(); ++i) {
+                    if (i + 1 < prepared_.babies.size()) {
+                        prefetch_key(prepared_.babies[i], prepared_.babies[i + 1], poly, start);
+                    }
+                    rotate(prepared_.babies[i], poly, start);
+                }
                 for (std::size_t i = 0; i < t_.terms.size(); ++i) mask(i, start);
-                sum(out, poly, start);
+                sum(out + (poly * t_.rows.size() + row_) * n_, start);
             }
         }
     }
 
   private:
     bool special() const { return row_ >= t_.limbs; }
+    const SumPlan& sums() const { return prepared_.sums[special()]; }
     const Modulus& modulus() const { return context_.modulus(t_.rows[row_]); }
     const KernelTable& kernels() const { return context_.kernels(); }
     std::uint64_t* scratch(std::size_t row) const { return scratch_.data() + row * stride_; }
+    const std::uint64_t* mask_row(std::size_t mask) const { return masks_.data() + mask * n_; }
 
-    // P * x vanishes modulo the specials, so an unrotated input has no part there.
-    bool vanishes(std::size_t baby) const { return t_.babies[baby].permutation == nullptr; }
-
-    std::size_t scratch_rows() const { return t_.babies.size() + t_.terms.size() + 1; }
-
-    // Not below n / period: rotations by whole groups then map every tile to itself, and the digits
-    // of a tile are read from memory once for all of them.
-    std::size_t choose_tile() const {
-        std::size_t tile = std::min(n_, kMaxTile);
-        while (tile > std::max<std::size_t>(constant_, kStrip) &&
-               tile * scratch_rows() > kScratchWords) {
-            tile /= 2;
-        }
-        return tile;
-    }
-
-    Sum make_sum(const std::vector<Entry>& entries, bool special_row) const {
-        Sum sum;
-        for (const Entry& entry : entries) {
-            if (special_row && vanishes(t_.terms[entry.term].baby)) continue;
-            sum.consecutive &= sum.weights.empty() || entry.weight == sum.weights.back() + 1;
-            sum.rows.push_back(scratch(term_row_[entry.term]));
-            sum.weights.push_back(entry.weight);
-        }
-        return sum;
-    }
-
-    // Weights of this limb, the values of one block side by side: [period][weight_count]. Done for
-    // a cache line of weights at a time, so that the transposition writes whole lines.
+    // Weights of this limb in the order in which they are read, those of one position side by side:
+    // [period][slots]. Done for a cache line of slots at a time, so that the transposition writes
+    // whole lines.
     void transform_weights() {
         const NttTables& tables = context_.tables(t_.rows[row_]);
-        for (std::size_t first = 0; first < t_.weight_count; first += kLine) {
-            const std::size_t count = std::min(kLine, t_.weight_count - first);
-            reduce_signed(kernels(), transformed_.data(), t_.weights + first * t_.period,
-                          count * t_.period, modulus());
+        const std::vector<std::ptrdiff_t>& slots = sums().slots;
+        for (std::size_t first = 0; first < slots.size(); first += kLine) {
+            const std::size_t count = std::min(kLine, slots.size() - first);
             for (std::size_t w = 0; w < count; ++w) {
-                kernels().ntt_forward(transformed_.data() + w * t_.period, t_.period, tables);
+                std::uint64_t* values = transformed_.data() + w * t_.period;
+                if (slots[first + w] < 0) {
+                    std::fill(values, values + t_.period, 0);
+                    continue;
+                }
+                const auto row = static_cast<std::size_t>(slots[first + w]);
+                reduce_signed(kernels(), values, t_.weights + row * t_.period, t_.period,
+                              modulus());
+                kernels().ntt_forward(values, t_.period, tables);
             }
             for (std::size_t i = 0; i < t_.period; ++i) {
-                std::uint64_t* line = weights_.data() + i * t_.weight_count + first;
+                std::uint64_t* line = weights_.data() + i * slots.size() + first;
                 for (std::size_t w = 0; w < count; ++w) line[w] = transformed_[w * t_.period + i];
             }
         }
@@ -121,30 +132,46 @@ class LimbWorker {
         }
     }
 
+    // Tiles are too short for the processor to see a stream coming, so the next key is asked for.
+    void prefetch_key(std::size_t now, std::size_t next, std::size_t poly,
+                      std::size_t start) const {
+        const BabyStep& baby = t_.babies[next];
+        if (Preparation::vanishes(baby) || baby.key.data == t_.babies[now].key.data) return;
+        const std::size_t source = baby.permutation[start] & ~(tile_ - 1);
+        const std::size_t key_row = stored_row(row_, t_.limbs, baby.key.key_limbs);
+        for (std::size_t d = 0; d < t_.digit_count; ++d) {
+            const std::uint64_t* key = baby.key.row(d, poly, key_row, n_) + source;
+            for (std::size_t i = 0; i < tile_; i += kLine) __builtin_prefetch(key + i, 0, 2);
+        }
+    }
+
     // The tile of P * rotation(ciphertext).
     void rotate(std::size_t b, std::size_t poly, std::size_t start) {
         const BabyStep& baby = t_.babies[b];
         const TransformInput& input = t_.inputs[baby.input];
         const std::uint64_t* values = input.polynomials[poly] + row_ * n_;
-        if (vanishes(b)) {
+        if (Preparation::vanishes(baby)) {
             if (special()) return;
             kernels().multiply_scalar(scratch(b), values + start,
                                       ShoupFactor(t_.p_mod_q[row_], modulus()), tile_, modulus());
             return;
         }
-        const std::size_t source = source_block(baby.permutation, start, tile_, index_.data());
+        if (indexed_ != baby.permutation) {
+            indexed_ = baby.permutation;
+            source_ = source_block(indexed_, start, tile_, index_.data());
+        }
         const std::size_t key_row = stored_row(row_, t_.limbs, baby.key.key_limbs);
         digits_.resize(t_.digit_count);
         keys_.resize(t_.digit_count);
         for (std::size_t d = 0; d < t_.digit_count; ++d) {
-            digits_[d] = input.digits + (d * t_.rows.size() + row_) * n_ + source;
-            keys_[d] = baby.key.row(d, poly, key_row, n_) + source;
+            digits_[d] = input.digits + (d * t_.rows.size() + row_) * n_ + source_;
+            keys_[d] = baby.key.row(d, poly, key_row, n_) + source_;
         }
-        std::uint64_t* product = scratch(scratch_rows() - 1);
+        std::uint64_t* product = scratch(prepared_.order.rows);
         kernels().dot_product(product, digits_.data(), keys_.data(), t_.digit_count, tile_,
                               modulus());
         if (poly == 0 && !special()) {
-            kernels().multiply_scalar_add(product, values + source,
+            kernels().multiply_scalar_add(product, values + source_,
                                           ShoupFactor(t_.p_mod_q[row_], modulus()), tile_,
                                           modulus());
         }
@@ -153,39 +180,71 @@ class LimbWorker {
 
     void mask(std::size_t i, std::size_t start) {
         const Term& term = t_.terms[i];
-        if (term.mask < 0 || (special() && vanishes(term.baby))) return;
-        const std::uint64_t* mask = masks_.data() + static_cast<std::size_t>(term.mask) * n_;
-        kernels().multiply(scratch(term_row_[i]), scratch(term.baby), mask + start, tile_,
-                           modulus());
+        if (!prepared_.order.before(term)) return;
+        if (special() && Preparation::vanishes(t_.babies[term.baby])) return;
+        kernels().multiply(scratch(prepared_.order.term_row[i]), scratch(term.baby),
+                           mask_row(static_cast<std::size_t>(term.mask)) + start, tile_, modulus());
     }
 
-    void sum(std::uint64_t* out, std::size_t poly, std::size_t start) {
+    // out: this polynomial's row of the first accumulator
+    void sum(std::uint64_t* out, std::size_t start) {
+        const std::size_t stride = 2 * t_.rows.size() * n_;
         for (std::size_t offset = 0; offset < tile_; offset += strip_) {
-            const std::uint64_t* block =
-                weights_.data() + (start + offset) / constant_ * t_.weight_count;
+            std::uint64_t* target = out + start + offset;
+            for (std::size_t g = 0; g < sums().groups.size(); ++g) {
+                sum_group(g, target, stride, start, offset);
+            }
             for (std::size_t o = 0; o < t_.outputs.size(); ++o) {
-                std::uint64_t* target =
-                    out + ((o * 2 + poly) * t_.rows.size() + row_) * n_ + start + offset;
-                const Sum& sum = sums_[special()][o];
-                const std::size_t terms = sum.rows.size();
-                if (terms == 0) {
-                    std::fill(target, target + strip_, 0);
-                    continue;
-                }
-                const std::uint64_t* weights = block + sum.weights[0];
-                if (!sum.consecutive) {
-                    gathered_.resize(terms);
-                    for (std::size_t e = 0; e < terms; ++e) gathered_[e] = block[sum.weights[e]];
-                    weights = gathered_.data();
-                }
-                kernels().weighted_sum(target, sum.rows.data(), offset, weights, terms, strip_,
-                                       modulus());
+                add_masked(o, target + o * stride, start + offset);
             }
         }
     }
 
+    void sum_group(std::size_t g, std::uint64_t* out, std::size_t stride, std::size_t start,
+                   std::size_t offset) {
+        const SumGroup& group = sums().groups[g];
+        const std::vector<const std::uint64_t*>& rows = rows_[special()][g];
+        const std::uint64_t* weights =
+            weights_.data() + (start + offset) / constant_ * sums().slots.size() + group.first_slot;
+        std::uint64_t* targets[kernels::kSumsAtOnce];
+        const Modulus* moduli[kernels::kSumsAtOnce];
+        for (std::size_t i = 0; i < group.targets.size(); ++i) {
+            const std::size_t number = group.targets[i];
+            targets[i] = number < t_.outputs.size() ? out + number * stride
+                                                    : partial_.data() + number * strip_;
+            moduli[i] = &modulus();
+        }
+        if (group.targets.size() == 1) {
+            kernels().weighted_sum(targets[0], rows.data(), offset, weights, rows.size(), strip_,
+                                   modulus());
+        } else {
+            kernels().weighted_sums(targets, rows.data(), offset, weights, rows.size(), strip_,
+                                    moduli);
+        }
+    }
+
+    // The sums of accumulator o that are masked now, added to what is there.
+    void add_masked(std::size_t o, std::uint64_t* target, std::size_t at) {
+        const auto& parts = sums().masked[o];
+        if (parts.empty()) {
+            if (!sums().direct[o]) std::fill(target, target + strip_, 0);
+            return;
+        }
+        digits_.clear();
+        keys_.clear();
+        for (const auto& [number, mask] : parts) {
+            digits_.push_back(partial_.data() + number * strip_);
+            keys_.push_back(mask_row(mask) + at);
+        }
+        std::uint64_t* total = sums().direct[o] ? partial_.data() + o * strip_ : target;
+        kernels().dot_product(total, digits_.data(), keys_.data(), digits_.size(), strip_,
+                              modulus());
+        if (total != target) kernels().add(target, target, total, strip_, modulus());
+    }
+
     const Context& context_;
     const LinearTransform& t_;
+    const Preparation& prepared_;
     std::size_t n_;
     std::size_t constant_;  // consecutive values over which a weight does not change
     std::size_t tile_;
@@ -196,19 +255,21 @@ class LimbWorker {
     std::vector<std::uint64_t> transformed_;
     Buffer masks_;  // [masks][n]
     Buffer scratch_;
-    std::vector<std::uint32_t> index_;
-    std::vector<std::size_t> term_row_;
-    std::vector<Sum> sums_[2];  // for limbs, for specials
+    std::vector<std::uint64_t> partial_;  // a strip of every sum that is masked later
+    std::vector<std::uint32_t> index_;    // of the tile at source_ that indexed_ gathers from
+    const std::uint32_t* indexed_ = nullptr;
+    std::size_t source_ = 0;
     std::vector<const std::uint64_t*> digits_, keys_;
-    std::vector<std::uint64_t> gathered_;
+    std::vector<std::vector<const std::uint64_t*>> rows_[2];  // what each group sums
 };
 
 }  // namespace
 
 void accumulate(const Context& context, std::uint64_t* out, const LinearTransform& transform) {
+    const Preparation prepared(context.n(), transform);
 #pragma omp parallel num_threads(context.threads())
     {
-        LimbWorker worker(context, transform);
+        LimbWorker worker(context, transform, prepared);
 #pragma omp for schedule(dynamic)
         for (std::size_t r = 0; r < transform.rows.size(); ++r) worker.run(out, r);
     }

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from fhe_core.files import FileError
+from fhe_core.files import FileError, one_line
 
 
 class ContainerError(ValueError):
     """The base of all container errors; the text is one line that names the file."""
+
+    def __init__(self, text: str) -> None:
+        """`text` may quote the file: what cannot be printed is escaped."""
+        super().__init__(one_line(text))
 
 
 class NotAContainer(ContainerError):

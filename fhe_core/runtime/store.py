@@ -117,6 +117,9 @@ def load_bundle(
         for entry in _entries(header):
             name, limbs, scale = _entry(header, entry, parameters)
             key = _section_key(name)
+            if any(key == _section_key(other) for other in items):
+                # One section, expanded again and again, would make seconds of work of few bytes.
+                raise container.Corrupt(f"{header.source}: two ciphertexts share a name")
             shape = (limbs, parameters.ring_dimension)
             if f"{key}/seed" in reader.names:
                 seed = _array(reader, f"{key}/seed", (SEED_BYTES,), "uint8").tobytes()

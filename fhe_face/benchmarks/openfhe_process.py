@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from fhe_core.parameters import Parameters
+from oracles import interpreter
+from oracles.library import OracleError
 
 #: It imports nothing of ours, so that any Python can run it.
 SCRIPT = Path(__file__).with_name("openfhe_operations.py")
@@ -66,19 +68,9 @@ def measure(
     for option, value in numbers.items():
         command += [option, str(value)]
     command += ["--levels", *(str(limbs) for limbs in levels)]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    for name in ("PYTHONPATH", "PYTHONHOME"):
-        environment.pop(name, None)  # they are meant for this interpreter
     try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            timeout=_PATIENCE_SECONDS,
-            env=environment,
-            check=False,
-        )
-    except (OSError, subprocess.SubprocessError) as error:
+        done = interpreter.run(command, _PATIENCE_SECONDS, {"OMP_NUM_THREADS": str(threads)})
+    except OracleError as error:
         return OpenFhe(f"{command[0]}: {error}")
     return _answer(command[0], done)
 
@@ -87,7 +79,7 @@ def _answer(python: str, done: subprocess.CompletedProcess[str]) -> OpenFhe:
     try:
         report = json.loads(done.stdout.splitlines()[-1])
     except (ValueError, IndexError):
-        last = (done.stderr.strip().splitlines() or ["no output"])[-1]
+        last = interpreter.last_line(done)
         return OpenFhe(f"{python} ended with status {done.returncode}: {last}")
     if not isinstance(report, dict) or "levels" not in report:
         reason = report.get("error", "no times") if isinstance(report, dict) else "no times"

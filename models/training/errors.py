@@ -1,5 +1,11 @@
 """What can go wrong with the inputs of training."""
 
+from coeffs.files import one_line
+
 
 class TrainingError(ValueError):
     """Data, options or files that cannot be trained with; the text says what would be right."""
+
+    def __init__(self, text: str) -> None:
+        """`text` may quote a file: what cannot be printed is escaped."""
+        super().__init__(one_line(text))

@@ -23,6 +23,7 @@ from fhe_core.runtime import cleartext, native
 from fhe_core.runtime.evaluator import Evaluator
 from fhe_core.runtime.packed import pack
 from tests.core import tiny
+from tests.oracles import primitives
 
 IMAGES = 4
 
@@ -157,3 +158,14 @@ def test_statistics() -> None:
     for bad in ([], [math.nan], [math.inf, 1.0]):
         with pytest.raises(ValueError, match="finite"):
             statistics(np.array(bad))
+
+
+def test_every_primitive_is_predicted() -> None:
+    """Each sort of step on its own, where nothing hides a term that the model lacks."""
+    bench = primitives.make()
+    plan = replace(bench.plan, outputs=tuple(bench.plan.values))
+    clear = cleartext.run(plan, bench.tables, bench.values)
+    native_values, predicted = bench.native(), bench.predicted(ErrorModel(bench.parameters))
+    for name, slots in zip(plan.outputs, clear, strict=True):
+        actual = float(np.sqrt(np.mean((native_values[name] - slots).real ** 2)))
+        assert predicted[name] / 4 < actual < predicted[name] * 4, (name, actual, predicted[name])

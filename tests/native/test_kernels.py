@@ -157,6 +157,9 @@ def test_sums(target, modulus, terms, n, kind):
     a, b = matrix(terms, n, q), matrix(terms, n, q)
     big = functools.partial(np.asarray, dtype=object)
     expect(k.weighted_sum(x, w), [int(v) % q for v in big(w) @ big(x)])
+    four = matrix(terms, 4, q)
+    for got, column in zip(k.weighted_sums(x, four), four.T, strict=True):
+        expect(got, [int(v) % q for v in big(column) @ big(x)])
     expect(k.dot_product(a, b), [int(v) % q for v in (big(a) * big(b)).sum(axis=0)])
 
 
@@ -169,6 +172,8 @@ def test_long_sums_equal_scalar(target, modulus, terms, n):
     w = rng.integers(0, q, terms, dtype=np.uint64)
     a, b = rng.integers(0, q, (2, terms, n), dtype=np.uint64)
     assert np.array_equal(k.weighted_sum(x, w), reference.weighted_sum(x, w))
+    four = rng.integers(0, q, (terms, 4), dtype=np.uint64)
+    assert np.array_equal(k.weighted_sums(x, four), reference.weighted_sums(x, four))
     assert np.array_equal(k.dot_product(a, b), reference.dot_product(a, b))
 
 
@@ -259,6 +264,8 @@ def test_rejects_bad_input():
         lambda: k.ntt_forward(np.zeros(128, dtype=np.uint64)),
         lambda: k.weighted_sum(ok.reshape(2, 4), ok[:3]),
         lambda: k.weighted_sum(ok.reshape(1, 8) + np.uint64(1 << 50), ok[:1]),
+        lambda: k.weighted_sums(ok.reshape(2, 4), ok.reshape(4, 2)),
+        lambda: k.weighted_sums(ok.reshape(2, 4), ok.reshape(2, 4)[:1]),
         lambda: k.dot_product(ok.reshape(2, 4), ok.reshape(4, 2)),
         lambda: k.dot_product(np.zeros((4097, 1), np.uint64), np.zeros((4097, 1), np.uint64)),
         lambda: k.gather(ok, np.array([8], dtype=np.uint32)),

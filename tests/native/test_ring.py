@@ -443,6 +443,38 @@ def test_accumulate_with_small_tiles() -> None:
     assert equal(job.run(), job.expected())
 
 
+def test_accumulate_with_tiles_shorter_than_a_constant_weight() -> None:
+    """900 baby steps leave room for tiles of 64, and weights are constant over 128 positions."""
+    few = transform(1024, 8)
+    entries = np.array([(i, i % 7) for i in range(0, 900, 7)], dtype=np.uint32)
+    many = replace(few, babies=few.babies * 180, terms=[(i, -1) for i in range(900)])
+    same = np.stack([entries[:, 0] % 5, entries[:, 1]], axis=1).astype(np.uint32)
+    few = replace(few, terms=[(i, -1) for i in range(5)])
+    for count in (1, 4, 5):  # of sums: one at a time, and four at once
+        got = replace(many, outputs=[entries[o:] for o in range(count)]).run()
+        expected = replace(few, outputs=[same[o:] for o in range(count)]).run()
+        assert np.array_equal(got, expected)
+
+
+@pytest.mark.parametrize("sums", [1, 2, 4, 5])
+def test_accumulate_masks_sums_or_terms(sums: int) -> None:
+    """Mask 0 has eight terms and multiplies the sums, mask 1 has one term, which it multiplies."""
+    job = transform(64, 16)
+    terms = [(b, 0) for b in (0, 1, 2, 3, 4, 0, 1, 2)] + [(0, 1), (4, -1), (1, -1)]
+    outputs = [
+        np.array([(t, (t + o) % 7) for t in range(len(terms)) if (t + o) % 5], dtype=np.uint32)
+        for o in range(sums)
+    ]
+    outputs[0] = np.concatenate([outputs[0], outputs[0][:4]])  # terms may come twice
+    outputs[-1] = outputs[-1][outputs[-1][:, 0] < 8]  # nothing but what is masked later
+    job = replace(job, terms=terms, outputs=outputs)
+    assert equal(job.run(), job.expected())
+    identities = [np.array([(0, 1), (1, 2), (5, 3)], dtype=np.uint32)] * sums
+    job = replace(job, outputs=identities)  # these vanish modulo the specials
+    assert equal(job.run(), job.expected())
+    assert not job.run()[:, :, job.limbs :].any()
+
+
 def test_longest_sum() -> None:
     """4096 entries of the largest values, the most that are reduced once."""
     job = transform(16, 8)

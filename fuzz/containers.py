@@ -1,0 +1,175 @@
+"""Targets: containers, keys and ciphertexts, at insecure ring dimensions; plans and circuits."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from fhe_core import container, plan
+from fhe_core.compiler import SAFE, compile_match
+from fhe_core.container import ContainerError, DType, Kind, Section
+from fhe_core.inverse_root import InverseRootError
+from fhe_core.keys.files import load_secret_key, save_evaluation_keys, save_secret_key
+from fhe_core.keys.secret import SecretKey
+from fhe_core.parameters import ParameterError
+from fhe_core.plan import KeyName, KeySpecification, PlanError
+from fhe_core.runtime.client import Client
+from fhe_core.runtime.health import UnhealthyResultError
+from fhe_core.runtime.server import Server
+from fhe_core.runtime.store import Bundle, load_bundle, load_evaluation_keys, save_bundle
+from fhe_face.circuit import Circuit, CircuitError, root_of
+from fuzz.mutators import mutate_container, mutate_json
+from fuzz.target import Scratch, Target
+from models.synthetic import random_fused
+from tests.core import tiny
+
+
+def container_target(_folder: Path) -> Target:
+    sections = [
+        Section.from_array("a/b", np.arange(6, dtype=np.uint64).reshape(2, 3)),
+        Section.from_array("c", np.zeros(0)),
+        Section("d", DType.U8, (), (b"x",)),
+    ]
+    facts: dict[str, container.JsonValue] = {"level": 3, "scale": (0.5).hex(), "list": [None, True]}
+    seeds = [
+        container.dumps(Kind.CIPHERTEXT, "ab" * 32, "cd" * 8, facts, sections),
+        container.dumps(Kind.PLAN, "ab" * 32, "", {}, []),
+    ]
+
+    def parse(data: bytes) -> None:
+        with container.loads(data) as reader:
+            header = reader.header
+            reader.verify_all()
+            for name in reader.names:
+                reader.array(name)
+            for read in (header.text, header.real, lambda name: header.integer(name, 0, 9)):
+                for name in ("level", "scale"):
+                    try:
+                        read(name)
+                    except ContainerError:
+                        continue
+
+    return Target("container", parse, (ContainerError,), seeds, mutate_container)
+
+
+def _secret_key(name: str) -> SecretKey:
+    """The same key each time, so that a kept corpus stays valid."""
+    parameters = tiny.load(name)
+    ternary = np.random.default_rng(7).integers(-1, 2, parameters.ring_dimension, dtype=np.int8)
+    return SecretKey(parameters, ternary)
+
+
+def secret_key_target(folder: Path) -> Target:
+    scratch = Scratch(folder, "client.key")
+    save_secret_key(scratch.path, _secret_key("insecure-short"), {}, overwrite=True)
+    seeds = [scratch.path.read_bytes()]
+
+    def parse(data: bytes) -> None:
+        load_secret_key(scratch.holding(data), tiny.load)
+
+    return Target("secret-key", parse, (ContainerError,), seeds, mutate_container)
+
+
+def evaluation_keys_target(folder: Path) -> Target:
+    scratch = Scratch(folder, "evaluation.key")
+    wanted = [KeySpecification(KeyName(0, 1), 3), KeySpecification(KeyName(1, 2), 2)]
+    save_evaluation_keys(scratch.path, _secret_key("insecure-short"), wanted, {})
+    seeds = [scratch.path.read_bytes()]
+
+    def parse(data: bytes) -> None:
+        file = scratch.holding(data)
+        load_evaluation_keys(file, load=tiny.load)
+        load_evaluation_keys(file, wanted[1:], load=tiny.load)
+
+    return Target("evaluation-keys", parse, (ContainerError,), seeds, mutate_container)
+
+
+def ciphertext_target(folder: Path) -> Target:
+    scratch = Scratch(folder, "some.ct")
+    key = _secret_key("insecure-short")
+    fresh, seed = key.encrypt(np.zeros(key.parameters.slots), tiny.SCALE)
+    how = {"preparation": {"size": 64, "flip": False, "detector": "none"}}
+    bundles = [
+        Bundle("image", key.parameters, key.key_id, {"input 0": fresh}, how, {"input 0": seed}),
+        Bundle("score", key.parameters, key.key_id, {"a": fresh.drop_to(2), "b": fresh}, {}, {}),
+    ]
+
+    def parse(data: bytes) -> None:
+        load_bundle(scratch.holding(data), load=tiny.load)
+
+    return Target(
+        "ciphertext", parse, (ContainerError,), _files(scratch, bundles), mutate_container
+    )
+
+
+def results_target(folder: Path) -> Target:
+    """What either side does with a ciphertext file that loads: match, embed, decrypt."""
+    scratch = Scratch(folder, "result.ct")
+    world = tiny.make_world()
+    key = _secret_key("insecure-tiny")
+    keys = tiny.make_keys(key, world.specifications)
+    server = Server(keys, world.compiled, world.tables, world.match, threads=1)
+    client = Client(key, tiny.ROOT)
+    image = client.encrypt_image(world.images[0], world.compiled)
+    embedding = server.embed(image)
+    score = server.match(embedding, embedding)
+    # Small, so that mutations reach more than residues: embed is only tried on images.
+    seeds = _files(scratch, [embedding, score, replace(image, facts={**image.facts, "x": 1})])
+
+    def parse(data: bytes) -> None:
+        found = load_bundle(scratch.holding(data), load=tiny.load)
+        if found.what == "image":
+            server.embed(found)
+        elif found.what == "embedding":
+            server.match(found, embedding)
+            client.decrypt_embedding(found)
+        else:
+            client.decrypt_score(found)
+
+    allowed = (ContainerError, PlanError, UnhealthyResultError)
+    return Target("results", parse, allowed, seeds, mutate_container)
+
+
+def _files(scratch: Scratch, bundles: list[Bundle]) -> list[bytes]:
+    contents = []
+    for bundle in bundles:
+        save_bundle(scratch.path, bundle)
+        contents.append(scratch.path.read_bytes())
+    return contents
+
+
+def plan_target(_folder: Path) -> Target:
+    parameters = tiny.load("insecure-tiny")
+    compiled = tiny.compile_for(random_fused(0), parameters)
+    matching = compile_match(compiled.plan, parameters, SAFE)
+    seeds = [p.to_json().encode() for p in (matching, compiled.plan)]
+
+    def parse(data: bytes) -> None:
+        found = plan.from_json(data.decode("utf-8", "replace"))
+        plan.last_reads(found)
+        plan.required_keys([found], parameters)
+        assert plan.from_json(found.to_json()).digest == found.digest
+
+    return Target("plan", parse, (PlanError, ParameterError), seeds, mutate_json)
+
+
+def circuit_target(_folder: Path) -> Target:
+    """The circuit in a key file, up to the product that both sides compile."""
+    circuit = Circuit("safe", root_of(None))
+    steps = replace(circuit, root=replace(circuit.root, newton_steps=1))
+    seeds = [json.dumps(c.describe()).encode() for c in (circuit, steps)]
+
+    def parse(data: bytes) -> None:
+        try:
+            content = json.loads(data)
+        except (ValueError, RecursionError):
+            raise CircuitError("not JSON") from None
+        found = Circuit.from_description(content)
+        assert Circuit.from_description(found.describe()) == found
+        found.summary()
+        found.root.product()
+
+    return Target("circuit", parse, (CircuitError, InverseRootError), seeds, mutate_json)

@@ -1,0 +1,88 @@
+"""Targets: weights in both formats, training state."""
+
+from __future__ import annotations
+
+import io
+import random
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from fuzz.mutators import MAX_BYTES, mutate_bytes, mutate_json
+from fuzz.target import Scratch, Target
+from models.checkpoint import CheckpointError, load, save_safetensors
+from models.synthetic import untrained
+from models.training import state as training_state
+from models.training.errors import TrainingError
+
+#: The first byte of an input: the whole file, or only the part that says what is in it.
+_WHOLE, _PART = b"W", b"P"
+
+
+def safetensors_target(folder: Path) -> Target:
+    """A part is the JSON header; tensors follow it as they were."""
+    scratch = Scratch(folder, "weights.safetensors")
+    save_safetensors(untrained(0), scratch.path)
+    data = scratch.path.read_bytes()
+    start = 8 + int.from_bytes(data[:8], "little")
+    payload = data[start:]
+
+    def parse(given: bytes) -> None:
+        if given[:1] == _PART:
+            header = given[1:]
+            given = b"W" + len(header).to_bytes(8, "little") + header + payload
+        load(scratch.holding(given[1:]))
+
+    seeds = [_PART + data[8:start], _WHOLE + data[: start + 64]]
+    return Target("safetensors", parse, (CheckpointError,), seeds, _mutate)
+
+
+def torch_target(folder: Path) -> Target:
+    """A part is the pickle inside the archive; tensors' bytes follow it as they were."""
+    import torch
+
+    scratch = Scratch(folder, "weights.ckpt")
+    tensors = {name: torch.from_numpy(np.array(t)) for name, t in untrained(0).items()}
+    whole, small = io.BytesIO(), io.BytesIO()
+    torch.save({"backbone": tensors}, whole)
+    torch.save({"backbone": {"a": torch.ones(2)}}, small)
+    with zipfile.ZipFile(whole) as archive:
+        records = {name: archive.read(name) for name in archive.namelist()}
+    (pickled,) = [name for name in records if name.endswith("/data.pkl")]
+
+    def parse(given: bytes) -> None:
+        if given[:1] == _PART:
+            packed = io.BytesIO()
+            with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
+                for name, content in records.items():
+                    archive.writestr(name, given[1:] if name == pickled else content)
+            given = b"W" + packed.getvalue()
+        load(scratch.holding(given[1:]))
+
+    seeds = [_PART + records[pickled], _WHOLE + small.getvalue()]
+    return Target("torch", parse, (CheckpointError,), seeds, _mutate)
+
+
+def training_state_target(folder: Path) -> Target:
+    import torch
+
+    scratch = Scratch(folder, "state.safetensors")
+    training_state.save(scratch.path, {"a/b": torch.ones(3)}, {"step": 3, "plan": {"seed": 1}})
+    data = scratch.path.read_bytes()
+    start = 8 + int.from_bytes(data[:8], "little")
+    payload = data[start:]
+
+    def parse(given: bytes) -> None:
+        if given[:1] == _PART:
+            header = given[1:]
+            given = b"W" + len(header).to_bytes(8, "little") + header + payload
+        training_state.load(scratch.holding(given[1:]))
+
+    seeds = [_PART + data[8:start], _WHOLE + data]
+    return Target("training-state", parse, (TrainingError,), seeds, _mutate)
+
+
+def _mutate(data: bytes, draw: random.Random) -> bytes:
+    inner = mutate_json if data[:1] == _PART and data[1:2] == b"{" else mutate_bytes
+    return (data[:1] + inner(data[1:], draw))[:MAX_BYTES]

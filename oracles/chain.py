@@ -1,0 +1,55 @@
+"""A modulus chain as foreign libraries ask for it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fhe_core.parameters import Parameters
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Sizes in bits; the first limb is the base, all others have one size.
+
+    Attributes:
+        digits: of a key switch at the top.
+        secure: whether the library must insist on 128 bits of security.
+    """
+
+    ring_dimension: int
+    limbs: int
+    base_bits: int
+    limb_bits: int
+    digits: int
+    secure: bool
+
+    @property
+    def slots(self) -> int:
+        return self.ring_dimension // 2
+
+    @property
+    def digit_limbs(self) -> int:
+        return -(-self.limbs // self.digits)
+
+    def describe(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def chain_of(parameters: Parameters) -> Chain:
+    """The chain like that of ``parameters``; limbs of several sizes give their mean, rounded up, so
+    that the modulus is never smaller. Only a set within the 128-bit bound must be secure there too.
+    """
+    bits = parameters.specification.limb_bits
+    others = bits[1:] or bits
+    limit = parameters.log2_qp_bound
+    tier = parameters.tiers[parameters.tier_index(len(bits))]
+    return Chain(
+        parameters.ring_dimension,
+        len(bits),
+        bits[0],
+        math.ceil(sum(others) / len(others)),
+        tier.digits(len(bits)),
+        limit is not None and parameters.log2_qp <= limit,
+    )

@@ -1,0 +1,111 @@
+"""A stretch of a plan as a plan of its own, on a chain of just the length it needs.
+
+An oracle takes seconds and gigabytes per rotation key at a full chain; a block on its own limbs
+only has the same slots, rotations, masks and weights.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from fhe_core.parameters import Parameters
+from fhe_core.plan import (
+    LinearTransform,
+    Plan,
+    PlanError,
+    Rotate,
+    Square,
+    SquareParts,
+    Step,
+    Value,
+    step_reads,
+    step_writes,
+)
+
+
+def excerpt(plan: Plan, prefix: str, parameters: Parameters) -> Plan:
+    """The steps whose labels start with ``prefix``; its inputs have all limbs of ``parameters``.
+
+    Scales of inputs and of linear steps stay; those of squares follow from the chain's primes.
+
+    Raises:
+        PlanError: no such steps, another sort of step among them, or a chain that is too short.
+    """
+    chosen = [
+        step
+        for step, label in zip(plan.steps, plan.labels, strict=True)
+        if label.startswith(prefix)
+    ]
+    written = {name for step in chosen for name in step_writes(step)}
+    read = {name for step in chosen for name in step_reads(step)}
+    inputs = tuple(name for name in plan.values if name in read - written)
+    outputs = tuple(name for name in plan.values if name in written - read)
+    if not chosen:
+        raise PlanError(f"no step of the plan starts with '{prefix}'")
+    shift = max(plan.values[name].limbs for name in inputs) - parameters.limbs
+    values = {name: _lowered(plan.values[name], shift) for name in inputs}
+    steps: list[Step] = []
+    for step in chosen:
+        moved, results = _moved(step, plan, shift, values, parameters)
+        steps.append(moved)
+        values |= {value.name: value for value in results}
+    return replace(
+        plan,
+        name=prefix,
+        parameters_digest=parameters.digest,
+        inputs=inputs,
+        outputs=outputs,
+        values=values,
+        steps=tuple(steps),
+        labels=tuple(label for label in plan.labels if label.startswith(prefix)),
+        metadata={},
+    )
+
+
+def limbs_needed(plan: Plan, prefix: str) -> int:
+    """Limbs of a chain on which the excerpt's results keep two."""
+    names = [
+        name
+        for step, label in zip(plan.steps, plan.labels, strict=True)
+        if label.startswith(prefix)
+        for name in (*step_reads(step), *step_writes(step))
+    ]
+    limbs = [plan.values[name].limbs for name in names]
+    return max(limbs) - min(limbs) + 2
+
+
+def _lowered(value: Value, shift: int) -> Value:
+    if value.limbs <= shift:
+        raise PlanError(f"the chain is too short for '{value.name}'")
+    return replace(value, limbs=value.limbs - shift)
+
+
+def _moved(
+    step: Step, plan: Plan, shift: int, values: dict[str, Value], parameters: Parameters
+) -> tuple[Step, list[Value]]:
+    """A step on the new chain, and the values it writes."""
+    results = [_lowered(plan.values[name], shift) for name in step_writes(step)]
+
+    def dropped(limbs: int, count: int) -> float:
+        return math.prod(float(q) for q in parameters.moduli[limbs - count : limbs])
+
+    match step:
+        case Rotate():
+            scale = values[step.source].scale
+            return (
+                replace(step, limbs=step.limbs - shift),
+                [replace(value, scale=scale) for value in results],
+            )
+        case Square() | SquareParts():
+            source = values[step.source]
+            factor = 4 if isinstance(step, SquareParts) else 1
+            scale = factor * source.scale**2 / dropped(source.limbs, step.rescale)
+            return step, [replace(value, scale=scale) for value in results]
+        case LinearTransform():
+            limbs = step.limbs - shift
+            total = results[0].scale * dropped(limbs, step.rescale) / step.mask_scale
+            scales = tuple(total / values[name].scale for name in step.inputs)
+            return replace(step, limbs=limbs, weight_scales=scales), results
+        case _:
+            raise PlanError(f"a '{step.op}' step cannot be moved to another chain")

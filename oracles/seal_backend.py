@@ -1,0 +1,52 @@
+"""The SEAL backend: runs shallow plans in this process, through TenSEAL."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.metadata import version
+
+from fhe_core.parameters import Parameters
+from fhe_core.plan import Plan, PlanError
+from oracles.exchange import Answer
+from oracles.library import Slots
+from oracles.run import Runner, Tables, conjugates, multiplies, rotations
+from oracles.seal_library import SealLibrary
+
+
+def run(
+    plan: Plan,
+    tables: Tables,
+    parameters: Parameters,
+    inputs: Sequence[Slots],
+    *,
+    every_value: bool = False,
+) -> Answer:
+    """Decrypted outputs of a plan; with ``every_value`` those of all its steps.
+
+    Raises:
+        PlanError: the plan was compiled for other parameters.
+        OracleError: TenSEAL is missing, or the plan is beyond SEAL's limits.
+    """
+    if plan.parameters_digest != parameters.digest:
+        raise PlanError(f"the plan was not compiled for parameters '{parameters.name}'")
+    if every_value:
+        plan = replace(plan, outputs=tuple(plan.values))
+    started = time.perf_counter()
+    library = SealLibrary(
+        parameters,
+        rotations(plan, parameters.slots),
+        multiplies=multiplies(plan),
+        conjugates=conjugates(plan),
+    )
+    keys = time.perf_counter()
+    runner = Runner(library, plan, tables)
+    outputs = runner.run(inputs)
+    report = {
+        "library": f"SEAL, in TenSEAL {version('tenseal')}",
+        "keygen_seconds": keys - started,
+        "run_seconds": time.perf_counter() - keys,
+        "operations": dict(runner.counts),
+    }
+    return Answer(dict(zip(plan.outputs, outputs, strict=True)), report)

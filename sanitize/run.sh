@@ -1,0 +1,34 @@
+#!/bin/sh
+# Tests of the extension under a sanitizer: sh sanitize/run.sh address|thread BUILD PYTHON
+#
+# A sanitizer's runtime must be loaded before Python. For the address sanitizer, libstdc++ as well:
+# else it cannot follow exceptions. Leaks are not looked for: Python itself keeps memory until it ends.
+set -eu
+sanitizer=$1 build=$2 python=$3
+extension=$(echo "$build"/_native*.so)
+library() { "${CXX:-c++}" -print-file-name="$1"; }
+case $sanitizer in
+address)
+    preload="$(library libasan.so) $(library libstdc++.so)"
+    export ASAN_OPTIONS="detect_leaks=0:strict_string_checks=1:${ASAN_OPTIONS:-}"
+    export UBSAN_OPTIONS="print_stacktrace=1:${UBSAN_OPTIONS:-}"
+    run=""
+    tests="tests/native"
+    ;;
+thread)
+    preload="$(library libtsan.so)"
+    export TSAN_OPTIONS="halt_on_error=1:exitcode=66:${TSAN_OPTIONS:-}"
+    # Its fixed memory layout does not stand much randomisation of addresses.
+    run="setarch $(uname -m) -R"
+    # The one that runs every operation on several threads.
+    tests="tests/native/test_ring.py -k threads_or_kernels"
+    ;;
+*)
+    echo "sanitize: $sanitizer is neither address nor thread" >&2
+    exit 2
+    ;;
+esac
+[ -f "$extension" ] || { echo "sanitize: no extension in $build" >&2; exit 2; }
+# shellcheck disable=SC2086 # both may be several words
+exec $run env LD_PRELOAD="$preload" OMP_NUM_THREADS=2 PYTHONMALLOC=malloc \
+    "$python" sanitize/run.py "$extension" -q -p no:cacheprovider $tests

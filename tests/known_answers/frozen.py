@@ -1,0 +1,119 @@
+"""One small file of every kind, from fixed randomness: always the same bytes.
+
+    python -m tests.known_answers.frozen FOLDER
+
+writes them as hexadecimal text, for a new version of the format; files of released versions are
+never written again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fhe_core import encoding
+from fhe_core.keys.files import save_evaluation_keys, save_secret_key
+from fhe_core.keys.secret import SecretKey
+from fhe_core.parameters import Parameters, Specification, Tier, build
+from fhe_core.plan import KeyName, KeySpecification
+from fhe_core.runtime.store import Bundle, save_bundle
+
+SPECIFICATION = Specification(
+    name="insecure-frozen",
+    log_ring_dimension=4,
+    limb_bits=(40, 30),
+    special_bits=(40,),
+    tiers=(Tier(2, 1, 1),),
+)
+SCALE = 2.0**30
+ROTATION = 1
+KEYS = (KeySpecification(KeyName(0, 0), 2), KeySpecification(KeyName(ROTATION, 0), 2))
+FACTS = {"about": "frozen"}
+#: Small enough that an encoding in floating point rounds to these numbers on any machine.
+COEFFICIENTS = (np.arange(16) * 7919 % 101 - 50) * 2**20
+
+
+def load(name: str) -> Parameters:
+    """A ParameterLoader for these files."""
+    if name != SPECIFICATION.name:
+        raise KeyError(name)
+    return build(SPECIFICATION)
+
+
+def slots() -> NDArray[Any]:
+    return encoding.decode(COEFFICIENTS.astype(np.float64), SCALE)
+
+
+@contextmanager
+def fixed_randomness(label: str) -> Iterator[None]:
+    """The operating system's randomness, replaced by SHAKE-256 of a label and a counter."""
+    count = 0
+
+    def urandom(size: int) -> bytes:
+        nonlocal count
+        count += 1
+        return hashlib.shake_256(f"{label} {count}".encode()).digest(size)
+
+    with mock.patch.object(os, "urandom", urandom):
+        yield
+
+
+def secret() -> SecretKey:
+    with fixed_randomness("secret"):
+        return SecretKey.generate(build(SPECIFICATION))
+
+
+def _image(path: Path) -> None:
+    key = secret()
+    fresh, seed = key.encrypt(slots(), SCALE)
+    bundle = Bundle("image", key.parameters, key.key_id, {"a": fresh}, FACTS, {"a": seed})
+    save_bundle(path, bundle)
+
+
+def _embedding(path: Path) -> None:
+    """Without a seed, and with fewer limbs."""
+    key = secret()
+    low = key.encrypt(slots(), SCALE)[0].drop_to(1)
+    save_bundle(path, Bundle("embedding", key.parameters, key.key_id, {"e": low}, FACTS, {}))
+
+
+WRITERS: dict[str, Callable[[Path], object]] = {
+    "secret-key": lambda path: save_secret_key(path, secret(), FACTS),
+    "evaluation-keys": lambda path: save_evaluation_keys(path, secret(), KEYS, FACTS),
+    "image": _image,
+    "embedding": _embedding,
+}
+
+
+def written(name: str) -> bytes:
+    """The bytes of one file, as this version writes it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, name)
+        with fixed_randomness(name):
+            WRITERS[name](path)
+        return path.read_bytes()
+
+
+def as_text(data: bytes) -> str:
+    """Hexadecimal, 64 bytes a line."""
+    return "".join(data[i : i + 64].hex() + "\n" for i in range(0, len(data), 64))
+
+
+def main(folder: Path) -> None:
+    folder.mkdir()
+    for name in WRITERS:
+        Path(folder, f"{name}.hex").write_text(as_text(written(name)), encoding="ascii")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

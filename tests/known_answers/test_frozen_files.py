@@ -1,0 +1,89 @@
+"""Files of every released format version are read for ever; this version's bytes do not change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fhe_core import container
+from fhe_core.ciphertext import Ciphertext
+from fhe_core.keys.files import load_secret_key
+from fhe_core.keys.secret import SecretKey
+from fhe_core.runtime.evaluator import Evaluator
+from fhe_core.runtime.store import load_bundle, load_evaluation_keys
+from tests.known_answers import frozen
+
+VERSIONS = range(1, container.FORMAT_VERSION + 1)
+Unpack = Callable[[str], Path]
+#: Noise of encryption and of a key switch, in slots.
+TOLERANCE = 1e-5
+
+
+def stored(version: int, name: str) -> bytes:
+    folder = Path(__file__).with_name(f"format-{version}")
+    return bytes.fromhex((folder / f"{name}.hex").read_text(encoding="ascii"))
+
+
+@pytest.fixture(params=VERSIONS)
+def unpack(request: pytest.FixtureRequest, tmp_path: Path) -> Unpack:
+    """Puts a frozen file of one version into a folder, by name."""
+
+    def write(name: str) -> Path:
+        path = tmp_path / name
+        path.write_bytes(stored(request.param, name))
+        return path
+
+    return write
+
+
+def error(key: SecretKey, ciphertext: Ciphertext, rotation: int = 0) -> float:
+    return float(np.max(np.abs(key.decrypt(ciphertext) - np.roll(frozen.slots(), -rotation))))
+
+
+@pytest.mark.parametrize("name", frozen.WRITERS)
+def test_this_version_still_writes_the_same_bytes(name: str) -> None:
+    """A change of the bytes needs a new FORMAT_VERSION and a new folder of frozen files, made with
+    ``python -m tests.known_answers.frozen tests/known_answers/format-N``.
+    """
+    data = frozen.written(name)
+    assert data == stored(container.FORMAT_VERSION, name)
+    assert frozen.written(name) == data
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_frozen_files_have_their_version_and_are_small(version: int) -> None:
+    total = 0
+    for name in frozen.WRITERS:
+        data = stored(version, name)
+        assert int.from_bytes(data[8:10], "little") == version
+        total += len(data)
+    assert total < 20_000
+
+
+def test_secret_keys_are_read(unpack: Unpack) -> None:
+    key = load_secret_key(unpack("secret-key"), frozen.load)
+    assert np.array_equal(key.secret_coefficients(), frozen.secret().secret_coefficients())
+
+
+def test_ciphertexts_are_read(unpack: Unpack) -> None:
+    key = load_secret_key(unpack("secret-key"), frozen.load)
+    image = load_bundle(unpack("image"), "image", frozen.load)
+    assert image.items["a"].limbs == 2
+    assert error(key, image.items["a"]) < TOLERANCE
+    embedding = load_bundle(unpack("embedding"), "embedding", frozen.load)
+    assert embedding.items["e"].limbs == 1
+    assert error(key, embedding.items["e"]) < TOLERANCE
+    assert image.facts == embedding.facts == frozen.FACTS
+
+
+def test_evaluation_keys_are_read_and_work(unpack: Unpack) -> None:
+    key = load_secret_key(unpack("secret-key"), frozen.load)
+    keys = load_evaluation_keys(unpack("evaluation-keys"), frozen.KEYS, frozen.load)
+    assert keys.key_id == key.key_id
+    image = load_bundle(unpack("image"), "image", frozen.load).items["a"]
+    (turned,) = Evaluator(key.parameters, keys, 1).rotate_many(image, [frozen.ROTATION])
+    assert error(key, turned, frozen.ROTATION) < TOLERANCE
+    assert error(key, turned) > 1e-3

@@ -1,0 +1,137 @@
+"""Random and hostile arguments to the extension: an error, never a crash (`make sanitize`)."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fhe_core import _native
+from fhe_core.primes import ntt_primes
+
+N = 64
+THREADS = 2
+#: What the extension may answer to arguments that make no sense.
+REFUSALS = (ValueError, TypeError, IndexError, OverflowError, MemoryError)
+SIZES = (0, 1, 2, 3, 4, 5, 63, 64, 65, 128)
+NUMBERS = (0, 1, 2, 3, 5, -1, 63, 64, 2**31, 2**32, 2**63, 2**64 - 1, 2**64, -(2**63))
+
+
+@pytest.fixture(scope="module")
+def context():
+    primes = ntt_primes(30, N)
+    return _native.Context(N, [next(primes) for _ in range(4)], THREADS)
+
+
+def array(draw):
+    """Often what a function wants: a few rows of N residues; else any shape, type or order."""
+    shape = [draw.choice((1, 2, 2, 3, 4, 5)) for _ in range(draw.choice((0, 1, 1, 2, 3)))]
+    shape.append(draw.choice((N, N, N, N, draw.choice(SIZES))))
+    kind = draw.choice((np.uint64,) * 8 + (np.int64, np.uint32, np.float64, np.int8))
+    made = np.random.default_rng(draw.randrange(99)).integers(0, 1 << 20, shape).astype(kind)
+    return draw.choice((made, made, made, made[..., ::-1], made.T, made[:0]))
+
+
+def number(draw):
+    return draw.choice((*range(5), draw.choice(NUMBERS)))
+
+
+def rows(draw):
+    return [draw.choice((0, 1, 2, 3, 3, draw.choice(NUMBERS))) for _ in range(draw.randrange(5))]
+
+
+def anything(draw):
+    kinds = (array, array, array, number, rows, lambda d: [array(d) for _ in range(d.randrange(3))])
+    if draw.random() < 0.05:
+        return draw.choice((None, "", 0.5, [], (), {}))
+    return draw.choice(kinds)(draw)
+
+
+def pairs(draw):
+    return [(number(draw), number(draw)) for _ in range(draw.randrange(4))]
+
+
+#: Arguments of the right kind, for functions that random ones would hardly reach.
+MOULDS = {
+    "ntt_forward": (array, rows),
+    "ntt_inverse": (array, rows),
+    "add": (array, array, rows),
+    "subtract": (array, array, rows),
+    "multiply": (array, array, rows),
+    "multiply_scalars": (array, rows, rows),
+    "embed_signed": (array, rows),
+    "permute": (array, array),
+    "decompose": (array, number, rows),
+    "tensor": (array, array),
+    "divide_and_round": (array, rows, number),
+    "switch_key": (array, array, number, rows, array, rows, array, array),
+    "accumulate": (
+        lambda d: [(array(d), array(d)) for _ in range(d.randrange(3))],
+        lambda d: [
+            (number(d), d.choice((None, array(d))), d.choice((None, array(d))), number(d))
+            for _ in range(d.randrange(3))
+        ],
+        lambda d: [array(d) for _ in range(d.randrange(3))],
+        pairs,
+        lambda d: [array(d).astype(np.uint32) for _ in range(d.randrange(3))],
+        array,
+        rows,
+        rows,
+    ),
+}
+
+
+def answer(function, *arguments):
+    """What it says: the text of a refusal, or something else."""
+    try:
+        function(*arguments)
+    except REFUSALS as error:
+        return str(error)
+    return "done"
+
+
+def methods():
+    return sorted(n for n in dir(_native.Context) if not n.startswith("_"))
+
+
+def test_moulds_are_methods():
+    assert set(MOULDS) <= set(methods())
+
+
+@settings(max_examples=60, database=None)
+@given(seed=st.integers(0, 2**40))
+def test_methods(context, seed):
+    draw = random.Random(seed)
+    for name in methods():
+        method = getattr(context, name)
+        if not callable(method):
+            continue
+        mould = MOULDS.get(name)
+        if mould and draw.random() < 0.8:
+            arguments = [make(draw) for make in mould]
+        else:
+            arguments = [anything(draw) for _ in range(draw.randrange(9))]
+        assert answer(method, *arguments), name
+
+
+@settings(max_examples=40, database=None)
+@given(seed=st.integers(0, 2**40))
+def test_functions(seed):
+    draw = random.Random(seed)
+    names = sorted(n for n in dir(_native) if not n.startswith("_") and n != "Context")
+    for name in names:
+        function = getattr(_native, name)
+        if not callable(function) or isinstance(function, type):
+            continue
+        assert answer(function, *[anything(draw) for _ in range(draw.randrange(7))]), name
+
+
+@settings(max_examples=40, database=None)
+@given(n=st.sampled_from(SIZES + NUMBERS), count=st.integers(0, 3), seed=st.integers(0, 99))
+def test_contexts(n, count, seed):
+    draw = random.Random(seed)
+    moduli = [draw.choice((*NUMBERS, 257, 65537, 3, 4)) for _ in range(count)]
+    assert answer(_native.Context, n if n < 2**20 else -1, moduli, draw.choice((1, 2, 0, -1)))

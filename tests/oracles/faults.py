@@ -1,0 +1,117 @@
+"""Native contexts with one thing wrong each: what an oracle must find."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fhe_core import _native
+
+Words = Any
+#: Which butterfly, limb or digit is wrong: any will do.
+LIMB, PAIR = 1, 6
+
+
+class Faulty:
+    """All of a context's operations, some replaced."""
+
+    def __init__(self, context: _native.Context) -> None:
+        self._context = context
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+
+class OneWrongTwiddle(Faulty):
+    """The last stage of the transforms of digits has one wrong root in one limb.
+
+    The butterfly gives u + wv and u - wv; with a root w' it gives u +- (w'/w) wv.
+    """
+
+    def decompose(self, c: Words, digit_limbs: int, specials: Any) -> Words:
+        digits = self._context.decompose(c, digit_limbs, specials).copy()
+        q = self._modulus(LIMB)
+        a, b = (int(digits[0, LIMB, PAIR + i]) for i in range(2))
+        half = pow(2, -1, q)
+        u, wv = (a + b) * half % q, (a - b) * half % q
+        digits[0, LIMB, PAIR] = (u + 3 * wv) % q
+        digits[0, LIMB, PAIR + 1] = (u - 3 * wv) % q
+        return digits
+
+    def _modulus(self, limb: int) -> int:
+        """-1 as a residue, plus one."""
+        minus = np.zeros(self._context.n, dtype=np.int64)
+        minus[0] = -1
+        return int(self._context.embed_signed(minus, [limb])[0, 0]) + 1
+
+
+class FlippedConstant(Faulty):
+    """One bit of P mod q is wrong."""
+
+    def switch_key(
+        self,
+        digits: Words,
+        key: Words,
+        key_limbs: int,
+        specials: Any,
+        addend: Words,
+        p_mod_q: list[int],
+        permutation: Any,
+        base: Any,
+    ) -> Words:
+        wrong = [p ^ (i == LIMB) for i, p in enumerate(p_mod_q)]
+        return self._context.switch_key(
+            digits, key, key_limbs, specials, addend, wrong, permutation, base
+        )
+
+
+class WrongInverse(Faulty):
+    """The rescale's factor 1 / D is off by one in one limb."""
+
+    def divide_and_round(self, x: Words, rows: Any, dropped: int) -> Words:
+        result = self._context.divide_and_round(x, rows, dropped).copy()
+        for own, source in zip(result, x, strict=True):
+            own[:1] = self._context.add(own[:1], source[:1], [rows[0]])
+        return result
+
+
+class LostDigit(Faulty):
+    """A key switch leaves out its last digit."""
+
+    def decompose(self, c: Words, digit_limbs: int, specials: Any) -> Words:
+        digits = self._context.decompose(c, digit_limbs, specials).copy()
+        digits[-1] = 0
+        return digits
+
+
+class SwappedProduct(Faulty):
+    """A product's cross term counts a0 b1 only."""
+
+    def tensor(self, a: Words, b: Words) -> Words:
+        product = self._context.tensor(a, b)
+        rows = list(range(a.shape[1]))
+        product[1] = self._context.multiply(a[0], b[1], rows)
+        return product
+
+
+class WrongWeight(Faulty):
+    """One weight of a linear step has another sign."""
+
+    def accumulate(self, *arguments: Any) -> Words:
+        inputs, babies, masks, terms, outputs, weights, specials, p_mod_q = arguments
+        wrong = weights.copy()
+        wrong[0, 0] = -wrong[0, 0]
+        return self._context.accumulate(
+            inputs, babies, masks, terms, outputs, wrong, specials, p_mod_q
+        )
+
+
+FAULTS = (
+    OneWrongTwiddle,
+    FlippedConstant,
+    WrongInverse,
+    LostDigit,
+    SwappedProduct,
+    WrongWeight,
+)

@@ -1,0 +1,142 @@
+"""One plan in which every primitive occurs, each on its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from fhe_core.compiler import SAFE
+from fhe_core.compiler.builder import PlanBuilder
+from fhe_core.parameters import Parameters, Specification, Tier, build
+from fhe_core.plan import MultiplyPlain, Plan, Rotate, Square, Step, Value
+from tests.core import tiny
+from tests.oracles.bench import Bench, bench_of
+
+PARAMETERS = Specification(
+    name="insecure-oracle",
+    log_ring_dimension=11,
+    limb_bits=(50,) + (43,) * 5,
+    special_bits=(50,) * 3,
+    tiers=(Tier(6, 3, 3), Tier(4, 2, 2)),
+)
+#: The same with one special prime and digits of one limb, which is all that SEAL has.
+SEAL_PARAMETERS = Specification(
+    name="insecure-oracle-seal",
+    log_ring_dimension=11,
+    limb_bits=PARAMETERS.limb_bits,
+    special_bits=(50,),
+    tiers=(Tier(6, 1, 1),),
+)
+PERIOD = 8
+
+#: What each value of the plan shows. The name of the value, and of the primitive.
+SHOWS = {
+    "x": "encode, encrypt, decrypt",
+    "joined": "add",
+    "lower": "drop to fewer limbs",
+    "turned once": "rotate",
+    "turned by 1": "hoisted rotation",
+    "turned by 5": "hoisted rotation",
+    "turned back": "hoisted rotation by a negative amount",
+    "folded": "rotate and add",
+    "masked": "plaintext product",
+    "masked and rescaled": "plaintext product and rescale",
+    "squared": "multiply and relinearise",
+    "squared and rescaled": "multiply, relinearise, rescale",
+    "product": "multiply, relinearise, rescale twice, at fewer limbs",
+    "z real": "conjugate",
+    "z imaginary": "conjugate",
+    "parts squared.0": "conjugate, square of parts",
+    "line": "factor and plaintext sum",
+    "mixed": "linear transform: masks, weights, hoisting, giant steps",
+    "dense": "linear transform without a period",
+}
+
+
+def make(specification: Specification = PARAMETERS) -> Bench:
+    """The plan with random inputs, a key and evaluation keys."""
+    parameters = build(specification)
+    draw = np.random.default_rng(0)
+    x, y = draw.uniform(-1, 1, (2, parameters.slots))
+    z = draw.uniform(-1, 1, parameters.slots) + 1j * draw.uniform(-1, 1, parameters.slots)
+    builder = _builder(parameters, draw)
+    plan = _with_bare_steps(builder, parameters)
+    tables = {name: filler(None, lane) for name, (filler, lane) in builder.fillers.items()}
+    return bench_of(parameters, plan, tables, [x, y, z])
+
+
+def _builder(parameters: Parameters, draw: np.random.Generator) -> PlanBuilder:
+    """The primitives that the compiler's builder makes."""
+    builder, limbs = PlanBuilder(parameters, SAFE), parameters.limbs
+    for name in "xyz":
+        builder.input(name, limbs, tiny.SCALE)
+    builder.join("join", "x", "y", "joined")
+    builder.drop("drop", "x", "lower", 3)
+    builder.fold("fold", "x", "folded", [1, 64])
+    pattern = np.arange(parameters.slots) % 3 > 0
+    builder.multiply_mask("mask", "x", "masked and rescaled", pattern)
+    builder.square_one("square", "x", "squared and rescaled", "", drop=1)
+    builder.multiply("product", "lower", "y", "product", 1)
+    builder.parts("parts", "z")
+    offset: Any = draw.normal(size=(1, PERIOD)) * (1 + 1j)
+    builder.square_parts("parts squared", ["z"], lambda *_: offset, 0)
+    constant = draw.normal(size=(1, PERIOD))
+    builder.affine("line", "x", "line", 0.75, lambda *_: constant)
+    weights = draw.normal(size=(5, PERIOD))
+    builder.linear(
+        "mixed",
+        ["x", "y"],
+        ["mixed"],
+        limbs,
+        babies=[(0, 0), (0, 1), (1, 3), (0, -2)],
+        terms=[(0, -1), (1, builder.mask(pattern)), (2, builder.mask(~pattern)), (3, -1)],
+        giants=[(0, 0), (0, 16)],
+        entries=[[(0, 0), (1, 1), (2, 2)], [(0, 3), (3, 4)]],
+        period=PERIOD,
+        weights=lambda *_: weights,
+        bias=lambda *_: constant,
+        lane=0,
+        scale=tiny.SCALE,
+    )
+    dense = draw.normal(size=(2, parameters.slots))
+    builder.linear(
+        "dense",
+        ["x"],
+        ["dense"],
+        limbs,
+        babies=[(0, 0), (0, 7)],
+        terms=[(0, -1), (1, -1)],
+        giants=[(0, 0)],
+        entries=[[(0, 0), (1, 1)]],
+        period=parameters.slots,
+        weights=lambda *_: dense,
+        bias=None,
+        lane=0,
+        scale=tiny.SCALE,
+    )
+    return builder
+
+
+def _with_bare_steps(builder: PlanBuilder, parameters: Parameters) -> Plan:
+    """And those without a rescale, which no compiled plan has."""
+    limbs, scale = parameters.limbs, tiny.SCALE
+    plan = builder.finish("primitives", ["x", "y", "z"], [], {})
+    hoisted = Rotate("x", ("turned by 1", "turned by 5", "turned back"), (1, 5, -3), 4)
+    steps: list[tuple[Step, tuple[Value, ...]]] = [
+        (Rotate("x", ("turned once",), (1,), limbs), (Value("turned once", limbs, scale),)),
+        (hoisted, tuple(Value(name, 4, scale) for name in hoisted.outputs)),
+        (
+            MultiplyPlain("x", "masked", 0, 2.0**19, 0),
+            (Value("masked", limbs, scale * 2.0**19),),
+        ),
+        (Square("x", "squared", 0, ""), (Value("squared", limbs, scale**2),)),
+    ]
+    return replace(
+        plan,
+        outputs=tuple(SHOWS),
+        values=dict(plan.values) | {v.name: v for _, values in steps for v in values},
+        steps=(*plan.steps, *(step for step, _ in steps)),
+        labels=(*plan.labels, *(step.op for step, _ in steps)),
+    )

@@ -1,0 +1,67 @@
+"""Whole plans at reduced size: every value of the network, normalisation, match."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fhe_core.compiler import LEAN, SAFE, Packing, Policy
+from fhe_core.parameters import Specification, Tier, build
+from oracles.compare import require_agreement
+from oracles.openfhe_backend import OpenFheBackend
+from tests.core import tiny
+from tests.oracles import small_plans
+from tests.oracles.bench import bench_of
+
+#: As tests/core/test_lean.py: three limbs for a block.
+LEAN_PARAMETERS = Specification(
+    "insecure-lean-oracle", 11, (50,) * 13, (50,) * 7, (Tier(13, 7, 7), Tier(6, 6, 6))
+)
+
+
+@pytest.mark.parametrize(
+    ("specification", "policy", "packing"),
+    [
+        (tiny.TINY, SAFE, Packing.ONE),
+        (LEAN_PARAMETERS, LEAN, Packing.ONE),
+        (LEAN_PARAMETERS, LEAN, Packing.PAIR),
+    ],
+    ids=["safe, one", "lean, one", "lean, pair"],
+)
+def test_whole_network(
+    world: tiny.World,
+    openfhe: OpenFheBackend,
+    specification: Specification,
+    policy: Policy,
+    packing: Packing,
+) -> None:
+    parameters = build(specification)
+    compiled = tiny.compile_for(world.network, parameters, policy, packing)
+    faces = world.images[:2] if packing is Packing.PAIR else world.images[:1]
+    values = [row for face in faces for row in compiled.pack_image(face)]
+    tables = compiled.tables(world.network)
+    bench = bench_of(parameters, compiled.plan, tables, values)
+    theirs = openfhe.run(bench.plan, bench.tables, bench.parameters, bench.values, every_value=True)
+    require_agreement(bench.differences(bench.native(), theirs.outputs))
+    assert theirs.report["operations"]["multiply + relinearise"] >= 8
+
+
+def test_normalisation_and_match(openfhe: OpenFheBackend) -> None:
+    """At ring dimension 8192, of random embeddings; then the match of two results."""
+    normalisation = small_plans.normalisation(13, seed=0)
+    theirs = openfhe.run(
+        normalisation.plan,
+        normalisation.tables,
+        normalisation.parameters,
+        normalisation.values,
+        every_value=True,
+    ).outputs
+    ours = normalisation.native()
+    require_agreement(normalisation.differences(ours, theirs))
+    match = small_plans.match(normalisation)
+    answer = openfhe.run(
+        match.plan, match.tables, match.parameters, match.values, every_value=True
+    ).outputs
+    require_agreement(match.differences(match.native(), answer))
+    expected = match.values[0][: small_plans.EMBEDDING] @ match.values[1][: small_plans.EMBEDDING]
+    assert np.allclose(answer["score"], expected, atol=1e-6)

@@ -1,0 +1,36 @@
+"""OpenFHE's own parameter generator accepts every shipped preset at 128 bits of security."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from fhe_core import presets
+from fhe_core.parameters import Specification
+from oracles.chain import chain_of
+from oracles.library import OracleError
+from oracles.openfhe_backend import OpenFheBackend
+
+NAMES = sorted(s.name for s in vars(presets).values() if isinstance(s, Specification))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_preset_is_accepted(openfhe: OpenFheBackend, name: str) -> None:
+    parameters = presets.load(name)
+    chain = chain_of(parameters)
+    assert chain.secure
+    report = openfhe.accepts(chain).report
+    assert report["security"] == "HEStd_128_classic"
+    assert report["ring_dimension"] == parameters.ring_dimension
+    assert report["depth"] == parameters.limbs - 1
+    assert len(report["moduli"]) == parameters.limbs
+    assert report["log2_q"] > parameters.log2_q - 0.01
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_half_the_ring_dimension_is_refused(openfhe: OpenFheBackend, name: str) -> None:
+    """The generator does look: the same chain is not secure in a smaller ring."""
+    chain = chain_of(presets.load(name))
+    with pytest.raises(OracleError, match="OpenFHE refuses"):
+        openfhe.accepts(replace(chain, ring_dimension=chain.ring_dimension // 2))
