@@ -11,6 +11,7 @@ rescale alone        2 L limb NTTs
 rotation, product    decompose + inner product + mod-down: one *key switch*
 rotations of one     one decompose; an inner product and a mod-down each, so each counts as a key
 ciphertext           switch
+fold                 two amounts at a time: one decompose, three inner products, one mod-down
 linear step          a decompose per input that has a rotated baby step, an *inner product* per
                      rotated baby step (babies of one rotation read its key once), a key switch per
                      giant step (the mod-down comes first, of one polynomial), a mod-down per
@@ -234,7 +235,9 @@ class _Counter:
                 yield self.inner_product * len(step.amounts)
                 yield self.mod_down() * len(step.amounts) + Work(key_switches=len(step.amounts))
             case FoldSum():
-                yield from self.key_switches(len(step.amounts))
+                for pair in step.pairs():
+                    yield self.decompose + self.mod_down() + Work(key_switches=len(pair))
+                    yield self.inner_product * len(pair)
                 if step.rescale:
                     yield self.division(self.limbs, step.rescale)
             case LinearTransform():

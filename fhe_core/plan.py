@@ -60,6 +60,15 @@ class FoldSum:
     amounts: tuple[int, ...]
     rescale: int = 0
 
+    def pairs(self) -> list[tuple[int, ...]]:
+        """Rotations that are added at once, from one decomposition: two amounts a and b in a row
+        add the rotations by a, b and a + b."""
+        found: list[tuple[int, ...]] = []
+        for first in range(0, len(self.amounts), 2):
+            pair = self.amounts[first : first + 2]
+            found.append((*pair, sum(pair)) if len(pair) > 1 else pair)
+        return found
+
 
 @dataclass(frozen=True)
 class LinearTransform:
@@ -415,8 +424,10 @@ def required_keys(plans: Iterable[Plan], parameters: Parameters) -> list[KeySpec
 def step_rotations(step: Step) -> Iterable[int]:
     """Rotation amounts of a step, with repetitions."""
     match step:
-        case Rotate() | FoldSum():
+        case Rotate():
             return step.amounts
+        case FoldSum():
+            return [amount for pair in step.pairs() for amount in pair]
         case LinearTransform():
             giants = [rotation for _, chain in step.horner() for _, rotation in chain]
             return [amount for _, amount in step.babies] + giants

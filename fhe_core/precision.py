@@ -248,9 +248,10 @@ class _Tracker:
             case FoldSum():
                 source = plan.values[step.source]
                 total = self.carried(step.source)
-                for amount in step.amounts:
-                    total = total + total.roll(amount)
-                    total = total.plus(self.switch(source.limbs, source.scale))
+                rounding = self.model.rounding(source.scale)
+                for amounts in step.pairs():
+                    switching = len(amounts) * self.model.switching(source.limbs, source.scale)
+                    total = sum((total.roll(a) for a in amounts), total).plus(switching + rounding)
                 if step.rescale:
                     total = total.plus(self.model.rounding(plan.values[step.output].scale))
                 yield total

@@ -144,6 +144,21 @@ class Evaluator:
             for r in rotations
         ]
 
+    def rotated_sum(self, a: Ciphertext, rotations: Sequence[int]) -> Ciphertext:
+        """The sum of rotations of one ciphertext: one decomposition and one mod-down for all.
+
+        Raises:
+            ValueError: a rotation is by all slots, which is no rotation and has no key.
+        """
+        if not rotations or any(r % self.parameters.slots == 0 for r in rotations):
+            raise ValueError("a rotation by a multiple of the slots has no key")
+        digits = self.decompose(a.residues[1])
+        total: Words | None = None
+        for rotation in rotations:
+            total = self.switch(digits, a.limbs, rotation, a.residues[:1], total)
+        assert total is not None
+        return Ciphertext(self.mod_down(total, a.limbs), a.scale)
+
     def conjugate(self, a: Ciphertext) -> Ciphertext:
         """The complex conjugate of every slot."""
         digits = self.decompose(a.residues[1])

@@ -90,8 +90,8 @@ def apply_step(
             return evaluator.rotate_many(values[step.source].first(step.limbs), step.amounts)
         case FoldSum():
             total = values[step.source]
-            for amount in step.amounts:
-                total = evaluator.add(total, evaluator.rotate_many(total, [amount])[0])
+            for amounts in step.pairs():
+                total = evaluator.add(total, evaluator.rotated_sum(total, amounts))
             return [evaluator.rescale(total, step.rescale)]
         case LinearTransform():
             results = _linear(packed, evaluator, number, step, values)

@@ -222,6 +222,7 @@ def test_required_keys(short: Parameters) -> None:
         KeyName(short.conjugation, 0): 6,  # SquareParts, Part
         KeyName(1, 1): 3,  # FoldSum
         KeyName(2, 1): 3,
+        KeyName(3, 1): 3,  # the two before, at once
         KeyName(4, 1): 3,
         KeyName(0, 1): 3,  # Multiply
     }
