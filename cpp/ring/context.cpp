@@ -24,14 +24,11 @@ std::uint64_t inverse_mod(std::uint64_t a, std::uint64_t q) {
     return result;
 }
 
-std::uint64_t reduce_signed(std::int64_t value, std::uint64_t q) {
-    const std::int64_t r = value % static_cast<std::int64_t>(q);
-    return static_cast<std::uint64_t>(r + ((r >> 63) & static_cast<std::int64_t>(q)));
-}
-
 void reduce_signed(const KernelTable& kernels, std::uint64_t* out, const std::int64_t* values,
                    std::size_t count, const Modulus& m) {
     constexpr std::size_t kTile = 256;
+    constexpr int kLowBits = 26;
+    constexpr std::uint64_t kLow = std::uint64_t{1} << kLowBits;
     constexpr std::int64_t kBias = std::int64_t{1} << 50;  // makes values non-negative
     std::uint64_t bias[kTile];
     std::fill(std::begin(bias), std::end(bias), static_cast<std::uint64_t>(kBias) % m.q);
@@ -49,7 +46,15 @@ void reduce_signed(const KernelTable& kernels, std::uint64_t* out, const std::in
             kernels.subtract(target, target, bias, part, m);
             continue;
         }
-        for (std::size_t i = 0; i < part; ++i) target[i] = reduce_signed(values[start + i], m.q);
+        std::uint64_t high[kTile];  // values = high * 2^26 + low: both fit the kernels
+        for (std::size_t i = 0; i < part; ++i) {
+            high[i] = static_cast<std::uint64_t>(kBias + (values[start + i] >> kLowBits));
+            target[i] = static_cast<std::uint64_t>(values[start + i]) & (kLow - 1);
+        }
+        kernels.reduce(high, high, part, m);
+        kernels.subtract(high, high, bias, part, m);
+        kernels.reduce(target, target, part, m);
+        kernels.multiply_scalar_add(target, high, ShoupFactor(kLow % m.q, m), part, m);
     }
 }
 

@@ -90,8 +90,7 @@ std::vector<std::uint32_t> galois_permutation(std::size_t n, std::uint64_t galoi
 
 std::uint64_t multiply_mod(std::uint64_t a, std::uint64_t b, std::uint64_t q);
 std::uint64_t inverse_mod(std::uint64_t a, std::uint64_t q);  // q prime, a != 0 mod q
-std::uint64_t reduce_signed(std::int64_t value, std::uint64_t q);
-// Residues of signed values of any size; fast where they lie in [-2^50, 2^50).
+// Residues of signed values of any size; fastest where they lie in [-2^50, 2^50).
 void reduce_signed(const KernelTable& kernels, std::uint64_t* out, const std::int64_t* values,
                    std::size_t count, const Modulus& m);
 

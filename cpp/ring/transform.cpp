@@ -59,6 +59,7 @@ class LimbWorker {
           masks_(context.scratch(t.masks.size() * n_)),
           scratch_(context.scratch((prepared.order.rows + 1) * stride_)),
           partial_(std::max(prepared.sums[0].count, prepared.sums[1].count) * strip_),
+          p_(tile_),
           index_(tile_) {
         for (const bool special : {false, true}) {
             for (const SumGroup& group : prepared.sums[special].groups) {
@@ -68,11 +69,13 @@ class LimbWorker {
         }
     }
 
-    void run(std::uint64_t* out, std::size_t row) {
+    // The values [begin, end) of a row.
+    void run(std::uint64_t* out, std::size_t row, std::size_t begin, std::size_t end) {
         row_ = row;
         transform_weights();
         transform_masks();
-        for (std::size_t start = 0; start < n_; start += tile_) {
+        if (!special()) std::fill(p_.begin(), p_.end(), t_.p_mod_q[row_]);
+        for (std::size_t start = begin; start < end; start += tile_) {
             for (std::size_t poly = 0; poly < 2; ++poly) {
                 indexed_ = nullptr;
                 for (std::size_t i = 0; i < prepared_.babies.size(); ++i) {
@@ -167,14 +170,13 @@ class LimbWorker {
             digits_[d] = input.digits + (d * t_.rows.size() + row_) * n_ + source_;
             keys_[d] = baby.key.row(d, poly, key_row, n_) + source_;
         }
-        std::uint64_t* product = scratch(prepared_.order.rows);
-        kernels().dot_product(product, digits_.data(), keys_.data(), t_.digit_count, tile_,
-                              modulus());
         if (poly == 0 && !special()) {
-            kernels().multiply_scalar_add(product, values + source_,
-                                          ShoupFactor(t_.p_mod_q[row_], modulus()), tile_,
-                                          modulus());
+            digits_.push_back(values + source_);
+            keys_.push_back(p_.data());
         }
+        std::uint64_t* product = scratch(prepared_.order.rows);
+        kernels().dot_product(product, digits_.data(), keys_.data(), digits_.size(), tile_,
+                              modulus());
         kernels().gather(scratch(b), product, index_.data(), tile_);
     }
 
@@ -256,6 +258,7 @@ class LimbWorker {
     Buffer masks_;  // [masks][n]
     Buffer scratch_;
     std::vector<std::uint64_t> partial_;  // a strip of every sum that is masked later
+    std::vector<std::uint64_t> p_;        // a tile of P
     std::vector<std::uint32_t> index_;    // of the tile at source_ that indexed_ gathers from
     const std::uint32_t* indexed_ = nullptr;
     std::size_t source_ = 0;
@@ -266,12 +269,25 @@ class LimbWorker {
 }  // namespace
 
 void accumulate(const Context& context, std::uint64_t* out, const LinearTransform& transform) {
-    const Preparation prepared(context.n(), transform);
+    const std::size_t n = context.n();
+    const Preparation prepared(n, transform);
+    // Rows that are left over when every thread has had as many are cut, for all to share.
+    const auto threads = static_cast<std::size_t>(context.threads());
+    const std::size_t rows = transform.rows.size();
+    const std::size_t left = rows % threads;
+    std::size_t parts = 1;
+    while (left > 0 && parts * left < threads && n / (2 * parts) >= prepared.tile) parts *= 2;
+    const std::size_t whole = rows - left;
 #pragma omp parallel num_threads(context.threads())
     {
         LimbWorker worker(context, transform, prepared);
 #pragma omp for schedule(dynamic)
-        for (std::size_t r = 0; r < transform.rows.size(); ++r) worker.run(out, r);
+        for (std::size_t i = 0; i < whole + left * parts; ++i) {
+            const std::size_t row = i < whole ? i : whole + (i - whole) / parts;
+            const std::size_t size = i < whole ? n : n / parts;
+            const std::size_t begin = i < whole ? 0 : (i - whole) % parts * size;
+            worker.run(out, row, begin, begin + size);
+        }
     }
 }
 
