@@ -12,7 +12,11 @@ namespace {
 constexpr std::size_t kCacheLine = 64;
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
 
-std::size_t unit(std::size_t bytes) { return bytes < kHugePage ? kCacheLine : kHugePage; }
+// Working buffers of a thread get a huge page as well: their rows lie in more small pages than the
+// processor keeps translations for.
+constexpr std::size_t kSmall = kHugePage / 8;
+
+std::size_t unit(std::size_t bytes) { return bytes < kSmall ? kCacheLine : kHugePage; }
 }  // namespace
 
 BufferPool::~BufferPool() {
