@@ -4,6 +4,7 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstdint>
 #include <functional>
@@ -202,13 +203,13 @@ class Kernels {
 class Workload {
   public:
     Workload(const Kernels& kernels, std::size_t terms)
-        : kernels_(kernels), n_(kernels.tables().n), index_(n_), weights_(terms) {
+        : kernels_(kernels), n_(kernels.tables().n), index_(n_), weights_(fk::kSumsAtOnce * terms) {
         const Word q = kernels.tables().modulus.q;
         require(terms >= 2 && terms <= fk::kMaxTerms, "terms is not from 2 to 4096");
         Word state = 1;
         const auto next = [&] { return (state = state * 6364136223846793005 + 1) >> 14; };
         // Rows aligned to cache lines, the last of them for results.
-        pool_.resize((terms + 1) * n_ + 8);
+        pool_.resize((terms + fk::kSumsAtOnce) * n_ + 8);
         Word* row = pool_.data();
         while (reinterpret_cast<std::uintptr_t>(row) % 64 != 0) ++row;
         for (std::size_t t = 0; t < terms; ++t, row += n_) {
@@ -269,6 +270,15 @@ class Workload {
              [](Workload& w) {
                  w.k().weighted_sum(w.out(), w.pointers_.data(), 0, w.weights_.data(),
                                     w.pointers_.size(), w.n_, w.m());
+             }},
+            {"weighted_sums",
+             [](Workload& w) {
+                 std::array<Word*, fk::kSumsAtOnce> targets;
+                 std::array<const fk::Modulus*, fk::kSumsAtOnce> moduli;
+                 moduli.fill(&w.m());
+                 for (std::size_t k = 0; k < targets.size(); ++k) targets[k] = w.out() + k * w.n_;
+                 w.k().weighted_sums(targets.data(), w.pointers_.data(), 0, w.weights_.data(),
+                                     w.pointers_.size(), w.n_, moduli.data());
              }},
             {"gather", [](Workload& w) { w.k().gather(w.out(), w.a(), w.index_.data(), w.n_); }},
         };

@@ -24,6 +24,8 @@ INDEX = 4
 SHOUP, BARRETT, TERM = 3.0, 4.0, 2.0
 #: Terms above which the reduction of a sum takes a third word.
 FEW_TERMS = 15
+#: That weighted_sums forms at once.
+SUMS = 4
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ class KernelCost:
 def kernel_costs(n: int, terms: int) -> dict[str, KernelCost]:
     """Costs by name of kernel, for limbs of ``n`` residues.
 
-    terms: of weighted_sum; dot_product has half as many pairs, as in _native.kernels.Workload.
+    terms: of weighted_sum and weighted_sums; dot_product has half as many pairs, as in
+        _native.kernels.Workload.
     """
     layers = math.log2(n)
     butterflies = layers / 2  # per residue
@@ -65,6 +68,9 @@ def kernel_costs(n: int, terms: int) -> dict[str, KernelCost]:
             TERM * pairs + reduction(pairs), 2 * pairs * WORD, WORD, 2 * pairs + 1
         ),
         "weighted_sum": KernelCost(TERM * terms + reduction(terms), terms * WORD, WORD, terms + 1),
+        "weighted_sums": KernelCost(
+            SUMS * (TERM * terms + reduction(terms)), terms * WORD, SUMS * WORD, terms + SUMS
+        ),
         "gather": KernelCost(0, WORD + INDEX, WORD, 2.5),
     }
 

@@ -243,9 +243,12 @@ def stand_in(network: FusedNetwork, monkeypatch: pytest.MonkeyPatch) -> list[int
     starts: list[int] = []
 
     @contextmanager
-    def started(self: EncryptedRun, output: object) -> Iterator[StandIn]:
+    def started(
+        self: EncryptedRun, engine: object, output: object
+    ) -> Iterator[tuple[StandIn, StandIn]]:
         starts.append(1)
-        yield StandIn(network, Normalisation.load())
+        both = StandIn(network, Normalisation.load())
+        yield both, both
 
     monkeypatch.setattr(EncryptedRun, "started", started)
     return starts
