@@ -14,7 +14,7 @@ import pytest
 from fhe_core.runtime import native
 from fhe_core.runtime.packed import pack
 from oracles import seal_library
-from oracles.library import OracleError
+from oracles.interface import OracleError
 from oracles.run import Runner, conjugates, multiplies, rotations
 from tests.oracles import small_plans
 

@@ -29,9 +29,7 @@ class Ciphertext:
         """
         if limbs == self.limbs:
             return self
-        if not 1 <= limbs < self.limbs:
-            raise ValueError(f"cannot drop from {self.limbs} to {limbs} limbs")
-        return Ciphertext(np.ascontiguousarray(self.residues[:, :limbs]), self.scale)
+        return Ciphertext(np.ascontiguousarray(self.first(limbs).residues), self.scale)
 
     def first(self, limbs: int) -> Ciphertext:
         """As :meth:`drop_to`, but a view of the same memory, for operations to read at once.

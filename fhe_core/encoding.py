@@ -7,6 +7,7 @@ values with ring dimension 2G gives those 2G coefficients.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -75,13 +76,34 @@ def encode(
     Raises:
         EncodingError: a value is not finite, or a coefficient would not fit 62 bits.
     """
-    if not np.all(np.isfinite(slots)):
-        raise EncodingError("values to encode must be finite")
-    with np.errstate(over="ignore", invalid="ignore"):
-        scaled = coefficients(slots, ring_dimension) * scale
+    scaled = _scaled(slots, ring_dimension, scale)
     if not np.max(np.abs(scaled), initial=0.0) < MAX_COEFFICIENT:  # also when it overflowed to NaN
         raise EncodingError("values are too large for the scale: a coefficient exceeds 62 bits")
     return rounding(scaled).astype(np.int64)
+
+
+def encode_wide(
+    slots: NDArray[np.generic], ring_dimension: int, scale: float
+) -> tuple[NDArray[np.int64], int]:
+    """Integer coefficients and an exponent of two, for scales that are too large for words.
+
+    Raises:
+        EncodingError: a value is not finite, or too large for any word.
+    """
+    scaled = _scaled(slots, ring_dimension, scale)
+    largest = float(np.max(np.abs(scaled), initial=0.0))
+    if not largest < np.inf:
+        raise EncodingError("values are too large for the scale")
+    shift = max(0, math.ceil(math.log2(largest / MAX_COEFFICIENT) + 1)) if largest else 0
+    return np.rint(scaled / 2.0**shift).astype(np.int64), shift
+
+
+def _scaled(slots: NDArray[np.generic], ring_dimension: int, scale: float) -> Float:
+    """Coefficients times ``scale``; they may have overflowed."""
+    if not np.all(np.isfinite(slots)):
+        raise EncodingError("values to encode must be finite")
+    with np.errstate(over="ignore", invalid="ignore"):
+        return coefficients(slots, ring_dimension) * scale
 
 
 def decode(coefficient_values: Float, scale: float) -> Complex:

@@ -117,8 +117,14 @@ class Layout:
         }
 
 
-def _power_of_two(value: int) -> int:
+def power_of_two(value: int) -> int:
+    """The smallest one that is not below a positive ``value``."""
     return 1 << (value - 1).bit_length()
+
+
+def powers_of_two(count: int) -> list[int]:
+    """1, 2, 4, ... below ``count``: rotations that sum over so many slots, one after another."""
+    return [1 << i for i in range((count - 1).bit_length())]
 
 
 def raster(
@@ -134,7 +140,7 @@ def raster(
     Raises:
         LayoutError: the feature map does not fit.
     """
-    lanes_padded, channels_padded = _power_of_two(lanes), _power_of_two(channels)
+    lanes_padded, channels_padded = power_of_two(lanes), power_of_two(channels)
     ciphertexts = max(1, lanes_padded * channels_padded * size * size // slots)
     row_split = min(ciphertexts, 2, size)
     channel_split = ciphertexts // row_split

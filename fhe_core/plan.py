@@ -106,15 +106,16 @@ class LinearTransform:
     bias: str
     rescale: int
 
-    def horner(self) -> Iterator[tuple[int, list[tuple[int, int]]]]:
+    def horner(self) -> list[list[tuple[int, int]]]:
         """Per output: accumulators, highest amount first, with the rotation that follows each."""
+        chains = []
         for output in range(len(self.outputs)):
             own = sorted((-amount, i) for i, (o, amount) in enumerate(self.giants) if o == output)
             lower = [*(-amount for amount, _ in own[1:]), 0]
-            yield (
-                output,
-                [(i, -amount - after) for (amount, i), after in zip(own, lower, strict=True)],
+            chains.append(
+                [(i, -amount - after) for (amount, i), after in zip(own, lower, strict=True)]
             )
+        return chains
 
 
 @dataclass(frozen=True)
@@ -429,7 +430,7 @@ def step_rotations(step: Step) -> Iterable[int]:
         case FoldSum():
             return [amount for pair in step.pairs() for amount in pair]
         case LinearTransform():
-            giants = [rotation for _, chain in step.horner() for _, rotation in chain]
+            giants = [rotation for chain in step.horner() for _, rotation in chain]
             return [amount for _, amount in step.babies] + giants
         case _:
             return ()

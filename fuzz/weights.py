@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,18 +25,7 @@ def safetensors_target(folder: Path) -> Target:
     """A part is the JSON header; tensors follow it as they were."""
     scratch = Scratch(folder, "weights.safetensors")
     save_safetensors(untrained(0), scratch.path)
-    data = scratch.path.read_bytes()
-    start = 8 + int.from_bytes(data[:8], "little")
-    payload = data[start:]
-
-    def parse(given: bytes) -> None:
-        if given[:1] == _PART:
-            header = given[1:]
-            given = b"W" + len(header).to_bytes(8, "little") + header + payload
-        load(scratch.holding(given[1:]))
-
-    seeds = [_PART + data[8:start], _WHOLE + data[: start + 64]]
-    return Target("safetensors", parse, (CheckpointError,), seeds, _mutate)
+    return _behind_header("safetensors", scratch, load, CheckpointError, most=64)
 
 
 def torch_target(folder: Path) -> Target:
@@ -69,6 +59,18 @@ def training_state_target(folder: Path) -> Target:
 
     scratch = Scratch(folder, "state.safetensors")
     training_state.save(scratch.path, {"a/b": torch.ones(3)}, {"step": 3, "plan": {"seed": 1}})
+    return _behind_header("training-state", scratch, training_state.load, TrainingError)
+
+
+def _behind_header(
+    name: str,
+    scratch: Scratch,
+    load_file: Callable[[Path], object],
+    refusal: type[Exception],
+    most: int | None = None,
+) -> Target:
+    """A file in the scratch whose JSON header says how the rest is read: a part is the header,
+    the whole file goes in with ``most`` bytes of the rest."""
     data = scratch.path.read_bytes()
     start = 8 + int.from_bytes(data[:8], "little")
     payload = data[start:]
@@ -76,11 +78,12 @@ def training_state_target(folder: Path) -> Target:
     def parse(given: bytes) -> None:
         if given[:1] == _PART:
             header = given[1:]
-            given = b"W" + len(header).to_bytes(8, "little") + header + payload
-        training_state.load(scratch.holding(given[1:]))
+            given = _WHOLE + len(header).to_bytes(8, "little") + header + payload
+        load_file(scratch.holding(given[1:]))
 
-    seeds = [_PART + data[8:start], _WHOLE + data]
-    return Target("training-state", parse, (TrainingError,), seeds, _mutate)
+    end = None if most is None else start + most
+    seeds = [_PART + data[8:start], _WHOLE + data[:end]]
+    return Target(name, parse, (refusal,), seeds, _mutate)
 
 
 def _mutate(data: bytes, draw: random.Random) -> bytes:

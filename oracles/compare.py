@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from oracles.library import OracleError, Slots
+from oracles.interface import OracleError, Slots
 
 #: The model is held to a factor of four by its own tests (docs/precision.md).
 MODEL_FACTOR = 4.0

@@ -12,6 +12,11 @@ from oracles.chain import Chain
 #: OpenFHE's special primes, in bits.
 OPENFHE_SPECIAL_BITS = 60
 
+#: OpenFHE's bias is nearly all in the few slots next to slot 0, times the secret's value there: one
+#: Gaussian, the same for all rotations under one key, decides the root mean square over all slots.
+#: Its standard deviation therefore counts twice (1 run in 300 exceeded four of them, else).
+_BIAS_SPREAD = 2.0
+
 
 def openfhe_specials(chain: Chain) -> int:
     """As many special primes as OpenFHE takes: they cover the largest digit."""
@@ -36,13 +41,14 @@ class OpenFheErrors(NearestEncodings):
 
     Its division of x by P takes a sum of k remainders in [0, 1), one per special prime, for x / P's
     fraction (the fast basis conversion neither centres nor corrects), so that both halves are off
-    by numbers with mean k/2 and variance k/12, where ours are off by at most one half.
+    by numbers with mean k/2 and variance k/12, where ours are off by at most one half.  The mean
+    counts ``_BIAS_SPREAD`` times.
     """
 
     specials: int = 1
 
     def switching(self, limbs: int, scale: float) -> float:
-        square = self.specials**2 / 4 + self.specials / 12
+        square = (_BIAS_SPREAD * self.specials / 2) ** 2 + self.specials / 12
         n = self.parameters.ring_dimension
         down = self.slot(square * (1 + n * SECRET_VARIANCE), scale)
         return super().switching(limbs, scale) + down

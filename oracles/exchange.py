@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from fhe_core.plan import Plan, PlanError, from_json
 from oracles.chain import Chain
-from oracles.library import OracleError, Slots
+from oracles.interface import OracleError, Slots
 
 #: What numpy and json raise for a file that is missing, damaged or something else.
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)

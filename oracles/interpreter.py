@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from oracles.library import OracleError
+from oracles.interface import OracleError
 
 #: OpenFHE's pinned wheel loads in this version of CPython only.
 WANTED = (3, 10)

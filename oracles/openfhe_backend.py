@@ -10,16 +10,16 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from fhe_core.parameters import Parameters
-from fhe_core.plan import Plan, PlanError
+from fhe_core.plan import Plan
 from oracles import interpreter
 from oracles.chain import Chain, chain_of
 from oracles.exchange import Answer, Job, load_answer, save_job
-from oracles.library import Slots
-from oracles.run import Tables
+from oracles.interface import Slots
+from oracles.run import Tables, checked
 
 _WORKER = "oracles.openfhe_worker"
 _PATIENCE_SECONDS = 1800.0
@@ -47,10 +47,7 @@ class OpenFheBackend:
             PlanError: the plan was compiled for other parameters.
             OracleError: OpenFHE refuses the parameters or fails.
         """
-        if plan.parameters_digest != parameters.digest:
-            raise PlanError(f"the plan was not compiled for parameters '{parameters.name}'")
-        if every_value:
-            plan = replace(plan, outputs=tuple(plan.values))
+        plan = checked(plan, parameters, every_value)
         return self.answer(Job(chain_of(parameters), plan, tables, inputs))
 
     def accepts(self, chain: Chain) -> Answer:

@@ -1,4 +1,4 @@
-"""OpenFHE behind the operations of ``oracles.library``; runs where its wheel can be imported.
+"""OpenFHE behind the operations of ``oracles.interface``; runs where its wheel can be imported.
 
 FIXEDMANUAL scaling: OpenFHE neither rescales nor adjusts anything by itself. It would keep
 approximate scales; they are reset after every operation, and the exact ones are the caller's.
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oracles.chain import Chain
-from oracles.library import OracleError, Slots
+from oracles.interface import OracleError, Slots
 
 
 def context_of(chain: Chain) -> Any:

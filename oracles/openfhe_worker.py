@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from oracles.exchange import Answer, Job, load_job, save_answer
-from oracles.library import OracleError
+from oracles.interface import OracleError
 from oracles.openfhe_library import OpenFheLibrary, context_of, imported, moduli_of
 from oracles.run import Runner, conjugates, multiplies, rotations
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fhe_core.parameters import Parameters
 from fhe_core.plan import (
     Affine,
     DropLevel,
@@ -26,6 +27,7 @@ from fhe_core.plan import (
     MultiplyPlain,
     Part,
     Plan,
+    PlanError,
     Rotate,
     Square,
     SquareParts,
@@ -33,7 +35,7 @@ from fhe_core.plan import (
     last_reads,
     step_writes,
 )
-from oracles.library import Library, OracleError, Slots
+from oracles.interface import Library, OracleError, Slots
 
 Tables = Mapping[str, NDArray[Any]]
 
@@ -254,6 +256,17 @@ class Runner:
 
     def dropped(self, limbs: int, count: int) -> float:
         return math.prod(float(q) for q in self.library.moduli[limbs - count : limbs])
+
+
+def checked(plan: Plan, parameters: Parameters, every_value: bool) -> Plan:
+    """The plan, or one whose outputs are the values of all its steps.
+
+    Raises:
+        PlanError: it was compiled for other parameters.
+    """
+    if plan.parameters_digest != parameters.digest:
+        raise PlanError(f"the plan was not compiled for parameters '{parameters.name}'")
+    return replace(plan, outputs=tuple(plan.values)) if every_value else plan
 
 
 def eighth_root(slots: int) -> NDArray[np.complex128]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from importlib.metadata import version
 
 from fhe_core.parameters import Parameters
-from fhe_core.plan import Plan, PlanError
+from fhe_core.plan import Plan
 from oracles.exchange import Answer
-from oracles.library import Slots
-from oracles.run import Runner, Tables, conjugates, multiplies, rotations
+from oracles.interface import Slots
+from oracles.run import Runner, Tables, checked, conjugates, multiplies, rotations
 from oracles.seal_library import SealLibrary
 
 
@@ -29,10 +28,7 @@ def run(
         PlanError: the plan was compiled for other parameters.
         OracleError: TenSEAL is missing, or the plan is beyond SEAL's limits.
     """
-    if plan.parameters_digest != parameters.digest:
-        raise PlanError(f"the plan was not compiled for parameters '{parameters.name}'")
-    if every_value:
-        plan = replace(plan, outputs=tuple(plan.values))
+    plan = checked(plan, parameters, every_value)
     started = time.perf_counter()
     library = SealLibrary(
         parameters,

@@ -1,4 +1,4 @@
-"""Microsoft SEAL behind the operations of ``oracles.library``, through TenSEAL's ``sealapi``.
+"""Microsoft SEAL behind the operations of ``oracles.interface``, through TenSEAL's ``sealapi``.
 
 SEAL takes the very primes of ``Parameters``, so that scales are the plan's. It knows one special
 prime, digits of one limb, ring dimensions up to 32768, and no noise flooding: what it decrypts must
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core.parameters import Parameters
-from oracles.library import OracleError, Slots
+from oracles.interface import OracleError, Slots
 
 #: Largest ring dimension that SEAL accepts.
 MAX_RING_DIMENSION = 32768

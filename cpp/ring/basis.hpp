@@ -25,8 +25,6 @@ class BaseConversion {
     void apply(const Context& context, const std::uint64_t* coefficients,
                const std::vector<std::uint64_t*>& out_rows) const;
 
-    const Rows& from() const { return from_; }
-    const Rows& to() const { return to_; }
     // 1 / product of `from` modulo to[t]
     std::uint64_t product_inverse(std::size_t t) const { return product_inverse_[t]; }
 

@@ -24,7 +24,7 @@ from fhe_core.compiler.policy import Policy, lower_by_one
 from fhe_core.compiler.spread import build_spread
 from fhe_core.grids import Grid
 from fhe_core.inverse_root import InverseRoot
-from fhe_core.layouts import Layout, LayoutError
+from fhe_core.layouts import Layout, LayoutError, power_of_two
 from fhe_core.parameters import Parameters
 
 #: Channels that share the gaps of a pixel, vertically and horizontally. Two in a row halve the
@@ -80,7 +80,7 @@ def capacity_of(architecture: Architecture, slots: int) -> int:
     """The most images that ciphertexts with so many slots have room for: the features that the
     last matrix takes must fit an image's block."""
     features = POOL**2 * architecture.blocks[-1].outputs
-    return PARTS * slots // (_lanes(architecture) * _power_of_two(features))
+    return PARTS * slots // (_lanes(architecture) * power_of_two(features))
 
 
 def grid_for(architecture: Architecture, slots: int, capacity: int) -> Grid:
@@ -101,11 +101,7 @@ def grid_for(architecture: Architecture, slots: int, capacity: int) -> Grid:
 
 
 def _lanes(architecture: Architecture) -> int:
-    return _power_of_two(architecture.patches)
-
-
-def _power_of_two(value: int) -> int:
-    return 1 << (value - 1).bit_length()
+    return power_of_two(architecture.patches)
 
 
 def compile_batch(

@@ -19,7 +19,7 @@ from fhe_core.compiler.architecture import POOL, Architecture
 from fhe_core.compiler.builder import PlanBuilder
 from fhe_core.compiler.packing import Packing
 from fhe_core.grids import Grid
-from fhe_core.layouts import Layout
+from fhe_core.layouts import Layout, power_of_two, powers_of_two
 from fhe_core.plan import PlanError
 
 
@@ -43,7 +43,7 @@ class BatchHead:
         self.pool_amounts = [
             pitch * gap * step
             for extent, gap, pitch in zip(extents, gaps, pitches, strict=True)
-            for step in _powers(extent // gap)
+            for step in powers_of_two(extent // gap)
         ]
         free_y, free_x = (
             _free(extent, gap, self._filled(pitch, extent))
@@ -59,13 +59,13 @@ class BatchHead:
         #: ciphertext) are moved.
         self.offsets = dict(zip(groups.tolist(), free, strict=False))
         #: Embedding numbers of a block: the sum of two halves, so that norms are right in one.
-        self.period = max(_MIN_PERIOD, 1 << (embedding - 1).bit_length())
+        self.period = max(_MIN_PERIOD, power_of_two(embedding))
         self.rows = 2 * self.period
         if self.rows > grid.block:
             raise PlanError(
                 f"twice the embedding ({embedding}) must fit a block of {grid.block} slots"
             )
-        self.folds = [self.rows * step for step in _powers(grid.block // self.rows)]
+        self.folds = [self.rows * step for step in powers_of_two(grid.block // self.rows)]
         # A distance 0 <= t < rows is giant + pre + baby, a rotation by t or by t - block: three
         # kinds of about the same number need the fewest keys.
         self.babies = min(_MOST_BABIES, self.rows // 2)
@@ -150,8 +150,6 @@ def append_batch_head(
         return row[None] * head.rows / grid.block
 
     limbs, rescales = builder.values[gathered].limbs, builder.policy.rescales
-    after = limbs - rescales.linear  # the sum of halves is rescaled, not its many parts
-    result = scale(after - rescales.embedding)
     name = builder.linear(
         "linear",
         builder.rotate("linear pre-rotation", gathered, limbs, head.pre_rotations),
@@ -168,7 +166,7 @@ def append_batch_head(
         weights=weights,
         bias=Packing.PAIR.shared(bias),
         lane=0,
-        scale=result * builder.dropped(after, rescales.embedding),
+        scale=builder.scale_before_sum(limbs, scale),
         drop=rescales.linear,
     )[0]
     total = builder.fold(
@@ -229,11 +227,6 @@ def _groups(layout: Layout) -> list[int]:
 def _free(extent: int, gap: int, filled: int) -> list[int]:
     """Positions of a quadrant's axis where the first pixel's channels can go without collision."""
     return [pixel * gap + place for pixel in range(extent // gap) for place in range(gap // filled)]
-
-
-def _powers(count: int) -> list[int]:
-    """1, 2, 4, ... below ``count``."""
-    return [1 << i for i in range((count - 1).bit_length())]
 
 
 #: The kernels take weights of at least eight coefficients.

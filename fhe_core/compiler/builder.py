@@ -56,6 +56,13 @@ class PlanBuilder:
             raise PlanError(f"the modulus chain is too short: no limb left at '{self.label()}'")
         return math.prod(float(q) for q in self.parameters.moduli[limbs - count : limbs])
 
+    def scale_before_sum(self, limbs: int, scale: Callable[[int], float]) -> float:
+        """Of what the head's matrix gives from ``limbs``: rescaled after it is summed (the sum, not
+        its many parts), it gets the scale that ``scale`` says for its limbs."""
+        rescales = self.policy.rescales
+        after = limbs - rescales.linear
+        return scale(after - rescales.embedding) * self.dropped(after, rescales.embedding)
+
     def label(self) -> str:
         return self.labels[-1] if self.labels else "start"
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from fhe_core.compiler.architecture import POOL, Architecture
 from fhe_core.compiler.builder import PlanBuilder
 from fhe_core.compiler.packing import Packing
-from fhe_core.layouts import Layout
+from fhe_core.layouts import Layout, power_of_two, powers_of_two
 from fhe_core.plan import PlanError
 
 
@@ -28,13 +28,15 @@ class HeadGeometry:
 
     def __init__(self, layout: Layout, embedding: int) -> None:
         self.slots, self.inputs = layout.slots, layout.group
-        self.features = max(self.inputs, 1 << (embedding - 1).bit_length())
+        self.features = max(self.inputs, power_of_two(embedding))
         size = layout.shape[2]
         pitch_y, pitch_x = (
             next(d.stride for d in layout.digits if d.axis == axis) for axis in ("y", "x")
         )
         quadrant = size // POOL
-        self.pool_amounts = [pitch * i for pitch in (pitch_x, pitch_y) for i in _powers(quadrant)]
+        self.pool_amounts = [
+            pitch * i for pitch in (pitch_x, pitch_y) for i in powers_of_two(quadrant)
+        ]
         self.area = quadrant * quadrant
         self.corners = np.array(
             [[quadrant * (qy * pitch_y + qx * pitch_x) for qx in range(POOL)] for qy in range(POOL)]
@@ -43,7 +45,7 @@ class HeadGeometry:
         covered = self.inputs  # slots of a window that starts at any of the features
         while covered < self.features + self.inputs:
             covered *= 2
-        self.doubling = [-self.inputs * i for i in _powers(covered // self.inputs)]
+        self.doubling = [-self.inputs * i for i in powers_of_two(covered // self.inputs)]
         room = quadrant * pitch_y // row if width >= covered + self.inputs else 1
         if width < covered:
             raise PlanError(
@@ -104,7 +106,9 @@ def append_head(
     corner = np.zeros(layout.slots, dtype=bool)
     for start in geometry.corners.ravel():
         corner[start : start + geometry.inputs] = True
-    shifts = [-(geometry.copy_pitch - geometry.diagonals) * i for i in _powers(geometry.copies)]
+    shifts = [
+        -(geometry.copy_pitch - geometry.diagonals) * i for i in powers_of_two(geometry.copies)
+    ]
     copies, rescales = [], builder.policy.rescales
     for item in inputs:
         name = item.name
@@ -134,8 +138,6 @@ def append_head(
 
     n1 = geometry.baby_count
     limbs = builder.values[copies[0]].limbs
-    after = limbs - rescales.linear  # the sum over patches is rescaled, not its many parts
-    result = scale(after - rescales.embedding)
     name = builder.linear(
         "linear",
         copies,
@@ -156,14 +158,9 @@ def append_head(
         weights=weights,
         bias=bias if packing is Packing.MIRROR else packing.shared(bias),
         lane=0,
-        scale=result * builder.dropped(after, rescales.embedding),
+        scale=builder.scale_before_sum(limbs, scale),
         drop=rescales.linear,
     )[0]
-    amounts = [features * i for i in _powers(layout.slots // features)]
+    amounts = [features * i for i in powers_of_two(layout.slots // features)]
     total = builder.fold("sum of patches", name, "embedding sum", amounts, drop=rescales.embedding)
     return total, features
-
-
-def _powers(count: int) -> list[int]:
-    """1, 2, 4, ... below ``count``."""
-    return [1 << i for i in range((count - 1).bit_length())]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fhe_core.compiler.builder import PlanBuilder
 from fhe_core.compiler.policy import Policy
+from fhe_core.layouts import powers_of_two
 from fhe_core.parameters import Parameters
 from fhe_core.plan import Plan
 
@@ -15,6 +16,5 @@ def compile_match(embedding_plan: Plan, parameters: Parameters, policy: Policy) 
     builder = PlanBuilder(parameters, policy)
     left, right = (builder.input(name, value.limbs, value.scale) for name in ("left", "right"))
     product = builder.multiply("product", left, right, "product", drop=value.limbs - 1)
-    amounts = [1 << i for i in range((period - 1).bit_length())]
-    score = builder.fold("inner product", product, "score", amounts)
+    score = builder.fold("inner product", product, "score", powers_of_two(period))
     return builder.finish("match", [left, right], [score], {"period": period})

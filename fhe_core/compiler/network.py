@@ -25,7 +25,7 @@ from fhe_core.compiler.normalisation import append_normalisation, embedding_scal
 from fhe_core.compiler.packing import Packing
 from fhe_core.compiler.policy import Policy, lower_by_one
 from fhe_core.inverse_root import InverseRoot
-from fhe_core.layouts import Layout, LayoutError, raster, widen
+from fhe_core.layouts import Layout, LayoutError, power_of_two, raster, widen
 from fhe_core.parameters import Parameters
 
 #: Patch networks that run side by side in one set of ciphertexts, unless fewer are asked for.
@@ -176,7 +176,7 @@ class _Backbone:
         self.lane, self.lanes, self.prefix = 0, 0, ""
         self.plan_inputs: list[str] = []
         gathered = architecture.image_channels * architecture.stem_kernel**2
-        self.room = 1 << (min(lanes, architecture.patches) - 1).bit_length()
+        self.room = power_of_two(min(lanes, architecture.patches))
         self.input_layout = widen(self._stem_layout(), gathered)
 
     def _stem_layout(self) -> Layout:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fhe_core.compiler.builder import Filler, PlanBuilder
 from fhe_core.compiler.policy import Policy
 from fhe_core.inverse_root import Factor, InverseRoot, Product
+from fhe_core.layouts import powers_of_two
 from fhe_core.parameters import Parameters
 from fhe_core.plan import PlanError
 
@@ -70,8 +71,9 @@ def append_normalisation(
     squared = builder.square_one(
         f"{prefix}square embedding", source, f"{prefix}squared embedding", "", drop=drop
     )
-    amounts = [1 << i for i in range((period - 1).bit_length())]
-    norm = builder.fold(f"{prefix}squared norm", squared, f"{prefix}squared norm", amounts)
+    norm = builder.fold(
+        f"{prefix}squared norm", squared, f"{prefix}squared norm", powers_of_two(period)
+    )
     try:
         leaves = [source] + [
             _factor(builder, norm, f"{prefix}factor {number + 1}", factor, root)

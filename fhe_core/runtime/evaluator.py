@@ -134,9 +134,7 @@ class Evaluator:
         Raises:
             ValueError: a rotation is by all slots, which is no rotation and has no key.
         """
-        if any(r % self.parameters.slots == 0 for r in rotations):
-            raise ValueError("a rotation by a multiple of the slots has no key")
-        digits = self.decompose(a.residues[1])
+        digits = self._digits(a, rotations)
         return [
             Ciphertext(
                 self.mod_down(self.switch(digits, a.limbs, r, a.residues[:1]), a.limbs), a.scale
@@ -148,16 +146,22 @@ class Evaluator:
         """The sum of rotations of one ciphertext: one decomposition and one mod-down for all.
 
         Raises:
-            ValueError: a rotation is by all slots, which is no rotation and has no key.
+            ValueError: a rotation is by all slots, which is no rotation and has no key; or there
+                are no rotations.
         """
-        if not rotations or any(r % self.parameters.slots == 0 for r in rotations):
-            raise ValueError("a rotation by a multiple of the slots has no key")
-        digits = self.decompose(a.residues[1])
+        digits = self._digits(a, rotations)
         total: Words | None = None
         for rotation in rotations:
             total = self.switch(digits, a.limbs, rotation, a.residues[:1], total)
-        assert total is not None
+        if total is None:
+            raise ValueError("a sum of no rotations")
         return Ciphertext(self.mod_down(total, a.limbs), a.scale)
+
+    def _digits(self, a: Ciphertext, rotations: Sequence[int]) -> Words:
+        """For the rotations of one ciphertext."""
+        if any(r % self.parameters.slots == 0 for r in rotations):
+            raise ValueError("a rotation by a multiple of the slots has no key")
+        return self.decompose(a.residues[1])
 
     def conjugate(self, a: Ciphertext) -> Ciphertext:
         """The complex conjugate of every slot."""

@@ -172,7 +172,7 @@ def _linear(
     del inputs
     scale = packed.plan.values[step.outputs[0]].scale
     results: list[Ciphertext] = []
-    for _, chain in step.horner():
+    for chain in step.horner():
         total = sums[chain[0][0]]
         for (_, rotation), following in zip_longest(chain, chain[1:]):
             base = None if following is None else sums[following[0]]

@@ -6,7 +6,6 @@ residues when they need them, which is cheaper than reading them from memory for
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -78,14 +77,6 @@ class PackedPlan:
         return memory_bytes([self])
 
 
-def addition(rows: Slots, scale: float) -> Addition:
-    """Periodic rows; scales may be too large for words."""
-    size = 2 * rows.shape[1]
-    largest = float(np.max(np.abs(encoding.coefficients(rows, size)))) * scale
-    shift = max(0, math.ceil(math.log2(largest / encoding.MAX_COEFFICIENT) + 1)) if largest else 0
-    return Addition(encoding.encode(rows, size, scale / 2.0**shift), shift)
-
-
 def spread(coefficients: Signed, ring_dimension: int) -> Signed:
     """All coefficients [N] of a polynomial in X^(N / size)."""
     out = np.zeros(ring_dimension, dtype=np.int64)
@@ -145,7 +136,8 @@ class _Packer:
     ) -> None:
         if table:
             scale = self.plan.values[output].scale
-            additions[number] = addition(self.table(table), scale)
+            rows = self.table(table)
+            additions[number] = Addition(*encoding.encode_wide(rows, 2 * rows.shape[1], scale))
 
     def table(self, name: str) -> Slots:
         if name not in self.tables:

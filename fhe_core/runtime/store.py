@@ -137,6 +137,12 @@ def load_bundle(
         return Bundle(what, parameters, header.key_id, items, facts, seeds)
 
 
+def known_facts(header: Header) -> Mapping[str, Any]:
+    """What a bundle's header says, unchecked; nothing where it says nothing."""
+    facts = header.metadata.get("facts")
+    return facts if isinstance(facts, dict) else {}
+
+
 def expand_fresh(parameters: Parameters, seed: bytes, limbs: int) -> Words:
     """c1 of a fresh ciphertext [limbs, N], from its seed."""
     out = np.empty((limbs, parameters.ring_dimension), dtype=np.uint64)

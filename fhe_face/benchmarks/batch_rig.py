@@ -14,11 +14,10 @@ from fhe_core.runtime.batches import MANY
 from fhe_core.runtime.batches import Batch as Places
 from fhe_core.runtime.client import Client
 from fhe_core.runtime.store import load_bundle, save_bundle
-from fhe_face.benchmarks.rig import Batch, RunJob
+from fhe_face.benchmarks.rig import Batch, RunJob, job_of, key_file_bytes
 from fhe_face.benchmarks.subject import Subject
-from fhe_face.keymaking import EVALUATION_KEY, make_keys
+from fhe_face.keymaking import make_keys
 from fhe_face.progress import Stage
-from fhe_face.server_job import Job
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class BatchRig:
     @property
     def evaluation_key_bytes(self) -> int:
         """Size of the file that goes to the server."""
-        return (self.folder / EVALUATION_KEY).stat().st_size
+        return key_file_bytes(self.folder)
 
     def measure(self, size: int, stage: Stage) -> Batch:
         """``size`` faces in as few batches as possible, the subject's images over and over.
@@ -61,13 +60,7 @@ class BatchRig:
         faces = [number % images for number in range(size)]
         batches = [faces[first : first + room] for first in range(0, size, room)]
         files = [self._encrypt(number, own, stage) for number, own in enumerate(batches)]
-        job = Job(
-            evaluation_key=str(self.folder / EVALUATION_KEY),
-            weights=str(Path(self.subject.weights).resolve()),
-            threads=self.threads,
-            embed=tuple(files),
-            match=(),
-        )
+        job = job_of(self.folder, self.subject, self.threads, embed=tuple(files))
         report = self.run_job(job, stage)
         accuracy = []
         for own, (_, target) in zip(batches, files, strict=True):

@@ -13,7 +13,7 @@ from typing import Any
 
 from fhe_core.parameters import Parameters
 from oracles import interpreter
-from oracles.library import OracleError
+from oracles.interface import OracleError
 
 #: It imports nothing of ours, so that any Python can run it.
 SCRIPT = Path(__file__).with_name("openfhe_operations.py")

@@ -92,7 +92,7 @@ class Rig:
     @property
     def evaluation_key_bytes(self) -> int:
         """Size of the file that goes to the server."""
-        return (self.folder / EVALUATION_KEY).stat().st_size
+        return key_file_bytes(self.folder)
 
     def alone(self, repeat: int, stage: Stage) -> Batch:
         """``repeat`` embeddings, one face at a time, after one to warm up."""
@@ -131,12 +131,7 @@ class Rig:
         return Batch(size, seconds, accuracy, report)
 
     def _job(self, **work: Any) -> Job:
-        return Job(
-            evaluation_key=str(self.folder / EVALUATION_KEY),
-            weights=str(Path(self.subject.weights).resolve()),
-            threads=self.threads,
-            **{"embed": (), "match": (), **work},
-        )
+        return job_of(self.folder, self.subject, self.threads, **work)
 
     def _files(self, face: int, name: str) -> tuple[str, str]:
         """The encrypted face, and where its embedding goes."""
@@ -147,6 +142,21 @@ class Rig:
         bundle = load_bundle(file, "embedding", lambda _name: parameters)
         result = next(iter(bundle.items.values()))
         return self.subject.accuracy(self.key.decrypt(result).real, face)
+
+
+def job_of(folder: Path, subject: Subject, threads: int, **work: Any) -> Job:
+    """A job with the keys of the folder and the subject's weights."""
+    return Job(
+        evaluation_key=str(folder / EVALUATION_KEY),
+        weights=str(Path(subject.weights).resolve()),
+        threads=threads,
+        **{"embed": (), "match": (), **work},
+    )
+
+
+def key_file_bytes(folder: Path) -> int:
+    """Size of the evaluation keys of a folder."""
+    return (folder / EVALUATION_KEY).stat().st_size
 
 
 def _face(number: int) -> str:

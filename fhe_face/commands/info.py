@@ -12,7 +12,7 @@ from fhe_core import container
 from fhe_core.container import Header, Kind
 from fhe_core.parameters import Parameters
 from fhe_core.runtime.preparation import ENTRY, check_preparation
-from fhe_core.runtime.store import key_specifications, parameters_of
+from fhe_core.runtime.store import key_specifications, known_facts, parameters_of
 from fhe_face.circuit import circuit_of
 from fhe_face.output import Output, facts, grid
 from fhe_face.system import default_threads, size
@@ -65,8 +65,7 @@ def _content(header: Header, parameters: Parameters) -> dict[str, Any]:
             "memory_bytes": expanded,
         }
     if header.kind is Kind.CIPHERTEXT:
-        known = header.metadata.get("facts")
-        found = known.get(ENTRY) if isinstance(known, dict) else None
+        found = known_facts(header).get(ENTRY)
         check_preparation(header.source, {ENTRY: found})
         return {"what": header.text("what"), "items": _items(header), "preparation": found}
     return {}

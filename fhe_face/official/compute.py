@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from fhe_core.container import ContainerError, Header, Kind, read_header
+from fhe_core.container import ContainerError, Kind, read_header
 from fhe_core.container.header import encode_header
 from fhe_core.files import FileError, shown
-from fhe_core.runtime.store import Bundle, load_bundle, save_bundle
+from fhe_core.runtime.store import Bundle, known_facts, load_bundle, save_bundle
 from fhe_face.official.layout import Instance, write_json
 from fhe_face.official.program import Progress, for_instance
 from fhe_face.official.schedule import Matched, Matcher, matched
@@ -89,15 +89,10 @@ def _kept(file: Path, inputs: str) -> float | None:
     """The seconds that a kept score took; None where there is none for these inputs."""
     try:
         header = read_header(file, expect_kind=Kind.CIPHERTEXT)
-        facts = _facts(header)
+        facts = known_facts(header)
         return float.fromhex(str(facts[_SECONDS])) if facts.get(_INPUTS) == inputs else None
     except (ContainerError, KeyError, ValueError, OverflowError):
         return None
-
-
-def _facts(header: Header) -> Mapping[str, Any]:
-    facts = header.metadata.get("facts")
-    return facts if isinstance(facts, dict) else {}
 
 
 def _save(file: Path, result: Matched, inputs: str) -> None:

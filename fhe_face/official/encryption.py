@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from fhe_core.container import ContainerError, Kind, read_header
-from fhe_core.runtime.store import Bundle, save_bundle
+from fhe_core.runtime.store import Bundle, known_facts, save_bundle
 from fhe_face.client import FaceClient
 from fhe_face.official.faces import Pixels, require
 from fhe_face.official.layout import Instance
@@ -66,8 +66,7 @@ def _is_kept(file: Path, key_id: str, tag: str) -> bool:
         header = read_header(file, expect_kind=Kind.CIPHERTEXT)
     except ContainerError:
         return False
-    facts = header.metadata.get("facts")
-    return header.key_id == key_id and isinstance(facts, dict) and facts.get(SOURCE) == tag
+    return header.key_id == key_id and known_facts(header).get(SOURCE) == tag
 
 
 def main() -> None:

@@ -5,7 +5,6 @@ One set of keys and one server process serve all tests of this file.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,11 @@ from fhe_face.images import to_unit
 from fhe_face.server_job import Job
 from fhe_face.system import default_threads
 from models import reference
-from tests.face.witness import CLIENT_ONLY, serve_and_witness
+from tests.face.witness import (
+    report_and_witness,
+    require_nothing_to_decrypt_with,
+    short_lived,
+)
 
 pytestmark = pytest.mark.full
 
@@ -56,11 +59,8 @@ def evening(
     vectors: Mapping[str, NDArray[Any]],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Evening]:
-    folder = tmp_path_factory.mktemp("full")
-    try:
+    with short_lived(tmp_path_factory, "full") as folder:
         yield spend(folder, repository, checkpoint, vectors)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)  # gigabytes
 
 
 def spend(
@@ -91,9 +91,7 @@ def spend(
             for a, b in pairs
         ),
     )
-    answers = serve_and_witness(repository, job)
-    report = answers[-2].get("report")
-    assert report, answers[-2]
+    report, witness = report_and_witness(repository, job)
     names = [str(vectors["names"][i]) for i in (*healthy, *diverging)]
     return Evening(
         client=client,
@@ -102,7 +100,7 @@ def spend(
         units=np.stack(units),
         expected=vectors["normalised"][healthy],
         report=report,
-        witness=answers[-1],
+        witness=witness,
     )
 
 
@@ -169,6 +167,4 @@ def test_faces_on_which_the_network_diverges(
 
 
 def test_the_server_had_nothing_to_decrypt_with(evening: Evening) -> None:
-    assert "fhe_core.runtime.server" in evening.witness["modules"]
-    assert not CLIENT_ONLY & set(evening.witness["modules"])
-    assert evening.witness["forbidden"] == []
+    require_nothing_to_decrypt_with(evening.witness)

@@ -5,7 +5,6 @@ One set of keys and one server process serve all tests of this file.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,11 @@ from fhe_face.client import FaceClient
 from fhe_face.engine import choose_engine
 from fhe_face.server_job import Job
 from fhe_face.system import default_threads
-from tests.face.witness import CLIENT_ONLY, serve_and_witness
+from tests.face.witness import (
+    report_and_witness,
+    require_nothing_to_decrypt_with,
+    short_lived,
+)
 
 pytestmark = pytest.mark.full
 
@@ -47,11 +50,8 @@ def evening(
     vectors: Mapping[str, NDArray[Any]],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Evening]:
-    folder = tmp_path_factory.mktemp("full-batch")
-    try:
+    with short_lived(tmp_path_factory, "full-batch") as folder:
         yield spend(folder, repository, checkpoint, vectors)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)  # gigabytes
 
 
 def spend(
@@ -70,10 +70,8 @@ def spend(
         embed=((str(folder / "faces.ct"), embeddings),),
         match=((embeddings, embeddings, str(folder / "scores.ct")),),
     )
-    answers = serve_and_witness(repository, job)
-    report = answers[-2].get("report")
-    assert report, answers[-2]
-    return Evening(client, folder, vectors["normalised"][chosen], report, answers[-1])
+    report, witness = report_and_witness(repository, job)
+    return Evening(client, folder, vectors["normalised"][chosen], report, witness)
 
 
 def test_embeddings_and_scores(evening: Evening, capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,6 +115,4 @@ def test_sizes_and_memory(evening: Evening, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_the_server_had_nothing_to_decrypt_with(evening: Evening) -> None:
-    assert "fhe_core.runtime.server" in evening.witness["modules"]
-    assert not CLIENT_ONLY & set(evening.witness["modules"])
-    assert evening.witness["forbidden"] == []
+    require_nothing_to_decrypt_with(evening.witness)

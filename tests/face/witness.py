@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from fhe_face.server_job import Job
 
@@ -34,6 +39,31 @@ for module in [m for n, m in list(sys.modules.items()) if n.split(".")[0] in our
 bad = [n for n in names if "decrypt" in n.lower() or "SecretKey" in n]
 print(json.dumps({"modules": sorted(sys.modules), "forbidden": bad}))
 """
+
+
+def report_and_witness(repository: Path, job: Job) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The server's report on a whole job, and what its process had loaded."""
+    answers = serve_and_witness(repository, job)
+    report = answers[-2].get("report")
+    assert report, answers[-2]
+    return report, answers[-1]
+
+
+@contextmanager
+def short_lived(factory: pytest.TempPathFactory, name: str) -> Iterator[Path]:
+    """A folder for gigabytes, removed at once."""
+    folder = factory.mktemp(name)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def require_nothing_to_decrypt_with(witness: Mapping[str, Any]) -> None:
+    """The process ran the server, and loaded nothing of the client's."""
+    assert "fhe_core.runtime.server" in witness["modules"]
+    assert not CLIENT_ONLY & set(witness["modules"])
+    assert witness["forbidden"] == []
 
 
 def serve_and_witness(repository: Path, job: Job, more: str = "") -> list[dict[str, Any]]:

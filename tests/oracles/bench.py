@@ -21,7 +21,7 @@ from fhe_core.runtime.packed import pack
 from oracles.chain import chain_of
 from oracles.compare import Difference, difference
 from oracles.errors import openfhe_errors
-from oracles.library import Slots
+from oracles.interface import Slots
 from tests.core import tiny
 
 Values = Mapping[str, NDArray[np.complex128]]

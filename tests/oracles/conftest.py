@@ -7,7 +7,7 @@ import os
 import pytest
 
 from oracles import interpreter
-from oracles.library import OracleError
+from oracles.interface import OracleError
 from oracles.openfhe_backend import OpenFheBackend
 from tests.core import tiny
 from tests.oracles import primitives

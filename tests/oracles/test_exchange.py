@@ -11,7 +11,7 @@ import pytest
 
 from oracles.chain import chain_of
 from oracles.exchange import Answer, Job, load_answer, load_job, save_answer, save_job
-from oracles.library import OracleError
+from oracles.interface import OracleError
 from tests.oracles.bench import Bench
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from oracles import interpreter, openfhe_library, seal_library
-from oracles.library import OracleError
+from oracles.interface import OracleError
 
 THIS = sys.version_info[:2]
 NAME = f"python{THIS[0]}.{THIS[1]}"

@@ -9,7 +9,7 @@ import pytest
 from fhe_core import presets
 from fhe_core.parameters import Specification
 from oracles.chain import chain_of
-from oracles.library import OracleError
+from oracles.interface import OracleError
 from oracles.openfhe_backend import OpenFheBackend
 
 NAMES = sorted(s.name for s in vars(presets).values() if isinstance(s, Specification))

@@ -10,7 +10,7 @@ import pytest
 from fhe_core.compiler import SAFE, Packing
 from fhe_core.primes import ntt_primes
 from fhe_core.runtime import cleartext
-from oracles.library import OracleError
+from oracles.interface import OracleError
 from oracles.run import Runner, conjugates, eighth_root, multiplies, rotations
 from tests.core import tiny
 from tests.oracles import primitives

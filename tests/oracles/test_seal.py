@@ -16,7 +16,7 @@ from oracles import seal_backend, seal_library
 from oracles.compare import Difference, OracleMismatch, require_agreement
 from oracles.errors import NearestEncodings, SameEncodings
 from oracles.excerpt import excerpt, limbs_needed
-from oracles.library import OracleError
+from oracles.interface import OracleError
 from tests.core import tiny
 from tests.oracles import faults, primitives, small_plans
 from tests.oracles.bench import Bench, Values, bench_of

@@ -6,11 +6,11 @@ import io
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.official import driver
 from fhe_core.keys.files import load_secret_key, save_evaluation_keys, save_secret_key
 from fhe_core.keys.secret import SecretKey
 from fhe_core.runtime.client import Client, Score
@@ -18,7 +18,6 @@ from fhe_core.runtime.server import Server
 from fhe_core.runtime.store import Bundle, load_bundle, load_evaluation_keys
 from fhe_face.official import compute, decryption, encryption, faces, keygen, scores
 from fhe_face.official.layout import Instance
-from fhe_face.official.pairs import NAMES
 from fhe_face.official.program import Progress
 from fhe_face.progress import Stage
 from models.reference import embed, squared_norm
@@ -156,12 +155,7 @@ def png(pixels: Pixels) -> bytes:
 
 def write_pairs(path: Path, pictures: list[bytes]) -> None:
     """Pictures 2i and 2i + 1 as pair i."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with h5py.File(path, "w") as file:
-        for side, name in enumerate(NAMES):
-            rows = file.create_dataset(name, len(pictures) // 2, h5py.vlen_dtype(np.uint8))
-            for number, picture in enumerate(pictures[side::2]):
-                rows[number] = np.frombuffer(picture, np.uint8)
+    driver.write_pairs(path, list(zip(pictures[::2], pictures[1::2], strict=True)))
 
 
 def crops(world: tiny.World) -> tuple[list[Pixels], Pixels]:
