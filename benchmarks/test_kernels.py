@@ -30,7 +30,9 @@ NAMES = (
     "reduce",
     "dot_product",
     "weighted_sum",
-    "gather",
+    "weighted_sums",
+    "permute",
+    "dot_product_permuted",
 )
 
 

@@ -111,7 +111,10 @@ class kernels:  # a module, written as a class so that one stub file is enough
         def weighted_sum(self, x: _Words, w: _Words) -> _Words: ...
         def weighted_sums(self, x: _Words, w: _Words) -> _Words:
             """Four sums [4, n] with weights [terms, 4] at once."""
-        def gather(self, a: _Words, index: _Index) -> _Words: ...
+        def permute(self, a: _Words, index: _Index) -> _Words:
+            """a[index], where index maps aligned blocks of 8 to aligned blocks of 8."""
+        def dot_product_permuted(self, a: _Words, b: _Words, index: _Index) -> _Words:
+            """dot_product(a, b)[index], under the same condition."""
 
     @final
     class Workload:

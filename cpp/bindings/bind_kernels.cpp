@@ -138,9 +138,7 @@ class Kernels {
     }
 
     Array dot_product(const Array& a, const Array& b) const {
-        const std::vector<const Word*> left = checked_rows(a, q(), "a");
-        const std::vector<const Word*> right = checked_rows(b, q(), "b");
-        require(a.shape(0) == b.shape(0) && a.shape(1) == b.shape(1), "a and b differ in shape");
+        const auto [left, right] = operands(a, b);
         Array out = empty(static_cast<std::size_t>(a.shape(1)));
         kernels_.dot_product(out.mutable_data(), left.data(), right.data(), left.size(),
                              static_cast<std::size_t>(a.shape(1)), modulus());
@@ -174,20 +172,51 @@ class Kernels {
         return out;
     }
 
-    Array gather(const Array& in, const Indices& index) const {
-        require(in.ndim() == 1 && index.ndim() == 1 && index.size() > 0,
-                "in or index is not a non-empty 1-D array");
-        for (py::ssize_t i = 0; i < index.size(); ++i) {
-            require(index.data()[i] < static_cast<std::size_t>(in.size()),
-                    "an index is out of range");
+    Array permute(const Array& in, const Indices& index) const {
+        require_blocks(index, in.ndim() == 1 ? in.size() : 0);
+        Array out = empty(static_cast<std::size_t>(in.size()));
+        kernels_.permute(out.mutable_data(), in.data(), index.data(),
+                         static_cast<std::size_t>(in.size()));
+        return out;
+    }
+
+    Array dot_product_permuted(const Array& a, const Array& b, const Indices& index) const {
+        const auto [left, right] = operands(a, b);
+        const py::ssize_t n = a.shape(1);
+        require_blocks(index, n);
+        std::vector<std::uint32_t> targets(static_cast<std::size_t>(n) / fk::kBlock);
+        for (std::size_t block = 0; block < targets.size(); ++block) {
+            targets[index.data()[block * fk::kBlock] / fk::kBlock] =
+                static_cast<std::uint32_t>(block);
         }
-        const std::size_t n = static_cast<std::size_t>(index.size());
-        Array out = empty(n);
-        kernels_.gather(out.mutable_data(), in.data(), index.data(), n);
+        Array out = empty(static_cast<std::size_t>(n));
+        kernels_.dot_product_permuted(out.mutable_data(), left.data(), right.data(), left.size(),
+                                      index.data(), targets.data(), static_cast<std::size_t>(n),
+                                      modulus(), left.data(), left.size());
         return out;
     }
 
   private:
+    // Pointers to the rows of both.
+    std::array<std::vector<const Word*>, 2> operands(const Array& a, const Array& b) const {
+        std::array<std::vector<const Word*>, 2> rows{checked_rows(a, q(), "a"),
+                                                     checked_rows(b, q(), "b")};
+        require(a.shape(0) == b.shape(0) && a.shape(1) == b.shape(1), "a and b differ in shape");
+        return rows;
+    }
+    static void require_blocks(const Indices& index, py::ssize_t n) {
+        require(n > 0 && n % static_cast<py::ssize_t>(fk::kBlock) == 0 && index.ndim() == 1 &&
+                    index.size() == n,
+                "in or index is not a 1-D array of whole blocks of 8");
+        std::vector<bool> reached(static_cast<std::size_t>(n));
+        for (py::ssize_t i = 0; i < n; ++i) {
+            const std::size_t to = index.data()[i];
+            const std::size_t first = index.data()[i - i % static_cast<py::ssize_t>(fk::kBlock)];
+            require(to < reached.size() && to / fk::kBlock == first / fk::kBlock && !reached[to],
+                    "index does not map blocks of 8 to blocks of 8");
+            reached[to] = true;
+        }
+    }
     Word q() const { return tables_.modulus.q; }
     const fk::Modulus& modulus() const { return tables_.modulus; }
     fk::ShoupFactor factor(Word w) const {
@@ -203,7 +232,11 @@ class Kernels {
 class Workload {
   public:
     Workload(const Kernels& kernels, std::size_t terms)
-        : kernels_(kernels), n_(kernels.tables().n), index_(n_), weights_(fk::kSumsAtOnce * terms) {
+        : kernels_(kernels),
+          n_(kernels.tables().n),
+          index_(n_),
+          targets_(n_ / fk::kBlock),
+          weights_(fk::kSumsAtOnce * terms) {
         const Word q = kernels.tables().modulus.q;
         require(terms >= 2 && terms <= fk::kMaxTerms, "terms is not from 2 to 4096");
         Word state = 1;
@@ -228,6 +261,7 @@ class Workload {
         for (std::size_t i = 0; i < n_; ++i) {
             index_[i] =
                 static_cast<std::uint32_t>(reverse(((2 * reverse(i) + 1) * 5 % (2 * n_) - 1) / 2));
+            targets_[index_[i] / fk::kBlock] = static_cast<std::uint32_t>(i / fk::kBlock);
         }
     }
 
@@ -280,7 +314,14 @@ class Workload {
                  w.k().weighted_sums(targets.data(), w.pointers_.data(), 0, w.weights_.data(),
                                      w.pointers_.size(), w.n_, moduli.data());
              }},
-            {"gather", [](Workload& w) { w.k().gather(w.out(), w.a(), w.index_.data(), w.n_); }},
+            {"permute", [](Workload& w) { w.k().permute(w.out(), w.a(), w.index_.data(), w.n_); }},
+            {"dot_product_permuted",
+             [](Workload& w) {
+                 const std::size_t half = w.pointers_.size() / 2;
+                 w.k().dot_product_permuted(w.out(), w.pointers_.data(), w.pointers_.data() + half,
+                                            half, w.index_.data(), w.targets_.data(), w.n_, w.m(),
+                                            nullptr, 0);
+             }},
         };
         return table;
     }
@@ -297,7 +338,7 @@ class Workload {
     std::size_t n_;
     std::vector<Word> pool_;
     Word* out_ = nullptr;
-    std::vector<std::uint32_t> index_;
+    std::vector<std::uint32_t> index_, targets_;
     std::vector<const Word*> pointers_;
     std::vector<Word> weights_;
 };
@@ -356,7 +397,9 @@ void bind_kernels(py::module_& m) {
              py::arg("w").noconvert())
         .def("weighted_sum", &Kernels::weighted_sum, py::arg("x").noconvert(),
              py::arg("w").noconvert())
-        .def("gather", &Kernels::gather, a, py::arg("index").noconvert());
+        .def("permute", &Kernels::permute, a, py::arg("index").noconvert())
+        .def("dot_product_permuted", &Kernels::dot_product_permuted, a, b,
+             py::arg("index").noconvert());
 
     py::class_<Workload>(kernels, "Workload", "Prepared data on which to run and time a kernel")
         .def(py::init<const Kernels&, std::size_t>(), py::arg("kernels"), py::arg("terms"),

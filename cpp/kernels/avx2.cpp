@@ -284,8 +284,8 @@ struct Avx2 {
         const Modulus& modulus_;
     };
 
-    static void gather(Word* out, const Word* in, const std::uint32_t* index, std::size_t n) {
-        for (std::size_t i = 0; i < n; ++i) out[i] = in[index[i]];
+    static void permute_block(Word* out, const Word* in, const std::uint32_t* index) {
+        for (std::size_t i = 0; i < kBlock; ++i) out[i] = in[index[i] % kBlock];
     }
 };
 

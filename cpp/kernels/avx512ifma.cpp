@@ -304,13 +304,10 @@ struct Ifma {
         }
     };
 
-    static void gather(Word* out, const Word* in, const std::uint32_t* index, std::size_t n) {
-        std::size_t i = 0;
-        for (; i + kLanes <= n; i += kLanes) {
-            const __m256i at = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(index + i));
-            store(out + i, _mm512_i64gather_epi64(_mm512_cvtepu32_epi64(at), in, 8));
-        }
-        for (; i < n; ++i) out[i] = in[index[i]];
+    static void permute_block(Word* out, const Word* in, const std::uint32_t* index) {
+        static_assert(kBlock == kLanes);
+        const __m256i at = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(index));
+        store(out, _mm512_permutexvar_epi64(_mm512_cvtepu32_epi64(at), load(in)));
     }
 };
 

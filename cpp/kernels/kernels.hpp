@@ -20,6 +20,7 @@ inline constexpr int kWordBits = 52;            // width of the IFMA product hal
 inline constexpr int kMaxModulusBits = 50;      // leaves two bits for lazy sums
 inline constexpr std::size_t kMaxTerms = 4096;  // bound on sums that are reduced once
 inline constexpr std::size_t kSumsAtOnce = 4;   // that weighted_sums forms from one reading
+inline constexpr std::size_t kBlock = 8;        // positions that a permutation keeps together
 
 // Constants of one modulus.
 struct Modulus {
@@ -101,9 +102,19 @@ struct KernelTable {
     void (*weighted_sums)(std::uint64_t* const* out, const std::uint64_t* const* x,
                           std::size_t offset, const std::uint64_t* w, std::size_t terms,
                           std::size_t n, const Modulus* const* m);
-    // out[i] = in[index[i]]; out may not alias in
-    void (*gather)(std::uint64_t* out, const std::uint64_t* in, const std::uint32_t* index,
-                   std::size_t n);
+    // out[i] = in[index[i]], where index maps aligned blocks of kBlock positions to such blocks, as
+    // Galois elements do in bit-reversed order; n is a multiple of kBlock. out may not alias in
+    void (*permute)(std::uint64_t* out, const std::uint64_t* in, const std::uint32_t* index,
+                    std::size_t n);
+    // A dot_product whose block j goes to block targets[j] of out, permuted within itself:
+    // out[i] = sum over t of a[t][s(i)] * b[t][s(i)], where s(i) has the block that is mapped to
+    // i's and the lowest bits of index[i]. n is a multiple of kBlock. What the next call will read,
+    // n words at each of ahead[0 ... ahead_count-1], is asked for on the way.
+    void (*dot_product_permuted)(std::uint64_t* out, const std::uint64_t* const* a,
+                                 const std::uint64_t* const* b, std::size_t terms,
+                                 const std::uint32_t* index, const std::uint32_t* targets,
+                                 std::size_t n, const Modulus& m, const std::uint64_t* const* ahead,
+                                 std::size_t ahead_count);
 };
 
 // Null when the binary or the processor lacks the instruction set.

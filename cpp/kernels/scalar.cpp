@@ -173,8 +173,28 @@ void weighted_sums(Word* const* out, const Word* const* x, std::size_t offset, c
     }
 }
 
-void gather(Word* out, const Word* in, const std::uint32_t* index, std::size_t n) {
+void permute(Word* out, const Word* in, const std::uint32_t* index, std::size_t n) {
     for (std::size_t i = 0; i < n; ++i) out[i] = in[index[i]];
+}
+
+void dot_product_permuted(Word* out, const Word* const* a, const Word* const* b, std::size_t terms,
+                          const std::uint32_t* index, const std::uint32_t* targets, std::size_t n,
+                          const Modulus& m, const Word* const* ahead, std::size_t ahead_count) {
+    for (std::size_t i = 0; i < n; i += kBlock) {
+        Word values[kBlock];
+        for (std::size_t j = 0; j < kBlock; ++j) {
+            Wide sum = 0;
+            for (std::size_t t = 0; t < terms; ++t) {
+                sum += static_cast<Wide>(a[t][i + j]) * b[t][i + j];
+            }
+            values[j] = reduce_sum(sum, m);
+        }
+        for (std::size_t p = 0; p < ahead_count; ++p) __builtin_prefetch(ahead[p] + i, 0, 2);
+        const std::size_t target = kBlock * targets[i / kBlock];
+        for (std::size_t j = 0; j < kBlock; ++j) {
+            out[target + j] = values[index[target + j] % kBlock];
+        }
+    }
 }
 
 }  // namespace
@@ -195,7 +215,8 @@ const KernelTable* scalar() {
         dot_product,
         weighted_sum,
         weighted_sums,
-        gather,
+        permute,
+        dot_product_permuted,
     };
     return &kTable;
 }

@@ -7,7 +7,7 @@
 //                                   operand(Vec), broadcast(word), accumulate, Summing(m).finish
 //   Ntt(modulus, roots, length)     butterflies on Ntt::Vec, the form residues have between layers
 //   shorter()                       the kernels for shorter transforms than kTail allows
-//   gather
+//   permute_block(out, in, index)   kBlock words, by the lowest bits of index
 // Everything here is in an unnamed namespace, and no standard library template is used, so that no
 // code compiled for a newer processor is ever merged by the linker with code that must run on any.
 #pragma once
@@ -157,6 +157,47 @@ struct Sums {
                 y += kLanes;
             }
         });
+    }
+
+    static void dot_product_permuted(Word* out, const Word* const* a, const Word* const* b,
+                                     std::size_t terms, const std::uint32_t* index,
+                                     const std::uint32_t* targets, std::size_t n, const Modulus& m,
+                                     const Word* const* ahead, std::size_t ahead_count) {
+        static_assert(kWidth * kLanes % kBlock == 0 && kBlock % kLanes == 0);
+        const typename Simd::Summing summing(m, terms);
+        alignas(64) Word values[kWidth * kLanes];
+        const auto sum = [&](auto& sums, std::size_t t, std::size_t i) {
+            for (Sum& s : sums) {
+                s = Simd::accumulate(s, Simd::operand(Simd::load(a[t] + i)),
+                                     Simd::operand(Simd::load(b[t] + i)));
+                i += kLanes;
+            }
+        };
+        for (std::size_t i = 0; i < n;) {
+            std::size_t count = kWidth * kLanes;
+            if (i + count <= n) {
+                strip<kWidth>(values, terms, summing,
+                              [&](std::size_t t, Sum(&sums)[kWidth]) { sum(sums, t, i); });
+            } else {
+                count = kBlock;
+                strip<kBlock / kLanes>(
+                    values, terms, summing,
+                    [&](std::size_t t, Sum(&sums)[kBlock / kLanes]) { sum(sums, t, i); });
+            }
+            for (std::size_t j = 0; j < count; j += kBlock, i += kBlock) {
+                for (std::size_t p = 0; p < ahead_count; ++p)
+                    __builtin_prefetch(ahead[p] + i, 0, 2);
+                const std::size_t target = kBlock * targets[i / kBlock];
+                Simd::permute_block(out + target, values + j, index + target);
+            }
+        }
+    }
+
+    static void permute(Word* out, const Word* in, const std::uint32_t* index, std::size_t n) {
+        constexpr auto kFirst = ~static_cast<std::uint32_t>(kBlock - 1);
+        for (std::size_t i = 0; i < n; i += kBlock) {
+            Simd::permute_block(out + i, in + (index[i] & kFirst), index + i);
+        }
     }
 
     static void weighted_sum(Word* out, const Word* const* x, std::size_t offset, const Word* w,
@@ -477,7 +518,8 @@ constexpr KernelTable make_table(const char* name) {
             Sums<Simd>::dot_product,
             Sums<Simd>::weighted_sum,
             SharedSums<Simd>::run,
-            Simd::gather};
+            Sums<Simd>::permute,
+            Sums<Simd>::dot_product_permuted};
 }
 
 }  // namespace

@@ -158,7 +158,7 @@ void Context::permute(std::uint64_t* out, const std::uint64_t* in, const std::ui
                       std::size_t rows) const {
 #pragma omp parallel for num_threads(threads_) schedule(static)
     for (std::size_t r = 0; r < rows; ++r) {
-        kernels_->gather(out + r * n_, in + r * n_, index, n_);
+        kernels_->permute(out + r * n_, in + r * n_, index, n_);
     }
 }
 

@@ -19,39 +19,50 @@ void switch_key(const Context& context, std::uint64_t* out, const std::uint64_t*
     for (std::size_t r = 0; r < rows; ++r) {
         const Modulus& m = context.modulus(job.rows[r]);
         const std::size_t stored = stored_row(r, job.limbs, job.key.key_limbs);
-        std::vector<const std::uint64_t*> a(job.digit_count), b(job.digit_count);
-        std::vector<std::uint64_t> sum(tile), permuted(tile);
-        std::vector<std::uint32_t> index(tile);
+        const auto key = [&](std::size_t d, std::size_t poly) {
+            return job.key.row(d, poly, stored, n);
+        };
+        const auto digit = [&](std::size_t d) { return job.digits + (d * rows + r) * n; };
+        std::vector<const std::uint64_t*> a, b, ahead;
+        std::vector<std::uint64_t> sum(tile), factor(tile);
+        if (r < job.addend_rows)
+            std::fill(factor.begin(), factor.end(), extended ? 1 : job.p_mod_q[r]);
+        std::vector<std::uint32_t> targets(tile / kernels::kBlock);
         for (std::size_t start = 0; start < n; start += tile) {
             std::size_t source = start;
             if (job.permutation != nullptr) {
-                source = source_block(job.permutation, start, tile, index.data());
+                source = block_targets(job.permutation, start, tile, targets.data());
             }
             for (std::size_t poly = 0; poly < 2; ++poly) {
+                a.clear();
+                b.clear();
                 for (std::size_t d = 0; d < job.digit_count; ++d) {
-                    a[d] = job.digits + (d * rows + r) * n + source;
-                    b[d] = job.key.row(d, poly, stored, n) + source;
+                    a.push_back(digit(d) + source);
+                    b.push_back(key(d, poly) + source);
                 }
-                const std::size_t at = (poly * rows + r) * n + start;
-                const bool direct = job.permutation == nullptr && base == nullptr;
-                std::uint64_t* values = direct ? out + at : sum.data();
-                kernels.dot_product(values, a.data(), b.data(), job.digit_count, tile, m);
                 if (poly < job.addend_polys && r < job.addend_rows) {
-                    const std::uint64_t* addend =
-                        job.addend + (poly * job.addend_rows + r) * n + source;
-                    if (extended) {
-                        kernels.add(values, values, addend, tile, m);
-                    } else {
-                        kernels.multiply_scalar_add(values, addend, ShoupFactor(job.p_mod_q[r], m),
-                                                    tile, m);
+                    a.push_back(job.addend + (poly * job.addend_rows + r) * n + source);
+                    b.push_back(factor.data());
+                }
+                std::uint64_t* target = out + (poly * rows + r) * n + start;
+                std::uint64_t* values = base == nullptr ? target : sum.data();
+                if (job.permutation == nullptr) {
+                    kernels.dot_product(values, a.data(), b.data(), a.size(), tile, m);
+                } else {
+                    ahead.clear();
+                    const std::size_t next = start + poly * tile;  // where the next product is
+                    for (std::size_t d = 0; next < n && d < job.digit_count; ++d) {
+                        const std::size_t from = job.permutation[next] & ~(tile - 1);
+                        ahead.push_back(key(d, 1 - poly) + from);
+                        if (poly == 1) ahead.push_back(digit(d) + from);
                     }
+                    kernels.dot_product_permuted(values, a.data(), b.data(), a.size(),
+                                                 job.permutation + start, targets.data(), tile, m,
+                                                 ahead.data(), ahead.size());
                 }
-                if (job.permutation != nullptr) {
-                    std::uint64_t* target = base == nullptr ? out + at : permuted.data();
-                    kernels.gather(target, values, index.data(), tile);
-                    values = target;
+                if (base != nullptr) {
+                    kernels.add(target, base + (target - out), values, tile, m);
                 }
-                if (base != nullptr) kernels.add(out + at, base + at, values, tile, m);
             }
         }
     }

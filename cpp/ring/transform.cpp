@@ -60,7 +60,7 @@ class LimbWorker {
           scratch_(context.scratch((prepared.order.rows + 1) * stride_)),
           partial_(std::max(prepared.sums[0].count, prepared.sums[1].count) * strip_),
           p_(tile_),
-          index_(tile_) {
+          targets_(tile_ / kernels::kBlock) {
         for (const bool special : {false, true}) {
             for (const SumGroup& group : prepared.sums[special].groups) {
                 std::vector<const std::uint64_t*>& rows = rows_[special].emplace_back();
@@ -77,11 +77,10 @@ class LimbWorker {
         if (!special()) std::fill(p_.begin(), p_.end(), t_.p_mod_q[row_]);
         for (std::size_t start = begin; start < end; start += tile_) {
             for (std::size_t poly = 0; poly < 2; ++poly) {
-                indexed_ = nullptr;
+                permutation_ = nullptr;
                 for (std::size_t i = 0; i < prepared_.babies.size(); ++i) {
-                    if (i + 1 < prepared_.babies.size()) {
-                        prefetch_key(prepared_.babies[i], prepared_.babies[i + 1], poly, start);
-                    }
+                    ahead_.clear();
+                    if (i + 1 < prepared_.babies.size()) look_ahead(i, poly, start);
                     rotate(prepared_.babies[i], poly, start);
                 }
                 for (std::size_t i = 0; i < t_.terms.size(); ++i) mask(i, start);
@@ -135,49 +134,54 @@ class LimbWorker {
         }
     }
 
-    // Tiles are too short for the processor to see a stream coming, so the next key is asked for.
-    void prefetch_key(std::size_t now, std::size_t next, std::size_t poly,
-                      std::size_t start) const {
-        const BabyStep& baby = t_.babies[next];
-        if (Preparation::vanishes(baby) || baby.key.data == t_.babies[now].key.data) return;
-        const std::size_t source = baby.permutation[start] & ~(tile_ - 1);
-        const std::size_t key_row = stored_row(row_, t_.limbs, baby.key.key_limbs);
+    // What the baby step after number i reads for the first time: tiles are too short for the
+    // processor to see a stream coming.
+    void look_ahead(std::size_t i, std::size_t poly, std::size_t start) {
+        const BabyStep& now = t_.babies[prepared_.babies[i]];
+        const BabyStep& next = t_.babies[prepared_.babies[i + 1]];
+        if (Preparation::vanishes(next)) return;
+        const std::size_t source = next.permutation[start] & ~(tile_ - 1);
         for (std::size_t d = 0; d < t_.digit_count; ++d) {
-            const std::uint64_t* key = baby.key.row(d, poly, key_row, n_) + source;
-            for (std::size_t i = 0; i < tile_; i += kLine) __builtin_prefetch(key + i, 0, 2);
+            if (next.key.data != now.key.data) ahead_.push_back(key(next, d, poly) + source);
+            ahead_.push_back(digit(next, d) + source);
         }
+    }
+
+    const std::uint64_t* digit(const BabyStep& baby, std::size_t d) const {
+        return t_.inputs[baby.input].digits + (d * t_.rows.size() + row_) * n_;
+    }
+
+    const std::uint64_t* key(const BabyStep& baby, std::size_t d, std::size_t poly) const {
+        return baby.key.row(d, poly, stored_row(row_, t_.limbs, baby.key.key_limbs), n_);
     }
 
     // The tile of P * rotation(ciphertext).
     void rotate(std::size_t b, std::size_t poly, std::size_t start) {
         const BabyStep& baby = t_.babies[b];
-        const TransformInput& input = t_.inputs[baby.input];
-        const std::uint64_t* values = input.polynomials[poly] + row_ * n_;
+        const std::uint64_t* values = t_.inputs[baby.input].polynomials[poly] + row_ * n_;
         if (Preparation::vanishes(baby)) {
             if (special()) return;
             kernels().multiply_scalar(scratch(b), values + start,
                                       ShoupFactor(t_.p_mod_q[row_], modulus()), tile_, modulus());
             return;
         }
-        if (indexed_ != baby.permutation) {
-            indexed_ = baby.permutation;
-            source_ = source_block(indexed_, start, tile_, index_.data());
+        if (permutation_ != baby.permutation) {
+            permutation_ = baby.permutation;
+            source_ = block_targets(permutation_, start, tile_, targets_.data());
         }
-        const std::size_t key_row = stored_row(row_, t_.limbs, baby.key.key_limbs);
-        digits_.resize(t_.digit_count);
-        keys_.resize(t_.digit_count);
+        digits_.clear();
+        keys_.clear();
         for (std::size_t d = 0; d < t_.digit_count; ++d) {
-            digits_[d] = input.digits + (d * t_.rows.size() + row_) * n_ + source_;
-            keys_[d] = baby.key.row(d, poly, key_row, n_) + source_;
+            digits_.push_back(digit(baby, d) + source_);
+            keys_.push_back(key(baby, d, poly) + source_);
         }
         if (poly == 0 && !special()) {
             digits_.push_back(values + source_);
             keys_.push_back(p_.data());
         }
-        std::uint64_t* product = scratch(prepared_.order.rows);
-        kernels().dot_product(product, digits_.data(), keys_.data(), digits_.size(), tile_,
-                              modulus());
-        kernels().gather(scratch(b), product, index_.data(), tile_);
+        kernels().dot_product_permuted(scratch(b), digits_.data(), keys_.data(), digits_.size(),
+                                       permutation_ + start, targets_.data(), tile_, modulus(),
+                                       ahead_.data(), ahead_.size());
     }
 
     void mask(std::size_t i, std::size_t start) {
@@ -259,10 +263,11 @@ class LimbWorker {
     Buffer scratch_;
     std::vector<std::uint64_t> partial_;  // a strip of every sum that is masked later
     std::vector<std::uint64_t> p_;        // a tile of P
-    std::vector<std::uint32_t> index_;    // of the tile at source_ that indexed_ gathers from
-    const std::uint32_t* indexed_ = nullptr;
+    // Where permutation_ puts the blocks of the tile at source_.
+    std::vector<std::uint32_t> targets_;
+    const std::uint32_t* permutation_ = nullptr;
     std::size_t source_ = 0;
-    std::vector<const std::uint64_t*> digits_, keys_;
+    std::vector<const std::uint64_t*> digits_, keys_, ahead_;
     std::vector<std::vector<const std::uint64_t*>> rows_[2];  // what each group sums
 };
 

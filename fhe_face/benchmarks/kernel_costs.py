@@ -71,7 +71,10 @@ def kernel_costs(n: int, terms: int) -> dict[str, KernelCost]:
         "weighted_sums": KernelCost(
             SUMS * (TERM * terms + reduction(terms)), terms * WORD, SUMS * WORD, terms + SUMS
         ),
-        "gather": KernelCost(0, WORD + INDEX, WORD, 2.5),
+        "permute": KernelCost(0, WORD + INDEX, WORD, 2.5),
+        "dot_product_permuted": KernelCost(
+            TERM * pairs + reduction(pairs), 2 * pairs * WORD + INDEX, WORD, 2 * pairs + 1.5
+        ),
     }
 
 

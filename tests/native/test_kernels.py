@@ -177,13 +177,48 @@ def test_long_sums_equal_scalar(target, modulus, terms, n):
     assert np.array_equal(k.dot_product(a, b), reference.dot_product(a, b))
 
 
-@pytest.mark.parametrize("n", [*LENGTHS, 1000])
-def test_gather(target, n):
+def block_index(rng, n):
+    """Maps aligned blocks of 8 to aligned blocks of 8, each permuted in its own way."""
+    blocks = rng.permutation(n // 8)
+    within = [rng.permutation(8) for _ in blocks]
+    return np.concatenate([8 * b + w for b, w in zip(blocks, within, strict=True)]).astype("uint32")
+
+
+@pytest.mark.parametrize("n", [8, 16, 64, 72, 1000, 1024])
+def test_permute(target, n):
     k = make(target, 8, prime(50, 65536))
     rng = np.random.default_rng(n)
     data = rng.integers(0, 1 << 63, n, dtype=np.uint64)
-    index = rng.permutation(n).astype(np.uint32)
-    assert np.array_equal(k.gather(data, index), data[index])
+    index = block_index(rng, n)
+    assert np.array_equal(k.permute(data, index), data[index])
+
+
+@pytest.mark.parametrize("terms", [1, 2, 3, 17])
+@pytest.mark.parametrize("n", [8, 16, 64, 72, 1000, 1024])
+def test_dot_product_permuted(target, n, terms):
+    q = prime(50, 65536)
+    k = make(target, 8, q)
+    rng = np.random.default_rng(n + terms)
+    a, b = rng.integers(0, q, (2, terms, n), dtype=np.uint64)
+    a[:, :8] = b[:, :8] = q - 1
+    index = block_index(rng, n)
+    expected = [
+        sum(x * y for x, y in zip(*p, strict=True)) % q
+        for p in zip(a.T.tolist(), b.T.tolist(), strict=True)
+    ]
+    assert k.dot_product_permuted(a, b, index).tolist() == np.array(expected)[index].tolist()
+
+
+def test_an_index_that_breaks_blocks_is_refused():
+    q = prime(50, 65536)
+    k = make("scalar", 8, q)
+    data = np.zeros(16, dtype=np.uint64)
+    whole = np.arange(16, dtype=np.uint32)
+    for index in (whole[:8], np.roll(whole, 1), whole // 2 * 2, whole + np.uint32(8)):
+        with pytest.raises(ValueError, match="blocks of 8"):
+            k.permute(data, index)
+        with pytest.raises(ValueError, match="blocks of 8"):
+            k.dot_product_permuted(data[None], data[None], index)
 
 
 @pytest.mark.parametrize("n", [8, 16, 32, 64])
@@ -268,7 +303,7 @@ def test_rejects_bad_input():
         lambda: k.weighted_sums(ok.reshape(2, 4), ok.reshape(2, 4)[:1]),
         lambda: k.dot_product(ok.reshape(2, 4), ok.reshape(4, 2)),
         lambda: k.dot_product(np.zeros((4097, 1), np.uint64), np.zeros((4097, 1), np.uint64)),
-        lambda: k.gather(ok, np.array([8], dtype=np.uint32)),
+        lambda: k.permute(ok, np.array([8], dtype=np.uint32)),
     ):
         with pytest.raises(ValueError, match=r"."):
             call()
