@@ -32,7 +32,7 @@ NAMES = (
     "weighted_sum",
     "weighted_sums",
     "permute",
-    "dot_product_permuted",
+    "key_product",
 )
 
 

@@ -113,8 +113,13 @@ class kernels:  # a module, written as a class so that one stub file is enough
             """Four sums [4, n] with weights [terms, 4] at once."""
         def permute(self, a: _Words, index: _Index) -> _Words:
             """a[index], where index maps aligned blocks of 8 to aligned blocks of 8."""
-        def dot_product_permuted(self, a: _Words, b: _Words, index: _Index) -> _Words:
-            """dot_product(a, b)[index], under the same condition."""
+        def key_product(
+            self, digits: _Words, keys: _Words, addends: _Words, factor: int, index: _Index
+        ) -> _Words:
+            """(sum of digits [terms, n] times keys [2, terms, n] + factor addends [2, n])[index].
+
+            index: of a Galois element (``galois_permutation``).
+            """
 
     @final
     class Workload:

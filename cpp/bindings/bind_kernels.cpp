@@ -9,10 +9,12 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "kernels/kernels.hpp"
+#include "ring/block_map.hpp"
 
 namespace py = pybind11;
 namespace fk = fhe::kernels;
@@ -180,19 +182,40 @@ class Kernels {
         return out;
     }
 
-    Array dot_product_permuted(const Array& a, const Array& b, const Indices& index) const {
-        const auto [left, right] = operands(a, b);
-        const py::ssize_t n = a.shape(1);
-        require_blocks(index, n);
-        std::vector<std::uint32_t> targets(static_cast<std::size_t>(n) / fk::kBlock);
-        for (std::size_t block = 0; block < targets.size(); ++block) {
-            targets[index.data()[block * fk::kBlock] / fk::kBlock] =
-                static_cast<std::uint32_t>(block);
+    // digits [terms][n], keys [2][terms][n], addends [2][n]; all reduced.
+    Array key_product(const Array& digits, const Array& keys, const Array& addends, Word factor,
+                      const Indices& index) const {
+        const std::vector<const Word*> a = checked_rows(digits, q(), "digits");
+        require(keys.ndim() == 3 && keys.shape(0) == 2 && keys.shape(1) == digits.shape(0) &&
+                    keys.shape(2) == digits.shape(1),
+                "keys is not an array of 2 by the shape of digits");
+        require_below(keys, q(), "keys");
+        require(checked_rows(addends, q(), "addends").size() == 2 &&
+                    addends.shape(1) == digits.shape(1),
+                "addends is not an array of 2 by the length of digits");
+        require(factor < q(), "factor is not below q");
+        const auto n = static_cast<std::size_t>(digits.shape(1));
+        require_blocks(index, digits.shape(1));
+        const fhe::ring::BlockMap map(index.data(), n);
+        std::vector<const Word*> b[2];
+        for (std::size_t k = 0; k < 2; ++k) {
+            for (std::size_t t = 0; t < a.size(); ++t) {
+                b[k].push_back(keys.data() + (k * a.size() + t) * n);
+            }
         }
-        Array out = empty(static_cast<std::size_t>(n));
-        kernels_.dot_product_permuted(out.mutable_data(), left.data(), right.data(), left.size(),
-                                      index.data(), targets.data(), static_cast<std::size_t>(n),
-                                      modulus(), left.data(), left.size());
+        Array out(std::vector<py::ssize_t>{2, digits.shape(1)});
+        Word* targets[] = {out.mutable_data(), out.mutable_data() + n};
+        kernels_.key_product(targets,
+                             {a.size(),
+                              a.data(),
+                              {b[0].data(), b[1].data()},
+                              {addends.data(), addends.data() + n},
+                              factor,
+                              map.steps(0),
+                              map.patterns(),
+                              a.data(),
+                              a.size()},
+                             n, modulus());
         return out;
     }
 
@@ -232,11 +255,7 @@ class Kernels {
 class Workload {
   public:
     Workload(const Kernels& kernels, std::size_t terms)
-        : kernels_(kernels),
-          n_(kernels.tables().n),
-          index_(n_),
-          targets_(n_ / fk::kBlock),
-          weights_(fk::kSumsAtOnce * terms) {
+        : kernels_(kernels), n_(kernels.tables().n), index_(n_), weights_(fk::kSumsAtOnce * terms) {
         const Word q = kernels.tables().modulus.q;
         require(terms >= 2 && terms <= fk::kMaxTerms, "terms is not from 2 to 4096");
         Word state = 1;
@@ -261,8 +280,8 @@ class Workload {
         for (std::size_t i = 0; i < n_; ++i) {
             index_[i] =
                 static_cast<std::uint32_t>(reverse(((2 * reverse(i) + 1) * 5 % (2 * n_) - 1) / 2));
-            targets_[index_[i] / fk::kBlock] = static_cast<std::uint32_t>(i / fk::kBlock);
         }
+        map_.emplace(index_.data(), n_);
     }
 
     void run(const std::string& kernel, std::size_t repeats) {
@@ -315,12 +334,23 @@ class Workload {
                                      w.pointers_.size(), w.n_, moduli.data());
              }},
             {"permute", [](Workload& w) { w.k().permute(w.out(), w.a(), w.index_.data(), w.n_); }},
-            {"dot_product_permuted",
+            {"key_product",
              [](Workload& w) {
-                 const std::size_t half = w.pointers_.size() / 2;
-                 w.k().dot_product_permuted(w.out(), w.pointers_.data(), w.pointers_.data() + half,
-                                            half, w.index_.data(), w.targets_.data(), w.n_, w.m(),
-                                            nullptr, 0);
+                 require(w.pointers_.size() >= 4, "key_product takes 4 terms or more");
+                 const std::size_t terms = (w.pointers_.size() - 1) / 3;
+                 const Word* const* rows = w.pointers_.data();
+                 Word* targets[] = {w.out(), w.out() + w.n_};
+                 w.k().key_product(targets,
+                                   {terms,
+                                    rows,
+                                    {rows + terms, rows + 2 * terms},
+                                    {rows[3 * terms], nullptr},
+                                    w.weights_[0],
+                                    w.map_->steps(0),
+                                    w.map_->patterns(),
+                                    nullptr,
+                                    0},
+                                   w.n_, w.m());
              }},
         };
         return table;
@@ -338,7 +368,8 @@ class Workload {
     std::size_t n_;
     std::vector<Word> pool_;
     Word* out_ = nullptr;
-    std::vector<std::uint32_t> index_, targets_;
+    std::vector<std::uint32_t> index_;
+    std::optional<fhe::ring::BlockMap> map_;
     std::vector<const Word*> pointers_;
     std::vector<Word> weights_;
 };
@@ -398,7 +429,8 @@ void bind_kernels(py::module_& m) {
         .def("weighted_sum", &Kernels::weighted_sum, py::arg("x").noconvert(),
              py::arg("w").noconvert())
         .def("permute", &Kernels::permute, a, py::arg("index").noconvert())
-        .def("dot_product_permuted", &Kernels::dot_product_permuted, a, b,
+        .def("key_product", &Kernels::key_product, py::arg("digits").noconvert(),
+             py::arg("keys").noconvert(), py::arg("addends").noconvert(), py::arg("factor"),
              py::arg("index").noconvert());
 
     py::class_<Workload>(kernels, "Workload", "Prepared data on which to run and time a kernel")

@@ -52,18 +52,6 @@ void require_index(const Index& index, std::size_t n) {
     require_shape(index, {n}, "a permutation");
     require(std::all_of(index.data(), index.data() + n, [n](std::uint32_t i) { return i < n; }),
             "a permutation names a place beyond n");
-    // Kernels rely on blocks, tiles on larger ones.
-    constexpr std::size_t kTile = 1024;
-    std::uint32_t strays = 0;
-    for (std::size_t block = 0; block < n; block += kernels::kBlock) {
-        const std::uint32_t* at = index.data() + block;
-        const std::uint32_t tile = index.data()[block & ~(kTile - 1)];
-        for (std::size_t i = 0; i < kernels::kBlock; ++i) {
-            strays |= (at[i] ^ at[0]) & ~std::uint32_t{kernels::kBlock - 1};
-            strays |= (at[i] ^ tile) & ~std::uint32_t{kTile - 1};
-        }
-    }
-    require(strays == 0, "a permutation is not that of a Galois element");
 }
 
 void require_p_mod_q(const Context& context, const std::vector<std::uint64_t>& p_mod_q,

@@ -284,8 +284,8 @@ struct Avx2 {
         const Modulus& modulus_;
     };
 
-    static void permute_block(Word* out, const Word* in, const std::uint32_t* index) {
-        for (std::size_t i = 0; i < kBlock; ++i) out[i] = in[index[i] % kBlock];
+    static void permute_block(Word* out, const Word* in, const Word* pattern) {
+        for (std::size_t i = 0; i < kBlock; ++i) out[i] = in[pattern[i]];
     }
 };
 

@@ -304,10 +304,9 @@ struct Ifma {
         }
     };
 
-    static void permute_block(Word* out, const Word* in, const std::uint32_t* index) {
+    static void permute_block(Word* out, const Word* in, const Word* pattern) {
         static_assert(kBlock == kLanes);
-        const __m256i at = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(index));
-        store(out, _mm512_permutexvar_epi64(_mm512_cvtepu32_epi64(at), load(in)));
+        store(out, _mm512_permutexvar_epi64(load(pattern), load(in)));
     }
 };
 

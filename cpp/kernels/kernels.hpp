@@ -57,6 +57,21 @@ struct NttTables {
     NttTables(std::size_t n, std::uint64_t q);  // psi = the smallest primitive 2n-th root of unity
 };
 
+// Operands of a tile of a key switch, reduced; a null addend is left out.
+struct KeyProduct {
+    std::size_t terms;                    // 1 <= terms < kMaxTerms
+    const std::uint64_t* const* digits;   // [terms]
+    const std::uint64_t* const* keys[2];  // [terms] each
+    const std::uint64_t* addends[2];
+    std::uint64_t factor;  // reduced
+    // Block j goes to block steps[j] / kBlock, modulo the number of blocks, and position i of it
+    // comes from position patterns[steps[j] % kBlock][i]. Null: nothing moves.
+    const std::uint32_t* steps;
+    const std::uint64_t (*patterns)[kBlock];
+    const std::uint64_t* const* ahead;  // what the next call will read: asked for on the way
+    std::size_t ahead_count;
+};
+
 struct KernelTable {
     const char* name;
 
@@ -106,15 +121,12 @@ struct KernelTable {
     // Galois elements do in bit-reversed order; n is a multiple of kBlock. out may not alias in
     void (*permute)(std::uint64_t* out, const std::uint64_t* in, const std::uint32_t* index,
                     std::size_t n);
-    // A dot_product whose block j goes to block targets[j] of out, permuted within itself:
-    // out[i] = sum over t of a[t][s(i)] * b[t][s(i)], where s(i) has the block that is mapped to
-    // i's and the lowest bits of index[i]. n is a multiple of kBlock. What the next call will read,
-    // n words at each of ahead[0 ... ahead_count-1], is asked for on the way.
-    void (*dot_product_permuted)(std::uint64_t* out, const std::uint64_t* const* a,
-                                 const std::uint64_t* const* b, std::size_t terms,
-                                 const std::uint32_t* index, const std::uint32_t* targets,
-                                 std::size_t n, const Modulus& m, const std::uint64_t* const* ahead,
-                                 std::size_t ahead_count);
+    // Both polynomials of a key switch, for one tile:
+    // out[k][i] = sum over t of digits[t][j] * keys[k][t][j] + factor * addends[k][j], where i is j
+    // moved by the job's permutation. n is a power of two and a multiple of kBlock; out may not
+    // alias anything.
+    void (*key_product)(std::uint64_t* const* out, const KeyProduct& job, std::size_t n,
+                        const Modulus& m);
 };
 
 // Null when the binary or the processor lacks the instruction set.

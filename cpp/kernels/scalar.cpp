@@ -177,22 +177,27 @@ void permute(Word* out, const Word* in, const std::uint32_t* index, std::size_t 
     for (std::size_t i = 0; i < n; ++i) out[i] = in[index[i]];
 }
 
-void dot_product_permuted(Word* out, const Word* const* a, const Word* const* b, std::size_t terms,
-                          const std::uint32_t* index, const std::uint32_t* targets, std::size_t n,
-                          const Modulus& m, const Word* const* ahead, std::size_t ahead_count) {
+void key_product(Word* const* out, const KeyProduct& job, std::size_t n, const Modulus& m) {
     for (std::size_t i = 0; i < n; i += kBlock) {
-        Word values[kBlock];
-        for (std::size_t j = 0; j < kBlock; ++j) {
-            Wide sum = 0;
-            for (std::size_t t = 0; t < terms; ++t) {
-                sum += static_cast<Wide>(a[t][i + j]) * b[t][i + j];
+        const std::uint32_t step = job.steps == nullptr ? 0 : job.steps[i / kBlock];
+        const std::size_t target =
+            job.steps == nullptr ? i : (step / kBlock & (n / kBlock - 1)) * kBlock;
+        for (std::size_t k = 0; k < 2; ++k) {
+            Word values[kBlock];
+            for (std::size_t j = 0; j < kBlock; ++j) {
+                Wide sum = 0;
+                if (job.addends[k] != nullptr) {
+                    sum = static_cast<Wide>(job.addends[k][i + j]) * job.factor;
+                }
+                for (std::size_t t = 0; t < job.terms; ++t) {
+                    sum += static_cast<Wide>(job.digits[t][i + j]) * job.keys[k][t][i + j];
+                }
+                values[j] = reduce_sum(sum, m);
             }
-            values[j] = reduce_sum(sum, m);
-        }
-        for (std::size_t p = 0; p < ahead_count; ++p) __builtin_prefetch(ahead[p] + i, 0, 2);
-        const std::size_t target = kBlock * targets[i / kBlock];
-        for (std::size_t j = 0; j < kBlock; ++j) {
-            out[target + j] = values[index[target + j] % kBlock];
+            for (std::size_t j = 0; j < kBlock; ++j) {
+                const std::size_t from = job.steps == nullptr ? j : job.patterns[step % kBlock][j];
+                out[k][target + j] = values[from];
+            }
         }
     }
 }
@@ -216,7 +221,7 @@ const KernelTable* scalar() {
         weighted_sum,
         weighted_sums,
         permute,
-        dot_product_permuted,
+        key_product,
     };
     return &kTable;
 }

@@ -4,10 +4,11 @@
 //   Field(modulus)                  add ... reduce on Vec, the contract of KernelTable lane by lane
 //   Scalar(factor, modulus)         a broadcast ShoupFactor, used by Field
 //   Sum, Operand                    an accumulator of products and what it multiplies:
-//                                   operand(Vec), broadcast(word), accumulate, Summing(m).finish
+//                                   operand(Vec), broadcast(word), accumulate,
+//                                   Summing(m, exact number of terms).finish
 //   Ntt(modulus, roots, length)     butterflies on Ntt::Vec, the form residues have between layers
 //   shorter()                       the kernels for shorter transforms than kTail allows
-//   permute_block(out, in, index)   kBlock words, by the lowest bits of index
+//   permute_block(out, in, pattern) out[i] = in[pattern[i]], kBlock words
 // Everything here is in an unnamed namespace, and no standard library template is used, so that no
 // code compiled for a newer processor is ever merged by the linker with code that must run on any.
 #pragma once
@@ -159,36 +160,72 @@ struct Sums {
         });
     }
 
-    static void dot_product_permuted(Word* out, const Word* const* a, const Word* const* b,
-                                     std::size_t terms, const std::uint32_t* index,
-                                     const std::uint32_t* targets, std::size_t n, const Modulus& m,
-                                     const Word* const* ahead, std::size_t ahead_count) {
-        static_assert(kWidth * kLanes % kBlock == 0 && kBlock % kLanes == 0);
-        const typename Simd::Summing summing(m, terms);
-        alignas(64) Word values[kWidth * kLanes];
-        const auto sum = [&](auto& sums, std::size_t t, std::size_t i) {
-            for (Sum& s : sums) {
-                s = Simd::accumulate(s, Simd::operand(Simd::load(a[t] + i)),
-                                     Simd::operand(Simd::load(b[t] + i)));
-                i += kLanes;
+    // width vectors of both polynomials of a key product, from position i.
+    template <std::size_t width>
+    static void key_strip(Word (&values)[2][kWidth / 2 * kLanes], const KeyProduct& job,
+                          std::size_t i, const typename Simd::Summing (&summings)[2]) {
+        Sum sums[2][width];
+        for (auto& row : sums) {
+            for (Sum& sum : row) sum = Simd::zero();
+        }
+        for (std::size_t t = 0; t < job.terms; ++t) {
+            for (std::size_t s = 0; s < width; ++s) {
+                const std::size_t at = i + s * kLanes;
+                const typename Simd::Operand digit = Simd::operand(Simd::load(job.digits[t] + at));
+                for (std::size_t k = 0; k < 2; ++k) {
+                    sums[k][s] = Simd::accumulate(sums[k][s], digit,
+                                                  Simd::operand(Simd::load(job.keys[k][t] + at)));
+                }
             }
-        };
+        }
+        const typename Simd::Operand factor = Simd::broadcast(job.factor);
+        for (std::size_t k = 0; k < 2; ++k) {
+            for (std::size_t s = 0; s < width; ++s) {
+                if (job.addends[k] != nullptr) {
+                    const Word* addend = job.addends[k] + i + s * kLanes;
+                    sums[k][s] =
+                        Simd::accumulate(sums[k][s], Simd::operand(Simd::load(addend)), factor);
+                }
+                Simd::store(values[k] + s * kLanes, summings[k].finish(sums[k][s]));
+            }
+        }
+    }
+
+    static void key_product(Word* const* out, const KeyProduct& job, std::size_t n,
+                            const Modulus& m) {
+        constexpr std::size_t kStrip = kWidth / 2 * kLanes;
+        static_assert(kStrip % kBlock == 0 && kBlock % kLanes == 0);
+        const typename Simd::Summing summings[] = {
+            typename Simd::Summing(m, job.terms + (job.addends[0] != nullptr)),
+            typename Simd::Summing(m, job.terms + (job.addends[1] != nullptr))};
+        const std::size_t last_block = n / kBlock - 1;
         for (std::size_t i = 0; i < n;) {
-            std::size_t count = kWidth * kLanes;
+            alignas(64) Word values[2][kStrip];
+            std::size_t count = kStrip;
             if (i + count <= n) {
-                strip<kWidth>(values, terms, summing,
-                              [&](std::size_t t, Sum(&sums)[kWidth]) { sum(sums, t, i); });
+                key_strip<kWidth / 2>(values, job, i, summings);
             } else {
                 count = kBlock;
-                strip<kBlock / kLanes>(
-                    values, terms, summing,
-                    [&](std::size_t t, Sum(&sums)[kBlock / kLanes]) { sum(sums, t, i); });
+                key_strip<kBlock / kLanes>(values, job, i, summings);
             }
             for (std::size_t j = 0; j < count; j += kBlock, i += kBlock) {
-                for (std::size_t p = 0; p < ahead_count; ++p)
-                    __builtin_prefetch(ahead[p] + i, 0, 2);
-                const std::size_t target = kBlock * targets[i / kBlock];
-                Simd::permute_block(out + target, values + j, index + target);
+                for (std::size_t p = 0; p < job.ahead_count; ++p) {
+                    __builtin_prefetch(job.ahead[p] + i, 0, 2);
+                }
+                if (job.steps == nullptr) {
+                    for (std::size_t k = 0; k < 2; ++k) {
+                        for (std::size_t v = 0; v < kBlock; v += kLanes) {
+                            Simd::store(out[k] + i + v, Simd::load(values[k] + j + v));
+                        }
+                    }
+                    continue;
+                }
+                const std::uint32_t step = job.steps[i / kBlock];
+                const std::size_t target = (step / kBlock & last_block) * kBlock;
+                const Word* pattern = job.patterns[step % kBlock];
+                for (std::size_t k = 0; k < 2; ++k) {
+                    Simd::permute_block(out[k] + target, values[k] + j, pattern);
+                }
             }
         }
     }
@@ -196,7 +233,9 @@ struct Sums {
     static void permute(Word* out, const Word* in, const std::uint32_t* index, std::size_t n) {
         constexpr auto kFirst = ~static_cast<std::uint32_t>(kBlock - 1);
         for (std::size_t i = 0; i < n; i += kBlock) {
-            Simd::permute_block(out + i, in + (index[i] & kFirst), index + i);
+            Word pattern[kBlock];
+            for (std::size_t j = 0; j < kBlock; ++j) pattern[j] = index[i + j] % kBlock;
+            Simd::permute_block(out + i, in + (index[i] & kFirst), pattern);
         }
     }
 
@@ -519,7 +558,7 @@ constexpr KernelTable make_table(const char* name) {
             Sums<Simd>::weighted_sum,
             SharedSums<Simd>::run,
             Sums<Simd>::permute,
-            Sums<Simd>::dot_product_permuted};
+            Sums<Simd>::key_product};
 }
 
 }  // namespace

@@ -1,6 +1,9 @@
 #include "ring/linear.hpp"
 
 #include <algorithm>
+#include <optional>
+
+#include "ring/block_map.hpp"
 
 namespace fhe::ring {
 
@@ -15,6 +18,8 @@ void switch_key(const Context& context, std::uint64_t* out, const std::uint64_t*
     const std::size_t tile = std::min(n, kTile);
     const bool extended = job.addend_rows == rows;
     const KernelTable& kernels = context.kernels();
+    std::optional<BlockMap> map;
+    if (job.permutation != nullptr) map.emplace(job.permutation, n);
 #pragma omp parallel for num_threads(context.threads()) schedule(dynamic)
     for (std::size_t r = 0; r < rows; ++r) {
         const Modulus& m = context.modulus(job.rows[r]);
@@ -23,46 +28,45 @@ void switch_key(const Context& context, std::uint64_t* out, const std::uint64_t*
             return job.key.row(d, poly, stored, n);
         };
         const auto digit = [&](std::size_t d) { return job.digits + (d * rows + r) * n; };
-        std::vector<const std::uint64_t*> a, b, ahead;
-        std::vector<std::uint64_t> sum(tile), factor(tile);
-        if (r < job.addend_rows)
-            std::fill(factor.begin(), factor.end(), extended ? 1 : job.p_mod_q[r]);
-        std::vector<std::uint32_t> targets(tile / kernels::kBlock);
+        std::vector<const std::uint64_t*> digits(job.digit_count), keys[2], ahead;
+        for (auto& pointers : keys) pointers.resize(job.digit_count);
+        std::vector<std::uint64_t> sums(base == nullptr ? 0 : 2 * tile);
         for (std::size_t start = 0; start < n; start += tile) {
-            std::size_t source = start;
-            if (job.permutation != nullptr) {
-                source = block_targets(job.permutation, start, tile, targets.data());
+            const std::size_t source = map ? map->source(start, tile) : start;
+            for (std::size_t d = 0; d < job.digit_count; ++d) {
+                digits[d] = digit(d) + source;
+                for (std::size_t poly = 0; poly < 2; ++poly) keys[poly][d] = key(d, poly) + source;
             }
-            for (std::size_t poly = 0; poly < 2; ++poly) {
-                a.clear();
-                b.clear();
+            ahead.clear();
+            if (map && start + tile < n) {  // otherwise the processor sees the stream coming
+                const std::size_t next = map->source(start + tile, tile);
                 for (std::size_t d = 0; d < job.digit_count; ++d) {
-                    a.push_back(digit(d) + source);
-                    b.push_back(key(d, poly) + source);
+                    ahead.insert(ahead.end(),
+                                 {digit(d) + next, key(d, 0) + next, key(d, 1) + next});
                 }
+            }
+            kernels::KeyProduct product{job.digit_count,
+                                        digits.data(),
+                                        {keys[0].data(), keys[1].data()},
+                                        {nullptr, nullptr},
+                                        extended ? 1 : job.p_mod_q[std::min(r, job.limbs - 1)],
+                                        map ? map->steps(source) : nullptr,
+                                        map ? map->patterns() : nullptr,
+                                        ahead.data(),
+                                        ahead.size()};
+            std::uint64_t* targets[2];
+            for (std::size_t poly = 0; poly < 2; ++poly) {
                 if (poly < job.addend_polys && r < job.addend_rows) {
-                    a.push_back(job.addend + (poly * job.addend_rows + r) * n + source);
-                    b.push_back(factor.data());
+                    product.addends[poly] = job.addend + (poly * job.addend_rows + r) * n + source;
                 }
-                std::uint64_t* target = out + (poly * rows + r) * n + start;
-                std::uint64_t* values = base == nullptr ? target : sum.data();
-                if (job.permutation == nullptr) {
-                    kernels.dot_product(values, a.data(), b.data(), a.size(), tile, m);
-                } else {
-                    ahead.clear();
-                    const std::size_t next = start + poly * tile;  // where the next product is
-                    for (std::size_t d = 0; next < n && d < job.digit_count; ++d) {
-                        const std::size_t from = job.permutation[next] & ~(tile - 1);
-                        ahead.push_back(key(d, 1 - poly) + from);
-                        if (poly == 1) ahead.push_back(digit(d) + from);
-                    }
-                    kernels.dot_product_permuted(values, a.data(), b.data(), a.size(),
-                                                 job.permutation + start, targets.data(), tile, m,
-                                                 ahead.data(), ahead.size());
-                }
-                if (base != nullptr) {
-                    kernels.add(target, base + (target - out), values, tile, m);
-                }
+                targets[poly] = base == nullptr ? out + (poly * rows + r) * n + start
+                                                : sums.data() + poly * tile;
+            }
+            kernels.key_product(targets, product, tile, m);
+            if (base == nullptr) continue;
+            for (std::size_t poly = 0; poly < 2; ++poly) {
+                const std::size_t at = (poly * rows + r) * n + start;
+                kernels.add(out + at, base + at, targets[poly], tile, m);
             }
         }
     }

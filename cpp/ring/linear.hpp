@@ -47,18 +47,4 @@ inline std::size_t stored_row(std::size_t row, std::size_t limbs, std::size_t st
     return row < limbs ? row : stored_limbs + (row - limbs);
 }
 
-// A Galois element maps aligned blocks of the bit-reversed order to aligned blocks. Returns the
-// start of the tile that the tile at `start` is taken from, and fills, for each of its kBlock
-// positions, the block of the tile they go to.
-inline std::size_t block_targets(const std::uint32_t* permutation, std::size_t start,
-                                 std::size_t tile, std::uint32_t* targets) {
-    const std::size_t blocks = tile / kernels::kBlock;
-    const std::uint32_t* index = permutation + start;
-    for (std::size_t block = 0; block < blocks; ++block) {
-        const std::size_t source = index[block * kernels::kBlock] & (tile - 1);
-        targets[source / kernels::kBlock] = static_cast<std::uint32_t>(block);
-    }
-    return index[0] & ~(tile - 1);
-}
-
 }  // namespace fhe::ring

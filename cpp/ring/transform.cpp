@@ -1,8 +1,10 @@
 #include "ring/transform.hpp"
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 
+#include "ring/block_map.hpp"
 #include "ring/sums.hpp"
 
 namespace fhe::ring {
@@ -21,9 +23,13 @@ struct Preparation {
     MaskOrder order;
     SumPlan sums[2];                  // for limbs, for specials
     std::vector<std::size_t> babies;  // by rotation: a key's tile then serves all inputs at once
+    std::map<const std::uint32_t*, BlockMap> maps;  // by permutation
     std::size_t tile, strip;
 
     Preparation(std::size_t n, const LinearTransform& t) : order(t), babies(t.babies.size()) {
+        for (const BabyStep& baby : t.babies) {
+            if (!vanishes(baby)) maps.try_emplace(baby.permutation, baby.permutation, n);
+        }
         std::vector<bool> skipped(t.babies.size());
         sums[0] = plan_sums(t, order, skipped);
         for (std::size_t b = 0; b < skipped.size(); ++b) skipped[b] = vanishes(t.babies[b]);
@@ -33,7 +39,7 @@ struct Preparation {
             return t.babies[a].key.data < t.babies[b].key.data;
         });
         tile = std::min(n, kMaxTile);
-        while (tile > kStrip && tile * (order.rows + 1) > kScratchWords) tile /= 2;
+        while (tile > kStrip && tile * 2 * order.rows > kScratchWords) tile /= 2;
         strip = std::min({kStrip, n / t.period, tile});
     }
 
@@ -57,14 +63,12 @@ class LimbWorker {
               std::max(prepared.sums[0].slots.size(), prepared.sums[1].slots.size()) * t.period)),
           transformed_(kLine * t.period),
           masks_(context.scratch(t.masks.size() * n_)),
-          scratch_(context.scratch((prepared.order.rows + 1) * stride_)),
-          partial_(std::max(prepared.sums[0].count, prepared.sums[1].count) * strip_),
-          p_(tile_),
-          targets_(tile_ / kernels::kBlock) {
+          scratch_(context.scratch(2 * prepared.order.rows * stride_)),
+          partial_(std::max(prepared.sums[0].count, prepared.sums[1].count) * strip_) {
         for (const bool special : {false, true}) {
             for (const SumGroup& group : prepared.sums[special].groups) {
                 std::vector<const std::uint64_t*>& rows = rows_[special].emplace_back();
-                for (const std::size_t row : group.rows) rows.push_back(scratch(row));
+                for (const std::size_t row : group.rows) rows.push_back(scratch(row, 0));
             }
         }
     }
@@ -74,17 +78,14 @@ class LimbWorker {
         row_ = row;
         transform_weights();
         transform_masks();
-        if (!special()) std::fill(p_.begin(), p_.end(), t_.p_mod_q[row_]);
         for (std::size_t start = begin; start < end; start += tile_) {
+            for (std::size_t i = 0; i < prepared_.babies.size(); ++i) {
+                look_ahead(i, start);
+                rotate(prepared_.babies[i], start);
+            }
+            for (std::size_t i = 0; i < t_.terms.size(); ++i) mask(i, start);
             for (std::size_t poly = 0; poly < 2; ++poly) {
-                permutation_ = nullptr;
-                for (std::size_t i = 0; i < prepared_.babies.size(); ++i) {
-                    ahead_.clear();
-                    if (i + 1 < prepared_.babies.size()) look_ahead(i, poly, start);
-                    rotate(prepared_.babies[i], poly, start);
-                }
-                for (std::size_t i = 0; i < t_.terms.size(); ++i) mask(i, start);
-                sum(out + (poly * t_.rows.size() + row_) * n_, start);
+                sum(out + (poly * t_.rows.size() + row_) * n_, poly, start);
             }
         }
     }
@@ -94,7 +95,9 @@ class LimbWorker {
     const SumPlan& sums() const { return prepared_.sums[special()]; }
     const Modulus& modulus() const { return context_.modulus(t_.rows[row_]); }
     const KernelTable& kernels() const { return context_.kernels(); }
-    std::uint64_t* scratch(std::size_t row) const { return scratch_.data() + row * stride_; }
+    std::uint64_t* scratch(std::size_t row, std::size_t poly) const {
+        return scratch_.data() + (poly * prepared_.order.rows + row) * stride_;
+    }
     const std::uint64_t* mask_row(std::size_t mask) const { return masks_.data() + mask * n_; }
 
     // Weights of this limb in the order in which they are read, those of one position side by side:
@@ -136,16 +139,21 @@ class LimbWorker {
 
     // What the baby step after number i reads for the first time: tiles are too short for the
     // processor to see a stream coming.
-    void look_ahead(std::size_t i, std::size_t poly, std::size_t start) {
+    void look_ahead(std::size_t i, std::size_t start) {
+        ahead_.clear();
+        if (i + 1 == prepared_.babies.size()) return;
         const BabyStep& now = t_.babies[prepared_.babies[i]];
         const BabyStep& next = t_.babies[prepared_.babies[i + 1]];
         if (Preparation::vanishes(next)) return;
-        const std::size_t source = next.permutation[start] & ~(tile_ - 1);
+        const std::size_t source = map(next).source(start, tile_);
         for (std::size_t d = 0; d < t_.digit_count; ++d) {
-            if (next.key.data != now.key.data) ahead_.push_back(key(next, d, poly) + source);
             ahead_.push_back(digit(next, d) + source);
+            if (next.key.data == now.key.data) continue;
+            for (const std::size_t poly : {0, 1}) ahead_.push_back(key(next, d, poly) + source);
         }
     }
+
+    const BlockMap& map(const BabyStep& baby) const { return prepared_.maps.at(baby.permutation); }
 
     const std::uint64_t* digit(const BabyStep& baby, std::size_t d) const {
         return t_.inputs[baby.input].digits + (d * t_.rows.size() + row_) * n_;
@@ -156,49 +164,62 @@ class LimbWorker {
     }
 
     // The tile of P * rotation(ciphertext).
-    void rotate(std::size_t b, std::size_t poly, std::size_t start) {
+    void rotate(std::size_t b, std::size_t start) {
         const BabyStep& baby = t_.babies[b];
-        const std::uint64_t* values = t_.inputs[baby.input].polynomials[poly] + row_ * n_;
+        const auto values = [&](std::size_t poly) {
+            return t_.inputs[baby.input].polynomials[poly] + row_ * n_;
+        };
         if (Preparation::vanishes(baby)) {
             if (special()) return;
-            kernels().multiply_scalar(scratch(b), values + start,
-                                      ShoupFactor(t_.p_mod_q[row_], modulus()), tile_, modulus());
+            const ShoupFactor p(t_.p_mod_q[row_], modulus());
+            for (const std::size_t poly : {0, 1}) {
+                kernels().multiply_scalar(scratch(b, poly), values(poly) + start, p, tile_,
+                                          modulus());
+            }
             return;
         }
-        if (permutation_ != baby.permutation) {
-            permutation_ = baby.permutation;
-            source_ = block_targets(permutation_, start, tile_, targets_.data());
-        }
+        const BlockMap& moves = map(baby);
+        const std::size_t source = moves.source(start, tile_);
         digits_.clear();
-        keys_.clear();
+        for (auto& keys : keys_) keys.clear();
         for (std::size_t d = 0; d < t_.digit_count; ++d) {
-            digits_.push_back(digit(baby, d) + source_);
-            keys_.push_back(key(baby, d, poly) + source_);
+            digits_.push_back(digit(baby, d) + source);
+            for (const std::size_t poly : {0, 1}) {
+                keys_[poly].push_back(key(baby, d, poly) + source);
+            }
         }
-        if (poly == 0 && !special()) {
-            digits_.push_back(values + source_);
-            keys_.push_back(p_.data());
-        }
-        kernels().dot_product_permuted(scratch(b), digits_.data(), keys_.data(), digits_.size(),
-                                       permutation_ + start, targets_.data(), tile_, modulus(),
-                                       ahead_.data(), ahead_.size());
+        std::uint64_t* targets[] = {scratch(b, 0), scratch(b, 1)};
+        kernels().key_product(targets,
+                              {t_.digit_count,
+                               digits_.data(),
+                               {keys_[0].data(), keys_[1].data()},
+                               {special() ? nullptr : values(0) + source, nullptr},
+                               special() ? 0 : t_.p_mod_q[row_],
+                               moves.steps(source),
+                               moves.patterns(),
+                               ahead_.data(),
+                               ahead_.size()},
+                              tile_, modulus());
     }
 
     void mask(std::size_t i, std::size_t start) {
         const Term& term = t_.terms[i];
         if (!prepared_.order.before(term)) return;
         if (special() && Preparation::vanishes(t_.babies[term.baby])) return;
-        kernels().multiply(scratch(prepared_.order.term_row[i]), scratch(term.baby),
-                           mask_row(static_cast<std::size_t>(term.mask)) + start, tile_, modulus());
+        for (const std::size_t poly : {0, 1}) {
+            kernels().multiply(scratch(prepared_.order.term_row[i], poly), scratch(term.baby, poly),
+                               mask_row(static_cast<std::size_t>(term.mask)) + start, tile_,
+                               modulus());
+        }
     }
 
     // out: this polynomial's row of the first accumulator
-    void sum(std::uint64_t* out, std::size_t start) {
+    void sum(std::uint64_t* out, std::size_t poly, std::size_t start) {
         const std::size_t stride = 2 * t_.rows.size() * n_;
         for (std::size_t offset = 0; offset < tile_; offset += strip_) {
             std::uint64_t* target = out + start + offset;
             for (std::size_t g = 0; g < sums().groups.size(); ++g) {
-                sum_group(g, target, stride, start, offset);
+                sum_group(g, target, stride, poly, start + offset, offset);
             }
             for (std::size_t o = 0; o < t_.outputs.size(); ++o) {
                 add_masked(o, target + o * stride, start + offset);
@@ -206,12 +227,14 @@ class LimbWorker {
         }
     }
 
-    void sum_group(std::size_t g, std::uint64_t* out, std::size_t stride, std::size_t start,
-                   std::size_t offset) {
+    // at: position in the row; offset: in the tile
+    void sum_group(std::size_t g, std::uint64_t* out, std::size_t stride, std::size_t poly,
+                   std::size_t at, std::size_t offset) {
         const SumGroup& group = sums().groups[g];
         const std::vector<const std::uint64_t*>& rows = rows_[special()][g];
         const std::uint64_t* weights =
-            weights_.data() + (start + offset) / constant_ * sums().slots.size() + group.first_slot;
+            weights_.data() + at / constant_ * sums().slots.size() + group.first_slot;
+        const std::size_t from = offset + poly * prepared_.order.rows * stride_;
         std::uint64_t* targets[kernels::kSumsAtOnce];
         const Modulus* moduli[kernels::kSumsAtOnce];
         for (std::size_t i = 0; i < group.targets.size(); ++i) {
@@ -221,10 +244,10 @@ class LimbWorker {
             moduli[i] = &modulus();
         }
         if (group.targets.size() == 1) {
-            kernels().weighted_sum(targets[0], rows.data(), offset, weights, rows.size(), strip_,
+            kernels().weighted_sum(targets[0], rows.data(), from, weights, rows.size(), strip_,
                                    modulus());
         } else {
-            kernels().weighted_sums(targets, rows.data(), offset, weights, rows.size(), strip_,
+            kernels().weighted_sums(targets, rows.data(), from, weights, rows.size(), strip_,
                                     moduli);
         }
     }
@@ -237,13 +260,13 @@ class LimbWorker {
             return;
         }
         digits_.clear();
-        keys_.clear();
+        keys_[0].clear();
         for (const auto& [number, mask] : parts) {
             digits_.push_back(partial_.data() + number * strip_);
-            keys_.push_back(mask_row(mask) + at);
+            keys_[0].push_back(mask_row(mask) + at);
         }
         std::uint64_t* total = sums().direct[o] ? partial_.data() + o * strip_ : target;
-        kernels().dot_product(total, digits_.data(), keys_.data(), digits_.size(), strip_,
+        kernels().dot_product(total, digits_.data(), keys_[0].data(), digits_.size(), strip_,
                               modulus());
         if (total != target) kernels().add(target, target, total, strip_, modulus());
     }
@@ -262,13 +285,8 @@ class LimbWorker {
     Buffer masks_;  // [masks][n]
     Buffer scratch_;
     std::vector<std::uint64_t> partial_;  // a strip of every sum that is masked later
-    std::vector<std::uint64_t> p_;        // a tile of P
-    // Where permutation_ puts the blocks of the tile at source_.
-    std::vector<std::uint32_t> targets_;
-    const std::uint32_t* permutation_ = nullptr;
-    std::size_t source_ = 0;
-    std::vector<const std::uint64_t*> digits_, keys_, ahead_;
-    std::vector<std::vector<const std::uint64_t*>> rows_[2];  // what each group sums
+    std::vector<const std::uint64_t*> digits_, keys_[2], ahead_;  // kept for their memory
+    std::vector<std::vector<const std::uint64_t*>> rows_[2];      // what each group sums
 };
 
 }  // namespace

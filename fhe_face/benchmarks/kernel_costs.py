@@ -21,6 +21,8 @@ from dataclasses import dataclass
 
 WORD = 8
 INDEX = 4
+#: Positions that a permutation keeps together.
+BLOCK = 8
 SHOUP, BARRETT, TERM = 3.0, 4.0, 2.0
 #: Terms above which the reduction of a sum takes a third word.
 FEW_TERMS = 15
@@ -46,12 +48,12 @@ class KernelCost:
 def kernel_costs(n: int, terms: int) -> dict[str, KernelCost]:
     """Costs by name of kernel, for limbs of ``n`` residues.
 
-    terms: of weighted_sum and weighted_sums; dot_product has half as many pairs, as in
-        _native.kernels.Workload.
+    terms: of weighted_sum and weighted_sums; dot_product has half as many pairs, key_product a
+        third as many digits, as in _native.kernels.Workload.
     """
     layers = math.log2(n)
     butterflies = layers / 2  # per residue
-    pairs = terms // 2
+    pairs, thirds = terms // 2, (terms - 1) // 3
     return {
         "ntt_forward": KernelCost(SHOUP * butterflies, 2 * WORD, WORD, 2),
         # Half the residues of the last layer take a second product, by 1/n: all are scaled.
@@ -72,8 +74,12 @@ def kernel_costs(n: int, terms: int) -> dict[str, KernelCost]:
             SUMS * (TERM * terms + reduction(terms)), terms * WORD, SUMS * WORD, terms + SUMS
         ),
         "permute": KernelCost(0, WORD + INDEX, WORD, 2.5),
-        "dot_product_permuted": KernelCost(
-            TERM * pairs + reduction(pairs), 2 * pairs * WORD + INDEX, WORD, 2 * pairs + 1.5
+        # Two results from a third of the rows as digits, two thirds as keys, and one addend.
+        "key_product": KernelCost(
+            2 * (TERM * thirds + reduction(thirds + 1)) + TERM,
+            (3 * thirds + 1) * WORD + INDEX / BLOCK,
+            2 * WORD,
+            3 * thirds + 3,
         ),
     }
 

@@ -194,31 +194,47 @@ def test_permute(target, n):
 
 
 @pytest.mark.parametrize("terms", [1, 2, 3, 17])
-@pytest.mark.parametrize("n", [8, 16, 64, 72, 1000, 1024])
-def test_dot_product_permuted(target, n, terms):
+@pytest.mark.parametrize(("n", "element"), [(8, 1), (8, 5), (16, 27), (64, 3), (1024, 2047)])
+def test_key_product(target, n, element, terms):
     q = prime(50, 65536)
     k = make(target, 8, q)
     rng = np.random.default_rng(n + terms)
-    a, b = rng.integers(0, q, (2, terms, n), dtype=np.uint64)
-    a[:, :8] = b[:, :8] = q - 1
-    index = block_index(rng, n)
-    expected = [
-        sum(x * y for x, y in zip(*p, strict=True)) % q
-        for p in zip(a.T.tolist(), b.T.tolist(), strict=True)
+    digits = rng.integers(0, q, (terms, n), dtype=np.uint64)
+    keys = rng.integers(0, q, (2, terms, n), dtype=np.uint64)
+    addends = rng.integers(0, q, (2, n), dtype=np.uint64)
+    digits[:, :8] = keys[:, :, :8] = addends[:, :8] = q - 1
+    index = _native.galois_permutation(n, element)
+    sums = [
+        (digits.astype(object) * rows.astype(object)).sum(axis=0) + addend.astype(object) * (q - 1)
+        for rows, addend in zip(keys, addends, strict=True)
     ]
-    assert k.dot_product_permuted(a, b, index).tolist() == np.array(expected)[index].tolist()
+    expected = (np.array(sums) % q)[:, index]
+    assert k.key_product(digits, keys, addends, q - 1, index).tolist() == expected.tolist()
 
 
 def test_an_index_that_breaks_blocks_is_refused():
     q = prime(50, 65536)
     k = make("scalar", 8, q)
     data = np.zeros(16, dtype=np.uint64)
+    zeros = np.zeros((2, 1, 16), dtype=np.uint64)
     whole = np.arange(16, dtype=np.uint32)
     for index in (whole[:8], np.roll(whole, 1), whole // 2 * 2, whole + np.uint32(8)):
         with pytest.raises(ValueError, match="blocks of 8"):
             k.permute(data, index)
         with pytest.raises(ValueError, match="blocks of 8"):
-            k.dot_product_permuted(data[None], data[None], index)
+            k.key_product(data[None], zeros, zeros[:, 0], 0, index)
+
+
+def test_a_permutation_of_no_galois_element_is_refused():
+    q = prime(50, 65536)
+    k = make("scalar", 8, q)
+    zeros = np.zeros((2, 1, 32), dtype=np.uint64)
+    blocks = np.arange(32, dtype=np.uint32).reshape(4, 8)
+    other_order = np.concatenate([blocks[0], blocks[1][[0, 2, 1, 3, 4, 5, 6, 7]], *blocks[2:]])
+    torn = blocks[[0, 2, 1, 3]].ravel()  # halves of a block of 16 go to different ones
+    for index in (other_order, torn):
+        with pytest.raises(ValueError, match="Galois element"):
+            k.key_product(zeros[0], zeros, zeros[:, 0], 0, index)
 
 
 @pytest.mark.parametrize("n", [8, 16, 32, 64])
