@@ -87,7 +87,7 @@ def test_rows_describe_their_steps(world: tiny.World) -> None:
         expected = math.log2(row.magnitude / row.predicted_std)
         assert row.precision_bits == pytest.approx(expected)
         assert all(std <= row.predicted_std * 1.001 for std in row.added_std.values())
-    assert math.isnan(StepPrecision("", "", 0.0, 0.0, {}).precision_bits)
+    assert math.isnan(StepPrecision("", "", 0.0, 0.0, {}, 0.0).precision_bits)
 
 
 def test_simulated_noise_has_the_predicted_effect(world: tiny.World) -> None:
