@@ -284,18 +284,23 @@ class _Tracker:
                 squared_size = np.abs(values[step.source]) ** 2
                 mean = 2 * squared_size * self.variances[step.source]
                 source = plan.values[step.source]
-                rest = squared_size * self.switch(source.limbs, source.scale)  # of the conjugate
+                # An error k of the conjugate leaves (Re x - Im x) k: it meets both parts.
+                difference = values[step.source].real - values[step.source].imag
+                rest = difference**2 * self.switch(source.limbs, source.scale)
                 rest = rest + self.product(step.source, step.source, step.output)
                 yield _Variance(mean, rest + self.table(step.offset, step.output))
             case Join():
+                # Errors of real messages have imaginary parts too, as large as the real ones.
                 yield _Variance(
-                    np.maximum(self.variances[step.left], self.variances[step.right]),
+                    self.variances[step.left] + self.variances[step.right],
                     np.zeros(self.parameters.slots),
                 )
             case Part():
                 source = plan.values[step.source]
+                # Of x + conj(x) at twice the scale, to which only the conjugate adds.
+                error = self.switch(source.limbs, source.scale) / 4
                 for _ in step.outputs:
-                    yield self.carried(step.source).plus(self.switch(source.limbs, source.scale))
+                    yield self.carried(step.source).plus(error)
             case Multiply():
                 left, right = values[step.left], values[step.right]
                 product = left**2 * self.variances[step.right]
