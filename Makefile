@@ -44,6 +44,10 @@ demo: $(DEMO_NEEDS)
 
 test: lint $(VENV)/.oracles
 	@$(WITH_OPENFHE) $(BIN)/python -m pytest $(PYTEST_FLAGS)
+	@for one in address thread; do \
+	    if sh sanitize/check.sh $$one; then $(MAKE) --no-print-directory sanitize-$$one \
+	        SANITIZED=small || exit 1; else echo "$$one sanitizer: left out" >&2; fi; \
+	done
 
 # Independent implementations against ours (docs/oracles.md). What cannot be installed is named, and
 # its tests are skipped with the reason.
@@ -69,6 +73,8 @@ fuzz: $(VENV)/.fuzz
 
 # Whoever needs one of the two: make sanitize SANITIZERS=thread
 SANITIZERS ?= address thread
+# all or small: `make test` leaves out the tests of large rings.
+SANITIZED ?= all
 sanitize: $(SANITIZERS:%=sanitize-%)
 
 sanitize-%: $(VENV)/.dev
@@ -77,7 +83,7 @@ sanitize-%: $(VENV)/.dev
 	    -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
 	    -Dpybind11_DIR=$$($(BIN)/python -m pybind11 --cmakedir) > /dev/null
 	$(BIN)/cmake --build build/sanitize/$*
-	sh sanitize/run.sh $* build/sanitize/$* $(BIN)/python
+	sh sanitize/run.sh $* build/sanitize/$* $(BIN)/python $(SANITIZED)
 
 clean:
 	rm -rf $(VENV) $(OPENFHE_VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .benchmarks

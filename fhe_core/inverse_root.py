@@ -27,6 +27,8 @@ MAX_PRODUCT_DEGREE = 600
 _AGREEMENT = 1e-9
 #: How much larger than their sum the two terms of a completed square may be.
 _MAX_CANCELLATION = 256.0
+#: Of a polynomial's zeros; squares of larger ones overflow.
+_MAX_ROOT = 2.0**500
 
 Array = NDArray[np.float64]
 
@@ -144,6 +146,8 @@ class InverseRoot:
             roots = np.asarray(chebyshev.chebroots(expanded), dtype=np.complex128)
         except np.linalg.LinAlgError:  # not finite, or a leading coefficient that is nearly zero
             raise InverseRootError("the polynomial's coefficients are too unlike") from None
+        if not np.all(np.abs(roots) < _MAX_ROOT):
+            raise InverseRootError("the polynomial's coefficients are too unlike")
         factors = [_scaled(factor) for factor in _factors(roots)]
         t = np.cos(np.linspace(0, np.pi, 4 * len(expanded) + 65))
         wanted = chebyshev.chebval(t, expanded)

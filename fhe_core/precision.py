@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from fhe_core.extremes import likely_largest
 from fhe_core.parameters import ERROR_ETA, Parameters
 from fhe_core.plan import (
     Affine,
@@ -32,7 +33,14 @@ from fhe_core.plan import (
     step_writes,
 )
 from fhe_core.runtime import cleartext
-from fhe_core.runtime.cleartext import Noise, Slots, Tables, mask_slots, weighted_sums
+from fhe_core.runtime.cleartext import (
+    Noise,
+    Observer,
+    Slots,
+    Tables,
+    mask_slots,
+    weighted_sums,
+)
 
 ERROR_VARIANCE = ERROR_ETA / 2
 #: Of a number rounded to an integer.
@@ -49,6 +57,7 @@ class StepPrecision:
         magnitude: largest absolute slot value.
         predicted_std: standard deviation of the slot error, over all slots of all results.
         added_std: the part that this step itself adds, per result.
+        predicted_largest: the slot error that the worst of all slots is as likely above as below.
     """
 
     label: str
@@ -56,6 +65,7 @@ class StepPrecision:
     magnitude: float
     predicted_std: float
     added_std: Mapping[str, float]
+    predicted_largest: float
 
     @property
     def precision_bits(self) -> float:
@@ -95,10 +105,11 @@ def predict(
     parameters: Parameters,
     inputs: Sequence[Slots],
     model: ErrorModel | None = None,
+    observe: Observer | None = None,
 ) -> list[StepPrecision]:
     """The predicted error of every step for freshly encrypted ``inputs``.
 
-    model: of a library other than the native backend.
+    model: of a library other than the native backend; observe: of the cleartext run.
 
     Raises:
         PlanError: the plan was compiled for other parameters.
@@ -107,7 +118,13 @@ def predict(
     if plan.parameters_digest != parameters.digest:
         raise PlanError(f"the plan was not compiled for parameters '{parameters.name}'")
     tracker = _Tracker(plan, tables, parameters, model or ErrorModel(parameters))
-    cleartext.run(plan, tables, inputs, observe=tracker.observe)
+
+    def follow(number: int, step: Step, values: Mapping[str, Slots]) -> None:
+        tracker.observe(number, step, values)
+        if observe is not None:
+            observe(number, step, values)
+
+    cleartext.run(plan, tables, inputs, observe=follow)
     return tracker.rows
 
 
@@ -221,6 +238,7 @@ class _Tracker:
                 max(float(np.max(np.abs(values[name]))) for name in names),
                 math.sqrt(np.mean([np.mean(v.total) for v in results.values()])),
                 {name: math.sqrt(np.mean(v.added)) for name, v in results.items()},
+                likely_largest(np.sqrt([v.total for v in results.values()])),
             )
         )
 
@@ -266,18 +284,23 @@ class _Tracker:
                 squared_size = np.abs(values[step.source]) ** 2
                 mean = 2 * squared_size * self.variances[step.source]
                 source = plan.values[step.source]
-                rest = squared_size * self.switch(source.limbs, source.scale)  # of the conjugate
+                # An error k of the conjugate leaves (Re x - Im x) k: it meets both parts.
+                difference = values[step.source].real - values[step.source].imag
+                rest = difference**2 * self.switch(source.limbs, source.scale)
                 rest = rest + self.product(step.source, step.source, step.output)
                 yield _Variance(mean, rest + self.table(step.offset, step.output))
             case Join():
+                # Errors of real messages have imaginary parts too, as large as the real ones.
                 yield _Variance(
-                    np.maximum(self.variances[step.left], self.variances[step.right]),
+                    self.variances[step.left] + self.variances[step.right],
                     np.zeros(self.parameters.slots),
                 )
             case Part():
                 source = plan.values[step.source]
+                # Of x + conj(x) at twice the scale, to which only the conjugate adds.
+                error = self.switch(source.limbs, source.scale) / 4
                 for _ in step.outputs:
-                    yield self.carried(step.source).plus(self.switch(source.limbs, source.scale))
+                    yield self.carried(step.source).plus(error)
             case Multiply():
                 left, right = values[step.left], values[step.right]
                 product = left**2 * self.variances[step.right]

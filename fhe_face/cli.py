@@ -234,6 +234,41 @@ def plan(
 
 
 @app.command()
+def precision(
+    images: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Photos or aligned faces; default: two drawn ones."),
+    ] = None,
+    weights: MaybeWeights = None,
+    pair: Annotated[bool, typer.Option("--pair", help="Two faces at a time.")] = False,
+    flip: Flip = False,
+    batch: Batch = False,
+    coefficients: Coefficients = None,
+    resize: Resize = False,
+    simulate: Annotated[
+        bool, typer.Option("--simulate", help="Add the model's noise in the clear; no keys.")
+    ] = False,
+    table: Annotated[
+        Path | None, typer.Option("--table", help="Write the layers (.md, .csv).")
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", help="Draw the layers (.png, .svg, .pdf); needs matplotlib."),
+    ] = None,
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    """Bits of precision of every layer, predicted and measured, and the room before an overflow."""
+    from fhe_face.commands import precision as command
+
+    request = command.Request(
+        *(images or [], weights, pair, flip, batch, coefficients),
+        *(resize, simulate, table, plot, threads),
+    )
+    command.run(request, json)
+
+
+@app.command()
 def evaluate(
     folder: Annotated[Path, typer.Argument(help="Photos: one folder for each person.")],
     weights: Weights,

@@ -1,10 +1,19 @@
 #!/bin/sh
-# Tests of the extension under a sanitizer: sh sanitize/run.sh address|thread BUILD PYTHON
+# Tests of the extension under a sanitizer: sh sanitize/run.sh address|thread BUILD PYTHON [small]
 #
+# small: without the largest rings, whose tests take more time than all others.
 # A sanitizer's runtime must be loaded before Python. For the address sanitizer, libstdc++ as well:
 # else it cannot follow exceptions. Leaks are not looked for: Python itself keeps memory until it ends.
 set -eu
-sanitizer=$1 build=$2 python=$3
+sanitizer=$1 build=$2 python=$3 extent=${4:-all}
+case $extent in
+all) chosen=test ;; # which all their names contain
+small) chosen='not 1024 and not 4096' ;;
+*)
+    echo "sanitize: '$extent' is neither all nor small" >&2
+    exit 2
+    ;;
+esac
 extension=$(echo "$build"/_native*.so)
 library() { "${CXX:-c++}" -print-file-name="$1"; }
 case $sanitizer in
@@ -22,7 +31,8 @@ thread)
     # Its fixed memory layout does not stand much randomisation of addresses.
     run="setarch $(uname -m) -R"
     # The one that runs every operation on several threads.
-    tests="tests/native/test_ring.py -k threads_or_kernels"
+    tests="tests/native/test_ring.py"
+    chosen="threads_or_kernels"
     ;;
 *)
     echo "sanitize: $sanitizer is neither address nor thread" >&2
@@ -32,4 +42,4 @@ esac
 [ -f "$extension" ] || { echo "sanitize: no extension in $build" >&2; exit 2; }
 # shellcheck disable=SC2086 # both may be several words
 exec $run env LD_PRELOAD="$preload" OMP_NUM_THREADS=2 PYTHONMALLOC=malloc \
-    "$python" sanitize/run.py "$extension" -q -p no:cacheprovider $tests
+    "$python" sanitize/run.py "$extension" -q -p no:cacheprovider $tests -k "$chosen"

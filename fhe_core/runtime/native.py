@@ -32,6 +32,8 @@ from fhe_core.runtime.packed import Addition, PackedPlan, spread
 
 #: Called after every step with its number, its label and the seconds it took.
 Progress = Callable[[int, str, float], None]
+#: Called after every step with its number, the step, and all ciphertexts that are not yet dropped.
+Observer = Callable[[int, Step, Mapping[str, Ciphertext]], None]
 #: Relative difference up to which two scales are the same number.
 SCALE_TOLERANCE = 1e-9
 
@@ -41,6 +43,7 @@ def run(
     evaluator: Evaluator,
     inputs: Sequence[Ciphertext],
     progress: Progress | None = None,
+    observe: Observer | None = None,
 ) -> list[Ciphertext]:
     """Outputs of the plan.
 
@@ -61,10 +64,13 @@ def run(
         for name, result in zip(step_writes(step), results, strict=True):
             check_value(plan.values[name].limbs, plan.values[name].scale, result, name)
             values[name] = result
+        elapsed = time.perf_counter() - started
+        if observe is not None:
+            observe(number, step, values)
         for name in dead:
             del values[name]
         if progress is not None:
-            progress(number, plan.labels[number], time.perf_counter() - started)
+            progress(number, plan.labels[number], elapsed)
     return [values[name] for name in plan.outputs]
 
 

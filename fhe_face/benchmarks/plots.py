@@ -7,6 +7,7 @@ from pathlib import Path
 
 from coeffs.figures import figure_class, save
 from fhe_face.benchmarks.batches import Throughput
+from fhe_face.benchmarks.precision_report import Report
 from fhe_face.benchmarks.step_profile import Profile
 from fhe_face.failures import CommandError
 from fhe_face.system import require_writable
@@ -44,6 +45,31 @@ def draw_profile(profile: Profile, path: Path) -> None:
     axes.set_xlabel("seconds")
     axes.set_title(f"{profile.facts['plan']}: {profile.wall_seconds:.3g} s")
     axes.legend()
+    save(figure, path)
+
+
+def draw_precision(report: Report, path: Path) -> None:
+    """Two columns over the layers: bits predicted and measured; room before an overflow."""
+    rows, run = report.layers(), "measured" if report.source == "encrypted" else report.source
+    figure = figure_class(path, CommandError)(
+        figsize=(11, 1.4 + 0.25 * len(rows)), layout="constrained"
+    )
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(2, 1))
+    places = list(range(len(rows)))
+    left.plot([r.predicted.least for r in rows], places, "s-", mfc="none", label="predicted")
+    left.plot([r.measured.least for r in rows], places, "o-", ms=4, label=run)
+    left.plot([r.predicted.worst_slot for r in rows], places, ":", label="predicted, worst slot")
+    left.plot([r.measured.worst_slot for r in rows], places, "x", label=f"{run}, worst slot")
+    left.set_yticks(places, [r.label for r in rows])
+    left.invert_yaxis()
+    left.set_xlabel("bits of precision, of the largest value")
+    left.legend()
+    right.barh(places, [r.headroom_bits for r in rows], 0.6, color="tab:grey")
+    right.axvline(0, color="tab:red")
+    right.set_xlabel("bits before an overflow")
+    for axes in (left, right):
+        axes.grid(axis="x", alpha=0.3)
+    figure.suptitle(f"{report.plan}: {len(report.runs)} run(s), {report.source}")
     save(figure, path)
 
 

@@ -79,6 +79,13 @@ def test_a_polynomial_with_a_zero_is_refused() -> None:
         InverseRoot((-1.0, 0.2), INTERVAL).product()
 
 
+@pytest.mark.parametrize("series", [(0.0, -1.0, 2.0**-1022), (1.0, 0.0, 2.0**-1022)])
+def test_zeros_far_away_are_refused(series: tuple[float, ...]) -> None:
+    """Real or complex: their squares are beyond the largest float."""
+    with pytest.raises(InverseRootError, match="unlike"):
+        InverseRoot(series, INTERVAL).product()
+
+
 def test_descriptions() -> None:
     root = interpolated(5, 1)
     assert InverseRoot.from_description(root.describe()) == root

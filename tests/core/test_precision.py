@@ -87,7 +87,7 @@ def test_rows_describe_their_steps(world: tiny.World) -> None:
         expected = math.log2(row.magnitude / row.predicted_std)
         assert row.precision_bits == pytest.approx(expected)
         assert all(std <= row.predicted_std * 1.001 for std in row.added_std.values())
-    assert math.isnan(StepPrecision("", "", 0.0, 0.0, {}).precision_bits)
+    assert math.isnan(StepPrecision("", "", 0.0, 0.0, {}, 0.0).precision_bits)
 
 
 def test_simulated_noise_has_the_predicted_effect(world: tiny.World) -> None:
@@ -169,3 +169,20 @@ def test_every_primitive_is_predicted() -> None:
     for name, slots in zip(plan.outputs, clear, strict=True):
         actual = float(np.sqrt(np.mean((native_values[name] - slots).real ** 2)))
         assert predicted[name] / 4 < actual < predicted[name] * 4, (name, actual, predicted[name])
+
+
+@pytest.mark.parametrize("alike", [False, True])
+def test_two_vectors_side_by_side_are_predicted_closely(alike: bool) -> None:
+    """Where both parts are alike, what the conjugate adds to their squares cancels."""
+    bench = primitives.make()
+    number = bench.plan.inputs.index("z")
+    if alike:
+        values = list(bench.values)
+        values[number] = (1 + 1j) * values[number].real
+        bench = replace(bench, values=values)
+    plan = replace(bench.plan, outputs=tuple(bench.plan.values))
+    clear = dict(zip(plan.outputs, cleartext.run(plan, bench.tables, bench.values), strict=True))
+    native_values, predicted = bench.native(), bench.predicted(ErrorModel(bench.parameters))
+    for name in ("joined", "z real", "z imaginary", "parts squared.0"):
+        actual = float(np.sqrt(np.mean((native_values[name] - clear[name]).real ** 2)))
+        assert actual == pytest.approx(predicted[name], rel=0.3), name
