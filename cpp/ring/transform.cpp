@@ -119,9 +119,14 @@ class LimbWorker {
                               modulus());
                 kernels().ntt_forward(values, t_.period, tables);
             }
-            for (std::size_t i = 0; i < t_.period; ++i) {
+            const std::uint64_t* from = transformed_.data();
+            for (std::size_t i = 0; i < t_.period; ++i, ++from) {
                 std::uint64_t* line = weights_.data() + i * slots.size() + first;
-                for (std::size_t w = 0; w < count; ++w) line[w] = transformed_[w * t_.period + i];
+                if (count == kLine) {  // nearly always; unrolled
+                    for (std::size_t w = 0; w < kLine; ++w) line[w] = from[w * t_.period];
+                } else {
+                    for (std::size_t w = 0; w < count; ++w) line[w] = from[w * t_.period];
+                }
             }
         }
     }
