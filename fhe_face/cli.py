@@ -234,6 +234,14 @@ def plan(
 
 
 @app.command()
+def security(weights: MaybeWeights = None, json: Json = False) -> None:
+    """Print the bounds and estimated attack costs of every parameter set."""
+    from fhe_face.commands import security as command
+
+    command.run(weights, json)
+
+
+@app.command()
 def evaluate(
     folder: Annotated[Path, typer.Argument(help="Photos: one folder for each person.")],
     weights: Weights,
