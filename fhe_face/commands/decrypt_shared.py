@@ -129,7 +129,7 @@ def _show(console: Console, data: dict[str, Any]) -> None:
         return
     rows: list[tuple[str, object]] = [("cosine", _shared(data))]
     if "digits" in data:
-        rows.append(("moved by the error", f"in {data['crossing_probability']:.0%} of cases"))
+        rows.append(("moved by the error", f"in up to {data['crossing_probability']:.0%} of cases"))
     else:
         rows.append(("deviation of the noise", f"{data['deviation']:.3g}"))
         rows.append(("holds for", f"{data['queries']} queries, {data['bits']:g} bits"))
