@@ -40,7 +40,7 @@ def opener(path: Path | None, key: Path) -> Callable[[], bytes]:
             raise CommandError(
                 f"{shown(key)}: is protected by a passphrase; give --passphrase-file"
             )
-        return getpass.getpass(f"passphrase of {shown(key)}: ").encode()
+        return _prompt(f"passphrase of {shown(key)}: ")
 
     return ask
 
@@ -60,9 +60,16 @@ def chosen(path: Path | None, prompt: bool) -> bytes | None:
         return None
     if not sys.stdin.isatty():
         raise CommandError("--passphrase needs a terminal; give --passphrase-file", USAGE)
-    first = getpass.getpass("new passphrase: ").encode()
+    first = _prompt("new passphrase: ")
     if not 1 <= len(first) <= MAX_BYTES:
         raise CommandError(f"a passphrase has 1 to {MAX_BYTES} bytes")
-    if getpass.getpass("once more: ").encode() != first:
+    if _prompt("once more: ") != first:
         raise CommandError("the two passphrases differ")
     return first
+
+
+def _prompt(text: str) -> bytes:
+    try:
+        return getpass.getpass(text).encode("utf-8", "surrogateescape")
+    except EOFError:
+        raise CommandError("no passphrase was given") from None

@@ -49,11 +49,13 @@ def save_secret_key(
     facts: Mapping[str, Any],
     *,
     passphrase: bytes | None = None,
+    scheme: Scheme | None = None,
     overwrite: bool = False,
 ) -> Header:
     """Write the secret key atomically with mode 0600; ``facts`` join the public metadata.
 
-    passphrase: encrypts the secret in the file; the header stays readable.
+    passphrase: encrypts the secret in the file; the header stays readable. scheme: how much it
+    costs to try a passphrase; default: 128 MiB and about half a second.
 
     Raises:
         SealError: the passphrase is empty.
@@ -62,7 +64,7 @@ def save_secret_key(
     metadata = {**facts, "parameters": key.parameters.name}
     sections = [Section.from_array("secret", stored)]
     if passphrase is not None:
-        scheme = Scheme()
+        scheme = scheme or Scheme()
         metadata[PROTECTION] = scheme.describe()
         bound = _bound(key.parameters.digest, key.key_id, metadata)
         sealed = seal(stored.tobytes(), passphrase, bound, scheme)

@@ -23,11 +23,9 @@ CHEAP = Scheme(14)
 
 
 @pytest.fixture
-def protected(short_key: SecretKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(files, "Scheme", lambda: CHEAP)
+def protected(short_key: SecretKey, tmp_path: Path) -> Path:
     path = tmp_path / "client.key"
-    save_secret_key(path, short_key, {"about": "x"}, passphrase=PASSPHRASE)
-    monkeypatch.undo()
+    save_secret_key(path, short_key, {"about": "x"}, passphrase=PASSPHRASE, scheme=CHEAP)
     return path
 
 

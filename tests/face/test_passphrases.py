@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from fhe_core.files import FileError
-from fhe_core.keys import files
 from fhe_core.keys.files import save_secret_key
 from fhe_core.keys.sealing import Scheme
 from fhe_face import passphrases
@@ -23,12 +22,10 @@ PASSPHRASE = b"correct horse"
 
 
 @pytest.fixture
-def locked(kit: Kit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def locked(kit: Kit, tmp_path: Path) -> Path:
     """The kit's key under a passphrase."""
-    with monkeypatch.context() as cheap:
-        cheap.setattr(files, "Scheme", lambda: Scheme(14))
-        path = tmp_path / "locked.key"
-        save_secret_key(path, kit.key, {ENTRY: CIRCUIT.describe()}, passphrase=PASSPHRASE)
+    path, circuit = tmp_path / "locked.key", {ENTRY: CIRCUIT.describe()}
+    save_secret_key(path, kit.key, circuit, passphrase=PASSPHRASE, scheme=Scheme(14))
     return path
 
 
@@ -95,6 +92,16 @@ def test_info_needs_no_passphrase(fhe_face: Run, kit: Kit, locked: Path) -> None
     assert answer["key_id"] == kit.key.key_id
     assert "needed to use it" in fhe_face("info", locked).out
     assert fhe_face("info", kit.client_key, "--json").json()["protected"] is False
+
+
+def test_a_prompt_that_is_left(monkeypatch: pytest.MonkeyPatch, locked: Path) -> None:
+    def end(_prompt: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr(getpass, "getpass", end)
+    with pytest.raises(CommandError, match="no passphrase was given"):
+        passphrases.opener(None, locked)()
 
 
 @pytest.mark.parametrize(
