@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Console
 
 from fhe_core import lattice, presets, security
-from fhe_core.headroom import Headroom, headrooms
+from fhe_core.noise_failure import Headroom, headrooms
 from fhe_core.parameters import ERROR_ETA, Parameters
 from fhe_core.precision import predict
 from fhe_face.commands.plan import predicted_precision
