@@ -254,6 +254,14 @@ def info(
 
 
 @app.command()
+def security(weights: MaybeWeights = None, json: Json = False) -> None:
+    """Print the bounds and estimated attack costs of every parameter set."""
+    from fhe_face.commands import security as command
+
+    command.run(weights, json)
+
+
+@app.command()
 def plan(
     weights: MaybeWeights = None,
     face_size: Annotated[int | None, typer.Option("--size", help=FACE_SIZE_HELP)] = None,
@@ -266,14 +274,6 @@ def plan(
     from fhe_face.commands import plan as command
 
     command.run(weights, face_size, flip, batch, coefficients, json)
-
-
-@app.command()
-def security(weights: MaybeWeights = None, json: Json = False) -> None:
-    """Print the bounds and estimated attack costs of every parameter set."""
-    from fhe_face.commands import security as command
-
-    command.run(weights, json)
 
 
 @app.command()
