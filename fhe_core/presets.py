@@ -33,13 +33,17 @@ DEEP = Specification(
 )
 
 
+#: Every shipped set. Plans for batches use the same sets with other scales (compiler.policy).
+SHIPPED = (LEAN, SAFE, DEEP)
+
+
 def load(name: str) -> Parameters:
     """The checked parameters of a shipped preset.
 
     Raises:
         KeyError: no preset has that name.
     """
-    presets = {spec.name: spec for spec in (SAFE, LEAN, DEEP)}
+    presets = {spec.name: spec for spec in SHIPPED}
     if name not in presets:
         raise KeyError(f"no preset '{name}'; choose one of {sorted(presets)}")
     return build(presets[name])

@@ -2,6 +2,7 @@
 
 Source: Bossuat et al. 2024, "Security Guidelines for Implementing Homomorphic Encryption"
 (ia.cr/2024/463), uniform ternary secret, 128-bit classical security, error deviation 3.19.
+``fhe_core.lattice`` recomputes the rows.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ SECURITY_BITS = 128
 
 #: Ring dimension -> largest log2(QP), special primes included.
 MAX_LOG2_QP = MappingProxyType({16384: 430, 32768: 868, 65536: 1747, 131072: 3523})
+
+#: The same against a quantum computer, from the estimates that the authors of the source published
+#: with it (github.com/gong-cr/FHE-Security-Guidelines, output_max_logQ_tables.txt). Not enforced.
+MAX_LOG2_QP_QUANTUM = MappingProxyType({16384: 409, 32768: 825, 65536: 1663, 131072: 3349})
 
 INSECURE_PREFIX = "insecure-"
 

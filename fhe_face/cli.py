@@ -39,6 +39,9 @@ Coefficients = Annotated[
     typer.Option("--coefficients", help="Of the normalisation, from fhe-face coeffs fit."),
 ]
 FACE_SIZE_HELP = "Side of the faces: 64, 96 or 128 (CryptoFaceNet4, 9, 16)."
+PassphraseFile = Annotated[
+    Path | None, typer.Option("--passphrase-file", help="Its one line protects the secret key.")
+]
 Resize = Annotated[
     bool, typer.Option("--resize", help="Look for no face: scale the whole picture.")
 ]
@@ -103,14 +106,20 @@ def keygen(
     flip: Flip = False,
     batch: Batch = False,
     coefficients: Coefficients = None,
+    passphrase: Annotated[
+        bool, typer.Option("--passphrase", help="Ask for one that protects the secret key.")
+    ] = False,
+    passphrase_file: PassphraseFile = None,
     force: Annotated[bool, typer.Option("--force", help="Replace existing keys.")] = False,
     threads: Threads = None,
     json: Json = False,
 ) -> None:
     """Make a secret client.key and an evaluation.key for the server."""
+    from fhe_face import passphrases
     from fhe_face.commands import keygen as command
 
-    command.run(out, face_size, flip, batch, coefficients, force, threads, json)
+    protected = passphrases.chosen(passphrase_file, passphrase)
+    command.run(out, face_size, flip, batch, coefficients, protected, force, threads, json)
 
 
 @app.command()
@@ -128,13 +137,16 @@ def encrypt(
     names: Annotated[
         Path | None, typer.Option(help="Of a batch: keep the images' names in this file.")
     ] = None,
+    passphrase_file: PassphraseFile = None,
     threads: Threads = None,
     json: Json = False,
 ) -> None:
     """Encrypt a face for the server; with keys for batches, many at once."""
+    from fhe_face import passphrases
     from fhe_face.commands import encrypt as command
 
-    command.run(images, key, output, face, resize, names, threads, json)
+    ask = passphrases.opener(passphrase_file, key)
+    command.run(images, key, output, face, resize, names, ask, threads, json)
 
 
 @app.command()
@@ -200,12 +212,35 @@ def decrypt(
     names: Annotated[
         Path | None, typer.Option(help="Of a batch: the names that encrypt kept.")
     ] = None,
+    decision_only: Annotated[
+        bool, typer.Option("--decision-only", help="Print same or different, and no number.")
+    ] = False,
+    threshold: Annotated[
+        float | None, typer.Option("--threshold", help="Cosine from which faces are the same.")
+    ] = None,
+    share: Annotated[
+        str | None, typer.Option("--share", help="Print a cosine to share: round or flood.")
+    ] = None,
+    digits: Annotated[
+        int | None, typer.Option("--digits", help="Of --share round: 1 or 2.")
+    ] = None,
+    queries: Annotated[
+        int | None, typer.Option("--queries", help="Of --share flood: values ever shared.")
+    ] = None,
+    bits: Annotated[
+        float | None, typer.Option("--bits", help="Of --share flood: statistical security.")
+    ] = None,
+    passphrase_file: PassphraseFile = None,
     json: Json = False,
 ) -> None:
     """Decrypt a result and check its health; exit status 3 when it must not be used."""
+    from fhe_face import passphrases
     from fhe_face.commands import decrypt as command
+    from fhe_face.commands.decrypt_shared import release_of
 
-    command.run(file, key, output, names, json)
+    release = release_of(share, digits, queries, bits, decision_only, threshold)
+    ask = passphrases.opener(passphrase_file, key)
+    command.run(file, key, output, names, release, ask, json)
 
 
 @app.command()
@@ -216,6 +251,14 @@ def info(
     from fhe_face.commands import info as command
 
     command.run(file, json)
+
+
+@app.command()
+def security(weights: MaybeWeights = None, json: Json = False) -> None:
+    """Print the bounds and estimated attack costs of every parameter set."""
+    from fhe_face.commands import security as command
+
+    command.run(weights, json)
 
 
 @app.command()

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core.container import Kind, read_header
-from fhe_core.keys.files import load_secret_key
+from fhe_core.keys.files import Passphrase, load_secret_key
 from fhe_core.keys.secret import SecretKey
 from fhe_core.runtime.client import Client, Embedding, Score
 from fhe_core.runtime.health import HealthReport
 from fhe_core.runtime.preparation import differences
+from fhe_core.runtime.sharing import Decision
 from fhe_core.runtime.store import Bundle
 from fhe_face.circuit import Circuit, CircuitError, circuit_of
 from fhe_face.engine import Engine, choose_engine, compile_engine
@@ -44,31 +45,47 @@ class FaceClient:
         *,
         engine: Engine | None = None,
         threads: int | None = None,
+        passphrase: bytes | None = None,
         overwrite: bool = False,
         stage: Stage = silent,
     ) -> FaceClient:
         """New keys in a folder: ``client.key`` stays here, ``evaluation.key`` goes to the server.
 
         engine: from `fhe_face.engine.choose_engine`; default: CryptoFaceNet4, one view, the
-        default normalisation.
+        default normalisation. passphrase: encrypts ``client.key``.
 
         Raises:
             FileError: the files exist, or cannot be written.
         """
         engine = engine or choose_engine()
         count = threads or default_threads()
-        key = make_keys(folder, engine, threads=count, overwrite=overwrite, stage=stage)
+        key = make_keys(
+            folder,
+            engine,
+            threads=count,
+            passphrase=passphrase,
+            overwrite=overwrite,
+            stage=stage,
+        )
         return cls(key, engine.circuit, engine)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], *, threads: int | None = None) -> FaceClient:
-        """The client of a ``client.key``.
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        threads: int | None = None,
+        passphrase: Passphrase = None,
+    ) -> FaceClient:
+        """The client of a ``client.key``; passphrase: of a protected one, or what asks for it.
 
         Raises:
+            LockedKey: the file is protected, and the passphrase is missing or wrong.
             ContainerError: the file is not a secret key, or is damaged.
         """
         circuit = circuit_of(read_header(path, expect_kind=Kind.SECRET_KEY))
-        return cls(load_secret_key(path, threads=threads or default_threads()), circuit)
+        count = threads or default_threads()
+        return cls(load_secret_key(path, threads=count, passphrase=passphrase), circuit)
 
     @property
     def key_id(self) -> str:
@@ -160,6 +177,17 @@ class FaceClient:
             KeyMismatch: it belongs to another key.
         """
         return self._client.decrypt_embedding(bundle)
+
+    def decide(self, bundle: Bundle, threshold: float) -> bool:
+        """Whether the cosine of a score reaches the threshold: what may leave the key's owner.
+
+        Raises:
+            SharingError: the threshold is not between -1 and 1.
+            UnhealthyResultError: there is no score; its text holds numbers, which must not leave.
+            KeyMismatch: it belongs to another key.
+        """
+        decision = Decision(threshold)
+        return decision.decide(self.decrypt_score(bundle))
 
     def decrypt_score(self, bundle: Bundle) -> Score:
         """The inner product of two embeddings, their cosine, and the health report.

@@ -27,6 +27,7 @@ from models.faces.errors import FaceError
 ERROR: Final = 1
 USAGE: Final = 2
 UNHEALTHY: Final = 3
+DIFFERENT: Final = 4
 INTERRUPTED: Final = 130
 TERMINATED: Final = 143
 

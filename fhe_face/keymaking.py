@@ -24,10 +24,13 @@ def make_keys(
     engine: Engine,
     *,
     threads: int = 1,
+    passphrase: bytes | None = None,
     overwrite: bool = False,
     stage: Stage = silent,
 ) -> SecretKey:
     """Make ``client.key`` (mode 0600) and ``evaluation.key`` in a folder, which is created.
+
+    passphrase: encrypts ``client.key``.
 
     Raises:
         FileError: the files exist and may not be replaced, the disk is too small, or a file
@@ -41,7 +44,7 @@ def make_keys(
         with _workspace(target) as work:
             key = SecretKey.generate(engine.parameters, threads)
             write_evaluation_keys(work / EVALUATION_KEY, key, engine, stage)
-            save_secret_key(work / CLIENT_KEY, key, engine.facts())
+            save_secret_key(work / CLIENT_KEY, key, engine.facts(), passphrase=passphrase)
             _publish(work, target, overwrite=overwrite)
     return key
 

@@ -13,6 +13,7 @@ from fhe_core.compiler import SAFE, compile_match
 from fhe_core.container import ContainerError, DType, Kind, Section
 from fhe_core.inverse_root import InverseRootError
 from fhe_core.keys.files import load_secret_key, save_evaluation_keys, save_secret_key
+from fhe_core.keys.sealing import Scheme
 from fhe_core.keys.secret import SecretKey
 from fhe_core.parameters import ParameterError
 from fhe_core.plan import KeyName, KeySpecification, PlanError
@@ -64,11 +65,15 @@ def _secret_key(name: str) -> SecretKey:
 
 def secret_key_target(folder: Path) -> Target:
     scratch = Scratch(folder, "client.key")
-    save_secret_key(scratch.path, _secret_key("insecure-short"), {}, overwrite=True)
-    seeds = [scratch.path.read_bytes()]
+    key, seeds = _secret_key("insecure-short"), []
+    for passphrase in (None, b"fuzz"):
+        save_secret_key(
+            scratch.path, key, {}, passphrase=passphrase, scheme=Scheme(14), overwrite=True
+        )
+        seeds.append(scratch.path.read_bytes())
 
     def parse(data: bytes) -> None:
-        load_secret_key(scratch.holding(data), tiny.load)
+        load_secret_key(scratch.holding(data), tiny.load, passphrase=b"fuzz")
 
     return Target("secret-key", parse, (ContainerError,), seeds, mutate_container)
 

@@ -35,3 +35,15 @@ def _popcount(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
         m = np.uint64(mask)
         words = (words & m) + ((words >> np.uint64(shift)) & m)
     return ((words * np.uint64(0x01010101)) >> np.uint64(24)) & np.uint64(0xFF)
+
+
+def gaussian(count: int) -> NDArray[np.float64]:
+    """Standard normal values (Box-Muller); those beyond 9.4 deviations, 2^-65 of all, are missing.
+
+    They are floats, whose lowest bits are not those of a real Gaussian (Mironov 2012): round sums
+    with them to a grid before they leave.
+    """
+    uniform = (_random_words(2 * count).astype(np.float64) + 0.5) * 2.0**-64
+    radius = np.sqrt(-2 * np.log(uniform[:count]))
+    result: NDArray[np.float64] = radius * np.cos(2 * np.pi * uniform[count:])
+    return result

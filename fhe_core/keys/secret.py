@@ -1,7 +1,8 @@
 """The client's secret key: sampling, encryption, decryption, and making evaluation keys.
 
-Nothing here branches or indexes on secret values: the kernels are straight-line arithmetic, and
-signed residues are formed with masks. The server side never imports this module (a test holds it).
+Nothing here indexes on secret values or branches in a way that depends on them (docs/security.md
+says how far that goes); signed residues are formed with masks. The server side never imports this
+module (a test holds it).
 """
 
 from __future__ import annotations
@@ -80,7 +81,8 @@ class SecretKey:
     def decrypt(self, ciphertext: Ciphertext) -> NDArray[np.complex128]:
         """Slots [N/2]. The imaginary parts of a healthy result are noise: callers check them.
 
-        The values carry noise that depends on the key: do not share them (docs/security.md).
+        The values carry noise that depends on the key: do not share them
+        (docs/security.md; fhe_core.runtime.sharing says what may leave).
         """
         limbs = min(ciphertext.limbs, 3)  # more would only matter for values above 2^95
         rows = list(range(limbs))

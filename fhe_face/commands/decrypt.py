@@ -11,17 +11,27 @@ from rich.console import Console
 
 from fhe_core.container import Kind, WrongKind, read_header, require_match
 from fhe_core.files import atomic_write
+from fhe_core.keys.files import Passphrase
 from fhe_core.runtime.batches import MANY, ONE
 from fhe_core.runtime.health import HealthReport, UnhealthyResultError
+from fhe_core.runtime.sharing import Release
 from fhe_core.runtime.store import load_bundle
 from fhe_face.client import FaceClient
-from fhe_face.commands import decrypt_batch
+from fhe_face.commands import decrypt_batch, decrypt_shared
 from fhe_face.failures import USAGE, CommandError, describe, unhealthy
 from fhe_face.output import Output, facts
 from fhe_face.system import require_writable
 
 
-def run(file: Path, key: Path, target: Path | None, names: Path | None, as_json: bool) -> None:
+def run(
+    file: Path,
+    key: Path,
+    target: Path | None,
+    names: Path | None,
+    release: Release | None,
+    passphrase: Passphrase,
+    as_json: bool,
+) -> None:
     output = Output(as_json)
     if target is not None:
         require_writable(target)
@@ -29,9 +39,14 @@ def run(file: Path, key: Path, target: Path | None, names: Path | None, as_json:
     many = what in (MANY.embedding, MANY.score)
     if names is not None and not many:
         raise CommandError(f"{file}: --names is for batches, it holds one {what}", USAGE)
-    client = FaceClient.load(key)
+    if release is not None:
+        decrypt_shared.require_score(file, what, target)
+    client = FaceClient.load(key, passphrase=passphrase)
     require_match(read_header(file), key_id=client.key_id)
     bundle = load_bundle(file)
+    if release is not None:
+        decrypt_shared.run(output, client, bundle, release, names)
+        return
     if many:
         decrypt_batch.run(output, client, bundle, target, names)
         return
@@ -89,4 +104,4 @@ def _show(console: Console, what: str, data: dict[str, Any], target: Path | None
     if target is not None:
         rows += [("written to", target)]
     console.print(facts(f"Decrypted {what}", rows))
-    console.print("Do not share decrypted values: they carry noise that depends on the secret key.")
+    console.print(decrypt_batch.KEEP)

@@ -19,6 +19,10 @@ from fhe_face.failures import UNHEALTHY, CommandError
 from fhe_face.names import load_names
 from fhe_face.output import Output, grid
 
+KEEP = (
+    "Do not share decrypted values: they carry noise that depends on the secret key "
+    "(--decision-only, --share)."
+)
 Result = Embedding | Score | HealthReport
 
 
@@ -108,4 +112,4 @@ def _show(console: Console, what: str, data: dict[str, Any], target: Path | None
     console.print(f"Squared norms are healthy in [{low:g}, {high:g}].")
     if target is not None:
         console.print(f"written to {target}", markup=False)
-    console.print("Do not share decrypted values: they carry noise that depends on the secret key.")
+    console.print(KEEP)

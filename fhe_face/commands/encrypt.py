@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from fhe_core.keys.files import Passphrase
 from fhe_core.runtime.store import save_bundle
 from fhe_face.client import FaceClient
 from fhe_face.commands import encrypt_batch
@@ -24,6 +25,7 @@ def run(
     face: int | None,
     resize: bool,
     names: Path | None,
+    passphrase: Passphrase,
     threads: int | None,
     as_json: bool,
 ) -> None:
@@ -31,7 +33,7 @@ def run(
         raise CommandError("--resize looks for no face: leave out --face or --resize", USAGE)
     output = Output(as_json)
     require_writable(target)
-    client = FaceClient.load(key, threads=threads)
+    client = FaceClient.load(key, threads=threads, passphrase=passphrase)
     if client.circuit.batch:
         encrypt_batch.run(output, client, images, target, face, resize, names)
         return

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from fhe_core import container
 from fhe_core.container import Header, Kind
+from fhe_core.keys.files import PROTECTION
 from fhe_core.parameters import Parameters
 from fhe_core.runtime.preparation import ENTRY, check_preparation
 from fhe_core.runtime.store import key_specifications, known_facts, parameters_of
@@ -50,6 +51,8 @@ def run(file: Path, as_json: bool) -> None:
         data |= _content(header, parameters)
     if header.kind in (Kind.SECRET_KEY, Kind.EVALUATION_KEYS):
         circuit = circuit_of(header)
+        if header.kind is Kind.SECRET_KEY:
+            data["protected"] = PROTECTION in header.metadata
         data |= {"circuit": circuit.describe(), "summary": circuit.summary()}
     output.answer(data, lambda console: _show(console, header.kind, data))
 
@@ -109,6 +112,8 @@ def _show(console: Console, kind: Kind, data: dict[str, Any]) -> None:
             ("128-bit bound", f"{p['log2_qp_bound']}, margin {p['margin_bits']} bits"),
             ("source of the bound", p["bound_source"]),
         ]
+    if "protected" in data:
+        rows.append(("passphrase", "needed to use it" if data["protected"] else "none"))
     if "summary" in data:
         rows.append(("made for", data["summary"]))
     if "evaluation_keys" in data:

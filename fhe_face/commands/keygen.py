@@ -20,6 +20,7 @@ def run(
     flip: bool,
     batch: bool,
     coefficients: Path | None,
+    passphrase: bytes | None,
     force: bool,
     threads: int | None,
     as_json: bool,
@@ -33,7 +34,9 @@ def run(
         stage("compiling the plan", 1, 1)
         started = time.perf_counter()
         count = threads or default_threads()
-        key = make_keys(folder, engine, threads=count, overwrite=force, stage=stage)
+        key = make_keys(
+            folder, engine, threads=count, passphrase=passphrase, overwrite=force, stage=stage
+        )
         elapsed = time.perf_counter() - started
     client, evaluation = folder / CLIENT_KEY, folder / EVALUATION_KEY
     keys = len(engine.keys())
@@ -41,6 +44,7 @@ def run(
         "client_key": str(client),
         "evaluation_key": str(evaluation),
         "key_id": key.key_id,
+        "protected": passphrase is not None,
         "client_key_bytes": client.stat().st_size,
         "evaluation_key_bytes": evaluation.stat().st_size,
         "evaluation_keys": keys,
@@ -53,6 +57,7 @@ def run(
     def show(console: Console) -> None:
         rows = [
             ("secret key, never give it away", client),
+            ("its passphrase", "none" if passphrase is None else "needed to use it"),
             ("evaluation keys, for the server", evaluation),
             ("their size", f"{size(evaluation.stat().st_size)}, {keys} keys"),
             ("for", engine.circuit.summary()),

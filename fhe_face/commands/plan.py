@@ -47,7 +47,7 @@ def run(
         stage("compiling the plan", 1, 1)
         if network is not None:
             stage("predicting precision", 0, 0)
-            precision = _precision(engine, network)
+            precision = predicted_precision(engine, network)
             stage("predicting precision", 1, 1)
     plans = engine.plans()
     costs = [step_costs(plan, engine.parameters, machine) for plan in plans]
@@ -65,7 +65,7 @@ def run(
     output.answer(data, lambda console: _show(console, data, plans, costs, precision))
 
 
-def _precision(engine: Engine, network: FusedNetwork) -> list[StepPrecision]:
+def predicted_precision(engine: Engine, network: FusedNetwork) -> list[StepPrecision]:
     """Predicted errors for one of the drawn faces, or a batch of them."""
     if engine.batch is not None:
         faces = np.stack([to_unit(face) for face in demo_faces(network.input_size)])

@@ -87,7 +87,7 @@ def test_info_tells_nothing_of_the_secret(fhe_face: Run, kit: Kit) -> None:
     assert answer["kind"] == "secret-key"
     expected = {"file", "kind", "format_version", "bytes", "intact", "key_id", "parameter_hash"}
     expected |= {"ring_dimension", "log2_q", "log2_qp", "log2_qp_bound", "margin_bits"}
-    assert answer.keys() == expected | {"parameters", "circuit", "summary"}
+    assert answer.keys() == expected | {"parameters", "circuit", "summary", "protected"}
     assert "1747" in fhe_face("info", kit.client_key).out
     assert stat.S_IMODE(kit.client_key.stat().st_mode) == 0o600
 

@@ -17,6 +17,8 @@ from fhe_core.compiler import SAFE, compile_match, compile_network
 from fhe_core.compiler.architecture import architecture_of
 from fhe_core.container import read_header
 from fhe_core.files import FileError
+from fhe_core.keys import files as key_files
+from fhe_core.keys.sealing import Scheme
 from fhe_core.parameters import Specification, Tier, build
 from fhe_face import keymaking
 from fhe_face.circuit import Circuit, circuit_of, root_of
@@ -56,6 +58,21 @@ def test_new_keys(engine: Engine, tmp_path: Path) -> None:
     assert expected < (folder / "evaluation.key").stat().st_size < expected * 1.05
     count = len(engine.keys())
     assert stages[-1] == ("making evaluation keys", count, count)
+
+
+def test_keys_with_a_passphrase(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as cheap:
+        cheap.setattr(key_files, "Scheme", lambda: Scheme(14))
+        key = make_keys(tmp_path, engine, passphrase=b"word")
+    path = tmp_path / "client.key"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with pytest.raises(key_files.LockedKey, match="none was given"):
+        key_files.load_secret_key(path, lambda _name: engine.parameters)
+    loaded = key_files.load_secret_key(path, lambda _name: engine.parameters, passphrase=b"word")
+    assert loaded.key_id == key.key_id
+    assert circuit_of(read_header(path)) == engine.circuit
 
 
 def test_existing_keys_stay(engine: Engine, tmp_path: Path) -> None:

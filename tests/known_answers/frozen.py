@@ -37,6 +37,7 @@ SPECIFICATION = Specification(
 )
 SCALE = 2.0**30
 ROTATION = 1
+PASSPHRASE = b"frozen"
 KEYS = (KeySpecification(KeyName(0, 0), 2), KeySpecification(KeyName(ROTATION, 0), 2))
 FACTS = {"about": "frozen"}
 #: Small enough that an encoding in floating point rounds to these numbers on any machine.
@@ -89,6 +90,7 @@ def _embedding(path: Path) -> None:
 
 WRITERS: dict[str, Callable[[Path], object]] = {
     "secret-key": lambda path: save_secret_key(path, secret(), FACTS),
+    "protected-key": lambda path: save_secret_key(path, secret(), FACTS, passphrase=PASSPHRASE),
     "evaluation-keys": lambda path: save_evaluation_keys(path, secret(), KEYS, FACTS),
     "image": _image,
     "embedding": _embedding,

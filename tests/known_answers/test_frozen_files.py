@@ -68,6 +68,11 @@ def test_secret_keys_are_read(unpack: Unpack) -> None:
     assert np.array_equal(key.secret_coefficients(), frozen.secret().secret_coefficients())
 
 
+def test_protected_keys_are_read(unpack: Unpack) -> None:
+    key = load_secret_key(unpack("protected-key"), frozen.load, passphrase=frozen.PASSPHRASE)
+    assert np.array_equal(key.secret_coefficients(), frozen.secret().secret_coefficients())
+
+
 def test_ciphertexts_are_read(unpack: Unpack) -> None:
     key = load_secret_key(unpack("secret-key"), frozen.load)
     image = load_bundle(unpack("image"), "image", frozen.load)

@@ -1,0 +1,144 @@
+"""``fhe-face decrypt`` for values that leave the key's owner. Nothing else of a result is printed:
+no score, no squared norm, and no numbers in reasons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from fhe_core.runtime.batches import MANY, ONE
+from fhe_core.runtime.client import Score
+from fhe_core.runtime.health import HealthReport, UnhealthyResultError
+from fhe_core.runtime.sharing import Decision, Flooding, Release, Rounding, SharingError
+from fhe_core.runtime.store import Bundle
+from fhe_face.client import FaceClient
+from fhe_face.failures import DIFFERENT, UNHEALTHY, USAGE, CommandError
+from fhe_face.names import load_names
+from fhe_face.output import Output, facts, grid
+
+_REASON = "the health check failed (its numbers stay with the key)"
+
+
+def release_of(
+    share: str | None,
+    digits: int | None,
+    queries: int | None,
+    bits: float | None,
+    decision_only: bool,
+    threshold: float | None,
+) -> Release | None:
+    """What the options ask for; None: the values stay here.
+
+    Raises:
+        CommandError: options that do not go together, or values that cannot be shared so.
+    """
+    if decision_only != (threshold is not None):
+        raise CommandError("--decision-only and --threshold go together", USAGE)
+    if decision_only and share is not None:
+        raise CommandError("--decision-only shares no value: leave out --share", USAGE)
+    if share not in (None, "round", "flood"):
+        raise CommandError(f"--share is '{share}'; it must be round or flood", USAGE)
+    if digits is not None and share != "round":
+        raise CommandError("--digits goes with --share round", USAGE)
+    if (queries is not None or bits is not None) and share != "flood":
+        raise CommandError("--queries and --bits go with --share flood", USAGE)
+    try:
+        if threshold is not None:
+            return Decision(threshold)
+        if share == "round":
+            return Rounding() if digits is None else Rounding(digits)
+        if share == "flood":
+            if queries is None or bits is None:
+                raise CommandError("--share flood takes --queries and --bits", USAGE)
+            return Flooding(queries, bits)
+    except SharingError as error:
+        raise CommandError(str(error)) from None
+    return None
+
+
+def require_score(file: Path, what: str, target: Path | None) -> None:
+    """Only scores are shared, and only on stdout."""
+    if what not in (ONE.score, MANY.score):
+        raise CommandError(
+            f"{file}: holds an {what}, which is never shared: it is a template of the face, and "
+            "its error crosses any rounding of 256 numbers",
+            USAGE,
+        )
+    if target is not None:
+        raise CommandError("-o writes exact numbers: leave out -o, or what is shared", USAGE)
+
+
+def run(
+    output: Output, client: FaceClient, bundle: Bundle, release: Release, names: Path | None
+) -> None:
+    """The shared part of a score or of a batch of them; status 4 for one different face."""
+    if bundle.what == MANY.score:
+        _many(output, client.decrypt_scores(bundle), release, names)
+        return
+    try:
+        score = client.decrypt_score(bundle)
+    except UnhealthyResultError:
+        details = {"kind": bundle.what, "healthy": False, "reason": _REASON}
+        raise CommandError(f"no result: {_REASON}", UNHEALTHY, details) from None
+    data = {"kind": bundle.what, "healthy": True, **release.release(score)}
+    output.answer(data, lambda console: _show(console, data))
+    if data.get("same") is False:
+        raise SystemExit(DIFFERENT)
+
+
+def _many(
+    output: Output,
+    found: Sequence[Score | HealthReport],
+    release: Release,
+    names: Path | None,
+) -> None:
+    called = [f"face {number + 1}" for number in range(len(found))]
+    if names is not None:
+        called = load_names(names, len(found))
+    faces: list[dict[str, Any]] = []
+    for number, (name, score) in enumerate(zip(called, found, strict=True)):
+        own: dict[str, Any] = {"healthy": False, "reason": _REASON}
+        if isinstance(score, Score):
+            own = {"healthy": True, **release.release(score)}
+        faces.append({"number": number + 1, "name": name, **own})
+    healthy = [face for face in faces if face["healthy"]]
+    data = {"kind": MANY.score, "healthy": len(healthy) == len(faces), "faces": faces}
+    if not healthy:
+        raise CommandError(f"no result: {_REASON}", UNHEALTHY, data)
+    output.answer(data, lambda console: _show_many(console, faces))
+    if len(healthy) < len(faces):
+        output.warn(f"no result for {len(faces) - len(healthy)} of {len(faces)} faces")
+        raise SystemExit(UNHEALTHY)
+
+
+def _shared(data: dict[str, Any]) -> str:
+    if "same" in data:
+        return "same" if data["same"] else "different"
+    if "digits" in data:
+        return f"{data['cosine']:.{data['digits']}f}"
+    return f"{data['cosine']:g}"
+
+
+def _show(console: Console, data: dict[str, Any]) -> None:
+    if "same" in data:
+        console.print(_shared(data))
+        return
+    rows: list[tuple[str, object]] = [("cosine", _shared(data))]
+    if "digits" in data:
+        rows.append(("moved by the error", f"in up to {data['crossing_probability']:.0%} of cases"))
+    else:
+        rows.append(("deviation of the noise", f"{data['deviation']:.3g}"))
+        rows.append(("holds for", f"{data['queries']} queries, {data['bits']:g} bits"))
+    console.print(facts("Shared score", rows))
+
+
+def _show_many(console: Console, faces: Sequence[dict[str, Any]]) -> None:
+    rows = [
+        (str(f["number"]), f["name"], _shared(f) if f["healthy"] else "must not be used")
+        for f in faces
+    ]
+    console.print(grid("Shared scores", ("", "face", "shared"), rows))

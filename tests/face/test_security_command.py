@@ -1,0 +1,40 @@
+"""``fhe-face security``"""
+
+from __future__ import annotations
+
+import pytest
+
+from fhe_core import lattice, presets
+from tests.face.kit import Run
+
+
+def test_every_preset_is_listed(fhe_face: Run) -> None:
+    answer = fhe_face("security", "--json").json()
+    assert [row["name"] for row in answer["presets"]] == [spec.name for spec in presets.SHIPPED]
+    assert {model["name"] for model in answer["models"]} == {m.name for m in lattice.MODELS}
+    for row in answer["presets"]:
+        parameters = presets.load(row["name"])
+        assert row["log2_qp"] == pytest.approx(parameters.log2_qp, abs=0.01)
+        assert row["margin_bits"] == pytest.approx(1747 - parameters.log2_qp, abs=0.01)
+        assert len(row["estimates"]) == len(lattice.ATTACKS) * len(lattice.MODELS)
+    assert "noise" not in answer
+
+
+def test_people_see_the_same(fhe_face: Run) -> None:
+    result = fhe_face("security")
+    assert result.status == 0
+    for spec in presets.SHIPPED:
+        assert f"\n  {spec.name} " in result.out
+    assert "primal-bdd" in result.out
+    assert "matzov" in result.out
+
+
+def test_the_noise_of_a_network(fhe_face: Run) -> None:
+    from fhe_face.engine import bundled_weights
+
+    noise = fhe_face("security", "--weights", bundled_weights(), "--json").json()["noise"]
+    assert noise["preset"] == "lean"
+    assert 6 < noise["embedding_precision_bits"] < 16
+    assert noise["tightest_step"] == "inner product"
+    assert 5 < noise["tightest_headroom_bits"] < 8
+    assert noise["log2_failure"] < -10_000

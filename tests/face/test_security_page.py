@@ -1,0 +1,103 @@
+"""docs/security.md: its table is what the code says, its tests exist, its numbers are computed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from fhe_core import lattice, presets
+from fhe_core.keys.sealing import Scheme
+from fhe_core.runtime.sharing import COSINE_BOUND, Rounding, flooding_deviation
+from fhe_face.commands.security import preset_facts
+
+COLUMNS = ("matzov", "laamospol14", "core-svp", "core-svp-quantum")
+
+
+@pytest.fixture(scope="module")
+def page(repository: Path) -> str:
+    return (repository / "docs" / "security.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", [spec.name for spec in presets.SHIPPED])
+def test_the_table_of_parameters(page: str, name: str) -> None:
+    facts = preset_facts(presets.load(name))
+    cheapest = {
+        model: min(e["bits"] for e in facts["estimates"] if e["model"] == model)
+        for model in COLUMNS
+    }
+    cells = [
+        name,
+        facts["ring_dimension"],
+        f"{facts['log2_qp']:.0f}",
+        facts["log2_qp_bound"],
+        f"{facts['margin_bits']:.0f}",
+        facts["log2_qp_bound_quantum"],
+        f"{facts['margin_bits_quantum']:.0f}",
+        *(f"{cheapest[model]:.1f}" for model in COLUMNS),
+    ]
+    assert "| " + " | ".join(str(cell) for cell in cells) + " |" in page.splitlines()
+
+
+def test_the_table_has_no_other_presets(page: str) -> None:
+    rows = re.findall(r"^\| ([\w-]+) \| 65536 \|", page, re.MULTILINE)
+    assert rows == [spec.name for spec in presets.SHIPPED]
+
+
+def test_every_cost_model_is_explained(page: str) -> None:
+    for model in lattice.MODELS:
+        assert model.name in page
+
+
+@pytest.mark.parametrize(("queries", "bits"), [(1, 0), (1, 4), (1, 30), (1000, 30)])
+def test_the_table_of_flooding(page: str, queries: int, bits: int) -> None:
+    deviation = flooding_deviation(COSINE_BOUND, queries, bits)
+    shown = f"{deviation:,.0f}" if deviation > 10 else f"{deviation:.2f}"
+    assert f"| {queries} | {bits} | {shown} |" in page.splitlines()
+
+
+def test_rounding_and_scrypt(page: str) -> None:
+    one, two = (Rounding(digits).crossing_probability for digits in (1, 2))
+    assert f"{one:.0%} ({two:.0%})".replace("%", " %") in page
+    assert f"N = 2^{Scheme().log_cost}" in page
+
+
+def named_tests(repository: Path) -> list[tuple[str, str, str]]:
+    """(page, file, function or nothing) of every test that a page names in backticks."""
+    pages = [*sorted(repository.glob("*.md")), *sorted((repository / "docs").glob("*.md"))]
+    return [
+        (page.name, file, function)
+        for page in pages
+        for file, function in re.findall(
+            r"`(tests/[\w/.-]+)(?:::(\w+))?`", page.read_text(encoding="utf-8")
+        )
+    ]
+
+
+def test_every_test_that_is_named_exists(repository: Path) -> None:
+    named = named_tests(repository)
+    assert len([n for n in named if n[0] == "security.md"]) > 20
+    for page, file, function in named:
+        path = repository / file
+        assert path.exists(), f"{page} names {file}"
+        if function:
+            text = path.read_text(encoding="utf-8")
+            assert re.search(rf"^def {function}\(", text, re.MULTILINE), f"{page}: {function}"
+
+
+def test_every_promise_names_a_test(page: str) -> None:
+    promises = page.split("## Promises")[1].split("\n## ")[0]
+    rows = [line for line in promises.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) > 12
+    for row in rows:
+        assert "`tests/" in row.split("|")[-2], row
+
+
+def test_links_lead_somewhere(repository: Path) -> None:
+    for page in ("SECURITY.md", "docs/security.md"):
+        text = (repository / page).read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)#:]+)\)", text):
+            if target == "health.md":  # written by its own change
+                continue
+            assert ((repository / page).parent / target).exists(), f"{page}: {target}"
