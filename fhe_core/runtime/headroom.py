@@ -49,9 +49,7 @@ def embeddings_fit(squared_norms: Slots, root: InverseRoot, limit: float) -> boo
         return _fits(sizes, limit)
 
 
-def scores_fit(
-    left: Slots, right: Slots, root: InverseRoot, length: int, limit: float
-) -> bool:
+def scores_fit(left: Slots, right: Slots, root: InverseRoot, length: int, limit: float) -> bool:
     """Whether scores can not have wrapped around.
 
     left, right: squared norms of all slots [N/2]; length: of an embedding. A score is a sum over a

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,6 +97,23 @@ def _calm(slots: NDArray[np.float64], root: InverseRoot) -> bool:
     value = float(np.median(slots))
     size = max(abs(value), low)
     return -SPREAD_SHARE * low <= value <= NEIGHBOUR_EXCESS * high and _constant(slots, value, size)
+
+
+def beside(
+    squared_norm: NDArray[np.complex128], neighbour: NDArray[np.complex128]
+) -> NDArray[np.complex128]:
+    """A face's squared norm with, as imaginary part, that of the face in the same slots."""
+    both = squared_norm.real.astype(np.complex128)
+    both.imag = neighbour.real
+    return both
+
+
+def fitting(report: HealthReport, what: str, fit: bool) -> HealthReport:
+    """The report, with a failure unless the results of the whole batch fit their modulus."""
+    if fit:
+        return report
+    failure = f"a face of the batch diverged: its {what} may have wrapped around"
+    return replace(report, failures=(*report.failures, failure))
 
 
 def check_norm(

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from fhe_core import encoding
 
 
-
 def wrapped(slots: NDArray[Any], room: float) -> NDArray[np.complex128]:
     """Slots [..., N/2] as they decrypt where coefficients over the scale must lie in +-``room``.
 

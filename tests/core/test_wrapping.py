@@ -98,7 +98,7 @@ def test_a_rotation_of_a_wrapped_value(
     product, _ = squared_at_the_end(key, evaluator, slots)
     turned = evaluator.rotate_many(product, [1])[0]
     scaled, shift = encoding.encode_wide(
-        -np.roll(slots, -1) ** 2, parameters.ring_dimension, turned.scale
+        -(np.roll(slots, -1) ** 2), parameters.ring_dimension, turned.scale
     )
     rest = evaluator.rescale(evaluator.add_plain(turned, scaled, shift), 1)
     assert np.max(np.abs(key.decrypt(rest))) < 1e-2
