@@ -134,6 +134,8 @@ def compile_network(
     for number, source in enumerate(sources):
         prefix = f"face {number + 1} " if len(sources) > 1 else ""
         outputs += append_normalisation(builder, source, period, root, product, prefix)
+    if packing is Packing.PAIR:
+        outputs = _with_neighbours(builder, outputs)
     plan = builder.finish(
         f"embed-{architecture.input_size}-{packing.value}",
         backbone.plan_inputs,
@@ -156,6 +158,19 @@ def compile_network(
         packing=packing,
         lanes=lanes,
     )
+
+
+def _with_neighbours(builder: PlanBuilder, outputs: list[str]) -> list[str]:
+    """The outputs of a pair, each squared norm with the other face's in its imaginary part.
+
+    A face that diverges makes noise in the other one, which can pass every other check.
+    """
+    first, norm1, second, norm2 = outputs
+    joined = [
+        builder.join(f"face {number} health beside", own, other, f"face {number} both norms")
+        for number, own, other in ((1, norm1, norm2), (2, norm2, norm1))
+    ]
+    return [first, joined[0], second, joined[1]]
 
 
 class _Backbone:

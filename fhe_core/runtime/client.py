@@ -15,7 +15,15 @@ from fhe_core.inverse_root import InverseRoot, InverseRootError
 from fhe_core.keys.secret import SecretKey
 from fhe_core.runtime.batches import ENTRY as BATCH
 from fhe_core.runtime.batches import MANY, ONE, Batch
-from fhe_core.runtime.health import HealthReport, check_embedding, check_score, expected_norm
+from fhe_core.runtime.headroom import embeddings_fit, room, scores_fit
+from fhe_core.runtime.health import (
+    HealthReport,
+    beside,
+    check_embedding,
+    check_score,
+    expected_norm,
+    fitting,
+)
 from fhe_core.runtime.preparation import ENTRY
 from fhe_core.runtime.store import Bundle
 
@@ -126,11 +134,15 @@ class Client:
         slots = self._open(bundle, MANY.embedding, 4)
         batch = Batch.from_facts(bundle.facts, self.key.parameters.slots)
         length = self._length(bundle, batch.block // 2)
+        rooms = self._rooms(bundle)
+        fit = [embeddings_fit(slots[i + 1].real, self.root, rooms[i]) for i in (0, 2)]
         found: list[Embedding | HealthReport] = []
         for number in range(batch.count):
             half, start = batch.locate(number)
-            values, norm = (part[start : start + length] for part in slots[2 * half : 2 * half + 2])
-            report = check_embedding(values, norm, self.root)
+            own = slice(start, start + length)
+            values = slots[2 * half][own]
+            norm = beside(slots[2 * half + 1][own], slots[3 - 2 * half][own])
+            report = fitting(check_embedding(values, norm, self.root), "embeddings", fit[half])
             found.append(Embedding(values.real.copy(), report) if report.healthy else report)
         return found
 
@@ -144,11 +156,22 @@ class Client:
         """
         slots = self._open(bundle, MANY.score, 6)
         batch = Batch.from_facts(bundle.facts, self.key.parameters.slots)
+        length = self._length(bundle, batch.block // 2)
+        rooms = self._rooms(bundle)
+        fit = [
+            scores_fit(slots[i + 1].real, slots[i + 2].real, self.root, length, rooms[i])
+            for i in (0, 3)
+        ]
         found: list[Score | HealthReport] = []
         for number in range(batch.count):
             half, start = batch.locate(number)
-            own = [part[start : start + 1] for part in slots[3 * half : 3 * half + 3]]
-            value, report = check_score(own[0], own[1:], self.root)
+            own, other = (
+                [part[start : start + length] for part in slots[3 * side + 1 : 3 * side + 3]]
+                for side in (half, 1 - half)
+            )
+            norms = [beside(*pair) for pair in zip(own, other, strict=True)]
+            value, report = check_score(slots[3 * half][start : start + 1], norms, self.root)
+            report = fitting(report, "scores", fit[half])
             found.append(self._score(value, report) if report.healthy else report)
         return found
 
@@ -167,6 +190,9 @@ class Client:
     def _score(self, value: float, report: HealthReport) -> Score:
         norms = np.prod([expected_norm(self.root, y) for y in report.squared_norms])
         return Score(value, float(value / norms), report)
+
+    def _rooms(self, bundle: Bundle) -> list[float]:
+        return [room(item, self.key.parameters) for item in bundle.items.values()]
 
     @staticmethod
     def _length(bundle: Bundle, most: int) -> int:

@@ -3,14 +3,14 @@
 The polynomial network has no bound. On an image it was not made for, values leave the modulus,
 wrap around, and decrypt to something that looks like an embedding. So the squared norm before
 normalisation travels with every result, and these checks decide; a result that fails is never
-returned as a score.
+returned as a score. What can pass and how often: docs/health.md.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,9 @@ IMAGINARY_SHARE = 0.05
 SPREAD_SHARE = 0.02
 #: Relative slack when two ways to compute a norm are compared.
 NORM_SLACK = 0.05
+#: How far above the interval the squared norm may be of a face in the other part of the slots,
+#: as a multiple of the interval's end: its values reach this face as noise (docs/health.md).
+NEIGHBOUR_EXCESS = 1000.0
 
 
 class UnhealthyResultError(ValueError):
@@ -72,19 +75,65 @@ def constant_of(
     size = max(abs(value), smallest)
     if not np.all(np.isfinite(slots)):
         failures.append(f"{name} is not finite")
-    elif float(np.max(np.abs(slots.imag))) > IMAGINARY_SHARE * size:
+    elif _more_than_noise(slots, smallest):
         failures.append(f"{name} is not real: the computation wrapped around")
-    elif float(np.max(np.abs(slots.real - value))) > SPREAD_SHARE * size:
+    elif not _constant(slots.real, value, size):
         failures.append(f"{name} differs between slots: the computation wrapped around")
     return value
+
+
+def _more_than_noise(slots: NDArray[np.complex128], smallest: float) -> bool:
+    size = max(abs(float(np.median(slots.real))), smallest)
+    return float(np.max(np.abs(slots.imag))) > IMAGINARY_SHARE * size
+
+
+def _constant(values: NDArray[np.float64], value: float, size: float) -> bool:
+    return float(np.max(np.abs(values - value))) <= SPREAD_SHARE * size
+
+
+def _calm(slots: NDArray[np.float64], root: InverseRoot) -> bool:
+    """Whether these can be the squared norm of a face that leaves its neighbour alone."""
+    low, high = root.interval
+    value = float(np.median(slots))
+    size = max(abs(value), low)
+    return -SPREAD_SHARE * low <= value <= NEIGHBOUR_EXCESS * high and _constant(slots, value, size)
+
+
+def beside(
+    squared_norm: NDArray[np.complex128], neighbour: NDArray[np.complex128]
+) -> NDArray[np.complex128]:
+    """A face's squared norm with, as imaginary part, that of the face in the same slots."""
+    both = squared_norm.real.astype(np.complex128)
+    both.imag = neighbour.real
+    return both
+
+
+def fitting(report: HealthReport, what: str, fit: bool) -> HealthReport:
+    """The report, with a failure unless the results of the whole batch fit their modulus."""
+    if fit:
+        return report
+    failure = f"a face of the batch diverged: its {what} may have wrapped around"
+    return replace(report, failures=(*report.failures, failure))
 
 
 def check_norm(
     slots: NDArray[np.complex128], root: InverseRoot, name: str, failures: list[str]
 ) -> float:
-    """Squared norm before normalisation, checked against the interval of the polynomial."""
+    """Squared norm before normalisation, checked against the interval of the polynomial.
+
+    Imaginary parts are noise, or the squared norm of the face that was computed beside this one,
+    whose values would reach this one as noise if it diverged.
+    """
     low, high = root.interval
-    value = constant_of(slots, name, failures, low)
+    own = slots
+    if np.all(np.isfinite(slots)) and _more_than_noise(slots, low):
+        own = slots.real.astype(np.complex128)
+        if not _calm(slots.imag, root):
+            failures.append(
+                f"{name} is not real: the computation wrapped around, or the face that was "
+                "computed together with this one diverged"
+            )
+    value = constant_of(own, name, failures, low)
     if not 0 < low < high < math.inf:
         failures.append(f"[{low:g}, {high:g}] is no interval for a squared norm")
     elif not low <= value <= high:

@@ -111,6 +111,35 @@ def test_one_face_outside_the_interval_does_not_hide_the_others(many: Many) -> N
     assert "outside" in found[5].message
 
 
+def test_a_diverging_face_spoils_what_it_shares(many: Many) -> None:
+    """Its half's scores wrap around, though the other squared norms and embeddings are right."""
+    good = many.embedded(many.images[:8])
+    slots = many.compiled.parameters.slots
+    facts = Batch.from_facts(good.facts, slots)
+    items = dict(good.items)
+    norm = 1e6
+    slot = float(np.sqrt(norm / 16) * tiny.ROOT.evaluate(norm))
+    for name, value in (("first half normalise", slot), ("first half health", norm)):
+        changed = many.key.decrypt(items[name]).real
+        changed[: 2 * 16] = value  # face 0, as it would be far outside the interval
+        items[name] = many.key.encrypt(changed, items[name].scale)[0].drop_to(2)
+    bad = replace(good, items=items)
+    result = many.server.match(bad, good)
+    score = many.key.decrypt(result.items["half 1 score"]).real
+    starts = [facts.locate(number)[1] for number in range(1, 4)]
+    assert np.max(np.abs(score[starts])) > 2  # wrapped around
+    found = many.client.decrypt_scores(result)
+    for report in found[:4]:
+        assert isinstance(report, HealthReport)
+        assert "may have wrapped around" in report.message
+    assert isinstance(found[4], HealthReport)  # in the slots of face 0
+    assert "together with this one diverged" in found[4].message
+    assert all(isinstance(other, Score) for other in found[5:])
+    # Its embeddings still fit: only the face in the same slots is refused besides it.
+    reports = many.client.decrypt_embeddings(bad)
+    assert [isinstance(r, HealthReport) for r in reports] == [n in (0, 4) for n in range(8)]
+
+
 def test_batches_of_different_sizes_are_not_compared(many: Many) -> None:
     two, three = (many.embedded(many.images[:n]) for n in (2, 3))
     with pytest.raises(ParameterMismatch, match="batches of 2 and 3 faces"):

@@ -186,6 +186,9 @@ def test_two_images_at_a_time(world: tiny.World, results: list[Bundle]) -> None:
         found = world.client.decrypt_embedding(one)
         assert np.linalg.norm(found.values - answer) < 2e-3 * np.linalg.norm(answer)
         assert found.health.healthy
+    norms = [world.key.decrypt(list(one.items.values())[1]) for one in together]
+    assert np.allclose(norms[0].imag, norms[1].real, rtol=1e-3)
+    assert np.allclose(norms[1].imag, norms[0].real, rtol=1e-3)
     score = world.client.decrypt_score(world.server.match(together[0], results[1]))
     expected = reference(world)
     assert score.value == pytest.approx(expected[0] @ expected[1], abs=2e-3)

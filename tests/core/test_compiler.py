@@ -10,6 +10,7 @@ import pytest
 
 from fhe_core.compiler import SAFE, compile_match, compile_network
 from fhe_core.compiler.architecture import architecture_of
+from fhe_core.compiler.builder import PlanBuilder
 from fhe_core.inverse_root import InverseRoot, InverseRootError
 from fhe_core.keys.secret import SecretKey
 from fhe_core.layouts import LayoutError
@@ -193,3 +194,15 @@ def test_match_needs_levels_of_its_own(world: tiny.World) -> None:
     assert value.limbs >= 2
     match = compile_match(world.compiled.plan, world.parameters, SAFE)
     assert match.values[match.outputs[0]].limbs == 1
+
+
+def test_limbs_that_are_left_over_are_room_for_scores() -> None:
+    """A rescale too many would leave a score at the scale one, far below its noise."""
+    parameters = tiny.load(tiny.SHORT.name)
+    builder = PlanBuilder(parameters, SAFE)
+    source = builder.input("embedding", 3, 2.0**43)
+    plan = builder.finish("embed", [source], [source], {"period": 4})
+    match = compile_match(plan, parameters, SAFE)
+    score = match.values[match.outputs[0]]
+    assert score.limbs == 2
+    assert score.scale == pytest.approx(2.0**43, rel=1e-3)

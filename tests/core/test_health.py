@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 
 from fhe_core.inverse_root import InverseRoot
 from fhe_core.runtime.health import (
+    NEIGHBOUR_EXCESS,
     HealthReport,
     UnhealthyResultError,
+    beside,
     check_embedding,
     check_score,
     expected_norm,
+    fitting,
 )
 
 COEFFICIENTS = (1.057367e-08, -4.753845e-05, 7.176193e-02)
@@ -90,6 +93,46 @@ def test_unhealthy_norms(norm: Slots, message: str) -> None:
         _, report = check_score(constant(0.1), norms, ROOT)
         with pytest.raises(UnhealthyResultError, match=message):
             report.require()
+
+
+NEIGHBOUR = NEIGHBOUR_EXCESS * 3000.0
+
+
+@pytest.mark.parametrize("other", [0.0, 30.0, 400.0, 5000.0, 0.99 * NEIGHBOUR])
+def test_a_calm_neighbour_is_no_reason_to_refuse(other: float) -> None:
+    norm = beside(constant(SQUARED, 0.1), constant(other, 0.1))
+    report = check_embedding(embedding(), norm, ROOT)
+    assert report.healthy, report.message
+    assert report.squared_norms[0] == pytest.approx(SQUARED, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        constant(NEIGHBOUR * 1.01),
+        constant(1e12),
+        constant(-30.0),
+        constant(-1e15),
+        constant(1e6, 3e4),
+        at(constant(SQUARED), complex(math.nan)),
+        at(constant(SQUARED), complex(math.inf)),
+    ],
+    ids=["beyond", "far beyond", "slightly negative", "wrapped", "uneven", "NaN", "inf"],
+)
+def test_a_neighbour_that_diverged_spoils_a_result(other: Slots) -> None:
+    """Its values reach this face as noise, evenly in all slots: nothing else would tell."""
+    norm = beside(constant(SQUARED), other)
+    assert not check_embedding(embedding(), norm, ROOT).healthy
+    for norms in ([norm, constant(SQUARED)], [constant(SQUARED), norm]):
+        _, report = check_score(constant(0.5), norms, ROOT)
+        assert not report.healthy
+
+
+def test_what_does_not_fit_fails_with_what_else_fails() -> None:
+    healthy = check_embedding(embedding(), constant(SQUARED), ROOT)
+    assert fitting(healthy, "scores", True) is healthy
+    worse = fitting(check_embedding(embedding(), constant(9e9), ROOT), "scores", False)
+    assert [fitting(healthy, "scores", False).healthy, len(worse.failures)] == [False, 2]
 
 
 @pytest.mark.parametrize("low", [100.0, 3000.0])

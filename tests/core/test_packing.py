@@ -54,11 +54,12 @@ def test_a_pair_in_the_clear(parameters: Parameters, shape: dict[str, Any]) -> N
     inputs = list(pair_inputs(network, parameters, images))
     first, norm1, second, norm2 = cleartext.run(pair.plan, pair.tables(network), inputs)
     plain = embed(network, images)
-    for slots, norm, answer, y in zip(
-        (first, second), (norm1, norm2), wanted(plain), squared_norm(plain), strict=True
+    norms = squared_norm(plain)
+    for slots, norm, answer, y, other in zip(
+        (first, second), (norm1, norm2), wanted(plain), norms, norms[::-1], strict=True
     ):
         assert np.allclose(slots[: network.embedding], answer, atol=1e-9)
-        assert np.allclose(norm, y)
+        assert np.allclose(norm, y + 1j * other)  # the neighbour may have diverged
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=["4 patches", "9 patches"])

@@ -96,6 +96,8 @@ def test_the_cheapest_preset_that_is_long_enough(degree: int, preset: str) -> No
     root = InverseRoot(chebyshev_of(degree), (100.0, 3000.0))
     engine = choose_engine(root)
     assert engine.parameters.name == preset
+    plan = engine.match_plan
+    assert plan.values[plan.outputs[0]].scale > 2.0**40  # well above the noise
     described = engine.circuit.describe()
     assert Circuit.from_description(described) == engine.circuit
 

@@ -1,0 +1,60 @@
+"""Faces that diverge, encrypted at full size: what their results and their partners' look like."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.divergence.images import Image, blend
+from fhe_core.runtime.health import UnhealthyResultError
+from fhe_core.runtime.store import Bundle
+from fhe_face.client import FaceClient
+from fhe_face.demo_faces import demo_faces
+from fhe_face.engine import load_network
+from fhe_face.images import to_unit
+from fhe_face.server import FaceServer
+from models import reference
+
+_FOLDER = "fhe-face-divergence-"
+
+
+def pairs(weights: Path | None, targets: Sequence[float]) -> Iterator[dict[str, Any]]:
+    """A face beside blends of another with noise: both results, for every squared norm."""
+    network = load_network(weights)
+    faces = [to_unit(face) for face in demo_faces(network.input_size)]
+    noise = np.random.default_rng(0).uniform(-1, 1, faces[0].shape)
+    with tempfile.TemporaryDirectory(prefix=_FOLDER) as folder:
+        client = FaceClient.create(folder)
+        server = FaceServer.load(Path(folder) / "evaluation.key", weights)
+        partner = client.encrypt(faces[1])
+        for target in targets:
+            image = blend(network, faces[0], noise, target)
+            beside, own = server.embed_pair(partner, client.encrypt(image))
+            for role, bundle, face in (("partner", beside, faces[1]), ("diverging", own, image)):
+                wanted = reference.embed(network, face[None])[0]
+                yield {"target": target, "role": role, **_seen(client, bundle, wanted)}
+
+
+def _seen(client: FaceClient, bundle: Bundle, raw: Image) -> dict[str, Any]:
+    """Error of an embedding before any check, its squared norm, and whether it passes."""
+    key = client._client.key  # what the checks would hide
+    values, norm = (key.decrypt(item) for item in bundle.items.values())
+    wanted = raw * float(client.circuit.root.evaluate(float(np.sum(raw**2))))
+    middle = float(np.median(norm.real))
+    try:
+        client.decrypt_embedding(bundle)
+        verdict = "passes"
+    except UnhealthyResultError as error:
+        verdict = str(error)
+    return {
+        "squared_norm": middle,
+        "spread": float(np.max(np.abs(norm.real - middle)) / abs(middle)),
+        "relative_error": float(
+            np.linalg.norm(values[: raw.size].real - wanted) / np.linalg.norm(wanted)
+        ),
+        "verdict": verdict,
+    }

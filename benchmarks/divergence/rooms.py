@@ -1,0 +1,91 @@
+"""How much room results have, and what that says of a squared norm that wrapped around."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from benchmarks.divergence.statistics import log2_within
+from fhe_core.plan import Plan, PlanError, Square
+from fhe_core.precision import ErrorModel
+from fhe_core.runtime.health import NEIGHBOUR_EXCESS, SPREAD_SHARE
+from fhe_face.circuit import Circuit, root_of
+from fhe_face.engine import Engine, compile_engine
+
+
+@dataclass(frozen=True)
+class Room:
+    """Of one result: log2 of Q / scale, the distance between values that cannot be told apart."""
+
+    circuit: str
+    plan: str
+    result: str
+    limbs: int
+    log_scale: float
+    log_distance: float
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A squared norm near Q / scale: it wraps around by the same amount in every slot.
+
+    landing: log2 of the share of values that lie in the interval after it; neighbour: the same
+    for the wider interval of a face in the other part. deviation: of a slot from the mean, from
+    the last rescale of the embedding alone. spread: log2 of the probability that no slot is
+    further than the check allows, for the largest value of the interval.
+    """
+
+    circuit: str
+    plan: str
+    landing: float
+    neighbour: float
+    deviation: float
+    spread: float
+
+
+def engines() -> Iterator[tuple[str, Engine]]:
+    """The circuits of faces of 64 pixels with the default normalisation, by name."""
+    for preset in ("lean", "safe"):
+        for label, views, batch in (("", 1, False), (" flip", 2, False), (" batch", 1, True)):
+            try:
+                circuit = Circuit(preset, root_of(None), views=views, batch=batch)
+                yield preset + label, compile_engine(circuit)
+            except PlanError:
+                continue
+
+
+def rooms(name: str, engine: Engine) -> list[Room]:
+    """All results of the engine's plans."""
+    found = []
+    for plan in engine.plans():
+        for output in plan.outputs:
+            value = plan.values[output]
+            log_q = math.fsum(math.log2(q) for q in engine.parameters.moduli[: value.limbs])
+            log_scale = math.log2(value.scale)
+            found.append(Room(name, plan.name, output, value.limbs, log_scale, log_q - log_scale))
+    return found
+
+
+def constant(name: str, engine: Engine, plan: Plan) -> Constant:
+    """Of an embedding plan."""
+    low, high = engine.circuit.root.interval
+    distance = 2.0 ** next(
+        r.log_distance
+        for r in rooms(name, engine)
+        if r.plan == plan.name and r.result == plan.outputs[1]
+    )
+    squares = [s for s in plan.steps if isinstance(s, Square) and "embedding" in s.output]
+    scale = plan.values[squares[0].source].scale
+    noise = math.sqrt(ErrorModel(engine.parameters).rounding(scale))
+    # A sum of 2 e_i n_i over a period has the deviation 2 |e| n, and |e|^2 is the distance.
+    deviation = 2 * math.sqrt(distance) * noise
+    windows = engine.parameters.slots // int(plan.metadata["period"]) - 1
+    return Constant(
+        name,
+        plan.name,
+        math.log2((high - low) / distance),
+        math.log2(NEIGHBOUR_EXCESS * high / distance),
+        deviation,
+        windows * log2_within(SPREAD_SHARE * high, deviation),
+    )

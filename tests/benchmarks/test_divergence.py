@@ -1,0 +1,96 @@
+"""The measurement of divergence, on a small batch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.divergence import rooms, scores
+from benchmarks.divergence.images import blend, squared_norm
+from benchmarks.divergence.statistics import log2_within, wilson
+from fhe_core.runtime.batches import Batch
+from fhe_face.circuit import root_of
+from fhe_face.engine import Engine, choose_engine
+from models.synthetic import random_fused
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return choose_engine()
+
+
+def test_intervals_hold_the_share() -> None:
+    assert wilson(0, 10)[0] == 0
+    assert wilson(10, 10)[1] == pytest.approx(1)
+    low, high = wilson(30, 1000)  # 0.0211 to 0.0425 in tables
+    assert abs(low - 0.0211) < 1e-4
+    assert abs(high - 0.0425) < 1e-4
+    assert 2 ** log2_within(1.96, 1.0) == pytest.approx(0.95, abs=1e-3)
+    assert log2_within(1e-3, 1.0) < -10
+
+
+def test_rooms_are_distances_between_equal_values(engine: Engine) -> None:
+    found = {(room.plan, room.result): room for room in rooms.rooms("lean", engine)}
+    score = found["match", "score"]
+    moduli = engine.parameters.moduli
+    assert 2.0 ** (score.log_distance + score.log_scale) == pytest.approx(moduli[0], rel=1e-9)
+    norm = rooms.constant("lean", engine, engine.compiled.plan)
+    assert norm.landing < -40
+    assert norm.spread < -20
+    assert norm.neighbour < -30
+
+
+def half(generator: np.random.Generator, directions: int) -> Any:
+    """Embeddings of 16 faces in 1024 slots, without a network."""
+    root, period, blocks, block = root_of(None), 16, 16, 64
+
+    def draw() -> scores.Slots:
+        values = generator.normal(size=(blocks, block))
+        values[:, period : 2 * period] = values[:, :period]
+        return np.asarray(20 * values / np.linalg.norm(values[:, :period], axis=1)[:, None]).ravel()
+
+    found = scores.Half.__new__(scores.Half)
+    found.root, found.period = root, period
+    found.batch = Batch(2 * blocks, 2 * blocks, block)
+    found.slots = draw()
+    changes = [np.where(np.arange(blocks * block) < block, draw(), 0) for _ in range(directions)]
+    found.directions = changes
+    return found
+
+
+def test_wrapped_scores_pass_as_often_as_uniform_ones() -> None:
+    generator = np.random.default_rng(0)
+    left, right = half(generator, 3), half(generator, 0)
+    room = 8.0
+    found = scores.tally(left, right, room, 200, 0, (5.0, 7.0))
+    expected = scores.likely(left.root, 400.0, room, 1024)
+    assert found.wrong > 0.9 * found.slots
+    assert found.imaginary == found.wrong  # no witness
+    assert 0.5 * expected < found.accepted / found.wrong < 2 * expected
+    assert found.bounded == 0
+    assert 0 < found.crossed < found.accepted
+
+
+def test_faces_that_do_not_diverge_are_all_right() -> None:
+    generator = np.random.default_rng(1)
+    left, right = half(generator, 1), half(generator, 0)
+    found = scores.tally(left, right, 64.0, 20, 0, (2.5, 2.7))
+    assert (found.wrong, found.accepted, found.needless) == (0, 0, 0)
+    assert found.described()["slots"] == found.slots > 0
+
+
+def test_images_of_a_chosen_squared_norm() -> None:
+    network = random_fused(0)
+    steep = replace(network, head_weight=network.head_weight * 10)
+    good, bad = np.zeros((3, 16, 16)), np.ones((3, 16, 16))
+    ends = sorted(squared_norm(steep, image) for image in (good, bad))
+    if squared_norm(steep, good) > squared_norm(steep, bad):
+        good, bad = bad, good
+    target = math.sqrt(ends[0] * ends[1])
+    assert squared_norm(steep, blend(steep, good, bad, target)) == pytest.approx(target, rel=1e-6)
+    with pytest.raises(ValueError, match="no image between"):
+        blend(steep, good, bad, ends[1] * 2)
