@@ -4,7 +4,7 @@
 #   WEIGHTS=FILE             weights for the demo (.safetensors, or .ckpt, which installs torch)
 #   PIP_FLAGS='...'          more options for pip install (an index of CPU builds, for example)
 #   ORACLE_PYTHON=PATH      a Python 3.10 for OpenFHE; default: one from PATH or pyenv
-#   PYTEST_FLAGS='...'       more options for pytest, such as -m 'not full'
+#   PYTEST_FLAGS='...'       more options for pytest, such as -x
 #   FUZZ_SECONDS=230         how long all parsers are fuzzed together; FUZZ_TARGETS='...': only some
 
 PYTHON ?= python3
@@ -33,6 +33,8 @@ DEMO_NEEDS := $(if $(filter-out %.safetensors,$(WEIGHTS)),$(VENV)/.torch,$(VENV)
 OPENFHE_REQUIRES := numpy 'openfhe==1.6.1.0.22.4'
 OPENFHE_VENV := $(VENV)-openfhe
 OPENFHE_PYTHON := $(abspath $(OPENFHE_VENV))/bin/python
+# Side by side, a process for each core; the others use all cores and most of the memory themselves.
+FAST := not full and not slow
 WITH_OPENFHE = if [ -x '$(OPENFHE_PYTHON)' ]; then \
     export FHE_FACE_OPENFHE_PYTHON='$(OPENFHE_PYTHON)'; fi;
 
@@ -43,7 +45,8 @@ demo: $(DEMO_NEEDS)
 	$(BIN)/fhe-face demo $(if $(WEIGHTS),--weights '$(WEIGHTS)')
 
 test: lint $(VENV)/.oracles
-	@$(WITH_OPENFHE) $(BIN)/python -m pytest $(PYTEST_FLAGS)
+	@$(WITH_OPENFHE) $(BIN)/python -m pytest -n auto --maxprocesses 4 -m '$(FAST)' $(PYTEST_FLAGS)
+	@$(WITH_OPENFHE) $(BIN)/python -m pytest -m 'not ($(FAST))' $(PYTEST_FLAGS)
 	@for one in address thread; do \
 	    if sh sanitize/check.sh $$one; then $(MAKE) --no-print-directory sanitize-$$one \
 	        SANITIZED=small || exit 1; else echo "$$one sanitizer: left out" >&2; fi; \
