@@ -12,8 +12,9 @@ from tests.face.kit import Kit, Result, Run, make_kit
 
 
 @pytest.fixture
-def fhe_face(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+def fhe_face(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     """Runs ``fhe-face`` in this process with the given arguments."""
+    monkeypatch.delenv("COLUMNS", raising=False)  # test workers have it: tables would be cut
 
     def run(*arguments: object) -> Result:
         with pytest.raises(SystemExit) as caught:
