@@ -187,6 +187,12 @@ class _Bench:
         return found, limits | {BANDWIDTH: 1 / min(unit[BANDWIDTH])}
 
 
+def peak_products(rounds: int = 3) -> float:
+    """Half products per second of one thread, with the instruction set that the library uses."""
+    run = _peak(_native.kernels.selected())
+    return run.amount / min(side_by_side({PEAK: run.job}, rounds)[PEAK])
+
+
 def _peak(target: str) -> _Run:
     """The tile on which the instruction set makes the most half products per second."""
     best, best_rate = None, 0.0

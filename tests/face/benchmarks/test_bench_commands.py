@@ -67,10 +67,18 @@ def test_targets(fhe_face: Run, small: HereServer, monkeypatch: pytest.MonkeyPat
     fine = OpenFhe("", {"levels": {"14": {"rotation": 9.0}}, "library": "OpenFHE 0"})
     monkeypatch.setattr(openfhe_process, "measure", lambda *_: fine)
     shown = fhe_face(*arguments, "--threads", 1).out
-    for text in ("PASS", "must", "aim", "per face (2 faces)", "OpenFHE takes", "GiB in memory"):
+    for text in (
+        "PASS",
+        "must",
+        "aim",
+        "per face (2 faces)",
+        "OpenFHE takes",
+        "GiB in memory",
+        "bound",
+    ):
         assert text in shown, text
     failing = [{**row, "passed": False} for row in answer["targets"]]
-    monkeypatch.setattr(targets, "judge", lambda _: failing)
+    monkeypatch.setattr(targets, "judge", lambda *_: failing)
     shown = fhe_face(*arguments, "--threads", 1).out
     assert "FAIL" in shown
     assert "PASS" not in shown
