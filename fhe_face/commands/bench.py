@@ -88,7 +88,7 @@ def modes(
 @app.command()
 def targets(
     weights: Weights,
-    batch: Annotated[int, typer.Option("--batch", min=2, help="Faces in the batch.")] = 32,
+    batch: Annotated[int, typer.Option("--batch", min=2, help="Faces in the batch.")] = 64,
     repeat: Repeat = 3,
     rounds: Rounds = 5,
     threads: Threads = None,
