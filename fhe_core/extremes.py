@@ -50,5 +50,4 @@ def headroom_bits(parameters: Parameters, value: Value, magnitude: float) -> flo
     """
     if not magnitude > 0:
         return math.inf if magnitude == 0 else math.nan
-    log_modulus = math.fsum(math.log2(q) for q in parameters.moduli[: value.limbs])
-    return log_modulus - 1 - math.log2(value.scale) - math.log2(magnitude)
+    return parameters.log2_modulus(value.limbs) - 1 - math.log2(value.scale) - math.log2(magnitude)

@@ -85,7 +85,11 @@ class Parameters:
 
     @cached_property
     def log2_q(self) -> float:
-        return math.fsum(math.log2(q) for q in self.moduli)
+        return self.log2_modulus(self.limbs)
+
+    def log2_modulus(self, limbs: int) -> float:
+        """Of a ciphertext with that many limbs."""
+        return math.fsum(math.log2(q) for q in self.moduli[:limbs])
 
     @cached_property
     def log2_qp(self) -> float:

@@ -45,6 +45,8 @@ from fhe_core.runtime.cleartext import (
 ERROR_VARIANCE = ERROR_ETA / 2
 #: Of a number rounded to an integer.
 ROUNDING_VARIANCE = 1 / 12
+#: How far the model claims to be off at most (docs/precision.md); its own tests hold it to that.
+MODEL_FACTOR = 4.0
 #: Of a coefficient of a uniform ternary secret.
 SECRET_VARIANCE = 2 / 3
 

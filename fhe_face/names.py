@@ -43,3 +43,10 @@ def load_names(path: Path, count: int) -> list[str]:
     if len(names) != count:
         raise FileError(f"{shown(path)}: names of {len(names)} faces; the batch holds {count}")
     return [str(name) for name in names]
+
+
+def face_names(path: Path | None, count: int) -> list[str]:
+    """Those of the file, as ``load_names``, or the faces' numbers."""
+    if path is None:
+        return [f"face {number + 1}" for number in range(count)]
+    return load_names(path, count)

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fhe_core.precision import MODEL_FACTOR
 from oracles.interface import OracleError, Slots
-
-#: The model is held to a factor of four by its own tests (docs/precision.md).
-MODEL_FACTOR = 4.0
 
 
 class OracleMismatch(OracleError):

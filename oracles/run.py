@@ -56,7 +56,7 @@ class Runner:
         counts: operations by name.
     """
 
-    library: Library
+    foreign: Library
     plan: Plan
     tables: Tables
     counts: Counter[str] = field(default_factory=Counter)
@@ -69,11 +69,11 @@ class Runner:
         """
         results = self.evaluate(self.encrypt(inputs))
         self.counts["decrypt"] += len(results)
-        return [self.library.decrypt(result.handle, result.scale) for result in results]
+        return [self.foreign.decrypt(result.handle, result.scale) for result in results]
 
     def encrypt(self, inputs: Sequence[Slots]) -> dict[str, Held]:
         """Fresh ciphertexts of the plan's inputs, by name; errors as of :meth:`run`."""
-        plan, library = self.plan, self.library
+        plan, library = self.plan, self.foreign
         if len(inputs) != len(plan.inputs) or any(x.shape != (library.slots,) for x in inputs):
             raise OracleError(
                 f"the plan takes {len(plan.inputs)} inputs of {library.slots} slots each"
@@ -93,7 +93,7 @@ class Runner:
         plan, held = self.plan, dict(inputs)
         for step, dead in zip(plan.steps, last_reads(plan), strict=True):
             for name, result in zip(step_writes(step), self.apply(step, held), strict=True):
-                if self.library.limbs(result.handle) != plan.values[name].limbs:
+                if self.foreign.limbs(result.handle) != plan.values[name].limbs:
                     raise OracleError(f"'{name}' came out with a wrong number of limbs")
                 held[name] = result
             for name in dead:
@@ -105,7 +105,7 @@ class Runner:
         match step:
             case Rotate():
                 source = held[step.source]
-                low = self.library.drop_to(source.handle, step.limbs)
+                low = self.foreign.drop_to(source.handle, step.limbs)
                 return [Held(h, source.scale) for h in self.rotate(low, step.amounts)]
             case FoldSum():
                 total = held[step.source]
@@ -130,7 +130,7 @@ class Runner:
                 return self.parts(held[step.source])
             case Multiply():
                 left, right = (
-                    Held(self.library.drop_to(held[n].handle, step.limbs), held[n].scale)
+                    Held(self.foreign.drop_to(held[n].handle, step.limbs), held[n].scale)
                     for n in (step.left, step.right)
                 )
                 return [self.multiply(left, right, step.rescale)]
@@ -143,11 +143,11 @@ class Runner:
                 return [self.plus(Held(source.handle, source.scale / step.factor), step.table)]
             case DropLevel():
                 source = held[step.source]
-                return [Held(self.library.drop_to(source.handle, step.limbs), source.scale)]
+                return [Held(self.foreign.drop_to(source.handle, step.limbs), source.scale)]
 
     def linear(self, step: LinearTransform, held: Mapping[str, Held]) -> list[Held]:
         """Baby steps, masks, weights, sums, giant steps, one rescale; a term at a time."""
-        library, weights = self.library, self.tables[step.weights]
+        library, weights = self.foreign, self.tables[step.weights]
         wanted = self.plan.values[step.outputs[0]].scale
         total_scale = wanted * self.dropped(step.limbs, step.rescale)
         users: dict[int, list[tuple[int, int]]] = {}
@@ -187,7 +187,7 @@ class Runner:
     def square_parts(self, a: Held, rescale: int) -> Held:
         """Re**2 + i Im**2 from (a + conj a)**2 + (w (a - conj a) / i)**2, w**2 = i."""
         other = self.conjugate(a.handle)
-        root = eighth_root(self.library.slots)
+        root = eighth_root(self.foreign.slots)
         real = self.add(a.handle, other)
         imaginary = self.add(self.times(a.handle, -1j * root), self.times(other, 1j * root))
         squares = [self.multiply(Held(x, a.scale), Held(x, a.scale), 0) for x in (real, imaginary)]
@@ -202,7 +202,7 @@ class Runner:
 
     def mask(self, mask: int) -> Slots:
         """0/1 slot values."""
-        out = np.zeros(self.library.slots)
+        out = np.zeros(self.foreign.slots)
         for start, stop in self.plan.masks[mask]:
             out[start:stop] = 1.0
         return out
@@ -211,51 +211,51 @@ class Runner:
         if not table:
             return a
         self.counts["add plain"] += 1
-        return Held(self.library.add_plain(a.handle, self.tables[table][0], a.scale), a.scale)
+        return Held(self.foreign.add_plain(a.handle, self.tables[table][0], a.scale), a.scale)
 
     def times(self, handle: Any, factor: complex | Slots) -> Any:
         """Times a power of X^(N/4): encoded at scale one, it is a monomial, free of error."""
-        return self.multiply_plain(handle, np.full(self.library.slots, factor), 1.0)
+        return self.multiply_plain(handle, np.full(self.foreign.slots, factor), 1.0)
 
     def add(self, a: Any, b: Any) -> Any:
         self.counts["add"] += 1
-        return self.library.add(a, b)
+        return self.foreign.add(a, b)
 
     def multiply_plain(self, handle: Any, values: Slots, scale: float) -> Any:
         self.counts["plaintext product"] += 1
-        return self.library.multiply_plain(handle, values, scale)
+        return self.foreign.multiply_plain(handle, values, scale)
 
     def multiply(self, a: Held, b: Held, rescale: int) -> Held:
         self.counts["multiply + relinearise"] += 1
-        product = Held(self.library.multiply(a.handle, b.handle), a.scale * b.scale)
+        product = Held(self.foreign.multiply(a.handle, b.handle), a.scale * b.scale)
         return self.rescale(product, rescale)
 
     def conjugate(self, handle: Any) -> Any:
         self.counts["conjugate"] += 1
-        return self.library.conjugate(handle)
+        return self.foreign.conjugate(handle)
 
     def rotate(self, handle: Any, amounts: Iterable[int]) -> list[Any]:
         """Rotations by amounts in any order; several of one ciphertext are hoisted."""
-        turns = [amount % self.library.slots for amount in amounts]
+        turns = [amount % self.foreign.slots for amount in amounts]
         moving = sorted({turn for turn in turns if turn})
         if len(moving) == 1:
             self.counts["rotate"] += 1
-            results = [self.library.rotate(handle, moving[0])]
+            results = [self.foreign.rotate(handle, moving[0])]
         else:
             self.counts["rotate (hoisted)"] += len(moving)
-            results = self.library.rotate_hoisted(handle, moving) if moving else []
+            results = self.foreign.rotate_hoisted(handle, moving) if moving else []
         found = dict(zip(moving, results, strict=True))
         return [found.get(turn, handle) for turn in turns]
 
     def rescale(self, a: Held, count: int) -> Held:
         for _ in range(count):
-            prime = self.library.moduli[self.library.limbs(a.handle) - 1]
-            a = Held(self.library.rescale(a.handle), a.scale / prime)
+            prime = self.foreign.moduli[self.foreign.limbs(a.handle) - 1]
+            a = Held(self.foreign.rescale(a.handle), a.scale / prime)
             self.counts["rescale"] += 1
         return a
 
     def dropped(self, limbs: int, count: int) -> float:
-        return math.prod(float(q) for q in self.library.moduli[limbs - count : limbs])
+        return math.prod(float(q) for q in self.foreign.moduli[limbs - count : limbs])
 
 
 def checked(plan: Plan, parameters: Parameters, every_value: bool) -> Plan:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +63,7 @@ def _scores(weights: Path | None, samples: int) -> list[dict[str, Any]]:
     engine = choose_engine(batch=True)
     network = load_network(weights)
     score = engine.match_plan.values[engine.match_plan.outputs[0]]
-    log_q = math.fsum(math.log2(q) for q in engine.parameters.moduli[: score.limbs])
-    room = 2.0 ** (log_q - 1) / score.scale
+    room = 2.0 ** (engine.parameters.log2_modulus(score.limbs) - 1) / score.scale
     left, right = Half(engine, network, 0, 4), Half(engine, network, 1)
     expected = likely(engine.circuit.root, _TYPICAL, room, engine.parameters.slots)
     return [

@@ -61,7 +61,7 @@ def rooms(name: str, engine: Engine) -> list[Room]:
     for plan in engine.plans():
         for output in plan.outputs:
             value = plan.values[output]
-            log_q = math.fsum(math.log2(q) for q in engine.parameters.moduli[: value.limbs])
+            log_q = engine.parameters.log2_modulus(value.limbs)
             log_scale = math.log2(value.scale)
             found.append(Room(name, plan.name, output, value.limbs, log_scale, log_q - log_scale))
     return found

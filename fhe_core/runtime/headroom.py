@@ -26,8 +26,8 @@ Slots = NDArray[np.float64]
 
 def room(ciphertext: Ciphertext, parameters: Parameters) -> float:
     """The largest coefficient, divided by the scale, that decrypts to itself: Q / (2 scale)."""
-    log_q = math.fsum(math.log2(q) for q in parameters.moduli[: ciphertext.limbs])
-    return float(2.0 ** (log_q - 1 - math.log2(ciphertext.scale)))
+    log_modulus = parameters.log2_modulus(ciphertext.limbs)
+    return float(2.0 ** (log_modulus - 1 - math.log2(ciphertext.scale)))
 
 
 def largest_coefficient(sizes: Slots) -> float:

@@ -12,14 +12,11 @@ import numpy as np
 
 from fhe_core.extremes import headroom_bits
 from fhe_core.plan import Step, step_writes
-from fhe_core.precision import StepPrecision, predict
+from fhe_core.precision import MODEL_FACTOR, StepPrecision, predict
 from fhe_core.runtime.cleartext import Slots
 from fhe_face.benchmarks.precision_runs import Backend, Work
 from fhe_face.failures import CommandError
 from fhe_face.progress import Stage, silent
-
-#: How far the model claims to be off at most (docs/precision.md).
-MODEL_FACTOR = 4.0
 
 
 @dataclass(frozen=True)

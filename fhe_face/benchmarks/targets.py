@@ -147,19 +147,19 @@ def measure(
         **precision([alone, together] if as_batch else [alone, pairs]),
     }
     stage("measuring memory and arithmetic", 0, 0)
-    rows = judge(data, _bounds(subject, together.faces, as_batch, threads))
+    rows = judge(data, _bounds(subject, together.faces, threads))
     stage("measuring memory and arithmetic", 1, 1)
     return data | {"targets": rows, "passed": all(row["passed"] for row in rows)}
 
 
-def _bounds(subject: Subject, faces: int, as_batch: bool, threads: int) -> dict[str, Bound]:
+def _bounds(subject: Subject, faces: int, threads: int) -> dict[str, Bound]:
     """Of the targets that are times of plans, by field."""
     engine, limits = subject.engine, bounds.measure(threads, _COPY_BYTES)
     alone = per_face = bounds.bound(engine.compiled.plan, engine.parameters, limits)
     if engine.pair is not None:
         pair = bounds.bound(engine.pair.plan, engine.parameters, limits)
         per_face = pair.share(1 / _PAIRED)
-    many = subject.batch_for(faces) if as_batch else None
+    many = subject.batch_for(faces)
     if many is not None and many.batch is not None:
         runs = math.ceil(faces / many.batch.capacity)
         per_face = bounds.bound(many.batch.plan, many.parameters, limits).share(runs / faces)

@@ -16,7 +16,7 @@ from fhe_core.runtime.health import HealthReport
 from fhe_core.runtime.store import Bundle
 from fhe_face.client import FaceClient
 from fhe_face.failures import UNHEALTHY, CommandError
-from fhe_face.names import load_names
+from fhe_face.names import face_names
 from fhe_face.output import Output, grid
 
 KEEP = (
@@ -42,9 +42,7 @@ def run(
         found = client.decrypt_scores(bundle)
     else:
         found = client.decrypt_embeddings(bundle)
-    called = [f"face {number + 1}" for number in range(len(found))]
-    if names is not None:
-        called = load_names(names, len(found))
+    called = face_names(names, len(found))
     low, high = client.circuit.root.interval
     faces = [
         {"number": number + 1, "name": name} | _face(result)

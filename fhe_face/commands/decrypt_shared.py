@@ -17,7 +17,7 @@ from fhe_core.runtime.sharing import Decision, Flooding, Release, Rounding, Shar
 from fhe_core.runtime.store import Bundle
 from fhe_face.client import FaceClient
 from fhe_face.failures import DIFFERENT, UNHEALTHY, USAGE, CommandError
-from fhe_face.names import load_names
+from fhe_face.names import face_names
 from fhe_face.output import Output, facts, grid
 
 _REASON = "the health check failed (its numbers stay with the key)"
@@ -96,9 +96,7 @@ def _many(
     release: Release,
     names: Path | None,
 ) -> None:
-    called = [f"face {number + 1}" for number in range(len(found))]
-    if names is not None:
-        called = load_names(names, len(found))
+    called = face_names(names, len(found))
     faces: list[dict[str, Any]] = []
     for number, (name, score) in enumerate(zip(called, found, strict=True)):
         own: dict[str, Any] = {"healthy": False, "reason": _REASON}

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from fhe_core.plan import required_keys
+from fhe_core.precision import MODEL_FACTOR
 from fhe_face.benchmarks import plots, precision_runs, precision_table
-from fhe_face.benchmarks.precision_report import MODEL_FACTOR, Report, report
+from fhe_face.benchmarks.precision_report import Report, report
 from fhe_face.benchmarks.precision_runs import Work, work_of
 from fhe_face.circuit import root_of
 from fhe_face.commands.inputs import warn_of_little_memory

@@ -25,22 +25,11 @@ SCALE = 2.0**43
 
 
 @pytest.fixture(scope="module")
-def parameters() -> Parameters:
-    return tiny.load(tiny.SHORT.name)
-
-
-@pytest.fixture(scope="module")
-def key(parameters: Parameters) -> SecretKey:
-    return SecretKey.generate(parameters)
-
-
-@pytest.fixture(scope="module")
-def evaluator(parameters: Parameters, key: SecretKey) -> Evaluator:
+def evaluator(short: Parameters, short_key: SecretKey) -> Evaluator:
     specifications = [
-        KeySpecification(KeyName(rotation, parameters.tier_index(LIMBS)), LIMBS)
-        for rotation in (0, 1)
+        KeySpecification(KeyName(rotation, short.tier_index(LIMBS)), LIMBS) for rotation in (0, 1)
     ]
-    return Evaluator(parameters, tiny.make_keys(key, specifications), 1)
+    return Evaluator(short, tiny.make_keys(short_key, specifications), 1)
 
 
 @given(st.lists(st.integers(-(2**400), 2**400), min_size=1, max_size=16), st.integers(1, 3))
@@ -73,63 +62,61 @@ def squared_at_the_end(
 
 
 def test_a_wrap_on_the_way_is_harmless(
-    parameters: Parameters, key: SecretKey, evaluator: Evaluator
+    short: Parameters, short_key: SecretKey, evaluator: Evaluator
 ) -> None:
     """x squared leaves the modulus by far; minus what makes it small again, nothing is lost."""
     generator = np.random.default_rng(0)
-    slots = generator.uniform(1, 2, parameters.slots) * 2.0**17
-    product, true = squared_at_the_end(key, evaluator, slots)
-    assert np.max(np.abs(true)) > 2.0**12 * room(product, parameters)
-    small = generator.uniform(-1, 1, parameters.slots)
+    slots = generator.uniform(1, 2, short.slots) * 2.0**17
+    product, true = squared_at_the_end(short_key, evaluator, slots)
+    assert np.max(np.abs(true)) > 2.0**12 * room(product, short)
+    small = generator.uniform(-1, 1, short.slots)
     for wanted, rescale_first in ((small, False), (small, True)):
         value = evaluator.rescale(product, 1) if rescale_first else product
-        scaled, shift = encoding.encode_wide(
-            wanted - slots**2, parameters.ring_dimension, value.scale
-        )
+        scaled, shift = encoding.encode_wide(wanted - slots**2, short.ring_dimension, value.scale)
         value = evaluator.add_plain(value, scaled, shift)
         value = value if rescale_first else evaluator.rescale(value, 1)
-        assert np.max(np.abs(key.decrypt(value) - wanted)) < 1e-2
+        assert np.max(np.abs(short_key.decrypt(value) - wanted)) < 1e-2
 
 
 def test_a_rotation_of_a_wrapped_value(
-    parameters: Parameters, key: SecretKey, evaluator: Evaluator
+    short: Parameters, short_key: SecretKey, evaluator: Evaluator
 ) -> None:
-    slots = np.random.default_rng(1).uniform(1, 2, parameters.slots) * 2.0**17
-    product, _ = squared_at_the_end(key, evaluator, slots)
+    slots = np.random.default_rng(1).uniform(1, 2, short.slots) * 2.0**17
+    product, _ = squared_at_the_end(short_key, evaluator, slots)
     turned = evaluator.rotate_many(product, [1])[0]
     scaled, shift = encoding.encode_wide(
-        -(np.roll(slots, -1) ** 2), parameters.ring_dimension, turned.scale
+        -(np.roll(slots, -1) ** 2), short.ring_dimension, turned.scale
     )
     rest = evaluator.rescale(evaluator.add_plain(turned, scaled, shift), 1)
-    assert np.max(np.abs(key.decrypt(rest))) < 1e-2
+    assert np.max(np.abs(short_key.decrypt(rest))) < 1e-2
 
 
 @pytest.mark.parametrize("size", [2.0**2, 2.0**6, 2.0**12, 2.0**17])
 @pytest.mark.parametrize("constant", [False, True])
 def test_the_simulator_is_the_decryption(
-    parameters: Parameters, key: SecretKey, evaluator: Evaluator, size: float, constant: bool
+    short: Parameters, short_key: SecretKey, evaluator: Evaluator, size: float, constant: bool
 ) -> None:
     generator = np.random.default_rng(2)
-    slots = generator.uniform(-size, size, parameters.slots)
+    slots = generator.uniform(-size, size, short.slots)
     if constant:
-        slots = np.full(parameters.slots, size * 0.9)
-    product, _ = squared_at_the_end(key, evaluator, slots)
+        slots = np.full(short.slots, size * 0.9)
+    product, _ = squared_at_the_end(short_key, evaluator, slots)
     result = evaluator.rescale(product, 1)
-    limit = room(result, parameters)
-    got = encoding.coefficients(key.decrypt(result), parameters.ring_dimension)
+    limit = room(result, short)
+    got = encoding.coefficients(short_key.decrypt(result), short.ring_dimension)
     simulated = wrapped(slots**2, limit)
-    wanted = encoding.coefficients(simulated, parameters.ring_dimension)
+    wanted = encoding.coefficients(simulated, short.ring_dimension)
     error = remainder(got - wanted, limit)  # at the edge, either side is right
     assert np.max(np.abs(error)) < 1e-3 * max(1.0, size * 2.0**-10)
     changed = bool(np.max(np.abs(simulated - slots**2)) > 1e-6 * size**2)
     assert changed == (np.max(np.abs(encoding.coefficients(slots**2, got.size))) > limit)
 
 
-def test_a_wrapped_constant_stays_constant(parameters: Parameters) -> None:
+def test_a_wrapped_constant_stays_constant(short: Parameters) -> None:
     """And one whose slots are real stays real: neither spread nor imaginary parts need tell."""
-    simulated = wrapped(np.full(parameters.slots, 1e6 + 400.0), 500.0)
+    simulated = wrapped(np.full(short.slots, 1e6 + 400.0), 500.0)
     assert np.allclose(simulated, 400.0)
-    slots = np.random.default_rng(3).normal(size=parameters.slots) * 1e6
+    slots = np.random.default_rng(3).normal(size=short.slots) * 1e6
     assert np.max(np.abs(wrapped(slots, 500.0).imag)) < 1e-6
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from fhe_core import presets
-from fhe_core.precision import ErrorModel
+from fhe_core.precision import MODEL_FACTOR, ErrorModel
 from oracles.chain import chain_of
-from oracles.compare import MODEL_FACTOR, OracleMismatch, difference, require_agreement
+from oracles.compare import OracleMismatch, difference, require_agreement
 from oracles.errors import OpenFheErrors, SameEncodings, openfhe_errors, openfhe_specials
 from tests.core import tiny
 

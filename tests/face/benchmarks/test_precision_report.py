@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from fhe_core.ciphertext import Ciphertext
 from fhe_core.keys.secret import SecretKey
 from fhe_core.plan import PlanError, step_writes
+from fhe_core.precision import MODEL_FACTOR
 from fhe_face.benchmarks import plots, precision_table
-from fhe_face.benchmarks.precision_report import MODEL_FACTOR, Report, report
+from fhe_face.benchmarks.precision_report import Report, report
 from fhe_face.benchmarks.precision_runs import Work, encrypted, simulated, work_of
 from fhe_face.benchmarks.subject import Subject
 from fhe_face.failures import CommandError
