@@ -4,8 +4,8 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from models.training.augmentation import Strength
-from models.training.errors import TrainingError
+from fhe_face.models.training.augmentation import Strength
+from fhe_face.models.training.errors import TrainingError
 
 
 @dataclass(frozen=True)

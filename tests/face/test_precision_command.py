@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from fhe_face.benchmarks.precision_runs import Work, work_of
-from fhe_face.benchmarks.subject import Subject
-from fhe_face.commands import precision as command
-from tests.face.benchmarks.bench_kit import tiny_subject
+from fhe_face.bench.subject import Subject
+from fhe_face.precision import command as command
+from fhe_face.precision.runs import Work, work_of
+from tests.face.bench.bench_kit import tiny_subject
 from tests.face.kit import Run
 
 
