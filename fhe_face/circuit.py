@@ -11,6 +11,7 @@ from fhe_core.container import Corrupt, Header, ParameterMismatch
 from fhe_core.inverse_root import InverseRoot, InverseRootError
 from fhe_face.coeffs.normalisation import Normalisation
 from fhe_face.models.architecture import INPUT_SIZES
+from fhe_face.places import Packing
 
 #: Side of the aligned faces of CryptoFaceNet4.
 INPUT_SIZE = 64
@@ -18,6 +19,7 @@ INPUT_SIZE = 64
 MAX_VIEWS = 2
 #: In key files.
 ENTRY = "circuit"
+PACKINGS = "packings"
 
 
 class CircuitError(ValueError):
@@ -33,14 +35,12 @@ class Circuit:
         root: the polynomial in place of 1 / sqrt(squared norm).
         input_size: side of the aligned faces, 64, 96 or 128: CryptoFaceNet4, 9 or 16.
         views: 2 averages the embeddings of a face and of its mirror image.
-        batch: many faces at once, and never one alone.
     """
 
     preset: str
     root: InverseRoot
     input_size: int = INPUT_SIZE
     views: int = 1
-    batch: bool = False
 
     def __post_init__(self) -> None:
         """Raise CircuitError for sizes and views that do not exist."""
@@ -48,16 +48,13 @@ class Circuit:
             raise CircuitError(f"faces of {self.input_size} pixels; it must be 64, 96 or 128")
         if not 1 <= self.views <= MAX_VIEWS:
             raise CircuitError(f"{self.views} views; it must be 1 or 2")
-        if self.batch and self.views > 1:
-            raise CircuitError("a batch has no room for mirror images: leave out --batch or --flip")
 
     def summary(self) -> str:
         """One line for people."""
         low, high = self.root.interval
         mirror = " and their mirror images" if self.views > 1 else ""
-        many = "batches of " if self.batch else ""
         return (
-            f"{many}faces of {self.input_size}x{self.input_size} pixels{mirror}; normalisation of "
+            f"faces of {self.input_size}x{self.input_size} pixels{mirror}; normalisation of "
             f"degree {self.root.degree} on [{low:g}, {high:g}]"
         )
 
@@ -67,7 +64,6 @@ class Circuit:
             "preset": self.preset,
             "input_size": self.input_size,
             "views": self.views,
-            "batch": self.batch,
             "normalisation": self.root.describe(),
         }
 
@@ -77,16 +73,13 @@ class Circuit:
         if not isinstance(content, Mapping):
             raise CircuitError("not a circuit")
         preset, size, views = (content.get(k) for k in ("preset", "input_size", "views"))
-        batch = content.get("batch", False)  # keys of older versions do not say
         if not isinstance(preset, str) or type(size) is not int or type(views) is not int:
             raise CircuitError("a circuit without preset, input size and views")
-        if type(batch) is not bool:
-            raise CircuitError("a circuit that does not say whether it is for batches")
         try:
             root = InverseRoot.from_description(content.get("normalisation"))
         except InverseRootError as error:
             raise CircuitError(str(error)) from None
-        return cls(preset, root, size, views, batch)
+        return cls(preset, root, size, views)
 
 
 def root_of(coefficients: str | os.PathLike[str] | None) -> InverseRoot:
@@ -121,3 +114,19 @@ def circuit_of(header: Header) -> Circuit:
     if header.metadata.get("parameters") != circuit.preset:
         raise Corrupt(f"{header.source}: its circuit is for other parameters")
     return circuit
+
+
+def packings_for(header: Header) -> tuple[Packing, ...]:
+    """How the keys of a file can compute faces.
+
+    Raises:
+        ContainerError: it does not say, or says what does not exist.
+    """
+    found = header.metadata.get(PACKINGS)
+    known = {packing.value: packing for packing in Packing}
+    if not isinstance(found, list) or not found or not all(name in known for name in found):
+        raise Corrupt(
+            f"{header.source}: does not say whether its keys are for single faces or batches; "
+            "make new keys with fhe-face keygen"
+        )
+    return tuple(packing for packing in Packing if packing.value in found)

@@ -103,9 +103,15 @@ def demo(
 @app.command()
 def keygen(
     out: Annotated[Path, typer.Option("--out", help="Folder for client.key and evaluation.key.")],
-    face_size: Annotated[int, typer.Option("--size", help=FACE_SIZE_HELP)] = 64,
+    key: Annotated[
+        Path | None,
+        typer.Option("--key", help="Further evaluation keys for this client.key, no new one."),
+    ] = None,
+    face_size: Annotated[int | None, typer.Option("--size", help=FACE_SIZE_HELP)] = None,
     flip: Flip = False,
-    batch: Batch = False,
+    batch: Annotated[
+        bool, typer.Option("--batch", help="Keys for batches of up to 64 faces, too.")
+    ] = False,
     coefficients: Coefficients = None,
     passphrase: Annotated[
         bool, typer.Option("--passphrase", help="Ask for one that protects the secret key.")
@@ -119,15 +125,18 @@ def keygen(
     from fhe_face.client import passphrases
     from fhe_face.commands import keygen as command
 
-    protected = passphrases.chosen(passphrase_file, passphrase)
-    command.run(out, face_size, flip, batch, coefficients, protected, force, threads, json)
+    request = command.Request(out, key, face_size, flip, batch, coefficients, force, threads)
+    if key is None:
+        command.run(request, passphrases.chosen(passphrase_file, passphrase), json)
+    else:
+        command.run(request, passphrases.opener(passphrase_file, key), json)
 
 
 @app.command()
 def encrypt(
     images: Annotated[
         list[Path],
-        typer.Argument(help="A photo; an aligned 64x64 face or .npy is taken as it is."),
+        typer.Argument(help="Photos; aligned 64x64 faces or .npy are taken as they are."),
     ],
     key: Key,
     output: Annotated[Path, typer.Option("-o", "--output", help="The ciphertext to write.")],
@@ -135,19 +144,24 @@ def encrypt(
         int | None, typer.Option("--face", min=1, help="Which face, from the largest, 1.")
     ] = None,
     resize: Resize = False,
-    names: Annotated[
-        Path | None, typer.Option(help="Of a batch: keep the images' names in this file.")
+    names: Annotated[Path | None, typer.Option(help="Keep the images' names in this file.")] = None,
+    alone: Annotated[
+        bool, typer.Option("--alone", help="Compute every face alone: none can disturb another.")
+    ] = False,
+    memory: Annotated[
+        float | None, typer.Option("--memory", min=1, help="Of the server, in GB.")
     ] = None,
     passphrase_file: PassphraseFile = None,
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    """Encrypt a face for the server; with keys for batches, many at once."""
+    """Encrypt one face or many for the server, in one file."""
     from fhe_face.client import passphrases
     from fhe_face.commands import encrypt as command
 
     ask = passphrases.opener(passphrase_file, key)
-    command.run(images, key, output, face, resize, names, ask, threads, json)
+    request = command.Request(images, key, output, face, resize, names, alone, memory, threads)
+    command.run(request, ask, json)
 
 
 @app.command()
@@ -170,34 +184,31 @@ def align(
 
 @app.command()
 def embed(
-    faces: Annotated[list[Path], typer.Argument(help="Encrypted faces.")],
+    faces: Annotated[list[Path], typer.Argument(help="Files of encrypted faces.")],
     keys: Keys,
     weights: Weights,
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="The embedding to write; a folder for several.")
+        Path, typer.Option("-o", "--output", help="The embeddings to write; a folder for several.")
     ],
-    alone: Annotated[
-        bool, typer.Option("--alone", help="One face at a time, not two together.")
-    ] = False,
     threads: Threads = None,
     json: Json = False,
 ) -> None:
     """Server: compute encrypted embeddings of encrypted faces."""
     from fhe_face.commands import embed as command
 
-    command.run(faces, keys, weights, output, alone, threads, json)
+    command.run(faces, keys, weights, output, threads, json)
 
 
 @app.command()
 def match(
-    left: Annotated[Path, typer.Argument(help="An encrypted embedding.")],
-    right: Annotated[Path, typer.Argument(help="Another one.")],
+    left: Annotated[Path, typer.Argument(help="Encrypted embeddings.")],
+    right: Annotated[Path, typer.Argument(help="As many others, or one side only one.")],
     keys: Keys,
     output: Annotated[Path, typer.Option("-o", "--output", help="The score to write.")],
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    """Server: compute the encrypted score of two encrypted embeddings."""
+    """Server: compute the encrypted scores of encrypted embeddings, face by face."""
     from fhe_face.commands import match as command
 
     command.run(left, right, keys, output, threads, json)
@@ -205,14 +216,12 @@ def match(
 
 @app.command()
 def decrypt(
-    file: Annotated[Path, typer.Argument(help="An encrypted embedding or score.")],
+    file: Annotated[Path, typer.Argument(help="Encrypted embeddings or scores.")],
     key: Key,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Write the numbers as .npy.")
     ] = None,
-    names: Annotated[
-        Path | None, typer.Option(help="Of a batch: the names that encrypt kept.")
-    ] = None,
+    names: Annotated[Path | None, typer.Option(help="The names that encrypt kept.")] = None,
     decision_only: Annotated[
         bool, typer.Option("--decision-only", help="Print same or different, and no number.")
     ] = False,

@@ -29,6 +29,7 @@ from fhe_face.facts import require_same_preparation
 from fhe_face.models import reference
 from fhe_face.models.checkpoint import load
 from fhe_face.models.layers import FusedNetwork
+from fhe_face.places import EMBEDDING, SCORE
 from fhe_face.progress import Stage
 from fhe_face.server.job import Job
 from fhe_face.server.process import run_job
@@ -110,7 +111,7 @@ class Demonstration:
             "evaluation_key_bytes": path.stat().st_size,
             "evaluation_keys": len(engine.keys()),
         }
-        return FaceClient(key, engine.circuit, engine), facts
+        return FaceClient(key, engine), facts
 
     def _encrypt(
         self, client: FaceClient, faces: Sequence[PreparedFace], folder: Path, stage: Stage
@@ -157,7 +158,7 @@ class Demonstration:
         embeddings, norms, reasons = [], [], []
         for number, (_, name) in enumerate(job.embed):
             try:
-                result = client.decrypt_embedding(load_bundle(name, "embedding"))
+                result = client.embedding(load_bundle(name, EMBEDDING))
                 embeddings.append(result.values)
                 report = result.health
             except UnhealthyResultError as error:
@@ -175,7 +176,7 @@ class Demonstration:
         }
         if reasons:
             return facts | {"reason": "; ".join(reasons)}
-        score = client.decrypt_score(load_bundle(job.match[0][2], "score"))
+        score = client.score(load_bundle(job.match[0][2], SCORE))
         facts["decrypt_seconds"] = time.perf_counter() - started
         return facts | {
             "score": score.value,

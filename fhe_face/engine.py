@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -21,27 +22,35 @@ from fhe_core.compiler import (
     LEAN,
     LEAN_BATCH,
     SAFE,
-    Compiled,
     CompiledBatch,
     CompiledNetwork,
-    Packing,
     Policy,
     capacity_of,
     compile_batch,
     compile_match,
     compile_network,
 )
+from fhe_core.compiler import Packing as Slots
 from fhe_core.compiler.architecture import Architecture, BlockShape
 from fhe_core.inverse_root import InverseRoot
 from fhe_core.parameters import Parameters, presets
 from fhe_core.plan import KeySpecification, Plan, PlanError, required_keys
-from fhe_face.circuit import ENTRY, INPUT_SIZE, Circuit, CircuitError, inverse_root, root_of
+from fhe_face.circuit import (
+    ENTRY,
+    INPUT_SIZE,
+    PACKINGS,
+    Circuit,
+    CircuitError,
+    inverse_root,
+    root_of,
+)
 from fhe_face.models import architecture as shapes
 from fhe_face.models import synthetic
 from fhe_face.models.balance import balance
 from fhe_face.models.checkpoint import Checkpoint, load
 from fhe_face.models.fused import fuse
 from fhe_face.models.layers import FusedNetwork
+from fhe_face.places import EMBEDDING, IMAGE, SCORE, SCORE_NAMES, Packing, Places, Run
 
 KERNEL = 3
 COLOURS = 3
@@ -51,6 +60,9 @@ _BALANCE_IMAGES = 16
 _POLICIES = (("lean", LEAN), ("safe", SAFE), ("deep", SAFE))
 _BATCH_POLICIES = {"lean": LEAN_BATCH, "safe": BATCH, "deep": BATCH}
 
+#: What keys are made for where nobody asks for batches.
+DEFAULT_PACKINGS = (Packing.ALONE, Packing.PAIR)
+
 
 class WeightsError(ValueError):
     """Weights that load but cannot be run; the text names the file."""
@@ -58,43 +70,100 @@ class WeightsError(ValueError):
 
 @dataclass(frozen=True)
 class Engine:
-    """Everything that is fixed before a key or an image exists.
+    """Everything that is fixed before a key or an image exists. Plans are compiled when needed.
 
-    compiled: for one face; pair: for two at a time, where the circuit leaves room for two; batch:
-    for many, where the circuit is for batches, whose keys then serve nothing else.
+    Attributes:
+        policy, batch_policy: how plans for one or two faces, and those for batches, are compiled.
+        capacity: faces of a batch.
+        packings: what evaluation keys are for.
     """
 
     circuit: Circuit
     parameters: Parameters
+    architecture: Architecture
     policy: Policy
-    compiled: CompiledNetwork
-    match_plan: Plan
-    pair: CompiledNetwork | None = None
-    batch: CompiledBatch | None = None
+    batch_policy: Policy
+    capacity: int
+    packings: tuple[Packing, ...]
 
-    def keys(self) -> list[KeySpecification]:
-        """Every evaluation key that embedding and matching need."""
-        return required_keys(self.plans(), self.parameters)
+    @cached_property
+    def compiled(self) -> CompiledNetwork:
+        """The plan for one face, by which faces of pairs are packed, too."""
+        return self._network(Slots.MIRROR if self.circuit.views > 1 else Slots.ONE)
 
-    def plans(self) -> list[Plan]:
-        """All plans of the server."""
-        pairs = [] if self.pair is None else [self.pair.plan]
-        return [self.served.plan, self.match_plan, *pairs]
+    @cached_property
+    def pair(self) -> CompiledNetwork:
+        """The plan for two faces at a time."""
+        return self._network(Slots.PAIR)
+
+    @cached_property
+    def batch(self) -> CompiledBatch:
+        """The plan for up to ``capacity`` faces."""
+        shape, root = self.architecture, self.circuit.root
+        return compile_batch(shape, self.parameters, self.batch_policy, root, self.capacity)
+
+    @cached_property
+    def match_plan(self) -> Plan:
+        """The plan of a score of two faces, or of batches where the keys are for nothing else."""
+        return self.match(self.packings[0])
+
+    def match(self, packing: Packing) -> Plan:
+        """The plan of scores of faces that were computed so; often the same for all."""
+        return self._batch_match if packing is Packing.BATCH else self._single_match
+
+    @cached_property
+    def _single_match(self) -> Plan:
+        return compile_match(self.compiled.plan, self.parameters, self.policy)
+
+    @cached_property
+    def _batch_match(self) -> Plan:
+        return compile_match(self.batch.plan, self.parameters, self.batch_policy)
+
+    def _network(self, slots: Slots) -> CompiledNetwork:
+        root = self.circuit.root
+        return compile_network(self.architecture, self.parameters, self.policy, root, slots)
+
+    def of(self, packing: Packing) -> CompiledNetwork | CompiledBatch:
+        """What computes faces that are packed so.
+
+        Raises:
+            PlanError: the preset is too short.
+        """
+        if packing is Packing.BATCH:
+            return self.batch
+        return self.pair if packing is Packing.PAIR else self.compiled
 
     @property
-    def served(self) -> Compiled:
-        """What images are encrypted for: one face, or a batch."""
-        return self.compiled if self.batch is None else self.batch
+    def places(self) -> Places:
+        """Where the faces of a batch lie."""
+        return Places(self.capacity, 2 * self.parameters.slots // self.capacity)
+
+    def item_names(self, what: str, run: Run) -> list[str]:
+        """What the ciphertexts of a run are called; what: images, embeddings or scores."""
+        plan = self.of(run.packing.layout).plan
+        scores = list(SCORE_NAMES)
+        if run.packing is Packing.BATCH:
+            scores = [f"half {half} {name}" for half in (1, 2) for name in SCORE_NAMES]
+        return run.item_names({IMAGE: plan.inputs, EMBEDDING: plan.outputs, SCORE: scores}[what])
+
+    def keys(self, packings: Iterable[Packing] | None = None) -> list[KeySpecification]:
+        """Every evaluation key that embedding and matching need; packings: as for `plans`."""
+        return required_keys(self.plans(packings), self.parameters)
+
+    def plans(self, packings: Iterable[Packing] | None = None) -> list[Plan]:
+        """All plans of the server; packings: of these only, the default is all."""
+        chosen = self.packings if packings is None else tuple(packings)
+        scores = {plan.digest: plan for plan in map(self.match, self.packings)}
+        return [*(self.of(packing).plan for packing in chosen), *scores.values()]
 
     def facts(self) -> dict[str, Any]:
-        """What key files say of the circuit they were made for."""
-        return {ENTRY: self.circuit.describe()}
+        """What key files say of what they were made for."""
+        named = [packing.value for packing in self.packings]
+        return {ENTRY: self.circuit.describe(), PACKINGS: named}
 
-    def matcher(self) -> Compiled:
-        """In place of ``served`` for a server that only matches: a plan without steps."""
-        plan = self.served.plan
-        nothing = replace(plan, inputs=(), outputs=(), values={}, masks=(), steps=(), labels=())
-        return replace(self.served, plan=nothing)
+    def only(self, packings: Iterable[Packing]) -> Engine:
+        """The same circuit, for these packings."""
+        return replace(self, packings=tuple(packings))
 
 
 def architecture(input_size: int = INPUT_SIZE) -> Architecture:
@@ -115,58 +184,65 @@ def architecture(input_size: int = INPUT_SIZE) -> Architecture:
     )
 
 
-def compile_engine(circuit: Circuit) -> Engine:
-    """Parameters and plans of a circuit; takes seconds.
+def compile_engine(circuit: Circuit, packings: Iterable[Packing] = DEFAULT_PACKINGS) -> Engine:
+    """Parameters of a circuit, and its plans, which are compiled when first used.
+
+    packings: a pair is left out where the circuit has two views.
 
     Raises:
-        CircuitError: no preset has that name.
-        PlanError: the preset is too short for the normalisation.
-        InverseRootError: the normalisation cannot be evaluated.
+        CircuitError: no preset has that name, or batches of faces with their mirror images.
     """
     policies = dict(_POLICIES)
     if circuit.preset not in policies:
         raise CircuitError(f"no preset '{circuit.preset}'; choose one of {sorted(policies)}")
-    parameters, policy = presets.load(circuit.preset), policies[circuit.preset]
-    shape = architecture(circuit.input_size)
-    packing = Packing.MIRROR if circuit.views > 1 else Packing.ONE
-    compiled = compile_network(shape, parameters, policy, circuit.root, packing)
-    if circuit.batch:
-        policy = _BATCH_POLICIES[circuit.preset]
-        capacity = capacity_of(shape, parameters.slots)
-        batch = compile_batch(shape, parameters, policy, circuit.root, capacity)
-        match_plan = compile_match(batch.plan, parameters, policy)
-        return Engine(circuit, parameters, policy, compiled, match_plan, batch=batch)
-    match_plan = compile_match(compiled.plan, parameters, policy)
-    pair = None
-    if packing is Packing.ONE:
-        pair = compile_network(shape, parameters, policy, circuit.root, Packing.PAIR)
-    return Engine(circuit, parameters, policy, compiled, match_plan, pair)
+    wanted = tuple(packings)
+    chosen = [packing for packing in Packing if packing in wanted]
+    if circuit.views > 1:
+        if Packing.BATCH in chosen:
+            raise CircuitError("a batch has no room for mirror images: leave out --batch or --flip")
+        chosen = [packing for packing in chosen if packing is not Packing.PAIR]
+    if not chosen:
+        raise CircuitError("keys for neither single faces nor batches")
+    parameters, shape = presets.load(circuit.preset), architecture(circuit.input_size)
+    return Engine(
+        circuit,
+        parameters,
+        shape,
+        policies[circuit.preset],
+        _BATCH_POLICIES[circuit.preset],
+        capacity_of(shape, parameters.slots),
+        tuple(chosen),
+    )
 
 
 def choose_engine(
     root: InverseRoot | None = None,
     input_size: int = INPUT_SIZE,
     views: int = 1,
-    batch: bool = False,
+    packings: Iterable[Packing] = DEFAULT_PACKINGS,
 ) -> Engine:
     """The engine with the cheapest preset whose modulus chain is long enough.
 
-    root: the normalisation; without it, the default quadratic on [100, 3000]. batch: for many faces
-    at once.
+    root: the normalisation; without it, the default quadratic on [100, 3000]. packings: what keys
+    will be for.
 
     Raises:
-        CircuitError: input size or views that do not exist.
+        CircuitError: input size, views or packings that do not exist.
         PlanError: no preset is long enough for the normalisation.
         InverseRootError: the normalisation cannot be evaluated.
     """
-    root = root or root_of(None)
+    root, packings = root or root_of(None), tuple(packings)
     *others, last = [name for name, _ in _POLICIES]
     for name in others:
+        engine = compile_engine(Circuit(name, root, input_size, views), packings)
         try:
-            return compile_engine(Circuit(name, root, input_size, views, batch))
+            engine.plans()
         except PlanError:
             continue
-    return compile_engine(Circuit(last, root, input_size, views, batch))
+        return engine
+    engine = compile_engine(Circuit(last, root, input_size, views), packings)
+    engine.plans()
+    return engine
 
 
 def load_network(weights: str | os.PathLike[str] | None) -> FusedNetwork:

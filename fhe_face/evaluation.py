@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core.files import atomic_write, explain, open_regular
-from fhe_core.formats.ciphertexts import Bundle
 from fhe_face.client.client import FaceClient
 from fhe_face.client.decryption import Embedding
-from fhe_face.client.health import HealthReport, UnhealthyResultError
+from fhe_face.client.embedding import Embedded
+from fhe_face.client.health import HealthReport
+from fhe_face.places import Packing
 from fhe_face.server.server import FaceServer
 
 Array = NDArray[np.float64]
@@ -31,21 +32,12 @@ _MAX_CACHED_BYTES = 1 << 20
 class Pipeline(Protocol):
     """A client and a server in one process."""
 
-    def encrypt(self, crop: Pixels) -> Bundle:
-        """Encrypt a crop (S, S, 3), with its mirror image where the circuit has two views."""
-
     @property
-    def takes_pairs(self) -> bool:
-        """Whether two images can be embedded together."""
+    def together(self) -> int:
+        """Crops that are best embedded at once."""
 
-    def embed(self, image: Bundle) -> Bundle:
-        """The server's part."""
-
-    def embed_pair(self, first: Bundle, second: Bundle) -> tuple[Bundle, Bundle]:
-        """The server's part for two images at a time."""
-
-    def decrypt_embedding(self, bundle: Bundle) -> Embedding:
-        """Decrypt and check; UnhealthyResultError for what must not be used."""
+    def embed(self, crops: Sequence[Pixels]) -> Embedded:
+        """Encrypt crops (S, S, 3), compute, decrypt; faces that others spoiled again."""
 
 
 @dataclass(frozen=True)
@@ -55,63 +47,17 @@ class FacePipeline:
     client: FaceClient
     server: FaceServer
 
-    def encrypt(self, crop: Pixels) -> Bundle:
-        """See Pipeline."""
-        return self.client.encrypt(crop)
-
     @property
-    def takes_pairs(self) -> bool:
+    def together(self) -> int:
         """See Pipeline."""
-        return self.server.takes_pairs
+        packings = self.client.engine.packings
+        if Packing.BATCH in packings:
+            return self.client.engine.capacity
+        return 2 if Packing.PAIR in packings else 1
 
-    def embed(self, image: Bundle) -> Bundle:
+    def embed(self, crops: Sequence[Pixels]) -> Embedded:
         """See Pipeline."""
-        return self.server.embed(image)
-
-    def embed_pair(self, first: Bundle, second: Bundle) -> tuple[Bundle, Bundle]:
-        """See Pipeline."""
-        return self.server.embed_pair(first, second)
-
-    def decrypt_embedding(self, bundle: Bundle) -> Embedding:
-        """See Pipeline."""
-        return self.client.decrypt_embedding(bundle)
-
-
-class ManyPipeline(Protocol):
-    """A client and a server for batches, in one process."""
-
-    @property
-    def capacity(self) -> int:
-        """Crops that are embedded at once, at most."""
-
-    def embed_many(self, crops: Sequence[Pixels]) -> list[Embedding | HealthReport]:
-        """Encrypt, embed and decrypt; a report for each that must not be used."""
-
-
-@dataclass(frozen=True)
-class FaceManyPipeline:
-    """The real thing."""
-
-    client: FaceClient
-    server: FaceServer
-
-    @property
-    def capacity(self) -> int:
-        """See ManyPipeline."""
-        return self.client.capacity
-
-    def embed_many(self, crops: Sequence[Pixels]) -> list[Embedding | HealthReport]:
-        """See ManyPipeline."""
-        result = self.server.embed(self.client.encrypt_many(crops))
-        return self.client.decrypt_embeddings(result)
-
-
-@dataclass(frozen=True)
-class Batches:
-    """How batches are computed: room for so many, keys and a server while the context lasts."""
-
-    capacity: int
-    start: Callable[[], AbstractContextManager[ManyPipeline]]
+        return self.client.embed(list(crops), self.server)
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,16 +152,13 @@ class Cache:
 def embed_encrypted(
     crops: Sequence[Pixels],
     cache: Cache,
-    start: Callable[[], Pipeline],
+    start: Callable[[int], Pipeline],
     report: Callable[[str], None],
-    batches: Batches | None = None,
 ) -> list[Outcome]:
     """Encrypt, embed and decrypt crops, in order; what the cache has is not computed again.
 
-    start: makes keys and loads the server; called once, and not at all when nothing is missing.
-    Batches come first, while half of one can be filled. Then two crops are computed together where
-    the server can. What is refused there is computed again alone, because a face that diverges
-    takes its partners along.
+    start: makes keys and loads the server, given how many crops are missing; called once, and not
+    at all when nothing is.
     report: gets a line of progress. An interruption loses what is being computed.
     """
     outcomes = [cache.load(crop) for crop in crops]
@@ -224,79 +167,34 @@ def embed_encrypted(
         report(f"{len(crops) - len(missing)} of {len(crops)} embeddings are kept from before")
     if not missing:
         return [outcome for outcome in outcomes if outcome is not None]
-    if batches is not None and 2 * len(missing) >= batches.capacity:
-        missing = _in_batches(crops, missing, outcomes, cache, report, batches)
-    if not missing:
-        return [outcome for outcome in outcomes if outcome is not None]
-    pipeline = start()
+    pipeline = start(len(missing))
     started = time.perf_counter()
-    together = 2 if pipeline.takes_pairs else 1
-    for first in range(0, len(missing), together):
-        group = missing[first : first + together]
-        for k, outcome in zip(group, _outcomes(pipeline, [crops[k] for k in group]), strict=True):
-            outcomes[k] = outcome
-            cache.save(crops[k], outcome)
-        done = first + len(group)
+    done, healthy, again = 0, 0, 0
+    for first in range(0, len(missing), pipeline.together):
+        group = missing[first : first + pipeline.together]
+        found = pipeline.embed([crops[k] for k in group])
+        for k, result in zip(group, found.results, strict=True):
+            outcomes[k] = _outcome(result, found.seconds / len(group))
+            cache.save(crops[k], _outcome(result, found.seconds / len(group)))
+        done, healthy, again = done + len(group), healthy + found.healthy, again + found.retried
         each = (time.perf_counter() - started) / done
         report(
             f"encrypted {done} of {len(missing)}, {each:.1f} s each"
             + (f", {_duration(each * (len(missing) - done))} left" if done < len(missing) else "")
         )
+    per_hour = 3600 * healthy / (time.perf_counter() - started)
+    report(
+        f"{healthy} of {done} are healthy, {again} were computed again because of others: "
+        f"{per_hour:.0f} healthy embeddings per hour"
+    )
     return [outcome for outcome in outcomes if outcome is not None]
 
 
-def _in_batches(
-    crops: Sequence[Pixels],
-    missing: list[int],
-    outcomes: list[Outcome | None],
-    cache: Cache,
-    report: Callable[[str], None],
-    batches: Batches,
-) -> list[int]:
-    """Fill ``outcomes`` from batches; returns what is still missing."""
-    waiting, refused = list(missing), list[int]()
-    with batches.start() as pipeline:
-        while 2 * len(waiting) >= batches.capacity:
-            group, waiting = waiting[: batches.capacity], waiting[batches.capacity :]
-            started = time.perf_counter()
-            found = pipeline.embed_many([crops[k] for k in group])
-            seconds = (time.perf_counter() - started) / len(group)
-            for k, result in zip(group, found, strict=True):
-                if isinstance(result, HealthReport):
-                    refused.append(k)
-                    continue
-                outcome = Outcome(result.values, result.health.squared_norms[0], "", seconds)
-                outcomes[k] = outcome
-                cache.save(crops[k], outcome)
-            report(f"encrypted a batch of {len(group)}, {seconds:.1f} s each")
-    return sorted(refused + waiting)
-
-
-def _outcomes(pipeline: Pipeline, crops: list[Pixels]) -> list[Outcome]:
-    images = [pipeline.encrypt(crop) for crop in crops]
-    if len(images) > 1:
-        started = time.perf_counter()
-        pair = pipeline.embed_pair(images[0], images[1])
-        seconds = (time.perf_counter() - started) / len(pair)
-        found = [_outcome(pipeline, result, seconds) for result in pair]
-        if all(outcome.values is not None for outcome in found):
-            return found
-    alone = []
-    for image in images:
-        started = time.perf_counter()
-        result = pipeline.embed(image)
-        alone.append(_outcome(pipeline, result, time.perf_counter() - started))
-    return alone
-
-
-def _outcome(pipeline: Pipeline, result: Bundle, seconds: float) -> Outcome:
-    try:
-        embedding = pipeline.decrypt_embedding(result)
-    except UnhealthyResultError as error:
-        norm = error.report.squared_norms[0]
-        kept = norm if math.isfinite(norm) else None
-        return Outcome(None, kept, error.report.message, seconds)
-    return Outcome(embedding.values, embedding.health.squared_norms[0], "", seconds)
+def _outcome(result: Embedding | HealthReport, seconds: float) -> Outcome:
+    if isinstance(result, HealthReport):
+        norm = result.squared_norms[0]
+        return Outcome(None, norm if math.isfinite(norm) else None, result.message, seconds)
+    return Outcome(result.values, result.health.squared_norms[0], "", seconds)
 
 
 def _duration(seconds: float) -> str:

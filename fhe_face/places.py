@@ -1,66 +1,132 @@
-"""What travels with the ciphertexts of a batch: how many faces, and where each lies."""
+"""Where the faces of a bundle lie: in which runs of which plan, and under which names.
+
+A bundle holds 1 to n faces. A *run* is what one plan computes at once: one face, two, or a batch.
+Items are found by name, never by position: ``face 3 input.0`` or ``faces 1-64 input.0``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from fhe_core.container import Corrupt
-from fhe_core.plan import Plan
 
 #: In the facts of a bundle.
-ENTRY = "batch"
+ENTRY = "runs"
+#: What bundles hold.
+IMAGE, EMBEDDING, SCORE = "image", "embedding", "score"
+#: The ciphertexts of a score.
+SCORE_NAMES = ("score", "left squared norm", "right squared norm")
+#: More faces than anyone puts into one file, and few enough that facts stay small.
+MAX_FACES = 256
+
+
+class Packing(str, Enum):
+    """How the faces of a run share ciphertexts.
+
+    ALONE: a face, with its mirror image where the circuit has two views. PAIR: two faces that are
+    encrypted as ALONE and computed together; their results are as of ALONE. BATCH: many.
+    """
+
+    ALONE = "alone"
+    PAIR = "pair"
+    BATCH = "batch"
+
+    def __str__(self) -> str:
+        return self.value
+
+    @property
+    def layout(self) -> Packing:
+        """How a face's ciphertexts lie: those of a pair are as those of two faces alone."""
+        return Packing.ALONE if self is Packing.PAIR else self
 
 
 @dataclass(frozen=True)
-class Kinds:
-    """What bundles of images, embeddings and scores are called."""
+class Run:
+    """Faces that are computed at once: ``faces`` of them, the bundle's ``first`` (from 0) on."""
 
-    image: str
-    embedding: str
-    score: str
+    packing: Packing
+    first: int
+    faces: int
+
+    @property
+    def numbers(self) -> range:
+        """Which faces of the bundle, from 0."""
+        return range(self.first, self.first + self.faces)
+
+    @property
+    def label(self) -> str:
+        """What the names of its ciphertexts begin with."""
+        first, last = self.first + 1, self.first + self.faces
+        return f"faces {first}-{last}" if self.packing is Packing.BATCH else f"face {first}"
+
+    def singly(self) -> list[Run]:
+        """A pair as two faces alone; others as they are."""
+        if self.packing is not Packing.PAIR:
+            return [self]
+        return [Run(Packing.ALONE, number, 1) for number in self.numbers]
+
+    def item_names(self, names: Sequence[str]) -> list[str]:
+        """Of its ciphertexts, given what they are called for a face alone or for a batch."""
+        return [f"{run.label} {name}" for run in self.singly() for name in names]
 
 
-ONE = Kinds("image", "embedding", "score")
-MANY = Kinds("image batch", "embedding batch", "score batch")
+def numbered(groups: Iterable[tuple[Packing, int]]) -> tuple[Run, ...]:
+    """Runs of so many faces each, one after the other."""
+    runs: list[Run] = []
+    for packing, faces in groups:
+        runs.append(Run(packing, runs[-1].first + runs[-1].faces if runs else 0, faces))
+    return tuple(runs)
 
 
-def kinds_of(plan: Plan) -> Kinds:
-    """The kinds of bundles that a plan takes and gives."""
-    return MANY if ENTRY in plan.metadata else ONE
+def describe(runs: Sequence[Run]) -> list[list[Any]]:
+    """JSON-ready: [packing, faces] of every run."""
+    return [[run.packing.value, run.faces] for run in runs]
+
+
+def runs_of(facts: Mapping[str, Any], capacity: int) -> tuple[Run, ...]:
+    """The runs that a bundle's facts list; capacity: of a batch, which only this side decides.
+
+    Raises:
+        Corrupt: they list none, or one that cannot be.
+    """
+    found = facts.get(ENTRY)
+    if not isinstance(found, list) or not 1 <= len(found) <= MAX_FACES:
+        raise Corrupt("a bundle does not say how its faces are packed")
+    groups = [_group(entry, capacity) for entry in found]
+    if sum(faces for _, faces in groups) > MAX_FACES:
+        raise Corrupt(f"a bundle of more than {MAX_FACES} faces")
+    return numbered(groups)
+
+
+def _group(entry: Any, capacity: int) -> tuple[Packing, int]:
+    if not isinstance(entry, list) or len(entry) != 2 or type(entry[1]) is not int:
+        raise Corrupt("a bundle does not say how its faces are packed")
+    room = {Packing.ALONE: (1, 1), Packing.PAIR: (2, 2), Packing.BATCH: (1, capacity)}
+    for packing, (least, most) in room.items():
+        if entry[0] == packing.value and least <= entry[1] <= most:
+            return packing, entry[1]
+    raise Corrupt("a bundle says that it holds faces where there is no room for them")
+
+
+def packings_of(facts: Mapping[str, Any]) -> list[Packing]:
+    """The packings that a bundle needs, each once; nothing where its facts say nothing."""
+    found = facts.get(ENTRY)
+    named = [entry[0] for entry in found if entry] if isinstance(found, list) else []
+    return [packing for packing in Packing if packing.value in named]
 
 
 @dataclass(frozen=True)
-class Batch:
-    """``count`` faces in room for ``capacity``: face i < capacity / 2 in the first half's
-    ciphertexts from slot i * block on, the others in those of the second half."""
+class Places:
+    """Places of the faces of a batch: face i < capacity / 2 in the ciphertexts of the first half
+    from slot i * block on, the others in those of the second half."""
 
-    count: int
     capacity: int
     block: int
-
-    def describe(self) -> dict[str, int]:
-        """JSON-ready form."""
-        return {"count": self.count, "capacity": self.capacity, "block": self.block}
 
     def locate(self, number: int) -> tuple[int, int]:
         """(half, first slot) of a face."""
         half, place = divmod(number, self.capacity // 2)
         return half, place * self.block
-
-    @classmethod
-    def from_facts(cls, facts: Mapping[str, Any], slots: int) -> Batch:
-        """Of a bundle's facts.
-
-        Raises:
-            Corrupt: they say nothing that can be.
-        """
-        found = facts.get(ENTRY)
-        known = found if isinstance(found, Mapping) else {}
-        count, capacity, block = (known.get(name) for name in ("count", "capacity", "block"))
-        if type(count) is not int or type(capacity) is not int or type(block) is not int:
-            raise Corrupt("a batch does not say how many faces it holds")
-        if not 1 <= count <= capacity or capacity % 2 or capacity // 2 * block != slots:
-            raise Corrupt("a batch says that it holds faces where there is no room for them")
-        return cls(count, capacity, block)

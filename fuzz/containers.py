@@ -19,10 +19,9 @@ from fhe_core.secret.files import load_secret_key, save_evaluation_keys, save_se
 from fhe_core.secret.key import SecretKey
 from fhe_core.secret.sealing import Scheme
 from fhe_face.circuit import Circuit, CircuitError, root_of
-from fhe_face.client.decryption import Client
 from fhe_face.client.health import UnhealthyResultError
 from fhe_face.models.synthetic import random_fused
-from fhe_face.server.computation import Server
+from fhe_face.server.server import FaceServer
 from fuzz.mutators import mutate_container, mutate_json
 from fuzz.target import Scratch, Target
 from tests.core import tiny
@@ -116,9 +115,9 @@ def results_target(folder: Path) -> Target:
     world = tiny.make_world()
     key = _secret_key("insecure-tiny")
     keys = tiny.make_keys(key, world.specifications)
-    server = Server(keys, world.compiled, world.tables, world.match, threads=1)
-    client = Client(key, tiny.ROOT)
-    image = client.encrypt_image(world.images[0], world.compiled)
+    server = FaceServer(keys, world.engine, world.network)
+    client = world.client_for(key)
+    image = client.encrypt(tiny.faces(world.images[0]))
     embedding = server.embed(image)
     score = server.match(embedding, embedding)
     # Small, so that mutations reach more than residues: embed is only tried on images.
@@ -130,9 +129,9 @@ def results_target(folder: Path) -> Target:
             server.embed(found)
         elif found.what == "embedding":
             server.match(found, embedding)
-            client.decrypt_embedding(found)
+            client.decrypt(found)
         else:
-            client.decrypt_score(found)
+            client.decrypt(found)
 
     allowed = (ContainerError, PlanError, UnhealthyResultError)
     return Target("results", parse, allowed, seeds, mutate_container)

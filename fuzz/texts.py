@@ -72,7 +72,7 @@ def manifest_target(_folder: Path) -> Target:
 
 
 def job_target(_folder: Path) -> Target:
-    job = Job("e", None, 2, (("a", "b"),), (("b", "d", "s"),), ((("a", "b"), ("c", "d")),))
+    job = Job("e", None, 2, (("a", "b"),), (("b", "d", "s"),))
 
     def parse(data: bytes) -> None:
         Job.from_json(data.decode("utf-8", "replace"))

@@ -16,8 +16,8 @@ from typing import Any
 
 from benchmarks.divergence.rooms import constant, engines, rooms
 from benchmarks.divergence.scores import Half, likely, tally
-from fhe_core.compiler import CompiledBatch
 from fhe_face.engine import choose_engine, load_network
+from fhe_face.places import Packing
 
 #: log10 of the squared norm of the face that diverges.
 RANGES = ((3.5, 5.0), (5.0, 6.0), (6.0, 7.0), (7.0, 9.0))
@@ -40,7 +40,7 @@ def main() -> None:
     found = {"rooms": [], "constants": [], "scores": _scores(chosen.weights, chosen.samples)}
     for name, engine in engines():
         found["rooms"] += [vars(room) for room in rooms(name, engine)]
-        if not isinstance(engine.served, CompiledBatch):
+        if Packing.BATCH not in engine.packings:
             found["constants"] += [
                 vars(constant(name, engine, plan))
                 for plan in engine.plans()
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def _scores(weights: Path | None, samples: int) -> list[dict[str, Any]]:
-    engine = choose_engine(batch=True)
+    engine = choose_engine(packings=[Packing.BATCH])
     network = load_network(weights)
     score = engine.match_plan.values[engine.match_plan.outputs[0]]
     room = 2.0 ** (engine.parameters.log2_modulus(score.limbs) - 1) / score.scale

@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmarks.divergence.images import Image, blend
 from fhe_core.formats.ciphertexts import Bundle
+from fhe_face.bundles import apart
 from fhe_face.client.client import FaceClient
 from fhe_face.client.health import UnhealthyResultError
 from fhe_face.client.images import to_unit
@@ -30,10 +31,9 @@ def pairs(weights: Path | None, targets: Sequence[float]) -> Iterator[dict[str, 
     with tempfile.TemporaryDirectory(prefix=_FOLDER) as folder:
         client = FaceClient.create(folder)
         server = FaceServer.load(Path(folder) / "evaluation.key", weights)
-        partner = client.encrypt(faces[1])
         for target in targets:
             image = blend(network, faces[0], noise, target)
-            beside, own = server.embed_pair(partner, client.encrypt(image))
+            beside, own = apart(server.embed(client.encrypt([faces[1], image])))
             for role, bundle, face in (("partner", beside, faces[1]), ("diverging", own, image)):
                 wanted = reference.embed(network, face[None])[0]
                 yield {"target": target, "role": role, **_seen(client, bundle, wanted)}
@@ -41,12 +41,12 @@ def pairs(weights: Path | None, targets: Sequence[float]) -> Iterator[dict[str, 
 
 def _seen(client: FaceClient, bundle: Bundle, raw: Image) -> dict[str, Any]:
     """Error of an embedding before any check, its squared norm, and whether it passes."""
-    key = client._client.key  # what the checks would hide
+    key = client.key  # what the checks would hide
     values, norm = (key.decrypt(item) for item in bundle.items.values())
     wanted = raw * float(client.circuit.root.evaluate(float(np.sum(raw**2))))
     middle = float(np.median(norm.real))
     try:
-        client.decrypt_embedding(bundle)
+        client.embedding(bundle)
         verdict = "passes"
     except UnhealthyResultError as error:
         verdict = str(error)

@@ -11,7 +11,8 @@ from fhe_core.analysis.precision import ErrorModel
 from fhe_core.plan import Plan, PlanError, Square
 from fhe_face.circuit import Circuit, root_of
 from fhe_face.client.health import NEIGHBOUR_EXCESS, SPREAD_SHARE
-from fhe_face.engine import Engine, compile_engine
+from fhe_face.engine import DEFAULT_PACKINGS, Engine, compile_engine
+from fhe_face.places import Packing
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,16 @@ class Constant:
 
 def engines() -> Iterator[tuple[str, Engine]]:
     """The circuits of faces of 64 pixels with the default normalisation, by name."""
+    batch = (Packing.BATCH,)
+    kinds = (("", 1, DEFAULT_PACKINGS), (" flip", 2, DEFAULT_PACKINGS), (" batch", 1, batch))
     for preset in ("lean", "safe"):
-        for label, views, batch in (("", 1, False), (" flip", 2, False), (" batch", 1, True)):
+        for label, views, packings in kinds:
+            engine = compile_engine(Circuit(preset, root_of(None), views=views), packings)
             try:
-                circuit = Circuit(preset, root_of(None), views=views, batch=batch)
-                yield preset + label, compile_engine(circuit)
+                engine.plans()
             except PlanError:
                 continue
+            yield preset + label, engine
 
 
 def rooms(name: str, engine: Engine) -> list[Room]:

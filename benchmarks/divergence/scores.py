@@ -25,7 +25,7 @@ from fhe_face.client.images import to_unit
 from fhe_face.demo_faces import demo_faces
 from fhe_face.engine import Engine
 from fhe_face.models.layers import FusedNetwork
-from fhe_face.places import ENTRY, Batch
+from fhe_face.places import Packing
 
 Slots = NDArray[np.float64]
 #: A score that is off by more than this is wrong.
@@ -68,13 +68,12 @@ class Half:
     def __init__(
         self, engine: Engine, network: FusedNetwork, seed: int, directions: int = 0
     ) -> None:
-        if engine.batch is None:
+        if Packing.BATCH not in engine.packings:
             raise ValueError("not a circuit for batches")
         self.engine, self.root = engine, engine.circuit.root
         plan = engine.batch.plan
         self.period = int(plan.metadata["period"])
-        room = plan.metadata[ENTRY]
-        self.batch = Batch(room["capacity"], room["capacity"], room["block"])
+        self.batch = engine.places
         self.tables = engine.batch.tables(network)
         faces = np.stack([to_unit(face) for face in demo_faces(network.input_size)])
         generator = np.random.default_rng(seed)
@@ -90,7 +89,6 @@ class Half:
 
     def _embedded(self, images: NDArray[Any]) -> Slots:
         compiled = self.engine.batch
-        assert compiled is not None
         rows = list(compiled.pack_images(images))
         result, norms, *_ = cleartext.run(compiled.plan, self.tables, rows)
         return np.asarray(result.real / self.root.evaluate(norms.real))

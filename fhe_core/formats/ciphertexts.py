@@ -21,6 +21,8 @@ from fhe_core.plan import KeyName, KeySpecification
 Path = str | os.PathLike[str]
 #: Called with (done, total) while something long goes on.
 Progress = Callable[[int, int], None]
+#: Ciphertexts of a bundle, at most.
+MAX_ITEMS = 1024
 #: Finds parameters by preset name; tests pass their own.
 ParameterLoader = Callable[[str], Parameters]
 
@@ -30,7 +32,7 @@ class Bundle:
     """Named ciphertexts of one client that travel together.
 
     Attributes:
-        what: one of the kinds of fhe_face.places, such as "image".
+        what: they are, such as "image".
         seeds: 32-byte seed of c1 by ciphertext name; only fresh ciphertexts have one.
         facts: JSON-ready facts that the receiver needs (no floats; hexadecimal text instead).
     """
@@ -41,6 +43,39 @@ class Bundle:
     items: Mapping[str, Ciphertext]
     facts: Mapping[str, Any]
     seeds: Mapping[str, bytes]
+
+    def __repr__(self) -> str:
+        """One line: no residues."""
+        size = sum(item.residues.nbytes for item in self.items.values())
+        return (
+            f"<Bundle of {len(self.items)} encrypted {self.what} ciphertexts, {size / 1e6:.1f} MB, "
+            f"key {self.key_id[:8]}>"
+        )
+
+    def save(self, path: Path) -> None:
+        """Write to a file, atomically; FileError where that cannot be done."""
+        save_bundle(path, self)
+
+    @classmethod
+    def load(cls, path: Path, expect: str | None = None) -> Bundle:
+        """Read a file; expect: what it must hold. ContainerError where it cannot be used."""
+        return load_bundle(path, expect)
+
+    def to_bytes(self) -> bytes:
+        """As the file that `save` writes, for sending."""
+        return container.dumps(
+            Kind.CIPHERTEXT,
+            self.parameters.digest,
+            self.key_id,
+            bundle_metadata(self),
+            bundle_sections(self),
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes, expect: str | None = None) -> Bundle:
+        """Inverse of `to_bytes`; ContainerError where the bytes cannot be used."""
+        with container.loads(data, expect_kind=Kind.CIPHERTEXT) as reader:
+            return _read_bundle(reader, expect, presets.load)
 
 
 def parameters_of(header: Header, load: ParameterLoader = presets.load) -> Parameters:
@@ -107,34 +142,38 @@ def load_bundle(
         ContainerError: the file is not what it should be; the message says what would be right.
     """
     with container.open(path, expect_kind=Kind.CIPHERTEXT) as reader:
-        header = reader.header
-        parameters = parameters_of(header, load)
-        what = header.text("what")
-        if expect is not None and what != expect:
-            raise container.WrongKind(f"{header.source}: holds an encrypted {what}, not {expect}")
-        items: dict[str, Ciphertext] = {}
-        seeds: dict[str, bytes] = {}
-        for entry in _entries(header):
-            name, limbs, scale = _entry(header, entry, parameters)
-            key = _section_key(name)
-            if any(key == _section_key(other) for other in items):
-                # One section, expanded again and again, would make seconds of work of few bytes.
-                raise container.Corrupt(f"{header.source}: two ciphertexts share a name")
-            shape = (limbs, parameters.ring_dimension)
-            if f"{key}/seed" in reader.names:
-                seed = _array(reader, f"{key}/seed", (SEED_BYTES,), "uint8").tobytes()
-                c0 = _array(reader, f"{key}/c0", shape, "uint64")
-                residues = np.stack([c0, expand_fresh(parameters, seed, limbs)])
-                seeds[name] = seed
-            else:
-                residues = np.array(_array(reader, f"{key}/c", (2, *shape), "uint64"))
-            require_reduced(header.source, residues, parameters.moduli[:limbs])
-            items[name] = Ciphertext(residues, scale)
-        facts = header.metadata.get("facts")
-        if not isinstance(facts, dict):
-            raise container.Corrupt(f"{header.source}: the header has no facts")
-        check_preparation(header.source, facts)
-        return Bundle(what, parameters, header.key_id, items, facts, seeds)
+        return _read_bundle(reader, expect, load)
+
+
+def _read_bundle(reader: Reader, expect: str | None, load: ParameterLoader) -> Bundle:
+    header = reader.header
+    parameters = parameters_of(header, load)
+    what = header.text("what")
+    if expect is not None and what != expect:
+        raise container.WrongKind(f"{header.source}: holds an encrypted {what}, not {expect}")
+    items: dict[str, Ciphertext] = {}
+    seeds: dict[str, bytes] = {}
+    for entry in _entries(header):
+        name, limbs, scale = _entry(header, entry, parameters)
+        key = _section_key(name)
+        if any(key == _section_key(other) for other in items):
+            # One section, expanded again and again, would make seconds of work of few bytes.
+            raise container.Corrupt(f"{header.source}: two ciphertexts share a name")
+        shape = (limbs, parameters.ring_dimension)
+        if f"{key}/seed" in reader.names:
+            seed = _array(reader, f"{key}/seed", (SEED_BYTES,), "uint8").tobytes()
+            c0 = _array(reader, f"{key}/c0", shape, "uint64")
+            residues = np.stack([c0, expand_fresh(parameters, seed, limbs)])
+            seeds[name] = seed
+        else:
+            residues = np.array(_array(reader, f"{key}/c", (2, *shape), "uint64"))
+        require_reduced(header.source, residues, parameters.moduli[:limbs])
+        items[name] = Ciphertext(residues, scale)
+    facts = header.metadata.get("facts")
+    if not isinstance(facts, dict):
+        raise container.Corrupt(f"{header.source}: the header has no facts")
+    check_preparation(header.source, facts)
+    return Bundle(what, parameters, header.key_id, items, facts, seeds)
 
 
 def known_facts(header: Header) -> Mapping[str, Any]:
@@ -246,7 +285,7 @@ def _section_key(name: str) -> str:
 
 def _entries(header: Header) -> list[Any]:
     entries = header.metadata.get("items")
-    if not isinstance(entries, list) or not 1 <= len(entries) <= 64:
+    if not isinstance(entries, list) or not 1 <= len(entries) <= MAX_ITEMS:
         raise container.Corrupt(f"{header.source}: the list of ciphertexts is malformed")
     return entries
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fhe_face.bench.batch_rig import BatchRig
 from fhe_face.bench.rig import Rig, RunJob
 from fhe_face.bench.subject import Subject
 from fhe_face.bench.targets import precision
+from fhe_face.engine import DEFAULT_PACKINGS
+from fhe_face.places import Packing
 from fhe_face.progress import Stage
 
 
@@ -54,15 +55,16 @@ def measure(
     """
     if min(sizes) < 1:
         raise ValueError("a batch has at least one face")
-    small = [size for size in sizes if subject.batch_for(size) is None]
+    small = [size for size in sizes if not subject.fills_a_batch(size)]
     found = []
     if small:
-        rig = Rig.prepare(subject, folder / "faces", threads, run_job, stage)
+        rig = Rig.prepare(subject, DEFAULT_PACKINGS, folder / "faces", threads, run_job, stage)
     if len(small) < len(sizes):
-        many = BatchRig.prepare(subject, folder / "batches", threads, run_job, stage)
+        batched = [Packing.BATCH]
+        many = Rig.prepare(subject, batched, folder / "batches", threads, run_job, stage)
     for size in sizes:
         if size not in small:
-            batch = many.measure(size, stage)
+            batch = many.batches(size, stage)
         else:
             batch = rig.alone(1, stage) if size == 1 else rig.together(size, stage)
         peak = int(batch.report["peak_rss_bytes"])

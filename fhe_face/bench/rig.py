@@ -7,23 +7,27 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fhe_core.formats.ciphertexts import load_bundle, save_bundle
-from fhe_core.secret.key import SecretKey
 from fhe_face.bench.subject import Subject
-from fhe_face.client.decryption import Client
+from fhe_face.client.client import FaceClient
 from fhe_face.client.keymaking import EVALUATION_KEY, make_keys
+from fhe_face.client.preparation import PreparedFace
+from fhe_face.models.faces import Preparation
+from fhe_face.places import EMBEDDING, Packing, numbered, runs_of
 from fhe_face.progress import Stage
 from fhe_face.server.job import Job
 
 #: Does a job and returns its report: `fhe_face.server.process.run_job`, or a test's own.
 RunJob = Callable[[Job, Stage], dict[str, Any]]
-#: Faces that the server computes together.
+#: Faces of a pair.
 TOGETHER = 2
+#: How faces are packed, and which of the subject's images they are.
+Group = tuple[Packing, list[int]]
 
 
 @dataclass(frozen=True)
@@ -31,13 +35,15 @@ class Batch:
     """What one server process reported on ``faces`` embeddings.
 
     Attributes:
-        seconds: of every job (a face, or faces together), without the one that warmed up.
+        seconds: of every file (a face, a pair or a batch), without the one that warmed up.
+        encrypt_seconds: of every file.
         accuracy: of every face, one entry.
         report: of the server.
     """
 
     faces: int
     seconds: list[float]
+    encrypt_seconds: list[float]
     accuracy: list[dict[str, Any]]
     report: dict[str, Any]
 
@@ -48,61 +54,53 @@ class Batch:
 
     @property
     def median_seconds(self) -> float:
-        """Of a job."""
+        """Of a file."""
         return statistics.median(self.seconds)
 
 
 @dataclass(frozen=True)
 class Rig:
-    """Files for the server, made by :meth:`prepare`; the folder is the caller's to remove."""
+    """Keys in a folder, made by :meth:`prepare`; the folder is the caller's to remove."""
 
     subject: Subject
     folder: Path
-    key: SecretKey
+    client: FaceClient
     threads: int
     keygen_seconds: float
-    encrypt_seconds: list[float]
     run_job: RunJob
 
     @classmethod
     def prepare(
-        cls, subject: Subject, folder: Path, threads: int, run_job: RunJob, stage: Stage
+        cls,
+        subject: Subject,
+        packings: Collection[Packing],
+        folder: Path,
+        threads: int,
+        run_job: RunJob,
+        stage: Stage,
     ) -> Rig:
-        """Make keys and encrypt the subject's faces.
+        """Make keys for some of the subject's packings.
 
         Raises:
             FileError: there is too little room, or a file cannot be written.
         """
-        engine = subject.engine
+        engine = subject.engine.only(p for p in subject.engine.packings if p in packings)
         folder = folder.resolve()
         started = time.perf_counter()
         key = make_keys(folder, engine, threads=threads, stage=stage)
-        keygen_seconds = time.perf_counter() - started
-        client = Client(key, engine.circuit.root)
-        elapsed = []
-        for number, image in enumerate(subject.images):
-            stage("encrypting", number, len(subject.images))
-            started = time.perf_counter()
-            bundle = client.encrypt_image(image, engine.compiled)
-            save_bundle(folder / _face(number), bundle)
-            elapsed.append(time.perf_counter() - started)
-        stage("encrypting", len(elapsed), len(elapsed))
-        return cls(subject, folder, key, threads, keygen_seconds, elapsed, run_job)
+        elapsed = time.perf_counter() - started
+        return cls(subject, folder, FaceClient(key, engine), threads, elapsed, run_job)
 
     @property
     def evaluation_key_bytes(self) -> int:
         """Size of the file that goes to the server."""
-        return key_file_bytes(self.folder)
+        return (self.folder / EVALUATION_KEY).stat().st_size
 
     def alone(self, repeat: int, stage: Stage) -> Batch:
         """``repeat`` embeddings, one face at a time, after one to warm up."""
-        faces = [number % len(self.subject.images) for number in range(repeat + 1)]
-        embed = tuple(self._files(face, f"alone{n}") for n, face in enumerate(faces))
-        report = self.run_job(self._job(embed=embed), stage)
-        accuracy = [
-            self._accuracy(target, face) for (_, target), face in zip(embed, faces, strict=True)
-        ]
-        return Batch(repeat, report["embed_seconds"][1:], accuracy[1:], report)
+        images = len(self.subject.images)
+        groups = [(Packing.ALONE, [number % images]) for number in range(repeat + 1)]
+        return self._measure(groups, 1, stage)
 
     def together(self, size: int, stage: Stage) -> Batch:
         """A batch of ``size`` faces, two together (a last odd one alone), after a pair to warm up.
@@ -114,50 +112,66 @@ class Rig:
         if size < TOGETHER:
             raise ValueError("a batch has at least two faces")
         images = len(self.subject.images)
-        faces = [(2 * n % images, (2 * n + 1) % images) for n in range(1 + size // TOGETHER)]
-        pairs = tuple(
-            (self._files(a, f"pair{n}a"), self._files(b, f"pair{n}b"))
-            for n, (a, b) in enumerate(faces)
-        )
-        single = (self._files(0, "single"),) if size % TOGETHER else ()
-        report = self.run_job(self._job(embed=single, pairs=pairs), stage)
-        accuracy = [
-            self._accuracy(target, face)
-            for pair, both in zip(pairs[1:], faces[1:], strict=True)
-            for (_, target), face in zip(pair, both, strict=True)
+        groups = [
+            (Packing.PAIR, [2 * n % images, (2 * n + 1) % images])
+            for n in range(1 + size // TOGETHER)
         ]
-        accuracy += [self._accuracy(target, 0) for _, target in single]
-        seconds = [*report["pair_seconds"][1:], *report["embed_seconds"]]
-        return Batch(size, seconds, accuracy, report)
+        groups += [(Packing.ALONE, [0])] * (size % TOGETHER)
+        return self._measure(groups, 1, stage)
 
-    def _job(self, **work: Any) -> Job:
-        return job_of(self.folder, self.subject, self.threads, **work)
+    def batches(self, size: int, stage: Stage) -> Batch:
+        """``size`` faces in as few batches as possible, the subject's images over and over.
 
-    def _files(self, face: int, name: str) -> tuple[str, str]:
-        """The encrypted face, and where its embedding goes."""
-        return str(self.folder / _face(face)), str(self.folder / f"{name}.embedding.ct")
+        Nothing warms up: a batch takes minutes.
+        """
+        images, room = len(self.subject.images), self.subject.engine.capacity
+        faces = [number % images for number in range(size)]
+        groups = [(Packing.BATCH, faces[first : first + room]) for first in range(0, size, room)]
+        return self._measure(groups, 0, stage)
 
-    def _accuracy(self, file: str, face: int) -> dict[str, Any]:
-        parameters = self.subject.engine.parameters
-        bundle = load_bundle(file, "embedding", lambda _name: parameters)
-        result = next(iter(bundle.items.values()))
-        return self.subject.accuracy(self.key.decrypt(result).real, face)
+    def _measure(self, groups: Sequence[Group], warm: int, stage: Stage) -> Batch:
+        """A file for each group; the first ``warm`` ones do not count."""
+        elapsed, files = [], []
+        for number, group in enumerate(groups):
+            stage("encrypting", number, len(groups))
+            started = time.perf_counter()
+            files.append(self._encrypt(f"{number}.{group[0].value}", group))
+            elapsed.append(time.perf_counter() - started)
+        stage("encrypting", len(groups), len(groups))
+        job = Job(
+            evaluation_key=str(self.folder / EVALUATION_KEY),
+            weights=str(Path(self.subject.weights).resolve()),
+            threads=self.threads,
+            embed=tuple(files),
+            match=(),
+        )
+        report = self.run_job(job, stage)
+        accuracy = []
+        for (_, target), (_, faces) in list(zip(files, groups, strict=True))[warm:]:
+            accuracy += self._accuracy(target, faces)
+        return Batch(len(accuracy), report["embed_seconds"][warm:], elapsed, accuracy, report)
 
+    def _encrypt(self, name: str, group: Group) -> tuple[str, str]:
+        """The encrypted faces, and where their embeddings go."""
+        packing, numbers = group
+        how = Preparation.as_given(self.subject.engine.circuit.input_size)
+        images = [self.subject.images[number] for number in numbers]
+        faces = [PreparedFace(image, "as-given", how) for image in images]
+        bundle = self.client.encrypt(faces, runs=numbered([(packing, len(faces))]))
+        save_bundle(self.folder / f"{name}.ct", bundle)
+        return str(self.folder / f"{name}.ct"), str(self.folder / f"{name}.embedding.ct")
 
-def job_of(folder: Path, subject: Subject, threads: int, **work: Any) -> Job:
-    """A job with the keys of the folder and the subject's weights."""
-    return Job(
-        evaluation_key=str(folder / EVALUATION_KEY),
-        weights=str(Path(subject.weights).resolve()),
-        threads=threads,
-        **{"embed": (), "match": (), **work},
-    )
-
-
-def key_file_bytes(folder: Path) -> int:
-    """Size of the evaluation keys of a folder."""
-    return (folder / EVALUATION_KEY).stat().st_size
-
-
-def _face(number: int) -> str:
-    return f"face{number}.ct"
+    def _accuracy(self, file: str, faces: Sequence[int]) -> list[dict[str, Any]]:
+        """Of every face of a file, whether it is healthy or not."""
+        engine = self.subject.engine
+        bundle = load_bundle(file, EMBEDDING, lambda _name: engine.parameters)
+        found = []
+        for run in runs_of(bundle.facts, engine.capacity):
+            names = engine.item_names(EMBEDDING, run)[::2]
+            values = [self.client.key.decrypt(bundle.items[name]).real for name in names]
+            for number, face in enumerate(faces):
+                half, start = number, 0
+                if run.packing is Packing.BATCH:
+                    half, start = engine.places.locate(number)
+                found.append(self.subject.accuracy(values[half][start:], face))
+        return found

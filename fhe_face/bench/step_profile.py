@@ -21,6 +21,7 @@ from fhe_core.runtime.packed import PackedPlan, pack
 from fhe_core.secret.key import SecretKey
 from fhe_face.bench.keys import evaluation_keys
 from fhe_face.bench.subject import Subject
+from fhe_face.places import Packing
 from fhe_face.progress import Stage, silent
 
 #: For which numbers of threads the model is asked what a plan would take.
@@ -112,9 +113,9 @@ def measure(
         PlanError: the circuit has no room for two faces.
     """
     engine = subject.engine
-    compiled = engine.pair if pair else engine.compiled
-    if compiled is None:
+    if pair and Packing.PAIR not in engine.packings:
         raise PlanError("this circuit has no room for two faces")
+    compiled = engine.pair if pair else engine.compiled
     plan, parameters = compiled.plan, engine.parameters
     key = SecretKey.generate(parameters, threads)
     keys = evaluation_keys(key, required_keys([plan], parameters), stage)

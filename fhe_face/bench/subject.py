@@ -21,6 +21,7 @@ from fhe_face.engine import Engine, choose_engine, network_of, recommended_root
 from fhe_face.models import reference
 from fhe_face.models.checkpoint import load
 from fhe_face.models.layers import FusedNetwork
+from fhe_face.places import Packing
 from fhe_face.progress import Stage, silent
 
 Array = NDArray[np.float64]
@@ -28,25 +29,21 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Subject:
-    """An engine for faces alone and in pairs, and a network with the engine's shapes.
+    """An engine for every packing, and a network with the engine's shapes.
 
     Attributes:
         images: faces (count, channels, size, size) in [-1, 1]; at least two.
         weights: where the network is from.
-        many: an engine for batches, where one is wanted.
     """
 
     engine: Engine
     network: FusedNetwork
     images: Array
     weights: str
-    many: Engine | None = None
 
     @classmethod
-    def load(cls, weights: Path, stage: Stage = silent, many: bool = False) -> Subject:
+    def load(cls, weights: Path, stage: Stage = silent) -> Subject:
         """The network of a weights file, with the normalisation it is meant for; drawn faces.
-
-        many: compile for batches as well.
 
         Raises:
             CheckpointError, WeightsError: the file cannot be used; the text names it.
@@ -57,16 +54,14 @@ class Subject:
         stage("reading weights", 1, 1)
         stage("compiling the plan", 0, 0)
         root = recommended_root(checkpoint)
-        engine = choose_engine(root, network.input_size)
-        batches = choose_engine(root, network.input_size, batch=True) if many else None
+        engine = choose_engine(root, network.input_size, packings=Packing)
         stage("compiling the plan", 1, 1)
         faces = np.stack([to_unit(face) for face in demo_faces(network.input_size)])
-        return cls(engine, network, faces, str(weights), batches)
+        return cls(engine, network, faces, str(weights))
 
-    def batch_for(self, faces: int) -> Engine | None:
-        """The engine for batches, where at least half of one would be full."""
-        batch = None if self.many is None else self.many.batch
-        return self.many if batch is not None and 2 * faces >= batch.capacity else None
+    def fills_a_batch(self, faces: int) -> bool:
+        """Whether so many faces are measured as batches: at least half of one is full."""
+        return Packing.BATCH in self.engine.packings and 2 * faces >= self.engine.capacity
 
     @cached_property
     def expected(self) -> Array:

@@ -14,12 +14,13 @@ from fhe_core import _native
 from fhe_core.parameters import Parameters
 from fhe_core.parameters.primes import ntt_primes
 from fhe_face.bench import bounds, openfhe_process, operations
-from fhe_face.bench.batch_rig import BatchRig
 from fhe_face.bench.bounds import Bound
 from fhe_face.bench.openfhe_process import OpenFhe
-from fhe_face.bench.rig import Batch, Rig, RunJob
+from fhe_face.bench.rig import TOGETHER, Batch, Rig, RunJob
 from fhe_face.bench.subject import Subject
 from fhe_face.bench.timing import Job, copying, side_by_side
+from fhe_face.engine import DEFAULT_PACKINGS
+from fhe_face.places import Packing
 from fhe_face.progress import Stage
 
 GIB = 1 << 30
@@ -101,14 +102,15 @@ def measure(
     """
     parameters = subject.engine.parameters
     before = calibrate(parameters)
-    rig = Rig.prepare(subject, folder / "faces", threads, run_job, stage)
+    rig = Rig.prepare(subject, DEFAULT_PACKINGS, folder / "faces", threads, run_job, stage)
     alone = rig.alone(repeat, stage)
-    as_batch = subject.batch_for(batch) is not None
+    as_batch = subject.fills_a_batch(batch)
     pairs = rig.together(_PAIRED if as_batch else batch, stage)
     together, batch_keys = pairs, rig.evaluation_key_bytes
     if as_batch:
-        many = BatchRig.prepare(subject, folder / "batches", threads, run_job, stage)
-        together, batch_keys = many.measure(batch, stage), many.evaluation_key_bytes
+        batched = [Packing.BATCH]
+        many = Rig.prepare(subject, batched, folder / "batches", threads, run_job, stage)
+        together, batch_keys = many.batches(batch, stage), many.evaluation_key_bytes
     after = calibrate(parameters)
     copy, ntt = ((before[name] + after[name]) / 2 for name in ("copy", "scalar NTT"))
     openfhe = OpenFhe("not asked for")
@@ -119,7 +121,7 @@ def measure(
         stage("measuring OpenFHE", 1, 1)
     rotation = _rotation(parameters, openfhe, rounds or _CALIBRATION_ROUNDS, stage)
     latency = alone.median_seconds
-    pair_seconds = pairs.report["pair_seconds"][1:]
+    pair_seconds = pairs.seconds[: (_PAIRED if as_batch else batch) // TOGETHER]
     data = {
         "latency_seconds": latency,
         "latency_runs": alone.seconds,
@@ -132,7 +134,7 @@ def measure(
         "evaluation_key_bytes_single": rig.evaluation_key_bytes,
         "evaluation_key_bytes_batch": batch_keys,
         "keygen_seconds": rig.keygen_seconds,
-        "encrypt_seconds": statistics.median(rig.encrypt_seconds),
+        "encrypt_seconds": statistics.median(alone.encrypt_seconds),
         "server_load_seconds": alone.report["load_seconds"],
         "packed_weight_bytes": max(run.report["packed_weight_bytes"] for run in (pairs, together)),
         "peak_rss_bytes_single": alone.report["peak_rss_bytes"],
@@ -156,13 +158,12 @@ def _bounds(subject: Subject, faces: int, threads: int) -> dict[str, Bound]:
     """Of the targets that are times of plans, by field."""
     engine, limits = subject.engine, bounds.measure(threads, _COPY_BYTES)
     alone = per_face = bounds.bound(engine.compiled.plan, engine.parameters, limits)
-    if engine.pair is not None:
+    if Packing.PAIR in engine.packings:
         pair = bounds.bound(engine.pair.plan, engine.parameters, limits)
         per_face = pair.share(1 / _PAIRED)
-    many = subject.batch_for(faces)
-    if many is not None and many.batch is not None:
-        runs = math.ceil(faces / many.batch.capacity)
-        per_face = bounds.bound(many.batch.plan, many.parameters, limits).share(runs / faces)
+    if subject.fills_a_batch(faces):
+        runs = math.ceil(faces / engine.capacity)
+        per_face = bounds.bound(engine.batch.plan, engine.parameters, limits).share(runs / faces)
     return {"latency_seconds": alone, "batch_seconds_per_face": per_face}
 
 

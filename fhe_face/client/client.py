@@ -3,40 +3,48 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fhe_core.container import Kind, read_header
+from fhe_core.ciphertext import Ciphertext
+from fhe_core.container import Corrupt, KeyMismatch, Kind, ParameterMismatch, WrongKind, read_header
 from fhe_core.formats.ciphertexts import Bundle
+from fhe_core.formats.preparation import ENTRY as PREPARATION
+from fhe_core.inverse_root import InverseRoot, InverseRootError
 from fhe_core.secret.files import Passphrase, load_secret_key
 from fhe_core.secret.key import SecretKey
-from fhe_face.circuit import Circuit, CircuitError, circuit_of
-from fhe_face.client.decryption import Client, Embedding, Score
-from fhe_face.client.health import HealthReport
-from fhe_face.client.images import validate_unit
+from fhe_face.circuit import Circuit, CircuitError, circuit_of, packings_for
+from fhe_face.client.decryption import Embedding, Reader, Score
+from fhe_face.client.embedding import Embedded, Embedder, embed_faces
+from fhe_face.client.headroom import room
+from fhe_face.client.health import HealthReport, UnhealthyResultError
+from fhe_face.client.images import Unit, validate_unit
 from fhe_face.client.keymaking import make_keys
 from fhe_face.client.preparation import PreparedFace, given
 from fhe_face.client.sharing import Decision
 from fhe_face.engine import Engine, choose_engine, compile_engine
 from fhe_face.facts import differences
+from fhe_face.places import EMBEDDING, ENTRY, IMAGE, SCORE, Packing, Run, describe, runs_of
+from fhe_face.planning import plan_runs
 from fhe_face.progress import Stage, silent
 from fhe_face.system import default_threads
 
 #: A face as a file, as pixels, or with what is known about its preparation.
 Face = str | os.PathLike[str] | NDArray[np.uint8] | NDArray[np.float64] | PreparedFace
+Faces = Face | Sequence[Face]
+Result = Embedding | Score | HealthReport
 
 
 class FaceClient:
     """Holds the secret key. What it decrypts must not be shared as it is (docs/security.md)."""
 
-    def __init__(self, key: SecretKey, circuit: Circuit, engine: Engine | None = None) -> None:
+    def __init__(self, key: SecretKey, engine: Engine) -> None:
         """Use :meth:`create` for new keys, :meth:`load` for a key file."""
-        self._client = Client(key, circuit.root)
-        self._engine = engine
-        self.circuit = circuit
+        self.key = key
+        self.engine = engine
 
     @classmethod
     def create(
@@ -52,7 +60,7 @@ class FaceClient:
         """New keys in a folder: ``client.key`` stays here, ``evaluation.key`` goes to the server.
 
         engine: from `fhe_face.engine.choose_engine`; default: CryptoFaceNet4, one view, the
-        default normalisation. passphrase: encrypts ``client.key``.
+        default normalisation, for faces one or two at a time. passphrase: encrypts ``client.key``.
 
         Raises:
             FileError: the files exist, or cannot be written.
@@ -67,7 +75,7 @@ class FaceClient:
             overwrite=overwrite,
             stage=stage,
         )
-        return cls(key, engine.circuit, engine)
+        return cls(key, engine)
 
     @classmethod
     def load(
@@ -83,100 +91,165 @@ class FaceClient:
             LockedKey: the file is protected, and the passphrase is missing or wrong.
             ContainerError: the file is not a secret key, or is damaged.
         """
-        circuit = circuit_of(read_header(path, expect_kind=Kind.SECRET_KEY))
+        header = read_header(path, expect_kind=Kind.SECRET_KEY)
+        engine = compile_engine(circuit_of(header), packings_for(header))
         count = threads or default_threads()
-        return cls(load_secret_key(path, threads=count, passphrase=passphrase), circuit)
+        return cls(load_secret_key(path, threads=count, passphrase=passphrase), engine)
+
+    def __repr__(self) -> str:
+        packings = ", ".join(packing.value for packing in self.engine.packings)
+        return f"<FaceClient of key {self.key_id[:8]}, for {packings}>"
+
+    @property
+    def circuit(self) -> Circuit:
+        """What results of these keys are computed with."""
+        return self.engine.circuit
 
     @property
     def key_id(self) -> str:
         """Public name of the key; every file that belongs to it carries it."""
-        return self._client.key.key_id
+        return self.key.key_id
 
-    @cached_property
-    def engine(self) -> Engine:
-        """The plan that images are packed for; compiled when first needed."""
-        return self._engine or compile_engine(self.circuit)
+    # --- encryption -------------------------------------------------------------------------------
 
-    def encrypt(self, image: Face) -> Bundle:
-        """Encrypt an aligned face: a file, uint8 (S, S, 3) RGB, or floats (3, S, S) in [-1, 1].
+    def plan(
+        self,
+        faces: int,
+        *,
+        packings: Collection[Packing] | None = None,
+        memory: int | None = None,
+    ) -> tuple[Run, ...]:
+        """How `encrypt` packs so many faces: one at a time, in pairs, or in batches.
 
-        Photos are made into faces by `fhe_face.prepare`; its result is taken as well.
-        S is the circuit's input size. Where the circuit has two views, the mirror image is
-        encrypted as well.
+        packings: choose among these only. memory: that the server has, in bytes.
+
+        Raises:
+            PlanningError: no face, or no packing that the keys are for.
+        """
+        chosen = [p for p in self.engine.packings if packings is None or p in packings]
+        return plan_runs(faces, chosen, self.engine.capacity, memory)
+
+    def encrypt(self, faces: Faces, *, runs: Sequence[Run] | None = None) -> Bundle:
+        """Encrypt an aligned face, or several in one bundle.
+
+        A face is a file, uint8 (S, S, 3) RGB, or floats (3, S, S) in [-1, 1], S being the
+        circuit's input size; photos are made into faces by `fhe_face.client.preparation.prepare`,
+        whose result is taken as well. Where the circuit has two views, the mirror image is
+        encrypted, too. All faces must have been prepared in the same way. Names of files are not
+        kept: they would tell the server who is in the pictures.
+
+        runs: from `plan`; default: the cheapest that the keys allow.
 
         Raises:
             ImageError: no such image, another shape or type, not finite, or out of range.
-            CircuitError: the keys are for batches.
+            CircuitError: faces that were prepared in different ways, or another number than runs.
+            PlanningError: no face.
         """
-        if self.circuit.batch:
-            raise CircuitError("the keys are for batches: encrypt many faces at once")
-        face = self._given(image)
-        unit = validate_unit(face.unit, self.circuit.input_size)
-        views = np.stack([unit, unit[..., ::-1]][: self.circuit.views])
-        preparation = face.preparation.with_flip(self.circuit.views > 1)
-        return self._client.encrypt_image(views, self.engine.compiled, preparation.describe())
+        prepared = [self._given(face) for face in _listed(faces)]
+        chosen = self.plan(len(prepared)) if runs is None else tuple(runs)
+        if sum(run.faces for run in chosen) != len(prepared):
+            raise CircuitError(f"{len(prepared)} faces; the runs are for another number")
+        facts: dict[str, Any] = {
+            ENTRY: describe(chosen),
+            "plans": {
+                layout.value: self.engine.of(layout).plan.digest
+                for layout in sorted({run.packing.layout for run in chosen})
+            },
+            PREPARATION: self._preparation(prepared),
+        }
+        items: dict[str, Ciphertext] = {}
+        seeds: dict[str, bytes] = {}
+        for run in chosen:
+            plan = self.engine.of(run.packing.layout).plan
+            scales = [plan.values[name].scale for name in plan.inputs]
+            rows = self._packed(run, [prepared[number].unit for number in run.numbers])
+            names = self.engine.item_names(IMAGE, run)
+            for number, (name, row) in enumerate(zip(names, rows, strict=True)):
+                scale = scales[number % len(scales)]
+                items[name], seeds[name] = self.key.encrypt(row, scale)
+        return Bundle(IMAGE, self.key.parameters, self.key_id, items, facts, seeds)
 
-    @property
-    def capacity(self) -> int:
-        """Faces that are encrypted at once, at most."""
-        return 1 if self.engine.batch is None else self.engine.batch.capacity
+    def _given(self, face: Face) -> PreparedFace:
+        size = self.engine.architecture.input_size
+        one = face if isinstance(face, PreparedFace) else given(face, size)
+        validate_unit(one.unit, size)
+        return one
 
-    def encrypt_many(self, images: Sequence[Face]) -> Bundle:
-        """Encrypt 1 to ``capacity`` aligned faces at once, each as for `encrypt`.
-
-        They must all have been prepared in the same way. Names of files are not kept: they would
-        tell the server who is in the pictures.
-
-        Raises:
-            ImageError: see `encrypt`.
-            CircuitError: the keys are not for batches, the faces are too many, or they were
-                prepared in different ways.
-        """
-        batch = self.engine.batch
-        if batch is None:
-            raise CircuitError("the keys are for one face at a time, not for batches")
-        if not 1 <= len(images) <= batch.capacity:
-            raise CircuitError(f"{len(images)} faces; a batch holds 1 to {batch.capacity}")
-        faces = [self._given(image) for image in images]
-        described = [face.preparation.with_flip(False).describe() for face in faces]
+    def _preparation(self, faces: Sequence[PreparedFace]) -> dict[str, Any]:
+        views = self.circuit.views > 1
+        described = [face.preparation.with_flip(views).describe() for face in faces]
         for number, own in enumerate(described):
             if own != described[0]:
                 raise CircuitError(
                     f"faces 1 and {number + 1} were prepared differently "
-                    f"({differences(described[0], own)}): they cannot be in one batch"
+                    f"({differences(described[0], own)}): they cannot be in one bundle"
                 )
-        units = np.stack([validate_unit(face.unit, self.circuit.input_size) for face in faces])
-        return self._client.encrypt_images(units, batch, described[0])
+        return dict(described[0])
 
-    def _given(self, image: Face) -> PreparedFace:
-        return image if isinstance(image, PreparedFace) else given(image, self.circuit.input_size)
+    def _packed(self, run: Run, units: Sequence[Unit]) -> list[NDArray[Any]]:
+        """Slots of a run's ciphertexts, in the order of their names."""
+        if run.packing is Packing.BATCH:
+            return list(self.engine.batch.pack_images(np.stack(units)))
+        rows: list[NDArray[Any]] = []
+        for unit in units:
+            views = [unit, unit[..., ::-1]][: self.circuit.views]
+            rows += list(self.engine.compiled.pack_image(np.stack(views)))
+        return rows
 
-    def decrypt_embeddings(self, bundle: Bundle) -> list[Embedding | HealthReport]:
-        """The embeddings of a batch, in the order in which its faces were encrypted.
+    # --- decryption -------------------------------------------------------------------------------
+
+    def decrypt(self, bundle: Bundle) -> list[Result]:
+        """The embeddings or the scores of a bundle, in the order in which faces were encrypted.
 
         A face whose result must not be used has a health report instead, which says why.
 
         Raises:
             KeyMismatch: it belongs to another key.
+            ParameterMismatch: it was normalised in another way than the keys were made for.
+            Corrupt: it is not what a server answers.
+            WrongKind: it holds neither embeddings nor scores.
         """
-        return self._client.decrypt_embeddings(bundle)
+        self._require_own(bundle)
+        runs = runs_of(bundle.facts, self.engine.capacity)
+        names = [self.engine.item_names(bundle.what, run) for run in runs]
+        if {name for own in names for name in own} != bundle.items.keys():
+            raise Corrupt(f"the {bundle.what}s do not have the ciphertexts of their faces")
+        root, length = self.circuit.root, self.engine.architecture.embedding
+        reader = Reader(root, length, self.engine.places)
+        read = reader.embeddings if bundle.what == EMBEDDING else reader.scores
+        found: list[Result] = []
+        for run, own in zip(runs, names, strict=True):
+            items = [bundle.items[name] for name in own]
+            rooms = [room(item, self.key.parameters) for item in items]
+            found += read(run, [self.key.decrypt(item) for item in items], rooms)
+        return found
 
-    def decrypt_scores(self, bundle: Bundle) -> list[Score | HealthReport]:
-        """The scores of two batches, face by face; see `decrypt_embeddings`.
-
-        Raises:
-            KeyMismatch: it belongs to another key.
-        """
-        return self._client.decrypt_scores(bundle)
-
-    def decrypt_embedding(self, bundle: Bundle) -> Embedding:
-        """The embedding [256] and its health report.
+    def embedding(self, bundle: Bundle) -> Embedding:
+        """The only embedding of a bundle.
 
         Raises:
             UnhealthyResultError: the network diverged; there is no embedding.
-            KeyMismatch: it belongs to another key.
+            WrongKind, ContainerError: it does not hold one embedding, or as `decrypt`.
         """
-        return self._client.decrypt_embedding(bundle)
+        found = self._only(bundle, EMBEDDING)
+        assert isinstance(found, Embedding)
+        return found
+
+    def score(self, bundle: Bundle) -> Score:
+        """The only score of a bundle; errors as `embedding`."""
+        found = self._only(bundle, SCORE)
+        assert isinstance(found, Score)
+        return found
+
+    def _only(self, bundle: Bundle, what: str) -> Embedding | Score:
+        if bundle.what != what:
+            raise WrongKind(f"expected an encrypted {what}, got an encrypted {bundle.what}")
+        found = self.decrypt(bundle)
+        if len(found) != 1:
+            raise WrongKind(f"expected one {what}, the bundle holds {len(found)} (decrypt)")
+        if isinstance(found[0], HealthReport):
+            raise UnhealthyResultError(found[0])
+        return found[0]
 
     def decide(self, bundle: Bundle, threshold: float) -> bool:
         """Whether the cosine of a score reaches the threshold: what may leave the key's owner.
@@ -185,15 +258,59 @@ class FaceClient:
             SharingError: the threshold is not between -1 and 1.
             UnhealthyResultError: there is no score; its text holds numbers, which must not leave.
             KeyMismatch: it belongs to another key.
+            WrongKind: it holds no score.
         """
         decision = Decision(threshold)
-        return decision.decide(self.decrypt_score(bundle))
+        return decision.decide(self.score(bundle))
 
-    def decrypt_score(self, bundle: Bundle) -> Score:
-        """The inner product of two embeddings, their cosine, and the health report.
+    def _require_own(self, bundle: Bundle) -> None:
+        what = bundle.what
+        if what not in (EMBEDDING, SCORE):
+            raise WrongKind(f"expected encrypted embeddings or scores, got an encrypted {what}")
+        if bundle.parameters.digest != self.key.parameters.digest:
+            raise ParameterMismatch(f"the {what} was made with other parameters than the key")
+        if bundle.key_id != self.key_id:
+            raise KeyMismatch(
+                f"the {what} belongs to key {bundle.key_id[:8]}, not to {self.key_id[:8]}"
+            )
+        # A wider interval, claimed by the server, would let diverging results pass.
+        if _inverse_root(bundle) != self.circuit.root:
+            raise ParameterMismatch(
+                f"the {what} was normalised in another way than the client's keys were made for"
+            )
+        length = bundle.facts.get("embedding")
+        if type(length) is not int or length != self.engine.architecture.embedding:
+            raise Corrupt(f"the {what} is not of embeddings of the length that the keys are for")
+
+    # --- both sides -------------------------------------------------------------------------------
+
+    def embed(self, faces: Faces, server: Embedder, *, memory: int | None = None) -> Embedded:
+        """Encrypt, let a server compute, decrypt; a face that diverges costs no other its result.
+
+        Faces that were refused because of others are encrypted and computed again, in at most two
+        further rounds. The server sees that (docs/security.md): use it with a server that may
+        know that some face diverged, such as one of your own.
+
+        memory: that the server has, in bytes.
 
         Raises:
-            UnhealthyResultError: the network diverged on one of the faces; there is no score.
-            KeyMismatch: it belongs to another key.
+            ImageError, CircuitError, PlanningError: as `encrypt`.
+            ContainerError: an answer cannot be used.
         """
-        return self._client.decrypt_score(bundle)
+        return embed_faces(self, _listed(faces), server, memory)
+
+
+def _listed(faces: Faces) -> list[Face]:
+    """One face, or several, as a list."""
+    if isinstance(faces, np.ndarray):
+        return list(faces) if faces.ndim == 4 else [faces]
+    if isinstance(faces, str | os.PathLike | PreparedFace):
+        return [faces]
+    return list(faces)
+
+
+def _inverse_root(bundle: Bundle) -> InverseRoot:
+    try:
+        return InverseRoot.from_description(bundle.facts.get("normalisation"))
+    except InverseRootError:
+        raise Corrupt("the result does not say which normalisation was used") from None

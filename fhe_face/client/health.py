@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,13 +38,26 @@ class UnhealthyResultError(ValueError):
         self.report = report
 
 
+class Cause(Enum):
+    """Whose image a result must not be used because of.
+
+    OWN: its own. PARTNER: that of a face which was computed together with it; its own squared norm
+    is healthy. UNCLEAR: nobody can tell which, until they are computed apart.
+    """
+
+    OWN = "own"
+    PARTNER = "partner"
+    UNCLEAR = "unclear"
+
+
 @dataclass(frozen=True)
 class HealthReport:
-    """The squared norms that travelled with a result, and every check that failed."""
+    """The squared norms that travelled with a result, every check that failed, and why."""
 
     squared_norms: tuple[float, ...]
     interval: tuple[float, float]
     failures: tuple[str, ...]
+    cause: Cause | None = None
 
     @property
     def healthy(self) -> bool:
@@ -64,21 +78,43 @@ def expected_norm(root: InverseRoot, squared_norm: float) -> float:
     return math.sqrt(max(squared_norm, 0.0)) * float(root.evaluate(squared_norm))
 
 
+@dataclass
+class Findings:
+    """What is wrong with a result; together: it was computed with other faces."""
+
+    together: bool
+    failures: list[str] = field(default_factory=list)
+    causes: set[Cause] = field(default_factory=set)
+
+    def add(self, failure: str, cause: Cause | None = None) -> None:
+        """Note a failure; without a cause nobody can tell, unless the face was alone."""
+        self.failures.append(failure)
+        self.causes.add(cause or (Cause.UNCLEAR if self.together else Cause.OWN))
+
+    def report(self, squared_norms: Sequence[float], root: InverseRoot) -> HealthReport:
+        """All of it; a cause that is sure comes first."""
+        found = next((cause for cause in _SUREST if cause in self.causes), None)
+        return HealthReport(tuple(squared_norms), root.interval, tuple(self.failures), found)
+
+
+_SUREST = (Cause.OWN, Cause.UNCLEAR, Cause.PARTNER)
+
+
 def constant_of(
-    slots: NDArray[np.complex128], name: str, failures: list[str], smallest: float
+    slots: NDArray[np.complex128], name: str, findings: Findings, smallest: float
 ) -> float:
-    """The value that every slot must hold; notes what is wrong in ``failures``.
+    """The value that every slot must hold; notes what is wrong in ``findings``.
 
     smallest: the size below which errors are not measured by the value itself.
     """
     value = float(np.median(slots.real))
     size = max(abs(value), smallest)
     if not np.all(np.isfinite(slots)):
-        failures.append(f"{name} is not finite")
+        findings.add(f"{name} is not finite")
     elif _more_than_noise(slots, smallest):
-        failures.append(f"{name} is not real: the computation wrapped around")
+        findings.add(f"{name} is not real: the computation wrapped around")
     elif not _constant(slots.real, value, size):
-        failures.append(f"{name} differs between slots: the computation wrapped around")
+        findings.add(f"{name} differs between slots: the computation wrapped around")
     return value
 
 
@@ -113,11 +149,12 @@ def fitting(report: HealthReport, what: str, fit: bool) -> HealthReport:
     if fit:
         return report
     failure = f"a face of the batch diverged: its {what} may have wrapped around"
-    return replace(report, failures=(*report.failures, failure))
+    cause = report.cause or Cause.PARTNER
+    return replace(report, failures=(*report.failures, failure), cause=cause)
 
 
 def check_norm(
-    slots: NDArray[np.complex128], root: InverseRoot, name: str, failures: list[str]
+    slots: NDArray[np.complex128], root: InverseRoot, name: str, findings: Findings
 ) -> float:
     """Squared norm before normalisation, checked against the interval of the polynomial.
 
@@ -125,62 +162,81 @@ def check_norm(
     whose values would reach this one as noise if it diverged.
     """
     low, high = root.interval
-    own = slots
+    own, disturbed = slots, False
     if np.all(np.isfinite(slots)) and _more_than_noise(slots, low):
         own = slots.real.astype(np.complex128)
-        if not _calm(slots.imag, root):
-            failures.append(
-                f"{name} is not real: the computation wrapped around, or the face that was "
-                "computed together with this one diverged"
-            )
-    value = constant_of(own, name, failures, low)
+        disturbed = not _calm(slots.imag, root)
+    before = len(findings.failures)
+    value = constant_of(own, name, findings, low)
+    fine = len(findings.failures) == before
     if not 0 < low < high < math.inf:
-        failures.append(f"[{low:g}, {high:g}] is no interval for a squared norm")
+        findings.add(f"[{low:g}, {high:g}] is no interval for a squared norm", Cause.OWN)
     elif not low <= value <= high:
-        failures.append(
-            f"{name} is {value:.4g}, outside [{low:g}, {high:g}]: "
-            "the network diverged on this image"
+        # Beside a calm neighbour, a value that every slot holds is this face's own.
+        certain = fine and not disturbed
+        whose = "on this image" if certain or not findings.together else _SOMEWHERE
+        findings.add(
+            f"{name} is {value:.4g}, outside [{low:g}, {high:g}]: the network diverged {whose}",
+            Cause.OWN if certain else None,
         )
+        fine = False
+    if disturbed:
+        partner = "the face that was computed together with this one diverged"
+        if findings.together and fine:
+            findings.add(f"{partner}: compute this one without it", Cause.PARTNER)
+        else:
+            findings.add(f"{name} is not real: the computation wrapped around, or {partner}")
     return value
+
+
+_SOMEWHERE = "on this image, or on one that was computed together with it"
 
 
 def check_embedding(
     embedding: NDArray[np.complex128],
     squared_norm: NDArray[np.complex128],
     root: InverseRoot,
+    together: bool = False,
 ) -> HealthReport:
-    """Check one embedding [length] with its squared norm [slots]."""
-    failures: list[str] = []
-    norm = check_norm(squared_norm, root, "squared norm", failures)
-    if not failures:
+    """Check one embedding [length] with its squared norm [slots].
+
+    together: it was computed with other faces, which may be the cause.
+    """
+    findings = Findings(together)
+    norm = check_norm(squared_norm, root, "squared norm", findings)
+    if not findings.failures:
         expected = expected_norm(root, norm)
         actual = float(np.linalg.norm(embedding.real))
         slack = NORM_SLACK * max(expected, 0.1)
         if not abs(actual - expected) <= slack < math.inf:
-            failures.append(
+            findings.add(
                 f"norm of the embedding is {actual:.4g}, expected {expected:.4g} from its "
                 "squared norm"
             )
         elif not np.max(np.abs(embedding.imag)) <= IMAGINARY_SHARE * max(expected, 0.1):
-            failures.append("the embedding is not real: the computation wrapped around")
-    return HealthReport((norm,), root.interval, tuple(failures))
+            findings.add("the embedding is not real: the computation wrapped around")
+    return findings.report((norm,), root)
 
 
 def check_score(
     score: NDArray[np.complex128],
     squared_norms: Sequence[NDArray[np.complex128]],
     root: InverseRoot,
+    together: bool = False,
 ) -> tuple[float, HealthReport]:
-    """Check one score [slots] with the squared norms [slots] of both embeddings."""
-    failures: list[str] = []
+    """Check one score [slots] with the squared norms [slots] of both embeddings.
+
+    together: as in ``check_embedding``.
+    """
+    findings = Findings(together)
     names = ("squared norm of the first face", "squared norm of the second face")
     norms = [
-        check_norm(slots, root, name, failures)
+        check_norm(slots, root, name, findings)
         for slots, name in zip(squared_norms, names, strict=True)
     ]
-    value = constant_of(score, "score", failures, 1.0)
-    if not failures:
+    value = constant_of(score, "score", findings, 1.0)
+    if not findings.failures:
         limit = math.prod(expected_norm(root, norm) for norm in norms)
         if not abs(value) <= limit * (1 + NORM_SLACK) < math.inf:  # NaN fails
-            failures.append(f"score {value:.4g} exceeds the product of the norms {limit:.4g}")
-    return value, HealthReport(tuple(norms), root.interval, tuple(failures))
+            findings.add(f"score {value:.4g} exceeds the product of the norms {limit:.4g}")
+    return value, findings.report(norms, root)

@@ -49,14 +49,51 @@ def make_keys(
     return key
 
 
+def make_more_keys(
+    client_key: str | os.PathLike[str],
+    key: SecretKey,
+    folder: str | os.PathLike[str],
+    engine: Engine,
+    *,
+    passphrase: bytes | None = None,
+    overwrite: bool = False,
+    stage: Stage = silent,
+) -> None:
+    """Make ``evaluation.key`` for another engine of the same circuit, with an existing secret.
+
+    ``client.key`` then says what the new keys are for; its secret stays, and so does all that was
+    encrypted with it. passphrase: the one that protects it.
+
+    Raises:
+        FileError: the file exists and may not be replaced, the disk is too small, or a file
+            cannot be written. Nothing half-made is left.
+    """
+    target = Path(folder)
+    if not overwrite:
+        _refuse(target / EVALUATION_KEY, "")
+    with _created(target):
+        require_space(target, key_bytes(engine.keys(), engine.parameters))
+        with _workspace(target) as work:
+            write_evaluation_keys(work / EVALUATION_KEY, key, engine, stage)
+            try:
+                if overwrite:
+                    os.replace(work / EVALUATION_KEY, target / EVALUATION_KEY)
+                else:
+                    os.link(work / EVALUATION_KEY, target / EVALUATION_KEY)
+            except OSError as error:
+                raise explain(target, "write to", error) from error
+    save_secret_key(client_key, key, engine.facts(), passphrase=passphrase, overwrite=True)
+
+
 def refuse_existing(folder: Path) -> None:
     """Raise FileError where a key file exists: replacing it would lose what it encrypted."""
     for name in (CLIENT_KEY, EVALUATION_KEY):
-        if os.path.lexists(folder / name):
-            raise FileError(
-                f"{shown(folder / name)} exists already; without its key, nothing that it "
-                "encrypted can be decrypted (--force replaces it)"
-            )
+        _refuse(folder / name, "; without its key, nothing that it encrypted can be decrypted")
+
+
+def _refuse(file: Path, why: str) -> None:
+    if os.path.lexists(file):
+        raise FileError(f"{shown(file)} exists already{why} (--force replaces it)")
 
 
 def write_evaluation_keys(path: Path, key: SecretKey, engine: Engine, stage: Stage) -> None:

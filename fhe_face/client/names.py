@@ -1,4 +1,4 @@
-"""The names of a batch's faces, in a file that stays with the client: they would tell the server
+"""The names of a file's faces, in a file that stays with the client: they would tell the server
 who is in the pictures."""
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def load_names(path: Path, count: int) -> list[str]:
     """Names of ``count`` faces.
 
     Raises:
-        FileError: the file cannot be read, holds no names, or as many as another batch has.
+        FileError: the file cannot be read, holds no names, or another number.
     """
     with open_regular(path) as stream:
         content = stream.read(_MAX_BYTES)
@@ -41,7 +41,7 @@ def load_names(path: Path, count: int) -> list[str]:
     if not valid:
         raise FileError(f"{shown(path)}: not a file of names from fhe-face encrypt --names")
     if len(names) != count:
-        raise FileError(f"{shown(path)}: names of {len(names)} faces; the batch holds {count}")
+        raise FileError(f"{shown(path)}: names of {len(names)} faces; the file holds {count}")
     return [str(name) for name in names]
 
 

@@ -1,26 +1,33 @@
-"""``fhe-face decrypt``"""
+"""``fhe-face decrypt``: every face has its own health, and the others still count."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 
 from fhe_core.container import Kind, WrongKind, read_header, require_match
 from fhe_core.files import atomic_write
 from fhe_core.formats.ciphertexts import load_bundle
 from fhe_core.secret.files import Passphrase
-from fhe_face.client.client import FaceClient
-from fhe_face.client.health import HealthReport, UnhealthyResultError
+from fhe_face.client.client import FaceClient, Result
+from fhe_face.client.decryption import Embedding, Score
+from fhe_face.client.health import HealthReport
+from fhe_face.client.names import face_names
 from fhe_face.client.sharing import Release
-from fhe_face.commands import decrypt_batch, decrypt_shared
-from fhe_face.failures import USAGE, CommandError, describe, unhealthy
-from fhe_face.output import Output, facts
-from fhe_face.places import MANY, ONE
+from fhe_face.commands import decrypt_shared
+from fhe_face.failures import UNHEALTHY, CommandError
+from fhe_face.output import Output, facts, grid
+from fhe_face.places import EMBEDDING, IMAGE, SCORE
 from fhe_face.system import require_writable
+
+KEEP = (
+    "Do not share decrypted values: they carry noise that depends on the secret key "
+    "(--decision-only, --share)."
+)
 
 
 def run(
@@ -32,76 +39,153 @@ def run(
     passphrase: Passphrase,
     as_json: bool,
 ) -> None:
+    """Every face's numbers. Ends with status 3 where a face must not be used.
+
+    The array in ``target`` is NaN for such a face; without any other there is no result at all.
+    """
     output = Output(as_json)
     if target is not None:
         require_writable(target)
     what = _what(file)
-    many = what in (MANY.embedding, MANY.score)
-    if names is not None and not many:
-        raise CommandError(f"{file}: --names is for batches, it holds one {what}", USAGE)
     if release is not None:
         decrypt_shared.require_score(file, what, target)
     client = FaceClient.load(key, passphrase=passphrase)
     require_match(read_header(file), key_id=client.key_id)
     bundle = load_bundle(file)
+    found = client.decrypt(bundle)
+    called = face_names(names, len(found))
     if release is not None:
-        decrypt_shared.run(output, client, bundle, release, names)
+        decrypt_shared.run(output, found, called, release)
         return
-    if many:
-        decrypt_batch.run(output, client, bundle, target, names)
-        return
-    values: NDArray[np.float64]
-    try:
-        if what == "score":
-            score = client.decrypt_score(bundle)
-            values, report = np.asarray(score.value), score.health
-            data: dict[str, Any] = {"score": score.value, "cosine": score.cosine}
-        else:
-            embedding = client.decrypt_embedding(bundle)
-            values, report = embedding.values, embedding.health
-            data = {"embedding": values.tolist(), "length": values.size}
-    except UnhealthyResultError as error:
-        failure = describe(error)
-        details = {"kind": what, **unhealthy(error)}
-        raise CommandError(str(failure), failure.status, details) from None
+    data = _data(what, found, called, client, target)
+    if not any(face["healthy"] for face in data["faces"]):
+        raise CommandError(_no_result(data["faces"]), UNHEALTHY, data | {"output": None})
     if target is not None:
         with atomic_write(target) as stream:
-            np.save(stream, values, allow_pickle=False)
-    data = {"kind": what, "healthy": True, **data, **_health(report)}
-    data |= {"output": None if target is None else str(target)}
+            np.save(stream, _array(found), allow_pickle=False)
     output.answer(data, lambda console: _show(console, what, data, target))
+    refused = [str(face["name"]) for face in data["faces"] if not face["healthy"]]
+    if refused:
+        output.warn(f"no result for {len(refused)} of {len(found)} faces: {', '.join(refused)}")
+        raise SystemExit(UNHEALTHY)
 
 
 def _what(file: Path) -> str:
     """What the file holds, refused early and by name when it is no result."""
     header = read_header(file, expect_kind=Kind.CIPHERTEXT)
     what = header.text("what")
-    if what in (ONE.image, MANY.image):
+    if what == IMAGE:
         raise WrongKind(
             f"{header.source}: holds an encrypted {what}, which is what goes to the server; "
             "decrypt takes what comes back (an embedding or a score)"
         )
-    if what not in (ONE.embedding, ONE.score, MANY.embedding, MANY.score):
+    if what not in (EMBEDDING, SCORE):
         raise WrongKind(f"{header.source}: holds an encrypted {what}, which nothing decrypts")
     return what
 
 
-def _health(report: HealthReport) -> dict[str, Any]:
-    return {"squared_norms": list(report.squared_norms), "interval": list(report.interval)}
+def _data(
+    what: str,
+    found: Sequence[Result],
+    called: Sequence[str],
+    client: FaceClient,
+    target: Path | None,
+) -> dict[str, Any]:
+    """For JSON; of a single face its own fields stand outside the list as well."""
+    faces = [
+        {"number": number + 1, "name": name} | _face(result)
+        for number, (name, result) in enumerate(zip(called, found, strict=True))
+    ]
+    data: dict[str, Any] = {
+        "kind": what,
+        "healthy": all(face["healthy"] for face in faces),
+        "faces": faces,
+        "interval": list(client.circuit.root.interval),
+        "output": None if target is None else str(target),
+    }
+    return {**_face(found[0]), **data} if len(found) == 1 else data
+
+
+def _face(result: Result) -> dict[str, Any]:
+    if isinstance(result, HealthReport):
+        return {
+            "healthy": False,
+            "reason": result.message,
+            "cause": None if result.cause is None else result.cause.value,
+            "squared_norms": list(result.squared_norms),
+        }
+    numbers: dict[str, Any] = (
+        {"score": result.value, "cosine": result.cosine}
+        if isinstance(result, Score)
+        else {"embedding": result.values.tolist(), "length": result.values.size}
+    )
+    return {"healthy": True, **numbers, "squared_norms": list(result.health.squared_norms)}
+
+
+def _no_result(faces: Sequence[dict[str, Any]]) -> str:
+    if len(faces) == 1:
+        return f"no result: {faces[0]['reason']}"
+    return f"no result: none of the {len(faces)} faces is healthy; {faces[0]['reason']}"
+
+
+def _array(found: Sequence[Result]) -> Any:
+    """Scores [faces] or embeddings [faces, length], NaN where there is none; one as it is."""
+    if len(found) == 1:
+        return _numbers(found[0])
+    shape = next(np.shape(_numbers(r)) for r in found if not isinstance(r, HealthReport))
+    return np.stack(
+        [np.full(shape, np.nan) if isinstance(r, HealthReport) else _numbers(r) for r in found]
+    )
+
+
+def _numbers(result: Result) -> Any:
+    assert not isinstance(result, HealthReport)
+    return result.values if isinstance(result, Embedding) else np.asarray(result.value)
 
 
 def _show(console: Console, what: str, data: dict[str, Any], target: Path | None) -> None:
-    norms = ", ".join(f"{norm:.1f}" for norm in data["squared_norms"])
+    low, high = data["interval"]
+    if len(data["faces"]) == 1:
+        console.print(facts(f"Decrypted {what}", _rows(what, data, target)))
+    else:
+        many = [_row(face) for face in data["faces"]]
+        first = "first values (all of them: -o FILE.npy or --json)"
+        columns = ("", "face", "squared norm", "score" if what == SCORE else first)
+        console.print(grid(f"Decrypted {what}s", columns, many))
+        console.print(f"Squared norms are healthy in [{low:g}, {high:g}].")
+        if target is not None:
+            console.print(f"written to {target}", markup=False)
+    console.print(KEEP)
+
+
+def _rows(what: str, data: dict[str, Any], target: Path | None) -> list[tuple[str, object]]:
     low, high = data["interval"]
     rows: list[tuple[str, object]] = []
-    if what == "score":
+    if what == SCORE:
         rows += [("score", f"{data['score']:.6f}"), ("cosine", f"{data['cosine']:.6f}")]
     else:
+        all_of_them = "(all of them: -o FILE.npy or --json)"
         rows += [("length", data["length"])]
-        first = ", ".join(f"{value:.4f}" for value in data["embedding"][:4])
-        rows += [("first values", f"{first}, ... (all of them: -o FILE.npy or --json)")]
-    rows += [("squared norm", f"{norms} (healthy in [{low:g}, {high:g}])")]
+        rows += [("first values", f"{_first(data)} {all_of_them}")]
+    rows += [("squared norm", f"{_norms(data)} (healthy in [{low:g}, {high:g}])")]
     if target is not None:
         rows += [("written to", target)]
-    console.print(facts(f"Decrypted {what}", rows))
-    console.print(decrypt_batch.KEEP)
+    return rows
+
+
+def _row(face: dict[str, Any]) -> tuple[str, str, str, str]:
+    if not face["healthy"]:
+        shown = f"must not be used: {face['reason']}"
+    elif "score" in face:
+        shown = f"{face['score']:.6f}, cosine {face['cosine']:.6f}"
+    else:
+        shown = _first(face)
+    return str(face["number"]), face["name"], _norms(face), shown
+
+
+def _first(face: dict[str, Any]) -> str:
+    return ", ".join(f"{value:.4f}" for value in face["embedding"][:4]) + ", ..."
+
+
+def _norms(face: dict[str, Any]) -> str:
+    return ", ".join(f"{norm:.1f}" for norm in face["squared_norms"])

@@ -10,15 +10,12 @@ from typing import Any
 
 from rich.console import Console
 
-from fhe_core.formats.ciphertexts import Bundle
-from fhe_face.client.client import FaceClient
+from fhe_face.client.client import Result
 from fhe_face.client.decryption import Score
-from fhe_face.client.health import HealthReport, UnhealthyResultError
-from fhe_face.client.names import face_names
 from fhe_face.client.sharing import Decision, Flooding, Release, Rounding, SharingError
 from fhe_face.failures import DIFFERENT, UNHEALTHY, USAGE, CommandError
 from fhe_face.output import Output, facts, grid
-from fhe_face.places import MANY, ONE
+from fhe_face.places import SCORE
 
 _REASON = "the health check failed (its numbers stay with the key)"
 
@@ -62,7 +59,7 @@ def release_of(
 
 def require_score(file: Path, what: str, target: Path | None) -> None:
     """Only scores are shared, and only on stdout."""
-    if what not in (ONE.score, MANY.score):
+    if what != SCORE:
         raise CommandError(
             f"{file}: holds an {what}, which is never shared: it is a template of the face, and "
             "its error crosses any rounding of 256 numbers",
@@ -72,31 +69,8 @@ def require_score(file: Path, what: str, target: Path | None) -> None:
         raise CommandError("-o writes exact numbers: leave out -o, or what is shared", USAGE)
 
 
-def run(
-    output: Output, client: FaceClient, bundle: Bundle, release: Release, names: Path | None
-) -> None:
-    """The shared part of a score or of a batch of them; status 4 for one different face."""
-    if bundle.what == MANY.score:
-        _many(output, client.decrypt_scores(bundle), release, names)
-        return
-    try:
-        score = client.decrypt_score(bundle)
-    except UnhealthyResultError:
-        details = {"kind": bundle.what, "healthy": False, "reason": _REASON}
-        raise CommandError(f"no result: {_REASON}", UNHEALTHY, details) from None
-    data = {"kind": bundle.what, "healthy": True, **release.release(score)}
-    output.answer(data, lambda console: _show(console, data))
-    if data.get("same") is False:
-        raise SystemExit(DIFFERENT)
-
-
-def _many(
-    output: Output,
-    found: Sequence[Score | HealthReport],
-    release: Release,
-    names: Path | None,
-) -> None:
-    called = face_names(names, len(found))
+def run(output: Output, found: Sequence[Result], called: Sequence[str], release: Release) -> None:
+    """The shared part of scores; status 4 where the only face is a different one."""
     faces: list[dict[str, Any]] = []
     for number, (name, score) in enumerate(zip(called, found, strict=True)):
         own: dict[str, Any] = {"healthy": False, "reason": _REASON}
@@ -104,13 +78,18 @@ def _many(
             own = {"healthy": True, **release.release(score)}
         faces.append({"number": number + 1, "name": name, **own})
     healthy = [face for face in faces if face["healthy"]]
-    data = {"kind": MANY.score, "healthy": len(healthy) == len(faces), "faces": faces}
+    data = {"kind": SCORE, "healthy": len(healthy) == len(faces), "faces": faces}
+    if len(faces) == 1:
+        own = {key: value for key, value in faces[0].items() if key not in ("number", "name")}
+        data = {"kind": SCORE, **own}
     if not healthy:
         raise CommandError(f"no result: {_REASON}", UNHEALTHY, data)
-    output.answer(data, lambda console: _show_many(console, faces))
+    output.answer(data, lambda console: _show(console, data, faces))
     if len(healthy) < len(faces):
         output.warn(f"no result for {len(faces) - len(healthy)} of {len(faces)} faces")
         raise SystemExit(UNHEALTHY)
+    if data.get("same") is False:
+        raise SystemExit(DIFFERENT)
 
 
 def _shared(data: dict[str, Any]) -> str:
@@ -121,7 +100,10 @@ def _shared(data: dict[str, Any]) -> str:
     return f"{data['cosine']:g}"
 
 
-def _show(console: Console, data: dict[str, Any]) -> None:
+def _show(console: Console, data: dict[str, Any], faces: Sequence[dict[str, Any]]) -> None:
+    if len(faces) > 1:
+        _show_many(console, faces)
+        return
     if "same" in data:
         console.print(_shared(data))
         return

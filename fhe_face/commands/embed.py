@@ -11,7 +11,6 @@ from rich.console import Console
 from fhe_core.container import Header
 from fhe_core.files import explain
 from fhe_core.formats.ciphertexts import (
-    Bundle,
     key_specifications,
     load_bundle,
     parameters_of,
@@ -19,30 +18,29 @@ from fhe_core.formats.ciphertexts import (
 )
 from fhe_core.inverse_root import InverseRoot
 from fhe_face.circuit import circuit_of
-from fhe_face.commands.inputs import check_inputs, kinds_for, warn_of_little_memory
+from fhe_face.commands.inputs import check_inputs, warn_of_little_memory
 from fhe_face.engine import recommended_root
 from fhe_face.failures import USAGE, CommandError
 from fhe_face.models.checkpoint import load
 from fhe_face.output import Output, grid
-from fhe_face.places import ONE, Batch
+from fhe_face.places import IMAGE, Packing, runs_of
+from fhe_face.server.job import needed
 from fhe_face.server.server import FaceServer
 from fhe_face.system import peak_memory_bytes, require_writable, seconds, size
 
 
 def run(
-    faces: Sequence[Path],
+    files: Sequence[Path],
     keys: Path,
     weights: Path,
     target: Path,
-    alone: bool,
     threads: int | None,
     as_json: bool,
 ) -> None:
     output = Output(as_json)
-    kinds = kinds_for(keys)
-    header = check_inputs(keys, faces, kinds.image)
-    targets = _targets(faces, target)
-    parameters = parameters_of(header)
+    header = check_inputs(keys, files, IMAGE)
+    targets = _targets(files, target)
+    parameters, packings = parameters_of(header), needed(files)
     warn_of_little_memory(output, key_specifications(header, parameters), parameters)
     _warn_of_another_normalisation(output, header, weights)
     elapsed: list[float] = []
@@ -50,30 +48,21 @@ def run(
     counts: list[int] = []
     with output.stages() as stage:
         started = time.perf_counter()
-        server = FaceServer.load(keys, weights, threads=threads, stage=stage)
+        server = FaceServer.load(keys, weights, packings=packings, threads=threads, stage=stage)
         load_seconds = time.perf_counter() - started
-        together = 2 if server.takes_pairs and not alone else 1
-        for first in range(0, len(faces), together):
-            group = faces[first : first + together]
-            images = [load_bundle(face, kinds.image) for face in group]
-            count = len(group) if kinds is ONE else _faces(images[0])
-            what = "embedding " + " and ".join(face.name for face in group)
+        for file, result in zip(files, targets, strict=True):
+            images = load_bundle(file, IMAGE)
+            counts.append(sum(r.faces for r in runs_of(images.facts, server.engine.capacity)))
             started = time.perf_counter()
-            results = (
-                server.embed_pair(images[0], images[1], stage, what)
-                if len(images) > 1
-                else (server.embed(images[0], stage, what),)
-            )
-            elapsed += [(time.perf_counter() - started) / count] * len(group)
-            counts += [1 if kinds is ONE else count] * len(group)
-            for file, result in zip(targets[first:], results, strict=False):
-                sizes.append(save_bundle(file, result).total_bytes)
+            embeddings = server.embed(images, stage, f"embedding {file.name}")
+            elapsed.append((time.perf_counter() - started) / counts[-1])
+            sizes.append(save_bundle(result, embeddings).total_bytes)
     data = {
         "embeddings": [str(file) for file in targets],
         "embedding_bytes": sizes,
         "embed_seconds": elapsed,
-        "together": min(together, len(faces)) if kinds is ONE else max(counts),
         "faces": counts,
+        "packings": sorted(packing.value for packing in packings),
         "load_seconds": load_seconds,
         "key_id": header.key_id,
         "threads": server.threads,
@@ -83,37 +72,34 @@ def run(
 
     def show(console: Console) -> None:
         rows = [
-            (str(face), str(count), str(file), size(written), seconds(time_))
-            for face, count, file, written, time_ in zip(
-                faces, counts, targets, sizes, elapsed, strict=True
+            (str(file), str(count), str(result), size(written), seconds(time_))
+            for file, count, result, written, time_ in zip(
+                files, counts, targets, sizes, elapsed, strict=True
             )
         ]
-        columns = ("file", "faces", "embedding", "size", "time per face")
+        columns = ("file", "faces", "embeddings", "size", "time per face")
         console.print(grid("Embeddings", columns, rows, 3))
-        if kinds is ONE and together == 2 and len(faces) > 1:
+        if Packing.PAIR in packings or Packing.BATCH in packings:
             console.print(
-                "Two faces at a time: one that diverges takes the other along (--alone avoids it)."
+                "A face that diverges takes those along that were computed together with it "
+                "(fhe-face encrypt --alone avoids it)."
             )
 
     output.answer(data, show)
 
 
-def _faces(batch: Bundle) -> int:
-    return Batch.from_facts(batch.facts, batch.parameters.slots).count
-
-
-def _targets(faces: Sequence[Path], target: Path) -> list[Path]:
-    """Where each embedding goes: the file itself for one face, files in a folder for several."""
-    if len(faces) == 1 and not target.is_dir():
+def _targets(files: Sequence[Path], target: Path) -> list[Path]:
+    """Where the embeddings go: the file itself for one, files in a folder for several."""
+    if len(files) == 1 and not target.is_dir():
         targets = [target]
     else:
         try:
             target.mkdir(exist_ok=True)
         except OSError as error:
             raise explain(target, "create folder", error) from error
-        targets = [target / f"{face.stem}.embedding.ct" for face in faces]
+        targets = [target / f"{face.stem}.embedding.ct" for face in files]
         if len(set(targets)) < len(targets):
-            raise CommandError("two faces have the same file name; embed them apart", USAGE)
+            raise CommandError("two files have the same name; embed them apart", USAGE)
     for file in targets:
         require_writable(file)
     return targets

@@ -1,9 +1,11 @@
-"""``fhe-face encrypt``"""
+"""``fhe-face encrypt``: one image or many, in one file."""
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -11,70 +13,117 @@ from rich.console import Console
 from fhe_core.formats.ciphertexts import save_bundle
 from fhe_core.secret.files import Passphrase
 from fhe_face.client.client import FaceClient
+from fhe_face.client.names import save_names
 from fhe_face.client.preparation import PreparedFace, prepare
-from fhe_face.commands import encrypt_batch
 from fhe_face.failures import USAGE, CommandError
+from fhe_face.models.faces import Aligner
 from fhe_face.output import Output
+from fhe_face.places import MAX_FACES, Packing, Run
+from fhe_face.progress import Stage
 from fhe_face.system import require_writable, seconds, size
 
+_GB = 1e9
 
-def run(
-    images: Sequence[Path],
-    key: Path,
-    target: Path,
-    face: int | None,
-    resize: bool,
-    names: Path | None,
-    passphrase: Passphrase,
-    threads: int | None,
-    as_json: bool,
-) -> None:
-    if resize and face is not None:
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line says; memory: of the server, in GB."""
+
+    images: Sequence[Path]
+    key: Path
+    target: Path
+    face: int | None
+    resize: bool
+    names: Path | None
+    alone: bool
+    memory: float | None
+    threads: int | None
+
+
+def run(request: Request, passphrase: Passphrase, as_json: bool) -> None:
+    images, target, names = request.images, request.target, request.names
+    if request.resize and request.face is not None:
         raise CommandError("--resize looks for no face: leave out --face or --resize", USAGE)
+    if request.face is not None and len(images) > 1:
+        raise CommandError("--face is for one image", USAGE)
+    if len(images) > MAX_FACES:
+        raise CommandError(f"{len(images)} images; a file holds at most {MAX_FACES}", USAGE)
     output = Output(as_json)
     require_writable(target)
-    client = FaceClient.load(key, threads=threads, passphrase=passphrase)
-    if client.circuit.batch:
-        encrypt_batch.run(output, client, images, target, face, resize, names)
-        return
-    if len(images) > 1:
-        raise CommandError(
-            f"{key}: encrypts one image at a time; for many at once, make keys for batches "
-            "(fhe-face keygen --batch)",
-            USAGE,
-        )
     if names is not None:
-        raise CommandError(f"{key}: --names is for batches (fhe-face keygen --batch)", USAGE)
-    image = images[0]
-    prepared = prepare(image, client.circuit.input_size, number=face, resize=resize)
-    for warning in prepared.warnings:
-        output.warn(f"{image}: {warning}")
+        require_writable(names)
+    client = FaceClient.load(request.key, threads=request.threads, passphrase=passphrase)
+    memory = None if request.memory is None else int(request.memory * _GB)
+    packings = [Packing.ALONE] if request.alone else None
+    runs = client.plan(len(images), packings=packings, memory=memory)
     with output.stages() as stage:
+        prepared = _prepared(request, client, output, stage)
         stage("compiling the plan", 0, 0)
-        engine = client.engine
+        for packing in {one.packing for one in runs}:
+            client.engine.of(packing.layout)
         stage("compiling the plan", 1, 1)
         stage("encrypting", 0, 0)
         started = time.perf_counter()
-        bundle = client.encrypt(prepared)
+        bundle = client.encrypt(prepared, runs=runs)
         elapsed = time.perf_counter() - started
         written = save_bundle(target, bundle).total_bytes
+        if names is not None:
+            save_names(names, [str(image) for image in images])
         stage("encrypting", 1, 1)
     data = {
-        "image": str(image),
+        "images": [str(image) for image in images],
         "ciphertext": str(target),
         "ciphertext_bytes": written,
+        "runs": bundle.facts["runs"],
+        "names": None if names is None else str(names),
         "key_id": client.key_id,
         "encrypt_seconds": elapsed,
-        "parameters": engine.parameters.name,
-        **prepared.facts(),
+        "parameters": client.engine.parameters.name,
+        "faces": [one.facts() for one in prepared],
+        "preparation": bundle.facts["preparation"],
     }
-    data["preparation"] = bundle.facts["preparation"]
 
     def show(console: Console) -> None:
-        text = f"{target}: the encrypted face, {size(written)}, in {seconds(elapsed)}"
-        console.print(f"{text}\n{described(prepared)}", markup=False, soft_wrap=True)
+        many = "the encrypted face" if len(images) == 1 else f"{len(images)} encrypted faces"
+        text = f"{target}: {many}, {size(written)}, in {seconds(elapsed)}"
+        text += f"\nto be computed {in_words(runs)}" if len(images) > 1 else ""
+        text += f"\n{described(prepared[0])}" if len(images) == 1 else ""
+        console.print(text, markup=False, soft_wrap=True)
 
     output.answer(data, show)
+
+
+def _prepared(
+    request: Request, client: FaceClient, output: Output, stage: Stage
+) -> list[PreparedFace]:
+    """All faces. CommandError where they are unlike, which names the image."""
+    images, side = request.images, client.circuit.input_size
+    aligner = None if request.resize or len(images) == 1 else Aligner(side)
+    prepared: list[PreparedFace] = []
+    for number, image in enumerate(images):
+        stage("preparing faces", number, len(images))
+        one = prepare(image, side, number=request.face, resize=request.resize, aligner=aligner)
+        for warning in one.warnings:
+            output.warn(f"{image}: {warning}")
+        if one.preparation != (prepared or [one])[0].preparation:
+            raise CommandError(
+                f"{image}: prepared differently from {images[0]}: faces of one file must all be "
+                "photos, or all be crops made in the same way"
+            )
+        prepared.append(one)
+    stage("preparing faces", len(images), len(images))
+    return prepared
+
+
+def in_words(runs: Sequence[Run]) -> str:
+    """How runs are computed, for people: "a batch of 64, 2 together, 1 alone"."""
+    batches = [f"in a batch of {run.faces}" for run in runs if run.packing is Packing.BATCH]
+    counted = Counter(run.packing for run in runs)
+    pairs, single = counted[Packing.PAIR], counted[Packing.ALONE]
+    parts = list(batches)
+    parts += [f"{2 * pairs} two at a time"] if pairs else []
+    parts += [f"{single} alone"] if single else []
+    return ", ".join(parts)
 
 
 def described(face: PreparedFace) -> str:

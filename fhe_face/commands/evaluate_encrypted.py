@@ -11,22 +11,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fhe_core.compiler import capacity_of
 from fhe_core.files import explain
+from fhe_core.plan import PlanError
 from fhe_face.circuit import inverse_root
 from fhe_face.client.client import FaceClient
 from fhe_face.client.keymaking import EVALUATION_KEY
 from fhe_face.coeffs.normalisation import Normalisation
-from fhe_face.engine import Engine, choose_engine
-from fhe_face.evaluation import (
-    Batches,
-    Cache,
-    FaceManyPipeline,
-    FacePipeline,
-    Outcome,
-    embed_encrypted,
-)
+from fhe_face.engine import Engine, choose_engine, compile_engine
+from fhe_face.evaluation import Cache, FacePipeline, Outcome, Pipeline, embed_encrypted
 from fhe_face.output import Output
+from fhe_face.places import Packing
+from fhe_face.planning import plan_runs
 from fhe_face.server.server import FaceServer
 from fhe_face.system import available_memory_bytes, default_threads, size
 
@@ -77,30 +72,28 @@ class EncryptedRun:
             output.note("without --cache DIR, an interruption loses the encrypted embeddings")
         with ExitStack() as stack:
 
-            def start() -> FacePipeline:
-                return FacePipeline(*stack.enter_context(self.started(self.engine, output)))
+            def start(missing: int) -> Pipeline:
+                return stack.enter_context(self.started(self._engine_for(missing), output))
 
-            return embed_encrypted(
-                list(crops), self.cache, start, output.note, self._batches(len(crops), output)
-            )
+            return embed_encrypted(list(crops), self.cache, start, output.note)
 
-    def _batches(self, crops: int, output: Output) -> Batches | None:
-        """Not for a few crops, nor with mirror images, which a batch has no room for."""
-        circuit = self.engine.circuit
-        capacity = capacity_of(self.engine.compiled.architecture, self.engine.parameters.slots)
-        if circuit.views > 1 or 2 * crops < capacity:
-            return None
-        engine = choose_engine(circuit.root, circuit.input_size, batch=True)
-
-        @contextmanager
-        def start() -> Iterator[FaceManyPipeline]:
-            with self.started(engine, output) as (client, server):
-                yield FaceManyPipeline(client, server)
-
-        return Batches(capacity, start)
+    def _engine_for(self, crops: int) -> Engine:
+        """With batches where they pay, and fit: mirror images have no room in one."""
+        circuit, free = self.engine.circuit, available_memory_bytes()
+        if circuit.views > 1:
+            return self.engine
+        runs = plan_runs(crops, tuple(Packing), self.engine.capacity, free)
+        if all(run.packing is not Packing.BATCH for run in runs):
+            return self.engine
+        engine = compile_engine(circuit, Packing)
+        try:
+            engine.plans()
+        except PlanError:  # no room in this preset
+            return self.engine
+        return engine
 
     @contextmanager
-    def started(self, engine: Engine, output: Output) -> Iterator[tuple[FaceClient, FaceServer]]:
+    def started(self, engine: Engine, output: Output) -> Iterator[Pipeline]:
         """New keys in a temporary folder, and a server that has loaded them."""
         free = available_memory_bytes()
         if free is not None and free < _MEMORY:
@@ -119,4 +112,4 @@ class EncryptedRun:
                 server = FaceServer.load(
                     keys / EVALUATION_KEY, self.weights, threads=self.threads, stage=stage
                 )
-            yield client, server
+            yield FacePipeline(client, server)

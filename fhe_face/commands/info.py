@@ -14,8 +14,9 @@ from fhe_core.formats.ciphertexts import key_specifications, known_facts, parame
 from fhe_core.formats.preparation import ENTRY, check_preparation
 from fhe_core.parameters import Parameters
 from fhe_core.secret.files import PROTECTION
-from fhe_face.circuit import circuit_of
+from fhe_face.circuit import circuit_of, packings_for
 from fhe_face.output import Output, facts, grid
+from fhe_face.places import ENTRY as RUNS
 from fhe_face.system import default_threads, size
 
 _MEANING = {
@@ -53,7 +54,9 @@ def run(file: Path, as_json: bool) -> None:
         circuit = circuit_of(header)
         if header.kind is Kind.SECRET_KEY:
             data["protected"] = PROTECTION in header.metadata
-        data |= {"circuit": circuit.describe(), "summary": circuit.summary()}
+        packings = [packing.value for packing in packings_for(header)]
+        summary = f"{circuit.summary()}; computed {', '.join(packings)}"
+        data |= {"circuit": circuit.describe(), "packings": packings, "summary": summary}
     output.answer(data, lambda console: _show(console, header.kind, data))
 
 
@@ -70,7 +73,12 @@ def _content(header: Header, parameters: Parameters) -> dict[str, Any]:
     if header.kind is Kind.CIPHERTEXT:
         found = known_facts(header).get(ENTRY)
         check_preparation(header.source, {ENTRY: found})
-        return {"what": header.text("what"), "items": _items(header), "preparation": found}
+        return {
+            "what": header.text("what"),
+            "runs": known_facts(header).get(RUNS),
+            "items": _items(header),
+            "preparation": found,
+        }
     return {}
 
 

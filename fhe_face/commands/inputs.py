@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple
 from pathlib import Path
 
-from fhe_core.container import Header, Kind, WrongKind, read_header, require_match
+from fhe_core.container import (
+    Header,
+    Kind,
+    ParameterMismatch,
+    WrongKind,
+    read_header,
+    require_match,
+)
+from fhe_core.formats.ciphertexts import known_facts
 from fhe_core.parameters import Parameters
 from fhe_core.plan import KeySpecification
-from fhe_face.circuit import circuit_of
+from fhe_face.circuit import packings_for
 from fhe_face.engine import key_bytes
 from fhe_face.output import Output
-from fhe_face.places import MANY, ONE, Kinds
+from fhe_face.places import packings_of
 from fhe_face.system import available_memory_bytes, size
 
 #: The server's memory beside its keys: weights, masks and the ciphertexts of a run.
@@ -30,24 +37,22 @@ def check_inputs(keys: Path, files: Sequence[Path], what: str) -> Header:
         own = read_header(file, expect_kind=Kind.CIPHERTEXT)
         found = own.text("what")
         if found != what:
-            why = " (keys are for batches, or for single faces)" if _mixed(found, what) else ""
-            raise WrongKind(f"{own.source}: holds an encrypted {found}, expected an {what}{why}")
+            raise WrongKind(f"{own.source}: holds an encrypted {found}, expected an {what}")
         require_match(own, parameter_hash=header.parameter_hash, key_id=header.key_id)
+        _require_packings(own, header)
     return header
 
 
-def _mixed(found: str, what: str) -> bool:
-    return (found in astuple(MANY)) != (what in astuple(MANY))
-
-
-def kinds_for(keys: Path) -> Kinds:
-    """What the ciphertexts for evaluation keys are called: of a face, or of a batch.
-
-    Raises:
-        ContainerError: the file is not an evaluation key file, or has an unknown circuit.
-    """
-    header = read_header(keys, expect_kind=Kind.EVALUATION_KEYS)
-    return MANY if circuit_of(header).batch else ONE
+def _require_packings(file: Header, keys: Header) -> None:
+    """ParameterMismatch where the keys cannot compute faces as those of a file are packed."""
+    can = packings_for(keys)
+    for packing in packings_of(known_facts(file)):
+        if packing not in can:
+            raise ParameterMismatch(
+                f"{file.source}: its faces are packed as '{packing.value}', the evaluation keys "
+                f"are for {', '.join(one.value for one in can)} (fhe-face keygen --key ... --batch "
+                "makes keys for batches, encrypt --alone does without)"
+            )
 
 
 def warn_of_little_memory(

@@ -3,53 +3,97 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
-from fhe_face.circuit import root_of
-from fhe_face.client.keymaking import CLIENT_KEY, EVALUATION_KEY, make_keys, refuse_existing
-from fhe_face.engine import choose_engine
+from fhe_core.container import Kind, read_header
+from fhe_core.secret.files import PROTECTION, Passphrase, load_secret_key
+from fhe_face.circuit import INPUT_SIZE, circuit_of, packings_for, root_of
+from fhe_face.client.keymaking import (
+    CLIENT_KEY,
+    EVALUATION_KEY,
+    make_keys,
+    make_more_keys,
+    refuse_existing,
+)
+from fhe_face.engine import DEFAULT_PACKINGS, Engine, choose_engine, compile_engine
+from fhe_face.failures import USAGE, CommandError
 from fhe_face.output import Output, facts
+from fhe_face.places import Packing
 from fhe_face.system import default_threads, seconds, size
 
 
-def run(
-    folder: Path,
-    face_size: int,
-    flip: bool,
-    batch: bool,
-    coefficients: Path | None,
-    passphrase: bytes | None,
-    force: bool,
-    threads: int | None,
-    as_json: bool,
-) -> None:
+@dataclass(frozen=True)
+class Request:
+    """What the command line says.
+
+    key: of a client that gets further evaluation keys, instead of new ones; the circuit is its own.
+    """
+
+    folder: Path
+    key: Path | None
+    face_size: int | None
+    flip: bool
+    batch: bool
+    coefficients: Path | None
+    force: bool
+    threads: int | None
+
+
+def run(request: Request, passphrase: Passphrase, as_json: bool) -> None:
     output = Output(as_json)
-    if not force:
-        refuse_existing(folder)
+    folder = request.folder
+    count = request.threads or default_threads()
+    if request.key is None:
+        if not request.force:
+            refuse_existing(folder)
+    elif request.face_size or request.flip or request.coefficients:
+        text = "--key has a circuit already: leave out --size, --flip and --coefficients"
+        raise CommandError(text, USAGE)
+    given = _passphrase(request, passphrase)
     with output.stages() as stage:
         stage("compiling the plan", 0, 0)
-        engine = choose_engine(root_of(coefficients), face_size, 2 if flip else 1, batch)
+        engine = _engine(request)
+        engine.plans()
         stage("compiling the plan", 1, 1)
         started = time.perf_counter()
-        count = threads or default_threads()
-        key = make_keys(
-            folder, engine, threads=count, passphrase=passphrase, overwrite=force, stage=stage
-        )
+        if request.key is None:
+            key = make_keys(
+                folder,
+                engine,
+                threads=count,
+                passphrase=given,
+                overwrite=request.force,
+                stage=stage,
+            )
+        else:
+            key = load_secret_key(request.key, threads=count, passphrase=given)
+            make_more_keys(
+                request.key,
+                key,
+                folder,
+                engine,
+                passphrase=given,
+                overwrite=request.force,
+                stage=stage,
+            )
         elapsed = time.perf_counter() - started
-    client, evaluation = folder / CLIENT_KEY, folder / EVALUATION_KEY
+    client = request.key or folder / CLIENT_KEY
+    evaluation = folder / EVALUATION_KEY
     keys = len(engine.keys())
     data = {
         "client_key": str(client),
         "evaluation_key": str(evaluation),
         "key_id": key.key_id,
-        "protected": passphrase is not None,
+        "protected": given is not None,
         "client_key_bytes": client.stat().st_size,
         "evaluation_key_bytes": evaluation.stat().st_size,
         "evaluation_keys": keys,
         "keygen_seconds": elapsed,
         "threads": count,
+        "packings": [packing.value for packing in engine.packings],
         "circuit": engine.circuit.describe(),
         "parameters": engine.parameters.describe(),
     }
@@ -57,10 +101,11 @@ def run(
     def show(console: Console) -> None:
         rows = [
             ("secret key, never give it away", client),
-            ("its passphrase", "none" if passphrase is None else "needed to use it"),
+            ("its passphrase", "none" if given is None else "needed to use it"),
             ("evaluation keys, for the server", evaluation),
             ("their size", f"{size(evaluation.stat().st_size)}, {keys} keys"),
             ("for", engine.circuit.summary()),
+            ("computed", ", ".join(packing.value for packing in engine.packings)),
             ("parameters", f"'{engine.parameters.name}'"),
             ("key id", key.key_id),
             ("time", seconds(elapsed)),
@@ -68,3 +113,23 @@ def run(
         console.print(facts("New keys", rows))
 
     output.answer(data, show)
+
+
+def _passphrase(request: Request, passphrase: Passphrase) -> bytes | None:
+    """Of new keys the one that was given; an existing key is asked for only where it needs one."""
+    if request.key is not None:
+        header = read_header(request.key, expect_kind=Kind.SECRET_KEY)
+        if PROTECTION not in header.metadata:
+            return None
+    return passphrase() if callable(passphrase) else passphrase
+
+
+def _engine(request: Request) -> Engine:
+    """Of the keys: those that a client has are made again, with the others that are asked for."""
+    batch = (Packing.BATCH,) if request.batch else ()
+    if request.key is None:
+        views, side = 2 if request.flip else 1, request.face_size or INPUT_SIZE
+        root = root_of(request.coefficients)
+        return choose_engine(root, side, views, (*DEFAULT_PACKINGS, *batch))
+    header = read_header(request.key, expect_kind=Kind.SECRET_KEY)
+    return compile_engine(circuit_of(header), (*packings_for(header), *batch))

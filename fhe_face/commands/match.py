@@ -8,9 +8,10 @@ from pathlib import Path
 from rich.console import Console
 
 from fhe_core.formats.ciphertexts import load_bundle, save_bundle
-from fhe_face.commands.inputs import check_inputs, kinds_for
+from fhe_face.commands.inputs import check_inputs
 from fhe_face.facts import require_same_preparation
 from fhe_face.output import Output
+from fhe_face.places import EMBEDDING, runs_of
 from fhe_face.server.server import FaceServer
 from fhe_face.system import peak_memory_bytes, require_writable, seconds, size
 
@@ -19,10 +20,9 @@ def run(
     left: Path, right: Path, keys: Path, target: Path, threads: int | None, as_json: bool
 ) -> None:
     output = Output(as_json)
-    kinds = kinds_for(keys)
-    header = check_inputs(keys, (left, right), kinds.embedding)
+    header = check_inputs(keys, (left, right), EMBEDDING)
     require_writable(target)
-    a, b = (load_bundle(file, kinds.embedding) for file in (left, right))
+    a, b = (load_bundle(file, EMBEDDING) for file in (left, right))
     require_same_preparation(a.facts, b.facts)
     with output.stages() as stage:
         server = FaceServer.load_matcher(keys, threads=threads, stage=stage)
@@ -30,8 +30,10 @@ def run(
         score = server.match(a, b, stage)
         elapsed = time.perf_counter() - started
     written = save_bundle(target, score).total_bytes
+    faces = sum(one.faces for one in runs_of(score.facts, server.engine.capacity))
     data = {
         "score": str(target),
+        "faces": faces,
         "score_bytes": written,
         "match_seconds": elapsed,
         "key_id": header.key_id,
@@ -40,7 +42,8 @@ def run(
     }
 
     def show(console: Console) -> None:
-        text = f"{target}: the encrypted {kinds.score}, {size(written)}, in {seconds(elapsed)}"
+        what = "the encrypted score" if faces == 1 else f"{faces} encrypted scores"
+        text = f"{target}: {what}, {size(written)}, in {seconds(elapsed)}"
         console.print(text, markup=False, soft_wrap=True)
 
     output.answer(data, show)

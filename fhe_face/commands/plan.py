@@ -16,9 +16,17 @@ from fhe_core.plan import Plan
 from fhe_face.circuit import INPUT_SIZE, root_of
 from fhe_face.client.images import to_unit
 from fhe_face.demo_faces import demo_faces
-from fhe_face.engine import Engine, WeightsError, choose_engine, key_bytes, load_network
+from fhe_face.engine import (
+    DEFAULT_PACKINGS,
+    Engine,
+    WeightsError,
+    choose_engine,
+    key_bytes,
+    load_network,
+)
 from fhe_face.models.layers import FusedNetwork
 from fhe_face.output import Output, grid
+from fhe_face.places import Packing
 from fhe_face.system import default_threads, seconds, size
 
 _COLUMNS = ("step", "level", "scale", "switches", "hoisted", "NTTs", "reads", "time")
@@ -43,7 +51,8 @@ def run(
     precision: list[StepPrecision] = []
     with output.stages() as stage:
         stage("compiling the plan", 0, 0)
-        engine = choose_engine(root, face_size or INPUT_SIZE, 2 if flip else 1, batch)
+        packings = (Packing.BATCH,) if batch else DEFAULT_PACKINGS
+        engine = choose_engine(root, face_size or INPUT_SIZE, 2 if flip else 1, packings)
         stage("compiling the plan", 1, 1)
         if network is not None:
             stage("predicting precision", 0, 0)
@@ -67,7 +76,7 @@ def run(
 
 def predicted_precision(engine: Engine, network: FusedNetwork) -> list[StepPrecision]:
     """Predicted errors for one of the drawn faces, or a batch of them."""
-    if engine.batch is not None:
+    if Packing.BATCH in engine.packings:
         faces = np.stack([to_unit(face) for face in demo_faces(network.input_size)])
         rows = list(engine.batch.pack_images(faces))
         return predict(engine.batch.plan, engine.batch.tables(network), engine.parameters, rows)

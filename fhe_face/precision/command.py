@@ -20,11 +20,19 @@ from fhe_face.client.images import to_unit
 from fhe_face.client.preparation import prepare
 from fhe_face.commands.inputs import warn_of_little_memory
 from fhe_face.demo_faces import demo_faces
-from fhe_face.engine import Engine, bundled_weights, choose_engine, network_of, recommended_root
+from fhe_face.engine import (
+    DEFAULT_PACKINGS,
+    Engine,
+    bundled_weights,
+    choose_engine,
+    network_of,
+    recommended_root,
+)
 from fhe_face.failures import USAGE, CommandError
 from fhe_face.models.checkpoint import load
 from fhe_face.models.faces import Aligner
 from fhe_face.output import Output, grid
+from fhe_face.places import Packing
 from fhe_face.precision import runs as precision_runs
 from fhe_face.precision import table as precision_table
 from fhe_face.precision.report import Report, report
@@ -103,7 +111,8 @@ def _prepare(request: Request, output: Output, stage: Stage) -> tuple[Engine, Wo
     stage("compiling the plan", 0, 0)
     root = root_of(request.coefficients) if request.coefficients else recommended_root(checkpoint)
     views = 2 if request.flip else 1
-    engine = choose_engine(root, network.input_size, views, request.batch)
+    packings = (Packing.BATCH,) if request.batch else DEFAULT_PACKINGS
+    engine = choose_engine(root, network.input_size, views, packings)
     work = work_of(engine, network, images, names, request.pair)
     stage("compiling the plan", 1, 1)
     return engine, work

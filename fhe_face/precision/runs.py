@@ -22,6 +22,7 @@ from fhe_core.secret.key import SecretKey
 from fhe_face.bench.keys import evaluation_keys
 from fhe_face.engine import Engine
 from fhe_face.models.layers import FusedNetwork
+from fhe_face.places import Packing
 from fhe_face.progress import Stage, silent
 
 Array = NDArray[np.float64]
@@ -87,8 +88,8 @@ def _label(names: Sequence[str], first: int, size: int) -> str:
 
 def _compiled(engine: Engine, pair: bool) -> CompiledNetwork | CompiledBatch:
     if not pair:
-        return engine.compiled if engine.batch is None else engine.batch
-    if engine.pair is None or engine.batch is not None:
+        return engine.of(engine.packings[0])
+    if Packing.PAIR not in engine.packings:
         raise PlanError("this circuit has no room for two faces")
     return engine.pair
 

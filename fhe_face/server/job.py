@@ -4,11 +4,9 @@ It is given evaluation keys, weights and ciphertext files, and nothing else. The
 object on stdin::
 
     {"evaluation_key": "evaluation.key", "weights": "x.safetensors" or null, "threads": 2,
-     "embed": [["face.ct", "embedding.ct"], ...], "match": [["a.ct", "b.ct", "score.ct"], ...],
-     "pairs": [[["a.ct", "a.embedding.ct"], ["b.ct", "b.embedding.ct"]], ...]}
+     "embed": [["faces.ct", "embeddings.ct"], ...], "match": [["a.ct", "b.ct", "scores.ct"], ...]}
 
-``pairs`` may be missing; the two faces of each are computed together. With keys for batches, every
-file holds many faces.
+Every file holds 1 to n faces, and says how they are packed.
 
 On stdout it answers with one JSON object a line: ``{"stage", "done", "total"}`` on the way, then
 ``{"report"}``, or ``{"error"}`` and exit status 1.
@@ -20,13 +18,15 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TextIO
 
-from fhe_core.formats.ciphertexts import load_bundle, save_bundle
+from fhe_core.container import Kind, read_header
+from fhe_core.formats.ciphertexts import known_facts, load_bundle, save_bundle
 from fhe_face.failures import CommandError, describe, show_traceback
-from fhe_face.places import MANY, ONE
+from fhe_face.places import EMBEDDING, IMAGE, Packing, packings_of
 from fhe_face.progress import Stage
 from fhe_face.server.server import FaceServer
 from fhe_face.system import peak_memory_bytes
@@ -41,7 +41,6 @@ class Job:
     threads: int
     embed: tuple[tuple[str, str], ...]
     match: tuple[tuple[str, str, str], ...]
-    pairs: tuple[tuple[tuple[str, str], tuple[str, str]], ...] = ()
 
     def to_json(self) -> str:
         return json.dumps(
@@ -51,7 +50,6 @@ class Job:
                 "threads": self.threads,
                 "embed": self.embed,
                 "match": self.match,
-                "pairs": self.pairs,
             }
         )
 
@@ -67,10 +65,6 @@ class Job:
                 threads=int(content["threads"]),
                 embed=tuple((str(a), str(b)) for a, b in content["embed"]),
                 match=tuple((str(a), str(b), str(c)) for a, b, c in content["match"]),
-                pairs=tuple(
-                    ((str(a), str(x)), (str(b), str(y)))
-                    for (a, x), (b, y) in content.get("pairs", ())
-                ),
             )
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise CommandError(f"not a server job: {error}") from None
@@ -79,29 +73,21 @@ class Job:
 def run(job: Job, stage: Stage) -> dict[str, Any]:
     """Do the job; the report holds seconds of pure computation, sizes, and peak memory."""
     started = time.perf_counter()
-    server = FaceServer.load(job.evaluation_key, job.weights, threads=job.threads, stage=stage)
+    packings = needed(source for source, _ in job.embed)
+    server = FaceServer.load(
+        job.evaluation_key, job.weights, packings=packings, threads=job.threads, stage=stage
+    )
     load_seconds = time.perf_counter() - started
-    kinds = MANY if server.engine.circuit.batch else ONE
     embed_seconds = []
     for number, (source, target) in enumerate(job.embed):
-        image = load_bundle(source, kinds.image)
+        images = load_bundle(source, IMAGE)
         started = time.perf_counter()
-        result = server.embed(image, stage, f"embedding face {number + 1} of {len(job.embed)}")
+        result = server.embed(images, stage, f"embedding file {number + 1} of {len(job.embed)}")
         embed_seconds.append(time.perf_counter() - started)
         save_bundle(target, result)
-    pair_seconds = []
-    for number, pair in enumerate(job.pairs):
-        first, second = (load_bundle(source, "image") for source, _ in pair)
-        started = time.perf_counter()
-        results = server.embed_pair(
-            first, second, stage, f"embedding pair {number + 1} of {len(job.pairs)}"
-        )
-        pair_seconds.append(time.perf_counter() - started)
-        for (_, target), result in zip(pair, results, strict=True):
-            save_bundle(target, result)
     match_seconds = []
     for left, right, target in job.match:
-        a, b = (load_bundle(name, kinds.embedding) for name in (left, right))
+        a, b = (load_bundle(name, EMBEDDING) for name in (left, right))
         started = time.perf_counter()
         result = server.match(a, b, stage)
         match_seconds.append(time.perf_counter() - started)
@@ -109,13 +95,22 @@ def run(job: Job, stage: Stage) -> dict[str, Any]:
     return {
         "load_seconds": load_seconds,
         "embed_seconds": embed_seconds,
-        "pair_seconds": pair_seconds,
         "match_seconds": match_seconds,
         "packed_weight_bytes": server.packed_weight_bytes,
         "evaluation_key_memory_bytes": server.evaluation_key_memory_bytes,
         "peak_rss_bytes": peak_memory_bytes(),
         "threads": server.threads,
     }
+
+
+def needed(files: Iterable[str | Path]) -> set[Packing]:
+    """How the faces of files are packed: only for that a server needs keys and weights.
+
+    Raises:
+        ContainerError: a file holds no ciphertexts.
+    """
+    headers = (read_header(file, expect_kind=Kind.CIPHERTEXT) for file in files)
+    return {packing for header in headers for packing in packings_of(known_facts(header))}
 
 
 def serve(source: TextIO, target: TextIO) -> int:

@@ -5,31 +5,58 @@ Nothing that this module imports can decrypt; tests/face/test_server_side.py hol
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Collection, Mapping
+from typing import Any
 
-from fhe_core.compiler import Compiled, CompiledNetwork
-from fhe_core.container import Kind, read_header
+import numpy as np
+
+from fhe_core.ciphertext import Ciphertext
+from fhe_core.container import KeyMismatch, Kind, ParameterMismatch, WrongKind, read_header
 from fhe_core.formats.ciphertexts import Bundle, load_evaluation_keys, parameters_of
-from fhe_core.plan import Plan, required_keys
-from fhe_core.runtime.cleartext import Tables
-from fhe_core.runtime.native import Progress
-from fhe_face.circuit import circuit_of
+from fhe_core.formats.preparation import ENTRY as PREPARATION
+from fhe_core.keys.evaluation import EvaluationKeys
+from fhe_core.plan import required_keys
+from fhe_core.runtime import native
+from fhe_core.runtime.evaluator import Evaluator
+from fhe_core.runtime.packed import PackedPlan, memory_bytes, pack
+from fhe_face.circuit import circuit_of, packings_for
 from fhe_face.engine import Engine, compile_engine, load_network, require_size
+from fhe_face.models.layers import FusedNetwork
+from fhe_face.places import EMBEDDING, ENTRY, IMAGE, SCORE, Packing, Run, describe, runs_of
 from fhe_face.progress import Stage, silent
-from fhe_face.server.computation import Server
+from fhe_face.server.matching import matched
 from fhe_face.system import default_threads
 
 Path = str | os.PathLike[str]
+#: What of a plan's metadata travels with a result.
+RESULT_FACTS = ("normalisation", "embedding")
 
 
 class FaceServer:
-    """One client's evaluation keys and one network."""
+    """One client's evaluation keys and one network. It has no code that could decrypt."""
 
-    def __init__(self, server: Server, engine: Engine, threads: int) -> None:
-        """Use :meth:`load`, or :meth:`load_matcher` for scores only."""
-        self._server = server
+    def __init__(
+        self,
+        keys: EvaluationKeys,
+        engine: Engine,
+        network: FusedNetwork | None,
+        threads: int = 1,
+    ) -> None:
+        """Use :meth:`load`, or :meth:`load_matcher` for scores only (without a network).
+
+        Raises:
+            ParameterMismatch: keys and plans were made for different parameters.
+        """
+        if engine.parameters.digest != keys.parameters.digest:
+            raise ParameterMismatch("the keys and the plan were made for different parameters")
         self.engine = engine
         self.threads = threads
+        self._network = network
+        self._evaluator = Evaluator(keys.parameters, keys, threads)
+        self._weights_digest = "" if network is None else digest_of(engine, network)
+        self._packed: dict[Packing, PackedPlan] = {}
 
     @classmethod
     def load(
@@ -37,10 +64,13 @@ class FaceServer:
         evaluation_key: Path,
         weights: Path | None,
         *,
+        packings: Collection[Packing] | None = None,
         threads: int | None = None,
         stage: Stage = silent,
     ) -> FaceServer:
         """Read evaluation keys and weights (None: the bundled ones); takes half a minute.
+
+        packings: only these, for less memory; the default is all that the keys are for.
 
         Raises:
             ContainerError: the evaluation keys cannot be used.
@@ -49,12 +79,15 @@ class FaceServer:
         stage("reading weights", 0, 0)
         network = load_network(weights)
         engine = engine_of(evaluation_key, stage)
+        if packings is not None:
+            engine = engine.only(p for p in engine.packings if p in packings)
         require_size(network, engine.circuit, weights or "the bundled weights")
-        tables = engine.served.tables(network)
-        pair = None if engine.pair is None else (engine.pair, engine.pair.tables(network))
-        return cls._start(
-            evaluation_key, engine, engine.served, tables, engine.plans(), threads, stage, pair
-        )
+        server = cls._start(evaluation_key, engine, network, engine.packings, threads, stage)
+        for packing in engine.packings:
+            stage("encoding weights", 0, 0)
+            server.packed(packing)
+        stage("encoding weights", 1, 1)
+        return server
 
     @classmethod
     def load_matcher(
@@ -66,78 +99,140 @@ class FaceServer:
             ContainerError: the evaluation keys cannot be used.
         """
         engine = engine_of(evaluation_key, stage)
-        plans = [engine.match_plan]
-        return cls._start(evaluation_key, engine, engine.matcher(), {}, plans, threads, stage)
+        return cls._start(evaluation_key, engine, None, (), threads, stage)
 
     @classmethod
     def _start(
         cls,
         evaluation_key: Path,
         engine: Engine,
-        compiled: Compiled,
-        tables: Tables,
-        plans: list[Plan],
+        network: FusedNetwork | None,
+        packings: Collection[Packing],
         threads: int | None,
         stage: Stage,
-        pair: tuple[CompiledNetwork, Tables] | None = None,
     ) -> FaceServer:
         def progress(done: int, total: int) -> None:
             stage("reading evaluation keys", done, total)
 
-        wanted = required_keys(plans, engine.parameters)
+        wanted = required_keys(engine.plans(packings), engine.parameters)
         keys = load_evaluation_keys(evaluation_key, wanted, progress=progress)
-        count = threads or default_threads()
-        stage("encoding weights", 0, 0)
-        server = Server(keys, compiled, tables, engine.match_plan, threads=count, pair=pair)
-        stage("encoding weights", 1, 1)
-        return cls(server, engine, count)
+        return cls(keys, engine, network, threads or default_threads())
+
+    def __repr__(self) -> str:
+        packings = ", ".join(packing.value for packing in self.engine.packings)
+        return f"<FaceServer for key {self._evaluator.keys.key_id[:8]}, {packings}>"
 
     @property
     def packed_weight_bytes(self) -> int:
         """Memory of all plaintexts the server multiplies by or adds."""
-        return self._server.packed_weight_bytes
+        return memory_bytes(self._packed.values())
 
     @property
     def evaluation_key_memory_bytes(self) -> int:
         """Memory of the expanded evaluation keys."""
-        return self._server.evaluation_key_memory_bytes
+        return self._evaluator.keys.memory_bytes
 
-    def embed(self, image: Bundle, stage: Stage = silent, what: str = "embedding") -> Bundle:
-        """The encrypted normalised embedding of an encrypted face, with its squared norm.
-
-        Of a batch, all of them.
+    def embed(self, images: Bundle, stage: Stage = silent, what: str = "embedding") -> Bundle:
+        """The encrypted normalised embeddings of encrypted faces, with their squared norms.
 
         Raises:
-            KeyMismatch, ParameterMismatch: the face was not encrypted for these keys.
+            KeyMismatch, ParameterMismatch: the faces were not encrypted for these keys.
+            Corrupt: the bundle does not say how its faces are packed.
+            PlanError: its ciphertexts are not those of its faces.
         """
-        steps = len(self.engine.served.plan.steps)
-        return self._server.embed(image, _relay(stage, what, steps))
-
-    @property
-    def takes_pairs(self) -> bool:
-        """Whether :meth:`embed_pair` can be used: not with flip averaging, nor for batches."""
-        return self._server.takes_pairs
-
-    def embed_pair(
-        self, first: Bundle, second: Bundle, stage: Stage = silent, what: str = "embeddings"
-    ) -> tuple[Bundle, Bundle]:
-        """The results of :meth:`embed` for two faces of one client, for little more than one.
-
-        Raises:
-            KeyMismatch, ParameterMismatch: a face was not encrypted for these keys.
-            PlanError: the circuit has no room for two faces.
-        """
-        steps = len(self.engine.pair.plan.steps) if self.engine.pair else 0
-        return self._server.embed_pair(first, second, _relay(stage, what, steps))
+        self._require_own("the image", images, IMAGE)
+        runs = runs_of(images.facts, self.engine.capacity)
+        for packing in {run.packing for run in runs}:
+            self._require_plan(images, packing)
+        inputs = [self._items(images, IMAGE, run) for run in runs]
+        if sum(map(len, inputs)) != len(images.items):
+            raise ParameterMismatch("the image has ciphertexts that belong to no face")
+        items: dict[str, Ciphertext] = {}
+        for run, own in zip(runs, inputs, strict=True):
+            packed = self.packed(run.packing)
+            label = what if len(runs) == 1 else f"{what} {run.label}"
+            progress = _relay(stage, label, len(packed.plan.steps))
+            outputs = native.run(packed, self._evaluator, own, progress)
+            items |= zip(self.engine.item_names(EMBEDDING, run), outputs, strict=True)
+        metadata = self.engine.of(runs[0].packing).plan.metadata
+        facts = {key: metadata[key] for key in RESULT_FACTS}
+        facts |= {"weights": self._weights_digest, ENTRY: describe(runs)}
+        if PREPARATION in images.facts:
+            facts[PREPARATION] = images.facts[PREPARATION]
+        return self._bundle(EMBEDDING, items, facts)
 
     def match(self, left: Bundle, right: Bundle, stage: Stage = silent) -> Bundle:
-        """The encrypted inner product of two embeddings, with both squared norms.
+        """The encrypted inner products of embeddings, with both squared norms.
+
+        Face i of one bundle is compared with face i of the other, or the only face of one, if it
+        was computed alone, with every face of the other.
 
         Raises:
             KeyMismatch, ParameterMismatch: the embeddings do not belong together.
         """
-        steps = len(self.engine.match_plan.steps)
-        return self._server.match(left, right, _relay(stage, "matching", steps))
+        for name, bundle in (("the first embedding", left), ("the second embedding", right)):
+            self._require_own(name, bundle, EMBEDDING)
+        comparisons, facts = matched(left, right, self.engine)
+        items: dict[str, Ciphertext] = {}
+        for one in comparisons:
+            plan = pack(self.engine.match(one.packing), {}, self.engine.parameters)
+            progress = _relay(stage, "matching", len(plan.plan.steps))
+            score = native.run(plan, self._evaluator, [one.left, one.right], progress)
+            outputs = [score[0], one.left_norm, one.right_norm]
+            items |= zip(one.names, outputs, strict=True)
+        return self._bundle(SCORE, items, facts)
+
+    def packed(self, packing: Packing) -> PackedPlan:
+        """The plan of a packing with its weights; made when first needed.
+
+        Raises:
+            ParameterMismatch: the keys are not for it, or the server only matches.
+        """
+        if packing not in self._packed:
+            if self._network is None:
+                raise ParameterMismatch("this server only matches: it has no weights")
+            compiled = self.engine.of(packing)
+            tables = compiled.tables(self._network)
+            self._packed[packing] = pack(compiled.plan, tables, self.engine.parameters)
+        return self._packed[packing]
+
+    def _require_plan(self, images: Bundle, packing: Packing) -> None:
+        if packing not in self.engine.packings:
+            known = ", ".join(one.value for one in self.engine.packings)
+            raise ParameterMismatch(
+                f"the faces are packed as '{packing.value}', the evaluation keys are for {known} "
+                "(fhe-face keygen --batch makes keys for batches)"
+            )
+        plans = images.facts.get("plans")
+        said = plans.get(packing.layout.value) if isinstance(plans, dict) else None
+        if said != self.engine.of(packing.layout).plan.digest:
+            raise ParameterMismatch(
+                "the image was encrypted for another plan or model architecture"
+            )
+
+    def _items(self, bundle: Bundle, what: str, run: Run) -> list[Ciphertext]:
+        names = self.engine.item_names(what, run)
+        missing = [name for name in names if name not in bundle.items]
+        if missing:
+            raise ParameterMismatch(f"the {what} has no ciphertext '{missing[0]}'")
+        return [bundle.items[name] for name in names]
+
+    def _require_own(self, name: str, bundle: Bundle, what: str) -> None:
+        if bundle.parameters.digest != self._evaluator.parameters.digest:
+            raise ParameterMismatch(f"{name} was made with other parameters than the keys")
+        if bundle.key_id != self._evaluator.keys.key_id:
+            raise KeyMismatch(
+                f"{name} belongs to key {bundle.key_id[:8]}, the evaluation keys to "
+                f"{self._evaluator.keys.key_id[:8]}"
+            )
+        if bundle.what != what:
+            raise WrongKind(f"{name} holds an encrypted {bundle.what}, not an encrypted {what}")
+
+    def _bundle(
+        self, what: str, items: Mapping[str, Ciphertext], facts: Mapping[str, Any]
+    ) -> Bundle:
+        parameters, key_id = self._evaluator.parameters, self._evaluator.keys.key_id
+        return Bundle(what, parameters, key_id, items, facts, {})
 
 
 def engine_of(path: Path, stage: Stage = silent) -> Engine:
@@ -150,12 +245,28 @@ def engine_of(path: Path, stage: Stage = silent) -> Engine:
     parameters_of(header)
     circuit = circuit_of(header)
     stage("compiling the plan", 0, 0)
-    engine = compile_engine(circuit)
+    engine = compile_engine(circuit, packings_for(header))
     stage("compiling the plan", 1, 1)
     return engine
 
 
-def _relay(stage: Stage, what: str, steps: int) -> Progress:
+def digest_of(engine: Engine, network: FusedNetwork) -> str:
+    """Embeddings of different models must not be compared: this tells them apart.
+
+    However faces are packed, it is taken from the tables of the plan for one face.
+
+    Raises:
+        ValueError: the network has another architecture.
+    """
+    tables = engine.compiled.tables(network)
+    digest = hashlib.sha256()
+    for name in sorted(tables):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(tables[name]).tobytes())
+    return digest.hexdigest()[:32]
+
+
+def _relay(stage: Stage, what: str, steps: int) -> native.Progress:
     def progress(number: int, _label: str, _seconds: float) -> None:
         stage(what, number + 1, steps)
 

@@ -11,19 +11,18 @@ import numpy as np
 import pytest
 
 from fhe_core.ciphertext import Ciphertext
-from fhe_core.compiler import SAFE, Packing, compile_match
-from fhe_core.container import Corrupt, KeyMismatch, ParameterMismatch
+from fhe_core.container import Corrupt, KeyMismatch, ParameterMismatch, WrongKind
 from fhe_core.formats.ciphertexts import Bundle, load_bundle, save_bundle
 from fhe_core.inverse_root import InverseRoot
 from fhe_core.keys.evaluation import EvaluationKeys, MissingKeyError
 from fhe_core.parameters import Parameters
-from fhe_core.plan import KeyName, PlanError, required_keys
+from fhe_core.plan import KeyName, PlanError
 from fhe_core.secret.key import SecretKey
-from fhe_face.client.decryption import Client
+from fhe_face.client.decryption import Embedding, Score
 from fhe_face.client.health import UnhealthyResultError
-from fhe_face.models.reference import embed, squared_norm
 from fhe_face.models.synthetic import random_fused
-from fhe_face.server.computation import Server
+from fhe_face.places import Packing, numbered
+from fhe_face.server.server import FaceServer
 from tests.core import tiny
 
 
@@ -33,8 +32,8 @@ def results(world: tiny.World) -> list[Bundle]:
     return [embedding_of(world, image) for image in world.images[:2]]
 
 
-def embedding_of(world: tiny.World, image: tiny.Array, server: Server | None = None) -> Bundle:
-    encrypted = world.client.encrypt_image(image, world.compiled)
+def embedding_of(world: tiny.World, image: tiny.Array, server: FaceServer | None = None) -> Bundle:
+    encrypted = world.client.encrypt(tiny.faces(image))
     return (server or world.server).embed(encrypted)
 
 
@@ -44,8 +43,7 @@ def match(world: tiny.World, pair: Sequence[Bundle]) -> Bundle:
 
 
 def reference(world: tiny.World) -> tiny.Array:
-    embedding = embed(world.network, world.images)
-    return embedding * tiny.ROOT.evaluate(squared_norm(embedding))[:, None]
+    return world.reference(world.images)
 
 
 def noise(bundle: Bundle, seed: int = 0) -> dict[str, Ciphertext]:
@@ -68,7 +66,7 @@ def with_facts(bundle: Bundle, **facts: Any) -> Bundle:
 
 def test_embeddings(world: tiny.World, results: list[Bundle]) -> None:
     for bundle, expected in zip(results, reference(world), strict=False):
-        decrypted = world.client.decrypt_embedding(bundle)
+        decrypted = world.client.embedding(bundle)
         assert decrypted.health.healthy
         assert decrypted.values.shape == expected.shape
         error = np.linalg.norm(decrypted.values - expected)
@@ -78,7 +76,7 @@ def test_embeddings(world: tiny.World, results: list[Bundle]) -> None:
 def test_scores(world: tiny.World, results: list[Bundle]) -> None:
     left, right = reference(world)[:2]
     for pair, expected in (((0, 1), (left, right)), ((0, 0), (left, left))):
-        score = world.client.decrypt_score(match(world, [results[i] for i in pair]))
+        score = world.client.score(match(world, [results[i] for i in pair]))
         a, b = expected
         assert score.value == pytest.approx(float(a @ b), abs=1e-4)
         cosine = a @ b / np.linalg.norm(a) / np.linalg.norm(b)
@@ -94,16 +92,15 @@ def test_results_cross_as_files(world: tiny.World, results: list[Bundle], tmp_pa
     save_bundle(tmp_path / "score.ct", match(world, loaded))
     score = load_bundle(tmp_path / "score.ct", "score", tiny.load)
     left, right = reference(world)[:2]
-    assert world.client.decrypt_score(score).value == pytest.approx(float(left @ right), abs=1e-4)
+    assert world.client.score(score).value == pytest.approx(float(left @ right), abs=1e-4)
 
 
 def test_progress_is_reported(world: tiny.World) -> None:
-    seen: list[tuple[int, str, float]] = []
-    bundle = world.client.encrypt_image(world.images[0], world.compiled)
-    world.server.embed(bundle, lambda *step: seen.append(step))
-    assert [n for n, _, _ in seen] == list(range(len(world.compiled.plan.steps)))
-    assert [label for _, label, _ in seen] == list(world.compiled.plan.labels)
-    assert all(seconds >= 0 for _, _, seconds in seen)
+    seen: list[tuple[str, int, int]] = []
+    bundle = world.client.encrypt(tiny.faces(world.images[0]))
+    world.server.embed(bundle, lambda *stage: seen.append(stage))
+    steps = len(world.compiled.plan.steps)
+    assert seen == [("embedding", n + 1, steps) for n in range(steps)]
     assert world.server.packed_weight_bytes > 0
     assert world.server.evaluation_key_memory_bytes == world.keys.memory_bytes
 
@@ -116,10 +113,10 @@ def test_a_network_that_diverges_is_refused(world: tiny.World, factor: float) ->
     server = world.server_for(tiny.scaled_block(world.network, factor))
     bundle = embedding_of(world, world.images[0], server)
     with pytest.raises(UnhealthyResultError):
-        world.client.decrypt_embedding(bundle)
+        world.client.embedding(bundle)
     score = server.match(bundle, bundle)
     with pytest.raises(UnhealthyResultError):
-        world.client.decrypt_score(score)
+        world.client.score(score)
 
 
 def test_one_diverging_face_spoils_the_score(world: tiny.World, results: list[Bundle]) -> None:
@@ -131,22 +128,22 @@ def test_one_diverging_face_spoils_the_score(world: tiny.World, results: list[Bu
     bad = replace(bad, facts=results[0].facts)
     for pair in ((results[0], bad), (bad, results[0])):
         with pytest.raises(UnhealthyResultError):
-            world.client.decrypt_score(match(world, pair))
+            world.client.score(match(world, pair))
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_noise_in_place_of_a_ciphertext_is_refused(
     world: tiny.World, results: list[Bundle], seed: int
 ) -> None:
-    image = world.client.encrypt_image(world.images[0], world.compiled)
+    image = world.client.encrypt(tiny.faces(world.images[0]))
     forged = replace(image, items=noise(image, seed), seeds={})
     with pytest.raises(UnhealthyResultError):
-        world.client.decrypt_embedding(world.server.embed(forged))
+        world.client.embedding(world.server.embed(forged))
     with pytest.raises(UnhealthyResultError):
-        world.client.decrypt_embedding(replace(results[0], items=noise(results[0], seed)))
+        world.client.embedding(replace(results[0], items=noise(results[0], seed)))
     score = match(world, results)
     with pytest.raises(UnhealthyResultError):
-        world.client.decrypt_score(replace(score, items=noise(score, seed)))
+        world.client.score(replace(score, items=noise(score, seed)))
 
 
 def test_each_part_of_a_result_is_checked(world: tiny.World, results: list[Bundle]) -> None:
@@ -154,87 +151,89 @@ def test_each_part_of_a_result_is_checked(world: tiny.World, results: list[Bundl
     for name, forged in noise(bundle).items():
         mixed: Mapping[str, Ciphertext] = {**bundle.items, name: forged}
         with pytest.raises(UnhealthyResultError):
-            world.client.decrypt_embedding(replace(bundle, items=mixed))
+            world.client.embedding(replace(bundle, items=mixed))
     score = match(world, results)
     for name, forged in noise(score).items():
         with pytest.raises(UnhealthyResultError):
-            world.client.decrypt_score(replace(score, items={**score.items, name: forged}))
+            world.client.score(replace(score, items={**score.items, name: forged}))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1.01, -1.01])
 def test_images_out_of_range_are_refused(world: tiny.World, bad: float) -> None:
     image = world.images[0].copy()
     image[1, 2, 3] = bad
-    with pytest.raises(ValueError, match="finite and in"):
-        world.client.encrypt_image(image, world.compiled)
-    with pytest.raises(ValueError, match="expected an image"):
-        world.client.encrypt_image(world.images[0][:, :8], world.compiled)
+    with pytest.raises(ValueError, match=r"finite|values in|infinite"):
+        world.client.encrypt(tiny.faces(image))
+    with pytest.raises(ValueError, match="shape is"):
+        world.client.encrypt(tiny.faces(world.images[0][:, :8]))
 
 
 def test_two_images_at_a_time(world: tiny.World, results: list[Bundle]) -> None:
     """The same answers as one by one; they match each other and those."""
-    pair = tiny.compile_for(world.network, world.parameters, packing=Packing.PAIR)
-    tables = pair.tables(world.network)
-    plans = [world.compiled.plan, world.match, pair.plan]
-    keys = tiny.make_keys(world.key, required_keys(plans, world.parameters))
-    server = Server(keys, world.compiled, world.tables, world.match, threads=1, pair=(pair, tables))
-    images = [world.client.encrypt_image(image, world.compiled) for image in world.images[:2]]
-    assert server.takes_pairs
-    assert not world.server.takes_pairs
-    together = server.embed_pair(images[0], images[1])
-    for one, answer in zip(together, reference(world), strict=False):
-        found = world.client.decrypt_embedding(one)
+    pairs = tiny.make_world((Packing.ALONE, Packing.PAIR))
+    both = pairs.server.embed(pairs.client.encrypt(tiny.faces(pairs.images[:2])))
+    assert both.facts["runs"] == [["pair", 2]]
+    expected = reference(world)
+    for found, answer in zip(pairs.client.decrypt(both), expected, strict=False):
+        assert isinstance(found, Embedding)
         assert np.linalg.norm(found.values - answer) < 2e-3 * np.linalg.norm(answer)
         assert found.health.healthy
-    norms = [world.key.decrypt(list(one.items.values())[1]) for one in together]
+    norms = [pairs.key.decrypt(both.items[f"face {n} health"]) for n in (1, 2)]
     assert np.allclose(norms[0].imag, norms[1].real, rtol=1e-3)
     assert np.allclose(norms[1].imag, norms[0].real, rtol=1e-3)
-    score = world.client.decrypt_score(world.server.match(together[0], results[1]))
-    expected = reference(world)
-    assert score.value == pytest.approx(expected[0] @ expected[1], abs=2e-3)
+    runs = numbered([(Packing.ALONE, 1), (Packing.ALONE, 1)])
+    apart = pairs.server.embed(pairs.client.encrypt(tiny.faces(pairs.images[1::-1]), runs=runs))
+    for score in pairs.client.decrypt(pairs.server.match(both, apart)):
+        assert isinstance(score, Score)
+        assert score.value == pytest.approx(expected[0] @ expected[1], abs=2e-3)
     # Plaintexts for complex slots are rounded in another way: none can serve both plans.
-    assert server.packed_weight_bytes < 2.1 * world.server.packed_weight_bytes
-    with pytest.raises(PlanError, match="two images"):
-        world.server.embed_pair(images[0], images[1])
-    foreign = replace(images[1], facts={"plan": "00"})
-    with pytest.raises(ParameterMismatch, match="second image was encrypted for another plan"):
-        server.embed_pair(images[0], foreign)
+    world.server.embed(world.client.encrypt(tiny.faces(world.images[0])))
+    assert pairs.server.packed_weight_bytes < 2.1 * world.server.packed_weight_bytes
+    images = pairs.client.encrypt(tiny.faces(pairs.images[:2]))
+    foreign = replace(images, key_id=world.client.key_id)
+    with pytest.raises(ParameterMismatch, match="packed as 'pair', the evaluation keys are for"):
+        world.server.embed(foreign)
+    with pytest.raises(ParameterMismatch, match="image was encrypted for another plan"):
+        pairs.server.embed(with_facts(images, plans={"alone": "00"}))
 
 
 # --- what belongs to somebody else ----------------------------------------------------------------
 
 
 def test_another_key(world: tiny.World, results: list[Bundle]) -> None:
-    stranger = Client(SecretKey.generate(world.parameters), tiny.ROOT)
+    stranger = world.client_for(SecretKey.generate(world.parameters))
     with pytest.raises(KeyMismatch):
-        stranger.decrypt_embedding(results[0])
+        stranger.embedding(results[0])
     with pytest.raises(KeyMismatch):
-        world.server.embed(stranger.encrypt_image(world.images[0], world.compiled))
+        world.server.embed(stranger.encrypt(tiny.faces(world.images[0])))
     foreign = replace(results[1], key_id=stranger.key.key_id)
     with pytest.raises(KeyMismatch, match="second embedding"):
         world.server.match(results[0], foreign)
     # A file that claims the right key but is of another one decrypts to noise.
-    claimed = replace(
-        stranger.encrypt_image(world.images[0], world.compiled), key_id=world.key.key_id
-    )
+    claimed = replace(stranger.encrypt(tiny.faces(world.images[0])), key_id=world.key.key_id)
     with pytest.raises(UnhealthyResultError):
-        world.client.decrypt_embedding(world.server.embed(claimed))
+        world.client.embedding(world.server.embed(claimed))
     with pytest.raises(UnhealthyResultError):
-        stranger.decrypt_embedding(replace(results[0], key_id=stranger.key.key_id))
+        stranger.embedding(replace(results[0], key_id=stranger.key.key_id))
 
 
 def test_another_plan(world: tiny.World) -> None:
-    image = world.client.encrypt_image(world.images[0], world.compiled)
+    image = world.client.encrypt(tiny.faces(world.images[0]))
     with pytest.raises(ParameterMismatch, match="another plan"):
-        world.server.embed(with_facts(image, plan="0" * 64))
+        world.server.embed(with_facts(image, plans={"alone": "0" * 64}))
     with pytest.raises(ParameterMismatch, match="another plan"):
+        world.server.embed(replace(image, facts={"runs": image.facts["runs"]}))
+    with pytest.raises(Corrupt, match="how its faces are packed"):
         world.server.embed(replace(image, facts={}))
     fewer = dict(list(image.items.items())[1:])
-    with pytest.raises(PlanError, match="ciphertexts"):
+    with pytest.raises(ParameterMismatch, match=r"no ciphertext 'face 1 input\.0'"):
         world.server.embed(replace(image, items=fewer))
+    more = {**image.items, "face 2 input.0": next(iter(image.items.values()))}
+    with pytest.raises(ParameterMismatch, match="ciphertexts that belong to no face"):
+        world.server.embed(replace(image, items=more))
     name, item = next(iter(image.items.items()))
     for changed in (item.drop_to(3), Ciphertext(item.residues, item.scale * 2)):
-        with pytest.raises(PlanError, match=name):
+        with pytest.raises(PlanError, match=name.removeprefix("face 1 ")):
             world.server.embed(replace(image, items={**image.items, name: changed}))
 
 
@@ -243,7 +242,7 @@ def test_other_parameters(world: tiny.World, short: Parameters, results: list[Bu
         world.server.embed(replace(results[0], parameters=short))
     keys = EvaluationKeys(short, world.keys.key_id, {})
     with pytest.raises(ParameterMismatch, match="different parameters"):
-        Server(keys, world.compiled, world.tables, world.match, threads=1)
+        FaceServer(keys, world.engine, world.network)
 
 
 def test_another_architecture(world: tiny.World, results: list[Bundle]) -> None:
@@ -258,13 +257,13 @@ def test_another_architecture(world: tiny.World, results: list[Bundle]) -> None:
 def test_results_of_the_wrong_sort(world: tiny.World, results: list[Bundle]) -> None:
     client, embedding = world.client, results[0]
     score = match(world, results)
-    with pytest.raises(Corrupt, match="expected an encrypted score"):
-        client.decrypt_score(embedding)
-    with pytest.raises(Corrupt, match="expected an encrypted embedding"):
-        client.decrypt_embedding(score)
+    with pytest.raises(WrongKind, match="expected an encrypted score"):
+        client.score(embedding)
+    with pytest.raises(WrongKind, match="expected an encrypted embedding"):
+        client.embedding(score)
     one = dict(list(embedding.items.items())[:1])
     with pytest.raises(Corrupt):
-        client.decrypt_embedding(replace(embedding, items=one))
+        client.embedding(replace(embedding, items=one))
     with pytest.raises(ParameterMismatch, match="squared norm"):
         world.server.match(embedding, replace(embedding, items=one))
 
@@ -285,21 +284,21 @@ def test_results_of_the_wrong_sort(world: tiny.World, results: list[Bundle]) -> 
 )
 def test_malformed_facts(world: tiny.World, results: list[Bundle], facts: dict[str, Any]) -> None:
     with pytest.raises(Corrupt):
-        world.client.decrypt_embedding(with_facts(results[0], **facts))
+        world.client.embedding(with_facts(results[0], **facts))
 
 
 def test_another_normalisation_is_refused(world: tiny.World, results: list[Bundle]) -> None:
     """A server must not widen the interval that diverging results are measured by."""
     wide = InverseRoot(tiny.ROOT.chebyshev, (1e-3, 1e9)).describe()
     with pytest.raises(ParameterMismatch, match="normalised in another way"):
-        world.client.decrypt_embedding(with_facts(results[0], normalisation=wide))
+        world.client.embedding(with_facts(results[0], normalisation=wide))
 
 
 def test_missing_evaluation_keys_are_named(world: tiny.World) -> None:
     keys = dict(world.keys.keys)
     del keys[KeyName(0, 0)]
     short_of = EvaluationKeys(world.parameters, world.keys.key_id, keys)
-    server = Server(short_of, world.compiled, world.tables, world.match, threads=1)
+    server = FaceServer(short_of, world.engine, world.network)
     with pytest.raises(MissingKeyError, match="relinearisation"):
         embedding_of(world, world.images[0], server)
 
@@ -308,11 +307,10 @@ def test_two_clients_side_by_side(world: tiny.World) -> None:
     """Nothing of one client's keys reaches the other's server."""
     key = SecretKey.generate(world.parameters)
     keys = tiny.make_keys(key, world.specifications)
-    match = compile_match(world.compiled.plan, world.parameters, SAFE)
-    server = Server(keys, world.compiled, world.tables, match, threads=1)
-    other = Client(key, tiny.ROOT)
-    theirs = server.embed(other.encrypt_image(world.images[0], world.compiled))
+    server = FaceServer(keys, world.engine, world.network)
+    other = world.client_for(key)
+    theirs = server.embed(other.encrypt(tiny.faces(world.images[0])))
     ours = embedding_of(world, world.images[0])
     expected = reference(world)[0]
     for client, bundle in ((other, theirs), (world.client, ours)):
-        assert np.allclose(client.decrypt_embedding(bundle).values, expected, atol=1e-3)
+        assert np.allclose(client.embedding(bundle).values, expected, atol=1e-3)

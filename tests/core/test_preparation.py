@@ -11,16 +11,19 @@ import pytest
 from fhe_core.container import Corrupt, ParameterMismatch
 from fhe_core.formats.ciphertexts import load_bundle, save_bundle
 from fhe_core.formats.preparation import ENTRY, check_preparation
+from fhe_face.client.preparation import PreparedFace
 from fhe_face.facts import require_same_preparation
+from fhe_face.models.faces import Preparation
 from tests.core import tiny
 
-ALIGNED = {"template": "arcface-112", "detector": "a" * 64, "fallback": False, "size": 64}
+FACE = Preparation(64, "arcface-112", "aligned", "a" * 64)
+ALIGNED = FACE.describe()
 
 
 def test_it_travels_to_the_score(world: tiny.World, tmp_path: Path) -> None:
     embeddings = []
     for image in world.images[:2]:
-        encrypted = world.client.encrypt_image(image, world.compiled, ALIGNED)
+        encrypted = world.client.encrypt(PreparedFace(image, "aligned", FACE))
         save_bundle(tmp_path / "image.ct", encrypted)
         received = load_bundle(tmp_path / "image.ct", "image", tiny.load)
         embeddings.append(world.server.embed(received))
@@ -28,15 +31,16 @@ def test_it_travels_to_the_score(world: tiny.World, tmp_path: Path) -> None:
     one, two = embeddings
     score = world.server.match(one, two)
     assert score.facts[ENTRY] == ALIGNED
-    assert np.isfinite(world.client.decrypt_score(score).value)
+    assert np.isfinite(world.client.score(score).value)
     other = replace(two, facts={**two.facts, ENTRY: {**ALIGNED, "fallback": True}})
     with pytest.raises(ParameterMismatch, match=r"prepared differently.*fallback False and True"):
         world.server.match(one, other)
 
 
 def test_older_files_have_none(world: tiny.World) -> None:
-    image = world.client.encrypt_image(world.images[0], world.compiled)
-    assert ENTRY not in image.facts
+    image = world.client.encrypt(tiny.faces(world.images[0]))
+    facts = {name: value for name, value in image.facts.items() if name != ENTRY}
+    image = replace(image, facts=facts)
     embedding = world.server.embed(image)
     assert ENTRY not in embedding.facts
     world.server.match(embedding, embedding)
@@ -48,7 +52,7 @@ def test_differences_are_named() -> None:
     other = {**ALIGNED, "detector": "b" * 64, "size": 96, "flip": True}
     with pytest.raises(ParameterMismatch) as caught:
         require_same_preparation({ENTRY: ALIGNED}, {ENTRY: other})
-    for text in (f"detector {'a' * 16}... and {'b' * 16}...", "size 64 and 96", "flip None and T"):
+    for text in (f"detector {'a' * 16}... and {'b' * 16}...", "size 64 and 96", "flip False and T"):
         assert text in str(caught.value)
     assert "template" not in str(caught.value)
     with pytest.raises(ParameterMismatch, match="the first embedding does not say"):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core.ciphertext import Ciphertext
-from fhe_core.compiler import SAFE, CompiledNetwork, Packing, Policy, compile_match, compile_network
+from fhe_core.compiler import BATCH, SAFE, CompiledNetwork, Packing, Policy, compile_network
 from fhe_core.compiler.architecture import architecture_of
 from fhe_core.inverse_root import InverseRoot
 from fhe_core.keys.evaluation import EvaluationKeys, expand_key
@@ -20,10 +20,16 @@ from fhe_core.plan import KeySpecification, Plan, required_keys
 from fhe_core.runtime import native, packed
 from fhe_core.runtime.evaluator import Evaluator
 from fhe_core.secret.key import SecretKey
-from fhe_face.client.decryption import Client
+from fhe_face.circuit import Circuit
+from fhe_face.client.client import FaceClient
+from fhe_face.client.preparation import PreparedFace
+from fhe_face.engine import Engine
+from fhe_face.models.faces import Preparation
 from fhe_face.models.layers import FusedConv, FusedNetwork
+from fhe_face.models.reference import embed, squared_norm
 from fhe_face.models.synthetic import random_fused
-from fhe_face.server.computation import Server
+from fhe_face.places import Packing as Together
+from fhe_face.server.server import FaceServer
 
 Array = NDArray[np.float64]
 
@@ -131,53 +137,80 @@ def encrypted(network: FusedNetwork, parameters: Parameters, key: SecretKey) -> 
     )
 
 
+def engine_for(
+    network: FusedNetwork,
+    parameters: Parameters,
+    packings: Iterable[Together] = (Together.ALONE,),
+    capacity: int = 8,
+) -> Engine:
+    """What client and server of a small network share."""
+    circuit = Circuit(parameters.name, ROOT)
+    shape = architecture_of(network)
+    return Engine(circuit, parameters, shape, SAFE, BATCH, capacity, tuple(packings))
+
+
+def faces(images: Array) -> list[PreparedFace]:
+    """Images (count, 3, size, size), or one of them, as `FaceClient.encrypt` takes them."""
+    how = Preparation.as_given(64)  # 16 is no size of a real network
+    return [
+        PreparedFace(image, "as-given", how) for image in images.reshape(-1, *images.shape[-3:])
+    ]
+
+
 @dataclass(frozen=True)
 class World:
     """A client and a server around one small network."""
 
     network: FusedNetwork
     images: Array
-    compiled: CompiledNetwork
-    match: Plan
-    tables: dict[str, Array]
+    engine: Engine
     key: SecretKey
     keys: EvaluationKeys
-    specifications: list[KeySpecification]
-    client: Client
-    server: Server
+    client: FaceClient
+    server: FaceServer
 
     @property
     def parameters(self) -> Parameters:
         return self.key.parameters
 
-    def server_for(self, network: FusedNetwork) -> Server:
+    @property
+    def compiled(self) -> CompiledNetwork:
+        return self.engine.compiled
+
+    @property
+    def match(self) -> Plan:
+        return self.engine.match_plan
+
+    @property
+    def tables(self) -> dict[str, Array]:
+        return self.compiled.tables(self.network)
+
+    @property
+    def specifications(self) -> list[KeySpecification]:
+        return self.engine.keys()
+
+    def server_for(self, network: FusedNetwork) -> FaceServer:
         """A server with other weights for the same plan."""
-        tables = self.compiled.tables(network)
-        return Server(self.keys, self.compiled, tables, self.match, threads=1)
+        return FaceServer(self.keys, self.engine, network)
+
+    def client_for(self, key: SecretKey) -> FaceClient:
+        """Another client of the same circuit."""
+        return FaceClient(key, self.engine)
+
+    def reference(self, images: Array) -> Array:
+        """Normalised embeddings in the clear."""
+        embedding = embed(self.network, images)
+        return embedding * ROOT.evaluate(squared_norm(embedding))[:, None]
 
 
-def make_world() -> World:
+def make_world(packings: Iterable[Together] = (Together.ALONE,), images: int = 3) -> World:
     network, parameters = random_fused(0), load(TINY.name)
-    compiled = compile_for(network, parameters)
-    match = compile_match(compiled.plan, parameters, SAFE)
-    tables = compiled.tables(network)
+    engine = engine_for(network, parameters, packings)
     key = SecretKey.generate(parameters)
-    specifications = required_keys([compiled.plan, match], parameters)
-    keys = make_keys(key, specifications)
-    server = Server(keys, compiled, tables, match, threads=1)
-    images = images_for(network, 3)
-    return World(
-        network,
-        images,
-        compiled,
-        match,
-        tables,
-        key,
-        keys,
-        specifications,
-        Client(key, ROOT),
-        server,
-    )
+    keys = make_keys(key, engine.keys())
+    server = FaceServer(keys, engine, network)
+    faces = images_for(network, images)
+    return World(network, faces, engine, key, keys, FaceClient(key, engine), server)
 
 
 def scaled_block(network: FusedNetwork, factor: float) -> FusedNetwork:

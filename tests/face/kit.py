@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,13 @@ from fhe_core.parameters import presets
 from fhe_core.plan import KeyName, KeySpecification
 from fhe_core.secret.files import save_evaluation_keys, save_secret_key
 from fhe_core.secret.key import SecretKey
-from fhe_face.circuit import ENTRY, Circuit, root_of
+from fhe_face.circuit import ENTRY, PACKINGS, Circuit, root_of
+from fhe_face.places import ENTRY as RUNS
+from fhe_face.places import Packing, describe, numbered
 
 LENGTH = 256
 SQUARED_NORM = 400.0
 CIRCUIT = Circuit("safe", root_of(None))
-BATCH_CIRCUIT = Circuit("safe", root_of(None), batch=True)
 #: Of the batches, the last of which has an unhealthy second face.
 FACES = 3
 
@@ -69,7 +70,7 @@ def make_kit(folder: Path) -> Kit:
     """client.key, an evaluation.key with one key only, and one ciphertext of each sort."""
     parameters = presets.load("safe")
     key = SecretKey.generate(parameters)
-    facts = {ENTRY: CIRCUIT.describe()}
+    facts = {ENTRY: CIRCUIT.describe(), PACKINGS: ["alone", "pair"]}
     save_secret_key(folder / "client.key", key, facts)
     keys = [KeySpecification(KeyName(0, 2), 2)]
     save_evaluation_keys(folder / "evaluation.key", key, keys, facts)
@@ -80,24 +81,25 @@ def make_kit(folder: Path) -> Kit:
     slots = np.zeros(parameters.slots)
     slots[:LENGTH] = norm * direction
     make = _Maker(folder, key)
-    make.bundle("embedding", "embedding", {"embedding": slots, "health": SQUARED_NORM})
-    fine = {"left": SQUARED_NORM, "right": SQUARED_NORM}
+    make.bundle("embedding", "embedding", {"normalise": slots, "health": SQUARED_NORM})
+    left, right = "left squared norm", "right squared norm"
+    fine = {left: SQUARED_NORM, right: SQUARED_NORM}
     make.bundle("score", "score", {"score": 0.5 * norm**2, **fine})
-    make.bundle("bad", "score", {"score": 0.3, **fine, "right": 5000.0})
-    make.bundle("noise", "embedding", {"embedding": slots, "health": slots * 1e5})
-    make.bundle("image", "image", {"input.0": slots})
+    make.bundle("bad", "score", {"score": 0.3, **fine, right: 5000.0})
+    make.bundle("noise", "embedding", {"normalise": slots, "health": slots * 1e5})
+    make.bundle("image", "image", {f"input.{number}": slots for number in range(4)})
     _add_batches(folder, key, norm * direction)
     return Kit(folder, key)
 
 
 def _add_batches(folder: Path, key: SecretKey, embedding: Any) -> None:
     """many.key, many-evaluation.key, and a batch of each sort, as 64 faces lie in their slots."""
-    facts = {ENTRY: BATCH_CIRCUIT.describe()}
+    facts = {ENTRY: CIRCUIT.describe(), PACKINGS: ["batch"]}
     save_secret_key(folder / "many.key", key, facts)
     save_evaluation_keys(
         folder / "manyevaluation.key", key, [KeySpecification(KeyName(0, 2), 2)], facts
     )
-    make = _Maker(folder, key, {"batch": {"count": FACES, "capacity": 64, "block": 1024}})
+    make = _Maker(folder, key, Packing.BATCH, FACES)
     slots, norms, scores = (np.zeros(key.parameters.slots) for _ in range(3))
     for face in range(FACES):
         slots[1024 * face : 1024 * face + LENGTH] = embedding
@@ -105,25 +107,33 @@ def _add_batches(folder: Path, key: SecretKey, embedding: Any) -> None:
         scores[1024 * face] = (face + 1) / 10
     bad = norms.copy()
     bad[1024 : 1024 + LENGTH] = 5000.0
-    rest = {"embedding 2": 0.0, "health 2": 0.0}
-    make.bundle("embeddings", "embedding batch", {"embedding": slots, "health": norms, **rest})
-    make.bundle("badones", "embedding batch", {"embedding": slots, "health": bad, **rest})
-    make.bundle("noones", "embedding batch", {"embedding": slots, "health": 5000.0, **rest})
-    others = {"score 2": 0.0, "left 2": 0.0, "right 2": 0.0}
-    make.bundle("scores", "score batch", {"score": scores, "left": norms, "right": norms, **others})
+    first, second = "first half", "second half"
+    rest = {f"{second} normalise": 0.0, f"{second} health": 0.0}
+    for name, own in (("embeddings", norms), ("badones", bad), ("noones", 5000.0)):
+        items = {f"{first} normalise": slots, f"{first} health": own, **rest}
+        make.bundle(name, "embedding", items)
+    left, right = "left squared norm", "right squared norm"
+    others = {f"half 2 {name}": 0.0 for name in ("score", left, right)}
+    mine = {"half 1 score": scores, f"half 1 {left}": norms, f"half 1 {right}": norms}
+    make.bundle("scores", "score", {**mine, **others})
 
 
 @dataclass(frozen=True)
 class _Maker:
     folder: Path
     key: SecretKey
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    packing: Packing = Packing.ALONE
+    faces: int = 1
 
     def bundle(self, name: str, what: str, items: Mapping[str, Any]) -> None:
-        facts = {"normalisation": CIRCUIT.root.describe(), "embedding": LENGTH, **self.facts}
+        facts: dict[str, Any] = {"normalisation": CIRCUIT.root.describe(), "embedding": LENGTH}
+        (run,) = numbered([(self.packing, self.faces)])
+        facts[RUNS] = describe([run])
         parameters = self.key.parameters
         encrypted = {
-            label: self.key.encrypt(np.broadcast_to(value, parameters.slots), 2.0**40)[0].drop_to(2)
+            f"{run.label} {label}": self.key.encrypt(
+                np.broadcast_to(value, parameters.slots), 2.0**40
+            )[0].drop_to(2)
             for label, value in items.items()
         }
         bundle = Bundle(what, parameters, self.key.key_id, encrypted, facts, {})

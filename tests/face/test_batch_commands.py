@@ -14,7 +14,9 @@ from fhe_face.circuit import Circuit, CircuitError, root_of
 from fhe_face.client.client import FaceClient
 from fhe_face.client.images import to_unit
 from fhe_face.demo_faces import demo_faces
-from tests.face.kit import BATCH_CIRCUIT, FACES, LENGTH, Kit, Run
+from fhe_face.engine import compile_engine
+from fhe_face.places import Packing
+from tests.face.kit import FACES, LENGTH, Kit, Run
 
 
 @pytest.fixture
@@ -34,15 +36,14 @@ def test_encrypt(fhe_face: Run, kit: Kit, tmp_path: Path, faces: list[Path]) -> 
     )
     answer = result.json()
     assert answer["images"] == [str(face) for face in faces]
-    assert (answer["capacity"], len(answer["faces"])) == (64, FACES)
+    assert (answer["runs"], len(answer["faces"])) == ([["batch", FACES]], FACES)
     assert answer["ciphertext_bytes"] == target.stat().st_size < 200e6
-    bundle = load_bundle(target, "image batch")
-    assert bundle.facts["batch"] == {"count": FACES, "capacity": 64, "block": 1024}
+    bundle = load_bundle(target, "image")
+    assert bundle.facts["runs"] == [["batch", FACES]]
     assert str(faces[0]).encode() not in target.read_bytes()[:100_000]  # names stay here
     compiled = FaceClient.load(kit.many_key).engine.batch
-    assert compiled is not None
-    assert bundle.facts["plan"] == compiled.plan.digest
-    first = next(iter(bundle.items.values()))
+    assert bundle.facts["plans"] == {"batch": compiled.plan.digest}
+    first = bundle.items["faces 1-3 input.0"]
     units = np.stack([to_unit(np.asarray(Image.open(face))) for face in faces])
     assert np.allclose(kit.key.decrypt(first), compiled.pack_images(units)[0], atol=1e-6)
     assert json.loads(names.read_text())["names"] == [str(face) for face in faces]
@@ -58,9 +59,8 @@ def test_refused_encryptions(fhe_face: Run, kit: Kit, tmp_path: Path, faces: lis
         assert not target.exists()
         return error
 
-    assert "keygen --batch" in refused(kit.client_key, *faces)
-    assert "--names is for batches" in refused(kit.client_key, faces[0], "--names", "x.json")
-    assert "at most 64" in refused(kit.many_key, *(faces[:1] * 65))
+    assert "at most 256" in refused(kit.many_key, *(faces[:1] * 257))
+    assert "neither single faces nor batches" in refused(kit.many_key, *faces, "--alone", status=1)
     assert "--face is for one image" in refused(kit.many_key, *faces, "--face", 1)
     large = tmp_path / "large.png"
     Image.new("RGB", (100, 80)).save(large)
@@ -72,7 +72,7 @@ def test_decrypt_embeddings(fhe_face: Run, kit: Kit, tmp_path: Path) -> None:
     target = tmp_path / "embeddings.npy"
     arguments = ("decrypt", "--key", kit.many_key, kit.embeddings_ct, "-o", target)
     answer = fhe_face(*arguments, "--json").json()
-    assert (answer["kind"], answer["healthy"]) == ("embedding batch", True)
+    assert (answer["kind"], answer["healthy"]) == ("embedding", True)
     assert [face["name"] for face in answer["faces"]] == ["face 1", "face 2", "face 3"]
     assert np.load(target).shape == (FACES, LENGTH)
     assert np.array_equal(np.load(target)[2], answer["faces"][2]["embedding"])
@@ -114,39 +114,37 @@ def test_names_must_fit(fhe_face: Run, kit: Kit, tmp_path: Path) -> None:
         names.write_text(text)
         assert "not a file of names" in fhe_face(*arguments).refused()
     names.write_text('{"version": 1, "names": ["a"]}')
-    assert "names of 1 faces; the batch holds 3" in fhe_face(*arguments).refused()
-    single = ("decrypt", "--key", kit.client_key, kit.embedding_ct, "--names", names)
-    assert "--names is for batches" in fhe_face(*single).refused(2)
+    assert "names of 1 faces; the file holds 3" in fhe_face(*arguments).refused()
+    single = ("decrypt", "--key", kit.client_key, kit.embedding_ct, "--names", names, "--json")
+    assert fhe_face(*single).json()["faces"][0]["name"] == "a"
 
 
-def test_kinds_are_not_mixed_up(fhe_face: Run, kit: Kit, tmp_path: Path) -> None:
+def test_packings_are_not_mixed_up(fhe_face: Run, kit: Kit, tmp_path: Path) -> None:
     out = ("-o", tmp_path / "x.ct")
     single, many = ("--keys", kit.evaluation_key), ("--keys", kit.manyevaluation_key)
-    both = "keys are for batches, or for single faces"
     error = fhe_face("match", *single, kit.embeddings_ct, kit.embeddings_ct, *out).refused()
-    assert "holds an encrypted embedding batch, expected an embedding" in error
-    assert both in error
-    assert both in fhe_face("match", *many, kit.embedding_ct, kit.embedding_ct, *out).refused()
+    assert "packed as 'batch', the evaluation keys are for alone, pair" in error
     weights = ("--weights", tmp_path / "none.safetensors")
-    assert both in fhe_face("embed", *many, *weights, kit.image_ct, *out).refused()
+    error = fhe_face("embed", *many, *weights, kit.image_ct, *out).refused()
+    assert "packed as 'alone', the evaluation keys are for batch" in error
     answer = fhe_face("info", kit.many_key, "--json").json()
-    assert answer["summary"].startswith("batches of faces")
-    assert answer["circuit"]["batch"] is True
+    assert answer["summary"].endswith("computed batch")
+    assert answer["packings"] == ["batch"]
 
 
-def test_circuits(kit: Kit) -> None:
-    assert Circuit.from_description(BATCH_CIRCUIT.describe()) == BATCH_CIRCUIT
-    older = {k: v for k, v in BATCH_CIRCUIT.describe().items() if k != "batch"}
-    assert Circuit.from_description(older).batch is False
-    with pytest.raises(CircuitError, match="for batches"):
-        Circuit.from_description({**older, "batch": 1})
+def test_circuits_and_packings(kit: Kit) -> None:
     with pytest.raises(CircuitError, match="no room for mirror images"):
-        Circuit("safe", root_of(None), views=2, batch=True)
-    face = demo_faces()[0]
-    with pytest.raises(CircuitError, match="encrypt many faces at once"):
-        FaceClient.load(kit.many_key).encrypt(face)
-    with pytest.raises(CircuitError, match="one face at a time"):
-        FaceClient.load(kit.client_key).encrypt_many([face])
+        compile_engine(Circuit("safe", root_of(None), views=2), Packing)
+    flipped = compile_engine(Circuit("safe", root_of(None), views=2))
+    assert flipped.packings == (Packing.ALONE,)
+    with pytest.raises(CircuitError, match="neither"):
+        compile_engine(Circuit("safe", root_of(None)), [])
+    # Both keys are of one client: one secret, whatever they are for.
+    single, many = FaceClient.load(kit.client_key), FaceClient.load(kit.many_key)
+    assert single.key_id == many.key_id
+    assert single.plan(1)[0].packing is Packing.ALONE
+    assert many.plan(1)[0].packing is Packing.BATCH
+    assert repr(many) == f"<FaceClient of key {many.key_id[:8]}, for batch>"
 
 
 def test_plan(fhe_face: Run) -> None:

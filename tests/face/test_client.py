@@ -27,8 +27,8 @@ def test_a_face_in_three_forms(client: FaceClient, kit: Kit, tmp_path: Path) -> 
     expected = compiled.pack_image(to_unit(face))
     for form in (face, to_unit(face), tmp_path / "face.png", str(tmp_path / "face.png")):
         bundle = client.encrypt(form)
-        assert bundle.facts["plan"] == compiled.plan.digest
-        assert list(bundle.items) == list(compiled.plan.inputs)
+        assert bundle.facts["plans"] == {"alone": compiled.plan.digest}
+        assert list(bundle.items) == [f"face 1 {name}" for name in compiled.plan.inputs]
         for item, slots in zip(bundle.items.values(), expected, strict=True):
             assert np.allclose(kit.key.decrypt(item).real, slots, atol=1e-6)
 

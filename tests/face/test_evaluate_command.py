@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fhe_face.client.decryption import Embedding
-from fhe_face.client.health import HealthReport, UnhealthyResultError
+from fhe_face.client.embedding import Embedded, Round
+from fhe_face.client.health import HealthReport
 from fhe_face.coeffs.fit import fit
 from fhe_face.coeffs.normalisation import Normalisation
 from fhe_face.commands import evaluate as command
@@ -216,24 +216,19 @@ class StandIn:
 
     network: FusedNetwork
     normalisation: Normalisation
-    takes_pairs: bool = False
+    together: int = 1
 
-    def encrypt(self, crop: NDArray[np.uint8]) -> Any:
-        return crop
+    def embed(self, crops: Sequence[NDArray[np.uint8]]) -> Embedded:
+        return Embedded([self.result(crop) for crop in crops], [Round((), 1.0)])
 
-    def embed(self, image: Any) -> Any:
-        return embed(self.network, image[None])[0]
-
-    def embed_pair(self, first: Any, second: Any) -> tuple[Any, Any]:
-        raise AssertionError("this stand-in takes one face at a time")
-
-    def decrypt_embedding(self, bundle: Any) -> Embedding:
-        norm = float(squared_norm(bundle))
+    def result(self, crop: NDArray[np.uint8]) -> Embedding | HealthReport:
+        raw = embed(self.network, crop[None])[0]
+        norm = float(squared_norm(raw))
         interval = self.normalisation.interval
         if not self.normalisation.contains(norm):
-            raise UnhealthyResultError(HealthReport((norm,), interval, ("diverged",)))
-        noise = np.random.default_rng(0).normal(scale=1e-5, size=bundle.shape)
-        values = bundle * self.normalisation.evaluate(norm) + noise
+            return HealthReport((norm,), interval, ("diverged",))
+        noise = np.random.default_rng(0).normal(scale=1e-5, size=raw.shape)
+        values = raw * self.normalisation.evaluate(norm) + noise
         return Embedding(values, HealthReport((norm,), interval, ()))
 
 
@@ -243,12 +238,9 @@ def stand_in(network: FusedNetwork, monkeypatch: pytest.MonkeyPatch) -> list[int
     starts: list[int] = []
 
     @contextmanager
-    def started(
-        self: EncryptedRun, engine: object, output: object
-    ) -> Iterator[tuple[StandIn, StandIn]]:
+    def started(self: EncryptedRun, engine: object, output: object) -> Iterator[StandIn]:
         starts.append(1)
-        both = StandIn(network, Normalisation.load())
-        yield both, both
+        yield StandIn(network, Normalisation.load())
 
     monkeypatch.setattr(EncryptedRun, "started", started)
     return starts
@@ -286,16 +278,16 @@ def test_encrypted_refusals_say_why(
     fhe_face: Run, folder: Path, weights: Path, stand_in: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the client refuses is listed with its reason, and the disagreement is counted."""
-    decrypt = StandIn.decrypt_embedding
+    right = StandIn.result
     calls: list[int] = []
 
-    def sometimes(self: StandIn, bundle: Any) -> Embedding:
+    def sometimes(self: StandIn, crop: NDArray[np.uint8]) -> Embedding | HealthReport:
         calls.append(1)
         if len(calls) == 3:
-            raise UnhealthyResultError(HealthReport((float("nan"),), INTERVAL, ("wrapped",)))
-        return decrypt(self, bundle)
+            return HealthReport((float("nan"),), INTERVAL, ("wrapped",))
+        return right(self, crop)
 
-    monkeypatch.setattr(StandIn, "decrypt_embedding", sometimes)
+    monkeypatch.setattr(StandIn, "result", sometimes)
     arguments = ("evaluate", folder, "--weights", weights, "--aligned", "--mode", "encrypted")
     result = fhe_face(*arguments, "--json")
     answer = result.json()

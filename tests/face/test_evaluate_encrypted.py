@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,15 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from fhe_core.compiler import BATCH, Packing, compile_batch, compile_match
-from fhe_core.compiler.architecture import architecture_of
-from fhe_core.formats.ciphertexts import Bundle
-from fhe_core.plan import required_keys
-from fhe_face.client.decryption import Embedding
-from fhe_face.client.health import HealthReport
-from fhe_face.evaluation import Batches, Cache, Outcome, embed_encrypted
+from fhe_face.client.embedding import Embedded, embed_faces
+from fhe_face.evaluation import Cache, FacePipeline, Outcome, embed_encrypted
 from fhe_face.models.reference import embed, squared_norm
-from fhe_face.server.computation import Server
+from fhe_face.places import Packing
 from tests.core import tiny
 
 Pixels = NDArray[np.uint8]
@@ -31,35 +25,26 @@ Pixels = NDArray[np.uint8]
 
 @dataclass
 class TinyPipeline:
-    """The pipeline of the tiny world; counts, and can be interrupted."""
+    """The pipeline of a tiny world; remembers the crops, and can be interrupted."""
 
     world: tiny.World
     stop_after: int = 99
-    pairs: Server | None = None
-    alone: int = 0
     embedded: list[Pixels] = field(default_factory=list)
-
-    def encrypt(self, crop: Pixels) -> Bundle:
-        if len(self.embedded) == self.stop_after:
-            raise KeyboardInterrupt
-        self.embedded.append(crop)
-        unit = crop.transpose(2, 0, 1) / 127.5 - 1
-        return self.world.client.encrypt_image(unit, self.world.compiled)
+    rounds: list[list[tuple[str, int]]] = field(default_factory=list)
 
     @property
-    def takes_pairs(self) -> bool:
-        return self.pairs is not None
+    def together(self) -> int:
+        return FacePipeline(self.world.client, self.world.server).together
 
-    def embed(self, image: Bundle) -> Bundle:
-        self.alone += 1
-        return self.world.server.embed(image)
-
-    def embed_pair(self, first: Bundle, second: Bundle) -> tuple[Bundle, Bundle]:
-        assert self.pairs is not None
-        return self.pairs.embed_pair(first, second)
-
-    def decrypt_embedding(self, bundle: Bundle) -> Embedding:
-        return self.world.client.decrypt_embedding(bundle)
+    def embed(self, crops: Sequence[Pixels]) -> Embedded:
+        if len(self.embedded) >= self.stop_after:
+            raise KeyboardInterrupt
+        self.embedded += crops
+        units = np.stack(crops).transpose(0, 3, 1, 2) / 127.5 - 1
+        found = embed_faces(self.world.client, tiny.faces(units), self.world.server)
+        for one in found.rounds:
+            self.rounds.append([(run.packing.value, run.faces) for run in one.runs])
+        return found
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +65,7 @@ def crops(world: tiny.World) -> list[Pixels]:
     return [inside[0], outside[0], inside[1]]
 
 
-def never() -> TinyPipeline:
+def never(_missing: int) -> TinyPipeline:
     raise AssertionError("nothing is missing, so nothing is to be started")
 
 
@@ -88,7 +73,8 @@ def run(
     world: tiny.World, crops: list[Pixels], cache: Cache, stop_after: int = 99
 ) -> tuple[list[Outcome], TinyPipeline, list[str]]:
     pipeline, lines = TinyPipeline(world, stop_after), list[str]()
-    return embed_encrypted(crops, cache, lambda: pipeline, lines.append), pipeline, lines
+    found = embed_encrypted(crops, cache, lambda _missing: pipeline, lines.append)
+    return found, pipeline, lines
 
 
 def test_encrypted_embeddings(world: tiny.World, crops: list[Pixels]) -> None:
@@ -102,86 +88,39 @@ def test_encrypted_embeddings(world: tiny.World, crops: list[Pixels]) -> None:
             assert np.linalg.norm(outcome.values - expected) < 0.02 * np.linalg.norm(expected)
     assert [outcome.values is None for outcome in outcomes] == [False, True, False]
     assert "outside [2, 200]" in outcomes[1].reason
-    assert [line.split(",")[0] for line in lines] == [f"encrypted {k} of 3" for k in (1, 2, 3)]
+    assert [line.split(",")[0] for line in lines[:3]] == [f"encrypted {k} of 3" for k in (1, 2, 3)]
     assert lines[0].endswith(" left")
     assert not lines[2].endswith(" left")
 
 
-def test_two_at_a_time(world: tiny.World, crops: list[Pixels]) -> None:
-    """A refused face is computed again alone, and so is its partner."""
-    plan = tiny.compile_for(world.network, world.parameters, packing=Packing.PAIR)
-    plans = [world.compiled.plan, world.match, plan.plan]
-    keys = tiny.make_keys(world.key, required_keys(plans, world.parameters))
-    pair = (plan, plan.tables(world.network))
-    server = Server(keys, world.compiled, world.tables, world.match, threads=1, pair=pair)
-    pipeline, lines = TinyPipeline(world, pairs=server), list[str]()
+def require_right(world: tiny.World, crops: list[Pixels], found: list[Outcome]) -> None:
+    raw = embed(world.network, np.stack(crops))
+    wanted = raw * tiny.ROOT.evaluate(squared_norm(raw))[:, None]
+    for outcome, expected in zip(found, wanted, strict=True):
+        if outcome.values is not None:
+            assert np.linalg.norm(outcome.values - expected) < 0.02 * np.linalg.norm(expected)
+
+
+def test_two_at_a_time(crops: list[Pixels]) -> None:
+    """A face outside the interval is refused; its partner keeps its result, or gets it again."""
+    world = tiny.make_world((Packing.ALONE, Packing.PAIR))
     chosen = [crops[0], crops[2], crops[1], crops[0], crops[2]]
-    found = embed_encrypted(chosen, Cache(None, "tiny"), lambda: pipeline, lines.append)
+    found, pipeline, lines = run(world, chosen, Cache(None, "tiny"))
     assert [outcome.values is None for outcome in found] == [False, False, True, False, False]
-    assert pipeline.alone == 3  # both of the second pair, and the odd one out
-    raw = embed(world.network, np.stack(chosen))
-    wanted = raw * tiny.ROOT.evaluate(squared_norm(raw))[:, None]
-    for outcome, expected in zip(found, wanted, strict=True):
-        if outcome.values is not None:
-            assert np.linalg.norm(outcome.values - expected) < 0.02 * np.linalg.norm(expected)
-    assert [line.split(",")[0] for line in lines] == [f"encrypted {k} of 5" for k in (2, 4, 5)]
+    assert pipeline.rounds[0] == [("pair", 2)]
+    require_right(world, chosen, found)
+    assert [line.split(",")[0] for line in lines[:3]] == [f"encrypted {k} of 5" for k in (2, 4, 5)]
+    assert "4 of 5 are healthy" in lines[3]
+    assert "healthy embeddings per hour" in lines[3]
 
 
-@dataclass
-class TinyMany:
-    """Batches of the tiny world, eight faces at a time; remembers their sizes."""
-
-    world: tiny.World
-    sizes: list[int] = field(default_factory=list)
-    open: bool = False
-    capacity: int = 8
-
-    def __post_init__(self) -> None:
-        world, parameters = self.world, self.world.parameters
-        self.compiled = compile_batch(
-            architecture_of(world.network), parameters, BATCH, tiny.ROOT, self.capacity
-        )
-        match = compile_match(self.compiled.plan, parameters, BATCH)
-        keys = tiny.make_keys(world.key, required_keys([self.compiled.plan], parameters))
-        tables = self.compiled.tables(world.network)
-        self.server = Server(keys, self.compiled, tables, match, threads=1)
-
-    def embed_many(self, crops: Sequence[Pixels]) -> list[Embedding | HealthReport]:
-        assert self.open
-        self.sizes.append(len(crops))
-        units = np.stack(crops).transpose(0, 3, 1, 2) / 127.5 - 1
-        client = self.world.client
-        return client.decrypt_embeddings(
-            self.server.embed(client.encrypt_images(units, self.compiled))
-        )
-
-    @contextmanager
-    def start(self) -> Iterator[TinyMany]:
-        self.open = True
-        yield self
-        self.open = False
-
-
-def test_batches_come_first(world: tiny.World, crops: list[Pixels], tmp_path: Path) -> None:
-    """What a batch refuses, and what would not fill half of one, is computed alone."""
-    many, pipeline, lines = TinyMany(world), TinyPipeline(world), list[str]()
-    cache = Cache(tmp_path, "tiny")
+def test_in_batches(crops: list[Pixels]) -> None:
+    world = tiny.make_world([Packing.BATCH])
     chosen = [*(6 * [crops[0]]), crops[1], *(4 * [crops[2]])]
-    batches = Batches(many.capacity, many.start)
-    found = embed_encrypted(chosen, cache, lambda: pipeline, lines.append, batches)
-    assert many.sizes == [8]
-    assert not many.open  # its keys are gone before others are made
-    assert pipeline.alone == 1 + 3
+    found, pipeline, _ = run(world, chosen, Cache(None, "tiny"))
+    assert pipeline.rounds[0] == [("batch", 8)]
     assert [outcome.values is None for outcome in found] == [False] * 6 + [True] + [False] * 4
-    raw = embed(world.network, np.stack(chosen))
-    wanted = raw * tiny.ROOT.evaluate(squared_norm(raw))[:, None]
-    for outcome, expected in zip(found, wanted, strict=True):
-        if outcome.values is not None:
-            assert np.linalg.norm(outcome.values - expected) < 0.02 * np.linalg.norm(expected)
-    assert "a batch of 8" in lines[0]
-    few = embed_encrypted(chosen[-1:], Cache(None, "x"), lambda: pipeline, lines.append, batches)
-    assert few[0].values is not None
-    assert many.sizes == [8]
+    require_right(world, chosen, found)
 
 
 def test_interrupted_and_resumed(world: tiny.World, crops: list[Pixels], tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def test_embeddings_and_scores(evening: Evening, capsys: pytest.CaptureFixture[s
     lines = []
     cosines, errors = [], []
     for i, expected in enumerate(evening.expected):
-        result = evening.client.decrypt_embedding(evening.result(f"embedding{i}.ct", "embedding"))
+        result = evening.client.embedding(evening.result(f"embedding{i}.ct", "embedding"))
         size = np.linalg.norm(expected)
         cosines.append(float(result.values @ expected / (size * np.linalg.norm(result.values))))
         errors.append(float(np.linalg.norm(result.values - expected) / size))
@@ -119,7 +119,7 @@ def test_embeddings_and_scores(evening: Evening, capsys: pytest.CaptureFixture[s
         )
     differences = []
     for a, b in PAIRS:
-        score = evening.client.decrypt_score(evening.result(f"score{a}-{b}.ct", "score"))
+        score = evening.client.score(evening.result(f"score{a}-{b}.ct", "score"))
         clear = float(evening.expected[a] @ evening.expected[b])
         differences.append(abs(score.value - clear))
         lines.append(f"score of faces {a} and {b}: {score.value:.6f}, cleartext {clear:.6f}")
@@ -159,11 +159,11 @@ def test_faces_on_which_the_network_diverges(
     raw = reference.embed(network, evening.units[number : number + 1])
     assert not reference.squared_norm(raw)[0] < 1e6  # in the clear as well, if not NaN
     with pytest.raises(UnhealthyResultError) as caught:
-        evening.client.decrypt_embedding(evening.result(f"embedding{number}.ct", "embedding"))
+        evening.client.embedding(evening.result(f"embedding{number}.ct", "embedding"))
     assert caught.value.report.failures
     name = "score0-8.ct" if number == FACES else "score9-0.ct"
     with pytest.raises(UnhealthyResultError):
-        evening.client.decrypt_score(evening.result(name, "score"))
+        evening.client.score(evening.result(name, "score"))
 
 
 def test_the_server_had_nothing_to_decrypt_with(evening: Evening) -> None:

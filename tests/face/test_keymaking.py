@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from fhe_core.compiler import SAFE, compile_match, compile_network
+from fhe_core.compiler import BATCH, SAFE
 from fhe_core.compiler.architecture import architecture_of
 from fhe_core.container import read_header
 from fhe_core.files import FileError
@@ -25,6 +25,7 @@ from fhe_face.client import keymaking
 from fhe_face.client.keymaking import make_keys
 from fhe_face.engine import Engine, key_bytes
 from fhe_face.models.synthetic import random_fused
+from fhe_face.places import Packing
 
 NAMES = ["client.key", "evaluation.key"]
 
@@ -37,9 +38,8 @@ def engine() -> Engine:
     )
     network = random_fused(0, channels=(4, 4), strides=(1,))
     circuit = Circuit(parameters.name, root_of(None))
-    compiled = compile_network(architecture_of(network), parameters, SAFE, circuit.root)
-    match_plan = compile_match(compiled.plan, parameters, SAFE)
-    return Engine(circuit, parameters, SAFE, compiled, match_plan)
+    shape = architecture_of(network)
+    return Engine(circuit, parameters, shape, SAFE, BATCH, 8, (Packing.ALONE,))
 
 
 def files(folder: Path) -> list[str]:

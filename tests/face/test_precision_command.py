@@ -24,14 +24,11 @@ def subject() -> Subject:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch, subject: Subject) -> Subject:
     """The command, on the small network, whatever the weights are called."""
-    many = subject.many
     monkeypatch.setattr(command, "Aligner", lambda _: None)
     monkeypatch.setattr(command, "load", lambda path: SimpleNamespace(path=path))
     monkeypatch.setattr(command, "network_of", lambda _: subject.network)
     monkeypatch.setattr(command, "recommended_root", lambda _: None)
-    monkeypatch.setattr(
-        command, "choose_engine", lambda *given: many if given[-1] else subject.engine
-    )
+    monkeypatch.setattr(command, "choose_engine", lambda *given: subject.engine.only(given[-1]))
     return subject
 
 

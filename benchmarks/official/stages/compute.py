@@ -17,6 +17,7 @@ from fhe_core.container.header import encode_header
 from fhe_core.files import FileError, shown
 from fhe_core.formats.ciphertexts import Bundle, known_facts, load_bundle, save_bundle
 from fhe_face.models.checkpoint import sha256
+from fhe_face.places import IMAGE
 from fhe_face.progress import Stage
 from fhe_face.server.server import FaceServer
 
@@ -61,9 +62,8 @@ def compute(
         loading = time.perf_counter() - started
         progress = Progress(progress.name)  # forecasts leave the start out
 
-        def faces(number: int) -> tuple[Bundle, Bundle]:
-            files = [instance.uploads.file(number, face) for face in range(2)]
-            return read(files[0], "image"), read(files[1], "image")
+        def faces(number: int) -> Bundle:
+            return read(instance.uploads.file(number), IMAGE)
 
         for done, result in enumerate(matched(server, pending, faces), kept + 1):
             _save(instance.downloads.file(result.number), result, inputs[result.number])
@@ -78,11 +78,8 @@ def compute(
 
 def _stamp(instance: Instance, number: int, common: bytes) -> str:
     """Digest of all that a score depends on; headers hold the digests of what follows them."""
-    digest = hashlib.sha256(common)
-    for face in range(2):
-        header = read_header(instance.uploads.file(number, face), expect_kind=Kind.CIPHERTEXT)
-        digest.update(hashlib.sha256(encode_header(header)).digest())
-    return digest.hexdigest()
+    header = read_header(instance.uploads.file(number), expect_kind=Kind.CIPHERTEXT)
+    return hashlib.sha256(common + hashlib.sha256(encode_header(header)).digest()).hexdigest()
 
 
 def _kept(file: Path, inputs: str) -> float | None:

@@ -12,12 +12,13 @@ from fhe_core.formats.ciphertexts import Bundle, load_bundle
 from fhe_face.client.client import FaceClient
 from fhe_face.client.decryption import Score
 from fhe_face.client.health import UnhealthyResultError
+from fhe_face.places import SCORE
 
 
 class Decryptor(Protocol):
     """The client, as far as this stage needs it."""
 
-    def decrypt_score(self, bundle: Bundle) -> Score: ...
+    def score(self, bundle: Bundle, /) -> Score: ...
 
 
 def decrypt(
@@ -38,9 +39,9 @@ def decrypt(
     instance.begin(instance.decrypted)
     rows: list[dict[str, Any]] = []
     for number in range(count):
-        bundle = read(instance.downloads.file(number), "score")
+        bundle = read(instance.downloads.file(number), SCORE)
         try:
-            score = client.decrypt_score(bundle)
+            score = client.score(bundle)
         except UnhealthyResultError as error:
             rows.append({"refused": str(error)})
             progress.say(f"warning: pair {number + 1} has no score: {error}")

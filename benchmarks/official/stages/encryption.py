@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, Protocol
@@ -25,7 +25,7 @@ class Encryptor(Protocol):
     @property
     def key_id(self) -> str: ...
 
-    def encrypt(self, image: Pixels) -> Bundle: ...
+    def encrypt(self, faces: Sequence[Pixels], /) -> Bundle: ...
 
 
 def encrypt(
@@ -33,7 +33,7 @@ def encrypt(
     progress: Progress,
     load: Callable[[Path], Encryptor] = FaceClient.load,
 ) -> None:
-    """Encrypt all faces; those of an earlier run are kept where they belong to pair and key.
+    """Encrypt all pairs, each in one file; those of an earlier run with this key are kept.
 
     Raises:
         FileError: faces are missing, or the disk is too small.
@@ -46,15 +46,13 @@ def encrypt(
     kept = 0
     for number in range(count):
         pair = require(instance.prepared, number)
-        files = [uploads.file(number, face) for face in range(2)]
-        if all(_is_kept(file, client.key_id, pair.tag.hex()) for file in files):
+        file = uploads.file(number)
+        if _is_kept(file, client.key_id, pair.tag.hex()):
             kept += 1
         else:
-            for file, face in zip(files, pair.faces, strict=True):
-                bundle = client.encrypt(face)
-                facts = {**bundle.facts, SOURCE: pair.tag.hex()}
-                save_bundle(file, replace(bundle, facts=facts))
-            written = sum(file.stat().st_size for file in files)
+            bundle = client.encrypt(list(pair.faces))
+            facts = {**bundle.facts, SOURCE: pair.tag.hex()}
+            written = save_bundle(file, replace(bundle, facts=facts)).total_bytes
             require_space(uploads.path, (count - number - 1) * written)
         progress.pairs(number + 1, count, kept)
     uploads.drop_from(count)

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, Protocol
 
 from fhe_core.formats.ciphertexts import Bundle
+from fhe_face.bundles import apart
 
 
 class Matcher(Protocol):
     """The server, as far as encrypted pairs need it."""
 
-    def embed_pair(self, first: Bundle, second: Bundle) -> tuple[Bundle, Bundle]: ...
+    def embed(self, images: Bundle, /) -> Bundle: ...
 
     def match(self, left: Bundle, right: Bundle) -> Bundle: ...
 
@@ -26,11 +27,12 @@ class Matched(NamedTuple):
 
 
 def matched(
-    server: Matcher, numbers: Iterable[int], read: Callable[[int], tuple[Bundle, Bundle]]
+    server: Matcher, numbers: Iterable[int], read: Callable[[int], Bundle]
 ) -> Iterator[Matched]:
     """Scores as they become ready; `read` gives the two encrypted faces of a pair."""
     for number in numbers:
-        first, second = read(number)
+        faces = read(number)
         started = time.perf_counter()
-        score = server.match(*server.embed_pair(first, second))
+        first, second = apart(server.embed(faces))
+        score = server.match(first, second)
         yield Matched(number, score, time.perf_counter() - started)

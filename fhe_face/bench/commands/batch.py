@@ -27,7 +27,7 @@ def run(weights: Path, sizes: str, plot: Path | None, threads: int | None, as_js
     plots.check(plot)
     count = threads or default_threads()
     with output.stages() as stage, workspace() as folder:
-        subject = Subject.load(weights, stage, many=True)
+        subject = Subject.load(weights, stage)
         facts = machine.facts(count, subject.engine.parameters)
         warn_of_load(output, facts)
         warn_of_little_memory(output, subject.engine.keys(), subject.engine.parameters)

@@ -33,8 +33,7 @@ def run(
         facts = machine.facts(count, subject.engine.parameters)
         warn_of_load(output, facts)
         compiled = subject.engine.pair if pair else subject.engine.compiled
-        plans = [] if compiled is None else [compiled.plan]
-        wanted = required_keys(plans, subject.engine.parameters)
+        wanted = required_keys([compiled.plan], subject.engine.parameters)
         warn_of_little_memory(output, wanted, subject.engine.parameters)
         measured = step_profile.measure(subject, pair, count, repeat, stage)
     data = {**facts, **measured.to_json()}

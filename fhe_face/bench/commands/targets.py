@@ -31,7 +31,7 @@ def run(
     output = Output(as_json)
     count = threads or default_threads()
     with output.stages() as stage, workspace() as folder:
-        subject = Subject.load(weights, stage, many=True)
+        subject = Subject.load(weights, stage)
         facts = machine.facts(count, subject.engine.parameters)
         warn_of_load(output, facts)
         warn_of_little_memory(output, subject.engine.keys(), subject.engine.parameters)

@@ -14,6 +14,7 @@ from fhe_face.bench.commands import batch as bench_batch
 from fhe_face.bench.commands import targets as bench_targets
 from fhe_face.bench.openfhe_process import OpenFhe
 from fhe_face.bench.subject import Subject
+from fhe_face.places import Packing
 from tests.core import tiny
 from tests.face.bench.bench_kit import HereServer
 from tests.face.kit import Run
@@ -151,7 +152,7 @@ def test_the_subject_of_a_weights_file(checkpoint: Path) -> None:
     loaded = Subject.load(checkpoint)
     assert loaded.weights == str(checkpoint)
     assert loaded.images.shape == (2, 3, 64, 64)
-    assert loaded.engine.pair is not None
+    assert Packing.PAIR in loaded.engine.packings
     assert loaded.expected.shape == (2, 256)
     assert loaded.healthy == [True, True]
 

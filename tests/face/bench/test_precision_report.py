@@ -17,6 +17,7 @@ from fhe_core.secret.key import SecretKey
 from fhe_face.bench import plots
 from fhe_face.bench.subject import Subject
 from fhe_face.failures import CommandError
+from fhe_face.places import Packing as Together
 from fhe_face.precision import table as precision_table
 from fhe_face.precision.report import Report, report
 from fhe_face.precision.runs import Work, encrypted, simulated, work_of
@@ -110,19 +111,19 @@ def test_a_pair(subject: Subject) -> None:
     assert np.array_equal(work.inputs[1][-1], work.inputs[0][len(work.inputs[0]) // 2 - 1])
     found = report(work, "encrypted", encrypted(work, 1))
     require_agreement(found)
-    alone = replace(subject.engine, pair=None)
+    alone = subject.engine.only([Together.ALONE])
     with pytest.raises(PlanError, match="no room for two"):
         work_of(alone, subject.network, subject.images, NAMES[:2], pair=True)
 
 
 def test_a_batch(subject: Subject) -> None:
-    assert subject.many is not None
+    many = subject.engine.only([Together.BATCH])
     images = tiny.images_for(subject.network, 3)
-    work = work_of(subject.many, subject.network, images, NAMES[:3])
+    work = work_of(many, subject.network, images, NAMES[:3])
     assert len(work.inputs) == 1
     require_agreement(report(work, "encrypted", encrypted(work, 1)))
     with pytest.raises(PlanError, match="no room for two"):
-        work_of(subject.many, subject.network, images, NAMES[:3], pair=True)
+        work_of(many, subject.network, images, NAMES[:3], pair=True)
 
 
 def test_overflow_is_seen(subject: Subject) -> None:

@@ -12,6 +12,7 @@ from fhe_core.plan import PlanError
 from fhe_face.bench import step_profile
 from fhe_face.bench.step_profile import Profile
 from fhe_face.bench.subject import Subject
+from fhe_face.places import Packing
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def test_a_pair(subject: Subject) -> None:
     assert measured.facts["plan"].endswith("pair")
     assert [face["relative_l2_error"] < 3e-3 for face in measured.facts["faces"]] == [True, True]
     assert measured.facts["faces"][0] != measured.facts["faces"][1]
-    alone = replace(subject, engine=replace(subject.engine, pair=None))
+    alone = replace(subject, engine=subject.engine.only([Packing.ALONE]))
     with pytest.raises(PlanError, match="no room for two"):
         step_profile.measure(alone, pair=True, threads=1)
 

@@ -13,7 +13,7 @@ from fhe_face.bench.batches import measure as measure_batches
 from fhe_face.bench.subject import Subject
 from fhe_face.bench.targets import GIB, TARGETS, judge
 from fhe_face.progress import silent
-from tests.face.bench.bench_kit import CAPACITY, HereServer
+from tests.face.bench.bench_kit import CAPACITY, HereServer, packed
 
 PROMISED = {
     "latency_seconds",
@@ -50,8 +50,8 @@ def test_every_promised_number(subject: Subject, tmp_path: Path, server: HereSer
     data = run(subject, tmp_path, server)
     assert data.keys() >= PROMISED
     single, batch = server.jobs  # in processes of their own
-    assert (len(single.embed), single.pairs) == (3, ())  # one to warm up
-    assert (batch.embed, len(batch.pairs)) == ((), 3)
+    assert packed(single) == ["alone"] * 3  # one to warm up
+    assert packed(batch) == ["pair"] * 3
     assert len(data["latency_runs"]) == 2
     assert data["evaluation_key_bytes"] == (tmp_path / "faces" / "evaluation.key").stat().st_size
     assert data["pair_ratio"] == pytest.approx(data["pair_seconds"] / data["latency_seconds"])
@@ -78,7 +78,7 @@ def test_an_odd_batch_has_a_face_alone(
 ) -> None:
     data = run(subject, tmp_path, server, batch=3, rounds=0)
     batch = server.jobs[1]
-    assert (len(batch.embed), len(batch.pairs)) == (1, 2)
+    assert packed(batch) == ["pair", "pair", "alone"]
     assert data["batch_size"] == 3
     assert data["openfhe"] == {"available": False, "reason": "not asked for"}
 
@@ -118,7 +118,11 @@ def test_the_table_is_that_of_the_issue() -> None:
 def test_batches_of_several_sizes(subject: Subject, tmp_path: Path, server: HereServer) -> None:
     found = measure_batches(subject, tmp_path, [1, 2, 5], 1, server, silent)
     assert [batch.size for batch in found] == [1, 2, 5]
-    assert [(len(job.embed), len(job.pairs)) for job in server.jobs] == [(2, 0), (0, 2), (1, 3)]
+    assert [packed(job) for job in server.jobs] == [
+        ["alone"] * 2,
+        ["pair"] * 2,
+        ["pair"] * 3 + ["alone"],
+    ]
     for batch in found:
         assert batch.seconds_per_face == pytest.approx(batch.seconds / batch.size)
         assert batch.accuracy["embeddings"] == batch.size
@@ -135,8 +139,8 @@ def test_a_batch_that_fills_half_of_the_room(
 ) -> None:
     data = run(subject, tmp_path, server, batch=CAPACITY + 3, rounds=0)
     _, pairs, batch = server.jobs
-    assert (len(pairs.pairs), batch.pairs) == (2, ())
-    assert len(batch.embed) == 2  # one full, one with three faces
+    assert packed(pairs) == ["pair"] * 2
+    assert packed(batch) == ["batch"] * 2  # one full, one with three faces
     assert data["batch_together"] is True
     assert data["batch_size"] == CAPACITY + 3
     assert data["embeddings"] == 2 + CAPACITY + 3
@@ -147,7 +151,7 @@ def test_a_batch_that_fills_half_of_the_room(
 
 def test_sizes_of_both_kinds(subject: Subject, tmp_path: Path, server: HereServer) -> None:
     small, large = measure_batches(subject, tmp_path, [2, CAPACITY // 2], 1, server, silent)
-    assert [len(job.embed) for job in server.jobs] == [0, 1]
+    assert [packed(job) for job in server.jobs] == [["pair"] * 2, ["batch"]]
     assert (small.size, large.size) == (2, CAPACITY // 2)
     assert large.accuracy["embeddings"] == CAPACITY // 2
     assert large.accuracy["cosine_to_cleartext"] > 0.999

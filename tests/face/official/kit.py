@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,10 +18,11 @@ from benchmarks.official.stages.program import Progress
 from fhe_core.formats.ciphertexts import Bundle, load_bundle, load_evaluation_keys
 from fhe_core.secret.files import load_secret_key, save_evaluation_keys, save_secret_key
 from fhe_core.secret.key import SecretKey
-from fhe_face.client.decryption import Client, Score
+from fhe_face.client.client import FaceClient
+from fhe_face.client.decryption import Score
 from fhe_face.models.reference import embed, squared_norm
 from fhe_face.progress import Stage
-from fhe_face.server.computation import Server
+from fhe_face.server.server import FaceServer
 from tests.core import tiny
 
 Pixels = NDArray[np.uint8]
@@ -42,35 +44,35 @@ class TinyClient:
     """What the stages need of a client."""
 
     world: tiny.World
-    client: Client
+    client: FaceClient
     encrypted: list[Pixels] = field(default_factory=list)
 
     @property
     def key_id(self) -> str:
         return self.client.key.key_id
 
-    def encrypt(self, image: Pixels) -> Bundle:
-        self.encrypted.append(image)
-        unit = small(self.world, image).transpose(2, 0, 1) / 127.5 - 1
-        return self.client.encrypt_image(unit, self.world.compiled)
+    def encrypt(self, faces: Sequence[Pixels]) -> Bundle:
+        self.encrypted += faces
+        units = [small(self.world, face).transpose(2, 0, 1) / 127.5 - 1 for face in faces]
+        return self.client.encrypt(tiny.faces(np.stack(units)))
 
-    def decrypt_score(self, bundle: Bundle) -> Score:
-        return self.client.decrypt_score(bundle)
+    def score(self, bundle: Bundle) -> Score:
+        return self.client.score(bundle)
 
 
 @dataclass
 class TinyServer:
     """What the schedule needs of a server; can be interrupted before its n-th pair."""
 
-    server: Server
+    server: FaceServer
     stop_at: int = 99
     pairs: int = 0
 
-    def embed_pair(self, first: Bundle, second: Bundle) -> tuple[Bundle, Bundle]:
+    def embed(self, images: Bundle) -> Bundle:
         self.pairs += 1
         if self.pairs == self.stop_at:
             raise KeyboardInterrupt
-        return self.server.embed(first), self.server.embed(second)
+        return self.server.embed(images)
 
     def match(self, left: Bundle, right: Bundle) -> Bundle:
         return self.server.match(left, right)
@@ -115,7 +117,7 @@ class Bench:
             stage("reading", 0, 0)
             keys = load_evaluation_keys(evaluation_key, load=tiny.load)
             world = self.world
-            server = Server(keys, world.compiled, world.tables, world.match, threads=1)
+            server = FaceServer(keys, world.engine, world.network)
             self.servers.append(TinyServer(server, stop_at))
             return self.servers[-1]
 
@@ -142,7 +144,7 @@ class Bench:
 
     def _client(self, path: Path) -> TinyClient:
         self.clients.append(
-            TinyClient(self.world, Client(load_secret_key(path, tiny.load), tiny.ROOT))
+            TinyClient(self.world, self.world.client_for(load_secret_key(path, tiny.load)))
         )
         return self.clients[-1]
 

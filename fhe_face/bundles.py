@@ -1,0 +1,33 @@
+"""Taking bundles apart: every face by itself, so that faces of one bundle can be compared."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fhe_core.formats.ciphertexts import Bundle
+from fhe_face.places import ENTRY, Run, describe, runs_of
+
+
+def apart(bundle: Bundle, capacity: int = 2) -> list[Bundle]:
+    """Bundles of one face each, in order; a batch stays together, as its faces share ciphertexts.
+
+    capacity: faces of a batch (`Engine.capacity`).
+
+    Raises:
+        Corrupt: the bundle does not say how its faces are packed.
+    """
+    runs = [one for run in runs_of(bundle.facts, capacity) for one in run.singly()]
+    return [_only(bundle, run) for run in runs]
+
+
+def _only(bundle: Bundle, run: Run) -> Bundle:
+    alone = Run(run.packing, 0, run.faces)
+    prefix = f"{run.label} "
+
+    def renamed(name: str) -> str:
+        return f"{alone.label} {name.removeprefix(prefix)}"
+
+    items = {renamed(name): c for name, c in bundle.items.items() if name.startswith(prefix)}
+    seeds = {renamed(name): s for name, s in bundle.seeds.items() if name.startswith(prefix)}
+    facts = {**bundle.facts, ENTRY: describe([alone])}
+    return replace(bundle, items=items, seeds=seeds, facts=facts)

@@ -1,0 +1,74 @@
+"""How to compute n faces: one at a time, two together, or in batches. Pure arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+
+from fhe_face.places import Packing, Run, numbered
+
+#: Time of a run, in times of one face, however full it is: measured 1.07 to 1.1 for a pair, 9 to 11
+#: for a batch (``fhe-face plan`` estimates 1.07 and 9).
+COST: Mapping[Packing, float] = MappingProxyType(
+    {Packing.ALONE: 1.0, Packing.PAIR: 1.1, Packing.BATCH: 10.0}
+)
+#: Peak memory of a server that computes so, in bytes (benchmarks/RESULTS.md, rounded up).
+MEMORY: Mapping[Packing, int] = MappingProxyType(
+    {Packing.ALONE: 7 << 30, Packing.PAIR: 8 << 30, Packing.BATCH: 12 << 30}
+)
+
+
+class PlanningError(ValueError):
+    """Faces that cannot be computed in any allowed way; the text says what would be right."""
+
+
+def plan_runs(
+    faces: int,
+    packings: Collection[Packing],
+    capacity: int,
+    memory: int | None = None,
+) -> tuple[Run, ...]:
+    """The cheapest runs for so many faces.
+
+    packings: what the keys are for; capacity: faces of a batch; memory: of the server, in bytes
+    (None: enough). What needs more memory is left out as long as something else is left.
+
+    Raises:
+        PlanningError: no face, or keys for nothing.
+    """
+    if faces < 1:
+        raise PlanningError("no face: a bundle holds at least one")
+    allowed = [packing for packing in Packing if packing in packings]
+    if not allowed:
+        raise PlanningError("keys for neither single faces nor batches")
+    if memory is not None:
+        fitting = [packing for packing in allowed if MEMORY[packing] <= memory]
+        allowed = fitting or [min(allowed, key=lambda packing: MEMORY[packing])]
+    groups: list[tuple[Packing, int]] = []
+    left = faces
+    while left and Packing.BATCH in allowed:
+        count = min(left, capacity)
+        if COST[Packing.BATCH] >= _cost_of_few(count, allowed):
+            break
+        groups.append((Packing.BATCH, count))
+        left -= count
+    return numbered([*groups, *_few(left, allowed)])
+
+
+def cost(runs: Collection[Run]) -> float:
+    """Time of runs, in times of one face."""
+    return sum(COST[run.packing] for run in runs)
+
+
+def _few(faces: int, allowed: Collection[Packing]) -> list[tuple[Packing, int]]:
+    """Pairs as far as they go, and single faces."""
+    if Packing.PAIR in allowed and Packing.ALONE not in allowed:
+        raise PlanningError("keys for pairs only: one face is left")
+    pairs = faces // 2 if Packing.PAIR in allowed else 0
+    return [(Packing.PAIR, 2)] * pairs + [(Packing.ALONE, 1)] * (faces - 2 * pairs)
+
+
+def _cost_of_few(faces: int, allowed: Collection[Packing]) -> float:
+    if Packing.ALONE not in allowed:
+        return float("inf")
+    return sum(COST[packing] for packing, _ in _few(faces, allowed))
