@@ -34,7 +34,7 @@ Keys = Annotated[Path, typer.Option("--keys", help="The client's evaluation.key.
 Flip = Annotated[
     bool, typer.Option("--flip", help="Average with the embedding of the mirror image.")
 ]
-Batch = Annotated[bool, typer.Option("--batch", help="For many faces at once, not for one.")]
+Batch = Annotated[bool, typer.Option("--batch", help="For batches of many faces.")]
 Coefficients = Annotated[
     Path | None,
     typer.Option("--coefficients", help="Of the normalisation, from fhe-face coeffs fit."),

@@ -15,7 +15,7 @@ from benchmarks.divergence.statistics import log2_within, wilson
 from fhe_face.circuit import root_of
 from fhe_face.engine import Engine, choose_engine
 from fhe_face.models.synthetic import random_fused
-from fhe_face.places import Batch
+from fhe_face.places import Places
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def half(generator: np.random.Generator, directions: int) -> Any:
 
     found = scores.Half.__new__(scores.Half)
     found.root, found.period = root, period
-    found.batch = Batch(2 * blocks, 2 * blocks, block)
+    found.batch = Places(2 * blocks, block)
     found.slots = draw()
     changes = [np.where(np.arange(blocks * block) < block, draw(), 0) for _ in range(directions)]
     found.directions = changes

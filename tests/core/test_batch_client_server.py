@@ -71,10 +71,10 @@ def test_every_packing_in_one_bundle(many: tiny.World) -> None:
     """One secret and one embedding, however a face is computed; found by name, in any order."""
     runs = numbered([(Packing.ALONE, 1), (Packing.BATCH, 6), (Packing.PAIR, 2)])
     images = many.client.encrypt(tiny.faces(many.images[:9]), runs=runs)
-    images = replace(images, items=dict(reversed(images.items.items())))
+    images = replace(images, items=dict(reversed(list(images.items.items()))))
     result = many.server.embed(images)
     assert {name.split(" ")[1] for name in result.items} == {"1", "2-7", "8", "9"}
-    result = replace(result, items=dict(reversed(result.items.items())))
+    result = replace(result, items=dict(reversed(list(result.items.items()))))
     found = many.client.decrypt(result)
     for own, wanted in zip(found, many.reference(many.images[:9]), strict=True):
         assert isinstance(own, Embedding)

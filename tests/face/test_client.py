@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fhe_core.formats.ciphertexts import load_bundle
+from fhe_core.container import ContainerError, WrongKind
+from fhe_core.formats.ciphertexts import Bundle, load_bundle
 from fhe_face.client.client import FaceClient
 from fhe_face.client.images import ImageError, to_unit
 from fhe_face.demo_faces import demo_faces
@@ -64,3 +65,25 @@ def test_encrypt(fhe_face: Run, kit: Kit, tmp_path: Path) -> None:
     assert (
         "what goes to the server" in fhe_face("decrypt", "--key", kit.client_key, target).refused()
     )
+
+
+def test_bundles_travel_as_bytes(client: FaceClient, kit: Kit, tmp_path: Path) -> None:
+    """For client and server in two programs."""
+    bundle = Bundle.load(kit.embedding_ct, "embedding")
+    received = Bundle.from_bytes(bundle.to_bytes(), "embedding")
+    assert np.array_equal(client.embedding(received).values, client.embedding(bundle).values)
+    received.save(tmp_path / "again.ct")
+    assert (tmp_path / "again.ct").read_bytes() == kit.embedding_ct.read_bytes()
+    assert repr(bundle).startswith("<Bundle of 2 encrypted embedding ciphertexts, ")
+    with pytest.raises(WrongKind, match="holds an encrypted embedding, not score"):
+        Bundle.from_bytes(bundle.to_bytes(), "score")
+    with pytest.raises(ContainerError):
+        Bundle.from_bytes(bundle.to_bytes()[:-1])
+
+
+def test_further_keys(fhe_face: Run, kit: Kit, tmp_path: Path) -> None:
+    """`keygen --key` takes the circuit from the key, and refuses what would be another one."""
+    arguments = ("keygen", "--key", kit.client_key, "--batch", "--out", tmp_path / "more")
+    for option in (("--flip",), ("--size", 96), ("--coefficients", "x.json")):
+        assert "leave out --size" in fhe_face(*arguments, *option).refused(2)
+    assert not (tmp_path / "more").exists()

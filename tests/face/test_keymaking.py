@@ -20,9 +20,9 @@ from fhe_core.files import FileError
 from fhe_core.parameters import Specification, Tier, build
 from fhe_core.secret import files as key_files
 from fhe_core.secret.sealing import Scheme
-from fhe_face.circuit import Circuit, circuit_of, root_of
+from fhe_face.circuit import Circuit, circuit_of, packings_for, root_of
 from fhe_face.client import keymaking
-from fhe_face.client.keymaking import make_keys
+from fhe_face.client.keymaking import make_keys, make_more_keys
 from fhe_face.engine import Engine, key_bytes
 from fhe_face.models.synthetic import random_fused
 from fhe_face.places import Packing
@@ -149,3 +149,19 @@ def test_interrupting_keygen(repository: Path, tmp_path: Path, number: int, stat
     assert process.returncode == status
     assert err == (b"error: interrupted\n" if status == 130 else b"")
     assert not list(tmp_path.iterdir())
+
+
+def test_further_keys_for_an_existing_secret(engine: Engine, tmp_path: Path) -> None:
+    """What was encrypted before stays readable, and both files say what the keys are for."""
+    keys, more = tmp_path / "keys", tmp_path / "more"
+    key = make_keys(keys, engine)
+    both = engine.only([Packing.ALONE, Packing.BATCH])
+    make_more_keys(keys / "client.key", key, more, both)
+    assert files(more) == ["evaluation.key"]
+    again = key_files.load_secret_key(keys / "client.key", lambda _name: engine.parameters)
+    assert again.key_id == key.key_id == read_header(more / "evaluation.key").key_id
+    for path in (keys / "client.key", more / "evaluation.key"):
+        assert packings_for(read_header(path)) == (Packing.ALONE, Packing.BATCH)
+    with pytest.raises(FileError, match="exists already"):
+        make_more_keys(keys / "client.key", key, more, both)
+    assert stat.S_IMODE((keys / "client.key").stat().st_mode) == 0o600

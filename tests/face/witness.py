@@ -61,7 +61,7 @@ def short_lived(factory: pytest.TempPathFactory, name: str) -> Iterator[Path]:
 
 def require_nothing_to_decrypt_with(witness: Mapping[str, Any]) -> None:
     """The process ran the server, and loaded nothing of the client's."""
-    assert "fhe_face.server.computation" in witness["modules"]
+    assert "fhe_face.server.server" in witness["modules"]
     assert not CLIENT_ONLY & set(witness["modules"])
     assert witness["forbidden"] == []
 
