@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -302,7 +301,7 @@ SECRET_DAMAGES: list[tuple[Damage, type[ContainerError]]] = [
     (with_residue("secret", (3,), 255), Corrupt),
     (replaced("secret", lambda a: a[1:]), Corrupt),
     (replaced("secret", lambda a: np.stack([a, a])), Corrupt),
-    (replaced("secret", lambda a: np.full(a.size, math.nan)), Corrupt),
+    (replaced("secret", lambda a: a.astype(np.uint64)), Corrupt),
     (lambda p: p.arrays.update(other=p.arrays.pop("secret")), Corrupt),
     (lambda p: p.metadata.update(parameters="x"), container.ParameterMismatch),
     (lambda p: setattr(p, "kind", Kind.CIPHERTEXT), container.WrongKind),
