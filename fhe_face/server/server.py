@@ -17,7 +17,7 @@ from fhe_core.container import KeyMismatch, Kind, ParameterMismatch, WrongKind, 
 from fhe_core.formats.ciphertexts import Bundle, load_evaluation_keys, parameters_of
 from fhe_core.formats.preparation import ENTRY as PREPARATION
 from fhe_core.keys.evaluation import EvaluationKeys
-from fhe_core.plan import required_keys
+from fhe_core.plan import Progress, required_keys
 from fhe_core.runtime import native
 from fhe_core.runtime.evaluator import Evaluator
 from fhe_core.runtime.packed import PackedPlan, memory_bytes, pack
@@ -266,7 +266,7 @@ def digest_of(engine: Engine, network: FusedNetwork) -> str:
     return digest.hexdigest()[:32]
 
 
-def _relay(stage: Stage, what: str, steps: int) -> native.Progress:
+def _relay(stage: Stage, what: str, steps: int) -> Progress:
     def progress(number: int, _label: str, _seconds: float) -> None:
         stage(what, number + 1, steps)
 
