@@ -85,7 +85,7 @@ class Reader:
             own = slice(start, start + self.length)
             values = slots[2 * half][own]
             norm = beside(slots[2 * half + 1][own], slots[3 - 2 * half][own])
-            report = check_embedding(values, norm, self.root, True)
+            report = check_embedding(values, norm, self.root, run.faces > 1)
             found.append(self._embedding(values, fitting(report, "embeddings", fit[half])))
         return found
 
@@ -109,7 +109,7 @@ class Reader:
             )
             norms = [beside(*pair) for pair in zip(own, other, strict=True)]
             score = slots[3 * half][start : start + 1]
-            value, report = check_score(score, norms, self.root, True)
+            value, report = check_score(score, norms, self.root, run.faces > 1)
             found.append(self._score(value, fitting(report, "scores", fit[half])))
         return found
 

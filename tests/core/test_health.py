@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fhe_core.inverse_root import InverseRoot
 from fhe_face.client.health import (
     NEIGHBOUR_EXCESS,
+    Cause,
     HealthReport,
     UnhealthyResultError,
     beside,
@@ -200,3 +201,35 @@ def test_meaningless_intervals_never_pass(interval: tuple[float, float]) -> None
 def test_all_failures_are_reported() -> None:
     report = HealthReport((1.0,), (2.0, 3.0), ("first", "second"))
     assert str(UnhealthyResultError(report)) == "first; second"
+
+
+# --- whose image it is ----------------------------------------------------------------------------
+
+
+def cause_of(own: Slots, neighbour: Slots, together: bool = True) -> Cause | None:
+    report = check_embedding(embedding(), beside(own, neighbour), ROOT, together)
+    assert report.healthy == (report.cause is None)
+    return report.cause
+
+
+def test_a_face_is_not_told_that_it_diverged_where_another_did() -> None:
+    calm, wild = constant(500.0, 0.1), constant(1e12, 1e9)
+    assert cause_of(constant(SQUARED, 0.1), calm) is None
+    assert cause_of(constant(5000.0, 0.1), calm) is Cause.OWN
+    assert cause_of(constant(SQUARED, 0.1), wild) is Cause.PARTNER
+    assert cause_of(constant(SQUARED, 1e5), wild) is Cause.UNCLEAR
+    assert cause_of(constant(5000.0, 0.1), wild) is Cause.UNCLEAR
+    assert cause_of(constant(SQUARED, 1e5), calm) is Cause.UNCLEAR
+    assert cause_of(constant(SQUARED, 1e5), calm, together=False) is Cause.OWN
+    partner = check_embedding(embedding(), beside(constant(SQUARED, 0.1), wild), ROOT, True)
+    assert "on this image" not in partner.message
+    assert "compute this one without it" in partner.message
+    unclear = check_embedding(embedding(), beside(constant(5e9, 1e8), wild), ROOT, True)
+    assert "on this image, or on one that was computed together with it" in unclear.message
+
+
+def test_a_bound_on_the_batch_is_about_others() -> None:
+    fine = check_embedding(embedding(), constant(SQUARED, 0.1), ROOT, True)
+    assert fitting(fine, "embeddings", False).cause is Cause.PARTNER
+    outside = check_embedding(embedding(), constant(5000.0, 0.1), ROOT, True)
+    assert fitting(outside, "embeddings", False).cause is Cause.OWN
