@@ -117,7 +117,7 @@ def results_target(folder: Path) -> Target:
     key = _secret_key("insecure-tiny")
     keys = tiny.make_keys(key, world.specifications)
     server = Server(keys, world.compiled, world.tables, world.match, threads=1)
-    client = Client(key, tiny.ROOT)
+    client = Client(key, world.compiled.plan, world.match)
     image = client.encrypt_image(world.images[0], world.compiled)
     embedding = server.embed(image)
     score = server.match(embedding, embedding)

@@ -175,7 +175,7 @@ def make_world() -> World:
         key,
         keys,
         specifications,
-        Client(key, ROOT),
+        Client(key, compiled.plan, match),
         server,
     )
 
