@@ -95,7 +95,10 @@ class Shape:
                 f"blocks of {_number(said.get('block'))} slots, expected {capacity} in blocks of "
                 f"{block}"
             )
-        return Batch.from_facts(head.facts, head.parameters.slots).count
+        try:
+            return Batch.from_facts(head.facts, head.parameters.slots).count
+        except Corrupt as error:
+            raise ShapeMismatch(f"{head.source}: {error}") from None
 
 
 def require_key(head: Head, key_id: str) -> None:

@@ -198,6 +198,13 @@ class FileLedger:
                 ]
                 if marks != [_APPLICATION, _VERSION]:
                     raise LedgerError(_unusable(self.path, "it is no ledger of this version"))
+                pages, page_bytes = (
+                    int(database.execute(f"PRAGMA {name}").fetchone()[0])
+                    for name in ("page_count", "page_size")
+                )
+                check = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+                if check != "ok" or self.path.stat().st_size != pages * page_bytes:
+                    raise LedgerError(_unusable(self.path, "it is damaged"))
                 try:
                     yield database
                 except BaseException:

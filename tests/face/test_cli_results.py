@@ -73,7 +73,7 @@ def test_info_of_a_ciphertext(fhe_face: Run, kit: Kit) -> None:
     names = ["score", "left squared norm", "right squared norm"]
     assert [item["name"] for item in answer["items"]] == names
     assert [len(request) for request in answer["requests"]] == [16, 16]
-    assert answer["items"][0] | {"level": 1, "limbs": 2, "log2_scale": 40.0} == answer["items"][0]
+    assert answer["items"][0] | {"level": 0, "limbs": 1, "log2_scale": 43.0} == answer["items"][0]
 
 
 def test_info_of_evaluation_keys(fhe_face: Run, kit: Kit) -> None:
