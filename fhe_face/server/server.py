@@ -15,9 +15,8 @@ from fhe_core.formats.ciphertexts import (
     load_evaluation_keys,
     parameters_of,
 )
-from fhe_core.plan import Plan, required_keys
+from fhe_core.plan import Plan, Progress, required_keys
 from fhe_core.runtime.cleartext import Tables
-from fhe_core.runtime.native import Progress
 from fhe_face.circuit import circuit_of
 from fhe_face.engine import Engine, compile_engine, load_network, require_size
 from fhe_face.places import kinds_of
