@@ -6,6 +6,8 @@ from dataclasses import replace
 
 from fhe_core.formats.ciphertexts import Bundle
 from fhe_face.places import ENTRY, Run, describe, runs_of
+from fhe_face.tokens import ENTRY as REQUESTS
+from fhe_face.tokens import sides_of, tokens_of
 
 
 def apart(bundle: Bundle, capacity: int = 2) -> list[Bundle]:
@@ -14,13 +16,18 @@ def apart(bundle: Bundle, capacity: int = 2) -> list[Bundle]:
     capacity: faces of a batch (`Engine.capacity`).
 
     Raises:
-        Corrupt: the bundle does not say how its faces are packed.
+        Corrupt: the bundle does not say how its faces are packed, or carries no requests.
     """
     runs = [one for run in runs_of(bundle.facts, capacity) for one in run.singly()]
-    return [_only(bundle, run) for run in runs]
+    sides = sides_of(bundle.what)
+    tokens = tokens_of("the bundle", bundle.facts, sides * len(runs))
+    return [
+        _only(bundle, run, tokens[sides * number : sides * (number + 1)])
+        for number, run in enumerate(runs)
+    ]
 
 
-def _only(bundle: Bundle, run: Run) -> Bundle:
+def _only(bundle: Bundle, run: Run, tokens: list[str]) -> Bundle:
     alone = Run(run.packing, 0, run.faces)
     prefix = f"{run.label} "
 
@@ -29,5 +36,5 @@ def _only(bundle: Bundle, run: Run) -> Bundle:
 
     items = {renamed(name): c for name, c in bundle.items.items() if name.startswith(prefix)}
     seeds = {renamed(name): s for name, s in bundle.seeds.items() if name.startswith(prefix)}
-    facts = {**bundle.facts, ENTRY: describe([alone])}
+    facts = {**bundle.facts, ENTRY: describe([alone]), REQUESTS: tokens}
     return replace(bundle, items=items, seeds=seeds, facts=facts)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fhe_core.formats.ciphertexts import load_bundle, save_bundle
+from fhe_core.formats.ciphertexts import save_bundle
 from fhe_core.formats.preparation import ENTRY
 from fhe_core.inverse_root import InverseRoot
 from fhe_core.secret.files import save_secret_key
@@ -29,7 +29,6 @@ from fhe_face.facts import require_same_preparation
 from fhe_face.models import reference
 from fhe_face.models.checkpoint import load
 from fhe_face.models.layers import FusedNetwork
-from fhe_face.places import EMBEDDING, SCORE
 from fhe_face.progress import Stage
 from fhe_face.server.job import Job
 from fhe_face.server.process import run_job
@@ -156,9 +155,9 @@ class Demonstration:
         low, high = engine.circuit.root.interval
         started = time.perf_counter()
         embeddings, norms, reasons = [], [], []
-        for number, (_, name) in enumerate(job.embed):
+        for number, (source, name) in enumerate(job.embed):
             try:
-                result = client.embedding(load_bundle(name, EMBEDDING))
+                result = client.embedding(client.read(name), [source])
                 embeddings.append(result.values)
                 report = result.health
             except UnhealthyResultError as error:
@@ -176,7 +175,7 @@ class Demonstration:
         }
         if reasons:
             return facts | {"reason": "; ".join(reasons)}
-        score = client.score(load_bundle(job.match[0][2], SCORE))
+        score = client.score(client.read(job.match[0][2]), [source for source, _ in job.embed])
         facts["decrypt_seconds"] = time.perf_counter() - started
         return facts | {
             "score": score.value,

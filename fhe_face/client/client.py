@@ -4,33 +4,45 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core.ciphertext import Ciphertext
-from fhe_core.container import Corrupt, KeyMismatch, Kind, ParameterMismatch, WrongKind, read_header
-from fhe_core.formats.ciphertexts import Bundle
+from fhe_core.container import Kind, WrongKind, read_header
+from fhe_core.formats.ciphertexts import Bundle, head_of, load_bundle
 from fhe_core.formats.preparation import ENTRY as PREPARATION
-from fhe_core.inverse_root import InverseRoot, InverseRootError
 from fhe_core.secret.files import Passphrase, load_secret_key
 from fhe_core.secret.key import SecretKey
 from fhe_face.circuit import Circuit, CircuitError, circuit_of, packings_for
 from fhe_face.client.decryption import Embedding, Reader, Score
 from fhe_face.client.embedding import Embedded, Embedder, embed_faces
+from fhe_face.client.expected import Expected
 from fhe_face.client.headroom import room
 from fhe_face.client.health import HealthReport, UnhealthyResultError
 from fhe_face.client.images import Unit, validate_unit
-from fhe_face.client.keymaking import make_keys
+from fhe_face.client.keymaking import CLIENT_KEY, make_keys
+from fhe_face.client.ledger import (
+    DEFAULT_LIMIT,
+    Ledger,
+    MemoryLedger,
+    Warn,
+    beside,
+    result_digest,
+    warn_in_python,
+)
 from fhe_face.client.preparation import PreparedFace, given
+from fhe_face.client.requests import Sent
 from fhe_face.client.sharing import Decision
 from fhe_face.engine import Engine, choose_engine, compile_engine
 from fhe_face.facts import differences
-from fhe_face.places import EMBEDDING, ENTRY, IMAGE, SCORE, Packing, Run, describe, runs_of
+from fhe_face.places import EMBEDDING, ENTRY, IMAGE, SCORE, Packing, Run, describe
 from fhe_face.planning import plan_runs
 from fhe_face.progress import Stage, silent
 from fhe_face.system import default_threads
+from fhe_face.tokens import ENTRY as REQUESTS
 
 #: A face as a file, as pixels, or with what is known about its preparation.
 Face = str | os.PathLike[str] | NDArray[np.uint8] | NDArray[np.float64] | PreparedFace
@@ -41,10 +53,15 @@ Result = Embedding | Score | HealthReport
 class FaceClient:
     """Holds the secret key. What it decrypts must not be shared as it is (docs/security.md)."""
 
-    def __init__(self, key: SecretKey, engine: Engine) -> None:
-        """Use :meth:`create` for new keys, :meth:`load` for a key file."""
+    def __init__(self, key: SecretKey, engine: Engine, ledger: Ledger | None = None) -> None:
+        """Use :meth:`create` for new keys, :meth:`load` for a key file.
+
+        ledger: counts the answers of the key; default: in memory, for a key without a file.
+        """
         self.key = key
         self.engine = engine
+        self.ledger: Ledger = MemoryLedger() if ledger is None else ledger
+        self.expected = Expected(key, engine)
 
     @classmethod
     def create(
@@ -55,12 +72,14 @@ class FaceClient:
         threads: int | None = None,
         passphrase: bytes | None = None,
         overwrite: bool = False,
+        answer_limit: int = DEFAULT_LIMIT,
         stage: Stage = silent,
     ) -> FaceClient:
         """New keys in a folder: ``client.key`` stays here, ``evaluation.key`` goes to the server.
 
         engine: from `fhe_face.engine.choose_engine`; default: CryptoFaceNet4, one view, the
         default normalisation, for faces one or two at a time. passphrase: encrypts ``client.key``.
+        answer_limit: see :meth:`load`.
 
         Raises:
             FileError: the files exist, or cannot be written.
@@ -75,7 +94,7 @@ class FaceClient:
             overwrite=overwrite,
             stage=stage,
         )
-        return cls(key, engine)
+        return cls(key, engine, beside(Path(folder) / CLIENT_KEY, key.key_id, answer_limit))
 
     @classmethod
     def load(
@@ -84,8 +103,14 @@ class FaceClient:
         *,
         threads: int | None = None,
         passphrase: Passphrase = None,
+        answer_limit: int = DEFAULT_LIMIT,
+        warn: Warn = warn_in_python,
     ) -> FaceClient:
         """The client of a ``client.key``; passphrase: of a protected one, or what asks for it.
+
+        answer_limit: so many scores, embeddings and refusals the key may give in its life, counted
+        in ``client.ledger`` beside it; docs/security.md says what more would cost. warn: told when
+        that is near, or the file is missing.
 
         Raises:
             LockedKey: the file is protected, and the passphrase is missing or wrong.
@@ -94,7 +119,8 @@ class FaceClient:
         header = read_header(path, expect_kind=Kind.SECRET_KEY)
         engine = compile_engine(circuit_of(header), packings_for(header))
         count = threads or default_threads()
-        return cls(load_secret_key(path, threads=count, passphrase=passphrase), engine)
+        key = load_secret_key(path, threads=count, passphrase=passphrase)
+        return cls(key, engine, beside(path, key.key_id, answer_limit, warn))
 
     def __repr__(self) -> str:
         packings = ", ".join(packing.value for packing in self.engine.packings)
@@ -157,6 +183,11 @@ class FaceClient:
             },
             PREPARATION: self._preparation(prepared),
         }
+        facts[REQUESTS] = [
+            self.expected.requests.issue(self.expected.asked(one, facts))
+            for run in chosen
+            for one in run.singly()
+        ]
         items: dict[str, Ciphertext] = {}
         seeds: dict[str, bytes] = {}
         for run in chosen:
@@ -198,89 +229,79 @@ class FaceClient:
 
     # --- decryption -------------------------------------------------------------------------------
 
-    def decrypt(self, bundle: Bundle) -> list[Result]:
+    def read(self, path: str | os.PathLike[str], sent: Sequence[Sent] = ()) -> Bundle:
+        """Read a result; one that this client would not decrypt is refused from its header.
+
+        sent: the encrypted faces that it must be the answer to, or those of both sides of scores.
+
+        Raises:
+            ContainerError: it is no result of this key, of its plans, or of what was sent.
+        """
+        return load_bundle(path, admit=self.expected.admission(sent=sent))
+
+    def decrypt(self, bundle: Bundle, sent: Sequence[Sent] = ()) -> list[Result]:
         """The embeddings or the scores of a bundle, in the order in which faces were encrypted.
 
         A face whose result must not be used has a health report instead, which says why.
+        sent: what the bundle must be the answer to, as for `read`.
 
         Raises:
-            KeyMismatch: it belongs to another key.
-            ParameterMismatch: it was normalised in another way than the keys were made for.
-            Corrupt: it is not what a server answers.
-            WrongKind: it holds neither embeddings nor scores.
+            ContainerError: it is no result of this key, of its plans, or of what was sent.
+            AnswerLimitError: the key has given as many answers as it may.
         """
-        self._require_own(bundle)
-        runs = runs_of(bundle.facts, self.engine.capacity)
-        names = [self.engine.item_names(bundle.what, run) for run in runs]
-        if {name for own in names for name in own} != bundle.items.keys():
-            raise Corrupt(f"the {bundle.what}s do not have the ciphertexts of their faces")
+        runs = self.expected.require(head_of(bundle), sent=sent)
+        self.ledger.spend(result_digest(bundle), sum(run.faces for run in runs))
         root, length = self.circuit.root, self.engine.architecture.embedding
         reader = Reader(root, length, self.engine.places)
-        read = reader.embeddings if bundle.what == EMBEDDING else reader.scores
         found: list[Result] = []
-        for run, own in zip(runs, names, strict=True):
-            items = [bundle.items[name] for name in own]
+        for run in runs:
+            items = [bundle.items[name] for name in self.engine.item_names(bundle.what, run)]
             rooms = [room(item, self.key.parameters) for item in items]
-            found += read(run, [self.key.decrypt(item) for item in items], rooms)
+            slots = [self.key.decrypt(item) for item in items]
+            if bundle.what == EMBEDDING:
+                found += reader.embeddings(run, slots, rooms)
+            else:
+                found += reader.scores(run, slots, rooms)
         return found
 
-    def embedding(self, bundle: Bundle) -> Embedding:
+    def embedding(self, bundle: Bundle, sent: Sequence[Sent] = ()) -> Embedding:
         """The only embedding of a bundle.
 
         Raises:
             UnhealthyResultError: the network diverged; there is no embedding.
-            WrongKind, ContainerError: it does not hold one embedding, or as `decrypt`.
+            WrongKind: it does not hold one embedding.
+            ContainerError, AnswerLimitError: as `decrypt`.
         """
-        found = self._only(bundle, EMBEDDING)
+        found = self._only(bundle, EMBEDDING, sent)
         assert isinstance(found, Embedding)
         return found
 
-    def score(self, bundle: Bundle) -> Score:
+    def score(self, bundle: Bundle, sent: Sequence[Sent] = ()) -> Score:
         """The only score of a bundle; errors as `embedding`."""
-        found = self._only(bundle, SCORE)
+        found = self._only(bundle, SCORE, sent)
         assert isinstance(found, Score)
         return found
 
-    def _only(self, bundle: Bundle, what: str) -> Embedding | Score:
+    def _only(self, bundle: Bundle, what: str, sent: Sequence[Sent]) -> Embedding | Score:
         if bundle.what != what:
             raise WrongKind(f"expected an encrypted {what}, got an encrypted {bundle.what}")
-        found = self.decrypt(bundle)
+        found = self.decrypt(bundle, sent)
         if len(found) != 1:
             raise WrongKind(f"expected one {what}, the bundle holds {len(found)} (decrypt)")
         if isinstance(found[0], HealthReport):
             raise UnhealthyResultError(found[0])
         return found[0]
 
-    def decide(self, bundle: Bundle, threshold: float) -> bool:
+    def decide(self, bundle: Bundle, threshold: float, sent: Sequence[Sent] = ()) -> bool:
         """Whether the cosine of a score reaches the threshold: what may leave the key's owner.
 
         Raises:
             SharingError: the threshold is not between -1 and 1.
             UnhealthyResultError: there is no score; its text holds numbers, which must not leave.
-            KeyMismatch: it belongs to another key.
-            WrongKind: it holds no score.
+            ContainerError, AnswerLimitError: as `decrypt`.
         """
         decision = Decision(threshold)
-        return decision.decide(self.score(bundle))
-
-    def _require_own(self, bundle: Bundle) -> None:
-        what = bundle.what
-        if what not in (EMBEDDING, SCORE):
-            raise WrongKind(f"expected encrypted embeddings or scores, got an encrypted {what}")
-        if bundle.parameters.digest != self.key.parameters.digest:
-            raise ParameterMismatch(f"the {what} was made with other parameters than the key")
-        if bundle.key_id != self.key_id:
-            raise KeyMismatch(
-                f"the {what} belongs to key {bundle.key_id[:8]}, not to {self.key_id[:8]}"
-            )
-        # A wider interval, claimed by the server, would let diverging results pass.
-        if _inverse_root(bundle) != self.circuit.root:
-            raise ParameterMismatch(
-                f"the {what} was normalised in another way than the client's keys were made for"
-            )
-        length = bundle.facts.get("embedding")
-        if type(length) is not int or length != self.engine.architecture.embedding:
-            raise Corrupt(f"the {what} is not of embeddings of the length that the keys are for")
+        return decision.decide(self.score(bundle, sent))
 
     # --- both sides -------------------------------------------------------------------------------
 
@@ -307,10 +328,3 @@ def _listed(faces: Faces) -> list[Face]:
     if isinstance(faces, str | os.PathLike | PreparedFace):
         return [faces]
     return list(faces)
-
-
-def _inverse_root(bundle: Bundle) -> InverseRoot:
-    try:
-        return InverseRoot.from_description(bundle.facts.get("normalisation"))
-    except InverseRootError:
-        raise Corrupt("the result does not say which normalisation was used") from None

@@ -110,7 +110,7 @@ def embed_faces(
             started = time.perf_counter()
             answer = server.embed(bundle)
             seconds += time.perf_counter() - started
-            for number, result in zip(numbers, client.decrypt(answer), strict=True):
+            for number, result in zip(numbers, client.decrypt(answer, [bundle]), strict=True):
                 assert not isinstance(result, Score)
                 results[number] = result
         rounds.append(Round(runs, seconds))

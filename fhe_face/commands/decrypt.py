@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ from rich.console import Console
 
 from fhe_core.container import Kind, WrongKind, read_header, require_match
 from fhe_core.files import atomic_write
-from fhe_core.formats.ciphertexts import load_bundle
 from fhe_core.secret.files import Passphrase
 from fhe_face.client.client import FaceClient, Result
 from fhe_face.client.decryption import Embedding, Score
 from fhe_face.client.health import HealthReport
+from fhe_face.client.ledger import DEFAULT_LIMIT
 from fhe_face.client.names import face_names
 from fhe_face.client.sharing import Release
 from fhe_face.commands import decrypt_shared
@@ -30,13 +31,22 @@ KEEP = (
 )
 
 
+@dataclass(frozen=True)
+class Opening:
+    """With what a result is opened. sent: what it must be the answer to, in order."""
+
+    key: Path
+    passphrase: Passphrase
+    answer_limit: int | None
+    sent: tuple[Path, ...]
+
+
 def run(
     file: Path,
-    key: Path,
+    opening: Opening,
     target: Path | None,
     names: Path | None,
     release: Release | None,
-    passphrase: Passphrase,
     as_json: bool,
 ) -> None:
     """Every face's numbers. Ends with status 3 where a face must not be used.
@@ -49,10 +59,14 @@ def run(
     what = _what(file)
     if release is not None:
         decrypt_shared.require_score(file, what, target)
-    client = FaceClient.load(key, passphrase=passphrase)
+    client = FaceClient.load(
+        opening.key,
+        passphrase=opening.passphrase,
+        answer_limit=opening.answer_limit or DEFAULT_LIMIT,
+        warn=output.warn,
+    )
     require_match(read_header(file), key_id=client.key_id)
-    bundle = load_bundle(file)
-    found = client.decrypt(bundle)
+    found = client.decrypt(client.read(file, opening.sent), opening.sent)
     called = face_names(names, len(found))
     if release is not None:
         decrypt_shared.run(output, found, called, release)

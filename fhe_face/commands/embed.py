@@ -12,7 +12,6 @@ from fhe_core.container import Header
 from fhe_core.files import explain
 from fhe_core.formats.ciphertexts import (
     key_specifications,
-    load_bundle,
     parameters_of,
     save_bundle,
 )
@@ -51,7 +50,7 @@ def run(
         server = FaceServer.load(keys, weights, packings=packings, threads=threads, stage=stage)
         load_seconds = time.perf_counter() - started
         for file, result in zip(files, targets, strict=True):
-            images = load_bundle(file, IMAGE)
+            images = server.read(file, IMAGE)
             counts.append(sum(r.faces for r in runs_of(images.facts, server.engine.capacity)))
             started = time.perf_counter()
             embeddings = server.embed(images, stage, f"embedding {file.name}")

@@ -15,9 +15,13 @@ from fhe_core.formats.preparation import ENTRY, check_preparation
 from fhe_core.parameters import Parameters
 from fhe_core.secret.files import PROTECTION
 from fhe_face.circuit import circuit_of, packings_for
+from fhe_face.client.ledger import DEFAULT_LIMIT, beside
+from fhe_face.client.requests import short
 from fhe_face.output import Output, facts, grid
 from fhe_face.places import ENTRY as RUNS
 from fhe_face.system import default_threads, size
+from fhe_face.tokens import ENTRY as REQUESTS
+from fhe_face.tokens import tokens_of
 
 _MEANING = {
     Kind.SECRET_KEY: "the client's secret key: never give it away",
@@ -51,6 +55,7 @@ def run(file: Path, as_json: bool) -> None:
     if header.kind in (Kind.SECRET_KEY, Kind.EVALUATION_KEYS):
         circuit = circuit_of(header)
         if header.kind is Kind.SECRET_KEY:
+            data["answers"] = beside(file, header.key_id).answers
             data["protected"] = PROTECTION in header.metadata
         packings = [packing.value for packing in packings_for(header)]
         summary = f"{circuit.summary()}; computed {', '.join(packings)}"
@@ -74,10 +79,19 @@ def _content(header: Header, parameters: Parameters) -> dict[str, Any]:
         return {
             "what": header.text("what"),
             "runs": known_facts(header).get(RUNS),
+            "requests": _requests(header),
             "items": _items(header),
             "preparation": found,
         }
     return {}
+
+
+def _requests(header: Header) -> list[str]:
+    """The requests that a bundle asks or answers; nothing in files of older versions."""
+    facts_ = known_facts(header)
+    if REQUESTS not in facts_:
+        return []
+    return [short(token) for token in tokens_of(header.source, facts_)]
 
 
 def _items(header: Header) -> list[dict[str, Any]]:
@@ -122,6 +136,10 @@ def _show(console: Console, kind: Kind, data: dict[str, Any]) -> None:
         rows.append(("passphrase", "needed to use it" if data["protected"] else "none"))
     if "summary" in data:
         rows.append(("made for", data["summary"]))
+    if "answers" in data:
+        rows.append(("answers", f"{data['answers']} given, {DEFAULT_LIMIT} by default"))
+    if data.get("requests"):
+        rows.append(("requests", ", ".join(data["requests"])))
     if "evaluation_keys" in data:
         tiers = ", ".join(str(count) for count in data["evaluation_keys_per_tier"])
         rows += [

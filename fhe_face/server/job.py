@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from fhe_core.container import Kind, read_header
-from fhe_core.formats.ciphertexts import known_facts, load_bundle, save_bundle
+from fhe_core.formats.ciphertexts import known_facts, save_bundle
 from fhe_face.failures import CommandError, describe, show_traceback
 from fhe_face.places import EMBEDDING, IMAGE, Packing, packings_of
 from fhe_face.progress import Stage
@@ -80,14 +80,14 @@ def run(job: Job, stage: Stage) -> dict[str, Any]:
     load_seconds = time.perf_counter() - started
     embed_seconds = []
     for number, (source, target) in enumerate(job.embed):
-        images = load_bundle(source, IMAGE)
+        images = server.read(source, IMAGE)
         started = time.perf_counter()
         result = server.embed(images, stage, f"embedding file {number + 1} of {len(job.embed)}")
         embed_seconds.append(time.perf_counter() - started)
         save_bundle(target, result)
     match_seconds = []
     for left, right, target in job.match:
-        a, b = (load_bundle(name, EMBEDDING) for name in (left, right))
+        a, b = (server.read(name, EMBEDDING) for name in (left, right))
         started = time.perf_counter()
         result = server.match(a, b, stage)
         match_seconds.append(time.perf_counter() - started)

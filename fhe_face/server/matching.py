@@ -12,6 +12,8 @@ from fhe_core.formats.ciphertexts import Bundle
 from fhe_face.engine import Engine
 from fhe_face.facts import require_same_preparation
 from fhe_face.places import EMBEDDING, ENTRY, SCORE, SCORE_NAMES, Packing, Run, describe, runs_of
+from fhe_face.tokens import ENTRY as REQUESTS
+from fhe_face.tokens import tokens_of
 
 
 @dataclass(frozen=True)
@@ -34,16 +36,27 @@ def matched(left: Bundle, right: Bundle, engine: Engine) -> tuple[list[Compariso
         Corrupt: one of them does not say how its faces are packed.
     """
     require_same_preparation(left.facts, right.facts)
-    rest = [{k: v for k, v in bundle.facts.items() if k != ENTRY} for bundle in (left, right)]
+    own = (ENTRY, REQUESTS)
+    rest = [{k: v for k, v in bundle.facts.items() if k not in own} for bundle in (left, right)]
     if rest[0] != rest[1]:
         raise ParameterMismatch("the embeddings come from different models or normalisations")
     ours, theirs = (_runs(bundle, engine) for bundle in (left, right))
     runs = _common(ours, theirs, engine)
+    tokens = [
+        tokens_of(name, bundle.facts, len(one))
+        for name, bundle, one in (
+            ("the first embedding", left, ours),
+            ("the second embedding", right, theirs),
+        )
+    ]
     found: list[Comparison] = []
+    requests: list[str] = []
     for number, run in enumerate(runs):
-        one, other = (own[number if len(own) == len(runs) else 0] for own in (ours, theirs))
+        places = [number if len(one) == len(runs) else 0 for one in (ours, theirs)]
+        one, other = ours[places[0]], theirs[places[1]]
         found += _compared(left, one, right, other, run, engine)
-    return found, {**rest[0], ENTRY: describe(runs)}
+        requests += [tokens[0][places[0]], tokens[1][places[1]]]
+    return found, {**rest[0], ENTRY: describe(runs), REQUESTS: requests}
 
 
 def _runs(bundle: Bundle, engine: Engine) -> list[Run]:
@@ -88,8 +101,5 @@ def _compared(
 
 def _items(bundle: Bundle, run: Run, engine: Engine) -> list[tuple[Ciphertext, Ciphertext]]:
     """(embedding, squared norm) of a run, once for each half of a batch."""
-    names = engine.item_names(EMBEDDING, run)
-    if any(name not in bundle.items for name in names):
-        raise ParameterMismatch("an embedding must come with its squared norm")
-    items = [bundle.items[name] for name in names]
+    items = [bundle.items[name] for name in engine.item_names(EMBEDDING, run)]
     return list(zip(items[::2], items[1::2], strict=True))

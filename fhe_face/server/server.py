@@ -13,8 +13,14 @@ from typing import Any
 import numpy as np
 
 from fhe_core.ciphertext import Ciphertext
-from fhe_core.container import KeyMismatch, Kind, ParameterMismatch, WrongKind, read_header
-from fhe_core.formats.ciphertexts import Bundle, load_evaluation_keys, parameters_of
+from fhe_core.container import KeyMismatch, Kind, ParameterMismatch, read_header
+from fhe_core.formats.ciphertexts import (
+    Bundle,
+    head_of,
+    load_bundle,
+    load_evaluation_keys,
+    parameters_of,
+)
 from fhe_core.formats.preparation import ENTRY as PREPARATION
 from fhe_core.keys.evaluation import EvaluationKeys
 from fhe_core.plan import Progress, required_keys
@@ -24,14 +30,15 @@ from fhe_core.runtime.packed import PackedPlan, memory_bytes, pack
 from fhe_face.circuit import circuit_of, packings_for
 from fhe_face.engine import Engine, compile_engine, load_network, require_size
 from fhe_face.models.layers import FusedNetwork
-from fhe_face.places import EMBEDDING, ENTRY, IMAGE, SCORE, Packing, Run, describe, runs_of
+from fhe_face.places import EMBEDDING, ENTRY, IMAGE, SCORE, Packing, describe
 from fhe_face.progress import Stage, silent
 from fhe_face.server.matching import matched
+from fhe_face.shapes import RESULT_FACTS, admission, require_shape
 from fhe_face.system import default_threads
+from fhe_face.tokens import ENTRY as REQUESTS
+from fhe_face.tokens import tokens_of
 
 Path = str | os.PathLike[str]
-#: What of a plan's metadata travels with a result.
-RESULT_FACTS = ("normalisation", "embedding")
 
 
 class FaceServer:
@@ -120,7 +127,23 @@ class FaceServer:
 
     def __repr__(self) -> str:
         packings = ", ".join(packing.value for packing in self.engine.packings)
-        return f"<FaceServer for key {self._evaluator.keys.key_id[:8]}, {packings}>"
+        return f"<FaceServer for key {self.key_id[:8]}, {packings}>"
+
+    @property
+    def key_id(self) -> str:
+        """Public name of the client's key."""
+        return self._evaluator.keys.key_id
+
+    def read(self, path: Path, what: str) -> Bundle:
+        """Read images or embeddings; another key or shape is refused from the header.
+
+        what: "image" or "embedding" (`fhe_face.places`).
+
+        Raises:
+            ContainerError: the file is damaged, or nothing that this server can take.
+        """
+        admit = admission(what, self.engine, self.key_id)
+        return load_bundle(path, what, lambda _name: self.engine.parameters, admit)
 
     @property
     def packed_weight_bytes(self) -> int:
@@ -140,15 +163,13 @@ class FaceServer:
             Corrupt: the bundle does not say how its faces are packed.
             PlanError: its ciphertexts are not those of its faces.
         """
-        self._require_own("the image", images, IMAGE)
-        runs = runs_of(images.facts, self.engine.capacity)
-        for packing in {run.packing for run in runs}:
-            self._require_plan(images, packing)
-        inputs = [self._items(images, IMAGE, run) for run in runs]
-        if sum(map(len, inputs)) != len(images.items):
-            raise ParameterMismatch("the image has ciphertexts that belong to no face")
+        self._require_own("the image", images)
+        runs = require_shape(head_of(images), IMAGE, self.engine)
+        single = [one for run in runs for one in run.singly()]
+        tokens = tokens_of("the image", images.facts, len(single))
         items: dict[str, Ciphertext] = {}
-        for run, own in zip(runs, inputs, strict=True):
+        for run in runs:
+            own = [images.items[name] for name in self.engine.item_names(IMAGE, run)]
             packed = self.packed(run.packing)
             label = what if len(runs) == 1 else f"{what} {run.label}"
             progress = _relay(stage, label, len(packed.plan.steps))
@@ -156,7 +177,7 @@ class FaceServer:
             items |= zip(self.engine.item_names(EMBEDDING, run), outputs, strict=True)
         metadata = self.engine.of(runs[0].packing).plan.metadata
         facts = {key: metadata[key] for key in RESULT_FACTS}
-        facts |= {"weights": self._weights_digest, ENTRY: describe(runs)}
+        facts |= {"weights": self._weights_digest, ENTRY: describe(runs), REQUESTS: tokens}
         if PREPARATION in images.facts:
             facts[PREPARATION] = images.facts[PREPARATION]
         return self._bundle(EMBEDDING, items, facts)
@@ -171,7 +192,8 @@ class FaceServer:
             KeyMismatch, ParameterMismatch: the embeddings do not belong together.
         """
         for name, bundle in (("the first embedding", left), ("the second embedding", right)):
-            self._require_own(name, bundle, EMBEDDING)
+            self._require_own(name, bundle)
+            require_shape(head_of(bundle), EMBEDDING, self.engine)
         comparisons, facts = matched(left, right, self.engine)
         items: dict[str, Ciphertext] = {}
         for one in comparisons:
@@ -196,28 +218,7 @@ class FaceServer:
             self._packed[packing] = pack(compiled.plan, tables, self.engine.parameters)
         return self._packed[packing]
 
-    def _require_plan(self, images: Bundle, packing: Packing) -> None:
-        if packing not in self.engine.packings:
-            known = ", ".join(one.value for one in self.engine.packings)
-            raise ParameterMismatch(
-                f"the faces are packed as '{packing.value}', the evaluation keys are for {known} "
-                "(fhe-face keygen --batch makes keys for batches)"
-            )
-        plans = images.facts.get("plans")
-        said = plans.get(packing.layout.value) if isinstance(plans, dict) else None
-        if said != self.engine.of(packing.layout).plan.digest:
-            raise ParameterMismatch(
-                "the image was encrypted for another plan or model architecture"
-            )
-
-    def _items(self, bundle: Bundle, what: str, run: Run) -> list[Ciphertext]:
-        names = self.engine.item_names(what, run)
-        missing = [name for name in names if name not in bundle.items]
-        if missing:
-            raise ParameterMismatch(f"the {what} has no ciphertext '{missing[0]}'")
-        return [bundle.items[name] for name in names]
-
-    def _require_own(self, name: str, bundle: Bundle, what: str) -> None:
+    def _require_own(self, name: str, bundle: Bundle) -> None:
         if bundle.parameters.digest != self._evaluator.parameters.digest:
             raise ParameterMismatch(f"{name} was made with other parameters than the keys")
         if bundle.key_id != self._evaluator.keys.key_id:
@@ -225,8 +226,6 @@ class FaceServer:
                 f"{name} belongs to key {bundle.key_id[:8]}, the evaluation keys to "
                 f"{self._evaluator.keys.key_id[:8]}"
             )
-        if bundle.what != what:
-            raise WrongKind(f"{name} holds an encrypted {bundle.what}, not an encrypted {what}")
 
     def _bundle(
         self, what: str, items: Mapping[str, Ciphertext], facts: Mapping[str, Any]

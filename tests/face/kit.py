@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,13 @@ from fhe_core.parameters import presets
 from fhe_core.plan import KeyName, KeySpecification
 from fhe_core.secret.files import save_evaluation_keys, save_secret_key
 from fhe_core.secret.key import SecretKey
-from fhe_face.circuit import ENTRY, PACKINGS, Circuit, root_of
-from fhe_face.places import ENTRY as RUNS
+from fhe_face.circuit import Circuit, root_of
+from fhe_face.client.expected import Expected
+from fhe_face.client.ledger import beside
+from fhe_face.engine import compile_engine
 from fhe_face.places import Packing, describe, numbered
+from fhe_face.shapes import RESULT_FACTS, items_of
+from fhe_face.tokens import sides_of
 
 LENGTH = 256
 SQUARED_NORM = 400.0
@@ -70,7 +74,7 @@ def make_kit(folder: Path) -> Kit:
     """client.key, an evaluation.key with one key only, and one ciphertext of each sort."""
     parameters = presets.load("safe")
     key = SecretKey.generate(parameters)
-    facts = {ENTRY: CIRCUIT.describe(), PACKINGS: ["alone", "pair"]}
+    facts = compile_engine(CIRCUIT).facts()
     save_secret_key(folder / "client.key", key, facts)
     keys = [KeySpecification(KeyName(0, 2), 2)]
     save_evaluation_keys(folder / "evaluation.key", key, keys, facts)
@@ -81,24 +85,24 @@ def make_kit(folder: Path) -> Kit:
     slots = np.zeros(parameters.slots)
     slots[:LENGTH] = norm * direction
     make = _Maker(folder, key)
-    make.bundle("embedding", "embedding", {"normalise": slots, "health": SQUARED_NORM})
-    left, right = "left squared norm", "right squared norm"
-    fine = {left: SQUARED_NORM, right: SQUARED_NORM}
-    make.bundle("score", "score", {"score": 0.5 * norm**2, **fine})
-    make.bundle("bad", "score", {"score": 0.3, **fine, right: 5000.0})
-    make.bundle("noise", "embedding", {"normalise": slots, "health": slots * 1e5})
-    make.bundle("image", "image", {f"input.{number}": slots for number in range(4)})
+    make.bundle("embedding", "embedding", [slots, SQUARED_NORM])
+    make.bundle("score", "score", [0.5 * norm**2, SQUARED_NORM, SQUARED_NORM])
+    make.bundle("bad", "score", [0.3, SQUARED_NORM, 5000.0])
+    make.bundle("noise", "embedding", [slots, slots * 1e5])
+    make.bundle("image", "image", [slots] * 4)
+    beside(folder / "client.key", key.key_id).create()
     _add_batches(folder, key, norm * direction)
     return Kit(folder, key)
 
 
 def _add_batches(folder: Path, key: SecretKey, embedding: Any) -> None:
     """many.key, many-evaluation.key, and a batch of each sort, as 64 faces lie in their slots."""
-    facts = {ENTRY: CIRCUIT.describe(), PACKINGS: ["batch"]}
+    facts = compile_engine(CIRCUIT, [Packing.BATCH]).facts()
     save_secret_key(folder / "many.key", key, facts)
     save_evaluation_keys(
         folder / "manyevaluation.key", key, [KeySpecification(KeyName(0, 2), 2)], facts
     )
+    beside(folder / "many.key", key.key_id).create()
     make = _Maker(folder, key, Packing.BATCH, FACES)
     slots, norms, scores = (np.zeros(key.parameters.slots) for _ in range(3))
     for face in range(FACES):
@@ -107,34 +111,38 @@ def _add_batches(folder: Path, key: SecretKey, embedding: Any) -> None:
         scores[1024 * face] = (face + 1) / 10
     bad = norms.copy()
     bad[1024 : 1024 + LENGTH] = 5000.0
-    first, second = "first half", "second half"
-    rest = {f"{second} normalise": 0.0, f"{second} health": 0.0}
-    for name, own in (("embeddings", norms), ("badones", bad), ("noones", 5000.0)):
-        items = {f"{first} normalise": slots, f"{first} health": own, **rest}
-        make.bundle(name, "embedding", items)
-    left, right = "left squared norm", "right squared norm"
-    others = {f"half 2 {name}": 0.0 for name in ("score", left, right)}
-    mine = {"half 1 score": scores, f"half 1 {left}": norms, f"half 1 {right}": norms}
-    make.bundle("scores", "score", {**mine, **others})
+    make.bundle("embeddings", "embedding", [slots, norms, 0.0, 0.0])
+    make.bundle("badones", "embedding", [slots, bad, 0.0, 0.0])
+    make.bundle("noones", "embedding", [slots, 5000.0, 0.0, 0.0])
+    make.bundle("scores", "score", [scores, norms, norms, 0.0, 0.0, 0.0])
 
 
 @dataclass(frozen=True)
 class _Maker:
+    """Results as a server gives them for this key's circuit, of requests that it made."""
+
     folder: Path
     key: SecretKey
     packing: Packing = Packing.ALONE
     faces: int = 1
 
-    def bundle(self, name: str, what: str, items: Mapping[str, Any]) -> None:
-        facts: dict[str, Any] = {"normalisation": CIRCUIT.root.describe(), "embedding": LENGTH}
+    def bundle(self, name: str, what: str, values: Sequence[Any]) -> None:
+        engine = compile_engine(CIRCUIT, [self.packing])
         (run,) = numbered([(self.packing, self.faces)])
-        facts[RUNS] = describe([run])
+        plan = engine.of(self.packing).plan
+        facts: dict[str, Any] = {name: plan.metadata[name] for name in RESULT_FACTS}
+        if what == "image":
+            facts = {"plans": {self.packing.value: plan.digest}}
+        expected = Expected(self.key, engine)
+        asked = expected.asked(run, facts)
+        facts["requests"] = [expected.requests.issue(asked) for _ in range(sides_of(what))]
+        facts["runs"] = describe([run])
         parameters = self.key.parameters
         encrypted = {
-            f"{run.label} {label}": self.key.encrypt(
-                np.broadcast_to(value, parameters.slots), 2.0**40
-            )[0].drop_to(2)
-            for label, value in items.items()
+            item.name: self.key.encrypt(np.broadcast_to(value, parameters.slots), item.scale)[
+                0
+            ].drop_to(item.limbs)
+            for item, value in zip(items_of(engine, what, run), values, strict=True)
         }
         bundle = Bundle(what, parameters, self.key.key_id, encrypted, facts, {})
         save_bundle(self.folder / f"{name}.ct", bundle)

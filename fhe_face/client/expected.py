@@ -1,0 +1,79 @@
+"""What a client accepts as a result: the shape of its own plans, and an answer to its own request.
+
+The server decides the residues and nothing else. docs/security.md lists every field of a result
+with what it is compared with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fhe_core.container import WrongKind
+from fhe_core.formats.heads import Admission, Head
+from fhe_core.secret.key import SecretKey
+from fhe_face.client.requests import PURPOSE, Asked, Requests, Sent, preparation_of, require_sent
+from fhe_face.engine import Engine
+from fhe_face.places import EMBEDDING, SCORE, Packing, Run
+from fhe_face.shapes import require_key, require_shape
+from fhe_face.tokens import sides_of, tokens_of
+
+
+class Expected:
+    """The results of one key and the plans of one engine."""
+
+    def __init__(self, key: SecretKey, engine: Engine) -> None:
+        self._key_id = key.key_id
+        self._engine = engine
+        self.requests = Requests(key.derive(PURPOSE))
+
+    def asked(self, run: Run, facts: object) -> Asked:
+        """What the token of a run of images or results fixes; a pair is two single faces."""
+        plan = self._engine.of(run.packing.layout).plan.digest
+        return Asked(run.packing.layout.value, run.faces, plan, preparation_of(facts))
+
+    def require(
+        self, head: Head, what: str | None = None, sent: Sequence[Sent] = ()
+    ) -> tuple[Run, ...]:
+        """Compare a result with what this client asked for; what: the kind, where it is known.
+
+        sent: what the result must be the answer to, in order; nothing: any request of this key.
+        Returns the runs of its faces, of which as many may be decrypted.
+
+        Raises:
+            KeyMismatch: it belongs to another key.
+            Corrupt, WrongKind, ParameterMismatch: another shape than the plans give.
+            RequestMismatch: it answers no request of this key, or another one than ``sent``.
+        """
+        wanted = what or head.what
+        if wanted not in (EMBEDDING, SCORE):
+            raise WrongKind(
+                f"{head.source}: expected encrypted embeddings or scores, got an encrypted "
+                f"{head.what}"
+            )
+        require_key(head, self._key_id)
+        runs = require_shape(head, wanted, self._engine)
+        single = [one for run in runs for one in run.singly()]
+        sides = sides_of(wanted)
+        tokens = tokens_of(head.source, head.facts, sides * len(single))
+        for number, run in enumerate(single):
+            asked = [self.asked(run, head.facts)]
+            if wanted == SCORE and run.packing is Packing.BATCH and Packing.ALONE in self._packings:
+                # One face that was computed alone, compared with all of a batch.
+                asked.append(self.asked(Run(Packing.ALONE, 0, 1), head.facts))
+            own = tokens[sides * number : sides * (number + 1)]
+            self.requests.require(head.source, own, asked)
+        if sent:
+            require_sent(head.source, tokens, sent)
+        return runs
+
+    @property
+    def _packings(self) -> tuple[Packing, ...]:
+        return self._engine.packings
+
+    def admission(self, what: str | None = None, sent: Sequence[Sent] = ()) -> Admission:
+        """For `load_bundle`: the same, from the header alone."""
+
+        def admit(head: Head) -> None:
+            self.require(head, what, sent)
+
+        return admit
