@@ -1,0 +1,127 @@
+"""Gradient ascent on the noise of an embedding, and what the checks make of its images.
+
+    python -m benchmarks.divergence.ascent FACE... --weights FILE [--against gain|copies]
+        [--seconds 90] [--draws 400] [--folder FOLDER] [--json]
+
+FACE: aligned pictures of the network's size. ``gain``: the largest distance between directions of
+embeddings with and without noise; ``copies``: the same while two copies agree, which the rounding
+of weights, the same for both, allows. Crafted images keep a squared norm in the interval and go to
+FOLDER as PNG files. `benchmarks.divergence.copies` encrypts them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from benchmarks.divergence.agreement import Judged, judge
+from benchmarks.divergence.twin import Noise, Twin
+from fhe_core.runtime.health import COPIES_TOLERANCE
+from fhe_face.circuit import root_of
+from fhe_face.engine import load_network
+from fhe_face.images import load_unit
+from fhe_face.noise_gain import PAIR
+from models.layers import FusedNetwork
+
+#: Squared norms that ascent keeps to, well inside the interval.
+NORMS = (200.0, 2000.0)
+_COPIES = 6
+_RATE = 0.02
+#: Of a squared norm outside its range, per unit of its logarithm.
+_PENALTY = 20.0
+Objective = Callable[[Tensor, Tensor], Tensor]
+
+
+def gain(true: Tensor, noisy: Tensor) -> Tensor:
+    """log of the mean squared distance between directions; true (E,), noisy (B, E)."""
+    return torch.log(_distances(noisy, true).square().mean() + 1e-8)
+
+
+def agreeing(true: Tensor, noisy: Tensor) -> Tensor:
+    """The same, less what copies differ by more than half of what the client allows."""
+    first, second = noisy.chunk(2)
+    apart = (first - second).norm(dim=1) / torch.minimum(first.norm(dim=1), second.norm(dim=1))
+    excess = torch.log(apart / (COPIES_TOLERANCE / 2)).clamp(min=0)
+    return gain(true, noisy) - 4 * excess.mean()
+
+
+OBJECTIVES: dict[str, Objective] = {"gain": gain, "copies": agreeing}
+
+
+def ascend(
+    network: FusedNetwork, face: np.ndarray, objective: Objective, seconds: float, seed: int = 0
+) -> np.ndarray:
+    """The best 8-bit image (3, S, S) in [-1, 1] that ascent finds from a face."""
+    twin, noise = Twin(network), Noise(PAIR, seed)
+    image = torch.from_numpy(face.astype(np.float32)).requires_grad_()
+    optimiser = torch.optim.Adam([image], lr=_RATE)
+    low, high = np.log(NORMS)
+    end, best, found = time.monotonic() + seconds, -np.inf, face
+    while time.monotonic() < end:
+        rounded = image + ((image.detach() + 1) * 127.5).round() / 127.5 - 1 - image.detach()
+        true = twin(rounded[None])[0]
+        noisy = twin(rounded.expand(_COPIES, *image.shape), noise)
+        size = torch.log(true.square().sum())
+        reached = objective(true, noisy)
+        outside = (low - size).clamp(min=0) + (size - high).clamp(min=0)
+        value = reached - _PENALTY * outside
+        if not torch.isfinite(value):
+            break
+        if float(outside) == 0 and float(reached) > best:
+            best, found = float(reached), rounded.detach().numpy().astype(np.float64)
+        optimiser.zero_grad()
+        (-value).backward()
+        torch.nn.utils.clip_grad_norm_([image], 1.0)
+        optimiser.step()
+        with torch.no_grad():
+            image.clamp_(-1, 1)
+    return np.asarray(found).clip(-1, 1)
+
+
+def _distances(noisy: Tensor, true: Tensor) -> Tensor:
+    one, other = (t / t.norm(dim=-1, keepdim=True) for t in (noisy, true))
+    return (one - other).norm(dim=-1)
+
+
+def save(image: np.ndarray, path: Path) -> None:
+    pixels = np.rint((image.transpose(1, 2, 0) + 1) * 127.5).astype(np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def main() -> None:
+    """Craft an image of every face; print a row for the face and for the image."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.divergence.ascent")
+    parser.add_argument("faces", nargs="+", type=Path)
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--against", choices=sorted(OBJECTIVES), default="gain")
+    parser.add_argument("--seconds", type=float, default=90.0, help="of ascent for every face")
+    parser.add_argument("--draws", type=int, default=400, help="simulated encryptions")
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--json", action="store_true")
+    chosen = parser.parse_args()
+    torch.set_num_threads(1)
+    network, root = load_network(chosen.weights), root_of(None)
+    for path in chosen.faces:
+        face = load_unit(path, network.input_size)
+        rows: dict[str, Judged] = {"face": judge(network, face, root, 1 if not chosen.seconds else chosen.draws)}
+        if chosen.seconds:
+            image = ascend(network, face, OBJECTIVES[chosen.against], chosen.seconds)
+            rows["crafted"] = judge(network, image, root, chosen.draws)
+            if chosen.folder:
+                chosen.folder.mkdir(parents=True, exist_ok=True)
+                save(image, chosen.folder / f"{chosen.against}-{path.stem}.png")
+        for what, row in rows.items():
+            found = {"face": path.name, "what": what, "against": chosen.against, **vars(row)}
+            print(json.dumps(found) if chosen.json else found, flush=True)
+
+
+if __name__ == "__main__":
+    main()
