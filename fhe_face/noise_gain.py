@@ -50,6 +50,10 @@ class LayerNoise:
 PAIR: Final = LayerNoise(conv1=9.2e-4, out=4.5e-4, pooled=1.0e-3, embedding=1.5e-3)
 
 
+class NoiseGainError(ValueError):
+    """An image whose embedding the noise of encryption would decide; it was not encrypted."""
+
+
 class FixedNoise:
     """Rounding of weights: drawn once per tensor and the same for every image and encryption."""
 
@@ -123,6 +127,28 @@ def noise_gain(
         distances = np.linalg.norm(directions(disturbed) - directions(true), axis=1)
         gain = float(np.sqrt(np.mean(distances**2)))
     return gain if np.isfinite(gain) else np.inf
+
+
+def require_calm(
+    network: FusedNetwork,
+    image: NDArray[Any],
+    *,
+    most: float = MAX_GAIN,
+    generator: np.random.Generator | None = None,
+) -> float:
+    """The noise gain of an image that may be encrypted; see `noise_gain`.
+
+    Raises:
+        NoiseGainError: it is above ``most``, or the network diverges on the image.
+        ValueError: the image has another shape or range.
+    """
+    gain = noise_gain(network, image, generator=generator)
+    if not gain <= most:
+        raise NoiseGainError(
+            f"the noise of encryption would turn this image's embedding by {gain:.2g} of its "
+            f"length, where {most:g} is allowed: it is damaged or was crafted"
+        )
+    return gain
 
 
 def _size(tensor: Array) -> float:

@@ -46,7 +46,7 @@ class Judged:
 def judge(
     network: FusedNetwork, image: Array, root: InverseRoot, draws: int, seed: int = 0
 ) -> Judged:
-    """Of ``draws`` encryptions of an image (3, S, S); the rounding of weights is the same in all."""
+    """Of ``draws`` encryptions of an image (3, S, S); weights are rounded alike in all."""
     true = reference.embed(network, image[None])[0]
     disturb = disturbance(PAIR, np.random.default_rng(seed), FixedNoise(seed))
     many = np.broadcast_to(image, (draws, *image.shape))

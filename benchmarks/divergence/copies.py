@@ -31,9 +31,7 @@ from models import reference
 _FOLDER = "fhe-face-copies-"
 
 
-def measured(
-    images: list[Path], weights: Path | None, rounds: int
-) -> Iterator[dict[str, Any]]:
+def measured(images: list[Path], weights: Path | None, rounds: int) -> Iterator[dict[str, Any]]:
     """One row per image and round."""
     network = load_network(weights)
     with tempfile.TemporaryDirectory(prefix=_FOLDER) as folder:

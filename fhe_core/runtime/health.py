@@ -29,8 +29,8 @@ NORM_SLACK = 0.05
 #: as a multiple of the interval's end: its values reach this face as noise (docs/health.md).
 NEIGHBOUR_EXCESS = 1000.0
 #: How far copies of one face may be apart before normalisation, as a share of the smaller one's
-#: length: five times the 0.8 % of a real face in a pair (docs/health.md).
-COPIES_TOLERANCE = 0.04
+#: length. Real faces in a pair: 0.6 to 0.8 % measured, at most 1.4 % simulated (docs/health.md).
+COPIES_TOLERANCE = 0.02
 
 
 class UnhealthyResultError(ValueError):
@@ -209,7 +209,8 @@ def check_copies(
     failures: list[str] = []
     with np.errstate(all="ignore"):
         raw = [
-            values / float(root.evaluate(y)) for values, y in zip(copies, squared_norms, strict=True)
+            values / float(root.evaluate(y))
+            for values, y in zip(copies, squared_norms, strict=True)
         ]
         limit = COPIES_TOLERANCE * min(float(np.linalg.norm(values)) for values in raw)
         pairs = list(itertools.combinations(raw, 2))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,7 +20,7 @@ from fhe_core.runtime.health import (
 )
 from fhe_core.runtime.server import Server
 from models.layers import FusedNetwork
-from models.reference import Trace, embed
+from models.reference import embed
 from tests.core import tiny
 
 ROOT = InverseRoot.from_powers((1.057367e-08, -4.753845e-05, 7.176193e-02), (100.0, 3000.0))
@@ -82,17 +81,6 @@ def test_numbers_that_are_none_never_agree(bad: float) -> None:
     assert not check_copies([copy(400.0), copy(400.0, EDGE / 2)], [400.0, bad], ROOT).healthy
 
 
-def leaky(network: FusedNetwork, image: tiny.Array, gain: float) -> FusedNetwork:
-    """The network with large features that cancel for this image, so that their noise is left."""
-    trace: Trace = []
-    embed(network, image[None], trace)
-    features = dict(trace)["pooled"].ravel()
-    more = np.random.default_rng(0).normal(size=(network.embedding, features.size))
-    more -= np.outer(more @ features, features) / (features @ features)
-    weight = network.head_weight + gain * more.reshape(network.head_weight.shape)
-    return replace(network, head_weight=weight)
-
-
 def results(
     world: tiny.World, network: FusedNetwork, image: tiny.Array, noise: float
 ) -> list[Embedding]:
@@ -105,9 +93,7 @@ def results(
     tables, both = world.compiled.tables(network), (pair, pair.tables(network))
     server = Server(keys, world.compiled, tables, world.match, threads=1, pair=both)
     generator = np.random.default_rng(1)
-    copies = [
-        np.clip(image + generator.normal(0, noise, image.shape), -1, 1) for _ in range(2)
-    ]
+    copies = [np.clip(image + generator.normal(0, noise, image.shape), -1, 1) for _ in range(2)]
     encrypted = [world.client.encrypt_image(one, world.compiled) for one in copies]
     return [world.client.decrypt_embedding(found) for found in server.embed_pair(*encrypted)]
 
@@ -126,10 +112,9 @@ def compared(found: list[Embedding]) -> HealthReport:
 
 def test_garbage_that_passes_alone_is_refused_as_a_copy(world: tiny.World) -> None:
     image = world.images[0]
-    network = leaky(world.network, image, GAIN)
+    network = tiny.cancelling(world.network, image, GAIN)
     found = results(world, network, image, NOISE)  # each of them healthy
     off = [error(one, network, image) for one in found]
-    print(off, compared(found))
     assert min(off) > 0.3, "no garbage: the test is worth nothing"
     with pytest.raises(UnhealthyResultError, match="copies of the face differ"):
         compared(found).require()
@@ -145,7 +130,7 @@ def test_copies_of_an_ordinary_image_are_taken(world: tiny.World) -> None:
 def test_rounded_weights_are_no_noise_that_copies_tell(world: tiny.World) -> None:
     """What is *not* noticed (docs/health.md): the same network, with weights that are a bit off."""
     image = world.images[0]
-    network = leaky(world.network, image, GAIN)
+    network = tiny.cancelling(world.network, image, GAIN)
     found = results(world, network, image, 0.0)  # the noise of this ring is below its rounding
     assert min(error(one, network, image) for one in found) > 0.1
     compared(found).require()
