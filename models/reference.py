@@ -7,7 +7,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from models.layers import POOL, Array, FusedConv, FusedNetwork
+from fhe_face.models.layers import POOL, Array, FusedConv, FusedNetwork
 
 Trace = list[tuple[str, Array]]
 #: Given a tensor's name and its values, what the network goes on with.
@@ -26,7 +26,7 @@ def embed(
     images: uint8 (B, S, S, 3) RGB, or float64 (B, 3, S, S) in [-1, 1], S the input size.
     trace: a list to which (name, tensor) pairs are appended: "input" (B, P, 3, H, W), "stem",
     "block{j}.square1", ".conv1", ".square2", ".out", "final.square", "pooled" (all
-    (B, P, C, H, W)) and "embedding" (B, E); they are the z and s of models.layers.
+    (B, P, C, H, W)) and "embedding" (B, E); they are the z and s of fhe_face.models.layers.
     disturb: called with each of these in turn; what it returns takes the tensor's place.
     Diverging images give inf or NaN without warnings. ValueError: wrong shape, type or range.
     """

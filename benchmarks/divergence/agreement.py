@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core.inverse_root import InverseRoot
-from fhe_core.runtime.health import COPIES_TOLERANCE
-from fhe_face.noise_gain import PAIR, FixedNoise, directions, disturbance
-from models import reference
-from models.layers import FusedNetwork
+from fhe_face.client.health import COPIES_TOLERANCE
+from fhe_face.client.noise_gain import PAIR, FixedNoise, directions, disturbance
+from fhe_face.models import reference
+from fhe_face.models.layers import FusedNetwork
 
 Array = NDArray[np.float64]
 #: Errors that are counted, as distances between directions: cosines of 0.995, 0.955 and 0.875.

@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks.divergence.images import Image
-from fhe_core.runtime.health import HealthReport, UnhealthyResultError, check_copies
-from fhe_core.runtime.store import Bundle
-from fhe_face.client import FaceClient
+from fhe_core.formats.ciphertexts import Bundle
+from fhe_face.client.client import FaceClient
+from fhe_face.client.health import HealthReport, UnhealthyResultError, check_copies
+from fhe_face.client.images import load_unit
+from fhe_face.client.noise_gain import noise_gain
 from fhe_face.engine import load_network
-from fhe_face.images import load_unit
-from fhe_face.noise_gain import noise_gain
-from fhe_face.server import FaceServer
-from models import reference
+from fhe_face.models import reference
+from fhe_face.server.server import FaceServer
 
 _FOLDER = "fhe-face-copies-"
 

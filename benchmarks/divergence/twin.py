@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from fhe_face.noise_gain import LayerNoise, is_fixed
-from models.layers import POOL, FusedConv, FusedNetwork
+from fhe_face.client.noise_gain import LayerNoise, is_fixed
+from fhe_face.models.layers import POOL, FusedConv, FusedNetwork
 
 Disturb = Callable[[str, Tensor], Tensor]
 

@@ -10,17 +10,17 @@ import pytest
 from fhe_core.compiler import Packing
 from fhe_core.inverse_root import InverseRoot
 from fhe_core.plan import required_keys
-from fhe_core.runtime.client import Embedding
-from fhe_core.runtime.health import (
+from fhe_face.client.decryption import Embedding
+from fhe_face.client.health import (
     COPIES_TOLERANCE,
     HealthReport,
     UnhealthyResultError,
     check_copies,
     expected_norm,
 )
-from fhe_core.runtime.server import Server
-from models.layers import FusedNetwork
-from models.reference import embed
+from fhe_face.models.layers import FusedNetwork
+from fhe_face.models.reference import embed
+from fhe_face.server.computation import Server
 from tests.core import tiny
 
 ROOT = InverseRoot.from_powers((1.057367e-08, -4.753845e-05, 7.176193e-02), (100.0, 3000.0))

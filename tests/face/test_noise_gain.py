@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fhe_face.engine import load_network
-from fhe_face.images import to_unit
-from fhe_face.noise_gain import (
+from fhe_face.client.images import to_unit
+from fhe_face.client.noise_gain import (
     MAX_GAIN,
     PAIR,
     FixedNoise,
@@ -24,9 +23,10 @@ from fhe_face.noise_gain import (
     noise_gain,
     require_calm,
 )
-from models.layers import FusedNetwork
-from models.reference import embed
-from models.synthetic import random_fused
+from fhe_face.engine import load_network
+from fhe_face.models.layers import FusedNetwork
+from fhe_face.models.reference import embed
+from fhe_face.models.synthetic import random_fused
 from tests.core.tiny import Array, cancelling, images_for
 
 
