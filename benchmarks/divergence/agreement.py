@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,6 +85,24 @@ def judged(true: Array, found: Array, root: InverseRoot) -> Judged:
         tuple(float(np.sum(better > limit)) / all_pairs for limit in WRONG),
         float(np.max(better, initial=0.0)),
     )
+
+
+def line_bound(copies: int, error: float) -> float:
+    """The largest share of encryptions in which all of so many copies agree and are all wrong.
+
+    Of Gaussian noise along one line across the embedding, independent from copy to copy, with the
+    worst of all deviations; copies agree on one side only. error: between directions, below 1.41.
+    """
+    return max(_along_a_line(copies, error, g) for g in np.geomspace(error / 4, 20, 80))
+
+
+def _along_a_line(copies: int, error: float, deviation: float) -> float:
+    """The density of ``copies`` values within what is allowed of one that is wrong."""
+    values, step = np.linspace(-8 * deviation, 8 * deviation, 20001, retstep=True)
+    values = values[2 * np.sin(np.arctan(np.abs(values)) / 2) >= error]
+    density = np.exp(-(values**2) / (2 * deviation**2)) / (deviation * math.sqrt(2 * math.pi))
+    allowed = COPIES_TOLERANCE * np.sqrt(1 + values**2)
+    return float(np.sum(copies * density**copies * allowed ** (copies - 1)) * step)
 
 
 def distances(vectors: Array) -> Array:
