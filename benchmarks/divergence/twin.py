@@ -87,7 +87,7 @@ class Twin:
         out = functional.conv2d(
             tensor.flatten(1, 2), weight, bias, conv.stride, conv.padding, groups=conv.patches
         )
-        return out.unflatten(1, (conv.patches, conv.outputs))
+        return torch.unflatten(out, 1, (conv.patches, conv.outputs))
 
     def _shortcut(self, tensor: Tensor, number: int) -> Tensor:
         return torch.einsum("poi,bpihw->bpohw", self._shortcuts[number], tensor)

@@ -9,7 +9,10 @@ import pytest
 
 from fhe_core.compiler import Packing
 from fhe_core.inverse_root import InverseRoot
-from fhe_core.plan import required_keys
+from fhe_core.parameters import Parameters
+from fhe_core.plan import KeyName, KeySpecification, required_keys
+from fhe_core.runtime.evaluator import Evaluator
+from fhe_core.secret.key import SecretKey
 from fhe_face.client.decryption import Embedding
 from fhe_face.client.health import (
     COPIES_TOLERANCE,
@@ -95,7 +98,8 @@ def results(
     generator = np.random.default_rng(1)
     copies = [np.clip(image + generator.normal(0, noise, image.shape), -1, 1) for _ in range(2)]
     encrypted = [world.client.encrypt_image(one, world.compiled) for one in copies]
-    return [world.client.decrypt_embedding(found) for found in server.embed_pair(*encrypted)]
+    together = server.embed_pair(encrypted[0], encrypted[1])
+    return [world.client.decrypt_embedding(found) for found in together]
 
 
 def error(found: Embedding, network: FusedNetwork, image: tiny.Array) -> float:
@@ -134,3 +138,20 @@ def test_rounded_weights_are_no_noise_that_copies_tell(world: tiny.World) -> Non
     found = results(world, network, image, 0.0)  # the noise of this ring is below its rounding
     assert min(error(one, network, image) for one in found) > 0.1
     compared(found).require()
+
+
+def test_both_parts_have_noise_of_their_own(short: Parameters, short_key: SecretKey) -> None:
+    """A pair of an image with itself is two encryptions; squares of parts keep them apart."""
+    names = [KeyName(rotation, 0) for rotation in (0, short.conjugation)]
+    keys = tiny.make_keys(short_key, [KeySpecification(name, short.limbs) for name in names])
+    evaluator = Evaluator(short, keys, 1)
+    x = np.random.default_rng(0).uniform(-2, 2, short.slots)
+    errors = []
+    for _ in range(64):
+        first, second = (short_key.encrypt(x, 2.0**35)[0] for _ in range(2))
+        squared = evaluator.square_parts(evaluator.join(first, second), 1)
+        error = short_key.decrypt(squared) - (1 + 1j) * x**2
+        errors.append(np.stack([error.real, error.imag]))
+    real, imaginary = np.concatenate(errors, axis=1)
+    assert np.std(real) == pytest.approx(np.std(imaginary), rel=0.1)
+    assert abs(np.corrcoef(real, imaginary)[0, 1]) < 0.06  # five deviations of 8,192 values
