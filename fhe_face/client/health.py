@@ -206,6 +206,8 @@ def check_copies(
     """
     if len(copies) < 2 or len(copies) != len(squared_norms):
         raise ValueError(f"{len(copies)} copies, {len(squared_norms)} squared norms: 2 or more")
+    if len({values.shape for values in copies}) > 1:
+        raise ValueError("copies of one face have one length")
     failures: list[str] = []
     with np.errstate(all="ignore"):
         raw = [

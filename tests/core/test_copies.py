@@ -74,6 +74,9 @@ def test_one_result_is_not_two_copies() -> None:
     for copies, norms in (([copy(400.0)], [400.0]), ([], []), ([copy(400.0)] * 2, [400.0])):
         with pytest.raises(ValueError, match="2 or more"):
             check_copies(copies, norms, ROOT)
+    for length in (1, LENGTH - 1):
+        with pytest.raises(ValueError, match="one length"):
+            check_copies([copy(400.0), copy(400.0)[:length]], [400.0, 400.0], ROOT)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
