@@ -22,8 +22,9 @@ from fhe_core.runtime.health import UnhealthyResultError
 from fhe_core.runtime.preparation import ENTRY, require_same_preparation
 from fhe_core.runtime.store import load_bundle, save_bundle
 from fhe_face.client import FaceClient
-from fhe_face.engine import Engine, choose_engine, key_bytes, network_of, recommended_root
+from fhe_face.engine import Engine, choose_engine, key_bytes
 from fhe_face.keymaking import CLIENT_KEY, EVALUATION_KEY, write_evaluation_keys
+from fhe_face.network import network_of, recommended_root
 from fhe_face.preparation import PreparedFace
 from fhe_face.progress import Stage
 from fhe_face.server_job import Job

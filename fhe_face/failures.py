@@ -19,8 +19,8 @@ from fhe_core.parameters import ParameterError
 from fhe_core.plan import PlanError
 from fhe_core.runtime.health import UnhealthyResultError
 from fhe_face.circuit import CircuitError
-from fhe_face.engine import WeightsError
 from fhe_face.images import ImageError
+from fhe_face.network import WeightsError
 from models.checkpoint import CheckpointError
 from models.faces.errors import FaceError
 

@@ -15,7 +15,8 @@ from fhe_core.runtime.native import Progress
 from fhe_core.runtime.server import Server
 from fhe_core.runtime.store import Bundle, load_evaluation_keys, parameters_of
 from fhe_face.circuit import circuit_of
-from fhe_face.engine import Engine, compile_engine, load_network, require_size
+from fhe_face.engine import Engine, compile_engine
+from fhe_face.network import load_network, require_size
 from fhe_face.progress import Stage, silent
 from fhe_face.system import default_threads
 

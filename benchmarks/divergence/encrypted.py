@@ -14,8 +14,8 @@ from fhe_core.runtime.health import UnhealthyResultError
 from fhe_core.runtime.store import Bundle
 from fhe_face.client import FaceClient
 from fhe_face.demo_faces import demo_faces
-from fhe_face.engine import load_network
 from fhe_face.images import to_unit
+from fhe_face.network import load_network
 from fhe_face.server import FaceServer
 from models import reference
 

@@ -25,7 +25,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from fhe_face.engine import load_network
+from fhe_face.network import load_network
 from fhe_face.official.faces import require
 from fhe_face.official.layout import Instance
 from fhe_face.official.pairs import NAMES

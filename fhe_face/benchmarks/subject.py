@@ -16,8 +16,9 @@ from fhe_core.compiler import CompiledNetwork
 from fhe_core.keys.secret import SecretKey
 from fhe_core.plan import Plan
 from fhe_face.demo_faces import demo_faces
-from fhe_face.engine import Engine, choose_engine, network_of, recommended_root
+from fhe_face.engine import Engine, choose_engine
 from fhe_face.images import to_unit
+from fhe_face.network import network_of, recommended_root
 from fhe_face.progress import Stage, silent
 from models import reference
 from models.checkpoint import load

@@ -21,8 +21,8 @@ from fhe_core.runtime.store import (
 )
 from fhe_face.circuit import circuit_of
 from fhe_face.commands.inputs import check_inputs, kinds_for, warn_of_little_memory
-from fhe_face.engine import recommended_root
 from fhe_face.failures import USAGE, CommandError
+from fhe_face.network import recommended_root
 from fhe_face.output import Output, grid
 from fhe_face.server import FaceServer
 from fhe_face.system import (

@@ -15,8 +15,8 @@ from coeffs.figures import figure_class
 from coeffs.normalisation import Normalisation
 from fhe_core.files import shown
 from fhe_face.commands.evaluate_table import show
-from fhe_face.engine import fused
 from fhe_face.failures import USAGE, CommandError
+from fhe_face.network import fused
 from fhe_face.output import Output
 from fhe_face.people import Collection, Faces, find_photos, read_faces
 from fhe_face.system import require_writable

@@ -20,15 +20,10 @@ from fhe_face.benchmarks.precision_runs import Work, work_of
 from fhe_face.circuit import root_of
 from fhe_face.commands.inputs import warn_of_little_memory
 from fhe_face.demo_faces import demo_faces
-from fhe_face.engine import (
-    Engine,
-    bundled_weights,
-    choose_engine,
-    network_of,
-    recommended_root,
-)
+from fhe_face.engine import Engine, choose_engine
 from fhe_face.failures import USAGE, CommandError
 from fhe_face.images import to_unit
+from fhe_face.network import bundled_weights, network_of, recommended_root
 from fhe_face.output import Output, grid
 from fhe_face.preparation import prepare
 from fhe_face.progress import Stage

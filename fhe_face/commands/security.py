@@ -15,7 +15,8 @@ from fhe_core.noise_failure import Headroom, headrooms
 from fhe_core.parameters import ERROR_ETA, Parameters
 from fhe_core.precision import predict
 from fhe_face.commands.plan import predicted_precision
-from fhe_face.engine import choose_engine, load_network
+from fhe_face.engine import choose_engine
+from fhe_face.network import load_network
 from fhe_face.output import Output, grid
 from models.architecture import EMBEDDING
 from models.layers import FusedNetwork

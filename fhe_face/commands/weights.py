@@ -37,8 +37,8 @@ def list_files(
 ) -> None:
     """Weights files of a folder, those that came with the program, and downloads."""
     from fhe_core.files import explain, shown
-    from fhe_face.engine import bundled_weights
     from fhe_face.failures import CommandError
+    from fhe_face.network import bundled_weights
     from fhe_face.output import Output
     from models.hub import cache_folder
 
@@ -103,8 +103,8 @@ def convert(
 ) -> None:
     """Write weights as .safetensors with a manifest; it can be read without torch."""
     from coeffs.normalisation import Normalisation
-    from fhe_face.engine import fused
     from fhe_face.failures import USAGE, CommandError
+    from fhe_face.network import fused
     from fhe_face.output import Output
     from models.checkpoint import load, save_safetensors
     from models.manifest import WeightsManifest, WeightsManifestError
@@ -163,8 +163,8 @@ def examine(file: Path) -> dict[str, Any]:
     where they only load.
     """
     from fhe_core.files import shown
-    from fhe_face.engine import WeightsError, fused
     from fhe_face.failures import one_line
+    from fhe_face.network import WeightsError, fused
     from models.checkpoint import CheckpointError, load
 
     facts: dict[str, Any] = {"file": shown(file), "ok": False, "problem": None, "verified": None}

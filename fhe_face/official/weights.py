@@ -8,7 +8,7 @@ from typing import Final
 
 from fhe_core.files import FileError
 from fhe_face.circuit import INPUT_SIZE, root_of
-from fhe_face.engine import WeightsError, network_of, recommended_root
+from fhe_face.network import WeightsError, network_of, recommended_root
 from fhe_face.official.layout import Model, make_folder
 from fhe_face.official.program import Progress, for_model
 from models.checkpoint import load, save_safetensors

@@ -20,12 +20,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.calibration import images
 from models.checkpoint import load
 from models.cryptoface import CryptoFaceNet
 from models.fused import fuse
 from models.layers import FusedNetwork
 from models.reference import Trace, embed, squared_norm, unit_images
-from models.synthetic import images
 from models.training.activation import Activations
 from models.training.stress import stress_images
 

@@ -12,18 +12,16 @@ from fhe_core.compiler.architecture import architecture_of
 from fhe_core.inverse_root import InverseRoot
 from fhe_core.plan import PlanError
 from fhe_face.circuit import INPUT_SIZE, Circuit, CircuitError, root_of
-from fhe_face.engine import (
+from fhe_face.engine import architecture, choose_engine, compile_engine
+from fhe_face.images import to_unit
+from fhe_face.network import (
     WeightsError,
-    architecture,
     bundled_weights,
-    choose_engine,
-    compile_engine,
     load_network,
     network_of,
     recommended_root,
     require_size,
 )
-from fhe_face.images import to_unit
 from models import reference
 from models.checkpoint import Checkpoint, load, save_safetensors
 from models.fused import fuse

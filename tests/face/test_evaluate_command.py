@@ -20,13 +20,14 @@ from fhe_core.runtime.client import Embedding
 from fhe_core.runtime.health import HealthReport, UnhealthyResultError
 from fhe_face.commands import evaluate as command
 from fhe_face.commands.evaluate_encrypted import EncryptedRun
+from models.calibration import images
 from models.checkpoint import save_safetensors
 from models.evaluation import Embeddings, embed_crops, evaluate
 from models.faces import DetectorError
 from models.fused import fuse
 from models.layers import FusedNetwork
 from models.reference import embed, squared_norm
-from models.synthetic import images, untrained
+from models.synthetic import untrained
 from tests.face.kit import Run
 
 PEOPLE, IMAGES = 4, 5

@@ -13,8 +13,8 @@ from PIL import Image
 
 from fhe_core.files import FileError
 from fhe_face.people import Collection, Photo, find_photos, read_faces
+from models.calibration import images
 from models.faces import NoFaceError, alignment
-from models.synthetic import images
 
 
 def photograph(path: Path, seed: int = 0, size: tuple[int, int] = (64, 64)) -> Path:

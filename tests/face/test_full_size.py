@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from fhe_core.runtime.health import UnhealthyResultError
 from fhe_core.runtime.store import load_bundle, save_bundle
 from fhe_face.client import FaceClient
-from fhe_face.engine import load_network
 from fhe_face.images import to_unit
+from fhe_face.network import load_network
 from fhe_face.server_job import Job
 from fhe_face.system import default_threads
 from models import reference

@@ -5,9 +5,10 @@ import pytest
 
 from coeffs.normalisation import Normalisation
 from models.architecture import state_shapes, training_shapes
+from models.calibration import images
 from models.fused import fuse
 from models.reference import Trace, embed, squared_norm
-from models.synthetic import images, random_fused, rough_images, untrained
+from models.synthetic import random_fused, rough_images, untrained
 
 
 @pytest.mark.parametrize("size", [64, 96])

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from models.calibration import images
 from models.checkpoint import load
 from models.fused import fuse
 from models.reference import embed, unit_images
-from models.synthetic import images, untrained
+from models.synthetic import untrained
 
 torch = pytest.importorskip("torch")
 cryptoface = pytest.importorskip("models.cryptoface")

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from coeffs.fit import fit
 from coeffs.normalisation import Normalisation
 from models.architecture import FEATURES, patches_of
+from models.calibration import images
 from models.checkpoint import CheckpointError, load, save_safetensors
 from models.fused import fuse
 from models.manifest import ENTRY, WeightsManifest, WeightsManifestError, tensors_digest
 from models.reference import embed
-from models.synthetic import images, untrained
+from models.synthetic import untrained
 
 State = dict[str, NDArray[Any]]
 

@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from coeffs.normalisation import Normalisation
+from models.calibration import images
 from models.evaluation.embedding import (
     Embeddings,
     embed_crops,
@@ -19,7 +20,7 @@ from models.evaluation.report import Baseline, EvaluationError, evaluate, judge
 from models.fused import fuse
 from models.layers import FusedNetwork
 from models.reference import embed, normalise
-from models.synthetic import images, untrained
+from models.synthetic import untrained
 from tests.models.evaluation.kit import clusters
 
 PEOPLE, IMAGES = 20, 6
