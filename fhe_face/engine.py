@@ -10,7 +10,6 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fhe_core import presets
 from fhe_core.compiler import (
     BATCH,
     LEAN,
@@ -28,10 +27,10 @@ from fhe_core.compiler import (
 )
 from fhe_core.compiler.architecture import Architecture, BlockShape
 from fhe_core.inverse_root import InverseRoot
-from fhe_core.parameters import Parameters
+from fhe_core.parameters import Parameters, presets
 from fhe_core.plan import KeySpecification, Plan, PlanError, required_keys
 from fhe_face.circuit import ENTRY, INPUT_SIZE, Circuit, CircuitError, root_of
-from models import architecture as shapes
+from fhe_face.models import architecture as shapes
 
 KERNEL = 3
 COLOURS = 3

@@ -14,11 +14,11 @@ import numpy as np
 
 from fhe_core.inverse_root import InverseRoot
 from fhe_face.circuit import Circuit, inverse_root
-from models.balance import balance
-from models.calibration import images
-from models.checkpoint import Checkpoint, load
-from models.fused import fuse
-from models.layers import FusedNetwork
+from fhe_face.models.balance import balance
+from fhe_face.models.calibration import images
+from fhe_face.models.checkpoint import Checkpoint, load
+from fhe_face.models.fused import fuse
+from fhe_face.models.layers import FusedNetwork
 
 _BALANCE_SEED = 0
 _BALANCE_IMAGES = 16

@@ -15,18 +15,18 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from coeffs.files import one_line, write_whole
-from models.architecture import State, check_state, input_size_of
-from models.impostors import impostor
-from models.manifest import (
+from fhe_face.coeffs.files import one_line, write_whole
+from fhe_face.models.architecture import State, check_state, input_size_of
+from fhe_face.models.impostors import impostor
+from fhe_face.models.manifest import (
     ENTRY,
     WeightsManifest,
     WeightsManifestError,
     architecture_name,
     tensors_digest,
 )
-from models.torch_files import TorchFileError, read, require_torch
-from models.wrappers import described, state_dict_in, unwrapped
+from fhe_face.models.torch_files import TorchFileError, read, require_torch
+from fhe_face.models.wrappers import described, state_dict_in, unwrapped
 
 MAX_FILE_BYTES: Final = 1 << 30
 MAX_HEADER_BYTES: Final = 16 << 20

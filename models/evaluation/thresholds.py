@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from models.evaluation.scores import MIN_FALSE_ACCEPTS, Array, Roc, roc
-from models.thresholds import POINTS, MeasuredSet, OperatingPoint
+from fhe_face.models.evaluation.scores import MIN_FALSE_ACCEPTS, Array, Roc, roc
+from fhe_face.models.thresholds import POINTS, MeasuredSet, OperatingPoint
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,13 @@ from fhe_core.compiler.architecture import architecture_of
 from fhe_core.inverse_root import InverseRoot
 from fhe_core.plan import PlanError
 from fhe_face.circuit import INPUT_SIZE, Circuit, CircuitError, root_of
+from fhe_face.client.images import to_unit
 from fhe_face.engine import architecture, choose_engine, compile_engine
-from fhe_face.images import to_unit
+from fhe_face.models import reference
+from fhe_face.models.checkpoint import Checkpoint, load, save_safetensors
+from fhe_face.models.fused import fuse
+from fhe_face.models.layers import FusedNetwork
+from fhe_face.models.synthetic import untrained
 from fhe_face.network import (
     WeightsError,
     bundled_weights,
@@ -22,11 +27,6 @@ from fhe_face.network import (
     recommended_root,
     require_size,
 )
-from models import reference
-from models.checkpoint import Checkpoint, load, save_safetensors
-from models.fused import fuse
-from models.layers import FusedNetwork
-from models.synthetic import untrained
 
 
 @pytest.fixture(scope="module")

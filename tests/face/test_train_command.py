@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.calibration import images
-from models.checkpoint import load
+from fhe_face.models.calibration import images
+from fhe_face.models.checkpoint import load
 from tests.face.kit import Run
 
 SMALL = ("--aligned", "--epochs", "1", "--held-out", "2")

@@ -12,10 +12,10 @@ import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from models.checkpoint import CheckpointError, load
-from models.impostors import impostor
-from models.synthetic import untrained
-from models.wrappers import unwrapped
+from fhe_face.models.checkpoint import CheckpointError, load
+from fhe_face.models.impostors import impostor
+from fhe_face.models.synthetic import untrained
+from fhe_face.models.wrappers import unwrapped
 
 torch = pytest.importorskip("torch")
 State = dict[str, NDArray[Any]]
