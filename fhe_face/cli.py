@@ -23,12 +23,15 @@ Threads = Annotated[
     int | None,
     typer.Option("--threads", min=1, max=1024, help="Threads; default: one per processor."),
 ]
-Weights = Annotated[
-    Path, typer.Option("--weights", help="Network: .safetensors, or .ckpt where torch is.")
-]
-MaybeWeights = Annotated[
-    Path | None, typer.Option("--weights", help="Network: .safetensors, or .ckpt where torch is.")
-]
+WEIGHTS = typer.Option(
+    "--weights",
+    metavar="official|bundled|FILE",
+    help="Network: the published one, the bundled demonstration, .safetensors or .ckpt.",
+)
+Weights = Annotated[Path, WEIGHTS]
+MaybeWeights = Annotated[Path | None, WEIGHTS]
+#: By its name: fhe_face.network.weights_file, which is costly to import, says which file it is.
+DEFAULT_WEIGHTS = Path("bundled")
 Key = Annotated[Path, typer.Option("--key", help="The secret client.key.")]
 Keys = Annotated[Path, typer.Option("--keys", help="The client's evaluation.key.")]
 Flip = Annotated[
@@ -84,7 +87,7 @@ def demo(
         list[Path] | None,
         typer.Argument(help="Two photos, or two aligned faces; default: two drawn ones."),
     ] = None,
-    weights: MaybeWeights = None,
+    weights: Weights = DEFAULT_WEIGHTS,
     flip: Flip = False,
     coefficients: Coefficients = None,
     keep: Annotated[
@@ -172,10 +175,10 @@ def align(
 def embed(
     faces: Annotated[list[Path], typer.Argument(help="Encrypted faces.")],
     keys: Keys,
-    weights: Weights,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="The embedding to write; a folder for several.")
     ],
+    weights: Weights = DEFAULT_WEIGHTS,
     alone: Annotated[
         bool, typer.Option("--alone", help="One face at a time, not two together.")
     ] = False,
@@ -283,7 +286,7 @@ def precision(
         list[Path] | None,
         typer.Argument(help="Photos or aligned faces; default: two drawn ones."),
     ] = None,
-    weights: MaybeWeights = None,
+    weights: Weights = DEFAULT_WEIGHTS,
     pair: Annotated[bool, typer.Option("--pair", help="Two faces at a time.")] = False,
     flip: Flip = False,
     batch: Batch = False,
@@ -314,8 +317,10 @@ def precision(
 
 @app.command()
 def evaluate(
-    folder: Annotated[Path, typer.Argument(help="Photos: one folder for each person.")],
-    weights: Weights,
+    folder: Annotated[
+        Path, typer.Argument(help="Photos, one folder for each person; or an InsightFace .bin.")
+    ],
+    weights: Weights = DEFAULT_WEIGHTS,
     mode: Annotated[
         str, typer.Option(help="cleartext, polynomial, encrypted or all.")
     ] = "cleartext",
@@ -334,6 +339,14 @@ def evaluate(
         Path | None,
         typer.Option(help="Draw scores and ROC (.png, .svg, .pdf); needs matplotlib."),
     ] = None,
+    set_thresholds: Annotated[
+        str | None,
+        typer.Option(
+            "--set-thresholds",
+            metavar="NAME",
+            help="Keep the thresholds in the weights file, under this name of the faces.",
+        ),
+    ] = None,
     threads: Threads = None,
     json: Json = False,
 ) -> None:
@@ -341,7 +354,8 @@ def evaluate(
     from fhe_face.commands import evaluate as command
 
     request = command.Request(
-        folder, weights, mode, flip, aligned, limit, coefficients, cache, plot, threads
+        *(folder, weights, mode, flip, aligned, limit, coefficients, cache, plot, threads),
+        set_thresholds,
     )
     command.run(request, json)
 
@@ -379,8 +393,8 @@ def train(
 @app.command()
 def finetune(
     data: TrainData,
-    weights: Weights,
     out: TrainOut,
+    weights: Weights = DEFAULT_WEIGHTS,
     epochs: Annotated[int, typer.Option(min=1, help="How often each person is seen.")] = 20,
     people: Annotated[int, typer.Option(min=2, help="People per step.")] = 16,
     images: Annotated[int, typer.Option(min=2, help="Images of each of them.")] = 4,

@@ -140,7 +140,7 @@ class Thresholds:
     def different_below(self) -> float:
         """The lenient threshold: lowest cosine of the sets' points EER and FRR 1 %.
 
-        Never above `same_from`: a set's FRR 1 % is left out where its EER is lower.
+        Never above `same_from`, which is at least every EER.
         """
         return min(p.cosine for p in self._points("eer", "frr_1pct"))
 

@@ -18,6 +18,7 @@ from fhe_face.coeffs.figures import figure_class
 from fhe_face.failures import USAGE, CommandError
 from fhe_face.models.checkpoint import load, sha256
 from fhe_face.models.faces import FaceError
+from fhe_face.network import weights_file
 from fhe_face.output import Output, facts
 from fhe_face.progress import Stage
 
@@ -53,7 +54,7 @@ def finetune(
 ) -> None:
     from_options, build = _modules(options)
     output = Output(as_json)
-    state = load(weights).state
+    state = load(weights_file(weights)).state
 
     def job(people: People) -> Job:
         return build.finetune(people, state, out, from_options)  # type: ignore[no-any-return]

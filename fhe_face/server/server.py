@@ -36,12 +36,14 @@ class FaceServer:
     def load(
         cls,
         evaluation_key: Path,
-        weights: Path | None,
+        weights: Path | str | None = None,
         *,
         threads: int | None = None,
         stage: Stage = silent,
     ) -> FaceServer:
-        """Read evaluation keys and weights (None: the bundled ones); takes half a minute.
+        """Read evaluation keys and weights: takes seconds.
+
+        weights: a file, "official" or "bundled", which None means too (fhe_face.network).
 
         Raises:
             ContainerError: the evaluation keys cannot be used.

@@ -38,11 +38,14 @@ class CosineThresholds:
         return {name: None if p is None else vars(p).copy() for name, p in points.items()}
 
     def named(
-        self, name: str, people: int, same: Array, different: Array, date: str, version: str
+        self, name: str, people: int, same: int, different: int, date: str, version: str
     ) -> MeasuredSet:
-        """As a weights file keeps them. ThresholdsError: a name or date that is no short text."""
+        """As a weights file keeps them; same, different: numbers of pairs.
+
+        ThresholdsError: a name, date or version that is no short printable text.
+        """
         return MeasuredSet(
-            *(name, people, len(same), len(different), date, version),
+            *(name, people, same, different, date, version),
             *(self.eer, self.far_1pct, self.far_01pct, self.frr_1pct),
         )
 
