@@ -62,7 +62,11 @@ TrainPlot = Annotated[
 Aligned = Annotated[bool, typer.Option("--aligned", help="The images are aligned crops already.")]
 Seed = Annotated[int, typer.Option("--seed", help="Equal seeds give equal weights.")]
 HeldOut = Annotated[
-    int, typer.Option("--held-out", help="So many people are only validated on; 0: none.")
+    int | None,
+    typer.Option(
+        "--held-out",
+        help="So many people are only validated on; 0: none. Default: 10, fewer of few people.",
+    ),
 ]
 Half = Annotated[bool, typer.Option("--half", help="Compute in bfloat16.")]
 Compiled = Annotated[bool, typer.Option("--compiled", help="Use torch.compile.")]
@@ -317,9 +321,7 @@ def precision(
 
 @app.command()
 def evaluate(
-    folder: Annotated[
-        Path, typer.Argument(help="Photos, one folder for each person; or an InsightFace .bin.")
-    ],
+    folder: Annotated[Path, typer.Argument(help="Photos: one folder for each person.")],
     weights: Weights = DEFAULT_WEIGHTS,
     mode: Annotated[
         str, typer.Option(help="cleartext, polynomial, encrypted or all.")
@@ -365,9 +367,11 @@ def train(
     data: TrainData,
     out: TrainOut,
     epochs: Annotated[int, typer.Option(min=1, help="How often each image is seen.")] = 20,
-    batch: Annotated[int, typer.Option(min=2, help="Images per step.")] = 128,
+    batch: Annotated[
+        int | None, typer.Option(min=2, help="Images per step. Default: 128, fewer of few.")
+    ] = None,
     rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 1e-3,
-    held_out: HeldOut = 10,
+    held_out: HeldOut = None,
     seed: Seed = 0,
     aligned: Aligned = False,
     plot: TrainPlot = None,
@@ -396,10 +400,12 @@ def finetune(
     out: TrainOut,
     weights: Weights = DEFAULT_WEIGHTS,
     epochs: Annotated[int, typer.Option(min=1, help="How often each person is seen.")] = 20,
-    people: Annotated[int, typer.Option(min=2, help="People per step.")] = 16,
+    people: Annotated[
+        int | None, typer.Option(min=2, help="People per step. Default: 16, fewer of few.")
+    ] = None,
     images: Annotated[int, typer.Option(min=2, help="Images of each of them.")] = 4,
     rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 1e-4,
-    held_out: HeldOut = 10,
+    held_out: HeldOut = None,
     seed: Seed = 0,
     aligned: Aligned = False,
     plot: TrainPlot = None,
