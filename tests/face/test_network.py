@@ -70,7 +70,7 @@ def test_weights_without_thresholds_say_what_makes_some() -> None:
     with pytest.raises(WeightsError) as caught:
         require_thresholds(unmeasured("safetensors"))
     assert "fhe-face evaluate FOLDER --weights own --set-thresholds NAME" in str(caught.value)
-    with pytest.raises(WeightsError, match="weights convert own OUT.safetensors, then fhe-face ev"):
+    with pytest.raises(WeightsError, match=r"convert own OUT\.safetensors, then fhe-face ev"):
         require_thresholds(unmeasured("torch"))
 
 
