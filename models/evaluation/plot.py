@@ -12,6 +12,8 @@ from fhe_face.models.evaluation.report import EvaluationError, Report
 from fhe_face.models.thresholds import POINTS
 
 _BINS: Final = 60
+#: Above the bars, for the legend.
+_ROOM: Final = 1.45
 #: Of the thresholds in the histogram.
 _LINES: Final = ("-", "--", ":", "-.")
 
@@ -47,6 +49,7 @@ def _distributions(axes: Any, mode: str, report: Report) -> None:
             axes.axvline(point.cosine, color="black", linewidth=1, linestyle=style, label=label)
     axes.set_xlabel("cosine")
     axes.set_ylabel("share of pairs, %")
+    axes.set_ylim(top=_ROOM * axes.get_ylim()[1])
     axes.set_title(f"{mode}: {report.people} people, {report.images} images")
     axes.legend(fontsize="small")
 

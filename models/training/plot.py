@@ -68,8 +68,10 @@ def _curves(axes: Any, records: Sequence[Record], names: Mapping[str, str], labe
         points = [(r["step"], r[name]) for r in records if name in r]
         if points:
             # A value that was measured once would be no line.
-            marker = "o" if len(points) < len(records) else ""
-            axes.plot(*zip(*points, strict=True), marker, linestyle="-", label=told, linewidth=1)
+            marker = "o" if len(points) < len(records) else "None"
+            axes.plot(
+                *zip(*points, strict=True), marker=marker, markersize=3, label=told, linewidth=1
+            )
     axes.set_ylabel(label)
     if axes.lines:
         axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.01, 0.5))
