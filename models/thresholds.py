@@ -107,11 +107,11 @@ class MeasuredSet:
         if set(content) != known:
             wrong = sorted(known ^ set(map(str, content)))
             raise ThresholdsError(f"a set with or without {', '.join(map(_cut, wrong[:3]))}")
-        points = {name: _point(content[name]) for name in POINTS}
-        if points["eer"] is None:
+        values: dict[str, Any] = dict(content)
+        values.update((name, _point(content[name])) for name in POINTS)
+        if values["eer"] is None:
             raise ThresholdsError("a set without eer")
-        others = {name: content[name] for name in known - set(POINTS)}
-        return cls(**others, **points)
+        return cls(**values)
 
 
 @dataclass(frozen=True)
