@@ -50,6 +50,8 @@ def read(data: bytes) -> Any:
         raise TorchFileError(f"a TorchScript program, which is not run, for safety; {_SAVE}")
     try:
         return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
     except Exception as error:  # torch raises many kinds for a damaged or hostile file
         classes = _classes(torch, data, str(error))
         if classes:
