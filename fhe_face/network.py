@@ -29,6 +29,12 @@ OFFICIAL: Final = "official"
 BUNDLED: Final = "bundled"
 #: Digest of the tensors of the bundled weights (models/bundled/MODEL_CARD.md).
 BUNDLED_TENSORS: Final = "300494818e898dd3bed003c93dfd9bffe3c08cda3f7b8eec5d35c087f4a1d32e"
+#: What stands beside every answer of the bundled network.
+DEMONSTRATION: Final = (
+    "the bundled network is a demonstration: it takes many strangers for one person and many "
+    "photos of one person for strangers; for real answers: fhe-face weights download, then "
+    "--weights official"
+)
 _BALANCE_SEED = 0
 _BALANCE_IMAGES = 16
 
@@ -67,13 +73,7 @@ def weights_file(
 
 def caution(checkpoint: Checkpoint) -> str | None:
     """What has to stand beside every answer of the bundled weights; None for others."""
-    if checkpoint.tensors_sha256 != BUNDLED_TENSORS:
-        return None
-    return (
-        "the bundled network is a demonstration: it takes many strangers for one person and many "
-        "photos of one person for strangers; for real answers: fhe-face weights download, then "
-        "--weights official"
-    )
+    return DEMONSTRATION if checkpoint.tensors_sha256 == BUNDLED_TENSORS else None
 
 
 def thresholds_of(checkpoint: Checkpoint) -> Thresholds | None:

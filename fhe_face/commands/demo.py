@@ -16,8 +16,7 @@ from fhe_face.client.preparation import PreparedFace, given, prepare
 from fhe_face.demo_faces import demo_faces
 from fhe_face.demonstration import Demonstration
 from fhe_face.failures import UNHEALTHY, USAGE, CommandError
-from fhe_face.models.checkpoint import load
-from fhe_face.network import bundled_weights, caution, weights_file
+from fhe_face.network import DEMONSTRATION, bundled_weights, weights_file
 from fhe_face.output import Output, grid
 from fhe_face.system import default_threads, seconds, size
 
@@ -40,10 +39,9 @@ def run(
     output.note(f"faces:   {source}")
     file = weights_file(weights)
     bundled = file == bundled_weights()
-    output.note(f"network: {file}")
-    warning = caution(load(file))
-    if warning is not None:
-        output.warn(warning)
+    output.note(f"network: {'the bundled weights, ' if bundled else ''}{file}")
+    if bundled:
+        output.warn(DEMONSTRATION)
     with _folder(keep) as folder, output.stages() as stage:
         demonstration = Demonstration(
             faces,
