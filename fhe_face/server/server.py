@@ -18,7 +18,8 @@ from fhe_core.formats.ciphertexts import (
 from fhe_core.plan import Plan, Progress, required_keys
 from fhe_core.runtime.cleartext import Tables
 from fhe_face.circuit import circuit_of
-from fhe_face.engine import Engine, compile_engine, load_network, require_size
+from fhe_face.engine import Engine, compile_engine
+from fhe_face.network import load_network, require_size
 from fhe_face.places import kinds_of
 from fhe_face.progress import Stage, silent
 from fhe_face.server.computation import Server
@@ -41,12 +42,14 @@ class FaceServer:
     def load(
         cls,
         evaluation_key: Path,
-        weights: Path | None,
+        weights: Path | str | None = None,
         *,
         threads: int | None = None,
         stage: Stage = silent,
     ) -> FaceServer:
-        """Read evaluation keys and weights (None: the bundled ones); takes half a minute.
+        """Read evaluation keys and weights: takes seconds.
+
+        weights: a file, "official" or "bundled", which None means too (fhe_face.network).
 
         Raises:
             ContainerError: the evaluation keys cannot be used.
