@@ -21,9 +21,9 @@ from fhe_face.client.health import UnhealthyResultError
 from fhe_face.client.images import ImageError
 from fhe_face.client.ledger import AnswerLimitError
 from fhe_face.coeffs.normalisation import CoefficientError
-from fhe_face.engine import WeightsError
 from fhe_face.models.checkpoint import CheckpointError
 from fhe_face.models.faces.errors import FaceError
+from fhe_face.network import WeightsError
 
 ERROR: Final = 1
 USAGE: Final = 2

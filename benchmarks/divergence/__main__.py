@@ -14,9 +14,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from benchmarks.divergence.agreement import WRONG, line_bound
 from benchmarks.divergence.rooms import constant, engines, rooms
 from benchmarks.divergence.scores import Half, likely, tally
-from fhe_face.engine import choose_engine, load_network
+from fhe_face.engine import choose_engine
+from fhe_face.network import load_network
 from fhe_face.places import Packing
 
 #: log10 of the squared norm of the face that diverges.
@@ -46,6 +48,11 @@ def main() -> None:
                 for plan in engine.plans()
                 if plan is not engine.match_plan
             ]
+    found["copies"] = [
+        {"copies": copies, "error": error, "accepted": line_bound(copies, error)}
+        for copies in (2, 3, 4)
+        for error in WRONG
+    ]
     if chosen.encrypted:
         from benchmarks.divergence.encrypted import pairs
 

@@ -19,12 +19,11 @@ from fhe_face.demo_faces import demo_faces
 from fhe_face.engine import (
     DEFAULT_PACKINGS,
     Engine,
-    WeightsError,
     choose_engine,
     key_bytes,
-    load_network,
 )
 from fhe_face.models.layers import FusedNetwork
+from fhe_face.network import WeightsError, load_network
 from fhe_face.output import Output, grid
 from fhe_face.places import Packing
 from fhe_face.system import default_threads, seconds, size

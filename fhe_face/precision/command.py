@@ -23,14 +23,12 @@ from fhe_face.demo_faces import demo_faces
 from fhe_face.engine import (
     DEFAULT_PACKINGS,
     Engine,
-    bundled_weights,
     choose_engine,
-    network_of,
-    recommended_root,
 )
 from fhe_face.failures import USAGE, CommandError
 from fhe_face.models.checkpoint import load
 from fhe_face.models.faces import Aligner
+from fhe_face.network import network_of, recommended_root, weights_file
 from fhe_face.output import Output, grid
 from fhe_face.places import Packing
 from fhe_face.precision import runs as precision_runs
@@ -52,7 +50,7 @@ class Request:
     """What the command line says."""
 
     images: Sequence[Path]
-    weights: Path | None
+    weights: Path
     pair: bool
     flip: bool
     batch: bool
@@ -85,7 +83,7 @@ def run(request: Request, as_json: bool) -> None:
         elapsed = time.perf_counter() - started
     _warn(output, found)
     data: dict[str, Any] = {
-        "weights": str(request.weights or bundled_weights()),
+        "weights": str(weights_file(request.weights)),
         "circuit": engine.circuit.describe(),
         "parameters": engine.parameters.describe(),
         **found.to_json(),
@@ -104,7 +102,7 @@ def run(request: Request, as_json: bool) -> None:
 
 def _prepare(request: Request, output: Output, stage: Stage) -> tuple[Engine, Work]:
     stage("reading weights", 0, 0)
-    checkpoint = load(request.weights or bundled_weights())
+    checkpoint = load(weights_file(request.weights))
     network = network_of(checkpoint)
     stage("reading weights", 1, 1)
     images, names = _images(request, network.input_size, output, stage)

@@ -28,8 +28,9 @@ from fhe_core.runtime import native
 from fhe_core.runtime.evaluator import Evaluator
 from fhe_core.runtime.packed import PackedPlan, memory_bytes, pack
 from fhe_face.circuit import circuit_of, packings_for
-from fhe_face.engine import Engine, compile_engine, load_network, require_size
+from fhe_face.engine import Engine, compile_engine
 from fhe_face.models.layers import FusedNetwork
+from fhe_face.network import load_network, require_size
 from fhe_face.places import EMBEDDING, ENTRY, IMAGE, SCORE, Packing, describe
 from fhe_face.progress import Stage, silent
 from fhe_face.server.matching import matched
@@ -69,13 +70,15 @@ class FaceServer:
     def load(
         cls,
         evaluation_key: Path,
-        weights: Path | None,
+        weights: Path | str | None = None,
         *,
         packings: Collection[Packing] | None = None,
         threads: int | None = None,
         stage: Stage = silent,
     ) -> FaceServer:
-        """Read evaluation keys and weights (None: the bundled ones); takes half a minute.
+        """Read evaluation keys and weights: takes seconds.
+
+        weights: a file, "official" or "bundled", which None means too (fhe_face.network).
 
         packings: only these, for less memory; the default is all that the keys are for.
 

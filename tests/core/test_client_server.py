@@ -195,7 +195,7 @@ def test_two_images_at_a_time(world: tiny.World, results: list[Bundle]) -> None:
     foreign = replace(images, key_id=world.client.key_id)
     with pytest.raises(ParameterMismatch, match="packed as 'pair', the keys are for"):
         world.server.embed(foreign)
-    with pytest.raises(ParameterMismatch, match="image was encrypted for another plan"):
+    with pytest.raises(ParameterMismatch, match="was encrypted for another plan"):
         pairs.server.embed(with_facts(images, plans={"alone": "00"}))
 
 

@@ -26,7 +26,7 @@ from fhe_face.client.preparation import PreparedFace
 from fhe_face.engine import Engine
 from fhe_face.models.faces import Preparation
 from fhe_face.models.layers import FusedConv, FusedNetwork
-from fhe_face.models.reference import embed, squared_norm
+from fhe_face.models.reference import Trace, embed, squared_norm
 from fhe_face.models.synthetic import random_fused
 from fhe_face.places import Packing as Together
 from fhe_face.server.server import FaceServer
@@ -220,3 +220,14 @@ def scaled_block(network: FusedNetwork, factor: float) -> FusedNetwork:
         block.conv1.weight * factor, block.conv1.bias, block.conv1.stride, block.conv1.padding
     )
     return replace(network, blocks=(replace(block, conv1=conv), *network.blocks[1:]))
+
+
+def cancelling(network: FusedNetwork, image: Array, gain: float) -> FusedNetwork:
+    """The network with large features that cancel for this image, so that their noise is left."""
+    trace: Trace = []
+    embed(network, image[None], trace)
+    features = dict(trace)["pooled"].ravel()
+    more = np.random.default_rng(0).normal(size=(network.embedding, features.size))
+    more -= np.outer(more @ features, features) / (features @ features)
+    weight = network.head_weight + gain * more.reshape(network.head_weight.shape)
+    return replace(network, head_weight=weight)

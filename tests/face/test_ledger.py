@@ -206,7 +206,7 @@ def test_digests_tell_results_apart(kit: Kit) -> None:
         replace(score, what="embedding"),
         replace(score, items={**score.items, name: replace(item, residues=changed)}),
         replace(score, items={**score.items, name: replace(item, scale=2.0)}),
-        replace(score, items=dict(reversed(score.items.items()))),
+        replace(score, items=dict(list(score.items.items())[::-1])),
     ]
     digests = {result_digest(bundle) for bundle in (score, *others)}
     assert len(digests) == 5
