@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from fhe_core.formats.preparation import ENTRY as PREPARATION
 from fhe_core.secret.files import Passphrase, load_secret_key
 from fhe_core.secret.key import SecretKey
 from fhe_face.circuit import Circuit, CircuitError, circuit_of, packings_for
+from fhe_face.client.copies import agreed, doubled
 from fhe_face.client.decryption import Embedding, Reader, Score
 from fhe_face.client.embedding import Embedded, Embedder, embed_faces
 from fhe_face.client.expected import Expected
@@ -305,20 +307,30 @@ class FaceClient:
 
     # --- both sides -------------------------------------------------------------------------------
 
-    def embed(self, faces: Faces, server: Embedder, *, memory: int | None = None) -> Embedded:
+    def embed(
+        self,
+        faces: Faces,
+        server: Embedder,
+        *,
+        twice: bool = False,
+        memory: int | None = None,
+    ) -> Embedded:
         """Encrypt, let a server compute, decrypt; a face that diverges costs no other its result.
 
         Faces that were refused because of others are encrypted and computed again, in at most two
         further rounds. The server sees that (docs/security.md): use it with a server that may
         know that some face diverged, such as one of your own.
 
-        memory: that the server has, in bytes.
+        twice: encrypt and compute every face twice, for enrolment: copies that differ are refused,
+        as noise decided the embedding (docs/health.md). memory: that the server has, in bytes.
 
         Raises:
             ImageError, CircuitError, PlanningError: as `encrypt`.
             ContainerError: an answer cannot be used.
         """
-        return embed_faces(self, _listed(faces), server, memory)
+        listed = _listed(faces)
+        found = embed_faces(self, doubled(listed) if twice else listed, server, memory)
+        return replace(found, results=agreed(found.results, self.circuit.root)) if twice else found
 
 
 def _listed(faces: Faces) -> list[Face]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
@@ -14,9 +15,11 @@ from fhe_core.runtime.evaluator import Evaluator
 from fhe_core.secret.key import SecretKey
 from fhe_face.bundles import apart
 from fhe_face.client.client import FaceClient
+from fhe_face.client.copies import agreed
 from fhe_face.client.decryption import Embedding
 from fhe_face.client.health import (
     COPIES_TOLERANCE,
+    Cause,
     HealthReport,
     UnhealthyResultError,
     check_copies,
@@ -89,6 +92,14 @@ def test_numbers_that_are_none_never_agree(bad: float) -> None:
     assert not check_copies([copy(400.0), copy(400.0, EDGE / 2)], [400.0, bad], ROOT).healthy
 
 
+def served(
+    world: tiny.World, network: FusedNetwork, packings: Iterable[Packing]
+) -> tuple[FaceClient, FaceServer]:
+    engine = tiny.engine_for(network, world.parameters, packings)
+    keys = tiny.make_keys(world.key, engine.keys())
+    return FaceClient(world.key, engine), FaceServer(keys, engine, network)
+
+
 def results(
     world: tiny.World, network: FusedNetwork, image: tiny.Array, noise: float
 ) -> list[Embedding]:
@@ -96,9 +107,7 @@ def results(
 
     noise: of a pixel. The ring is too small for the noise that encryption has at full size.
     """
-    engine = tiny.engine_for(network, world.parameters, [Packing.ALONE, Packing.PAIR])
-    keys = tiny.make_keys(world.key, engine.keys())
-    client, server = FaceClient(world.key, engine), FaceServer(keys, engine, network)
+    client, server = served(world, network, [Packing.ALONE, Packing.PAIR])
     generator = np.random.default_rng(1)
     copies = [np.clip(image + generator.normal(0, noise, image.shape), -1, 1) for _ in range(2)]
     together = apart(server.embed(client.encrypt(tiny.faces(np.stack(copies)))))
@@ -132,6 +141,25 @@ def test_copies_of_an_ordinary_image_are_taken(world: tiny.World) -> None:
     found = results(world, world.network, image, NOISE)
     assert max(error(one, world.network, image) for one in found) < 0.01
     compared(found).require()
+
+
+@pytest.mark.parametrize("packings", [(Packing.ALONE, Packing.PAIR), (Packing.ALONE,)])
+def test_a_client_that_embeds_twice(world: tiny.World, packings: tuple[Packing, ...]) -> None:
+    """One result for each face; where noise decided it, a refusal."""
+    client, server = served(world, world.network, packings)
+    found = client.embed(tiny.faces(world.images[:2]), server, twice=True)
+    assert [run.packing for run in found.rounds[0].runs] == (
+        [Packing.PAIR] * 2 if Packing.PAIR in packings else [Packing.ALONE] * 4
+    )
+    for result, expected in zip(found.results, world.reference(world.images[:2]), strict=True):
+        assert isinstance(result, Embedding)
+        assert np.linalg.norm(result.values - expected) < 2e-3 * np.linalg.norm(expected)
+    both = [result for result in found.results if isinstance(result, Embedding)]
+    (differ,) = agreed(both, tiny.ROOT)  # as if they were copies of one face
+    assert isinstance(differ, HealthReport)
+    assert differ.cause is Cause.OWN
+    unhealthy = HealthReport((9e9,), (2.0, 200.0), ("diverged",), Cause.OWN)
+    assert agreed([both[0], unhealthy, unhealthy, both[0]], tiny.ROOT) == [unhealthy] * 2
 
 
 def test_rounded_weights_are_no_noise_that_copies_tell(world: tiny.World) -> None:

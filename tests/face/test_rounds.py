@@ -59,7 +59,7 @@ class Rumour:
     def embed(self, bundle: Any) -> Any:
         return bundle
 
-    def decrypt(self, bundle: Any) -> list[Embedding | HealthReport]:
+    def decrypt(self, bundle: Any, _sent: Any = ()) -> list[Embedding | HealthReport]:
         faces, runs = bundle
         return [one for run in runs for one in self._run([faces[n] for n in run.numbers], run)]
 

@@ -1,0 +1,34 @@
+"""Every face twice in one bundle: what the noise of an encryption decides differs between both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from fhe_core.inverse_root import InverseRoot
+from fhe_face.client.decryption import Embedding
+from fhe_face.client.health import HealthReport, check_copies
+
+T = TypeVar("T")
+Found = Embedding | HealthReport
+
+
+def doubled(faces: Sequence[T]) -> list[T]:
+    """Each face twice in a row: where there are pairs, a pair of it with itself."""
+    return [face for face in faces for _ in range(2)]
+
+
+def agreed(found: Sequence[Found], root: InverseRoot) -> list[Found]:
+    """The results of ``doubled`` faces as one each: refused unless both are healthy and agree."""
+    return [_one(found[n], found[n + 1], root) for n in range(0, len(found), 2)]
+
+
+def _one(first: Found, second: Found, root: InverseRoot) -> Found:
+    if isinstance(first, HealthReport):
+        return first
+    if isinstance(second, HealthReport):
+        return second
+    copies = [first, second]
+    norms = [copy.health.squared_norms[0] for copy in copies]
+    report = check_copies([copy.values for copy in copies], norms, root)
+    return first if report.healthy else report
