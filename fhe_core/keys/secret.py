@@ -36,7 +36,7 @@ class SecretKey:
         self.parameters = parameters
         self._ternary = ternary.astype(np.int8)
         moduli = [*parameters.moduli, *parameters.specials]
-        self._context = _native.Context(parameters.ring_dimension, moduli, threads)
+        self._context = _native.Context(parameters.ring_dimension, moduli, threads, secret=True)
         self._rows = self._context.embed_signed(
             self._ternary.astype(np.int64), list(range(len(moduli)))
         )

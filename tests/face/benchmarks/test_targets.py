@@ -123,7 +123,10 @@ def test_the_table_is_that_of_the_issue() -> None:
         "peak_rss_bytes_single": (12 * GIB, 6 * GIB),
         "peak_rss_bytes_batch": (16 * GIB, 12 * GIB),
     }
-    assert {target.field: target.must for target in RATIOS} == {"pair_ratio": 1.6, "busy_ratio": 2.5}
+    assert {target.field: target.must for target in RATIOS} == {
+        "pair_ratio": 1.6,
+        "busy_ratio": 2.5,
+    }
 
 
 def test_batches_of_several_sizes(subject: Subject, tmp_path: Path, server: HereServer) -> None:
