@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any, Final
 
-from coeffs.files import write_whole
+from fhe_face.coeffs.files import write_whole
 
 SUFFIXES: Final = (".png", ".svg", ".pdf")
 

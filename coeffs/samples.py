@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from coeffs.basis import Floats
-from coeffs.files import read_bounded
-from coeffs.normalisation import CoefficientError, Measurement, Normalisation
+from fhe_face.coeffs.basis import Floats
+from fhe_face.coeffs.files import read_bounded
+from fhe_face.coeffs.normalisation import CoefficientError, Measurement, Normalisation
 
 MAX_FILE_BYTES: Final = 1 << 28
 MAX_VALUES: Final = 10_000_000

@@ -15,7 +15,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from fhe_face.commands import bench, coeffs, weights
+from fhe_face.bench.commands import app as bench
+from fhe_face.commands import coeffs, weights
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Threads = Annotated[
@@ -115,7 +116,7 @@ def keygen(
     json: Json = False,
 ) -> None:
     """Make a secret client.key and an evaluation.key for the server."""
-    from fhe_face import passphrases
+    from fhe_face.client import passphrases
     from fhe_face.commands import keygen as command
 
     protected = passphrases.chosen(passphrase_file, passphrase)
@@ -142,7 +143,7 @@ def encrypt(
     json: Json = False,
 ) -> None:
     """Encrypt a face for the server; with keys for batches, many at once."""
-    from fhe_face import passphrases
+    from fhe_face.client import passphrases
     from fhe_face.commands import encrypt as command
 
     ask = passphrases.opener(passphrase_file, key)
@@ -234,7 +235,7 @@ def decrypt(
     json: Json = False,
 ) -> None:
     """Decrypt a result and check its health; exit status 3 when it must not be used."""
-    from fhe_face import passphrases
+    from fhe_face.client import passphrases
     from fhe_face.commands import decrypt as command
     from fhe_face.commands.decrypt_shared import release_of
 
@@ -302,7 +303,7 @@ def precision(
     json: Json = False,
 ) -> None:
     """Bits of precision of every layer, predicted and measured, and the room before an overflow."""
-    from fhe_face.commands import precision as command
+    from fhe_face.precision import command as command
 
     request = command.Request(
         *(images or [], weights, pair, flip, batch, coefficients),

@@ -16,9 +16,9 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from coeffs.files import one_line, write_whole
-from models.architecture import State, check_state, input_size_of
-from models.manifest import (
+from fhe_face.coeffs.files import one_line, write_whole
+from fhe_face.models.architecture import State, check_state, input_size_of
+from fhe_face.models.manifest import (
     ENTRY,
     WeightsManifest,
     WeightsManifestError,

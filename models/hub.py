@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from coeffs.files import read_bounded, write_whole
-from models.checkpoint import MAX_FILE_BYTES
+from fhe_face.coeffs.files import read_bounded, write_whole
+from fhe_face.models.checkpoint import MAX_FILE_BYTES
 
 REPOSITORY: Final = "halmsu/cryptoface-v1"
 #: Where downloads are kept; default: fhe-face/weights in the user's cache folder.

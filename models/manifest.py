@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from coeffs.files import one_line
-from coeffs.normalisation import CoefficientError, Normalisation
-from models.architecture import State, count_patches, input_size_of
+from fhe_face.coeffs.files import one_line
+from fhe_face.coeffs.normalisation import CoefficientError, Normalisation
+from fhe_face.models.architecture import State, count_patches, input_size_of
 
 #: Name of the manifest among the metadata of a safetensors file.
 ENTRY: Final = "fhe-face manifest"

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fhe_core.keys.files import Passphrase
-from fhe_core.runtime.store import save_bundle
-from fhe_face.client import FaceClient
+from fhe_core.formats.ciphertexts import save_bundle
+from fhe_core.secret.files import Passphrase
+from fhe_face.client.client import FaceClient
+from fhe_face.client.preparation import PreparedFace, prepare
 from fhe_face.commands import encrypt_batch
 from fhe_face.failures import USAGE, CommandError
 from fhe_face.output import Output
-from fhe_face.preparation import PreparedFace, prepare
 from fhe_face.system import require_writable, seconds, size
 
 

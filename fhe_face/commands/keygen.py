@@ -8,8 +8,8 @@ from pathlib import Path
 from rich.console import Console
 
 from fhe_face.circuit import root_of
+from fhe_face.client.keymaking import CLIENT_KEY, EVALUATION_KEY, make_keys, refuse_existing
 from fhe_face.engine import choose_engine
-from fhe_face.keymaking import CLIENT_KEY, EVALUATION_KEY, make_keys, refuse_existing
 from fhe_face.output import Output, facts
 from fhe_face.system import default_threads, seconds, size
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from coeffs.files import write_whole
-from models.training.errors import TrainingError
+from fhe_face.coeffs.files import write_whole
+from fhe_face.models.training.errors import TrainingError
 
 _FACTS = "facts"
 

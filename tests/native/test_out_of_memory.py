@@ -11,7 +11,7 @@ _CODE = """
 import resource
 import numpy as np
 from fhe_core import _native
-from fhe_core.primes import ntt_primes
+from fhe_core.parameters.primes import ntt_primes
 
 N, LIMBS, THREADS = 16384, 4, 2
 primes = ntt_primes(40, N)

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fhe_core import _native
-from fhe_core.primes import ntt_primes
+from fhe_core.parameters.primes import ntt_primes
 from tests.helpers import (
     Integers,
     Words,
