@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.face.benchmarks.bench_kit import CAPACITY, HereServer
 
 from fhe_face.bench import targets
 from fhe_face.bench.batches import Throughput
@@ -18,6 +17,7 @@ from fhe_face.bench.busy import busy_process
 from fhe_face.bench.subject import Subject
 from fhe_face.bench.targets import GIB, RATIOS, TARGETS, judge
 from fhe_face.progress import silent
+from tests.face.bench.bench_kit import CAPACITY, HereServer
 
 ROOT = Path(__file__).resolve().parents[3]
 PROMISED = {
