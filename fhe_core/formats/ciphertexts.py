@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +12,10 @@ import numpy as np
 
 from fhe_core import container
 from fhe_core.ciphertext import Ciphertext, Words
-from fhe_core.container import Header, Kind, Reader, Section
+from fhe_core.container import DType, Header, Kind, Reader, Section
+from fhe_core.container.header import real
 from fhe_core.formats.preparation import check_preparation
-from fhe_core.keys.evaluation import EvaluationKey, EvaluationKeys, expand_key
+from fhe_core.keys.evaluation import EvaluationKey, EvaluationKeys, expand_half
 from fhe_core.keys.expand import FRESH_DOMAIN, SEED_BYTES, uniform_row
 from fhe_core.parameters import Parameters, presets
 from fhe_core.plan import KeyName, KeySpecification
@@ -114,6 +116,7 @@ def load_bundle(
             raise container.WrongKind(f"{header.source}: holds an encrypted {what}, not {expect}")
         items: dict[str, Ciphertext] = {}
         seeds: dict[str, bytes] = {}
+        sections: set[str] = set()
         for entry in _entries(header):
             name, limbs, scale = _entry(header, entry, parameters)
             key = _section_key(name)
@@ -122,14 +125,17 @@ def load_bundle(
                 raise container.Corrupt(f"{header.source}: two ciphertexts share a name")
             shape = (limbs, parameters.ring_dimension)
             if f"{key}/seed" in reader.names:
-                seed = _array(reader, f"{key}/seed", (SEED_BYTES,), "uint8").tobytes()
-                c0 = _array(reader, f"{key}/c0", shape, "uint64")
+                seed = _array(reader, f"{key}/seed", (SEED_BYTES,), DType.U8).tobytes()
+                c0 = _array(reader, f"{key}/c0", shape, DType.U64)
                 residues = np.stack([c0, expand_fresh(parameters, seed, limbs)])
                 seeds[name] = seed
+                sections |= {f"{key}/seed", f"{key}/c0"}
             else:
-                residues = np.array(_array(reader, f"{key}/c", (2, *shape), "uint64"))
+                residues = _array(reader, f"{key}/c", (2, *shape), DType.U64)
+                sections.add(f"{key}/c")
             require_reduced(header.source, residues, parameters.moduli[:limbs])
             items[name] = Ciphertext(residues, scale)
+        _require_no_others(reader, sections)
         facts = header.metadata.get("facts")
         if not isinstance(facts, dict):
             raise container.Corrupt(f"{header.source}: the header has no facts")
@@ -176,8 +182,11 @@ def load_evaluation_keys(
     wanted: Sequence[KeySpecification] | None = None,
     load: ParameterLoader = presets.load,
     progress: Progress | None = None,
+    threads: int = 1,
 ) -> EvaluationKeys:
     """Read and expand evaluation keys; with ``wanted`` only those, which the file must hold.
+
+    threads: that many keys are read, checked and expanded at a time.
 
     Raises:
         ContainerError: the file is not what it should be, or lacks a wanted key.
@@ -186,26 +195,44 @@ def load_evaluation_keys(
         header = reader.header
         parameters = parameters_of(header, load)
         held = key_specifications(header, parameters)
-        seed = _array(reader, "seed", (SEED_BYTES,), "uint8").tobytes()
+        sections = {"seed", *(f"key/{position}" for position in range(len(held)))}
+        _require_no_others(reader, sections)
+        seed = _array(reader, "seed", (SEED_BYTES,), DType.U8).tobytes()
         chosen = list(range(len(held)))
         if wanted is not None:
             chosen = [_find(header, held, specification) for specification in wanted]
+
+        def read(position: int) -> EvaluationKey:
+            return _read_key(reader, parameters, held[position], position, seed)
+
         keys: dict[KeyName, EvaluationKey] = {}
-        for done, position in enumerate(chosen):
-            specification = held[position]
-            body = _array(reader, f"key/{position}", specification.shape(parameters), "uint64")
-            tier = parameters.tiers[specification.name.tier]
-            moduli = [
-                *parameters.moduli[: specification.limbs],
-                *parameters.specials[: tier.special_limbs],
-            ]
-            require_reduced(header.source, body, moduli)
-            keys[specification.name] = expand_key(
-                parameters, specification, body, seed, position + 1
-            )
-            if progress is not None:
-                progress(done + 1, len(chosen))
+        with ThreadPoolExecutor(threads) as pool:
+            for position, key in zip(chosen, pool.map(read, chosen), strict=True):
+                keys[held[position].name] = key
+                if progress is not None:
+                    progress(len(keys), len(chosen))
         return EvaluationKeys(parameters, header.key_id, keys)
+
+
+def _read_key(
+    reader: Reader,
+    parameters: Parameters,
+    specification: KeySpecification,
+    position: int,
+    seed: bytes,
+) -> EvaluationKey:
+    """Read to where it stays, checked there, with the other half expanded beside it."""
+    name, shape = f"key/{position}", specification.shape(parameters)
+    _require_section(reader, name, shape, DType.U64)
+    digits, rows, n = shape
+    data = np.empty((digits, 2, rows, n), dtype=np.uint64)
+    reader.read_into(name, [data[digit, 0] for digit in range(digits)])
+    specials = parameters.tiers[specification.name.tier].special_limbs
+    moduli = [*parameters.moduli[: specification.limbs], *parameters.specials[:specials]]
+    for digit in range(digits):
+        require_reduced(reader.header.source, data[digit, 0], moduli)
+    expand_half(parameters, specification, data, seed, position + 1)
+    return EvaluationKey(data, specification.limbs)
 
 
 def key_specifications(header: Header, parameters: Parameters) -> list[KeySpecification]:
@@ -226,6 +253,8 @@ def key_specifications(header: Header, parameters: Parameters) -> list[KeySpecif
             and 1 <= limbs <= parameters.tiers[tier].limbs
         ):
             raise container.Corrupt(f"{header.source}: a key does not fit the parameters")
+        if any(other.name == KeyName(rotation, tier) for other in found):
+            raise container.Corrupt(f"{header.source}: has two keys of the same name")
         found.append(KeySpecification(KeyName(rotation, tier), limbs))
     return found
 
@@ -240,6 +269,10 @@ def _find(header: Header, held: list[KeySpecification], wanted: KeySpecification
     )
 
 
+#: Of a ciphertext's entry.
+_ENTRY_KEYS = {"name", "limbs", "level", "scale"}
+
+
 def _section_key(name: str) -> str:
     return name.replace(" ", "-")
 
@@ -252,21 +285,48 @@ def _entries(header: Header) -> list[Any]:
 
 
 def _entry(header: Header, entry: Any, parameters: Parameters) -> tuple[str, int, float]:
-    try:
-        name, limbs, scale = str(entry["name"]), entry["limbs"], float.fromhex(entry["scale"])
-    except (TypeError, KeyError, ValueError, OverflowError):
-        raise container.Corrupt(f"{header.source}: a ciphertext's entry is malformed") from None
+    exact = isinstance(entry, dict) and entry.keys() == _ENTRY_KEYS
+    scale = real(entry["scale"]) if exact else None
+    if scale is None or not isinstance(entry["name"], str):
+        raise container.Corrupt(f"{header.source}: a ciphertext's entry is malformed")
+    name, limbs = entry["name"], entry["limbs"]
     if type(limbs) is not int or not 1 <= limbs <= parameters.limbs:
         raise container.Corrupt(f"{header.source}: a ciphertext has an impossible level")
+    if type(entry["level"]) is not int or entry["level"] != limbs - 1:
+        raise container.Corrupt(f"{header.source}: a ciphertext's level is not its limbs less one")
     if not 1.0 <= scale <= 2.0**120:
         raise container.Corrupt(f"{header.source}: a ciphertext has an impossible scale")
     return name, limbs, scale
 
 
-def _array(reader: Reader, name: str, shape: tuple[int, ...], dtype: str) -> Any:
+def _array(reader: Reader, name: str, shape: tuple[int, ...], dtype: DType) -> Any:
+    """A section in memory of ours, verified there: the file may change as soon as it was read."""
+    _require_section(reader, name, shape, dtype)
+    return reader.array(name, mmap=False)
+
+
+def _require_section(reader: Reader, name: str, shape: tuple[int, ...], dtype: DType) -> None:
+    """Before any of it is read: its digest may be over gigabytes.
+
+    Raises:
+        Corrupt: it is missing, or of another shape.
+    """
+    source = reader.header.source
     if name not in reader.names:
-        raise container.Corrupt(f"{reader.header.source}: section '{name}' is missing")
-    array = reader.array(name)
-    if array.shape != shape or array.dtype != np.dtype(dtype):
-        raise container.Corrupt(f"{reader.header.source}: section '{name}' has a wrong shape")
-    return array
+        raise container.Corrupt(f"{source}: section '{name}' is missing")
+    section = reader.header.section(name)
+    if (section.shape, section.dtype) != (shape, dtype):
+        raise container.Corrupt(f"{source}: section '{name}' has a wrong shape")
+
+
+def _require_no_others(reader: Reader, names: Collection[str]) -> None:
+    """Bytes that nothing reads are never checked, and are storage for whoever wrote them.
+
+    Raises:
+        Corrupt: the file has other sections as well.
+    """
+    for name in reader.names:
+        if name not in names:
+            raise container.Corrupt(
+                f"{reader.header.source}: holds section '{name}', which nothing in it names"
+            )

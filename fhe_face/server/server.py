@@ -46,9 +46,9 @@ class FaceServer:
             ContainerError: the evaluation keys cannot be used.
             CheckpointError, WeightsError: the weights cannot be used.
         """
+        engine = engine_of(evaluation_key, stage)  # first: the weights take seconds
         stage("reading weights", 0, 0)
         network = load_network(weights)
-        engine = engine_of(evaluation_key, stage)
         require_size(network, engine.circuit, weights or "the bundled weights")
         tables = engine.served.tables(network)
         pair = None if engine.pair is None else (engine.pair, engine.pair.tables(network))
@@ -85,8 +85,8 @@ class FaceServer:
             stage("reading evaluation keys", done, total)
 
         wanted = required_keys(plans, engine.parameters)
-        keys = load_evaluation_keys(evaluation_key, wanted, progress=progress)
         count = threads or default_threads()
+        keys = load_evaluation_keys(evaluation_key, wanted, progress=progress, threads=count)
         stage("encoding weights", 0, 0)
         server = Server(keys, compiled, tables, engine.match_plan, threads=count, pair=pair)
         stage("encoding weights", 1, 1)
