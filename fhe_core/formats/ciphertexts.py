@@ -207,10 +207,14 @@ def load_evaluation_keys(
 
         keys: dict[KeyName, EvaluationKey] = {}
         with ThreadPoolExecutor(threads) as pool:
-            for position, key in zip(chosen, pool.map(read, chosen), strict=True):
-                keys[held[position].name] = key
-                if progress is not None:
-                    progress(len(keys), len(chosen))
+            try:
+                for position, key in zip(chosen, pool.map(read, chosen), strict=True):
+                    keys[held[position].name] = key
+                    if progress is not None:
+                        progress(len(keys), len(chosen))
+            except BaseException:
+                pool.shutdown(cancel_futures=True)  # an error must not wait for gigabytes
+                raise
         return EvaluationKeys(parameters, header.key_id, keys)
 
 
