@@ -217,7 +217,7 @@ class Reader:
             raise ValueError(f"section {name!r} has {section.length} bytes")
         start, digest = self.header.payload_offset + section.offset, hashlib.sha256()
         for target in targets:
-            view = memoryview(target).cast("B")
+            view = target.data.cast("B")
             for position in range(0, len(view), _PIECE_BYTES):  # hashed while it is in the cache
                 piece = view[position : position + _PIECE_BYTES]
                 self._source.read_into(start + position, piece)

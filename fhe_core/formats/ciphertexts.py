@@ -246,7 +246,7 @@ def key_specifications(header: Header, parameters: Parameters) -> list[KeySpecif
         Corrupt: the list does not fit the parameters.
     """
     entries = header.metadata.get("keys")
-    found = []
+    found: list[KeySpecification] = []
     for entry in entries if isinstance(entries, list) else [None]:
         if not (isinstance(entry, list) and len(entry) == 3 and all(type(v) is int for v in entry)):
             raise container.Corrupt(f"{header.source}: the list of keys is malformed")

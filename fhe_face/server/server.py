@@ -9,14 +9,14 @@ import os
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from fhe_core.compiler import Compiled, CompiledNetwork
-from fhe_core.container import Kind, read_header
+from fhe_core.container import ContainerError, Kind, read_header
 from fhe_core.formats.ciphertexts import Bundle, load_evaluation_keys, parameters_of
 from fhe_core.keys.evaluation import EvaluationKeys
 from fhe_core.plan import Plan, Progress, required_keys
 from fhe_core.runtime.cleartext import Tables
 from fhe_face.circuit import circuit_of
 from fhe_face.engine import Engine, compile_engine, load_network, require_size
-from fhe_face.models.fused import FusedNetwork
+from fhe_face.models.layers import FusedNetwork
 from fhe_face.progress import Stage, silent
 from fhe_face.server.computation import Server
 from fhe_face.system import default_threads
@@ -51,9 +51,13 @@ class FaceServer:
         engine = engine_of(evaluation_key, stage)  # first: the weights take seconds
         count = threads or default_threads()
         with ThreadPoolExecutor(1) as pool:  # beside the keys, which mostly wait for memory
-            network = pool.submit(_network, weights, engine)
-            keys = _keys(evaluation_key, engine, engine.plans(), count, stage, network)
             stage("reading weights", 0, 0)
+            network = pool.submit(_network, weights, engine)
+            try:
+                keys = _keys(evaluation_key, engine, engine.plans(), count, stage, network)
+            except ContainerError:
+                network.result()  # where both are wrong, the weights are told first
+                raise
             tables = engine.served.tables(network.result())
         pair = None
         if engine.pair is not None:
