@@ -403,6 +403,10 @@ def test_keys_are_what_was_checked(
         assert np.array_equal(again.keys[name].data, key.data)
 
 
+def truncate(length: int, file: Path) -> None:
+    os.truncate(file, length)
+
+
 def test_a_file_that_shrinks_is_an_error(
     short: Parameters, short_key: SecretKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -414,7 +418,7 @@ def test_a_file_that_shrinks_is_an_error(
         content = path.read_bytes()
         for kept in (len(content) // 2, len(content) - 1):
             path.write_bytes(content)
-            Meddler(path, lambda file, kept=kept: os.truncate(file, kept), monkeypatch)
+            Meddler(path, partial(truncate, kept), monkeypatch)
             with pytest.raises(ContainerError):
                 load(path, None, tiny.load)
             monkeypatch.undo()
@@ -428,10 +432,13 @@ def test_a_shape_is_compared_before_a_digest_is_computed(
     parts.arrays["seed"] = np.zeros(1 << 20, dtype=np.uint8)
     parts.write(path)
     read: list[int] = []
-    real = os.preadv
-    monkeypatch.setattr(
-        os, "preadv", lambda d, b, o: read.append(sum(map(len, b))) or real(d, b, o)
-    )
+    preadv = os.preadv
+
+    def counting(descriptor: int, buffers: list[memoryview], offset: int) -> int:
+        read.append(sum(map(len, buffers)))
+        return preadv(descriptor, buffers, offset)
+
+    monkeypatch.setattr(os, "preadv", counting)
     with pytest.raises(Corrupt, match="wrong shape"):
         load_evaluation_keys(path, None, tiny.load)
     assert max(read) < 1 << 16
