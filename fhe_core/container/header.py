@@ -134,24 +134,15 @@ class Header:
 
     def real(self, name: str) -> float:
         """The metadata value `name`, a finite float as `float.hex()` wrote it; or Corrupt."""
-        value = real(self.metadata.get(name))
-        if value is None:
-            raise Corrupt(
-                f"{self.source}: metadata {name!r} must be a finite float in hex notation"
-            )
-        return value
-
-
-def real(text: object) -> float | None:
-    """A finite float as `float.hex()` wrote it; None where it is anything else."""
-    if isinstance(text, str) and len(text) <= 32:
-        try:
-            value = float.fromhex(text)
-        except (ValueError, OverflowError):
-            return None
-        if math.isfinite(value) and value.hex() == text:
-            return value
-    return None
+        text = self.metadata.get(name)
+        if isinstance(text, str) and len(text) <= 32:
+            try:
+                value = float.fromhex(text)
+            except (ValueError, OverflowError):
+                value = math.nan
+            if math.isfinite(value) and value.hex() == text:
+                return value
+        raise Corrupt(f"{self.source}: metadata {name!r} must be a finite float in hex notation")
 
 
 def require_match(

@@ -13,8 +13,7 @@ import numpy as np
 from fhe_core import container
 from fhe_core.ciphertext import Ciphertext, Words
 from fhe_core.container import DType, Header, Kind, Reader, Section
-from fhe_core.container.header import real
-from fhe_core.formats.preparation import check_preparation
+from fhe_core.formats.heads import Admission, Head, ItemHead, read_head, section_key
 from fhe_core.keys.evaluation import EvaluationKey, EvaluationKeys, expand_half
 from fhe_core.keys.expand import FRESH_DOMAIN, SEED_BYTES, uniform_row
 from fhe_core.parameters import Parameters, presets
@@ -66,7 +65,7 @@ def bundle_sections(bundle: Bundle) -> list[Section]:
     """Sections of a bundle: both halves, or the computed half and a seed."""
     sections = []
     for name, item in bundle.items.items():
-        key = _section_key(name)
+        key = section_key(name)
         if name in bundle.seeds:
             seed = np.frombuffer(bundle.seeds[name], dtype=np.uint8)
             sections.append(Section.from_array(f"{key}/seed", seed))
@@ -101,9 +100,14 @@ def save_bundle(path: Path, bundle: Bundle) -> Header:
 
 
 def load_bundle(
-    path: Path, expect: str | None = None, load: ParameterLoader = presets.load
+    path: Path,
+    expect: str | None = None,
+    load: ParameterLoader = presets.load,
+    admit: Admission | None = None,
 ) -> Bundle:
     """Read ciphertexts; every residue is checked to lie below its modulus.
+
+    admit: refuses what the reader does not want, from the header: nothing else has been read then.
 
     Raises:
         ContainerError: the file is not what it should be; the message says what would be right.
@@ -114,33 +118,30 @@ def load_bundle(
         what = header.text("what")
         if expect is not None and what != expect:
             raise container.WrongKind(f"{header.source}: holds an encrypted {what}, not {expect}")
+        head = read_head(header, parameters)
+        if admit is not None:
+            admit(head)
         items: dict[str, Ciphertext] = {}
         seeds: dict[str, bytes] = {}
-        sections: set[str] = set()
-        for entry in _entries(header):
-            name, limbs, scale = _entry(header, entry, parameters)
-            key = _section_key(name)
-            if any(key == _section_key(other) for other in items):
-                # One section, expanded again and again, would make seconds of work of few bytes.
-                raise container.Corrupt(f"{header.source}: two ciphertexts share a name")
-            shape = (limbs, parameters.ring_dimension)
+        for item in head.items:
+            key, shape = section_key(item.name), (item.limbs, parameters.ring_dimension)
             if f"{key}/seed" in reader.names:
                 seed = _array(reader, f"{key}/seed", (SEED_BYTES,), DType.U8).tobytes()
                 c0 = _array(reader, f"{key}/c0", shape, DType.U64)
-                residues = np.stack([c0, expand_fresh(parameters, seed, limbs)])
-                seeds[name] = seed
-                sections |= {f"{key}/seed", f"{key}/c0"}
+                residues = np.stack([c0, expand_fresh(parameters, seed, item.limbs)])
+                seeds[item.name] = seed
             else:
                 residues = _array(reader, f"{key}/c", (2, *shape), DType.U64)
-                sections.add(f"{key}/c")
-            require_reduced(header.source, residues, parameters.moduli[:limbs])
-            items[name] = Ciphertext(residues, scale)
-        _require_no_others(reader, sections)
-        facts = header.metadata.get("facts")
-        if not isinstance(facts, dict):
-            raise container.Corrupt(f"{header.source}: the header has no facts")
-        check_preparation(header.source, facts)
-        return Bundle(what, parameters, header.key_id, items, facts, seeds)
+            require_reduced(header.source, residues, parameters.moduli[: item.limbs])
+            items[item.name] = Ciphertext(residues, item.scale)
+        return Bundle(what, parameters, header.key_id, items, head.facts, seeds)
+
+
+def head_of(bundle: Bundle) -> Head:
+    """What the header of a bundle's file would say."""
+    items = tuple(ItemHead(name, c.limbs, c.scale) for name, c in bundle.items.items())
+    source = f"the encrypted {bundle.what}"
+    return Head(source, bundle.what, bundle.parameters, bundle.key_id, items, bundle.facts)
 
 
 def known_facts(header: Header) -> Mapping[str, Any]:
@@ -271,36 +272,6 @@ def _find(header: Header, held: list[KeySpecification], wanted: KeySpecification
         f"{header.source}: lacks the key for rotation {wanted.name.rotation} at {wanted.limbs} "
         "limbs; make keys with the version that compiled the plan"
     )
-
-
-#: Of a ciphertext's entry.
-_ENTRY_KEYS = {"name", "limbs", "level", "scale"}
-
-
-def _section_key(name: str) -> str:
-    return name.replace(" ", "-")
-
-
-def _entries(header: Header) -> list[Any]:
-    entries = header.metadata.get("items")
-    if not isinstance(entries, list) or not 1 <= len(entries) <= 64:
-        raise container.Corrupt(f"{header.source}: the list of ciphertexts is malformed")
-    return entries
-
-
-def _entry(header: Header, entry: Any, parameters: Parameters) -> tuple[str, int, float]:
-    exact = isinstance(entry, dict) and entry.keys() == _ENTRY_KEYS
-    scale = real(entry["scale"]) if exact else None
-    if scale is None or not isinstance(entry["name"], str):
-        raise container.Corrupt(f"{header.source}: a ciphertext's entry is malformed")
-    name, limbs = entry["name"], entry["limbs"]
-    if type(limbs) is not int or not 1 <= limbs <= parameters.limbs:
-        raise container.Corrupt(f"{header.source}: a ciphertext has an impossible level")
-    if type(entry["level"]) is not int or entry["level"] != limbs - 1:
-        raise container.Corrupt(f"{header.source}: a ciphertext's level is not its limbs less one")
-    if not 1.0 <= scale <= 2.0**120:
-        raise container.Corrupt(f"{header.source}: a ciphertext has an impossible scale")
-    return name, limbs, scale
 
 
 def _array(reader: Reader, name: str, shape: tuple[int, ...], dtype: DType) -> Any:

@@ -199,11 +199,12 @@ BUNDLE_DAMAGES: list[tuple[Damage, str]] = [
     (lambda p: item(p).update(name="other"), "missing"),
     (lambda p: item(p).update(name=["x"]), "malformed"),
     (lambda p: item(p).update(extra=1), "malformed"),
-    (lambda p: item(p).update(level=4), "level"),
-    (lambda p: item(p).update(level="5"), "level"),
+    (lambda p: item(p).update(level=4), "impossible level"),
+    (lambda p: item(p).update(level="5"), "impossible level"),
     (lambda p: item(p).pop("level"), "malformed"),
-    (lambda p: p.arrays.update(other=np.zeros(9, np.uint64)), "'other', which nothing"),
-    (lambda p: p.arrays.update({"input.0/c": np.zeros(9, np.uint64)}), "which nothing"),
+    (lambda p: p.arrays.update(other=np.zeros(9, np.uint64)), "'other' belongs to no"),
+    (lambda p: p.arrays.update({"input.0/c": np.zeros(9, np.uint64)}), "belongs to no"),
+    (lambda p: item(p).update(more=1), "malformed"),
     (lambda p: item(p).pop("name"), "malformed"),
     (lambda p: item(p).update(limbs=0), "impossible level"),
     (lambda p: item(p).update(limbs=7), "impossible level"),
@@ -211,20 +212,26 @@ BUNDLE_DAMAGES: list[tuple[Damage, str]] = [
     (lambda p: item(p).update(limbs=2**62), "impossible level"),
     (lambda p: item(p).update(limbs=True), "impossible level"),
     (lambda p: item(p).update(limbs="6"), "impossible level"),
+    (lambda p: item(p, 1).update(limbs=1), "impossible level"),
     (lambda p: item(p, 1).update(limbs=1, level=0), "wrong shape"),
-    (lambda p: item(p).update(scale="nan"), "malformed"),
-    (lambda p: item(p).update(scale="inf"), "malformed"),
+    (lambda p: item(p, 1).update(level="1"), "impossible level"),
+    (lambda p: item(p).update(scale="nan"), "impossible scale"),
+    (lambda p: item(p).update(scale="inf"), "impossible scale"),
     *(
         (partial(lambda scale, p: item(p).update(scale=scale), value.hex()), "impossible scale")
         for value in (0.0, -(2.0**43), 0.5, 2.0**121)
     ),
     *(
         (partial(lambda scale, p: item(p).update(scale=scale), text), "malformed")
-        for text in ("0x1p43", " +0x0.8P44 ", "99", "-0x1p+43", "0x0p+0", "0X1.0000000000000P+43")
+        for text in ("0x1p43", " +0x0.8P44 ", "99", "0X1.0000000000000P+43")
     ),
     (lambda p: item(p).update(scale="0x1p+99999"), "malformed"),
     (lambda p: item(p).update(scale="big"), "malformed"),
     (lambda p: item(p).update(scale=43), "malformed"),
+    (lambda p: item(p).update(scale="0x1p43"), "malformed"),
+    (lambda p: item(p).update(scale=" +0x0.8P44 "), "malformed"),
+    (lambda p: item(p).update(scale="99"), "malformed"),
+    (lambda p: p.arrays.update({"other/c": np.zeros(9, dtype=np.uint8)}), "belongs to no"),
     (lambda p: p.metadata.update(items=[]), "malformed"),
     (lambda p: p.metadata.update(items={}), "malformed"),
     (lambda p: p.metadata.update(items=[3]), "malformed"),
