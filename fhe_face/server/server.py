@@ -8,12 +8,19 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Collection, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
 from fhe_core.ciphertext import Ciphertext
-from fhe_core.container import KeyMismatch, Kind, ParameterMismatch, read_header
+from fhe_core.container import (
+    ContainerError,
+    KeyMismatch,
+    Kind,
+    ParameterMismatch,
+    read_header,
+)
 from fhe_core.formats.ciphertexts import (
     Bundle,
     head_of,
@@ -23,7 +30,7 @@ from fhe_core.formats.ciphertexts import (
 )
 from fhe_core.formats.preparation import ENTRY as PREPARATION
 from fhe_core.keys.evaluation import EvaluationKeys
-from fhe_core.plan import Progress, required_keys
+from fhe_core.plan import Plan, Progress, required_keys
 from fhe_core.runtime import native
 from fhe_core.runtime.evaluator import Evaluator
 from fhe_core.runtime.packed import PackedPlan, memory_bytes, pack
@@ -86,15 +93,21 @@ class FaceServer:
             ContainerError: the evaluation keys cannot be used.
             CheckpointError, WeightsError: the weights cannot be used.
         """
-        stage("reading weights", 0, 0)
-        network = load_network(weights)
-        engine = engine_of(evaluation_key, stage)
+        engine = engine_of(evaluation_key, stage)  # first: the weights take seconds
         if packings is not None:
             engine = engine.only(p for p in engine.packings if p in packings)
-        require_size(network, engine.circuit, weights or "the bundled weights")
-        server = cls._start(evaluation_key, engine, network, engine.packings, threads, stage)
+        count = threads or default_threads()
+        with ThreadPoolExecutor(1) as pool:  # beside the keys, which mostly wait for memory
+            stage("reading weights", 0, 0)
+            network = pool.submit(_network, weights, engine)
+            try:
+                keys = _keys(evaluation_key, engine, engine.plans(), count, stage, network)
+            except ContainerError:
+                network.result()  # where both are wrong, the weights are told first
+                raise
+            server = cls(keys, engine, network.result(), count)
+        stage("encoding weights", 0, 0)
         for packing in engine.packings:
-            stage("encoding weights", 0, 0)
             server.packed(packing)
         stage("encoding weights", 1, 1)
         return server
@@ -109,24 +122,9 @@ class FaceServer:
             ContainerError: the evaluation keys cannot be used.
         """
         engine = engine_of(evaluation_key, stage)
-        return cls._start(evaluation_key, engine, None, (), threads, stage)
-
-    @classmethod
-    def _start(
-        cls,
-        evaluation_key: Path,
-        engine: Engine,
-        network: FusedNetwork | None,
-        packings: Collection[Packing],
-        threads: int | None,
-        stage: Stage,
-    ) -> FaceServer:
-        def progress(done: int, total: int) -> None:
-            stage("reading evaluation keys", done, total)
-
-        wanted = required_keys(engine.plans(packings), engine.parameters)
-        keys = load_evaluation_keys(evaluation_key, wanted, progress=progress)
-        return cls(keys, engine, network, threads or default_threads())
+        count = threads or default_threads()
+        keys = _keys(evaluation_key, engine, engine.plans(()), count, stage)
+        return cls(keys, engine, None, count)
 
     def __repr__(self) -> str:
         packings = ", ".join(packing.value for packing in self.engine.packings)
@@ -235,6 +233,31 @@ class FaceServer:
     ) -> Bundle:
         parameters, key_id = self._evaluator.parameters, self._evaluator.keys.key_id
         return Bundle(what, parameters, key_id, items, facts, {})
+
+
+def _network(weights: Path | None, engine: Engine) -> FusedNetwork:
+    network = load_network(weights)
+    require_size(network, engine.circuit, weights or "the bundled weights")
+    return network
+
+
+def _keys(
+    file: Path,
+    engine: Engine,
+    plans: list[Plan],
+    threads: int,
+    stage: Stage,
+    beside: Future[FusedNetwork] | None = None,
+) -> EvaluationKeys:
+    """The keys that the plans need; ends early with the error of what is read beside them."""
+
+    def progress(done: int, total: int) -> None:
+        stage("reading evaluation keys", done, total)
+        if beside is not None and beside.done():
+            beside.result()
+
+    wanted = required_keys(plans, engine.parameters)
+    return load_evaluation_keys(file, wanted, progress=progress, threads=threads)
 
 
 def engine_of(path: Path, stage: Stage = silent) -> Engine:
