@@ -24,6 +24,7 @@ from fhe_face.coeffs.normalisation import CoefficientError
 from fhe_face.models.checkpoint import CheckpointError
 from fhe_face.models.faces.errors import FaceError
 from fhe_face.network import WeightsError
+from fhe_face.planning import PlanningError
 
 ERROR: Final = 1
 USAGE: Final = 2
@@ -61,6 +62,7 @@ USER_ERRORS: Final = (
     EncodingError,
     ParameterError,
     PlanError,
+    PlanningError,
     MissingKeyError,
     MemoryError,
     OSError,

@@ -18,7 +18,7 @@ from fhe_core.secret.key import SecretKey
 from fhe_face.circuit import Circuit, root_of
 from fhe_face.client.expected import Expected
 from fhe_face.client.ledger import beside
-from fhe_face.engine import compile_engine
+from fhe_face.engine import Engine, compile_engine
 from fhe_face.places import Packing, describe, numbered
 from fhe_face.shapes import RESULT_FACTS, items_of
 from fhe_face.tokens import sides_of
@@ -84,7 +84,7 @@ def make_kit(folder: Path) -> Kit:
     norm = np.sqrt(SQUARED_NORM) * CIRCUIT.root.evaluate(SQUARED_NORM)
     slots = np.zeros(parameters.slots)
     slots[:LENGTH] = norm * direction
-    make = _Maker(folder, key)
+    make = _Maker(folder, key, compile_engine(CIRCUIT, [Packing.ALONE]))
     make.bundle("embedding", "embedding", [slots, SQUARED_NORM])
     make.bundle("score", "score", [0.5 * norm**2, SQUARED_NORM, SQUARED_NORM])
     make.bundle("bad", "score", [0.3, SQUARED_NORM, 5000.0])
@@ -103,7 +103,7 @@ def _add_batches(folder: Path, key: SecretKey, embedding: Any) -> None:
         folder / "manyevaluation.key", key, [KeySpecification(KeyName(0, 2), 2)], facts
     )
     beside(folder / "many.key", key.key_id).create()
-    make = _Maker(folder, key, Packing.BATCH, FACES)
+    make = _Maker(folder, key, compile_engine(CIRCUIT, [Packing.BATCH]), FACES)
     slots, norms, scores = (np.zeros(key.parameters.slots) for _ in range(3))
     for face in range(FACES):
         slots[1024 * face : 1024 * face + LENGTH] = embedding
@@ -123,16 +123,17 @@ class _Maker:
 
     folder: Path
     key: SecretKey
-    packing: Packing = Packing.ALONE
+    engine: Engine
     faces: int = 1
 
     def bundle(self, name: str, what: str, values: Sequence[Any]) -> None:
-        engine = compile_engine(CIRCUIT, [self.packing])
-        (run,) = numbered([(self.packing, self.faces)])
-        plan = engine.of(self.packing).plan
+        engine = self.engine
+        (packing,) = engine.packings
+        (run,) = numbered([(packing, self.faces)])
+        plan = engine.of(packing).plan
         facts: dict[str, Any] = {name: plan.metadata[name] for name in RESULT_FACTS}
         if what == "image":
-            facts = {"plans": {self.packing.value: plan.digest}}
+            facts = {"plans": {packing.value: plan.digest}}
         expected = Expected(self.key, engine)
         asked = expected.asked(run, facts)
         facts["requests"] = [expected.requests.issue(asked) for _ in range(sides_of(what))]
