@@ -38,8 +38,10 @@ from fhe_face.client.ledger import (
 from fhe_face.client.preparation import PreparedFace, given
 from fhe_face.client.requests import Sent
 from fhe_face.client.sharing import Decision
+from fhe_face.client.verification import Verification, verified
 from fhe_face.engine import Engine, choose_engine, compile_engine
 from fhe_face.facts import differences
+from fhe_face.models.thresholds import Thresholds
 from fhe_face.places import EMBEDDING, ENTRY, IMAGE, SCORE, Packing, Run, describe
 from fhe_face.planning import plan_runs
 from fhe_face.progress import Stage, silent
@@ -331,6 +333,19 @@ class FaceClient:
         listed = _listed(faces)
         found = embed_faces(self, doubled(listed) if twice else listed, server, memory)
         return replace(found, results=agreed(found.results, self.circuit.root)) if twice else found
+
+    def verify(
+        self, one: Face, other: Face, server: Embedder, thresholds: Thresholds
+    ) -> Verification:
+        """Whether two faces are of one person: same, different or not sure.
+
+        thresholds: of the server's network (`fhe_face.network.thresholds_of` its weights).
+
+        Raises:
+            UnhealthyResultError: the network diverged on one of them; the text says which.
+            ImageError, CircuitError, ContainerError: as `embed`.
+        """
+        return verified(self.embed([one, other], server), thresholds)
 
 
 def _listed(faces: Faces) -> list[Face]:
