@@ -21,7 +21,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALL := $(PIP) install $(PIP_FLAGS) --no-build-isolation
 
 # Repeats build-system.requires of pyproject.toml: a build inside the environment is incremental.
-BUILD_REQUIRES := 'scikit-build-core>=0.11' 'pybind11>=2.13' cmake ninja
+BUILD_REQUIRES := 'scikit-build-core>=1.0' 'pybind11>=2.13' cmake ninja
 
 BUILD_INPUTS := pyproject.toml CMakeLists.txt \
     $(shell find cpp -name '*.cpp' -o -name '*.hpp' -o -name '*.h' 2>/dev/null)

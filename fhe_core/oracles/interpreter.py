@@ -22,7 +22,7 @@ WANTED = (3, 10)
 VARIABLE = "FHE_FACE_OPENFHE_PYTHON"
 #: Where ``make oracles`` puts the environment.
 ENVIRONMENT = Path(".venv-openfhe/bin/python")
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 _PROBE = "import numpy, openfhe"
 _PATIENCE_SECONDS = 60
 
