@@ -101,11 +101,11 @@ $(VENV)/.created:
 	touch $@
 
 $(VENV)/.built: $(VENV)/.created $(BUILD_INPUTS)
-	$(INSTALL) --editable .
+	$(INSTALL) --editable '.[client]'
 	touch $@
 
 $(VENV)/.torch: $(VENV)/.built
-	$(INSTALL) --editable '.[torch]'
+	$(INSTALL) --editable '.[client,torch]'
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.built

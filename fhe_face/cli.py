@@ -15,6 +15,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from fhe_face import guide
 from fhe_face.bench.commands import app as bench
 from fhe_face.commands import coeffs, weights
 
@@ -68,11 +69,30 @@ Device = Annotated[str, typer.Option("--device", help="Such as cpu or cuda.")]
 app = typer.Typer(
     name="fhe-face",
     help="Face embeddings computed under CKKS homomorphic encryption.",
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from fhe_face import __version__
+
+        print(f"fhe-face {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Face embeddings computed under CKKS homomorphic encryption."""
+
+
 app.add_typer(bench.app, name="bench")
 app.add_typer(coeffs.app, name="coeffs")
 app.add_typer(weights.app, name="weights")
@@ -406,6 +426,9 @@ def finetune(
     }
     options |= {"held_out": held_out, "half": half, "compiled": compiled, "device": device}
     command.finetune(data, weights, out, plot, aligned, options, json)
+
+
+guide.arrange(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

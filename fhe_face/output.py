@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -17,6 +16,7 @@ from rich.text import Text
 
 from fhe_face.failures import plain
 from fhe_face.progress import Stage
+from fhe_face.tables import Grid
 
 _FILE_WIDTH = 110
 
@@ -86,13 +86,4 @@ def grid(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], numbers_from: int = 99
 ) -> Table:
     """A table of plain text; columns from `numbers_from` on are aligned to the right."""
-    header = any(columns)
-    table = Table(
-        title=Text(title, style="bold"), title_justify="left", show_header=header, box=SIMPLE_HEAD
-    )
-    for number, name in enumerate(columns):
-        right = number >= numbers_from
-        table.add_column(name, justify="right" if right else "left", no_wrap=right)
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    return table
+    return Grid(title, columns, [list(row) for row in rows], numbers_from)
