@@ -45,8 +45,10 @@ demo: $(DEMO_NEEDS)
 	$(BIN)/fhe-face demo $(if $(WEIGHTS),--weights '$(WEIGHTS)')
 
 test: lint $(VENV)/.oracles
-	@$(WITH_OPENFHE) $(BIN)/python -m pytest -n auto --maxprocesses 4 -m '$(FAST)' $(PYTEST_FLAGS)
-	@$(WITH_OPENFHE) $(BIN)/python -m pytest -m 'not ($(FAST))' $(PYTEST_FLAGS)
+	@$(WITH_OPENFHE) $(BIN)/python -m pytest -n auto --maxprocesses 4 -m '$(FAST)' --durations=15 \
+	    $(PYTEST_FLAGS)
+	@$(WITH_OPENFHE) PIP_FLAGS='$(PIP_FLAGS)' $(BIN)/python -m pytest -m 'not ($(FAST))' --durations=15 \
+	    $(PYTEST_FLAGS)
 	@for one in address thread; do \
 	    if sh sanitize/check.sh $$one; then $(MAKE) --no-print-directory sanitize-$$one \
 	        SANITIZED=small || exit 1; else echo "$$one sanitizer: left out" >&2; fi; \
@@ -81,7 +83,7 @@ SANITIZED ?= all
 sanitize: $(SANITIZERS:%=sanitize-%)
 
 sanitize-%: $(VENV)/.dev
-	$(BIN)/cmake -G Ninja -S . -B build/sanitize/$* -DFHE_FACE_SANITIZER=$* \
+	$(BIN)/cmake -G Ninja -S . -B build/sanitize/$* -DFHE_FACE_SANITIZER=$* -DFHE_FACE_WERROR=ON \
 	    -DPython_EXECUTABLE=$(abspath $(BIN))/python \
 	    -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
 	    -Dpybind11_DIR=$$($(BIN)/python -m pybind11 --cmakedir) > /dev/null

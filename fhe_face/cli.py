@@ -25,46 +25,75 @@ Threads = Annotated[
     typer.Option("--threads", min=1, max=1024, help="Threads; default: one per processor."),
 ]
 Weights = Annotated[
-    Path, typer.Option("--weights", help="Network: .safetensors, or .ckpt where torch is.")
+    Path,
+    typer.Option(
+        "--weights",
+        help="The network: a .safetensors file, or a .ckpt file where torch is installed.",
+    ),
 ]
 MaybeWeights = Annotated[
-    Path | None, typer.Option("--weights", help="Network: .safetensors, or .ckpt where torch is.")
+    Path | None,
+    typer.Option(
+        "--weights",
+        help="The network: a .safetensors file, or .ckpt where torch is; default: the bundled one.",
+    ),
+]
+PredictedWeights = Annotated[
+    Path | None,
+    typer.Option("--weights", help="Predict the precision of this network too, on a drawn face."),
 ]
 Key = Annotated[Path, typer.Option("--key", help="The secret client.key.")]
 Keys = Annotated[Path, typer.Option("--keys", help="The client's evaluation.key.")]
 Flip = Annotated[
     bool, typer.Option("--flip", help="Average with the embedding of the mirror image.")
 ]
-Batch = Annotated[bool, typer.Option("--batch", help="For many faces at once, not for one.")]
+Batch = Annotated[
+    bool,
+    typer.Option(
+        "--batch", help="For batches: many faces are computed together, and never one alone."
+    ),
+]
 Coefficients = Annotated[
     Path | None,
-    typer.Option("--coefficients", help="Of the normalisation, from fhe-face coeffs fit."),
+    typer.Option(
+        "--coefficients",
+        help="The normalisation's file, from fhe-face coeffs fit; default: the built-in quadratic.",
+    ),
 ]
 FACE_SIZE_HELP = "Side of the faces: 64, 96 or 128 (CryptoFaceNet4, 9, 16)."
 PassphraseFile = Annotated[
-    Path | None, typer.Option("--passphrase-file", help="Its one line protects the secret key.")
+    Path | None,
+    typer.Option(
+        "--passphrase-file", help="A file whose one line is the passphrase of the secret key."
+    ),
 ]
 Resize = Annotated[
-    bool, typer.Option("--resize", help="Look for no face: scale the whole picture.")
+    bool, typer.Option("--resize", help="Scale the whole picture instead of looking for a face.")
 ]
 
 TrainData = Annotated[
     Path, typer.Argument(help="Photos, one folder for each person; or an InsightFace .bin.")
 ]
 TrainOut = Annotated[
-    Path, typer.Option("--out", help="Folder of the run; goes on where it stopped.")
+    Path, typer.Option("--out", help="The folder of the run; a run that stopped goes on from it.")
 ]
 TrainPlot = Annotated[
     Path | None, typer.Option("--plot", help="Draw the curves; needs matplotlib.")
 ]
 Aligned = Annotated[bool, typer.Option("--aligned", help="The images are aligned crops already.")]
-Seed = Annotated[int, typer.Option("--seed", help="Equal seeds give equal weights.")]
+Seed = Annotated[
+    int,
+    typer.Option("--seed", help="The seed of all random choices; equal seeds give equal weights."),
+]
 HeldOut = Annotated[
-    int, typer.Option("--held-out", help="So many people are only validated on; 0: none.")
+    int,
+    typer.Option(
+        "--held-out", help="How many people are kept from training, to validate on; 0 keeps none."
+    ),
 ]
 Half = Annotated[bool, typer.Option("--half", help="Compute in bfloat16.")]
 Compiled = Annotated[bool, typer.Option("--compiled", help="Use torch.compile.")]
-Device = Annotated[str, typer.Option("--device", help="Such as cpu or cuda.")]
+Device = Annotated[str, typer.Option("--device", help="Where to compute: cpu, or cuda.")]
 
 app = typer.Typer(
     name="fhe-face",
@@ -128,7 +157,8 @@ def keygen(
     batch: Batch = False,
     coefficients: Coefficients = None,
     passphrase: Annotated[
-        bool, typer.Option("--passphrase", help="Ask for one that protects the secret key.")
+        bool,
+        typer.Option("--passphrase", help="Ask for a passphrase that protects the secret key."),
     ] = False,
     passphrase_file: PassphraseFile = None,
     force: Annotated[bool, typer.Option("--force", help="Replace existing keys.")] = False,
@@ -156,7 +186,8 @@ def encrypt(
     ] = None,
     resize: Resize = False,
     names: Annotated[
-        Path | None, typer.Option(help="Of a batch: keep the images' names in this file.")
+        Path | None,
+        typer.Option(help="With keys for batches: keep the images' names in this file."),
     ] = None,
     passphrase_file: PassphraseFile = None,
     threads: Threads = None,
@@ -178,7 +209,7 @@ def align(
     ],
     face_size: Annotated[int, typer.Option("--size", help=FACE_SIZE_HELP)] = 64,
     all_faces: Annotated[
-        bool, typer.Option("--all-faces", help="Every face, not only the largest.")
+        bool, typer.Option("--all-faces", help="Cut out every face, not only the largest.")
     ] = False,
     json: Json = False,
 ) -> None:
@@ -197,7 +228,7 @@ def embed(
         Path, typer.Option("-o", "--output", help="The embedding to write; a folder for several.")
     ],
     alone: Annotated[
-        bool, typer.Option("--alone", help="One face at a time, not two together.")
+        bool, typer.Option("--alone", help="Compute one face at a time, not two together.")
     ] = False,
     threads: Threads = None,
     json: Json = False,
@@ -211,7 +242,7 @@ def embed(
 @app.command()
 def match(
     left: Annotated[Path, typer.Argument(help="An encrypted embedding.")],
-    right: Annotated[Path, typer.Argument(help="Another one.")],
+    right: Annotated[Path, typer.Argument(help="The encrypted embedding to compare it with.")],
     keys: Keys,
     output: Annotated[Path, typer.Option("-o", "--output", help="The score to write.")],
     threads: Threads = None,
@@ -231,7 +262,8 @@ def decrypt(
         Path | None, typer.Option("-o", "--output", help="Write the numbers as .npy.")
     ] = None,
     names: Annotated[
-        Path | None, typer.Option(help="Of a batch: the names that encrypt kept.")
+        Path | None,
+        typer.Option(help="With keys for batches: the file of names that encrypt wrote."),
     ] = None,
     decision_only: Annotated[
         bool, typer.Option("--decision-only", help="Print same or different, and no number.")
@@ -243,13 +275,15 @@ def decrypt(
         str | None, typer.Option("--share", help="Print a cosine to share: round or flood.")
     ] = None,
     digits: Annotated[
-        int | None, typer.Option("--digits", help="Of --share round: 1 or 2.")
+        int | None, typer.Option("--digits", help="With --share round: how many digits, 1 or 2.")
     ] = None,
     queries: Annotated[
-        int | None, typer.Option("--queries", help="Of --share flood: values ever shared.")
+        int | None,
+        typer.Option("--queries", help="With --share flood: how many values will ever be shared."),
     ] = None,
     bits: Annotated[
-        float | None, typer.Option("--bits", help="Of --share flood: statistical security.")
+        float | None,
+        typer.Option("--bits", help="With --share flood: bits of statistical security."),
     ] = None,
     passphrase_file: PassphraseFile = None,
     json: Json = False,
@@ -275,7 +309,7 @@ def info(
 
 
 @app.command()
-def security(weights: MaybeWeights = None, json: Json = False) -> None:
+def security(weights: PredictedWeights = None, json: Json = False) -> None:
     """Print the bounds and estimated attack costs of every parameter set."""
     from fhe_face.commands import security as command
 
@@ -284,17 +318,20 @@ def security(weights: MaybeWeights = None, json: Json = False) -> None:
 
 @app.command()
 def plan(
-    weights: MaybeWeights = None,
+    weights: PredictedWeights = None,
     face_size: Annotated[int | None, typer.Option("--size", help=FACE_SIZE_HELP)] = None,
     flip: Flip = False,
     batch: Batch = False,
     coefficients: Coefficients = None,
+    steps: Annotated[
+        bool, typer.Option("--steps", help="Print every step, with its level and scale.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Print the plan: level, scale, key switches, bytes and estimated time of every step."""
+    """Print what computing a face takes: levels, key switches, bytes and estimated time."""
     from fhe_face.commands import plan as command
 
-    command.run(weights, face_size, flip, batch, coefficients, json)
+    command.run(weights, face_size, flip, batch, coefficients, steps, json)
 
 
 @app.command()
@@ -304,7 +341,7 @@ def precision(
         typer.Argument(help="Photos or aligned faces; default: two drawn ones."),
     ] = None,
     weights: MaybeWeights = None,
-    pair: Annotated[bool, typer.Option("--pair", help="Two faces at a time.")] = False,
+    pair: Annotated[bool, typer.Option("--pair", help="Compute two faces together.")] = False,
     flip: Flip = False,
     batch: Batch = False,
     coefficients: Coefficients = None,

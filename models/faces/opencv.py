@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from fhe_face.models.faces.errors import DetectorError
 
-#: What makes face preparation work: OpenCV and the detector's model, in the versions that were tried.
+#: What makes face preparation work, in the versions that were tried.
 INSTALL: Final = "pip install 'fhe-face[client]'"
 
 

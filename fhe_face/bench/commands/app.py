@@ -14,7 +14,11 @@ app = typer.Typer(help="Measure this machine: times, ratios and limits.", no_arg
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Weights = Annotated[
-    Path, typer.Option("--weights", help="Network: .safetensors, or .ckpt where torch is.")
+    Path,
+    typer.Option(
+        "--weights",
+        help="The network: a .safetensors file, or a .ckpt file where torch is installed.",
+    ),
 ]
 Threads = Annotated[
     int | None,
@@ -63,7 +67,7 @@ def operations(
 @app.command()
 def profile(
     weights: Weights,
-    pair: Annotated[bool, typer.Option("--pair", help="Two faces at a time.")] = False,
+    pair: Annotated[bool, typer.Option("--pair", help="Compute two faces together.")] = False,
     repeat: Repeat = 1,
     plot: Plot = None,
     threads: Threads = None,
