@@ -11,7 +11,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from rich.text import Text
 
 from fhe_face.failures import plain
@@ -77,13 +76,13 @@ def print_json(data: Mapping[str, Any]) -> None:
     print(json.dumps(plain(data), allow_nan=False, ensure_ascii=False))
 
 
-def facts(title: str, rows: Iterable[tuple[str, object]]) -> Table:
+def facts(title: str, rows: Iterable[tuple[str, object]]) -> Grid:
     """A table of names and values."""
     return grid(title, ("", ""), [(name, str(value)) for name, value in rows])
 
 
 def grid(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], numbers_from: int = 99
-) -> Table:
+) -> Grid:
     """A table of plain text; columns from `numbers_from` on are aligned to the right."""
     return Grid(title, columns, [list(row) for row in rows], numbers_from)
