@@ -1,4 +1,4 @@
-# make demo | test | oracles | lint | format | bench | fuzz | sanitize | clean
+# make demo | test | oracles | lint | format | docs | bench | fuzz | sanitize | clean
 #
 #   PYTHON=python3.12        the interpreter that the environment is made with
 #   WEIGHTS=FILE             weights for the demo (.safetensors, or .ckpt, which installs torch)
@@ -38,7 +38,7 @@ FAST := not full and not slow
 WITH_OPENFHE = if [ -x '$(OPENFHE_PYTHON)' ]; then \
     export FHE_FACE_OPENFHE_PYTHON='$(OPENFHE_PYTHON)'; fi;
 
-.PHONY: demo test oracles lint format bench fuzz sanitize clean
+.PHONY: demo test oracles lint format docs bench fuzz sanitize clean
 .DELETE_ON_ERROR:
 
 demo: $(DEMO_NEEDS)
@@ -69,6 +69,10 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(CPP_FILES)
+
+# The API reference, in build/api; a test builds it too.
+docs: $(VENV)/.dev
+	$(BIN)/python docs/make_api.py build/api
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m pytest benchmarks --benchmark-only $(PYTEST_FLAGS)

@@ -104,7 +104,7 @@ class Installed:
         return call([self.python.with_name("fhe-face"), *arguments], self.folder)
 
     def refused(self, *arguments: str | Path) -> str:
-        """The one line on stderr of the installed command, which must fail."""
+        """The error of the installed command, which must fail and say why in one line."""
         command = [self.python.with_name("fhe-face"), *arguments]
         done = subprocess.run(
             [str(word) for word in command],
@@ -115,8 +115,10 @@ class Installed:
             check=False,
         )
         assert done.returncode == 1, (done.stdout, done.stderr)
-        (line,) = done.stderr.splitlines()
-        return line
+        *notes, error = done.stderr.splitlines()
+        assert error.startswith("error: ")
+        assert not any(line.startswith(("error", "Traceback")) for line in notes)
+        return error
 
 
 _PIP = ("--disable-pip-version-check", "--quiet", "--no-input")
