@@ -374,7 +374,7 @@ def evaluate(
     folder: Annotated[Path, typer.Argument(help="Photos: one folder for each person.")],
     weights: Weights,
     mode: Annotated[
-        str, typer.Option(help="cleartext, polynomial, encrypted or all.")
+        str, typer.Option(help="How to compute: cleartext, polynomial, encrypted or all.")
     ] = "cleartext",
     flip: Flip = False,
     aligned: Annotated[

@@ -71,8 +71,8 @@ def build_wheel(python: Path, sdist: Path, folder: Path, settings: Sequence[str]
     """
     options = [word for setting in settings for word in ("--config-settings", setting)]
     tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    command = ["-m", "pip", *_PIP, "wheel", "--no-deps", *options, "-w", folder, sdist]
-    call([python, *command], folder, PATH=tools)
+    command = ["-m", "pip", *_PIP, "wheel", "--no-deps", *options, "-w", str(folder)]
+    call([python, *command, sdist], folder, PATH=tools)
     (wheel,) = folder.glob("*.whl")
     return wheel
 
