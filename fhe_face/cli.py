@@ -285,6 +285,14 @@ def decrypt(
         float | None,
         typer.Option("--bits", help="With --share flood: bits of statistical security."),
     ] = None,
+    sent: Annotated[
+        list[Path] | None,
+        typer.Option("--sent", help="The encrypted face it answers; of a score, twice."),
+    ] = None,
+    answer_limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="Answers that the key may give in its life; default: 4096."),
+    ] = None,
     passphrase_file: PassphraseFile = None,
     json: Json = False,
 ) -> None:
@@ -295,7 +303,8 @@ def decrypt(
 
     release = release_of(share, digits, queries, bits, decision_only, threshold)
     ask = passphrases.opener(passphrase_file, key)
-    command.run(file, key, output, names, release, ask, json)
+    opening = command.Opening(key, ask, answer_limit, tuple(sent or ()))
+    command.run(file, opening, output, names, release, json)
 
 
 @app.command()

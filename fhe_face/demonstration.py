@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fhe_core.formats.ciphertexts import load_bundle, save_bundle
+from fhe_core.formats.ciphertexts import save_bundle
 from fhe_core.formats.preparation import ENTRY
 from fhe_core.inverse_root import InverseRoot
 from fhe_core.secret.files import save_secret_key
@@ -155,9 +155,9 @@ class Demonstration:
         low, high = engine.circuit.root.interval
         started = time.perf_counter()
         embeddings, norms, reasons = [], [], []
-        for number, (_, name) in enumerate(job.embed):
+        for number, (source, name) in enumerate(job.embed):
             try:
-                result = client.decrypt_embedding(load_bundle(name, "embedding"))
+                result = client.decrypt_embedding(client.read(name, [source]))
                 embeddings.append(result.values)
                 report = result.health
             except UnhealthyResultError as error:
@@ -175,7 +175,9 @@ class Demonstration:
         }
         if reasons:
             return facts | {"reason": "; ".join(reasons)}
-        score = client.decrypt_score(load_bundle(job.match[0][2], "score"))
+        score = client.decrypt_score(
+            client.read(job.match[0][2], [source for source, _ in job.embed])
+        )
         facts["decrypt_seconds"] = time.perf_counter() - started
         return facts | {
             "score": score.value,

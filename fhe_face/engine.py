@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -115,8 +116,9 @@ def architecture(input_size: int = INPUT_SIZE) -> Architecture:
     )
 
 
+@lru_cache(maxsize=2)
 def compile_engine(circuit: Circuit) -> Engine:
-    """Parameters and plans of a circuit; takes seconds.
+    """Parameters and plans of a circuit; takes seconds, once for each of the last two circuits.
 
     Raises:
         CircuitError: no preset has that name.

@@ -13,7 +13,6 @@ from fhe_core.files import explain
 from fhe_core.formats.ciphertexts import (
     Bundle,
     key_specifications,
-    load_bundle,
     parameters_of,
     save_bundle,
 )
@@ -55,7 +54,7 @@ def run(
         together = 2 if server.takes_pairs and not alone else 1
         for first in range(0, len(faces), together):
             group = faces[first : first + together]
-            images = [load_bundle(face, kinds.image) for face in group]
+            images = [server.read(face, kinds.image) for face in group]
             count = len(group) if kinds is ONE else _faces(images[0])
             what = "embedding " + " and ".join(face.name for face in group)
             started = time.perf_counter()
