@@ -78,7 +78,7 @@ class Detector:
     def faces(self, image: Pixels) -> tuple[Face, ...]:
         """All faces of a picture, uint8 (H, W, 3) RGB; the largest first.
 
-        FaceError: another type or shape, or a side over 20,000 pixels.
+        FaceError: another type or shape, or a side over 30,000 pixels.
         """
         check_image(image)
         picture = np.ascontiguousarray(image[..., ::-1])
