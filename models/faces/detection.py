@@ -202,7 +202,7 @@ class Detector:
 def _search_factor(piece: Pixels) -> float:
     """By what the middle scale of the search as a whole enlarges a picture, or a part of one."""
     side = max(piece.shape[:2])
-    return min(max(side, _SEARCH_SIDE[0]), _SEARCH_SIDE[1]) / side
+    return float(min(max(side, _SEARCH_SIDE[0]), _SEARCH_SIDE[1]) / side)
 
 
 def _apart(faces: Iterable[Face], known: Sequence[Face] = ()) -> list[Face]:

@@ -183,7 +183,7 @@ def test_encrypt_a_photo(fhe_face: Run, kit: Kit, photo: Path, tmp_path: Path) -
     assert load_bundle(target, "image").facts["preparation"]["fallback"] is True
     line = fhe_face(*arguments, photo, "--face", 1, "--resize").refused(2)
     assert "leave out --face or --resize" in line
-    line = fhe_face(*arguments, photo.parent).refused()
+    line = fhe_face(*arguments, photo.parent).refused(2)
     assert "one image at a time" in line
 
 
