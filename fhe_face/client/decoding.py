@@ -192,9 +192,10 @@ def _without_end(source: BinaryIO) -> Image.Image | None:
 
 def _upright(image: Image.Image, pixels: Pixels) -> Pixels:
     try:
-        turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION))
+        orientation = image.getexif().get(_ORIENTATION)
     except Exception:  # whatever else is in EXIF, the pixels are fine
-        turn = None
+        orientation = None
+    turn = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
     return pixels if turn is None else np.ascontiguousarray(turn(pixels))
 
 

@@ -82,7 +82,7 @@ def test_names_say_nothing(name: str, kind: str, tmp_path: Path) -> None:
 def test_avif(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.heic").write_bytes(encoded("AVIF"))
     assert load_photo(tmp_path / "a.heic").shape == (96, 96, 3)
-    monkeypatch.setattr(decoding.features, "check", lambda _: False)
+    monkeypatch.setattr(features, "check", lambda _: False)
     assert "is AVIF, which the installed Pillow does not read" in refused(tmp_path / "a.heic")
 
 
