@@ -166,7 +166,7 @@ def test_images(fhe_face: Run, kit: Kit, tmp_path: Path, face: Path) -> None:
         line = fhe_face("encrypt", "--key", kit.client_key, image, "-o", target).refused()
         assert problem in line
         assert str(image) in line
-    assert "20001x4" in fhe_face("demo", large, face).refused()
+    assert "30001x4" in fhe_face("demo", large, face).refused()
     assert not target.exists()
 
 
