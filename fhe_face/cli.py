@@ -23,12 +23,15 @@ Threads = Annotated[
     int | None,
     typer.Option("--threads", min=1, max=1024, help="Threads; default: one per processor."),
 ]
-Weights = Annotated[
-    Path, typer.Option("--weights", help="Network: .safetensors, or .ckpt where torch is.")
-]
-MaybeWeights = Annotated[
-    Path | None, typer.Option("--weights", help="Network: .safetensors, or .ckpt where torch is.")
-]
+WEIGHTS = typer.Option(
+    "--weights",
+    metavar="official|bundled|FILE",
+    help="Network: the published one, the bundled demonstration, .safetensors or .ckpt.",
+)
+Weights = Annotated[Path, WEIGHTS]
+MaybeWeights = Annotated[Path | None, WEIGHTS]
+#: By its name: fhe_face.network.weights_file, which is costly to import, says which file it is.
+DEFAULT_WEIGHTS = Path("bundled")
 Key = Annotated[Path, typer.Option("--key", help="The secret client.key.")]
 Keys = Annotated[Path, typer.Option("--keys", help="The client's evaluation.key.")]
 Flip = Annotated[
@@ -62,7 +65,11 @@ TrainPlot = Annotated[
 Aligned = Annotated[bool, typer.Option("--aligned", help="The images are aligned crops already.")]
 Seed = Annotated[int, typer.Option("--seed", help="Equal seeds give equal weights.")]
 HeldOut = Annotated[
-    int, typer.Option("--held-out", help="So many people are only validated on; 0: none.")
+    int | None,
+    typer.Option(
+        "--held-out",
+        help="So many people are only validated on; 0: none. Default: 10, fewer of few people.",
+    ),
 ]
 Half = Annotated[bool, typer.Option("--half", help="Compute in bfloat16.")]
 Compiled = Annotated[bool, typer.Option("--compiled", help="Use torch.compile.")]
@@ -87,7 +94,7 @@ def demo(
         list[Path] | None,
         typer.Argument(help="Two photos, or two aligned faces; default: two drawn ones."),
     ] = None,
-    weights: MaybeWeights = None,
+    weights: Weights = DEFAULT_WEIGHTS,
     flip: Flip = False,
     coefficients: Coefficients = None,
     keep: Annotated[
@@ -189,10 +196,10 @@ def align(
 def embed(
     faces: Annotated[list[Path], typer.Argument(help="Encrypted faces.")],
     keys: Keys,
-    weights: Weights,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="The embedding to write; a folder for several.")
     ],
+    weights: Weights = DEFAULT_WEIGHTS,
     alone: Annotated[
         bool, typer.Option("--alone", help="One face at a time, not two together.")
     ] = False,
@@ -248,6 +255,14 @@ def decrypt(
     bits: Annotated[
         float | None, typer.Option("--bits", help="Of --share flood: statistical security.")
     ] = None,
+    sent: Annotated[
+        list[Path] | None,
+        typer.Option("--sent", help="The encrypted face it answers; of a score, twice."),
+    ] = None,
+    answer_limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="Answers that the key may give in its life; default: 4096."),
+    ] = None,
     passphrase_file: PassphraseFile = None,
     json: Json = False,
 ) -> None:
@@ -258,7 +273,8 @@ def decrypt(
 
     release = release_of(share, digits, queries, bits, decision_only, threshold)
     ask = passphrases.opener(passphrase_file, key)
-    command.run(file, key, output, names, release, ask, json)
+    opening = command.Opening(key, ask, answer_limit, tuple(sent or ()))
+    command.run(file, opening, output, names, release, json)
 
 
 @app.command()
@@ -300,7 +316,7 @@ def precision(
         list[Path] | None,
         typer.Argument(help="Photos or aligned faces; default: two drawn ones."),
     ] = None,
-    weights: MaybeWeights = None,
+    weights: Weights = DEFAULT_WEIGHTS,
     pair: Annotated[bool, typer.Option("--pair", help="Two faces at a time.")] = False,
     flip: Flip = False,
     batch: Batch = False,
@@ -336,7 +352,7 @@ def precision(
 @app.command()
 def evaluate(
     folder: Annotated[Path, typer.Argument(help="Photos: one folder for each person.")],
-    weights: Weights,
+    weights: Weights = DEFAULT_WEIGHTS,
     mode: Annotated[
         str, typer.Option(help="cleartext, polynomial, encrypted or all.")
     ] = "cleartext",
@@ -355,6 +371,14 @@ def evaluate(
         Path | None,
         typer.Option(help="Draw scores and ROC (.png, .svg, .pdf); needs matplotlib."),
     ] = None,
+    set_thresholds: Annotated[
+        str | None,
+        typer.Option(
+            "--set-thresholds",
+            metavar="NAME",
+            help="Keep the thresholds in the weights file, under this name of the faces.",
+        ),
+    ] = None,
     threads: Threads = None,
     json: Json = False,
 ) -> None:
@@ -362,7 +386,8 @@ def evaluate(
     from fhe_face.commands import evaluate as command
 
     request = command.Request(
-        folder, weights, mode, flip, aligned, limit, coefficients, cache, plot, threads
+        *(folder, weights, mode, flip, aligned, limit, coefficients, cache, plot, threads),
+        set_thresholds,
     )
     command.run(request, json)
 
@@ -372,9 +397,11 @@ def train(
     data: TrainData,
     out: TrainOut,
     epochs: Annotated[int, typer.Option(min=1, help="How often each image is seen.")] = 20,
-    batch: Annotated[int, typer.Option(min=2, help="Images per step.")] = 128,
+    batch: Annotated[
+        int | None, typer.Option(min=2, help="Images per step. Default: 128, fewer of few.")
+    ] = None,
     rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 1e-3,
-    held_out: HeldOut = 10,
+    held_out: HeldOut = None,
     seed: Seed = 0,
     aligned: Aligned = False,
     plot: TrainPlot = None,
@@ -400,13 +427,15 @@ def train(
 @app.command()
 def finetune(
     data: TrainData,
-    weights: Weights,
     out: TrainOut,
+    weights: Weights = DEFAULT_WEIGHTS,
     epochs: Annotated[int, typer.Option(min=1, help="How often each person is seen.")] = 20,
-    people: Annotated[int, typer.Option(min=2, help="People per step.")] = 16,
+    people: Annotated[
+        int | None, typer.Option(min=2, help="People per step. Default: 16, fewer of few.")
+    ] = None,
     images: Annotated[int, typer.Option(min=2, help="Images of each of them.")] = 4,
     rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 1e-4,
-    held_out: HeldOut = 10,
+    held_out: HeldOut = None,
     seed: Seed = 0,
     aligned: Aligned = False,
     plot: TrainPlot = None,

@@ -11,12 +11,14 @@ from pathlib import Path
 from fhe_core.files import FileError, explain, shown
 from fhe_core.secret.files import save_evaluation_keys, save_secret_key
 from fhe_core.secret.key import SecretKey
+from fhe_face.client.ledger import SUFFIX, beside
 from fhe_face.engine import Engine, key_bytes
 from fhe_face.progress import Stage, silent
 from fhe_face.system import require_space
 
 CLIENT_KEY = "client.key"
 EVALUATION_KEY = "evaluation.key"
+LEDGER = Path(CLIENT_KEY).with_suffix(SUFFIX).name
 
 
 def make_keys(
@@ -29,6 +31,8 @@ def make_keys(
     stage: Stage = silent,
 ) -> SecretKey:
     """Make ``client.key`` (mode 0600) and ``evaluation.key`` in a folder, which is created.
+
+    Beside them ``client.ledger``, which counts the answers of the key.
 
     passphrase: encrypts ``client.key``.
 
@@ -45,6 +49,7 @@ def make_keys(
             key = SecretKey.generate(engine.parameters, threads)
             write_evaluation_keys(work / EVALUATION_KEY, key, engine, stage)
             save_secret_key(work / CLIENT_KEY, key, engine.facts(), passphrase=passphrase)
+            beside(work / CLIENT_KEY, key.key_id).create()
             _publish(work, target, overwrite=overwrite)
     return key
 
@@ -101,18 +106,27 @@ def _workspace(folder: Path) -> Iterator[Path]:
 
 
 def _publish(work: Path, target: Path, *, overwrite: bool) -> None:
-    """Give both files their names; the evaluation keys go first, the secret completes them."""
+    """Give the files their names; the evaluation keys go first, the secret completes them.
+
+    A ledger that is there stays: it tells keys apart, and forgets none.
+    """
     try:
         if overwrite:
+            with suppress(FileExistsError):
+                os.link(work / LEDGER, target / LEDGER)
             os.replace(work / EVALUATION_KEY, target / EVALUATION_KEY)
             os.replace(work / CLIENT_KEY, target / CLIENT_KEY)
             return
         refuse_existing(target)
-        os.link(work / EVALUATION_KEY, target / EVALUATION_KEY)
+        made: list[Path] = []
         try:
-            os.link(work / CLIENT_KEY, target / CLIENT_KEY)
+            for name in (EVALUATION_KEY, LEDGER, CLIENT_KEY):
+                if name != LEDGER or not os.path.lexists(target / LEDGER):
+                    os.link(work / name, target / name)
+                    made.append(target / name)
         except BaseException:
-            (target / EVALUATION_KEY).unlink()
+            for path in made:
+                path.unlink()
             raise
     except FileError:
         raise

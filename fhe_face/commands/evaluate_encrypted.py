@@ -30,6 +30,8 @@ from fhe_face.output import Output
 from fhe_face.server.server import FaceServer
 from fhe_face.system import available_memory_bytes, default_threads, size
 
+#: The server is this process, and the keys end with it: nobody sees an answer.
+_ANSWERS = 1 << 40
 #: Of one process with keys, weights and a face at work; measured.
 _MEMORY = 11 << 30
 
@@ -115,7 +117,13 @@ class EncryptedRun:
         with temporary as folder:
             keys = Path(folder) / "keys"
             with output.stages() as stage:
-                client = FaceClient.create(keys, engine=engine, threads=self.threads, stage=stage)
+                client = FaceClient.create(
+                    keys,
+                    engine=engine,
+                    threads=self.threads,
+                    answer_limit=_ANSWERS,
+                    stage=stage,
+                )
                 server = FaceServer.load(
                     keys / EVALUATION_KEY, self.weights, threads=self.threads, stage=stage
                 )
