@@ -49,6 +49,9 @@ PassphraseFile = Annotated[
 Resize = Annotated[
     bool, typer.Option("--resize", help="Look for no face: scale the whole picture.")
 ]
+Whole = Annotated[
+    bool, typer.Option("--whole", help="Of a photo without a face, take the whole picture.")
+]
 
 TrainData = Annotated[
     Path, typer.Argument(help="Photos, one folder for each person; or an InsightFace .bin.")
@@ -97,14 +100,18 @@ def demo(
     keep: Annotated[
         Path | None, typer.Option(help="Keep keys and ciphertexts in this new folder.")
     ] = None,
+    whole: Whole = False,
     resize: Resize = False,
+    aligned: Aligned = False,
     threads: Threads = None,
     json: Json = False,
 ) -> None:
     """Two faces through the whole pipeline, with fresh keys and a separate server process."""
     from fhe_face.commands import demo as command
+    from fhe_face.commands.face_options import FaceOptions
 
-    command.run(images or [], weights, keep, flip, coefficients, resize, threads, json)
+    how = FaceOptions(whole=whole, resize=resize, aligned=aligned)
+    command.run(images or [], weights, keep, flip, coefficients, how, threads, json)
 
 
 @app.command()
@@ -141,7 +148,9 @@ def encrypt(
     face: Annotated[
         int | None, typer.Option("--face", min=1, help="Which face, from the largest, 1.")
     ] = None,
+    whole: Whole = False,
     resize: Resize = False,
+    aligned: Aligned = False,
     names: Annotated[
         Path | None, typer.Option(help="Of a batch: keep the images' names in this file.")
     ] = None,
@@ -149,17 +158,21 @@ def encrypt(
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    """Encrypt a face for the server; with keys for batches, many at once."""
+    """Encrypt a face for the server; with keys for batches, many at once, and folders of photos."""
     from fhe_face.client import passphrases
     from fhe_face.commands import encrypt as command
+    from fhe_face.commands.face_options import FaceOptions
 
+    how = FaceOptions(face, whole, resize, aligned)
     ask = passphrases.opener(passphrase_file, key)
-    command.run(images, key, output, face, resize, names, ask, threads, json)
+    command.run(images, key, output, how, names, ask, threads, json)
 
 
 @app.command()
 def align(
-    images: Annotated[list[Path], typer.Argument(help="Photos.")],
+    images: Annotated[
+        list[Path], typer.Argument(help="Photos, or folders: subfolders stay apart.")
+    ],
     output: Annotated[
         Path, typer.Option("-o", "--output", help="A new or empty folder for the crops.")
     ],
@@ -167,12 +180,16 @@ def align(
     all_faces: Annotated[
         bool, typer.Option("--all-faces", help="Every face, not only the largest.")
     ] = False,
+    whole: Whole = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace what an earlier align wrote there.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Find faces in photos and cut them out, aligned, with a contact sheet to look at."""
     from fhe_face.commands import align as command
 
-    command.run(images, output, face_size, all_faces, json)
+    command.run(images, output, face_size, all_faces, whole, force, json)
 
 
 @app.command()
@@ -304,7 +321,9 @@ def precision(
     flip: Flip = False,
     batch: Batch = False,
     coefficients: Coefficients = None,
+    whole: Whole = False,
     resize: Resize = False,
+    aligned: Aligned = False,
     simulate: Annotated[
         bool, typer.Option("--simulate", help="Add the model's noise in the clear; no keys.")
     ] = False,
@@ -319,11 +338,13 @@ def precision(
     json: Json = False,
 ) -> None:
     """Bits of precision of every layer, predicted and measured, and the room before an overflow."""
+    from fhe_face.commands.face_options import FaceOptions
     from fhe_face.precision import command as command
 
+    how = FaceOptions(whole=whole, resize=resize, aligned=aligned)
     request = command.Request(
         *(images or [], weights, pair, flip, batch, coefficients),
-        *(resize, simulate, table, plot, threads),
+        *(how, simulate, table, plot, threads),
     )
     command.run(request, json)
 
