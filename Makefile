@@ -75,7 +75,8 @@ docs: $(VENV)/.dev
 	$(BIN)/python docs/make_api.py build/api
 
 bench: $(VENV)/.dev
-	$(BIN)/python -m pytest benchmarks --benchmark-only $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-columns=min,median,rounds \
+		--benchmark-name=short $(PYTEST_FLAGS)
 
 fuzz: $(VENV)/.fuzz
 	$(BIN)/python -m fuzz.run --seconds $(FUZZ_SECONDS) $(FUZZ_TARGETS)

@@ -24,20 +24,15 @@ Threads = Annotated[
     int | None,
     typer.Option("--threads", min=1, max=1024, help="Threads; default: one per processor."),
 ]
-Weights = Annotated[
-    Path,
-    typer.Option(
-        "--weights",
-        help="The network: a .safetensors file, or a .ckpt file where torch is installed.",
-    ),
-]
-MaybeWeights = Annotated[
-    Path | None,
-    typer.Option(
-        "--weights",
-        help="The network: a .safetensors file, or .ckpt where torch is; default: the bundled one.",
-    ),
-]
+WEIGHTS = typer.Option(
+    "--weights",
+    metavar="official|bundled|FILE",
+    help="The network: the published one, the bundled demonstration, or a file.",
+)
+Weights = Annotated[Path, WEIGHTS]
+MaybeWeights = Annotated[Path | None, WEIGHTS]
+#: By its name: fhe_face.network.weights_file, which is costly to import, says which file it is.
+DEFAULT_WEIGHTS = Path("bundled")
 PredictedWeights = Annotated[
     Path | None,
     typer.Option("--weights", help="Predict the precision of this network too, on a drawn face."),
@@ -70,6 +65,9 @@ PassphraseFile = Annotated[
 Resize = Annotated[
     bool, typer.Option("--resize", help="Scale the whole picture instead of looking for a face.")
 ]
+Whole = Annotated[
+    bool, typer.Option("--whole", help="Take the whole picture of a photo without a face.")
+]
 
 TrainData = Annotated[
     Path, typer.Argument(help="Photos, one folder for each person; or an InsightFace .bin.")
@@ -86,9 +84,10 @@ Seed = Annotated[
     typer.Option("--seed", help="The seed of all random choices; equal seeds give equal weights."),
 ]
 HeldOut = Annotated[
-    int,
+    int | None,
     typer.Option(
-        "--held-out", help="How many people are kept from training, to validate on; 0 keeps none."
+        "--held-out",
+        help="How many people are only validated on; 0: none. Default: 10, fewer of few people.",
     ),
 ]
 Half = Annotated[bool, typer.Option("--half", help="Compute in bfloat16.")]
@@ -133,20 +132,24 @@ def demo(
         list[Path] | None,
         typer.Argument(help="Two photos, or two aligned faces; default: two drawn ones."),
     ] = None,
-    weights: MaybeWeights = None,
+    weights: Weights = DEFAULT_WEIGHTS,
     flip: Flip = False,
     coefficients: Coefficients = None,
     keep: Annotated[
         Path | None, typer.Option(help="Keep keys and ciphertexts in this new folder.")
     ] = None,
+    whole: Whole = False,
     resize: Resize = False,
+    aligned: Aligned = False,
     threads: Threads = None,
     json: Json = False,
 ) -> None:
     """Two faces through the whole pipeline, with fresh keys and a separate server process."""
     from fhe_face.commands import demo as command
+    from fhe_face.commands.face_options import FaceOptions
 
-    command.run(images or [], weights, keep, flip, coefficients, resize, threads, json)
+    how = FaceOptions(whole=whole, resize=resize, aligned=aligned)
+    command.run(images or [], weights, keep, flip, coefficients, how, threads, json)
 
 
 @app.command()
@@ -184,7 +187,9 @@ def encrypt(
     face: Annotated[
         int | None, typer.Option("--face", min=1, help="Which face, from the largest, 1.")
     ] = None,
+    whole: Whole = False,
     resize: Resize = False,
+    aligned: Aligned = False,
     names: Annotated[
         Path | None,
         typer.Option(help="With keys for batches: keep the images' names in this file."),
@@ -193,17 +198,21 @@ def encrypt(
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    """Encrypt a face for the server; with keys for batches, many at once."""
+    """Encrypt a face for the server; with keys for batches, many at once, and folders of photos."""
     from fhe_face.client import passphrases
     from fhe_face.commands import encrypt as command
+    from fhe_face.commands.face_options import FaceOptions
 
+    how = FaceOptions(face, whole, resize, aligned)
     ask = passphrases.opener(passphrase_file, key)
-    command.run(images, key, output, face, resize, names, ask, threads, json)
+    command.run(images, key, output, how, names, ask, threads, json)
 
 
 @app.command()
 def align(
-    images: Annotated[list[Path], typer.Argument(help="Photos.")],
+    images: Annotated[
+        list[Path], typer.Argument(help="Photos, or folders: subfolders stay apart.")
+    ],
     output: Annotated[
         Path, typer.Option("-o", "--output", help="A new or empty folder for the crops.")
     ],
@@ -211,22 +220,26 @@ def align(
     all_faces: Annotated[
         bool, typer.Option("--all-faces", help="Cut out every face, not only the largest.")
     ] = False,
+    whole: Whole = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace what an earlier align wrote there.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Find faces in photos and cut them out, aligned, with a contact sheet to look at."""
     from fhe_face.commands import align as command
 
-    command.run(images, output, face_size, all_faces, json)
+    command.run(images, output, face_size, all_faces, whole, force, json)
 
 
 @app.command()
 def embed(
     faces: Annotated[list[Path], typer.Argument(help="Encrypted faces.")],
     keys: Keys,
-    weights: Weights,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="The embedding to write; a folder for several.")
     ],
+    weights: Weights = DEFAULT_WEIGHTS,
     alone: Annotated[
         bool, typer.Option("--alone", help="Compute one face at a time, not two together.")
     ] = False,
@@ -349,12 +362,14 @@ def precision(
         list[Path] | None,
         typer.Argument(help="Photos or aligned faces; default: two drawn ones."),
     ] = None,
-    weights: MaybeWeights = None,
+    weights: Weights = DEFAULT_WEIGHTS,
     pair: Annotated[bool, typer.Option("--pair", help="Compute two faces together.")] = False,
     flip: Flip = False,
     batch: Batch = False,
     coefficients: Coefficients = None,
+    whole: Whole = False,
     resize: Resize = False,
+    aligned: Aligned = False,
     simulate: Annotated[
         bool, typer.Option("--simulate", help="Add the model's noise in the clear; no keys.")
     ] = False,
@@ -369,11 +384,13 @@ def precision(
     json: Json = False,
 ) -> None:
     """Bits of precision of every layer, predicted and measured, and the room before an overflow."""
+    from fhe_face.commands.face_options import FaceOptions
     from fhe_face.precision import command as command
 
+    how = FaceOptions(whole=whole, resize=resize, aligned=aligned)
     request = command.Request(
         *(images or [], weights, pair, flip, batch, coefficients),
-        *(resize, simulate, table, plot, threads),
+        *(how, simulate, table, plot, threads),
     )
     command.run(request, json)
 
@@ -381,7 +398,7 @@ def precision(
 @app.command()
 def evaluate(
     folder: Annotated[Path, typer.Argument(help="Photos: one folder for each person.")],
-    weights: Weights,
+    weights: Weights = DEFAULT_WEIGHTS,
     mode: Annotated[
         str, typer.Option(help="How to compute: cleartext, polynomial, encrypted or all.")
     ] = "cleartext",
@@ -400,6 +417,14 @@ def evaluate(
         Path | None,
         typer.Option(help="Draw scores and ROC (.png, .svg, .pdf); needs matplotlib."),
     ] = None,
+    set_thresholds: Annotated[
+        str | None,
+        typer.Option(
+            "--set-thresholds",
+            metavar="NAME",
+            help="Keep the thresholds in the weights file, under this name of the faces.",
+        ),
+    ] = None,
     threads: Threads = None,
     json: Json = False,
 ) -> None:
@@ -407,7 +432,8 @@ def evaluate(
     from fhe_face.commands import evaluate as command
 
     request = command.Request(
-        folder, weights, mode, flip, aligned, limit, coefficients, cache, plot, threads
+        *(folder, weights, mode, flip, aligned, limit, coefficients, cache, plot, threads),
+        set_thresholds,
     )
     command.run(request, json)
 
@@ -417,9 +443,11 @@ def train(
     data: TrainData,
     out: TrainOut,
     epochs: Annotated[int, typer.Option(min=1, help="How often each image is seen.")] = 20,
-    batch: Annotated[int, typer.Option(min=2, help="Images per step.")] = 128,
+    batch: Annotated[
+        int | None, typer.Option(min=2, help="Images per step. Default: 128, fewer of few.")
+    ] = None,
     rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 1e-3,
-    held_out: HeldOut = 10,
+    held_out: HeldOut = None,
     seed: Seed = 0,
     aligned: Aligned = False,
     plot: TrainPlot = None,
@@ -445,13 +473,15 @@ def train(
 @app.command()
 def finetune(
     data: TrainData,
-    weights: Weights,
     out: TrainOut,
+    weights: Weights = DEFAULT_WEIGHTS,
     epochs: Annotated[int, typer.Option(min=1, help="How often each person is seen.")] = 20,
-    people: Annotated[int, typer.Option(min=2, help="People per step.")] = 16,
+    people: Annotated[
+        int | None, typer.Option(min=2, help="People per step. Default: 16, fewer of few.")
+    ] = None,
     images: Annotated[int, typer.Option(min=2, help="Images of each of them.")] = 4,
     rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 1e-4,
-    held_out: HeldOut = 10,
+    held_out: HeldOut = None,
     seed: Seed = 0,
     aligned: Aligned = False,
     plot: TrainPlot = None,

@@ -24,11 +24,12 @@ from fhe_face.client.client import FaceClient
 from fhe_face.client.health import UnhealthyResultError
 from fhe_face.client.keymaking import CLIENT_KEY, EVALUATION_KEY, write_evaluation_keys
 from fhe_face.client.preparation import PreparedFace
-from fhe_face.engine import Engine, choose_engine, key_bytes, network_of, recommended_root
+from fhe_face.engine import Engine, choose_engine, key_bytes
 from fhe_face.facts import require_same_preparation
 from fhe_face.models import reference
 from fhe_face.models.checkpoint import load
 from fhe_face.models.layers import FusedNetwork
+from fhe_face.network import network_of, recommended_root
 from fhe_face.progress import Stage
 from fhe_face.server.job import Job
 from fhe_face.server.process import run_job

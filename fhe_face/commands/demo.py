@@ -12,51 +12,55 @@ from rich.console import Console
 
 from fhe_core.files import FileError, explain, shown
 from fhe_face.circuit import root_of
-from fhe_face.client.preparation import PreparedFace, given, prepare
+from fhe_face.client.preparation import PreparedFace, given
+from fhe_face.commands.face_options import FaceOptions
 from fhe_face.demo_faces import demo_faces
 from fhe_face.demonstration import Demonstration
-from fhe_face.engine import bundled_weights
 from fhe_face.failures import UNHEALTHY, USAGE, CommandError
+from fhe_face.network import DEMONSTRATION, bundled_weights, weights_file
 from fhe_face.output import Output, grid
 from fhe_face.system import default_threads, seconds, size
 
 DRAWN = "two pictures of one face, drawn by this project (nobody's photograph)"
-BUNDLED = "the bundled weights, small and modest: see models/bundled/MODEL_CARD.md (--weights FILE)"
 
 
 def run(
     images: Sequence[Path],
-    weights: Path | None,
+    weights: Path,
     keep: Path | None,
     flip: bool,
     coefficients: Path | None,
-    resize: bool,
+    how: FaceOptions,
     threads: int | None,
     as_json: bool,
 ) -> None:
     output = Output(as_json)
-    faces, source = _faces(images, resize, output)
+    faces, source = _faces(images, how, output)
     root = None if coefficients is None else root_of(coefficients)
     output.note(f"faces:   {source}")
-    output.note(f"network: {BUNDLED if weights is None else weights}")
+    file = weights_file(weights)
+    bundled = file == bundled_weights()
+    output.note(f"network: {'the bundled weights, ' if bundled else ''}{file}")
+    if bundled:
+        output.warn(DEMONSTRATION)
     with _folder(keep) as folder, output.stages() as stage:
         demonstration = Demonstration(
             faces,
-            weights or bundled_weights(),
+            file,
             root,
             2 if flip else 1,
             folder,
             keep is not None,
             threads or default_threads(),
         )
-        data = {"faces": source, "bundled_weights": weights is None, **demonstration.run(stage)}
+        data = {"faces": source, "bundled_weights": bundled, **demonstration.run(stage)}
     if not data["healthy"]:
         raise CommandError(f"no result: {data['reason']}", UNHEALTHY, data)
     output.answer(data, lambda console: show(console, data))
 
 
 def _faces(
-    images: Sequence[Path], resize: bool, output: Output
+    images: Sequence[Path], how: FaceOptions, output: Output
 ) -> tuple[Callable[[int], list[PreparedFace]], str]:
     """What makes the faces of a given size, and where they come from."""
     if not images:
@@ -65,11 +69,7 @@ def _faces(
         raise CommandError(f"demo takes two images or none, got {len(images)}", USAGE)
 
     def load(size: int) -> list[PreparedFace]:
-        faces = [prepare(image, size, resize=resize) for image in images]
-        for image, face in zip(images, faces, strict=True):
-            for warning in face.warnings:
-                output.warn(f"{image}: {warning}")
-        return faces
+        return [how.prepared(image, size, output) for image in images]
 
     return load, " and ".join(str(image) for image in images)
 

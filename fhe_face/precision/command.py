@@ -17,13 +17,13 @@ from fhe_core.plan import required_keys
 from fhe_face.bench import plots
 from fhe_face.circuit import root_of
 from fhe_face.client.images import to_unit
-from fhe_face.client.preparation import prepare
+from fhe_face.commands.face_options import FaceOptions
 from fhe_face.commands.inputs import warn_of_little_memory
 from fhe_face.demo_faces import demo_faces
-from fhe_face.engine import Engine, bundled_weights, choose_engine, network_of, recommended_root
+from fhe_face.engine import Engine, choose_engine
 from fhe_face.failures import USAGE, CommandError
 from fhe_face.models.checkpoint import load
-from fhe_face.models.faces import Aligner
+from fhe_face.network import network_of, recommended_root, weights_file
 from fhe_face.output import Output, grid
 from fhe_face.precision import runs as precision_runs
 from fhe_face.precision import table as precision_table
@@ -44,12 +44,12 @@ class Request:
     """What the command line says."""
 
     images: Sequence[Path]
-    weights: Path | None
+    weights: Path
     pair: bool
     flip: bool
     batch: bool
     coefficients: Path | None
-    resize: bool
+    how: FaceOptions
     simulate: bool
     table: Path | None
     plot: Path | None
@@ -77,7 +77,7 @@ def run(request: Request, as_json: bool) -> None:
         elapsed = time.perf_counter() - started
     _warn(output, found)
     data: dict[str, Any] = {
-        "weights": str(request.weights or bundled_weights()),
+        "weights": str(weights_file(request.weights)),
         "circuit": engine.circuit.describe(),
         "parameters": engine.parameters.describe(),
         **found.to_json(),
@@ -96,7 +96,7 @@ def run(request: Request, as_json: bool) -> None:
 
 def _prepare(request: Request, output: Output, stage: Stage) -> tuple[Engine, Work]:
     stage("reading weights", 0, 0)
-    checkpoint = load(request.weights or bundled_weights())
+    checkpoint = load(weights_file(request.weights))
     network = network_of(checkpoint)
     stage("reading weights", 1, 1)
     images, names = _images(request, network.input_size, output, stage)
@@ -116,14 +116,11 @@ def _images(
     if not request.images:
         drawn = np.stack([to_unit(face) for face in demo_faces(side)])
         return drawn, [f"drawn face {number + 1}" for number in range(len(drawn))]
-    aligner = None if request.resize else Aligner(side)
+    aligner = request.how.aligner(side)
     units = []
     for number, image in enumerate(request.images):
         stage("preparing faces", number, len(request.images))
-        one = prepare(image, side, resize=request.resize, aligner=aligner)
-        for warning in one.warnings:
-            output.warn(f"{image}: {warning}")
-        units.append(one.unit)
+        units.append(request.how.prepared(image, side, output, aligner).unit)
     stage("preparing faces", len(units), len(units))
     return np.stack(units), [image.name for image in request.images]
 

@@ -17,9 +17,11 @@ Weights = Annotated[
     Path,
     typer.Option(
         "--weights",
-        help="The network: a .safetensors file, or a .ckpt file where torch is installed.",
+        metavar="official|bundled|FILE",
+        help="The network: the published one, the bundled demonstration, or a file.",
     ),
 ]
+DEFAULT_WEIGHTS = Path("bundled")
 Threads = Annotated[
     int | None,
     typer.Option("--threads", min=1, max=1024, help="Threads; default: one per processor."),
@@ -66,7 +68,7 @@ def operations(
 
 @app.command()
 def profile(
-    weights: Weights,
+    weights: Weights = DEFAULT_WEIGHTS,
     pair: Annotated[bool, typer.Option("--pair", help="Compute two faces together.")] = False,
     repeat: Repeat = 1,
     plot: Plot = None,
@@ -81,7 +83,10 @@ def profile(
 
 @app.command()
 def modes(
-    weights: Weights, repeat: Repeat = 1, threads: Threads = None, json: Json = False
+    weights: Weights = DEFAULT_WEIGHTS,
+    repeat: Repeat = 1,
+    threads: Threads = None,
+    json: Json = False,
 ) -> None:
     """One face three ways: patches in sequence, on threads, and packed into slots."""
     from fhe_face.bench.commands import modes as command
@@ -91,7 +96,7 @@ def modes(
 
 @app.command()
 def targets(
-    weights: Weights,
+    weights: Weights = DEFAULT_WEIGHTS,
     batch: Annotated[int, typer.Option("--batch", min=2, help="Faces in the batch.")] = 64,
     repeat: Repeat = 3,
     rounds: Rounds = 5,
@@ -107,7 +112,7 @@ def targets(
 
 @app.command("batch")
 def batch_sizes(
-    weights: Weights,
+    weights: Weights = DEFAULT_WEIGHTS,
     sizes: Annotated[str, typer.Option("--sizes", help="Batch sizes, as in 1,2,4,8.")] = "1,2,4,8",
     plot: Plot = None,
     threads: Threads = None,
