@@ -119,7 +119,7 @@ def circuit_of(header: Header) -> Circuit:
 def packings_for(header: Header) -> tuple[Packing, ...]:
     """How the keys of a file can compute faces.
 
-    Those of older versions were for batches, as their circuit says, or for faces alone and in pairs.
+    Those of older versions are for batches, where their circuit says so, or for one and two faces.
 
     Raises:
         ContainerError: it says what does not exist.
