@@ -28,6 +28,11 @@ class ImageError(ValueError):
     def __init__(self, path: object, problem: str) -> None:
         """`path`: the file (or what the array is called); `problem`: what is wrong with it."""
         super().__init__(f"{path}: {problem}")
+        self._given = (str(path), problem)
+
+    def __reduce__(self) -> tuple[type["ImageError"], tuple[str, str]]:
+        """What makes it again, in another process."""
+        return type(self), self._given
 
 
 def load_face(

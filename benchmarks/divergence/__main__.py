@@ -17,6 +17,7 @@ from typing import Any
 from benchmarks.divergence.rooms import constant, engines, rooms
 from benchmarks.divergence.scores import Half, likely, tally
 from fhe_core.compiler import CompiledBatch
+from fhe_core.streams import early_end_is_quiet
 from fhe_face.engine import choose_engine, load_network
 
 #: log10 of the squared norm of the face that diverges.
@@ -80,4 +81,5 @@ def _short(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    with early_end_is_quiet():
+        main()

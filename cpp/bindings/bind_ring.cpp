@@ -11,7 +11,9 @@
 
 #include "ring/basis.hpp"
 #include "ring/context.hpp"
+#include "ring/forks.hpp"
 #include "ring/linear.hpp"
+#include "ring/threads.hpp"
 #include "ring/transform.hpp"
 
 namespace py = pybind11;
@@ -25,6 +27,12 @@ using Words = py::array_t<std::uint64_t, py::array::c_style>;
 using Index = py::array_t<std::uint32_t, py::array::c_style>;
 using Strided = py::array_t<std::uint64_t, 0>;  // perhaps a part of a larger array
 using Signed = py::array_t<std::int64_t, py::array::c_style>;
+
+// Around a computation. Ends in the other order: nobody who waits for the GIL keeps a fork waiting.
+struct Released {
+    py::gil_scoped_release gil;
+    ring::Running running;
+};
 
 void require(bool condition, const char* message) {
     if (!condition) throw std::invalid_argument(message);
@@ -90,7 +98,7 @@ Words transform(const Context& context, const Words& a, const Rows& rows, bool f
     Words out = checked_like(context, a, rows);
     std::uint64_t* data = out.mutable_data();
     const std::uint64_t* in = a.data();
-    const py::gil_scoped_release release;
+    const Released release;
     std::copy(in, in + rows.size() * context.n(), data);
     forward ? context.ntt_forward(data, rows) : context.ntt_inverse(data, rows);
     return out;
@@ -101,7 +109,7 @@ Words pointwise(const Context& context, Context::Pointwise kernel, const Words& 
     Words out = checked_like(context, a, rows);
     require_shape(b, {rows.size(), context.n()}, "b");
     std::uint64_t* data = out.mutable_data();
-    const py::gil_scoped_release release;
+    const Released release;
     context.pointwise(kernel, data, a.data(), b.data(), rows);
     return out;
 }
@@ -133,7 +141,7 @@ Words decompose(const Context& context, const Words& c, int digit_limbs, const R
     const std::size_t step = static_cast<std::size_t>(digit_limbs);
     Words out = make(context, {(limbs + step - 1) / step, limbs + specials.size(), context.n()});
     std::uint64_t* data = out.mutable_data();
-    const py::gil_scoped_release release;
+    const Released release;
     ring::decompose(context, data, c.data(), static_cast<int>(limbs), digit_limbs, specials);
     return out;
 }
@@ -174,7 +182,7 @@ Words switch_key(const Context& context, const Words& digits, const Words& key,
     require_shape(out, {2, total, n}, "base");
     std::uint64_t* data = out.mutable_data();
     const bool adds = !base.is_none();
-    const py::gil_scoped_release release;
+    const Released release;
     ring::switch_key(context, data, adds ? data : nullptr, job);
     return out;
 }
@@ -188,7 +196,7 @@ Words tensor(const Context& context, const Words& a, const Words& b) {
     require_shape(b, {2, limbs, context.n()}, "b");
     Words out = make(context, {3, limbs, context.n()});
     std::uint64_t* data = out.mutable_data();
-    const py::gil_scoped_release release;
+    const Released release;
     ring::tensor(context, data, a.data(), b.data(), rows);
     return out;
 }
@@ -202,7 +210,7 @@ Words with_plain(const Context& context, const Words& a, const Signed& coefficie
     require_shape(coefficients, {context.n()}, "coefficients");
     Words out = make(context, {2, limbs, context.n()});
     std::uint64_t* data = out.mutable_data();
-    const py::gil_scoped_release release;
+    const Released release;
     if (adds) {
         context.add_plain(data, a.data(), coefficients.data(), limbs);
     } else {
@@ -224,7 +232,7 @@ Words divide_and_round(const Context& context, const Words& x, const Rows& rows,
     Words out = make(context, {polys, kept, n});
     std::uint64_t* data = out.mutable_data();
     const std::uint64_t* in = x.data();
-    const py::gil_scoped_release release;
+    const Released release;
     for (std::size_t p = 0; p < polys; ++p) {
         ring::divide_and_round(context, data + p * kept * n, in + p * rows.size() * n, rows,
                                dropped);
@@ -242,7 +250,7 @@ std::size_t fill_uniform(Words out, const Words& words, std::uint64_t q) {
     const auto wanted = static_cast<std::size_t>(out.size());
     const auto available = static_cast<std::size_t>(words.size());
     const std::uint64_t* source = words.data();
-    const py::gil_scoped_release release;
+    const Released release;
     std::size_t filled = 0;
     for (std::size_t i = 0; i < available && filled < wanted; ++i) {
         const std::uint64_t candidate = source[i] & mask;
@@ -337,7 +345,7 @@ Words accumulate(
     }
     Words out = make(context, {t.outputs.size(), 2, t.rows.size(), n});
     std::uint64_t* data = out.mutable_data();
-    const py::gil_scoped_release release;
+    const Released release;
     ring::accumulate(context, data, t);
     return out;
 }
@@ -345,9 +353,14 @@ Words accumulate(
 }  // namespace
 
 void bind_ring(py::module_& m) {
+    ring::handle_forks();
+    py::register_exception<ring::TooFewThreads>(m, "ThreadError", PyExc_RuntimeError);
+    py::register_exception<kernels::Unavailable>(m, "KernelsError", PyExc_ValueError);
     py::class_<Context>(m, "Context")
         .def(py::init([](std::size_t n, const std::vector<std::uint64_t>& moduli, int threads) {
-                 return std::make_unique<Context>(n, moduli, threads, kernels::select());
+                 auto context = std::make_unique<Context>(n, moduli, threads, kernels::select());
+                 ring::require_threads(threads);
+                 return context;
              }),
              py::arg("n"), py::arg("moduli"), py::arg("threads"))
         .def_property_readonly("n", &Context::n)
@@ -373,7 +386,7 @@ void bind_ring(py::module_& m) {
                  Words out = checked_like(c, a, rows);
                  require(factors.size() == rows.size(), "one factor per row is needed");
                  std::uint64_t* data = out.mutable_data();
-                 const py::gil_scoped_release release;
+                 const Released release;
                  c.multiply_scalars(data, a.data(), factors, rows);
                  return out;
              })
@@ -383,7 +396,7 @@ void bind_ring(py::module_& m) {
                  require_shape(coefficients, {c.n()}, "coefficients");
                  Words out = make(c, {rows.size(), c.n()});
                  std::uint64_t* data = out.mutable_data();
-                 const py::gil_scoped_release release;
+                 const Released release;
                  c.embed_signed(data, coefficients.data(), rows);
                  return out;
              })
@@ -407,7 +420,7 @@ void bind_ring(py::module_& m) {
                  require_index(index, c.n());
                  Words out = make(c, {rows, c.n()});
                  std::uint64_t* data = out.mutable_data();
-                 const py::gil_scoped_release release;
+                 const Released release;
                  c.permute(data, a.data(), index.data(), rows);
                  return out;
              })

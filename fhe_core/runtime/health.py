@@ -36,6 +36,10 @@ class UnhealthyResultError(ValueError):
         super().__init__(report.message)
         self.report = report
 
+    def __reduce__(self) -> tuple[type[UnhealthyResultError], tuple[HealthReport]]:
+        """What makes it again, in another process."""
+        return type(self), (self.report,)
+
 
 @dataclass(frozen=True)
 class HealthReport:

@@ -36,31 +36,31 @@ OpenFhePython = Annotated[
 
 @app.callback()
 def _group() -> None:
-    """Measure this machine: times, ratios and limits."""
+    pass
 
 
-@app.command()
+@app.command(
+    help="The roofline: every kernel beside what memory and arithmetic of this machine allow."
+)
 def kernels(rounds: Rounds = 7, json: Json = False) -> None:
-    """The roofline: every kernel beside what memory and arithmetic of this machine allow."""
     from fhe_face.commands import bench_kernels as command
 
     command.run(rounds, json)
 
 
-@app.command()
+@app.command(help="Rotation, product and the other operations, beside a memory copy and OpenFHE.")
 def operations(
     rounds: Rounds = 7,
     threads: OneThread = 1,
     openfhe_python: OpenFhePython = None,
     json: Json = False,
 ) -> None:
-    """Rotation, product and the other operations, beside a memory copy and OpenFHE."""
     from fhe_face.commands import bench_operations as command
 
     command.run(rounds, threads, openfhe_python, json)
 
 
-@app.command()
+@app.command(help="Every step of the plan: measured time beside the cost model's estimate.")
 def profile(
     weights: Weights,
     pair: Annotated[bool, typer.Option("--pair", help="Two faces at a time.")] = False,
@@ -69,23 +69,21 @@ def profile(
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    """Every step of the plan: measured time beside the cost model's estimate."""
     from fhe_face.commands import bench_profile as command
 
     command.run(weights, pair, repeat, plot, threads, json)
 
 
-@app.command()
+@app.command(help="One face three ways: patches in sequence, on threads, and packed into slots.")
 def modes(
     weights: Weights, repeat: Repeat = 1, threads: Threads = None, json: Json = False
 ) -> None:
-    """One face three ways: patches in sequence, on threads, and packed into slots."""
     from fhe_face.commands import bench_modes as command
 
     command.run(weights, repeat, threads, json)
 
 
-@app.command()
+@app.command(help="Latency, throughput, sizes and memory against their targets, with PASS or FAIL.")
 def targets(
     weights: Weights,
     batch: Annotated[int, typer.Option("--batch", min=2, help="Faces in the batch.")] = 64,
@@ -95,13 +93,12 @@ def targets(
     openfhe_python: OpenFhePython = None,
     json: Json = False,
 ) -> None:
-    """Latency, throughput, sizes and memory against their targets, with PASS or FAIL."""
     from fhe_face.commands import bench_targets as command
 
     command.run(weights, batch, repeat, rounds, threads, openfhe_python, json)
 
 
-@app.command("batch")
+@app.command("batch", help="Seconds and memory per face for batches of several sizes.")
 def batch_sizes(
     weights: Weights,
     sizes: Annotated[str, typer.Option("--sizes", help="Batch sizes, as in 1,2,4,8.")] = "1,2,4,8",
@@ -109,7 +106,6 @@ def batch_sizes(
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    """Seconds and memory per face for batches of several sizes."""
     from fhe_face.commands import bench_batch as command
 
     command.run(weights, sizes, plot, threads, json)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from fhe_face.output import Output
+from fhe_face.system import temporary_folder
 
 #: One thread at work is a load of one: above this, others are at work as well.
 _QUIET_LOAD = 0.5
@@ -19,8 +19,8 @@ _QUIET_LOAD = 0.5
 @contextmanager
 def workspace() -> Iterator[Path]:
     """A private folder for keys, removed at the end, whatever happens."""
-    with tempfile.TemporaryDirectory(prefix="fhe-face-bench-") as name:
-        yield Path(name)
+    with temporary_folder("fhe-face-bench-") as folder:
+        yield folder
 
 
 def warn_of_load(output: Output, facts: Mapping[str, Any]) -> None:

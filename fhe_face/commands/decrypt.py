@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from fhe_core.container import Kind, WrongKind, read_header, require_match
-from fhe_core.files import atomic_write
 from fhe_core.keys.files import Passphrase
+from fhe_core.outputs import Outputs
 from fhe_core.runtime.batches import MANY, ONE
 from fhe_core.runtime.health import HealthReport, UnhealthyResultError
 from fhe_core.runtime.sharing import Release
@@ -19,8 +19,8 @@ from fhe_core.runtime.store import load_bundle
 from fhe_face.client import FaceClient
 from fhe_face.commands import decrypt_batch, decrypt_shared
 from fhe_face.failures import USAGE, CommandError, describe, unhealthy
+from fhe_face.numbers import NUMBERS, save_numbers
 from fhe_face.output import Output, facts
-from fhe_face.system import require_writable
 
 
 def run(
@@ -33,8 +33,8 @@ def run(
     as_json: bool,
 ) -> None:
     output = Output(as_json)
-    if target is not None:
-        require_writable(target)
+    outputs = Outputs(file, key, names)
+    outputs.add(target, NUMBERS)
     what = _what(file)
     many = what in (MANY.embedding, MANY.score)
     if names is not None and not many:
@@ -48,7 +48,7 @@ def run(
         decrypt_shared.run(output, client, bundle, release, names)
         return
     if many:
-        decrypt_batch.run(output, client, bundle, target, names)
+        decrypt_batch.run(output, client, bundle, target, names, outputs)
         return
     values: NDArray[np.float64]
     try:
@@ -65,8 +65,8 @@ def run(
         details = {"kind": what, **unhealthy(error)}
         raise CommandError(str(failure), failure.status, details) from None
     if target is not None:
-        with atomic_write(target) as stream:
-            np.save(stream, values, allow_pickle=False)
+        save_numbers(target, values)
+        output.replaced(outputs)
     data = {"kind": what, "healthy": True, **data, **_health(report)}
     data |= {"output": None if target is None else str(target)}
     output.answer(data, lambda console: _show(console, what, data, target))

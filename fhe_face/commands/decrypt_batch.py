@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from fhe_core.files import atomic_write
+from fhe_core.outputs import Outputs
 from fhe_core.runtime.batches import MANY
 from fhe_core.runtime.client import Embedding, Score
 from fhe_core.runtime.health import HealthReport
@@ -17,6 +17,7 @@ from fhe_core.runtime.store import Bundle
 from fhe_face.client import FaceClient
 from fhe_face.failures import UNHEALTHY, CommandError
 from fhe_face.names import face_names
+from fhe_face.numbers import save_numbers
 from fhe_face.output import Output, grid
 
 KEEP = (
@@ -32,6 +33,7 @@ def run(
     bundle: Bundle,
     target: Path | None,
     names: Path | None,
+    outputs: Outputs,
 ) -> None:
     """Every face's numbers. Ends with status 3 where a face must not be used.
 
@@ -59,8 +61,8 @@ def run(
         text = f"no result: none of the {len(faces)} faces is healthy; {faces[0]['reason']}"
         raise CommandError(text, UNHEALTHY, data | {"output": None})
     if target is not None:
-        with atomic_write(target) as stream:
-            np.save(stream, _array(found), allow_pickle=False)
+        save_numbers(target, _array(found))
+        output.replaced(outputs)
     output.answer(data, lambda console: _show(console, bundle.what, data, target))
     refused = [str(face["name"]) for face in faces if not face["healthy"]]
     if refused:

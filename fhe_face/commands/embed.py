@@ -8,9 +8,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fhe_core.container import Header
+from fhe_core.container import Header, Kind, file_kind
 from fhe_core.files import explain
 from fhe_core.inverse_root import InverseRoot
+from fhe_core.outputs import Outputs
 from fhe_core.runtime.batches import ONE, Batch
 from fhe_core.runtime.store import (
     Bundle,
@@ -27,7 +28,6 @@ from fhe_face.output import Output, grid
 from fhe_face.server import FaceServer
 from fhe_face.system import (
     peak_memory_bytes,
-    require_writable,
     seconds,
     size,
 )
@@ -47,6 +47,9 @@ def run(
     kinds = kinds_for(keys)
     header = check_inputs(keys, faces, kinds.image)
     targets = _targets(faces, target)
+    outputs = Outputs(keys, weights, *faces)
+    for file in targets:
+        outputs.add(file, file_kind(Kind.CIPHERTEXT, kinds.embedding))
     parameters = parameters_of(header)
     warn_of_little_memory(output, key_specifications(header, parameters), parameters)
     _warn_of_another_normalisation(output, header, weights)
@@ -100,6 +103,7 @@ def run(
                 "Two faces at a time: one that diverges takes the other along (--alone avoids it)."
             )
 
+    output.replaced(outputs)
     output.answer(data, show)
 
 
@@ -119,8 +123,6 @@ def _targets(faces: Sequence[Path], target: Path) -> list[Path]:
         targets = [target / f"{face.stem}.embedding.ct" for face in faces]
         if len(set(targets)) < len(targets):
             raise CommandError("two faces have the same file name; embed them apart", USAGE)
-    for file in targets:
-        require_writable(file)
     return targets
 
 

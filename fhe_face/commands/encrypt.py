@@ -8,14 +8,18 @@ from pathlib import Path
 
 from rich.console import Console
 
+from fhe_core.container import Kind, file_kind
 from fhe_core.keys.files import Passphrase
+from fhe_core.outputs import Outputs
 from fhe_core.runtime.store import save_bundle
 from fhe_face.client import FaceClient
 from fhe_face.commands import encrypt_batch
+from fhe_face.commands.inputs import kinds_for
 from fhe_face.failures import USAGE, CommandError
+from fhe_face.names import NAMES
 from fhe_face.output import Output
 from fhe_face.preparation import PreparedFace, prepare
-from fhe_face.system import require_writable, seconds, size
+from fhe_face.system import seconds, size
 
 
 def run(
@@ -32,10 +36,13 @@ def run(
     if resize and face is not None:
         raise CommandError("--resize looks for no face: leave out --face or --resize", USAGE)
     output = Output(as_json)
-    require_writable(target)
+    outputs = Outputs(key, *images)
+    outputs.add(target, file_kind(Kind.CIPHERTEXT, kinds_for(key, Kind.SECRET_KEY).image))
+    outputs.add(names, NAMES)
     client = FaceClient.load(key, threads=threads, passphrase=passphrase)
     if client.circuit.batch:
         encrypt_batch.run(output, client, images, target, face, resize, names)
+        output.replaced(outputs)
         return
     if len(images) > 1:
         raise CommandError(
@@ -74,6 +81,7 @@ def run(
         text = f"{target}: the encrypted face, {size(written)}, in {seconds(elapsed)}"
         console.print(f"{text}\n{described(prepared)}", markup=False, soft_wrap=True)
 
+    output.replaced(outputs)
     output.answer(data, show)
 
 

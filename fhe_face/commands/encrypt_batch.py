@@ -14,7 +14,7 @@ from fhe_face.failures import USAGE, CommandError
 from fhe_face.names import save_names
 from fhe_face.output import Output
 from fhe_face.preparation import PreparedFace, prepare
-from fhe_face.system import require_writable, seconds, size
+from fhe_face.system import seconds, size
 from models.faces import Aligner
 
 
@@ -30,8 +30,6 @@ def run(
     """Encrypt images in the given order. CommandError where they are too many, or unlike."""
     if face is not None and len(images) > 1:
         raise CommandError("--face is for one image", USAGE)
-    if names is not None:
-        require_writable(names)
     with output.stages() as stage:
         stage("compiling the plan", 0, 0)
         capacity = client.capacity

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coeffs.figures import figure_class
+from coeffs.figures import PLOT, figure_class
 from coeffs.normalisation import Normalisation
 from fhe_core.files import shown
+from fhe_core.outputs import Outputs
 from fhe_face.commands.evaluate_table import show
 from fhe_face.engine import fused
 from fhe_face.failures import USAGE, CommandError
 from fhe_face.output import Output
 from fhe_face.people import Collection, Faces, find_photos, read_faces
-from fhe_face.system import require_writable
 from models.checkpoint import Checkpoint, load
 from models.evaluation.embedding import Embeddings, Mode, embed_crops, pixels_as_embeddings
 from models.evaluation.plot import draw
@@ -78,7 +78,7 @@ class Measured:
 
 def run(request: Request, as_json: bool) -> None:
     output = Output(as_json)
-    _check(request)
+    outputs = _check(request)
     checkpoint = load(request.weights)
     network = fused(checkpoint)
     normalisation, source = _normalisation(request, checkpoint)
@@ -129,18 +129,21 @@ def run(request: Request, as_json: bool) -> None:
     if request.plot is not None:
         draw({mode: one.report for mode, one in measured.items()}, request.plot)
         data["plot"] = str(request.plot)
+        output.replaced(outputs)
     output.answer(data, lambda console: show(console, data))
 
 
-def _check(request: Request) -> None:
-    """Everything that can be refused before time is spent."""
+def _check(request: Request) -> Outputs:
+    """What will be written, after everything that can be refused before time is spent."""
     if request.mode not in MODES:
         raise CommandError(f"--mode is '{request.mode}'; it must be {', '.join(MODES)}", USAGE)
     if request.cache is not None and "encrypted" not in request.modes:
         raise CommandError("--cache keeps encrypted results: use --mode encrypted or all", USAGE)
     if request.plot is not None:
         figure_class(request.plot, CommandError)
-        require_writable(request.plot)
+    outputs = Outputs(request.weights, request.coefficients)
+    outputs.add(request.plot, PLOT)
+    return outputs
 
 
 def _normalisation(request: Request, checkpoint: Checkpoint) -> tuple[Normalisation, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 
 from coeffs.normalisation import Normalisation
 from fhe_core.compiler import capacity_of
-from fhe_core.files import explain
 from fhe_face.circuit import inverse_root
 from fhe_face.client import FaceClient
 from fhe_face.engine import Engine, choose_engine
@@ -28,7 +26,7 @@ from fhe_face.evaluation import (
 from fhe_face.keymaking import EVALUATION_KEY
 from fhe_face.output import Output
 from fhe_face.server import FaceServer
-from fhe_face.system import available_memory_bytes, default_threads, size
+from fhe_face.system import available_memory_bytes, default_threads, size, temporary_folder
 
 #: Of one process with keys, weights and a face at work; measured.
 _MEMORY = 11 << 30
@@ -108,12 +106,8 @@ class EncryptedRun:
                 f"{size(free)} of memory are available; encrypted embeddings take about "
                 f"{size(_MEMORY)}"
             )
-        try:
-            temporary = tempfile.TemporaryDirectory(prefix="fhe-face-evaluate-")
-        except OSError as error:
-            raise explain(tempfile.gettempdir(), "write to", error) from error
-        with temporary as folder:
-            keys = Path(folder) / "keys"
+        with temporary_folder("fhe-face-evaluate-") as folder:
+            keys = folder / "keys"
             with output.stages() as stage:
                 client = FaceClient.create(keys, engine=engine, threads=self.threads, stage=stage)
                 server = FaceServer.load(

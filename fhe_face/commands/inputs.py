@@ -40,13 +40,13 @@ def _mixed(found: str, what: str) -> bool:
     return (found in astuple(MANY)) != (what in astuple(MANY))
 
 
-def kinds_for(keys: Path) -> Kinds:
-    """What the ciphertexts for evaluation keys are called: of a face, or of a batch.
+def kinds_for(keys: Path, kind: Kind = Kind.EVALUATION_KEYS) -> Kinds:
+    """What the ciphertexts for a key file are called: of a face, or of a batch.
 
     Raises:
-        ContainerError: the file is not an evaluation key file, or has an unknown circuit.
+        ContainerError: the file is of another kind, or has an unknown circuit.
     """
-    header = read_header(keys, expect_kind=Kind.EVALUATION_KEYS)
+    header = read_header(keys, expect_kind=kind)
     return MANY if circuit_of(header).batch else ONE
 
 

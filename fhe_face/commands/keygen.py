@@ -7,9 +7,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from fhe_core.files import keeps_modes_private, shown
 from fhe_face.circuit import root_of
 from fhe_face.engine import choose_engine
-from fhe_face.keymaking import CLIENT_KEY, EVALUATION_KEY, make_keys, refuse_existing
+from fhe_face.keymaking import CLIENT_KEY, EVALUATION_KEY, check_target, make_keys
 from fhe_face.output import Output, facts
 from fhe_face.system import default_threads, seconds, size
 
@@ -26,8 +27,12 @@ def run(
     as_json: bool,
 ) -> None:
     output = Output(as_json)
-    if not force:
-        refuse_existing(folder)
+    check_target(folder, overwrite=force)
+    if passphrase is not None and folder.is_dir() and not keeps_modes_private(folder):
+        output.warn(
+            f"{shown(folder)}: the file system keeps no private modes; only the passphrase "
+            "protects the secret key"
+        )
     with output.stages() as stage:
         stage("compiling the plan", 0, 0)
         engine = choose_engine(root_of(coefficients), face_size, 2 if flip else 1, batch)

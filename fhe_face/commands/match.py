@@ -7,12 +7,14 @@ from pathlib import Path
 
 from rich.console import Console
 
+from fhe_core.container import Kind, file_kind
+from fhe_core.outputs import Outputs
 from fhe_core.runtime.preparation import require_same_preparation
 from fhe_core.runtime.store import load_bundle, save_bundle
 from fhe_face.commands.inputs import check_inputs, kinds_for
 from fhe_face.output import Output
 from fhe_face.server import FaceServer
-from fhe_face.system import peak_memory_bytes, require_writable, seconds, size
+from fhe_face.system import peak_memory_bytes, seconds, size
 
 
 def run(
@@ -21,7 +23,8 @@ def run(
     output = Output(as_json)
     kinds = kinds_for(keys)
     header = check_inputs(keys, (left, right), kinds.embedding)
-    require_writable(target)
+    outputs = Outputs(keys, left, right)
+    outputs.add(target, file_kind(Kind.CIPHERTEXT, kinds.score))
     a, b = (load_bundle(file, kinds.embedding) for file in (left, right))
     require_same_preparation(a.facts, b.facts)
     with output.stages() as stage:
@@ -43,4 +46,5 @@ def run(
         text = f"{target}: the encrypted {kinds.score}, {size(written)}, in {seconds(elapsed)}"
         console.print(text, markup=False, soft_wrap=True)
 
+    output.replaced(outputs)
     output.answer(data, show)
