@@ -117,7 +117,7 @@ $(VENV)/.dev: $(VENV)/.built
 $(VENV)/.oracles: $(VENV)/.dev
 	@$(INSTALL) --editable '.[tenseal]' || echo 'oracles: no TenSEAL: its wheel cannot be installed here' >&2
 	@python='$(ORACLE_PYTHON)'; \
-	if [ -z "$$python" ]; then python=$$($(BIN)/python -m oracles.interpreter) || python=; fi; \
+	if [ -z "$$python" ]; then python=$$($(BIN)/python -m fhe_core.oracles.interpreter) || python=; fi; \
 	if [ -z "$$python" ]; then \
 	    echo 'oracles: OpenFHE is left out (ORACLE_PYTHON=PATH names a Python 3.10)' >&2; \
 	elif "$$python" -m venv --clear $(OPENFHE_VENV) && $(OPENFHE_VENV)/bin/python -m pip \

@@ -11,15 +11,15 @@ import functools
 import numpy as np
 import pytest
 
-from fhe_core import presets
 from fhe_core.compiler import SAFE
 from fhe_core.compiler.builder import PlanBuilder
+from fhe_core.parameters import presets
 from fhe_core.plan import required_keys
 from fhe_core.runtime import native
 from fhe_core.runtime.evaluator import Evaluator
 from fhe_core.runtime.packed import pack
-from fhe_face.benchmarks.keys import evaluation_keys
-from fhe_face.benchmarks.operations import COPY, Bench, default_levels
+from fhe_face.bench.keys import evaluation_keys
+from fhe_face.bench.operations import COPY, Bench, default_levels
 
 PARAMETERS = presets.load("safe")
 LEVELS = default_levels(PARAMETERS)

@@ -11,11 +11,11 @@ import functools
 
 import pytest
 
+from fhe_core.oracles import seal_library
+from fhe_core.oracles.interface import OracleError
+from fhe_core.oracles.run import Runner, conjugates, multiplies, rotations
 from fhe_core.runtime import native
 from fhe_core.runtime.packed import pack
-from oracles import seal_library
-from oracles.interface import OracleError
-from oracles.run import Runner, conjugates, multiplies, rotations
 from tests.oracles import small_plans
 
 SIZES = (14, 15)

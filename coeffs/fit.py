@@ -1,4 +1,4 @@
-"""Fit polynomials to 1/√y: `python -m coeffs.fit --interval 100 3000 --degree 2 --json`.
+"""Fit polynomials to 1/√y: `python -m fhe_face.coeffs.fit --interval 100 3000 --degree 2 --json`.
 
 The interval is given, or taken from a sample of squared norms, or [100, 3000]. Errors are relative.
 How they are on other faces, only a separate evaluation file can tell.
@@ -16,21 +16,21 @@ from typing import Any, Final
 
 import numpy as np
 
-from coeffs import basis, methods
-from coeffs.basis import Interval, relative_errors
-from coeffs.figures import PLOT, figure_class
-from coeffs.normalisation import (
+from fhe_core.files import shown, write_whole
+from fhe_core.outputs import Outputs
+from fhe_core.streams import early_end_is_quiet
+from fhe_face.coeffs import basis, methods
+from fhe_face.coeffs.basis import Interval, relative_errors
+from fhe_face.coeffs.figures import PLOT, figure_class
+from fhe_face.coeffs.normalisation import (
     COEFFICIENTS,
     MAX_NEWTON_STEPS,
     CoefficientError,
     Measurement,
     Normalisation,
 )
-from coeffs.plot import draw
-from coeffs.samples import Sample, read_sample, require_separate
-from fhe_core.files import shown, write_whole
-from fhe_core.outputs import Outputs
-from fhe_core.streams import early_end_is_quiet
+from fhe_face.coeffs.plot import draw
+from fhe_face.coeffs.samples import Sample, read_sample, require_separate
 
 _DESCRIPTION: Final = "Fit a polynomial to 1/√y, on an interval or for a sample of squared norms."
 MAX_DEGREE: Final = 15
@@ -170,7 +170,7 @@ def fit(
         chebyshev = methods.least_squares(interval, degree, points)
     coefficients = basis.to_monomial(chebyshev, interval)
     worst, mean = relative_errors(chebyshev, interval, newton_steps)
-    source = f"coeffs.fit, {method} of 1/sqrt(y) on {what}"
+    source = f"fhe_face.coeffs.fit, {method} of 1/sqrt(y) on {what}"
     terms = tuple(float(c) for c in chebyshev)
     return Normalisation(
         coefficients, interval, method, used, worst, mean, source, newton_steps, terms
@@ -260,7 +260,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m coeffs.fit", description=_DESCRIPTION)
+    parser = argparse.ArgumentParser(prog="python -m fhe_face.coeffs.fit", description=_DESCRIPTION)
     add = parser.add_argument
     add("--interval", nargs=2, type=float, metavar=("LOW", "HIGH"), help="of squared norms")
     add("--degree", type=int, default=2, help=f"1 to {MAX_DEGREE}; default 2")

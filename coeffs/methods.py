@@ -8,8 +8,8 @@ import numpy as np
 from numpy.polynomial import chebyshev
 from scipy import linalg
 
-from coeffs import basis
-from coeffs.basis import Floats, Interval
+from fhe_face.coeffs import basis
+from fhe_face.coeffs.basis import Floats, Interval
 
 #: Share of the weight that `distribution_weighted` spreads over the whole interval.
 BACKGROUND: Final = 0.01

@@ -11,9 +11,9 @@ from typing import Any, BinaryIO, Final
 
 import numpy as np
 
-from coeffs import basis
-from coeffs.basis import Floats, Interval, relative_errors
 from fhe_core.files import FileError, FileKind, one_line, read_bounded
+from fhe_face.coeffs import basis
+from fhe_face.coeffs.basis import Floats, Interval, relative_errors
 
 #: Of coefficient files. 1 has no Chebyshev coefficients, Newton steps and measurements.
 FORMAT_VERSION: Final = 2
@@ -276,7 +276,7 @@ class Normalisation:
             raise CoefficientError(f"{path or 'default.json'}: {error}") from None
         except (ValueError, RecursionError) as error:
             raise CoefficientError(
-                f"{path}: not a coefficient file ({error}); `python -m coeffs.fit` writes one"
+                f"{path}: not a coefficient file ({error}); `python -m fhe_face.coeffs.fit` writes one"
             ) from None
 
 

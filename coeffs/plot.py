@@ -6,10 +6,10 @@ from typing import Final
 
 import numpy as np
 
-from coeffs import basis
-from coeffs.figures import figure_class, save
-from coeffs.normalisation import CoefficientError, Normalisation
-from coeffs.samples import Sample
+from fhe_face.coeffs import basis
+from fhe_face.coeffs.figures import figure_class, save
+from fhe_face.coeffs.normalisation import CoefficientError, Normalisation
+from fhe_face.coeffs.samples import Sample
 
 _POINTS: Final = 2000
 

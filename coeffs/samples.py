@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from coeffs.basis import Floats
-from coeffs.normalisation import CoefficientError, Measurement, Normalisation
 from fhe_core.files import FileError, read_bounded, shown
+from fhe_face.coeffs.basis import Floats
+from fhe_face.coeffs.normalisation import CoefficientError, Measurement, Normalisation
 
 MAX_FILE_BYTES: Final = 1 << 28
 MAX_VALUES: Final = 10_000_000

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from coeffs.normalisation import Normalisation
 from fhe_core.container import Corrupt, Header, ParameterMismatch
 from fhe_core.inverse_root import InverseRoot, InverseRootError
-from models.architecture import INPUT_SIZES
+from fhe_face.coeffs.normalisation import Normalisation
+from fhe_face.models.architecture import INPUT_SIZES
 
 #: Side of the aligned faces of CryptoFaceNet4.
 INPUT_SIZE = 64

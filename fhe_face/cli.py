@@ -15,7 +15,8 @@ import typer
 
 from fhe_core import streams
 from fhe_face import process
-from fhe_face.commands import bench, coeffs, weights
+from fhe_face.bench.commands import app as bench
+from fhe_face.commands import coeffs, weights
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Threads = Annotated[
@@ -119,7 +120,7 @@ def keygen(
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    from fhe_face import passphrases
+    from fhe_face.client import passphrases
     from fhe_face.commands import keygen as command
     from fhe_face.commands.secrecy import hold_secrets
     from fhe_face.output import Output
@@ -149,7 +150,7 @@ def encrypt(
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    from fhe_face import passphrases
+    from fhe_face.client import passphrases
     from fhe_face.commands import encrypt as command
     from fhe_face.commands.secrecy import hold_secrets
     from fhe_face.output import Output
@@ -242,7 +243,7 @@ def decrypt(
     passphrase_file: PassphraseFile = None,
     json: Json = False,
 ) -> None:
-    from fhe_face import passphrases
+    from fhe_face.client import passphrases
     from fhe_face.commands import decrypt as command
     from fhe_face.commands.decrypt_shared import release_of
     from fhe_face.commands.secrecy import hold_secrets
@@ -313,7 +314,7 @@ def precision(
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    from fhe_face.commands import precision as command
+    from fhe_face.precision import command as command
 
     request = command.Request(
         *(images or [], weights, pair, flip, batch, coefficients),

@@ -15,23 +15,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fhe_core.formats.ciphertexts import load_bundle, save_bundle
 from fhe_core.inverse_root import InverseRoot
-from fhe_core.keys.files import save_secret_key
-from fhe_core.keys.secret import SecretKey
-from fhe_core.runtime.health import UnhealthyResultError
-from fhe_core.runtime.preparation import ENTRY, require_same_preparation
-from fhe_core.runtime.store import load_bundle, save_bundle
-from fhe_face.client import FaceClient
+from fhe_core.secret.files import save_secret_key
+from fhe_core.secret.key import SecretKey
+from fhe_face.client.client import FaceClient
+from fhe_face.client.health import UnhealthyResultError
+from fhe_face.client.keymaking import CLIENT_KEY, EVALUATION_KEY, write_evaluation_keys
+from fhe_face.client.preparation import PreparedFace
 from fhe_face.engine import Engine, choose_engine, key_bytes, network_of, recommended_root
-from fhe_face.keymaking import CLIENT_KEY, EVALUATION_KEY, write_evaluation_keys
-from fhe_face.preparation import PreparedFace
+from fhe_face.facts import ENTRY, require_same_preparation
+from fhe_face.models import reference
+from fhe_face.models.checkpoint import load
+from fhe_face.models.layers import FusedNetwork
 from fhe_face.progress import Stage
-from fhe_face.server_job import Job
-from fhe_face.server_process import run_job
+from fhe_face.server.job import Job
+from fhe_face.server.process import run_job
 from fhe_face.system import peak_memory_bytes, require_space
-from models import reference
-from models.checkpoint import load
-from models.layers import FusedNetwork
 
 Array = NDArray[np.float64]
 #: Ciphertexts of two faces, beside the keys.

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from fhe_core import presets
 from fhe_core.compiler import (
     BATCH,
     LEAN,
@@ -34,15 +33,15 @@ from fhe_core.compiler import (
 )
 from fhe_core.compiler.architecture import Architecture, BlockShape
 from fhe_core.inverse_root import InverseRoot
-from fhe_core.parameters import Parameters
+from fhe_core.parameters import Parameters, presets
 from fhe_core.plan import KeySpecification, Plan, PlanError, required_keys
 from fhe_face.circuit import ENTRY, INPUT_SIZE, Circuit, CircuitError, inverse_root, root_of
-from models import architecture as shapes
-from models import synthetic
-from models.balance import balance
-from models.checkpoint import Checkpoint, load
-from models.fused import fuse
-from models.layers import FusedNetwork
+from fhe_face.models import architecture as shapes
+from fhe_face.models import synthetic
+from fhe_face.models.balance import balance
+from fhe_face.models.checkpoint import Checkpoint, load
+from fhe_face.models.fused import fuse
+from fhe_face.models.layers import FusedNetwork
 
 KERNEL = 3
 COLOURS = 3

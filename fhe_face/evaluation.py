@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core.files import atomic_write, explain, open_regular
-from fhe_core.runtime.client import Embedding
-from fhe_core.runtime.health import HealthReport, UnhealthyResultError
-from fhe_core.runtime.store import Bundle
-from fhe_face.client import FaceClient
-from fhe_face.server import FaceServer
+from fhe_core.formats.ciphertexts import Bundle
+from fhe_face.client.client import FaceClient
+from fhe_face.client.decryption import Embedding
+from fhe_face.client.health import HealthReport, UnhealthyResultError
+from fhe_face.server.server import FaceServer
 
 Array = NDArray[np.float64]
 Pixels = NDArray[np.uint8]

@@ -8,7 +8,6 @@ import traceback
 from collections.abc import Mapping
 from typing import Any, Final
 
-from coeffs.normalisation import CoefficientError
 from fhe_core import _native, files
 from fhe_core.container import ContainerError
 from fhe_core.encoding import EncodingError
@@ -17,12 +16,13 @@ from fhe_core.inverse_root import InverseRootError
 from fhe_core.keys.evaluation import MissingKeyError
 from fhe_core.parameters import ParameterError
 from fhe_core.plan import PlanError
-from fhe_core.runtime.health import UnhealthyResultError
 from fhe_face.circuit import CircuitError
+from fhe_face.client.health import UnhealthyResultError
+from fhe_face.client.images import ImageError
+from fhe_face.coeffs.normalisation import CoefficientError
 from fhe_face.engine import WeightsError
-from fhe_face.images import ImageError
-from models.checkpoint import CheckpointError
-from models.faces.errors import FaceError
+from fhe_face.models.checkpoint import CheckpointError
+from fhe_face.models.faces.errors import FaceError
 
 ERROR: Final = 1
 USAGE: Final = 2

@@ -11,20 +11,20 @@ import numpy as np
 from fhe_core import container, plan
 from fhe_core.compiler import SAFE, compile_match
 from fhe_core.container import ContainerError, DType, Kind, Section
+from fhe_core.formats.ciphertexts import Bundle, load_bundle, load_evaluation_keys, save_bundle
 from fhe_core.inverse_root import InverseRootError
-from fhe_core.keys.files import load_secret_key, save_evaluation_keys, save_secret_key
-from fhe_core.keys.sealing import Scheme
-from fhe_core.keys.secret import SecretKey
 from fhe_core.parameters import ParameterError
 from fhe_core.plan import KeyName, KeySpecification, PlanError
-from fhe_core.runtime.client import Client
-from fhe_core.runtime.health import UnhealthyResultError
-from fhe_core.runtime.server import Server
-from fhe_core.runtime.store import Bundle, load_bundle, load_evaluation_keys, save_bundle
+from fhe_core.secret.files import load_secret_key, save_evaluation_keys, save_secret_key
+from fhe_core.secret.key import SecretKey
+from fhe_core.secret.sealing import Scheme
 from fhe_face.circuit import Circuit, CircuitError, root_of
+from fhe_face.client.decryption import Client
+from fhe_face.client.health import UnhealthyResultError
+from fhe_face.models.synthetic import random_fused
+from fhe_face.server.computation import Server
 from fuzz.mutators import mutate_container, mutate_json
 from fuzz.target import Scratch, Target
-from models.synthetic import random_fused
 from tests.core import tiny
 
 

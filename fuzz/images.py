@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.official.stages import pairs_worker
+from benchmarks.official.stages.pairs import NAMES, PairsError, receive
+from fhe_face.client.images import ImageError, decode_photo, load_unit
+from fhe_face.client.preparation import given, prepare, save_crop
 from fhe_face.demo_faces import demo_faces
-from fhe_face.images import ImageError, decode_photo, load_unit
-from fhe_face.official import pairs_worker
-from fhe_face.official.pairs import NAMES, PairsError, receive
-from fhe_face.preparation import given, prepare, save_crop
+from fhe_face.models.faces import Aligner, FaceError, Preparation
 from fuzz.mutators import mutate_bytes
 from fuzz.target import Scratch, Target
-from models.faces import Aligner, FaceError, Preparation
 
 #: Of processor time, for a file of two pairs.
 _HDF5_SECONDS = 2

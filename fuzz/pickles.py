@@ -5,10 +5,10 @@ from __future__ import annotations
 import pickle
 from pathlib import Path
 
+from fhe_face.models.training.errors import TrainingError
+from fhe_face.models.training.verification import read_pairs
 from fuzz.mutators import mutate_bytes
 from fuzz.target import Scratch, Target
-from models.training.errors import TrainingError
-from models.training.verification import read_pairs
 
 
 def pickled_pairs_target(folder: Path) -> Target:

@@ -8,19 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
-from coeffs.normalisation import CoefficientError, Normalisation
-from coeffs.samples import read_sample
 from fhe_core.inverse_root import InverseRootError
 from fhe_face.circuit import inverse_root
+from fhe_face.coeffs.normalisation import CoefficientError, Normalisation
+from fhe_face.coeffs.samples import read_sample
 from fhe_face.evaluation import Outcome
 from fhe_face.failures import CommandError
-from fhe_face.server_job import Job
-from fhe_face.server_process import relay
+from fhe_face.models.faces import Preparation, PreparationError
+from fhe_face.models.manifest import WeightsManifest, WeightsManifestError
+from fhe_face.models.synthetic import untrained
+from fhe_face.server.job import Job
+from fhe_face.server.process import relay
 from fuzz.mutators import either, mutate_bytes, mutate_json
 from fuzz.target import Scratch, Target
-from models.faces import Preparation, PreparationError
-from models.manifest import WeightsManifest, WeightsManifestError
-from models.synthetic import untrained
 
 
 def coefficients_target(folder: Path) -> Target:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
+from fhe_face.models.checkpoint import CheckpointError, load, save_safetensors
+from fhe_face.models.synthetic import untrained
+from fhe_face.models.training import state as training_state
+from fhe_face.models.training.errors import TrainingError
 from fuzz.mutators import MAX_BYTES, mutate_bytes, mutate_json
 from fuzz.target import Scratch, Target
-from models.checkpoint import CheckpointError, load, save_safetensors
-from models.synthetic import untrained
-from models.training import state as training_state
-from models.training.errors import TrainingError
 
 #: The first byte of an input: the whole file, or only the part that says what is in it.
 _WHOLE, _PART = b"W", b"P"

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.layers import Array, FusedConv, FusedNetwork
-from models.reference import Trace, embed
+from fhe_face.models.layers import Array, FusedConv, FusedNetwork
+from fhe_face.models.reference import Trace, embed
 
 
 def balance(network: FusedNetwork, images: NDArray[Any]) -> FusedNetwork:

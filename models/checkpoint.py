@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core.files import FileError, FileKind, ReplacementError, one_line, reason_of, write_whole
-from models.architecture import State, check_state, input_size_of
-from models.manifest import (
+from fhe_face.models.architecture import State, check_state, input_size_of
+from fhe_face.models.manifest import (
     ENTRY,
     WeightsManifest,
     WeightsManifestError,

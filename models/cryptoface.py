@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.architecture import (
+from fhe_face.models.architecture import (
     BLOCKS,
     EMBEDDING,
     FEATURES,
@@ -21,7 +21,7 @@ from models.architecture import (
     input_size_of,
     patches_of,
 )
-from models.herpn import HerPN, HerPNPool
+from fhe_face.models.herpn import HerPN, HerPNPool
 
 
 class HerPNConv(nn.Module):

@@ -1,4 +1,4 @@
-"""From a CryptoFaceNet state dict to the fused network of models.layers. numpy only."""
+"""From a CryptoFaceNet state dict to the fused network of fhe_face.models.layers. numpy only."""
 
 import math
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from models.architecture import (
+from fhe_face.models.architecture import (
     BATCHNORM_EPS,
     BLOCKS,
     EMBEDDING,
@@ -16,7 +16,7 @@ from models.architecture import (
     check_state,
     input_size_of,
 )
-from models.layers import Array, FusedBlock, FusedConv, FusedNetwork
+from fhe_face.models.layers import Array, FusedBlock, FusedConv, FusedNetwork
 
 __all__ = ["FusedBlock", "FusedConv", "FusedNetwork", "fuse"]
 

@@ -23,7 +23,7 @@ class HerPN(nn.Module):
         self.bn2 = nn.BatchNorm2d(channels, affine=False)
         self.weight = nn.Parameter(torch.ones(channels, 1, 1))
         self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
-        #: Computes the same in another way; `models.training` sets it while it trains.
+        #: Computes the same in another way; `fhe_face.models.training` sets it while it trains.
         self.kernel: Callable[[HerPN, Tensor], Tensor] | None = None
 
     def forward(self, x: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from fhe_core.files import read_bounded, reason_of, write_whole
-from models.checkpoint import MAX_FILE_BYTES
+from fhe_face.models.checkpoint import MAX_FILE_BYTES
 
 REPOSITORY: Final = "halmsu/cryptoface-v1"
 #: Where downloads are kept; default: fhe-face/weights in the user's cache folder.

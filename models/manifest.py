@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from coeffs.normalisation import CoefficientError, Normalisation
 from fhe_core.files import one_line
-from models.architecture import State, count_patches, input_size_of
+from fhe_face.coeffs.normalisation import CoefficientError, Normalisation
+from fhe_face.models.architecture import State, count_patches, input_size_of
 
 #: Name of the manifest among the metadata of a safetensors file.
 ENTRY: Final = "fhe-face manifest"

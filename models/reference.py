@@ -7,7 +7,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from models.layers import POOL, Array, FusedConv, FusedNetwork
+from fhe_face.models.layers import POOL, Array, FusedConv, FusedNetwork
 
 Trace = list[tuple[str, Array]]
 _CHUNK: Final = 8
@@ -19,7 +19,7 @@ def embed(network: FusedNetwork, images: NDArray[Any], trace: Trace | None = Non
     images: uint8 (B, S, S, 3) RGB, or float64 (B, 3, S, S) in [-1, 1], S the input size.
     trace: a list to which (name, tensor) pairs are appended: "input" (B, P, 3, H, W), "stem",
     "block{j}.square1", ".conv1", ".square2", ".out", "final.square", "pooled" (all
-    (B, P, C, H, W)) and "embedding" (B, E); they are the z and s of models.layers.
+    (B, P, C, H, W)) and "embedding" (B, E); they are the z and s of fhe_face.models.layers.
     Diverging images give inf or NaN without warnings. ValueError: wrong shape, type or range.
     """
     unit = unit_images(images, network.input_size)

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.architecture import (
+from fhe_face.models.architecture import (
     BATCHNORM_EPS,
     BLOCKS,
     EMBEDDING,
@@ -20,8 +20,8 @@ from models.architecture import (
     STEM_CHANNELS,
     patches_of,
 )
-from models.layers import Array, FusedBlock, FusedConv, FusedNetwork
-from models.reference import convolve, pool, split_patches, unit_images
+from fhe_face.models.layers import Array, FusedBlock, FusedConv, FusedNetwork
+from fhe_face.models.reference import convolve, pool, split_patches, unit_images
 
 _CALIBRATION_IMAGES: Final = 16
 # The quadratic part is kept small beside the linear one: a composition of squares that is

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fhe_core.primes import ntt_primes
+from fhe_core.parameters.primes import ntt_primes
 
 Words = NDArray[np.uint64]
 #: Python integers in an array of dtype object.

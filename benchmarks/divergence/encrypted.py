@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks.divergence.images import Image, blend
-from fhe_core.runtime.health import UnhealthyResultError
-from fhe_core.runtime.store import Bundle
-from fhe_face.client import FaceClient
+from fhe_core.formats.ciphertexts import Bundle
+from fhe_face.client.client import FaceClient
+from fhe_face.client.health import UnhealthyResultError
+from fhe_face.client.images import to_unit
 from fhe_face.demo_faces import demo_faces
 from fhe_face.engine import load_network
-from fhe_face.images import to_unit
-from fhe_face.server import FaceServer
-from models import reference
+from fhe_face.models import reference
+from fhe_face.server.server import FaceServer
 
 _FOLDER = "fhe-face-divergence-"
 

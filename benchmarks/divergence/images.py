@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from models import reference
-from models.layers import FusedNetwork
+from fhe_face.models import reference
+from fhe_face.models.layers import FusedNetwork
 
 Image = NDArray[np.float64]
 _STEPS = 60

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from benchmarks.divergence.statistics import log2_within
+from fhe_core.analysis.precision import ErrorModel
 from fhe_core.plan import Plan, PlanError, Square
-from fhe_core.precision import ErrorModel
-from fhe_core.runtime.health import NEIGHBOUR_EXCESS, SPREAD_SHARE
 from fhe_face.circuit import Circuit, root_of
+from fhe_face.client.health import NEIGHBOUR_EXCESS, SPREAD_SHARE
 from fhe_face.engine import Engine, compile_engine
 
 

@@ -15,17 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.divergence.statistics import wilson
+from benchmarks.divergence.wrapping import wrapped
+from fhe_core.compiler.layouts import powers_of_two
 from fhe_core.inverse_root import InverseRoot
-from fhe_core.layouts import powers_of_two
 from fhe_core.runtime import cleartext
-from fhe_core.runtime.batches import ENTRY, Batch
-from fhe_core.runtime.headroom import scores_fit
-from fhe_core.runtime.health import IMAGINARY_SHARE, NORM_SLACK
-from fhe_core.runtime.wrapping import wrapped
+from fhe_face.client.headroom import scores_fit
+from fhe_face.client.health import IMAGINARY_SHARE, NORM_SLACK
+from fhe_face.client.images import to_unit
 from fhe_face.demo_faces import demo_faces
 from fhe_face.engine import Engine
-from fhe_face.images import to_unit
-from models.layers import FusedNetwork
+from fhe_face.models.layers import FusedNetwork
+from fhe_face.places import ENTRY, Batch
 
 Slots = NDArray[np.float64]
 #: A score that is off by more than this is wrong.

@@ -1,6 +1,6 @@
 """A stage of the face-verification benchmark (docs/official.md)."""
 
-from fhe_face.official.encryption import main
+from benchmarks.official.stages.encryption import main
 
 if __name__ == "__main__":
     main()

@@ -1,6 +1,6 @@
 """A stage of the face-verification benchmark (docs/official.md)."""
 
-from fhe_face.official.keygen import main
+from benchmarks.official.stages.keygen import main
 
 if __name__ == "__main__":
     main()

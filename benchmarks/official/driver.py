@@ -25,12 +25,12 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.official.stages.faces import require
+from benchmarks.official.stages.layout import Instance
+from benchmarks.official.stages.pairs import NAMES
+from benchmarks.official.stages.weights import VARIABLE
 from fhe_face.engine import load_network
-from fhe_face.official.faces import require
-from fhe_face.official.layout import Instance
-from fhe_face.official.pairs import NAMES
-from fhe_face.official.weights import VARIABLE
-from models import reference
+from fhe_face.models import reference
 
 #: In the harness's order; the second takes no argument.
 STAGES = (

@@ -1,4 +1,4 @@
-"""From an architecture to the plan that embeds many images at once; see fhe_core.grids.
+"""From an architecture to the plan that embeds many images at once; see fhe_core.compiler.grids.
 
 Half of the images lie in the real parts of the slots, half in the imaginary parts; in either half,
 every image has a block of slots of its own.
@@ -18,13 +18,13 @@ from fhe_core.compiler.batch_head import append_batch_head
 from fhe_core.compiler.builder import Filler, PlanBuilder
 from fhe_core.compiler.compiled import Compiled
 from fhe_core.compiler.convolution import Source, Structure, fill_rows
+from fhe_core.compiler.grids import Grid
+from fhe_core.compiler.layouts import Layout, LayoutError, power_of_two
 from fhe_core.compiler.normalisation import append_normalisation, embedding_scale
 from fhe_core.compiler.packing import Packing
 from fhe_core.compiler.policy import Policy, lower_by_one
 from fhe_core.compiler.spread import build_spread
-from fhe_core.grids import Grid
 from fhe_core.inverse_root import InverseRoot
-from fhe_core.layouts import Layout, LayoutError, power_of_two
 from fhe_core.parameters import Parameters
 
 #: Channels that share the gaps of a pixel, vertically and horizontally. Two in a row halve the

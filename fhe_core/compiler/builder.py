@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core.compiler.convolution import Source, Structure, build_structure
+from fhe_core.compiler.layouts import Layout
 from fhe_core.compiler.policy import Policy
-from fhe_core.layouts import Layout
 from fhe_core.parameters import Parameters
 from fhe_core.plan import (
     Affine,

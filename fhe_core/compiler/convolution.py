@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fhe_core.layouts import Layout
+from fhe_core.compiler.layouts import Layout
 
 Int = NDArray[np.int64]
 

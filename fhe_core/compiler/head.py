@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from fhe_core.compiler.architecture import POOL, Architecture
 from fhe_core.compiler.builder import PlanBuilder
+from fhe_core.compiler.layouts import Layout, power_of_two, powers_of_two
 from fhe_core.compiler.packing import Packing
-from fhe_core.layouts import Layout, power_of_two, powers_of_two
 from fhe_core.plan import PlanError
 
 

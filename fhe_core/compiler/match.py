@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from fhe_core.compiler.builder import PlanBuilder
+from fhe_core.compiler.layouts import powers_of_two
 from fhe_core.compiler.policy import Policy
-from fhe_core.layouts import powers_of_two
 from fhe_core.parameters import Parameters
 from fhe_core.plan import Plan
 

@@ -10,22 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fhe_core.compiler.architecture import (
-    POOL,
-    Architecture,
-    Array,
-    BlockShape,
-    Network,
-)
+from fhe_core.compiler.architecture import POOL, Architecture, Array, BlockShape, Network
 from fhe_core.compiler.builder import Filler, PlanBuilder
 from fhe_core.compiler.compiled import Compiled
 from fhe_core.compiler.convolution import Source, Structure, fill_rows
 from fhe_core.compiler.head import HeadInput, append_head
+from fhe_core.compiler.layouts import Layout, LayoutError, power_of_two, raster, widen
 from fhe_core.compiler.normalisation import append_normalisation, embedding_scale
 from fhe_core.compiler.packing import Packing
 from fhe_core.compiler.policy import Policy, lower_by_one
 from fhe_core.inverse_root import InverseRoot
-from fhe_core.layouts import Layout, LayoutError, power_of_two, raster, widen
 from fhe_core.parameters import Parameters
 
 #: Patch networks that run side by side in one set of ciphertexts, unless fewer are asked for.

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core.compiler.builder import Filler, PlanBuilder
+from fhe_core.compiler.layouts import powers_of_two
 from fhe_core.compiler.policy import Policy
 from fhe_core.inverse_root import Factor, InverseRoot, Product
-from fhe_core.layouts import powers_of_two
 from fhe_core.parameters import Parameters
 from fhe_core.plan import PlanError
 

@@ -21,8 +21,8 @@ from fhe_core.compiler.convolution import (
     group_pixels,
     unique_rows,
 )
-from fhe_core.grids import Grid
-from fhe_core.layouts import Layout, LayoutError
+from fhe_core.compiler.grids import Grid
+from fhe_core.compiler.layouts import Layout, LayoutError
 
 
 @dataclass(frozen=True)

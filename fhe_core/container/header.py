@@ -16,13 +16,7 @@ from types import MappingProxyType
 
 from fhe_core.container import canonical
 from fhe_core.container.canonical import JsonValue
-from fhe_core.container.errors import (
-    Corrupt,
-    KeyMismatch,
-    ParameterMismatch,
-    TooLarge,
-    Truncated,
-)
+from fhe_core.container.errors import Corrupt, KeyMismatch, ParameterMismatch, TooLarge, Truncated
 
 MAGIC = b"\x89FHEC\r\n\x1a"
 FORMAT_VERSION = 1

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fhe_face.aligning import Aligned, Alignments
+from fhe_face.client.aligning import Aligned, Alignments
 from fhe_face.failures import ERROR, CommandError
+from fhe_face.models.faces import Aligner
 from fhe_face.output import Output, grid
-from models.faces import Aligner
 
 
 def run(images: Sequence[Path], folder: Path, size: int, all_faces: bool, as_json: bool) -> None:

@@ -13,7 +13,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from coeffs.fit import Fit, Request
+    from fhe_face.coeffs.fit import Fit, Request
 
 app = typer.Typer(help="Fit the polynomial that replaces 1/√y.", no_args_is_help=True)
 
@@ -68,7 +68,7 @@ def fit(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
-    from coeffs.fit import Request
+    from fhe_face.coeffs.fit import Request
 
     request = Request(
         interval=interval,
@@ -87,7 +87,7 @@ def fit(
 
 
 def run(request: Request, as_json: bool) -> None:
-    from coeffs.fit import perform
+    from fhe_face.coeffs.fit import perform
     from fhe_face.failures import one_line
     from fhe_face.output import Output
 

@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from fhe_core.container import Kind, WrongKind, read_header, require_match
-from fhe_core.keys.files import Passphrase
+from fhe_core.formats.ciphertexts import load_bundle
 from fhe_core.outputs import Outputs
-from fhe_core.runtime.batches import MANY, ONE
-from fhe_core.runtime.health import HealthReport, UnhealthyResultError
-from fhe_core.runtime.sharing import Release
-from fhe_core.runtime.store import load_bundle
-from fhe_face.client import FaceClient
+from fhe_core.secret.files import Passphrase
+from fhe_face.client.client import FaceClient
+from fhe_face.client.health import HealthReport, UnhealthyResultError
+from fhe_face.client.sharing import Release
 from fhe_face.commands import decrypt_batch, decrypt_shared
 from fhe_face.failures import USAGE, CommandError, describe, unhealthy
 from fhe_face.numbers import NUMBERS, save_numbers
 from fhe_face.output import Output, facts
+from fhe_face.places import MANY, ONE
 
 
 def run(

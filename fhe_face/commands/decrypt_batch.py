@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from fhe_core.formats.ciphertexts import Bundle
 from fhe_core.outputs import Outputs
-from fhe_core.runtime.batches import MANY
-from fhe_core.runtime.client import Embedding, Score
-from fhe_core.runtime.health import HealthReport
-from fhe_core.runtime.store import Bundle
-from fhe_face.client import FaceClient
+from fhe_face.client.client import FaceClient
+from fhe_face.client.decryption import Embedding, Score
+from fhe_face.client.health import HealthReport
+from fhe_face.client.names import face_names
 from fhe_face.failures import UNHEALTHY, CommandError
-from fhe_face.names import face_names
 from fhe_face.numbers import save_numbers
 from fhe_face.output import Output, grid
+from fhe_face.places import MANY
 
 KEEP = (
     "Do not share decrypted values: they carry noise that depends on the secret key "

@@ -10,15 +10,15 @@ from typing import Any
 
 from rich.console import Console
 
-from fhe_core.runtime.batches import MANY, ONE
-from fhe_core.runtime.client import Score
-from fhe_core.runtime.health import HealthReport, UnhealthyResultError
-from fhe_core.runtime.sharing import Decision, Flooding, Release, Rounding, SharingError
-from fhe_core.runtime.store import Bundle
-from fhe_face.client import FaceClient
+from fhe_core.formats.ciphertexts import Bundle
+from fhe_face.client.client import FaceClient
+from fhe_face.client.decryption import Score
+from fhe_face.client.health import HealthReport, UnhealthyResultError
+from fhe_face.client.names import face_names
+from fhe_face.client.sharing import Decision, Flooding, Release, Rounding, SharingError
 from fhe_face.failures import DIFFERENT, UNHEALTHY, USAGE, CommandError
-from fhe_face.names import face_names
 from fhe_face.output import Output, facts, grid
+from fhe_face.places import MANY, ONE
 
 _REASON = "the health check failed (its numbers stay with the key)"
 

@@ -10,28 +10,24 @@ from rich.console import Console
 
 from fhe_core.container import Header, Kind, file_kind
 from fhe_core.files import explain
-from fhe_core.inverse_root import InverseRoot
-from fhe_core.outputs import Outputs
-from fhe_core.runtime.batches import ONE, Batch
-from fhe_core.runtime.store import (
+from fhe_core.formats.ciphertexts import (
     Bundle,
     key_specifications,
     load_bundle,
     parameters_of,
     save_bundle,
 )
+from fhe_core.inverse_root import InverseRoot
+from fhe_core.outputs import Outputs
 from fhe_face.circuit import circuit_of
 from fhe_face.commands.inputs import check_inputs, kinds_for, warn_of_little_memory
 from fhe_face.engine import recommended_root
 from fhe_face.failures import USAGE, CommandError
+from fhe_face.models.checkpoint import load
 from fhe_face.output import Output, grid
-from fhe_face.server import FaceServer
-from fhe_face.system import (
-    peak_memory_bytes,
-    seconds,
-    size,
-)
-from models.checkpoint import load
+from fhe_face.places import ONE, Batch
+from fhe_face.server.server import FaceServer
+from fhe_face.system import peak_memory_bytes, seconds, size
 
 
 def run(

@@ -9,16 +9,16 @@ from pathlib import Path
 from rich.console import Console
 
 from fhe_core.container import Kind, file_kind
-from fhe_core.keys.files import Passphrase
+from fhe_core.formats.ciphertexts import save_bundle
 from fhe_core.outputs import Outputs
-from fhe_core.runtime.store import save_bundle
-from fhe_face.client import FaceClient
+from fhe_core.secret.files import Passphrase
+from fhe_face.client.client import FaceClient
+from fhe_face.client.names import NAMES
+from fhe_face.client.preparation import PreparedFace, prepare
 from fhe_face.commands import encrypt_batch
 from fhe_face.commands.inputs import kinds_for
 from fhe_face.failures import USAGE, CommandError
-from fhe_face.names import NAMES
 from fhe_face.output import Output
-from fhe_face.preparation import PreparedFace, prepare
 from fhe_face.system import seconds, size
 
 

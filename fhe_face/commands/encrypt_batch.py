@@ -8,14 +8,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fhe_core.runtime.store import save_bundle
-from fhe_face.client import FaceClient
+from fhe_core.formats.ciphertexts import save_bundle
+from fhe_face.client.client import FaceClient
+from fhe_face.client.names import save_names
+from fhe_face.client.preparation import PreparedFace, prepare
 from fhe_face.failures import USAGE, CommandError
-from fhe_face.names import save_names
+from fhe_face.models.faces import Aligner
 from fhe_face.output import Output
-from fhe_face.preparation import PreparedFace, prepare
 from fhe_face.system import seconds, size
-from models.faces import Aligner
 
 
 def run(

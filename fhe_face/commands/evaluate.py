@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coeffs.figures import PLOT, figure_class
-from coeffs.normalisation import Normalisation
 from fhe_core.files import shown
 from fhe_core.outputs import Outputs
+from fhe_face.client.people import Collection, Faces, find_photos, read_faces
+from fhe_face.coeffs.figures import PLOT, figure_class
+from fhe_face.coeffs.normalisation import Normalisation
 from fhe_face.commands.evaluate_table import show
 from fhe_face.engine import fused
 from fhe_face.failures import USAGE, CommandError
+from fhe_face.models.checkpoint import Checkpoint, load
+from fhe_face.models.evaluation.embedding import Embeddings, Mode, embed_crops, pixels_as_embeddings
+from fhe_face.models.evaluation.plot import draw
+from fhe_face.models.evaluation.report import EvaluationError, Report, evaluate
+from fhe_face.models.faces import FaceError
 from fhe_face.output import Output
-from fhe_face.people import Collection, Faces, find_photos, read_faces
-from models.checkpoint import Checkpoint, load
-from models.evaluation.embedding import Embeddings, Mode, embed_crops, pixels_as_embeddings
-from models.evaluation.plot import draw
-from models.evaluation.report import EvaluationError, Report, evaluate
-from models.faces import FaceError
 
 if TYPE_CHECKING:
     from fhe_face.commands.evaluate_encrypted import EncryptedRun

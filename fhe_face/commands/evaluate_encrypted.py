@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from coeffs.normalisation import Normalisation
 from fhe_core.compiler import capacity_of
 from fhe_face.circuit import inverse_root
-from fhe_face.client import FaceClient
+from fhe_face.client.client import FaceClient
+from fhe_face.client.keymaking import EVALUATION_KEY
+from fhe_face.coeffs.normalisation import Normalisation
 from fhe_face.engine import Engine, choose_engine
 from fhe_face.evaluation import (
     Batches,
@@ -23,9 +24,8 @@ from fhe_face.evaluation import (
     Outcome,
     embed_encrypted,
 )
-from fhe_face.keymaking import EVALUATION_KEY
 from fhe_face.output import Output
-from fhe_face.server import FaceServer
+from fhe_face.server.server import FaceServer
 from fhe_face.system import available_memory_bytes, default_threads, size, temporary_folder
 
 #: Of one process with keys, weights and a face at work; measured.

@@ -9,10 +9,10 @@ from pathlib import Path
 from fhe_core.container import Header, Kind, WrongKind, read_header, require_match
 from fhe_core.parameters import Parameters
 from fhe_core.plan import KeySpecification
-from fhe_core.runtime.batches import MANY, ONE, Kinds
 from fhe_face.circuit import circuit_of
 from fhe_face.engine import key_bytes
 from fhe_face.output import Output
+from fhe_face.places import MANY, ONE, Kinds
 from fhe_face.system import available_memory_bytes, size
 
 #: The server's memory beside its keys: weights, masks and the ciphertexts of a run.

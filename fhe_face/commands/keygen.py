@@ -9,8 +9,8 @@ from rich.console import Console
 
 from fhe_core.files import keeps_modes_private, shown
 from fhe_face.circuit import root_of
+from fhe_face.client.keymaking import CLIENT_KEY, EVALUATION_KEY, check_target, make_keys
 from fhe_face.engine import choose_engine
-from fhe_face.keymaking import CLIENT_KEY, EVALUATION_KEY, check_target, make_keys
 from fhe_face.output import Output, facts
 from fhe_face.system import default_threads, seconds, size
 

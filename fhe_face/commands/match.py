@@ -8,12 +8,12 @@ from pathlib import Path
 from rich.console import Console
 
 from fhe_core.container import Kind, file_kind
+from fhe_core.formats.ciphertexts import load_bundle, save_bundle
 from fhe_core.outputs import Outputs
-from fhe_core.runtime.preparation import require_same_preparation
-from fhe_core.runtime.store import load_bundle, save_bundle
 from fhe_face.commands.inputs import check_inputs, kinds_for
+from fhe_face.facts import require_same_preparation
 from fhe_face.output import Output
-from fhe_face.server import FaceServer
+from fhe_face.server.server import FaceServer
 from fhe_face.system import peak_memory_bytes, seconds, size
 
 

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from fhe_core.cost import Machine, StepCost, Totals, Work, merged, step_costs, totals
+from fhe_core.analysis.cost import Machine, StepCost, Totals, Work, merged, step_costs, totals
+from fhe_core.analysis.precision import StepPrecision, predict
 from fhe_core.plan import Plan
-from fhe_core.precision import StepPrecision, predict
 from fhe_face.circuit import INPUT_SIZE, root_of
+from fhe_face.client.images import to_unit
 from fhe_face.demo_faces import demo_faces
 from fhe_face.engine import Engine, WeightsError, choose_engine, key_bytes, load_network
-from fhe_face.images import to_unit
+from fhe_face.models.layers import FusedNetwork
 from fhe_face.output import Output, grid
 from fhe_face.system import default_threads, seconds, size
-from models.layers import FusedNetwork
 
 _COLUMNS = ("step", "level", "scale", "switches", "hoisted", "NTTs", "reads", "time")
 

@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from fhe_core import lattice, presets, security
-from fhe_core.noise_failure import Headroom, headrooms
-from fhe_core.parameters import ERROR_ETA, Parameters
-from fhe_core.precision import predict
+from fhe_core.analysis.noise_failure import Headroom, headrooms
+from fhe_core.analysis.precision import predict
+from fhe_core.parameters import ERROR_ETA, Parameters, presets
+from fhe_core.parameters import attacks as lattice
+from fhe_core.parameters import bounds as security
 from fhe_face.commands.plan import predicted_precision
 from fhe_face.engine import choose_engine, load_network
+from fhe_face.models.architecture import EMBEDDING
+from fhe_face.models.layers import FusedNetwork
 from fhe_face.output import Output, grid
-from models.architecture import EMBEDDING
-from models.layers import FusedNetwork
 
 _COLUMNS = ("preset", "N", "log2(QP)", "bound", "margin", "bound, quantum", "margin")
 

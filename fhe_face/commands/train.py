@@ -13,19 +13,19 @@ from zipfile import BadZipFile
 import numpy as np
 from rich.console import Console
 
-from coeffs.figures import PLOT, figure_class
 from fhe_core.files import FileKind, atomic_write, shown
 from fhe_core.outputs import Outputs
+from fhe_face.client.people import Photo, find_photos, read_faces
+from fhe_face.coeffs.figures import PLOT, figure_class
 from fhe_face.failures import USAGE, CommandError
+from fhe_face.models.checkpoint import WEIGHTS, load, sha256
+from fhe_face.models.faces import FaceError
 from fhe_face.output import Output, facts
-from fhe_face.people import Photo, find_photos, read_faces
 from fhe_face.progress import Stage
-from models.checkpoint import WEIGHTS, load, sha256
-from models.faces import FaceError
 
 if TYPE_CHECKING:
-    from models.training.build import Job, Options
-    from models.training.people import People
+    from fhe_face.models.training.build import Job, Options
+    from fhe_face.models.training.people import People
 
 CROPS_FILE = "crops.npz"
 _SIZE = 64
@@ -68,7 +68,7 @@ def _modules(options: dict[str, Any]) -> tuple[Options, Any]:
         raise CommandError(
             "training needs torch, which is not installed: pip install torch==2.13.0"
         )
-    from models.training import build
+    from fhe_face.models.training import build
 
     return build.Options(**options), build
 
@@ -82,9 +82,9 @@ def _run(
     make: Callable[[People], Job],
     output: Output,
 ) -> None:
-    from models.training.errors import TrainingError
-    from models.training.loop import LOG_FILE, WEIGHTS_FILE
-    from models.training.plot import draw
+    from fhe_face.models.training.errors import TrainingError
+    from fhe_face.models.training.loop import LOG_FILE, WEIGHTS_FILE
+    from fhe_face.models.training.plot import draw
 
     try:
         if plot is not None:
@@ -143,7 +143,7 @@ _LOG = FileKind("the log of a training run", _is_log)
 
 def _check_folder(out: Path, data: Path, weights: Path | None) -> None:
     """Refuse a folder in which a run would replace what no run has written."""
-    from models.training.loop import LOG_FILE, STATE_FILE, WEIGHTS_FILE
+    from fhe_face.models.training.loop import LOG_FILE, STATE_FILE, WEIGHTS_FILE
 
     if not out.is_dir():
         return
@@ -157,8 +157,8 @@ def _check_folder(out: Path, data: Path, weights: Path | None) -> None:
 
 def _people(data: Path, out: Path, aligned: bool, output: Output, stage: Stage) -> People:
     """A .bin verification file, or a folder of people; aligned once, then from `out`."""
-    from models.training.people import People
-    from models.training.verification import people_of, read_pairs
+    from fhe_face.models.training.people import People
+    from fhe_face.models.training.verification import people_of, read_pairs
 
     if data.suffix == ".bin" or data.is_file():
         return people_of(read_pairs(data), _SIZE)
@@ -190,7 +190,7 @@ def _stamp(photos: Sequence[Photo], aligned: bool) -> str:
 
 
 def _cached(file: Path, stamp: str) -> People | None:
-    from models.training.people import People
+    from fhe_face.models.training.people import People
 
     try:
         with np.load(file, allow_pickle=False) as archive:

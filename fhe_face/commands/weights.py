@@ -14,7 +14,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from models.checkpoint import Checkpoint
+    from fhe_face.models.checkpoint import Checkpoint
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
@@ -40,8 +40,8 @@ def list_files(
     from fhe_core.files import explain, shown
     from fhe_face.engine import bundled_weights
     from fhe_face.failures import CommandError
+    from fhe_face.models.hub import cache_folder
     from fhe_face.output import Output
-    from models.hub import cache_folder
 
     here = Path() if folder is None else folder
     if not here.is_dir():
@@ -106,13 +106,13 @@ def convert(
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     json: Json = False,
 ) -> None:
-    from coeffs.normalisation import Normalisation
     from fhe_core.outputs import Outputs
+    from fhe_face.coeffs.normalisation import Normalisation
     from fhe_face.engine import fused
     from fhe_face.failures import USAGE, CommandError
+    from fhe_face.models.checkpoint import WEIGHTS, load, save_safetensors
+    from fhe_face.models.manifest import WeightsManifest, WeightsManifestError
     from fhe_face.output import Output
-    from models.checkpoint import WEIGHTS, load, save_safetensors
-    from models.manifest import WeightsManifest, WeightsManifestError
 
     if target.suffix != ".safetensors":
         raise CommandError(f"'{target}': the file to write must end in .safetensors", USAGE)
@@ -146,8 +146,8 @@ def download_file(
     json: Json = False,
 ) -> None:
     from fhe_face.failures import USAGE, CommandError
+    from fhe_face.models import hub
     from fhe_face.output import Output
-    from models import hub
 
     if size not in hub.PUBLISHED:
         raise CommandError(f"--size is {size}; it must be 64, 96 or 128", USAGE)
@@ -171,7 +171,7 @@ def examine(file: Path) -> dict[str, Any]:
     from fhe_core.files import shown
     from fhe_face.engine import WeightsError, fused
     from fhe_face.failures import one_line
-    from models.checkpoint import CheckpointError, load
+    from fhe_face.models.checkpoint import CheckpointError, load
 
     facts: dict[str, Any] = {"file": shown(file), "ok": False, "problem": None, "verified": None}
     try:
@@ -198,7 +198,7 @@ def examine(file: Path) -> dict[str, Any]:
 
 
 def _verified(checkpoint: Checkpoint) -> str:
-    from models.hub import PUBLISHED
+    from fhe_face.models.hub import PUBLISHED
 
     if checkpoint.manifest is not None:
         return "manifest"

@@ -5,10 +5,17 @@ looked up. Similarity of an image to a changed copy of itself says nothing about
 can have 0.999 of that and recognise nobody (docs/evaluation.md).
 """
 
-from models.evaluation.embedding import Embeddings, embed_crops, pixels_as_embeddings
-from models.evaluation.identification import Identification, identify, split
-from models.evaluation.report import Baseline, EvaluationError, Report, Verdict, evaluate, judge
-from models.evaluation.scores import Distribution, Roc, pair_scores, roc
+from fhe_face.models.evaluation.embedding import Embeddings, embed_crops, pixels_as_embeddings
+from fhe_face.models.evaluation.identification import Identification, identify, split
+from fhe_face.models.evaluation.report import (
+    Baseline,
+    EvaluationError,
+    Report,
+    Verdict,
+    evaluate,
+    judge,
+)
+from fhe_face.models.evaluation.scores import Distribution, Roc, pair_scores, roc
 
 __all__ = [
     "Baseline",

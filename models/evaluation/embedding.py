@@ -7,10 +7,10 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from coeffs.normalisation import Normalisation
-from models.evaluation.scores import Array
-from models.layers import FusedNetwork
-from models.reference import embed, squared_norm
+from fhe_face.coeffs.normalisation import Normalisation
+from fhe_face.models.evaluation.scores import Array
+from fhe_face.models.layers import FusedNetwork
+from fhe_face.models.reference import embed, squared_norm
 
 Mode = Literal["cleartext", "polynomial"]
 _CHUNK: Final = 16

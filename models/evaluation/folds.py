@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from models.evaluation.scores import Array, Labels, roc
+from fhe_face.models.evaluation.scores import Array, Labels, roc
 
 FOLDS: Final = 10
 #: As in LFW: of one person and as many of different people, in every fold.

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from models.evaluation.scores import Array, Labels
+from fhe_face.models.evaluation.scores import Array, Labels
 
 #: Random splits beside the fixed one.
 SEEDS: Final = 10

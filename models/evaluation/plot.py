@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from coeffs.figures import figure_class, save
-from models.evaluation.report import EvaluationError, Report
+from fhe_face.coeffs.figures import figure_class, save
+from fhe_face.models.evaluation.report import EvaluationError, Report
 
 _BINS: Final = 60
 

@@ -7,9 +7,9 @@ from typing import Any, Final
 import numpy as np
 from scipy import stats
 
-from models.evaluation.folds import FoldAccuracy, fold_accuracy
-from models.evaluation.identification import SEEDS, Identification, identify
-from models.evaluation.scores import Array, Distribution, Labels, Roc, pair_scores, roc
+from fhe_face.models.evaluation.folds import FoldAccuracy, fold_accuracy
+from fhe_face.models.evaluation.identification import SEEDS, Identification, identify
+from fhe_face.models.evaluation.scores import Array, Distribution, Labels, Roc, pair_scores, roc
 
 #: The verdict is made with this confidence.
 CONFIDENCE: Final = 0.999

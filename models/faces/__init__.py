@@ -9,15 +9,15 @@
 Detection needs OpenCV and the YuNet model file (`INSTALL`); importing this package needs neither.
 """
 
-from models.faces.alignment import Aligner, Alignment, Choice, Crop, Flag
-from models.faces.crops import letterboxed, mirrored
-from models.faces.detection import Detector
-from models.faces.errors import DetectorError, FaceError, NoFaceError, PreparationError
-from models.faces.face import Face
-from models.faces.geometry import ARCFACE_112, SIZES, similarity
-from models.faces.model_file import DETECTOR_SHA256, DETECTOR_VARIABLE
-from models.faces.opencv import INSTALL
-from models.faces.preparation import Preparation
+from fhe_face.models.faces.alignment import Aligner, Alignment, Choice, Crop, Flag
+from fhe_face.models.faces.crops import letterboxed, mirrored
+from fhe_face.models.faces.detection import Detector
+from fhe_face.models.faces.errors import DetectorError, FaceError, NoFaceError, PreparationError
+from fhe_face.models.faces.face import Face
+from fhe_face.models.faces.geometry import ARCFACE_112, SIZES, similarity
+from fhe_face.models.faces.model_file import DETECTOR_SHA256, DETECTOR_VARIABLE
+from fhe_face.models.faces.opencv import INSTALL
+from fhe_face.models.faces.preparation import Preparation
 
 __all__ = [
     "ARCFACE_112",

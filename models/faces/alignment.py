@@ -6,11 +6,11 @@ from typing import Final, Literal
 
 import numpy as np
 
-from models.faces.crops import letterboxed, warped
-from models.faces.detection import Detector
-from models.faces.errors import FaceError, NoFaceError
-from models.faces.face import Face, Pixels, check_image
-from models.faces.geometry import (
+from fhe_face.models.faces.crops import letterboxed, warped
+from fhe_face.models.faces.detection import Detector
+from fhe_face.models.faces.errors import FaceError, NoFaceError
+from fhe_face.models.faces.face import Face, Pixels, check_image
+from fhe_face.models.faces.geometry import (
     ARCFACE_112,
     SIZES,
     TEMPLATE_SIDE,
@@ -21,7 +21,7 @@ from models.faces.geometry import (
     scale_of,
     similarity,
 )
-from models.faces.preparation import Preparation
+from fhe_face.models.faces.preparation import Preparation
 
 #: Which face: the largest, all of them, or one by its place in `Alignment.faces` (from 0).
 Choice = Literal["largest", "all"] | int

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.faces.errors import FaceError
-from models.faces.face import Pixels, check_image
-from models.faces.geometry import TEMPLATE_SIDE, Matrix, moved, scale_of
-from models.faces.opencv import opencv
+from fhe_face.models.faces.errors import FaceError
+from fhe_face.models.faces.face import Pixels, check_image
+from fhe_face.models.faces.geometry import TEMPLATE_SIDE, Matrix, moved, scale_of
+from fhe_face.models.faces.opencv import opencv
 
 #: Around the part that is warped, so that interpolation sees its neighbours.
 _ROOM: Final = 2

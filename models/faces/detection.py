@@ -15,11 +15,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.faces.errors import DetectorError
-from models.faces.face import Face, Pixels, check_image, overlap
-from models.faces.geometry import Matrix
-from models.faces.model_file import read_model
-from models.faces.opencv import opencv
+from fhe_face.models.faces.errors import DetectorError
+from fhe_face.models.faces.face import Face, Pixels, check_image, overlap
+from fhe_face.models.faces.geometry import Matrix
+from fhe_face.models.faces.model_file import read_model
+from fhe_face.models.faces.opencv import opencv
 
 SCALES: Final = (0.5, 0.7, 1.0, 1.4, 2.0)
 #: Border added before detection, as a share of the sides: tight crops have no room around faces.

@@ -7,8 +7,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.faces.errors import FaceError
-from models.faces.geometry import ARCFACE_112, Matrix, Points, moved, roll_of, similarity
+from fhe_face.models.faces.errors import FaceError
+from fhe_face.models.faces.geometry import ARCFACE_112, Matrix, Points, moved, roll_of, similarity
 
 Pixels = NDArray[np.uint8]
 Box = tuple[float, float, float, float]

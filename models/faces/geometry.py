@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.architecture import INPUT_SIZES
-from models.faces.errors import FaceError
+from fhe_face.models.architecture import INPUT_SIZES
+from fhe_face.models.faces.errors import FaceError
 
 Points = NDArray[np.float64]
 Matrix = NDArray[np.float64]

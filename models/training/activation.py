@@ -12,8 +12,8 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from models.cryptoface import CryptoFaceNet
-from models.herpn import HerPN
+from fhe_face.models.cryptoface import CryptoFaceNet
+from fhe_face.models.herpn import HerPN
 
 _FIRST: Final = 0.5
 _SECOND: Final = 1 / math.sqrt(8 * math.pi)

@@ -1,6 +1,6 @@
 """The teacher on labelled photos, to compare a student with.
 
-    python -m models.training.baseline FOLDER
+    python -m fhe_face.models.training.baseline FOLDER
 
 FOLDER has one folder for each person, as for `fhe-face evaluate`, whose numbers these are to be
 compared with. Prints one JSON object: the teacher on 112x112 crops, and on crops that were
@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from fhe_core.streams import early_end_is_quiet
-from models.evaluation import evaluate
-from models.faces import Aligner, NoFaceError
-from models.faces.crops import warped
-from models.faces.opencv import opencv
-from models.training.errors import TrainingError
-from models.training.teacher import SIDE, Teacher
+from fhe_face.models.evaluation import evaluate
+from fhe_face.models.faces import Aligner, NoFaceError
+from fhe_face.models.faces.crops import warped
+from fhe_face.models.faces.opencv import opencv
+from fhe_face.models.training.errors import TrainingError
+from fhe_face.models.training.teacher import SIDE, Teacher
 
 _SUFFIXES: Final = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".pgm", ".ppm", ".webp"))
 _NUMBERS: Final = (
@@ -38,7 +38,7 @@ _NUMBERS: Final = (
 
 
 def measure(folder: Path, teacher: Teacher) -> dict[str, Any]:
-    """Numbers of `models.evaluation` by kind of crop. TrainingError: no photos of people."""
+    """Numbers of `fhe_face.models.evaluation` by kind of crop. TrainingError: no photos of people."""
     aligner = Aligner()
     crops: list[NDArray[np.uint8]] = []
     labels: list[int] = []
@@ -70,7 +70,7 @@ def measure(folder: Path, teacher: Teacher) -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line described at the top."""
-    parser = argparse.ArgumentParser(prog="python -m models.training.baseline")
+    parser = argparse.ArgumentParser(prog="python -m fhe_face.models.training.baseline")
     parser.add_argument("folder", type=Path)
     print(json.dumps(measure(parser.parse_args(arguments).folder, Teacher()), indent=1))
 

@@ -1,6 +1,6 @@
 """Does any picture make a network diverge? Measured on stress images, and on hunted ones.
 
-    python -m models.training.bounds WEIGHTS
+    python -m fhe_face.models.training.bounds WEIGHTS
 
 prints one JSON object: the smallest and largest squared norm of an embedding, and the largest
 intermediate value, as a multiple of the typical size of its channel. Hunted pictures climb the
@@ -21,14 +21,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fhe_core.streams import early_end_is_quiet
-from models.checkpoint import load
-from models.cryptoface import CryptoFaceNet
-from models.fused import fuse
-from models.layers import FusedNetwork
-from models.reference import Trace, embed, squared_norm, unit_images
-from models.synthetic import images
-from models.training.activation import Activations
-from models.training.stress import stress_images
+from fhe_face.models.checkpoint import load
+from fhe_face.models.cryptoface import CryptoFaceNet
+from fhe_face.models.fused import fuse
+from fhe_face.models.layers import FusedNetwork
+from fhe_face.models.reference import Trace, embed, squared_norm, unit_images
+from fhe_face.models.synthetic import images
+from fhe_face.models.training.activation import Activations
+from fhe_face.models.training.stress import stress_images
 
 #: Squared norms for which the encrypted normalisation is made.
 INTERVAL: Final = (100.0, 3000.0)
@@ -85,7 +85,7 @@ class Typical:
 
     @classmethod
     def of(cls, network: FusedNetwork, pictures: NDArray[np.float64]) -> "Typical":
-        """The median over the pictures, as `models.balance` takes it."""
+        """The median over the pictures, as `fhe_face.models.balance` takes it."""
         trace: Trace = []
         embed(network, pictures, trace)
         return cls(
@@ -149,9 +149,11 @@ def measure(
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line described at the top."""
-    parser = argparse.ArgumentParser(prog="python -m models.training.bounds")
+    parser = argparse.ArgumentParser(prog="python -m fhe_face.models.training.bounds")
     parser.add_argument("weights", type=Path)
-    parser.add_argument("--faces", type=Path, help="faces.npy of models.training.generated")
+    parser.add_argument(
+        "--faces", type=Path, help="faces.npy of fhe_face.models.training.generated"
+    )
     parser.add_argument("--stress", type=int, default=400)
     parser.add_argument("--hunts", type=int, default=48)
     parser.add_argument("--steps", type=int, default=40)

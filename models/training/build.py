@@ -7,13 +7,13 @@ from typing import Final
 
 import torch
 
-from models.architecture import State
-from models.cryptoface import CryptoFaceNet
-from models.training.augmentation import Strength
-from models.training.errors import TrainingError
-from models.training.loop import STATE_FILE, Trainer
-from models.training.people import Classify, Contrast, People, RankOne
-from models.training.plan import Plan
+from fhe_face.models.architecture import State
+from fhe_face.models.cryptoface import CryptoFaceNet
+from fhe_face.models.training.augmentation import Strength
+from fhe_face.models.training.errors import TrainingError
+from fhe_face.models.training.loop import STATE_FILE, Trainer
+from fhe_face.models.training.people import Classify, Contrast, People, RankOne
+from fhe_face.models.training.plan import Plan
 
 SIZE: Final = 64
 #: Real photos vary by themselves: weaker changes than for generated faces.

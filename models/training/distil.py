@@ -1,7 +1,7 @@
 """Distillation: CryptoFaceNet4 learns to compare generated faces as the teacher does.
 
-    python -m models.training.generated FACES
-    python -m models.training.distil FACES RUN --steps 2000
+    python -m fhe_face.models.training.generated FACES
+    python -m fhe_face.models.training.distil FACES RUN --steps 2000
 
 The last 500 faces of FACES are kept from training and only looked at for the log.
 """
@@ -18,19 +18,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fhe_core.streams import early_end_is_quiet
-from models.checkpoint import load_state
-from models.cryptoface import CryptoFaceNet
-from models.training.augmentation import augment, centre
-from models.training.errors import TrainingError
-from models.training.loop import STATE_FILE, Record, Trainer, seed_of
-from models.training.losses import Distillation
-from models.training.plan import Plan
+from fhe_face.models.checkpoint import load_state
+from fhe_face.models.cryptoface import CryptoFaceNet
+from fhe_face.models.training.augmentation import augment, centre
+from fhe_face.models.training.errors import TrainingError
+from fhe_face.models.training.loop import STATE_FILE, Record, Trainer, seed_of
+from fhe_face.models.training.losses import Distillation
+from fhe_face.models.training.plan import Plan
 
 HELD_OUT: Final = 500
 
 
 class Faces:
-    """Generated faces and their teacher embeddings, as `models.training.generated` writes them."""
+    """Generated faces and their teacher embeddings, as `fhe_face.models.training.generated` writes them."""
 
     def __init__(self, folder: Path) -> None:
         """TrainingError: the folder does not hold them."""
@@ -40,14 +40,14 @@ class Faces:
         except (OSError, ValueError) as error:
             raise TrainingError(
                 f"{folder}: no generated faces ({error}); make them with "
-                "python -m models.training.generated"
+                "python -m fhe_face.models.training.generated"
             ) from None
         if len(self.faces) != len(self.targets) or len(self.faces) < 2:
             raise TrainingError(f"{folder}: {len(self.faces)} faces, {len(self.targets)} targets")
 
 
 class Distil:
-    """The objective of `models.training.loop`."""
+    """The objective of `fhe_face.models.training.loop`."""
 
     def __init__(self, data: Faces, plan: Plan, held_out: int = HELD_OUT) -> None:
         """`held_out`: faces at the end that are never trained on."""
@@ -98,7 +98,7 @@ class Distil:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line described at the top."""
-    parser = argparse.ArgumentParser(prog="python -m models.training.distil")
+    parser = argparse.ArgumentParser(prog="python -m fhe_face.models.training.distil")
     parser.add_argument("faces", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--steps", type=int, default=2000)

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from models.training.errors import TrainingError
+from fhe_face.models.training.errors import TrainingError
 
 SIDE: Final = 64
 GAN_SHA256: Final = "0c3b90b138cfc4e8a73310b9fd5ce2a8f1f3a542a037de277412307fcd28771f"

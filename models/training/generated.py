@@ -1,6 +1,6 @@
 """Training data without people: generated faces, aligned, with the teacher's embeddings.
 
-    python -m models.training.generated OUT --count 16000 --seed 1
+    python -m fhe_face.models.training.generated OUT --count 16000 --seed 1
 
 writes OUT/faces.npy (N, 80, 80, 3) uint8 RGB, the 64x64 aligned crop with a margin of 8 pixels,
 so that training can shift and turn it, and OUT/targets.npy (N, 128) float32, unit length.
@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core.streams import early_end_is_quiet
-from models.faces import ARCFACE_112, Detector, similarity
-from models.faces.opencv import opencv
-from models.training.errors import TrainingError
-from models.training.gan import GAN_SHA256, FaceGenerator
-from models.training.teacher import DIMENSION, SFACE_SHA256, Teacher
+from fhe_face.models.faces import ARCFACE_112, Detector, similarity
+from fhe_face.models.faces.opencv import opencv
+from fhe_face.models.training.errors import TrainingError
+from fhe_face.models.training.gan import GAN_SHA256, FaceGenerator
+from fhe_face.models.training.teacher import DIMENSION, SFACE_SHA256, Teacher
 
 #: Side of the stored pictures, and the margin around the crop of 64.
 CANVAS: Final = 80
@@ -115,7 +115,7 @@ def generate(out: Path, count: int, seed: int, device: str = "cpu") -> Iterator[
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line described at the top."""
-    parser = argparse.ArgumentParser(prog="python -m models.training.generated")
+    parser = argparse.ArgumentParser(prog="python -m fhe_face.models.training.generated")
     parser.add_argument("out", type=Path)
     parser.add_argument("--count", type=int, default=16_000)
     parser.add_argument("--seed", type=int, default=1)

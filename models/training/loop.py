@@ -9,16 +9,16 @@ from typing import Any, Final, Protocol
 import torch
 from torch import Tensor, nn
 
-from models.checkpoint import save_safetensors
-from models.cryptoface import CryptoFaceNet
-from models.manifest import WeightsManifest
-from models.training import state as files
-from models.training.activation import Activations
-from models.training.augmentation import augment
-from models.training.errors import TrainingError
-from models.training.losses import norm_penalty
-from models.training.plan import Plan
-from models.training.stress import spoiled, stress_images
+from fhe_face.models.checkpoint import save_safetensors
+from fhe_face.models.cryptoface import CryptoFaceNet
+from fhe_face.models.manifest import WeightsManifest
+from fhe_face.models.training import state as files
+from fhe_face.models.training.activation import Activations
+from fhe_face.models.training.augmentation import augment
+from fhe_face.models.training.errors import TrainingError
+from fhe_face.models.training.losses import norm_penalty
+from fhe_face.models.training.plan import Plan
+from fhe_face.models.training.stress import spoiled, stress_images
 
 STATE_FILE: Final = "state.safetensors"
 WEIGHTS_FILE: Final = "weights.safetensors"

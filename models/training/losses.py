@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.architecture import EMBEDDING
+from fhe_face.models.architecture import EMBEDDING
 
 #: Squared norms that the encrypted normalisation was made for are [100, 3000]; training aims
 #: further inside.

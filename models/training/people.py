@@ -7,11 +7,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.cryptoface import CryptoFaceNet
-from models.evaluation import identify
-from models.training.errors import TrainingError
-from models.training.loop import Record, seed_of
-from models.training.losses import ArcFace, info_nce, jigsaw
+from fhe_face.models.cryptoface import CryptoFaceNet
+from fhe_face.models.evaluation import identify
+from fhe_face.models.training.errors import TrainingError
+from fhe_face.models.training.loop import Record, seed_of
+from fhe_face.models.training.losses import ArcFace, info_nce, jigsaw
 
 _CHUNK = 64
 

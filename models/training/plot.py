@@ -4,9 +4,9 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
-from coeffs.figures import figure_class, save
-from models.training.errors import TrainingError
-from models.training.loop import Record
+from fhe_face.coeffs.figures import figure_class, save
+from fhe_face.models.training.errors import TrainingError
+from fhe_face.models.training.loop import Record
 
 _NOT_LOSSES: Final = ("step", "rate", "probes")
 #: Shown on an axis of their own, from 0 to 1.

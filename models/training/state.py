@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fhe_core.files import reason_of, write_whole
-from models.training.errors import TrainingError
+from fhe_face.models.training.errors import TrainingError
 
 _FACTS = "facts"
 

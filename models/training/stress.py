@@ -5,7 +5,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from models.training.augmentation import CROP, Draw
+from fhe_face.models.training.augmentation import CROP, Draw
 
 KINDS: Final = 10
 

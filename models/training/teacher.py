@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from models.training.errors import TrainingError
+from fhe_face.models.training.errors import TrainingError
 
 SIDE: Final = 112
 DIMENSION: Final = 128

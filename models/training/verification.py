@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.training.errors import TrainingError
-from models.training.people import People
+from fhe_face.models.training.errors import TrainingError
+from fhe_face.models.training.people import People
 
 MAX_FILE_BYTES: Final = 2 << 30
 _MAX_IMAGE_PIXELS: Final = 4_000_000

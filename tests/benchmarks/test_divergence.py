@@ -12,10 +12,10 @@ import pytest
 from benchmarks.divergence import rooms, scores
 from benchmarks.divergence.images import blend, squared_norm
 from benchmarks.divergence.statistics import log2_within, wilson
-from fhe_core.runtime.batches import Batch
 from fhe_face.circuit import root_of
 from fhe_face.engine import Engine, choose_engine
-from models.synthetic import random_fused
+from fhe_face.models.synthetic import random_fused
+from fhe_face.places import Batch
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from coeffs.fit import METHODS, Request, main, perform
-from coeffs.normalisation import CoefficientError, Normalisation
+from fhe_face.coeffs.fit import METHODS, Request, main, perform
+from fhe_face.coeffs.normalisation import CoefficientError, Normalisation
 from fhe_face.commands import coeffs as command
 
 
@@ -187,7 +187,7 @@ def test_newton_alias_and_default_interval(norms: Path, capsys: pytest.CaptureFi
 def test_module_runs() -> None:
     arguments = "--interval 100 3000 --degree 2 --points 1000 --method least-squares --json"
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "coeffs.fit", *arguments.split()],
+        [sys.executable, "-W", "error", "-m", "fhe_face.coeffs.fit", *arguments.split()],
         capture_output=True,
         text=True,
         check=True,
@@ -243,6 +243,6 @@ def test_sub_command_warns_and_refuses(norms: Path) -> None:
 def test_sub_command_costs_nothing_to_import() -> None:
     program = (
         "import sys, fhe_face.commands.coeffs\n"
-        "sys.exit('numpy' in sys.modules or 'coeffs.fit' in sys.modules)"
+        "sys.exit('numpy' in sys.modules or 'fhe_face.coeffs.fit' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[2])

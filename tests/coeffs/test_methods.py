@@ -12,11 +12,11 @@ from numpy.polynomial import chebyshev
 from numpy.typing import ArrayLike
 from scipy.optimize import linprog
 
-from coeffs import basis, methods
-from coeffs.basis import Interval
-from coeffs.fit import METHODS, fit
-from coeffs.normalisation import Normalisation, whole_degree
-from coeffs.samples import Sample
+from fhe_face.coeffs import basis, methods
+from fhe_face.coeffs.basis import Interval
+from fhe_face.coeffs.fit import METHODS, fit
+from fhe_face.coeffs.normalisation import Normalisation, whole_degree
+from fhe_face.coeffs.samples import Sample
 
 FACES = (100.0, 3000.0)
 #: Real intervals of squared norms, up to four decimal orders long.

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.polynomial import Chebyshev
 
-from coeffs import basis
-from coeffs.fit import fit, least_squares, main, save
-from coeffs.normalisation import (
+from fhe_face.coeffs import basis
+from fhe_face.coeffs.fit import fit, least_squares, main, save
+from fhe_face.coeffs.normalisation import (
     FORMAT_VERSION,
     CoefficientError,
     Measurement,

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from coeffs.fit import fit, main
-from coeffs.normalisation import CoefficientError
-from coeffs.plot import draw
+from fhe_face.coeffs.fit import fit, main
+from fhe_face.coeffs.normalisation import CoefficientError
+from fhe_face.coeffs.plot import draw
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coeffs.normalisation import CoefficientError, Normalisation
-from coeffs.samples import read_sample, require_separate
+from fhe_face.coeffs.normalisation import CoefficientError, Normalisation
+from fhe_face.coeffs.samples import read_sample, require_separate
 
 VALUES = [120.5, 300.0, 2999.0]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fhe_core.keys.secret import SecretKey
 from fhe_core.parameters import Parameters
+from fhe_core.secret.key import SecretKey
 from tests.core import tiny
 
 

@@ -9,24 +9,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fhe_core import presets
+from fhe_core.analysis.cost import step_costs, totals
+from fhe_core.analysis.precision import predict
 from fhe_core.compiler import BATCH, LEAN_BATCH, CompiledBatch, compile_batch, compile_match
 from fhe_core.compiler.architecture import architecture_of
 from fhe_core.compiler.batch import grid_for
-from fhe_core.cost import step_costs, totals
-from fhe_core.keys.secret import SecretKey
-from fhe_core.layouts import LayoutError
-from fhe_core.parameters import Tier, build
+from fhe_core.compiler.layouts import LayoutError
+from fhe_core.parameters import Tier, build, presets
 from fhe_core.plan import LinearTransform, PlanError, from_json, required_keys
-from fhe_core.precision import predict
 from fhe_core.runtime import cleartext, native
 from fhe_core.runtime.evaluator import Evaluator
 from fhe_core.runtime.packed import pack
+from fhe_core.secret.key import SecretKey
 from fhe_face.engine import architecture
-from models.balance import balance
-from models.layers import FusedNetwork
-from models.reference import embed, squared_norm
-from models.synthetic import random_fused
+from fhe_face.models.balance import balance
+from fhe_face.models.layers import FusedNetwork
+from fhe_face.models.reference import embed, squared_norm
+from fhe_face.models.synthetic import random_fused
 from tests.core import tiny
 
 Array = tiny.Array

@@ -13,16 +13,16 @@ import pytest
 from fhe_core.compiler import BATCH, CompiledBatch, compile_batch, compile_match
 from fhe_core.compiler.architecture import architecture_of
 from fhe_core.container import Corrupt, ParameterMismatch, WrongKind
-from fhe_core.keys.secret import SecretKey
+from fhe_core.formats.ciphertexts import Bundle, load_bundle, save_bundle
 from fhe_core.plan import required_keys
-from fhe_core.runtime.batches import Batch
-from fhe_core.runtime.client import Client, Embedding, Score
-from fhe_core.runtime.health import HealthReport
-from fhe_core.runtime.server import Server
-from fhe_core.runtime.store import Bundle, load_bundle, save_bundle
-from models.layers import FusedNetwork
-from models.reference import embed, squared_norm
-from models.synthetic import random_fused
+from fhe_core.secret.key import SecretKey
+from fhe_face.client.decryption import Client, Embedding, Score
+from fhe_face.client.health import HealthReport
+from fhe_face.models.layers import FusedNetwork
+from fhe_face.models.reference import embed, squared_norm
+from fhe_face.models.synthetic import random_fused
+from fhe_face.places import Batch
+from fhe_face.server.computation import Server
 from tests.core import tiny
 
 

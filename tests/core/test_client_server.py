@@ -13,17 +13,17 @@ import pytest
 from fhe_core.ciphertext import Ciphertext
 from fhe_core.compiler import SAFE, Packing, compile_match
 from fhe_core.container import Corrupt, KeyMismatch, ParameterMismatch
+from fhe_core.formats.ciphertexts import Bundle, load_bundle, save_bundle
 from fhe_core.inverse_root import InverseRoot
 from fhe_core.keys.evaluation import EvaluationKeys, MissingKeyError
-from fhe_core.keys.secret import SecretKey
 from fhe_core.parameters import Parameters
 from fhe_core.plan import KeyName, PlanError, required_keys
-from fhe_core.runtime.client import Client
-from fhe_core.runtime.health import UnhealthyResultError
-from fhe_core.runtime.server import Server
-from fhe_core.runtime.store import Bundle, load_bundle, save_bundle
-from models.reference import embed, squared_norm
-from models.synthetic import random_fused
+from fhe_core.secret.key import SecretKey
+from fhe_face.client.decryption import Client
+from fhe_face.client.health import UnhealthyResultError
+from fhe_face.models.reference import embed, squared_norm
+from fhe_face.models.synthetic import random_fused
+from fhe_face.server.computation import Server
 from tests.core import tiny
 
 

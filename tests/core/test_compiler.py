@@ -11,16 +11,16 @@ import pytest
 from fhe_core.compiler import SAFE, compile_match, compile_network
 from fhe_core.compiler.architecture import architecture_of
 from fhe_core.compiler.builder import PlanBuilder
+from fhe_core.compiler.layouts import LayoutError
 from fhe_core.inverse_root import InverseRoot, InverseRootError
-from fhe_core.keys.secret import SecretKey
-from fhe_core.layouts import LayoutError
 from fhe_core.parameters import Parameters
 from fhe_core.plan import LinearTransform, PlanError, Square
 from fhe_core.runtime import cleartext
-from models.balance import balance
-from models.layers import FusedNetwork
-from models.reference import embed, squared_norm
-from models.synthetic import random_fused
+from fhe_core.secret.key import SecretKey
+from fhe_face.models.balance import balance
+from fhe_face.models.layers import FusedNetwork
+from fhe_face.models.reference import embed, squared_norm
+from fhe_face.models.synthetic import random_fused
 from tests.core import tiny
 
 

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from fhe_core.compiler.builder import PlanBuilder
 from fhe_core.compiler.convolution import Source, Structure, fill_rows
+from fhe_core.compiler.layouts import Layout, LayoutError, raster
 from fhe_core.compiler.policy import Policy
-from fhe_core.layouts import Layout, LayoutError, raster
 from fhe_core.parameters import Parameters
 from fhe_core.plan import LinearTransform, PlanError
 from fhe_core.runtime import cleartext
-from models.layers import FusedConv
-from models.reference import convolve
+from fhe_face.models.layers import FusedConv
+from fhe_face.models.reference import convolve
 from tests.core import tiny
 
 Array = tiny.Array

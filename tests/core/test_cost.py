@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fhe_core import _native, presets
+from fhe_core import _native
+from fhe_core.analysis.cost import Machine, StepCost, Work, mask_products, step_costs, totals
 from fhe_core.compiler import LEAN, SAFE, Packing, compile_network
 from fhe_core.compiler.architecture import Architecture, BlockShape
-from fhe_core.cost import Machine, StepCost, Work, mask_products, step_costs, totals
 from fhe_core.inverse_root import InverseRoot
+from fhe_core.parameters import presets
 from fhe_core.plan import required_keys, step_rotations
 from fhe_core.runtime import native
 from fhe_core.runtime.evaluator import Evaluator

@@ -15,12 +15,12 @@ from fhe_core import _native
 from fhe_core.ciphertext import Ciphertext
 from fhe_core.compiler import SAFE
 from fhe_core.compiler.builder import PlanBuilder
-from fhe_core.keys.secret import SecretKey
 from fhe_core.parameters import Parameters, Specification, Tier, build
 from fhe_core.plan import required_keys
 from fhe_core.runtime import native, parallel
 from fhe_core.runtime.evaluator import Evaluator
 from fhe_core.runtime.packed import pack
+from fhe_core.secret.key import SecretKey
 from tests.core import tiny
 
 PARAMETERS = Specification(

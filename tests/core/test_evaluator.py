@@ -11,10 +11,10 @@ import pytest
 from fhe_core import encoding
 from fhe_core.ciphertext import Ciphertext, Words
 from fhe_core.keys.evaluation import EvaluationKeys, MissingKeyError
-from fhe_core.keys.secret import SecretKey
 from fhe_core.parameters import Parameters
 from fhe_core.plan import KeyName, KeySpecification
 from fhe_core.runtime.evaluator import Evaluator
+from fhe_core.secret.key import SecretKey
 from tests.core import tiny
 
 SCALE = tiny.SCALE

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fhe_core.analysis.extremes import headroom_bits, likely_largest
 from fhe_core.ciphertext import Ciphertext
-from fhe_core.extremes import headroom_bits, likely_largest
-from fhe_core.keys.secret import SecretKey
 from fhe_core.parameters import Parameters
 from fhe_core.plan import Value
+from fhe_core.secret.key import SecretKey
 
 
 @pytest.mark.parametrize("shape", ["equal", "few large", "spread"])

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhe_core.grids import Grid
-from fhe_core.layouts import LayoutError
+from fhe_core.compiler.grids import Grid
+from fhe_core.compiler.layouts import LayoutError
 
 POWERS = st.sampled_from((1, 2, 4, 8))
 

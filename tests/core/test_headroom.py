@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from benchmarks.divergence.wrapping import wrapped
 from fhe_core import encoding
 from fhe_core.ciphertext import Ciphertext
+from fhe_core.compiler.layouts import powers_of_two
 from fhe_core.inverse_root import InverseRoot
-from fhe_core.layouts import powers_of_two
-from fhe_core.runtime.headroom import embeddings_fit, largest_coefficient, room, scores_fit
-from fhe_core.runtime.health import check_score, expected_norm
-from fhe_core.runtime.wrapping import wrapped
+from fhe_face.client.headroom import embeddings_fit, largest_coefficient, room, scores_fit
+from fhe_face.client.health import check_score, expected_norm
 from tests.core import tiny
 
 ROOT = InverseRoot.from_powers((1.057367e-08, -4.753845e-05, 7.176193e-02), (100.0, 3000.0))

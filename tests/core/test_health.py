@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fhe_core.inverse_root import InverseRoot
-from fhe_core.runtime.health import (
+from fhe_face.client.health import (
     NEIGHBOUR_EXCESS,
     HealthReport,
     UnhealthyResultError,

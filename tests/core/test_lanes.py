@@ -8,13 +8,13 @@ import pytest
 from fhe_core.compiler import SAFE, Packing, compile_network
 from fhe_core.compiler.architecture import architecture_of
 from fhe_core.compiler.network import LANES
-from fhe_core.keys.secret import SecretKey
 from fhe_core.plan import required_keys
 from fhe_core.runtime import cleartext, parallel
 from fhe_core.runtime.packed import pack
-from models.layers import FusedNetwork
-from models.reference import embed, squared_norm
-from models.synthetic import random_fused
+from fhe_core.secret.key import SecretKey
+from fhe_face.models.layers import FusedNetwork
+from fhe_face.models.reference import embed, squared_norm
+from fhe_face.models.synthetic import random_fused
 from tests.core import tiny
 
 

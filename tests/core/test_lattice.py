@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhe_core import lattice, presets, security
-from fhe_core.lattice import Estimate, Instance
-from fhe_core.parameters import ERROR_ETA
+from fhe_core.parameters import ERROR_ETA, presets
+from fhe_core.parameters import attacks as lattice
+from fhe_core.parameters import bounds as security
+from fhe_core.parameters.attacks import Estimate, Instance
 
 TABLE_DEVIATION = 3.19
 #: Bossuat et al. 2024, largest log2(q) for a uniform ternary secret: classical, 128, 192, 256 bits.

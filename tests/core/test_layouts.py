@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from fhe_core.layouts import Digit, Layout, LayoutError, raster, widen
+from fhe_core.compiler.layouts import Digit, Layout, LayoutError, raster, widen
 
 SLOTS = 1024
 

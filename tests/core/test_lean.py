@@ -7,18 +7,18 @@ import math
 import numpy as np
 import pytest
 
-from fhe_core import encoding, presets
+from fhe_core import encoding
+from fhe_core.analysis.precision import predict
 from fhe_core.compiler import LEAN, SAFE, Packing, compile_network
 from fhe_core.compiler.architecture import architecture_of
 from fhe_core.compiler.builder import PlanBuilder
-from fhe_core.keys.secret import SecretKey
-from fhe_core.parameters import Parameters, Specification, Tier, build
+from fhe_core.parameters import Parameters, Specification, Tier, build, presets
 from fhe_core.plan import KeyName, KeySpecification, required_keys
-from fhe_core.precision import predict
 from fhe_core.runtime import cleartext, native, packed
 from fhe_core.runtime.evaluator import Evaluator
-from models.reference import embed
-from models.synthetic import random_fused
+from fhe_core.secret.key import SecretKey
+from fhe_face.models.reference import embed
+from fhe_face.models.synthetic import random_fused
 from tests.core import tiny
 
 #: Stem, two blocks, head and match: 1 + 2 * 3 + 6 limbs.

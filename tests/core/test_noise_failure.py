@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from fhe_core.noise_failure import Headroom, headroom_of, headrooms, log2_erfc
-from fhe_core.precision import predict
+from fhe_core.analysis.noise_failure import Headroom, headroom_of, headrooms, log2_erfc
+from fhe_core.analysis.precision import predict
 from tests.core import tiny
 
 

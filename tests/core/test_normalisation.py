@@ -12,12 +12,12 @@ from numpy.polynomial import chebyshev
 from fhe_core.compiler import SAFE, compile_network
 from fhe_core.compiler.architecture import architecture_of
 from fhe_core.inverse_root import InverseRoot
-from fhe_core.keys.secret import SecretKey
 from fhe_core.plan import FoldSum, required_keys, step_reads
 from fhe_core.runtime import cleartext, native, packed
 from fhe_core.runtime.evaluator import Evaluator
-from models.reference import embed, squared_norm
-from models.synthetic import random_fused
+from fhe_core.secret.key import SecretKey
+from fhe_face.models.reference import embed, squared_norm
+from fhe_face.models.synthetic import random_fused
 from tests.core import tiny
 
 SHAPE: dict[str, Any] = {"input_size": 16, "channels": (4, 8), "strides": (2,), "embedding": 8}

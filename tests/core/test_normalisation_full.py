@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from coeffs.fit import fit
-from fhe_core import presets
 from fhe_core.compiler import SAFE
 from fhe_core.compiler.builder import PlanBuilder
 from fhe_core.compiler.normalisation import append_normalisation, embedding_scale
 from fhe_core.inverse_root import InverseRoot
-from fhe_core.keys.secret import SecretKey
+from fhe_core.parameters import presets
 from fhe_core.plan import required_keys
 from fhe_core.runtime import native, packed
 from fhe_core.runtime.evaluator import Evaluator
+from fhe_core.secret.key import SecretKey
+from fhe_face.coeffs.fit import fit
 from tests.core import tiny
 
 LENGTH = 256

@@ -7,18 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fhe_core.analysis.cost import step_costs, totals
+from fhe_core.analysis.precision import predict
 from fhe_core.compiler import Packing
-from fhe_core.cost import step_costs, totals
-from fhe_core.keys.secret import SecretKey
 from fhe_core.parameters import Parameters
 from fhe_core.plan import KeyName, from_json, required_keys
-from fhe_core.precision import predict
 from fhe_core.runtime import cleartext, native, packed
 from fhe_core.runtime.evaluator import Evaluator
-from models.balance import balance
-from models.layers import FusedNetwork
-from models.reference import embed, squared_norm
-from models.synthetic import random_fused
+from fhe_core.secret.key import SecretKey
+from fhe_face.models.balance import balance
+from fhe_face.models.layers import FusedNetwork
+from fhe_face.models.reference import embed, squared_norm
+from fhe_face.models.synthetic import random_fused
 from tests.core import tiny
 
 SHAPES: list[dict[str, Any]] = [

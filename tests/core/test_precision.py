@@ -8,10 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fhe_core import encoding, presets
-from fhe_core.parameters import Parameters
-from fhe_core.plan import PlanError, step_writes
-from fhe_core.precision import (
+from fhe_core import encoding
+from fhe_core.analysis.precision import (
     ErrorModel,
     StepPrecision,
     mask_period,
@@ -19,6 +17,8 @@ from fhe_core.precision import (
     predict,
     statistics,
 )
+from fhe_core.parameters import Parameters, presets
+from fhe_core.plan import PlanError, step_writes
 from fhe_core.runtime import cleartext, native
 from fhe_core.runtime.evaluator import Evaluator
 from fhe_core.runtime.packed import pack

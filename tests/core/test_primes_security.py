@@ -6,10 +6,10 @@ import itertools
 
 import pytest
 
-from fhe_core import presets, security
-from fhe_core.parameters import Specification, Tier, build
-from fhe_core.primes import is_prime, ntt_primes
-from fhe_core.security import InsecureParametersError
+from fhe_core.parameters import Specification, Tier, build, presets
+from fhe_core.parameters import bounds as security
+from fhe_core.parameters.bounds import InsecureParametersError
+from fhe_core.parameters.primes import is_prime, ntt_primes
 
 # Composites that fool Miller-Rabin with many small bases (Jaeschke 1993, and others).
 PSEUDOPRIMES = [

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from fhe_core.keys import sampling
 from fhe_core.keys.expand import SEED_BYTES, uniform_row
 from fhe_core.parameters import ERROR_ETA
-from fhe_core.primes import ntt_primes
+from fhe_core.parameters.primes import ntt_primes
+from fhe_core.secret import sampling
 
 COUNT = 200_000
 Q = next(ntt_primes(50, 65536))

@@ -12,10 +12,10 @@ import pytest
 
 from fhe_core import container
 from fhe_core.container import Corrupt, Kind, Section
-from fhe_core.keys import files, sealing
-from fhe_core.keys.files import LockedKey, load_secret_key, save_secret_key
-from fhe_core.keys.sealing import Scheme, SealError, WrongPassphrase, seal, unseal
-from fhe_core.keys.secret import SecretKey
+from fhe_core.secret import files, sealing
+from fhe_core.secret.files import LockedKey, load_secret_key, save_secret_key
+from fhe_core.secret.key import SecretKey
+from fhe_core.secret.sealing import Scheme, SealError, WrongPassphrase, seal, unseal
 from tests.core import tiny
 
 PASSPHRASE = b"correct horse battery staple"

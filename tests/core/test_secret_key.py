@@ -7,10 +7,10 @@ import pytest
 
 from fhe_core.encoding import EncodingError
 from fhe_core.keys.expand import FRESH_DOMAIN, uniform_row
-from fhe_core.keys.secret import SecretKey
 from fhe_core.parameters import ERROR_ETA, Parameters
 from fhe_core.plan import KeyName, KeySpecification
 from fhe_core.runtime.evaluator import Evaluator
+from fhe_core.secret.key import SecretKey
 from tests.core import tiny
 
 SCALE = tiny.SCALE

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhe_core.keys import sampling
-from fhe_core.runtime.client import Score
-from fhe_core.runtime.health import HealthReport
-from fhe_core.runtime.sharing import (
+from fhe_core.secret import sampling
+from fhe_face.client.decryption import Score
+from fhe_face.client.health import HealthReport
+from fhe_face.client.sharing import (
     COSINE_BOUND,
     COSINE_DEVIATION,
     MAX_FLOODING_DEVIATION,

@@ -14,17 +14,12 @@ import pytest
 from fhe_core import container
 from fhe_core.ciphertext import Ciphertext
 from fhe_core.container import ContainerError, Corrupt, Kind, Section
-from fhe_core.keys.files import load_secret_key, save_evaluation_keys, save_secret_key
-from fhe_core.keys.secret import SecretKey
+from fhe_core.formats.ciphertexts import Bundle, load_bundle, load_evaluation_keys, save_bundle
 from fhe_core.parameters import Parameters
 from fhe_core.plan import KeyName, KeySpecification
 from fhe_core.runtime.evaluator import Evaluator
-from fhe_core.runtime.store import (
-    Bundle,
-    load_bundle,
-    load_evaluation_keys,
-    save_bundle,
-)
+from fhe_core.secret.files import load_secret_key, save_evaluation_keys, save_secret_key
+from fhe_core.secret.key import SecretKey
 from tests.core import tiny
 
 SPECIFICATIONS = [

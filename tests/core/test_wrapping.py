@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.divergence.wrapping import remainder, wrapped
 from fhe_core import _native, encoding
 from fhe_core.ciphertext import Ciphertext
-from fhe_core.keys.secret import SecretKey
 from fhe_core.parameters import Parameters
 from fhe_core.plan import KeyName, KeySpecification
 from fhe_core.runtime.evaluator import Evaluator
-from fhe_core.runtime.headroom import room
-from fhe_core.runtime.wrapping import remainder, wrapped
+from fhe_core.secret.key import SecretKey
+from fhe_face.client.headroom import room
 from tests.core import tiny
 from tests.helpers import centred, crt, integers, reduced
 

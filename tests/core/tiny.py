@@ -15,15 +15,15 @@ from fhe_core.compiler import SAFE, CompiledNetwork, Packing, Policy, compile_ma
 from fhe_core.compiler.architecture import architecture_of
 from fhe_core.inverse_root import InverseRoot
 from fhe_core.keys.evaluation import EvaluationKeys, expand_key
-from fhe_core.keys.secret import SecretKey
 from fhe_core.parameters import Parameters, Specification, Tier, build
 from fhe_core.plan import KeySpecification, Plan, required_keys
 from fhe_core.runtime import native, packed
-from fhe_core.runtime.client import Client
 from fhe_core.runtime.evaluator import Evaluator
-from fhe_core.runtime.server import Server
-from models.layers import FusedConv, FusedNetwork
-from models.synthetic import random_fused
+from fhe_core.secret.key import SecretKey
+from fhe_face.client.decryption import Client
+from fhe_face.models.layers import FusedConv, FusedNetwork
+from fhe_face.models.synthetic import random_fused
+from fhe_face.server.computation import Server
 
 Array = NDArray[np.float64]
 

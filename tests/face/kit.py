@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from fhe_core import presets
-from fhe_core.keys.files import save_evaluation_keys, save_secret_key
-from fhe_core.keys.secret import SecretKey
+from fhe_core.formats.ciphertexts import Bundle, save_bundle
+from fhe_core.parameters import presets
 from fhe_core.plan import KeyName, KeySpecification
-from fhe_core.runtime.store import Bundle, save_bundle
+from fhe_core.secret.files import save_evaluation_keys, save_secret_key
+from fhe_core.secret.key import SecretKey
 from fhe_face.circuit import ENTRY, Circuit, root_of
 
 LENGTH = 256

@@ -11,9 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fhe_core.runtime.store import load_bundle, save_bundle
-from fhe_face.preparation import prepare
-from models.faces import DETECTOR_SHA256, DETECTOR_VARIABLE, Aligner, DetectorError, Preparation
+from fhe_core.formats.ciphertexts import load_bundle, save_bundle
+from fhe_face.client.preparation import prepare
+from fhe_face.models.faces import (
+    DETECTOR_SHA256,
+    DETECTOR_VARIABLE,
+    Aligner,
+    DetectorError,
+    Preparation,
+)
 from tests.face.kit import Kit, Run
 
 
@@ -132,7 +138,7 @@ def test_all_faces(fhe_face: Run, photo: Path, tmp_path: Path) -> None:
 def test_many_pages(
     fhe_face: Run, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fhe_face.contact_sheet.ROWS", 1)
+    monkeypatch.setattr("fhe_face.client.contact_sheet.ROWS", 1)
     answer = fhe_face("align", *[photo] * 7, "-o", tmp_path / "out", "--json").json()
     sheets = answer["contact_sheets"]
     assert sheets == ["contact-sheet.png", "contact-sheet-2.png", "contact-sheet-3.png"]

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fhe_core.runtime.store import load_bundle
+from fhe_core.formats.ciphertexts import load_bundle
 from fhe_face.circuit import Circuit, CircuitError, root_of
-from fhe_face.client import FaceClient
+from fhe_face.client.client import FaceClient
+from fhe_face.client.images import to_unit
 from fhe_face.demo_faces import demo_faces
-from fhe_face.images import to_unit
 from tests.face.kit import BATCH_CIRCUIT, FACES, LENGTH, Kit, Run
 
 

@@ -12,6 +12,7 @@ from fhe_core.compiler.architecture import architecture_of
 from fhe_core.inverse_root import InverseRoot
 from fhe_core.plan import PlanError
 from fhe_face.circuit import INPUT_SIZE, Circuit, CircuitError, root_of
+from fhe_face.client.images import to_unit
 from fhe_face.engine import (
     WeightsError,
     architecture,
@@ -23,12 +24,11 @@ from fhe_face.engine import (
     recommended_root,
     require_size,
 )
-from fhe_face.images import to_unit
-from models import reference
-from models.checkpoint import Checkpoint, load, save_safetensors
-from models.fused import fuse
-from models.layers import FusedNetwork
-from models.synthetic import untrained
+from fhe_face.models import reference
+from fhe_face.models.checkpoint import Checkpoint, load, save_safetensors
+from fhe_face.models.fused import fuse
+from fhe_face.models.layers import FusedNetwork
+from fhe_face.models.synthetic import untrained
 
 
 @pytest.fixture(scope="module")

@@ -14,19 +14,19 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from coeffs.fit import fit
-from coeffs.normalisation import Normalisation
-from fhe_core.runtime.client import Embedding
-from fhe_core.runtime.health import HealthReport, UnhealthyResultError
+from fhe_face.client.decryption import Embedding
+from fhe_face.client.health import HealthReport, UnhealthyResultError
+from fhe_face.coeffs.fit import fit
+from fhe_face.coeffs.normalisation import Normalisation
 from fhe_face.commands import evaluate as command
 from fhe_face.commands.evaluate_encrypted import EncryptedRun
-from models.checkpoint import save_safetensors
-from models.evaluation import Embeddings, embed_crops, evaluate
-from models.faces import DetectorError
-from models.fused import fuse
-from models.layers import FusedNetwork
-from models.reference import embed, squared_norm
-from models.synthetic import images, untrained
+from fhe_face.models.checkpoint import save_safetensors
+from fhe_face.models.evaluation import Embeddings, embed_crops, evaluate
+from fhe_face.models.faces import DetectorError
+from fhe_face.models.fused import fuse
+from fhe_face.models.layers import FusedNetwork
+from fhe_face.models.reference import embed, squared_norm
+from fhe_face.models.synthetic import images, untrained
 from tests.face.kit import Run
 
 PEOPLE, IMAGES = 4, 5

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from fhe_core.compiler import BATCH, Packing, compile_batch, compile_match
 from fhe_core.compiler.architecture import architecture_of
+from fhe_core.formats.ciphertexts import Bundle
 from fhe_core.plan import required_keys
-from fhe_core.runtime.client import Embedding
-from fhe_core.runtime.health import HealthReport
-from fhe_core.runtime.server import Server
-from fhe_core.runtime.store import Bundle
+from fhe_face.client.decryption import Embedding
+from fhe_face.client.health import HealthReport
 from fhe_face.evaluation import Batches, Cache, Outcome, embed_encrypted
-from models.reference import embed, squared_norm
+from fhe_face.models.reference import embed, squared_norm
+from fhe_face.server.computation import Server
 from tests.core import tiny
 
 Pixels = NDArray[np.uint8]

@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fhe_core.runtime.health import UnhealthyResultError
-from fhe_core.runtime.store import load_bundle, save_bundle
-from fhe_face.client import FaceClient
+from fhe_core.formats.ciphertexts import load_bundle, save_bundle
+from fhe_face.client.client import FaceClient
+from fhe_face.client.health import UnhealthyResultError
+from fhe_face.client.images import to_unit
 from fhe_face.engine import load_network
-from fhe_face.images import to_unit
-from fhe_face.server_job import Job
+from fhe_face.models import reference
+from fhe_face.server.job import Job
 from fhe_face.system import default_threads
-from models import reference
 from tests.face.witness import (
     report_and_witness,
     require_nothing_to_decrypt_with,

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fhe_core.runtime.client import Embedding, Score
-from fhe_core.runtime.store import load_bundle, save_bundle
-from fhe_face.client import FaceClient
+from fhe_core.formats.ciphertexts import load_bundle, save_bundle
+from fhe_face.client.client import FaceClient
+from fhe_face.client.decryption import Embedding, Score
 from fhe_face.engine import choose_engine
-from fhe_face.server_job import Job
+from fhe_face.server.job import Job
 from fhe_face.system import default_threads
 from tests.face.witness import (
     report_and_witness,

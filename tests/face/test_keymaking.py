@@ -17,14 +17,14 @@ from fhe_core.compiler import SAFE, compile_match, compile_network
 from fhe_core.compiler.architecture import architecture_of
 from fhe_core.container import read_header
 from fhe_core.files import FileError
-from fhe_core.keys import files as key_files
-from fhe_core.keys.sealing import Scheme
 from fhe_core.parameters import Specification, Tier, build
-from fhe_face import keymaking
+from fhe_core.secret import files as key_files
+from fhe_core.secret.sealing import Scheme
 from fhe_face.circuit import Circuit, circuit_of, root_of
+from fhe_face.client import keymaking
+from fhe_face.client.keymaking import make_keys
 from fhe_face.engine import Engine, key_bytes
-from fhe_face.keymaking import make_keys
-from models.synthetic import random_fused
+from fhe_face.models.synthetic import random_fused
 
 NAMES = ["client.key", "evaluation.key"]
 

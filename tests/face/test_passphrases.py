@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from fhe_core.files import FileError
-from fhe_core.keys.files import save_secret_key
-from fhe_core.keys.sealing import Scheme
-from fhe_face import passphrases
+from fhe_core.secret.files import save_secret_key
+from fhe_core.secret.sealing import Scheme
 from fhe_face.circuit import ENTRY
+from fhe_face.client import passphrases
 from fhe_face.failures import CommandError
 from tests.face.kit import CIRCUIT, Kit, Run
 

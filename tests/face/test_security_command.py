@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fhe_core import lattice, presets
+from fhe_core.parameters import attacks as lattice
+from fhe_core.parameters import presets
 from tests.face.kit import Run
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from fhe_core import lattice, presets
-from fhe_core.keys.sealing import Scheme
-from fhe_core.runtime.sharing import COSINE_BOUND, Rounding, flooding_deviation
+from fhe_core.parameters import attacks as lattice
+from fhe_core.parameters import presets
+from fhe_core.secret.sealing import Scheme
+from fhe_face.client.sharing import COSINE_BOUND, Rounding, flooding_deviation
 from fhe_face.commands.security import preset_facts
 
 COLUMNS = ("matzov", "laamospol14", "core-svp", "core-svp-quantum")

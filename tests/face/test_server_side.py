@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from fhe_face.failures import CommandError
-from fhe_face.server_job import Job
-from fhe_face.server_process import run_job
+from fhe_face.server.job import Job
+from fhe_face.server.process import run_job
 from tests.face.kit import Kit
 from tests.face.witness import CLIENT_ONLY, serve_and_witness
 
@@ -29,17 +29,17 @@ def test_the_server_process_cannot_decrypt(repository: Path, kit: Kit, tmp_path:
     answers = serve_and_witness(repository, job(kit, tmp_path))
     assert "lacks the key" in answers[-2]["error"]  # it came as far as reading keys
     witness = answers[-1]
-    assert "fhe_core.runtime.server" in witness["modules"]
+    assert "fhe_face.server.computation" in witness["modules"]
     assert not CLIENT_ONLY & set(witness["modules"])
     assert witness["forbidden"] == []
     assert not {"cv2", "torch"} & set(witness["modules"])
 
 
 def test_the_witness_finds_what_it_looks_for(repository: Path, kit: Kit, tmp_path: Path) -> None:
-    answers = serve_and_witness(repository, job(kit, tmp_path), "import fhe_face.client")
+    answers = serve_and_witness(repository, job(kit, tmp_path), "import fhe_face.client.client")
     witness = answers[-1]
     assert CLIENT_ONLY & set(witness["modules"])
-    assert "fhe_core.keys.secret.SecretKey.decrypt" in witness["forbidden"]
+    assert "fhe_core.secret.key.SecretKey.decrypt" in witness["forbidden"]
 
 
 def test_errors_of_the_server_are_told(kit: Kit, tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fhe_core.runtime.health import UnhealthyResultError
-from fhe_core.runtime.store import load_bundle
-from fhe_face.client import FaceClient
+from fhe_core.formats.ciphertexts import load_bundle
+from fhe_face.client.client import FaceClient
+from fhe_face.client.health import UnhealthyResultError
 from tests.face.kit import SQUARED_NORM, Kit, Result, Run
 
 COSINE = 0.5  # of the kit's score

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.checkpoint import load
-from models.synthetic import images
+from fhe_face.models.checkpoint import load
+from fhe_face.models.synthetic import images
 from tests.face.kit import Run
 
 SMALL = ("--aligned", "--epochs", "1", "--held-out", "2")

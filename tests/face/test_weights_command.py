@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from coeffs.fit import fit
-from models import hub
-from models.checkpoint import load, save_safetensors
-from models.hub import CACHE_VARIABLE, HubError
-from models.synthetic import untrained
+from fhe_face.coeffs.fit import fit
+from fhe_face.models import hub
+from fhe_face.models.checkpoint import load, save_safetensors
+from fhe_face.models.hub import CACHE_VARIABLE, HubError
+from fhe_face.models.synthetic import untrained
 from tests.face.kit import Run
 
 

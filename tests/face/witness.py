@@ -13,19 +13,19 @@ from typing import Any
 
 import pytest
 
-from fhe_face.server_job import Job
+from fhe_face.server.job import Job
 
 CLIENT_ONLY = {
-    "fhe_core.keys.secret",
-    "fhe_core.keys.files",
-    "fhe_core.keys.sampling",
-    "fhe_core.runtime.client",
-    "fhe_face.client",
-    "fhe_face.keymaking",
+    "fhe_core.secret.key",
+    "fhe_core.secret.files",
+    "fhe_core.secret.sampling",
+    "fhe_face.client.decryption",
+    "fhe_face.client.client",
+    "fhe_face.client.keymaking",
     "fhe_face.demonstration",
 }
 
-_SERVE = "import sys\nfrom fhe_face.server_job import serve\nserve(sys.stdin, sys.stdout)\n"
+_SERVE = "import sys\nfrom fhe_face.server.job import serve\nserve(sys.stdin, sys.stdout)\n"
 # Every name in our loaded modules and in classes of ours.
 _TESTIFY = """
 import inspect, json
@@ -61,7 +61,7 @@ def short_lived(factory: pytest.TempPathFactory, name: str) -> Iterator[Path]:
 
 def require_nothing_to_decrypt_with(witness: Mapping[str, Any]) -> None:
     """The process ran the server, and loaded nothing of the client's."""
-    assert "fhe_core.runtime.server" in witness["modules"]
+    assert "fhe_face.server.computation" in witness["modules"]
     assert not CLIENT_ONLY & set(witness["modules"])
     assert witness["forbidden"] == []
 

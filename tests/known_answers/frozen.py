@@ -22,11 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core import encoding
-from fhe_core.keys.files import save_evaluation_keys, save_secret_key
-from fhe_core.keys.secret import SecretKey
+from fhe_core.formats.ciphertexts import Bundle, save_bundle
 from fhe_core.parameters import Parameters, Specification, Tier, build
 from fhe_core.plan import KeyName, KeySpecification
-from fhe_core.runtime.store import Bundle, save_bundle
+from fhe_core.secret.files import save_evaluation_keys, save_secret_key
+from fhe_core.secret.key import SecretKey
 
 SPECIFICATION = Specification(
     name="insecure-frozen",

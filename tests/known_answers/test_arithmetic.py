@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fhe_core import _native, encoding
-from fhe_core.primes import ntt_primes
+from fhe_core.parameters.primes import ntt_primes
 from tests.known_answers import definitions, generate
 
 FILE = Path(__file__).with_name("vectors.json")

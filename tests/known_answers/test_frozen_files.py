@@ -10,10 +10,10 @@ import pytest
 
 from fhe_core import container
 from fhe_core.ciphertext import Ciphertext
-from fhe_core.keys.files import load_secret_key
-from fhe_core.keys.secret import SecretKey
+from fhe_core.formats.ciphertexts import load_bundle, load_evaluation_keys
 from fhe_core.runtime.evaluator import Evaluator
-from fhe_core.runtime.store import load_bundle, load_evaluation_keys
+from fhe_core.secret.files import load_secret_key
+from fhe_core.secret.key import SecretKey
 from tests.known_answers import frozen
 
 VERSIONS = range(1, container.FORMAT_VERSION + 1)

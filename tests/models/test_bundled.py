@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from models.checkpoint import Checkpoint, load
-from models.cryptoface import CryptoFaceNet
-from models.fused import fuse
-from models.training.bounds import (
+from fhe_face.models.checkpoint import Checkpoint, load
+from fhe_face.models.cryptoface import CryptoFaceNet
+from fhe_face.models.fused import fuse
+from fhe_face.models.training.bounds import (
     AIMS,
     INTERVAL,
     Typical,
@@ -18,7 +18,7 @@ from models.training.bounds import (
     hunted,
     ordinary_pictures,
 )
-from models.training.stress import stress_images
+from fhe_face.models.training.stress import stress_images
 
 #: Bits of room that the encrypted computation has above the typical size of a value.
 HEADROOM = 2.0**6

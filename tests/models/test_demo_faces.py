@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from coeffs.normalisation import Normalisation
+from fhe_face.coeffs.normalisation import Normalisation
 from fhe_face.demo_faces import demo_faces
-from models.architecture import State
-from models.checkpoint import load_state
-from models.fused import fuse
-from models.reference import embed, squared_norm
-from models.synthetic import untrained
+from fhe_face.models.architecture import State
+from fhe_face.models.checkpoint import load_state
+from fhe_face.models.fused import fuse
+from fhe_face.models.reference import embed, squared_norm
+from fhe_face.models.synthetic import untrained
 
 
 def _score(state: State) -> float:

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from coeffs.normalisation import Normalisation
-from models.architecture import check_state, state_shapes
-from models.checkpoint import load_state
-from models.fused import FusedConv, FusedNetwork, fuse
-from models.reference import Trace, embed, normalise, squared_norm, unit_images
-from models.synthetic import random_fused, untrained
+from fhe_face.coeffs.normalisation import Normalisation
+from fhe_face.models.architecture import check_state, state_shapes
+from fhe_face.models.checkpoint import load_state
+from fhe_face.models.fused import FusedConv, FusedNetwork, fuse
+from fhe_face.models.reference import Trace, embed, normalise, squared_norm, unit_images
+from fhe_face.models.synthetic import random_fused, untrained
 
 State = dict[str, NDArray[Any]]
 Vectors = Mapping[str, NDArray[Any]]

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from models import hub
-from models.hub import CACHE_VARIABLE, HubError, Published, cache_folder, download
+from fhe_face.models import hub
+from fhe_face.models.hub import CACHE_VARIABLE, HubError, Published, cache_folder, download
 
 CONTENT = b"weights"
 PINNED = Published(64, hashlib.sha256(CONTENT).hexdigest())

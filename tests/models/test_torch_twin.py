@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.checkpoint import load
-from models.fused import fuse
-from models.reference import embed, unit_images
-from models.synthetic import images, untrained
+from fhe_face.models.checkpoint import load
+from fhe_face.models.fused import fuse
+from fhe_face.models.reference import embed, unit_images
+from fhe_face.models.synthetic import images, untrained
 
 torch = pytest.importorskip("torch")
-cryptoface = pytest.importorskip("models.cryptoface")
+cryptoface = pytest.importorskip("fhe_face.models.cryptoface")
 
 
 @pytest.mark.parametrize("size", [64, 96, 128])

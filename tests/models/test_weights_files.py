@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.checkpoint import CheckpointError, load, load_state, save_safetensors, sha256
-from models.synthetic import untrained
+from fhe_face.models.checkpoint import CheckpointError, load, load_state, save_safetensors, sha256
+from fhe_face.models.synthetic import untrained
 
 State = dict[str, NDArray[Any]]
 
@@ -181,9 +181,9 @@ def test_non_contiguous_tensors_are_saved_right(state: State, tmp_path: Path) ->
 def test_inference_does_not_import_torch(weights: Path) -> None:
     program = (
         "import sys\n"
-        "from models.checkpoint import load_state\n"
-        "from models.fused import fuse\n"
-        "import models.reference, models.synthetic, coeffs.normalisation\n"
+        "from fhe_face.models.checkpoint import load_state\n"
+        "from fhe_face.models.fused import fuse\n"
+        "import fhe_face.models.reference, fhe_face.models.synthetic, fhe_face.coeffs.normalisation\n"
         f"fuse(load_state({str(weights)!r}))\n"
         "print('torch' in sys.modules)\n"
     )

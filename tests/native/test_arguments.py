@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhe_core import _native
-from fhe_core.primes import ntt_primes
+from fhe_core.parameters.primes import ntt_primes
 
 N = 64
 THREADS = 2

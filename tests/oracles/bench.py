@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fhe_core.analysis.precision import ErrorModel, predict
 from fhe_core.ciphertext import Ciphertext
 from fhe_core.keys.evaluation import EvaluationKeys
-from fhe_core.keys.secret import SecretKey
+from fhe_core.oracles.chain import chain_of
+from fhe_core.oracles.compare import Difference, difference
+from fhe_core.oracles.errors import openfhe_errors
+from fhe_core.oracles.interface import Slots
 from fhe_core.parameters import Parameters
 from fhe_core.plan import Plan, required_keys, step_writes
-from fhe_core.precision import ErrorModel, predict
 from fhe_core.runtime import native
 from fhe_core.runtime.evaluator import Evaluator
 from fhe_core.runtime.packed import pack
-from oracles.chain import chain_of
-from oracles.compare import Difference, difference
-from oracles.errors import openfhe_errors
-from oracles.interface import Slots
+from fhe_core.secret.key import SecretKey
 from tests.core import tiny
 
 Values = Mapping[str, NDArray[np.complex128]]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from oracles.interface import Slots
+from fhe_core.oracles.interface import Slots
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Clear:
 
 @dataclass(frozen=True)
 class ClearLibrary:
-    """As ``oracles.interface.Library``."""
+    """As ``fhe_core.oracles.interface.Library``."""
 
     slots: int
     moduli: Sequence[int]

@@ -6,9 +6,9 @@ import os
 
 import pytest
 
-from oracles import interpreter
-from oracles.interface import OracleError
-from oracles.openfhe_backend import OpenFheBackend
+from fhe_core.oracles import interpreter
+from fhe_core.oracles.interface import OracleError
+from fhe_core.oracles.openfhe_backend import OpenFheBackend
 from tests.core import tiny
 from tests.oracles import primitives
 from tests.oracles.bench import Bench

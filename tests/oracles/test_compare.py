@@ -7,11 +7,11 @@ import math
 import numpy as np
 import pytest
 
-from fhe_core import presets
-from fhe_core.precision import MODEL_FACTOR, ErrorModel
-from oracles.chain import chain_of
-from oracles.compare import OracleMismatch, difference, require_agreement
-from oracles.errors import OpenFheErrors, SameEncodings, openfhe_errors, openfhe_specials
+from fhe_core.analysis.precision import MODEL_FACTOR, ErrorModel
+from fhe_core.oracles.chain import chain_of
+from fhe_core.oracles.compare import OracleMismatch, difference, require_agreement
+from fhe_core.oracles.errors import OpenFheErrors, SameEncodings, openfhe_errors, openfhe_specials
+from fhe_core.parameters import presets
 from tests.core import tiny
 
 ZERO = np.zeros(64)

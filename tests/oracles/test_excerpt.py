@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from fhe_core.oracles.excerpt import excerpt, limbs_needed
 from fhe_core.plan import PlanError
 from fhe_core.runtime import cleartext
-from oracles.excerpt import excerpt, limbs_needed
 from tests.core import tiny
 from tests.oracles import small_plans
 from tests.oracles.bench import bench_of

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from oracles.chain import chain_of
-from oracles.exchange import Answer, Job, load_answer, load_job, save_answer, save_job
-from oracles.interface import OracleError
+from fhe_core.oracles.chain import chain_of
+from fhe_core.oracles.exchange import Answer, Job, load_answer, load_job, save_answer, save_job
+from fhe_core.oracles.interface import OracleError
 from tests.oracles.bench import Bench
 
 

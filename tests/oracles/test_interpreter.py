@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from oracles import interpreter, openfhe_library, seal_library
-from oracles.interface import OracleError
+from fhe_core.oracles import interpreter, openfhe_library, seal_library
+from fhe_core.oracles.interface import OracleError
 
 THIS = sys.version_info[:2]
 NAME = f"python{THIS[0]}.{THIS[1]}"
@@ -98,7 +98,7 @@ def test_a_wheel_that_cannot_be_imported(
 
 
 def test_a_module_that_fails_gives_its_last_line(tmp_path: Path) -> None:
-    worker = "oracles.openfhe_worker"
+    worker = "fhe_core.oracles.openfhe_worker"
     with pytest.raises(OracleError, match=r"openfhe_worker: usage: openfhe_worker JOB"):
         interpreter.run_module(Path(sys.executable), worker, [], 1, 60)
     missing = os.fspath(tmp_path / "job.npz")

@@ -8,16 +8,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fhe_core.keys.secret import SecretKey
+from fhe_core.oracles.compare import Difference, require_agreement
+from fhe_core.oracles.excerpt import excerpt, limbs_needed
+from fhe_core.oracles.openfhe_backend import OpenFheBackend
 from fhe_core.parameters import Parameters, Specification, Tier, build
 from fhe_core.plan import Plan
 from fhe_core.runtime import cleartext
+from fhe_core.secret.key import SecretKey
 from fhe_face import engine
-from models import synthetic
-from models.reference import unit_images
-from oracles.compare import Difference, require_agreement
-from oracles.excerpt import excerpt, limbs_needed
-from oracles.openfhe_backend import OpenFheBackend
+from fhe_face.models import synthetic
+from fhe_face.models.reference import unit_images
 from tests.oracles.bench import bench_of
 
 #: Of ours. OpenFHE has one: at so few limbs more only wait for each other.

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from fhe_core.compiler import LEAN, SAFE, Packing, Policy
+from fhe_core.oracles.compare import require_agreement
+from fhe_core.oracles.openfhe_backend import OpenFheBackend
 from fhe_core.parameters import Specification, Tier, build
-from oracles.compare import require_agreement
-from oracles.openfhe_backend import OpenFheBackend
 from tests.core import tiny
 from tests.oracles import small_plans
 from tests.oracles.bench import bench_of

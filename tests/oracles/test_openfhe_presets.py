@@ -6,11 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from fhe_core import presets
-from fhe_core.parameters import Specification
-from oracles.chain import chain_of
-from oracles.interface import OracleError
-from oracles.openfhe_backend import OpenFheBackend
+from fhe_core.oracles.chain import chain_of
+from fhe_core.oracles.interface import OracleError
+from fhe_core.oracles.openfhe_backend import OpenFheBackend
+from fhe_core.parameters import Specification, presets
 
 NAMES = sorted(s.name for s in vars(presets).values() if isinstance(s, Specification))
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fhe_core.precision import ErrorModel
+from fhe_core.analysis.precision import ErrorModel
+from fhe_core.oracles.compare import OracleMismatch, require_agreement
+from fhe_core.oracles.openfhe_backend import OpenFheBackend
 from fhe_core.runtime import cleartext
-from oracles.compare import OracleMismatch, require_agreement
-from oracles.openfhe_backend import OpenFheBackend
 from tests.oracles import faults
 from tests.oracles.bench import Bench, Values
 from tests.oracles.primitives import SHOWS

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from fhe_core.compiler import SAFE, Packing
-from fhe_core.primes import ntt_primes
+from fhe_core.oracles.interface import OracleError
+from fhe_core.oracles.run import Runner, conjugates, eighth_root, multiplies, rotations
+from fhe_core.parameters.primes import ntt_primes
 from fhe_core.runtime import cleartext
-from oracles.interface import OracleError
-from oracles.run import Runner, conjugates, eighth_root, multiplies, rotations
 from tests.core import tiny
 from tests.oracles import primitives
 from tests.oracles.bench import Bench

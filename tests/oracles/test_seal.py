@@ -5,18 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fhe_core import presets
+from fhe_core.analysis.precision import ErrorModel
 from fhe_core.compiler.builder import PlanBuilder
 from fhe_core.compiler.policy import SAFE
-from fhe_core.parameters import Parameters
+from fhe_core.oracles import seal_backend, seal_library
+from fhe_core.oracles.compare import Difference, OracleMismatch, require_agreement
+from fhe_core.oracles.errors import NearestEncodings, SameEncodings
+from fhe_core.oracles.excerpt import excerpt, limbs_needed
+from fhe_core.oracles.interface import OracleError
+from fhe_core.parameters import Parameters, presets
 from fhe_core.plan import PlanError
-from fhe_core.precision import ErrorModel
 from fhe_core.runtime import cleartext
-from oracles import seal_backend, seal_library
-from oracles.compare import Difference, OracleMismatch, require_agreement
-from oracles.errors import NearestEncodings, SameEncodings
-from oracles.excerpt import excerpt, limbs_needed
-from oracles.interface import OracleError
 from tests.core import tiny
 from tests.oracles import faults, primitives, small_plans
 from tests.oracles.bench import Bench, Values, bench_of

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("h5py", reason="the benchmark's input needs h5py")
 
-from fhe_face.official.layout import Instance
+from benchmarks.official.stages.layout import Instance
 from tests.core import tiny
 from tests.face.official.kit import Bench, Pixels, crops
 

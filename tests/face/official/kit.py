@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.official import driver
-from fhe_core.keys.files import load_secret_key, save_evaluation_keys, save_secret_key
-from fhe_core.keys.secret import SecretKey
-from fhe_core.runtime.client import Client, Score
-from fhe_core.runtime.server import Server
-from fhe_core.runtime.store import Bundle, load_bundle, load_evaluation_keys
-from fhe_face.official import compute, decryption, encryption, faces, keygen, scores
-from fhe_face.official.layout import Instance
-from fhe_face.official.program import Progress
+from benchmarks.official.stages import compute, decryption, encryption, faces, keygen, scores
+from benchmarks.official.stages.layout import Instance
+from benchmarks.official.stages.program import Progress
+from fhe_core.formats.ciphertexts import Bundle, load_bundle, load_evaluation_keys
+from fhe_core.secret.files import load_secret_key, save_evaluation_keys, save_secret_key
+from fhe_core.secret.key import SecretKey
+from fhe_face.client.decryption import Client, Score
+from fhe_face.models.reference import embed, squared_norm
 from fhe_face.progress import Stage
-from models.reference import embed, squared_norm
+from fhe_face.server.computation import Server
 from tests.core import tiny
 
 Pixels = NDArray[np.uint8]

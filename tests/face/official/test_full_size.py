@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.official.driver import drive, write_pairs
-from fhe_face.official.layout import Instance
+from benchmarks.official.stages.layout import Instance
 
 pytestmark = pytest.mark.full
 

@@ -11,9 +11,17 @@ import h5py
 import numpy as np
 import pytest
 
+from benchmarks.official.stages import pairs, pairs_worker
+from benchmarks.official.stages.pairs import (
+    COUNT,
+    ERROR,
+    IMAGE,
+    LENGTH,
+    PairsError,
+    open_pairs,
+    receive,
+)
 from fhe_core.files import FileError
-from fhe_face.official import pairs, pairs_worker
-from fhe_face.official.pairs import COUNT, ERROR, IMAGE, LENGTH, PairsError, open_pairs, receive
 from tests.face.official.kit import write_pairs
 
 BYTES = h5py.vlen_dtype(np.uint8)

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fhe_face.official.program import Progress
-from models.checkpoint import load, save_safetensors
-from models.synthetic import untrained
+from benchmarks.official.stages.program import Progress
+from fhe_face.models.checkpoint import load, save_safetensors
+from fhe_face.models.synthetic import untrained
 from tests.face.official.kit import png, write_pairs
 from tests.test_layering import reached
 
@@ -26,7 +26,7 @@ PROGRAMS = (
     "client_decrypt_decode",
     "client_postprocess",
 )
-SECRET = "fhe_core.keys.secret"
+SECRET = "fhe_core.secret.key"
 
 
 def run(
@@ -115,22 +115,26 @@ def test_pictures_are_prepared_in_a_process_without_keys(repository: Path, tmp_p
 
 @pytest.mark.parametrize("module", ["weights", "compute", "schedule", "faces", "scores"])
 def test_stages_without_secrets_cannot_reach_them(repository: Path, module: str) -> None:
-    seen = reached(f"fhe_face.official.{module}", repository)
-    assert f"fhe_face.official.{module}" in seen
-    for client_only in (SECRET, "fhe_core.keys.files", "fhe_core.runtime.client"):
+    seen = reached(f"benchmarks.official.stages.{module}", repository)
+    assert f"benchmarks.official.stages.{module}" in seen
+    for client_only in (SECRET, "fhe_core.secret.files", "fhe_face.client.decryption"):
         assert client_only not in seen
 
 
 @pytest.mark.parametrize("module", ["weights", "compute", "schedule", "scores"])
 def test_stages_without_faces_cannot_reach_them(repository: Path, module: str) -> None:
-    seen = reached(f"fhe_face.official.{module}", repository)
-    for other in ("fhe_face.official.faces", "fhe_face.official.pairs", "fhe_face.preparation"):
+    seen = reached(f"benchmarks.official.stages.{module}", repository)
+    for other in (
+        "benchmarks.official.stages.faces",
+        "benchmarks.official.stages.pairs",
+        "fhe_face.client.preparation",
+    ):
         assert other not in seen
 
 
 def test_the_walk_finds_secrets_where_they_are(repository: Path) -> None:
     for module in ("keygen", "encryption", "decryption"):
-        assert SECRET in reached(f"fhe_face.official.{module}", repository)
+        assert SECRET in reached(f"benchmarks.official.stages.{module}", repository)
 
 
 def test_progress(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.official.stages.scores import REFUSED
 from fhe_core.container import Kind, read_header
 from fhe_core.files import FileError
-from fhe_face.official.scores import REFUSED
 from tests.core import tiny
 from tests.face.official.kit import Bench, Pixels, cosines, png, write_pairs
 

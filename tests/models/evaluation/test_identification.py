@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.evaluation.folds import FOLDS, MAX_PAIRS, fold_accuracy, make_folds
-from models.evaluation.identification import identify, split
+from fhe_face.models.evaluation.folds import FOLDS, MAX_PAIRS, fold_accuracy, make_folds
+from fhe_face.models.evaluation.identification import identify, split
 from tests.models.evaluation.kit import clusters
 
 LABELS = st.lists(st.integers(0, 5), min_size=1, max_size=40)

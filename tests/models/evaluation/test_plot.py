@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.evaluation.plot import draw
-from models.evaluation.report import EvaluationError, Report, evaluate
+from fhe_face.models.evaluation.plot import draw
+from fhe_face.models.evaluation.report import EvaluationError, Report, evaluate
 from tests.models.evaluation.kit import clusters
 
 

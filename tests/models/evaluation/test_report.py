@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from coeffs.normalisation import Normalisation
-from models.evaluation.embedding import (
+from fhe_face.coeffs.normalisation import Normalisation
+from fhe_face.models.evaluation.embedding import (
     Embeddings,
     embed_crops,
     paired_similarity,
     pixels_as_embeddings,
     unit,
 )
-from models.evaluation.identification import Identification
-from models.evaluation.report import Baseline, EvaluationError, evaluate, judge
-from models.fused import fuse
-from models.layers import FusedNetwork
-from models.reference import embed, normalise
-from models.synthetic import images, untrained
+from fhe_face.models.evaluation.identification import Identification
+from fhe_face.models.evaluation.report import Baseline, EvaluationError, evaluate, judge
+from fhe_face.models.fused import fuse
+from fhe_face.models.layers import FusedNetwork
+from fhe_face.models.reference import embed, normalise
+from fhe_face.models.synthetic import images, untrained
 from tests.models.evaluation.kit import clusters
 
 PEOPLE, IMAGES = 20, 6

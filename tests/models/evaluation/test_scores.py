@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.evaluation.folds import best_threshold
-from models.evaluation.scores import Distribution, pair_scores, roc
+from fhe_face.models.evaluation.folds import best_threshold
+from fhe_face.models.evaluation.scores import Distribution, pair_scores, roc
 
 # Few distinct values, so that most lists have ties.
 SCORES = st.lists(st.integers(-4, 4).map(lambda n: n / 4), min_size=1, max_size=25)

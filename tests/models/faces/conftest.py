@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from models.faces import Aligner, Detector, DetectorError
+from fhe_face.models.faces import Aligner, Detector, DetectorError
 
 
 @pytest.fixture(scope="session")

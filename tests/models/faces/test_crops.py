@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from models.faces import (
+from fhe_face.models.faces import (
     ARCFACE_112,
     Aligner,
     Detector,
@@ -21,7 +21,7 @@ from models.faces import (
     PreparationError,
     letterboxed,
 )
-from models.faces.geometry import moved
+from fhe_face.models.faces.geometry import moved
 
 Pixels = NDArray[np.uint8]
 IDENTITY = np.hstack([np.eye(2), np.zeros((2, 1))])

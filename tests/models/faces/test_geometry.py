@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.faces import ARCFACE_112, FaceError, letterboxed, mirrored, similarity
-from models.faces.geometry import moved, roll_of, scale_of
+from fhe_face.models.faces import ARCFACE_112, FaceError, letterboxed, mirrored, similarity
+from fhe_face.models.faces.geometry import moved, roll_of, scale_of
 
 
 @pytest.mark.parametrize("degrees", [-150.0, -30.0, 0.0, 30.0, 90.0])

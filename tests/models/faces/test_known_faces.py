@@ -11,10 +11,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from models import reference
-from models.checkpoint import load_state
-from models.faces import Aligner, Flag, NoFaceError, mirrored
-from models.fused import fuse
+from fhe_face.models import reference
+from fhe_face.models.checkpoint import load_state
+from fhe_face.models.faces import Aligner, Flag, NoFaceError, mirrored
+from fhe_face.models.fused import fuse
 
 INTERVAL = (100.0, 3000.0)
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from models.cryptoface import CryptoFaceNet
-from models.herpn import HerPN
-from models.training.activation import Activations, coefficients
+from fhe_face.models.cryptoface import CryptoFaceNet
+from fhe_face.models.herpn import HerPN
+from fhe_face.models.training.activation import Activations, coefficients
 
 NEVER = 1e9
 

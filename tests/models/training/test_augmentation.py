@@ -4,8 +4,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.training.augmentation import _block_coded, augment, centre
-from models.training.stress import KINDS, spoiled, stress_images
+from fhe_face.models.training.augmentation import _block_coded, augment, centre
+from fhe_face.models.training.stress import KINDS, spoiled, stress_images
 
 
 def faces(count: int, side: int = 80) -> torch.Tensor:

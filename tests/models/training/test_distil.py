@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from models.checkpoint import load
-from models.cryptoface import CryptoFaceNet
-from models.faces import Aligner
-from models.training import distil
-from models.training.distil import Distil, Faces
-from models.training.errors import TrainingError
-from models.training.gan import FaceGenerator
-from models.training.generated import QuickAligner, generate
-from models.training.plan import Plan
-from models.training.teacher import Teacher
+from fhe_face.models.checkpoint import load
+from fhe_face.models.cryptoface import CryptoFaceNet
+from fhe_face.models.faces import Aligner
+from fhe_face.models.training import distil
+from fhe_face.models.training.distil import Distil, Faces
+from fhe_face.models.training.errors import TrainingError
+from fhe_face.models.training.gan import FaceGenerator
+from fhe_face.models.training.generated import QuickAligner, generate
+from fhe_face.models.training.plan import Plan
+from fhe_face.models.training.teacher import Teacher
 
 
 @pytest.fixture(scope="module")

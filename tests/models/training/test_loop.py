@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from models.checkpoint import load
-from models.cryptoface import CryptoFaceNet
-from models.training.errors import TrainingError
-from models.training.loop import LOG_FILE, STATE_FILE, WEIGHTS_FILE, Trainer, read_log
-from models.training.people import Classify, People
-from models.training.plan import Plan
+from fhe_face.models.checkpoint import load
+from fhe_face.models.cryptoface import CryptoFaceNet
+from fhe_face.models.training.errors import TrainingError
+from fhe_face.models.training.loop import LOG_FILE, STATE_FILE, WEIGHTS_FILE, Trainer, read_log
+from fhe_face.models.training.people import Classify, People
+from fhe_face.models.training.plan import Plan
 
 PLAN = Plan(steps=4, batch=4, rate=1e-3, seed=3, warmup=1, bounded_from=0.5, stress=2)
 

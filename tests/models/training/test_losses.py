@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.training.losses import (
+from fhe_face.models.training.losses import (
     NORM_AIM,
     ArcFace,
     Distillation,

@@ -6,9 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.cryptoface import CryptoFaceNet
-from models.training.errors import TrainingError
-from models.training.people import Classify, Contrast, People, RankOne
+from fhe_face.models.cryptoface import CryptoFaceNet
+from fhe_face.models.training.errors import TrainingError
+from fhe_face.models.training.people import Classify, Contrast, People, RankOne
 
 
 def numbered(counts: list[int]) -> People:

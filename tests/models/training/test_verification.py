@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from models.training.errors import TrainingError
-from models.training.verification import Pairs, parse, people_of, read_pairs
+from fhe_face.models.training.errors import TrainingError
+from fhe_face.models.training.verification import Pairs, parse, people_of, read_pairs
 
 
 def encoded(value: int, side: int = 16) -> bytes:

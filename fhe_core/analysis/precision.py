@@ -1,0 +1,391 @@
+"""The precision model: the error that encryption adds to every step of a plan, predicted.
+
+Slot by slot, as variances of real parts; docs/precision.md derives the terms. Message magnitudes
+come from a cleartext run, so the prediction holds for inputs like the ones given.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fhe_core.analysis.extremes import likely_largest
+from fhe_core.parameters import ERROR_ETA, Parameters
+from fhe_core.plan import (
+    Affine,
+    DropLevel,
+    FoldSum,
+    Join,
+    LinearTransform,
+    Multiply,
+    MultiplyPlain,
+    Part,
+    Plan,
+    PlanError,
+    Rotate,
+    Square,
+    SquareParts,
+    Step,
+    step_writes,
+)
+from fhe_core.runtime import cleartext
+from fhe_core.runtime.cleartext import Noise, Observer, Slots, Tables, mask_slots, weighted_sums
+
+ERROR_VARIANCE = ERROR_ETA / 2
+#: Of a number rounded to an integer.
+ROUNDING_VARIANCE = 1 / 12
+#: How far the model claims to be off at most (docs/precision.md); its own tests hold it to that.
+MODEL_FACTOR = 4.0
+#: Of a coefficient of a uniform ternary secret.
+SECRET_VARIANCE = 2 / 3
+
+
+@dataclass(frozen=True)
+class StepPrecision:
+    """What a step's results carry.
+
+    Attributes:
+        magnitude: largest absolute slot value.
+        predicted_std: standard deviation of the slot error, over all slots of all results.
+        added_std: the part that this step itself adds, per result.
+        predicted_largest: the slot error that the worst of all slots is as likely above as below.
+    """
+
+    label: str
+    op: str
+    magnitude: float
+    predicted_std: float
+    added_std: Mapping[str, float]
+    predicted_largest: float
+
+    @property
+    def precision_bits(self) -> float:
+        """Bits of the largest value that lie above the error."""
+        if not self.predicted_std > 0 or not self.magnitude > 0:
+            return math.nan
+        return math.log2(self.magnitude) - math.log2(self.predicted_std)
+
+
+@dataclass(frozen=True)
+class ErrorStatistics:
+    """-log2 of slot errors: more is better. ``worst_bits`` belongs to the largest error."""
+
+    best_bits: float
+    mean_bits: float
+    worst_bits: float
+    standard_deviation: float
+
+
+def statistics(error: NDArray[np.float64]) -> ErrorStatistics:
+    """Bits of the smallest, mean and largest absolute error; inf where it is zero.
+
+    Raises:
+        ValueError: there are no errors, or one is not finite.
+    """
+    size = np.abs(error)
+    if not size.size or not np.all(np.isfinite(size)):
+        raise ValueError("errors must be finite, and there must be at least one")
+    with np.errstate(divide="ignore"):
+        best, mean, worst = -np.log2([size.min(), size.mean(), size.max()])
+    return ErrorStatistics(float(best), float(mean), float(worst), float(np.std(error)))
+
+
+def predict(
+    plan: Plan,
+    tables: Tables,
+    parameters: Parameters,
+    inputs: Sequence[Slots],
+    model: ErrorModel | None = None,
+    observe: Observer | None = None,
+) -> list[StepPrecision]:
+    """The predicted error of every step for freshly encrypted ``inputs``.
+
+    model: of a library other than the native backend; observe: of the cleartext run.
+
+    Raises:
+        PlanError: the plan was compiled for other parameters.
+        ValueError: the number of inputs is wrong.
+    """
+    if plan.parameters_digest != parameters.digest:
+        raise PlanError(f"the plan was not compiled for parameters '{parameters.name}'")
+    tracker = _Tracker(plan, tables, parameters, model or ErrorModel(parameters))
+
+    def follow(number: int, step: Step, values: Mapping[str, Slots]) -> None:
+        tracker.observe(number, step, values)
+        if observe is not None:
+            observe(number, step, values)
+
+    cleartext.run(plan, tables, inputs, observe=follow)
+    return tracker.rows
+
+
+def noise_of(rows: Sequence[StepPrecision]) -> Noise:
+    """The noise for ``cleartext.run`` that adds to every result what its step adds."""
+    deviation = {name: std for row in rows for name, std in row.added_std.items()}
+
+    def noise(_step: Step, name: str) -> float:
+        return deviation[name]
+
+    return noise
+
+
+@dataclass(frozen=True)
+class ErrorModel:
+    """Variances of the real part of a slot for the errors of single operations."""
+
+    parameters: Parameters
+
+    def slot(self, coefficient_variance: float, scale: float) -> float:
+        """Of a polynomial with independent coefficients of that variance."""
+        return self.parameters.ring_dimension / 2 * coefficient_variance / scale**2
+
+    def fresh(self, scale: float) -> float:
+        """A fresh secret-key encryption: its error and the rounding of the encoding."""
+        return self.slot(ERROR_VARIANCE, scale) + self.encoding(self.parameters.slots, scale)
+
+    def rounding(self, scale: float) -> float:
+        """Division with rounding (rescale, mod-down) that ends at ``scale``: t0 + t1 s."""
+        n = self.parameters.ring_dimension
+        return self.slot(ROUNDING_VARIANCE * (1 + n * SECRET_VARIANCE), scale)
+
+    def switching(self, limbs: int, scale: float) -> float:
+        """Key switching at that many limbs, without the rounding of its mod-down."""
+        parameters = self.parameters
+        tier = parameters.tiers[parameters.tier_index(limbs)]
+        log_p = math.fsum(math.log2(p) for p in parameters.specials[: tier.special_limbs])
+        total = 0.0
+        for first in range(0, limbs, tier.digit_limbs):
+            digit = parameters.moduli[first : min(limbs, first + tier.digit_limbs)]
+            total += 4.0 ** (math.fsum(math.log2(q) for q in digit) - log_p)
+        variance = parameters.ring_dimension * ERROR_VARIANCE * total / 12
+        return self.slot(variance, scale)
+
+    @staticmethod
+    def encoding(period: int, scale: float, real: bool = False) -> float:
+        """Rounding of a real plaintext that repeats with ``period`` slots: 2 * period coefficients.
+
+        Coefficients of a real plaintext come in pairs c, -c, and so do their errors: the slot error
+        is real, and its whole variance counts, not half of it. ``real``: rounded for real messages
+        (encoding.round_real), which halves the error of the real part.
+        """
+        share = 0.25 if real else 1.0
+        return 2 * period * share * ROUNDING_VARIANCE / scale**2
+
+
+def mask_period(mask: Slots) -> int:
+    """Smallest power of two with which a mask repeats."""
+    period = mask.size
+    while period > 1 and np.array_equal(mask[: period // 2], mask[period // 2 : period]):
+        period //= 2
+    return period
+
+
+@dataclass
+class _Variance:
+    """Per slot: what came in with the inputs of a step, and what the step adds."""
+
+    carried: Slots
+    added: Slots
+
+    @property
+    def total(self) -> Slots:
+        return self.carried + self.added
+
+    def roll(self, amount: int) -> _Variance:
+        return _Variance(np.roll(self.carried, -amount), np.roll(self.added, -amount))
+
+    def __add__(self, other: _Variance) -> _Variance:
+        return _Variance(self.carried + other.carried, self.added + other.added)
+
+    def plus(self, added: float | Slots) -> _Variance:
+        return _Variance(self.carried, self.added + added)
+
+
+@dataclass
+class _Tracker:
+    """Variances of all live values, step by step."""
+
+    plan: Plan
+    tables: Tables
+    parameters: Parameters
+    model: ErrorModel
+    rows: list[StepPrecision] = field(default_factory=list)
+    variances: dict[str, Slots] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in self.plan.inputs:
+            fresh = self.model.fresh(self.plan.values[name].scale)
+            self.variances[name] = np.full(self.parameters.slots, fresh)
+
+    def observe(self, number: int, step: Step, values: Mapping[str, Slots]) -> None:
+        names = step_writes(step)
+        results = dict(zip(names, self.results(step, values), strict=True))
+        for name, variance in results.items():
+            self.variances[name] = variance.total
+        self.rows.append(
+            StepPrecision(
+                self.plan.labels[number],
+                step.op,
+                max(float(np.max(np.abs(values[name]))) for name in names),
+                math.sqrt(np.mean([np.mean(v.total) for v in results.values()])),
+                {name: math.sqrt(np.mean(v.added)) for name, v in results.items()},
+                likely_largest(np.sqrt([v.total for v in results.values()])),
+            )
+        )
+
+    def carried(self, name: str) -> _Variance:
+        variance = self.variances[name]
+        return _Variance(variance, np.zeros_like(variance))
+
+    def switch(self, limbs: int, scale: float) -> float:
+        """A whole key switch, mod-down included."""
+        return self.model.switching(limbs, scale) + self.model.rounding(scale)
+
+    def table(self, name: str, output: str) -> float:
+        """Encoding error of a one-row table that is added."""
+        if not name:
+            return 0.0
+        return self.model.encoding(self.tables[name].shape[1], self.plan.values[output].scale)
+
+    def results(self, step: Step, values: Mapping[str, Slots]) -> Iterator[_Variance]:
+        plan = self.plan
+        match step:
+            case Rotate():
+                error = self.switch(step.limbs, plan.values[step.source].scale)
+                for amount in step.amounts:
+                    yield self.carried(step.source).roll(amount).plus(error)
+            case FoldSum():
+                source = plan.values[step.source]
+                total = self.carried(step.source)
+                rounding = self.model.rounding(source.scale)
+                for amounts in step.pairs():
+                    switching = len(amounts) * self.model.switching(source.limbs, source.scale)
+                    total = sum((total.roll(a) for a in amounts), total).plus(switching + rounding)
+                if step.rescale:
+                    total = total.plus(self.model.rounding(plan.values[step.output].scale))
+                yield total
+            case LinearTransform():
+                yield from _linear(self, step, values)
+            case Square():
+                squared: Slots = 4 * values[step.source] ** 2 * self.variances[step.source]
+                rest = self.product(step.source, step.source, step.output)
+                yield _Variance(squared, rest + self.table(step.offset, step.output))
+            case SquareParts():
+                # Of the two parts' squares, the mean: one variance stands for both parts.
+                squared_size = np.abs(values[step.source]) ** 2
+                mean = 2 * squared_size * self.variances[step.source]
+                source = plan.values[step.source]
+                # An error k of the conjugate leaves (Re x - Im x) k: it meets both parts.
+                difference = values[step.source].real - values[step.source].imag
+                rest = difference**2 * self.switch(source.limbs, source.scale)
+                rest = rest + self.product(step.source, step.source, step.output)
+                yield _Variance(mean, rest + self.table(step.offset, step.output))
+            case Join():
+                # Errors of real messages have imaginary parts too, as large as the real ones.
+                yield _Variance(
+                    self.variances[step.left] + self.variances[step.right],
+                    np.zeros(self.parameters.slots),
+                )
+            case Part():
+                source = plan.values[step.source]
+                # Of x + conj(x) at twice the scale, to which only the conjugate adds.
+                error = self.switch(source.limbs, source.scale) / 4
+                for _ in step.outputs:
+                    yield self.carried(step.source).plus(error)
+            case Multiply():
+                left, right = values[step.left], values[step.right]
+                product = left**2 * self.variances[step.right]
+                product = product + right**2 * self.variances[step.left]
+                yield _Variance(product, self.product(step.left, step.right, step.output))
+            case MultiplyPlain():
+                mask = mask_slots(plan, step.mask, self.parameters.slots)
+                encoding = self.mask_error(mask, step.mask_scale)
+                added: Slots = np.abs(values[step.source]) ** 2 * encoding
+                if step.rescale:
+                    added = added + self.model.rounding(plan.values[step.output].scale)
+                yield _Variance(mask * self.variances[step.source], added)
+            case Affine():
+                carried = step.factor**2 * self.variances[step.source]
+                error = self.table(step.table, step.output)
+                yield _Variance(carried, np.full_like(carried, error))
+            case DropLevel():
+                yield self.carried(step.source)
+
+    def product(self, left: str, right: str, output: str) -> Slots:
+        """Error of a relinearised product."""
+        a, b = self.plan.values[left], self.plan.values[right]
+        error = self.model.switching(min(a.limbs, b.limbs), a.scale * b.scale)
+        error += self.model.rounding(self.plan.values[output].scale)
+        return np.full(self.parameters.slots, error)
+
+    def mask_error(self, mask: Slots, scale: float) -> float:
+        """A mask that is the same everywhere is a constant, which a power of two represents."""
+        period = mask_period(mask)
+        return self.model.encoding(period, scale, self.plan.real) if period > 1 else 0.0
+
+
+def _linear(
+    tracker: _Tracker, step: LinearTransform, values: Mapping[str, Slots]
+) -> Iterator[_Variance]:
+    """Errors of one linear step, accumulator by accumulator; see docs/precision.md."""
+    plan, model, weights = tracker.plan, tracker.model, tracker.tables[step.weights]
+    slots = tracker.parameters.slots
+    masks = {m: mask_slots(plan, m, slots) for _, m in step.terms if m >= 0}
+    rotated = [np.roll(values[step.inputs[i]], -amount) for i, amount in step.babies]
+    size = (len(step.terms), slots)
+    variance, switched, power = (np.zeros(size) for _ in range(3))
+    for term, (baby, mask) in enumerate(step.terms):
+        i, amount = step.babies[baby]
+        name = step.inputs[i]
+        keep: Slots | float = masks[mask] if mask >= 0 else 1.0
+        variance[term] = keep * np.roll(tracker.variances[name], -amount)
+        if amount:
+            switched[term] = keep * model.switching(step.limbs, plan.values[name].scale)
+        power[term] = keep * np.abs(rotated[baby]) ** 2
+    squared = np.abs(weights) ** 2
+    carried = weighted_sums(step.entries, squared, variance)
+    added = weighted_sums(step.entries, squared, switched)
+    added += weighted_sums(step.entries, _encoding_errors(model, step, weights, plan.real), power)
+    for mask in masks:  # what a mask multiplies, and its error with it
+        own = [t for t, (_, m) in enumerate(step.terms) if m == mask]
+        place = {t: i for i, t in enumerate(own)}
+        entries = [[(place[t], row) for t, row in e if t in place] for e in step.entries]
+        product = weighted_sums(
+            entries, weights, np.stack([rotated[step.terms[t][0]] for t in own])
+        )
+        added += np.abs(product) ** 2 * tracker.mask_error(masks[mask], step.mask_scale)
+    output_scale = plan.values[step.outputs[0]].scale
+    dropped = tracker.parameters.moduli[step.limbs - step.rescale : step.limbs]
+    sum_scale = output_scale * math.prod(float(q) for q in dropped)
+    totals = [_Variance(np.zeros(slots), np.zeros(slots)) for _ in step.outputs]
+    for number, (output, giant) in enumerate(step.giants):
+        own_added = added[number]
+        if giant:
+            own_added = own_added + tracker.switch(step.limbs, sum_scale)
+        totals[output] = totals[output] + _Variance(carried[number], own_added).roll(giant)
+    bias = tracker.table(step.bias, step.outputs[0])
+    for total in totals:
+        yield total.plus(model.rounding(output_scale) + bias)
+
+
+def _encoding_errors(model: ErrorModel, step: LinearTransform, weights: Slots, real: bool) -> Slots:
+    """Variances [rows, period] of encoded weights; a constant is off by its own rounding only."""
+    scales = np.ones(len(weights))
+    for entries in step.entries:
+        for term, row in entries:
+            baby, mask = step.terms[term]
+            scale = step.weight_scales[step.babies[baby][0]]
+            scales[row] = scale if mask >= 0 else scale * step.mask_scale
+    scaled = weights[:, 0] * scales
+    rounded = np.rint(scaled.real) + 1j * np.rint(scaled.imag)
+    constant = np.all(weights == weights[:, :1], axis=1)
+    errors = np.where(
+        constant,
+        np.abs(scaled - rounded) ** 2 / scales**2,
+        model.encoding(step.period, 1.0, real) / scales**2,
+    )
+    return np.repeat(errors[:, None], weights.shape[1], axis=1)

@@ -1,0 +1,1 @@
+"""What crosses as files: ciphertexts and evaluation keys."""

@@ -1,0 +1,272 @@
+"""Ciphertexts and evaluation keys as containers; public material only."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fhe_core import container
+from fhe_core.ciphertext import Ciphertext, Words
+from fhe_core.container import Header, Kind, Reader, Section
+from fhe_core.keys.evaluation import EvaluationKey, EvaluationKeys, expand_key
+from fhe_core.keys.expand import FRESH_DOMAIN, SEED_BYTES, uniform_row
+from fhe_core.parameters import Parameters, presets
+from fhe_core.plan import KeyName, KeySpecification
+from fhe_face.facts import check_preparation
+
+Path = str | os.PathLike[str]
+#: Called with (done, total) while something long goes on.
+Progress = Callable[[int, int], None]
+#: Finds parameters by preset name; tests pass their own.
+ParameterLoader = Callable[[str], Parameters]
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """Named ciphertexts of one client that travel together.
+
+    Attributes:
+        what: one of the kinds of fhe_face.places, such as "image".
+        seeds: 32-byte seed of c1 by ciphertext name; only fresh ciphertexts have one.
+        facts: JSON-ready facts that the receiver needs (no floats; hexadecimal text instead).
+    """
+
+    what: str
+    parameters: Parameters
+    key_id: str
+    items: Mapping[str, Ciphertext]
+    facts: Mapping[str, Any]
+    seeds: Mapping[str, bytes]
+
+
+def parameters_of(header: Header, load: ParameterLoader = presets.load) -> Parameters:
+    """The parameters that a file was made with.
+
+    Raises:
+        ParameterMismatch: this version has no such set, or it is another one of that name.
+    """
+    name = header.text("parameters")
+    try:
+        parameters = load(name)
+    except KeyError:
+        raise container.ParameterMismatch(
+            f"{header.source}: made with parameters '{name}', which this version does not have"
+        ) from None
+    container.require_match(header, parameter_hash=parameters.digest)
+    return parameters
+
+
+def bundle_sections(bundle: Bundle) -> list[Section]:
+    """Sections of a bundle: both halves, or the computed half and a seed."""
+    sections = []
+    for name, item in bundle.items.items():
+        key = _section_key(name)
+        if name in bundle.seeds:
+            seed = np.frombuffer(bundle.seeds[name], dtype=np.uint8)
+            sections.append(Section.from_array(f"{key}/seed", seed))
+            sections.append(Section.from_array(f"{key}/c0", item.residues[0]))
+        else:
+            sections.append(Section.from_array(f"{key}/c", item.residues))
+    return sections
+
+
+def bundle_metadata(bundle: Bundle) -> dict[str, Any]:
+    return {
+        "parameters": bundle.parameters.name,
+        "what": bundle.what,
+        "items": [
+            {"name": name, "limbs": item.limbs, "level": item.limbs - 1, "scale": item.scale.hex()}
+            for name, item in bundle.items.items()
+        ],
+        "facts": dict(bundle.facts),
+    }
+
+
+def save_bundle(path: Path, bundle: Bundle) -> Header:
+    """Write ciphertexts atomically."""
+    return container.write(
+        path,
+        Kind.CIPHERTEXT,
+        bundle.parameters.digest,
+        bundle.key_id,
+        bundle_metadata(bundle),
+        bundle_sections(bundle),
+    )
+
+
+def load_bundle(
+    path: Path, expect: str | None = None, load: ParameterLoader = presets.load
+) -> Bundle:
+    """Read ciphertexts; every residue is checked to lie below its modulus.
+
+    Raises:
+        ContainerError: the file is not what it should be; the message says what would be right.
+    """
+    with container.open(path, expect_kind=Kind.CIPHERTEXT) as reader:
+        header = reader.header
+        parameters = parameters_of(header, load)
+        what = header.text("what")
+        if expect is not None and what != expect:
+            raise container.WrongKind(f"{header.source}: holds an encrypted {what}, not {expect}")
+        items: dict[str, Ciphertext] = {}
+        seeds: dict[str, bytes] = {}
+        for entry in _entries(header):
+            name, limbs, scale = _entry(header, entry, parameters)
+            key = _section_key(name)
+            if any(key == _section_key(other) for other in items):
+                # One section, expanded again and again, would make seconds of work of few bytes.
+                raise container.Corrupt(f"{header.source}: two ciphertexts share a name")
+            shape = (limbs, parameters.ring_dimension)
+            if f"{key}/seed" in reader.names:
+                seed = _array(reader, f"{key}/seed", (SEED_BYTES,), "uint8").tobytes()
+                c0 = _array(reader, f"{key}/c0", shape, "uint64")
+                residues = np.stack([c0, expand_fresh(parameters, seed, limbs)])
+                seeds[name] = seed
+            else:
+                residues = np.array(_array(reader, f"{key}/c", (2, *shape), "uint64"))
+            require_reduced(header.source, residues, parameters.moduli[:limbs])
+            items[name] = Ciphertext(residues, scale)
+        facts = header.metadata.get("facts")
+        if not isinstance(facts, dict):
+            raise container.Corrupt(f"{header.source}: the header has no facts")
+        check_preparation(header.source, facts)
+        return Bundle(what, parameters, header.key_id, items, facts, seeds)
+
+
+def known_facts(header: Header) -> Mapping[str, Any]:
+    """What a bundle's header says, unchecked; nothing where it says nothing."""
+    facts = header.metadata.get("facts")
+    return facts if isinstance(facts, dict) else {}
+
+
+def expand_fresh(parameters: Parameters, seed: bytes, limbs: int) -> Words:
+    """c1 of a fresh ciphertext [limbs, N], from its seed."""
+    out = np.empty((limbs, parameters.ring_dimension), dtype=np.uint64)
+    for i in range(limbs):
+        uniform_row(seed, FRESH_DOMAIN, 0, i, parameters.moduli[i], out[i])
+    return out
+
+
+def require_reduced(source: str, residues: Words, moduli: Sequence[int]) -> None:
+    """Every residue [..., limbs, N] lies below its modulus.
+
+    Raises:
+        Corrupt: one does not.
+    """
+    bound = np.array(moduli, dtype=np.uint64)
+    if np.any(residues.max(axis=-1) >= bound):
+        raise container.Corrupt(f"{source}: a residue is not below its modulus")
+
+
+def evaluation_key_metadata(
+    parameters: Parameters, specifications: Sequence[KeySpecification]
+) -> dict[str, Any]:
+    return {
+        "parameters": parameters.name,
+        "keys": [[s.name.rotation, s.name.tier, s.limbs] for s in specifications],
+    }
+
+
+def load_evaluation_keys(
+    path: Path,
+    wanted: Sequence[KeySpecification] | None = None,
+    load: ParameterLoader = presets.load,
+    progress: Progress | None = None,
+) -> EvaluationKeys:
+    """Read and expand evaluation keys; with ``wanted`` only those, which the file must hold.
+
+    Raises:
+        ContainerError: the file is not what it should be, or lacks a wanted key.
+    """
+    with container.open(path, expect_kind=Kind.EVALUATION_KEYS) as reader:
+        header = reader.header
+        parameters = parameters_of(header, load)
+        held = key_specifications(header, parameters)
+        seed = _array(reader, "seed", (SEED_BYTES,), "uint8").tobytes()
+        chosen = list(range(len(held)))
+        if wanted is not None:
+            chosen = [_find(header, held, specification) for specification in wanted]
+        keys: dict[KeyName, EvaluationKey] = {}
+        for done, position in enumerate(chosen):
+            specification = held[position]
+            body = _array(reader, f"key/{position}", specification.shape(parameters), "uint64")
+            tier = parameters.tiers[specification.name.tier]
+            moduli = [
+                *parameters.moduli[: specification.limbs],
+                *parameters.specials[: tier.special_limbs],
+            ]
+            require_reduced(header.source, body, moduli)
+            keys[specification.name] = expand_key(
+                parameters, specification, body, seed, position + 1
+            )
+            if progress is not None:
+                progress(done + 1, len(chosen))
+        return EvaluationKeys(parameters, header.key_id, keys)
+
+
+def key_specifications(header: Header, parameters: Parameters) -> list[KeySpecification]:
+    """Which keys a file holds.
+
+    Raises:
+        Corrupt: the list does not fit the parameters.
+    """
+    entries = header.metadata.get("keys")
+    found = []
+    for entry in entries if isinstance(entries, list) else [None]:
+        if not (isinstance(entry, list) and len(entry) == 3 and all(type(v) is int for v in entry)):
+            raise container.Corrupt(f"{header.source}: the list of keys is malformed")
+        rotation, tier, limbs = entry
+        if not (
+            0 <= rotation <= parameters.conjugation
+            and 0 <= tier < len(parameters.tiers)
+            and 1 <= limbs <= parameters.tiers[tier].limbs
+        ):
+            raise container.Corrupt(f"{header.source}: a key does not fit the parameters")
+        found.append(KeySpecification(KeyName(rotation, tier), limbs))
+    return found
+
+
+def _find(header: Header, held: list[KeySpecification], wanted: KeySpecification) -> int:
+    for position, specification in enumerate(held):
+        if specification.name == wanted.name and specification.limbs >= wanted.limbs:
+            return position
+    raise container.KeyMismatch(
+        f"{header.source}: lacks the key for rotation {wanted.name.rotation} at {wanted.limbs} "
+        "limbs; make keys with the version that compiled the plan"
+    )
+
+
+def _section_key(name: str) -> str:
+    return name.replace(" ", "-")
+
+
+def _entries(header: Header) -> list[Any]:
+    entries = header.metadata.get("items")
+    if not isinstance(entries, list) or not 1 <= len(entries) <= 64:
+        raise container.Corrupt(f"{header.source}: the list of ciphertexts is malformed")
+    return entries
+
+
+def _entry(header: Header, entry: Any, parameters: Parameters) -> tuple[str, int, float]:
+    try:
+        name, limbs, scale = str(entry["name"]), entry["limbs"], float.fromhex(entry["scale"])
+    except (TypeError, KeyError, ValueError, OverflowError):
+        raise container.Corrupt(f"{header.source}: a ciphertext's entry is malformed") from None
+    if type(limbs) is not int or not 1 <= limbs <= parameters.limbs:
+        raise container.Corrupt(f"{header.source}: a ciphertext has an impossible level")
+    if not 1.0 <= scale <= 2.0**120:
+        raise container.Corrupt(f"{header.source}: a ciphertext has an impossible scale")
+    return name, limbs, scale
+
+
+def _array(reader: Reader, name: str, shape: tuple[int, ...], dtype: str) -> Any:
+    if name not in reader.names:
+        raise container.Corrupt(f"{reader.header.source}: section '{name}' is missing")
+    array = reader.array(name)
+    if array.shape != shape or array.dtype != np.dtype(dtype):
+        raise container.Corrupt(f"{reader.header.source}: section '{name}' has a wrong shape")
+    return array

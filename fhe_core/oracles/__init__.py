@@ -1,0 +1,1 @@
+"""Independent implementations of CKKS that run the same plans: OpenFHE and SEAL."""

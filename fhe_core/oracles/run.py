@@ -1,0 +1,299 @@
+"""Runs a plan with the operations of a foreign library.
+
+The library has primes of its own, so that scales differ from the plan's in the last digits. Every
+value keeps its exact scale here, and the weights of a linear step are encoded so that it ends at
+the plan's scale again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fhe_core.oracles.interface import Library, OracleError, Slots
+from fhe_core.parameters import Parameters
+from fhe_core.plan import (
+    Affine,
+    DropLevel,
+    FoldSum,
+    Join,
+    LinearTransform,
+    Multiply,
+    MultiplyPlain,
+    Part,
+    Plan,
+    PlanError,
+    Rotate,
+    Square,
+    SquareParts,
+    Step,
+    last_reads,
+    step_writes,
+)
+
+Tables = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Held:
+    """A ciphertext of the library and its exact scale."""
+
+    handle: Any
+    scale: float
+
+
+@dataclass
+class Runner:
+    """One plan, its tables, and what the library did for it.
+
+    Attributes:
+        counts: operations by name.
+    """
+
+    foreign: Library
+    plan: Plan
+    tables: Tables
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def run(self, inputs: Sequence[Slots]) -> list[NDArray[np.complex128]]:
+        """Decrypted slots of the plan's outputs.
+
+        Raises:
+            OracleError: the library has other slots or too few limbs, or the inputs do not fit.
+        """
+        results = self.evaluate(self.encrypt(inputs))
+        self.counts["decrypt"] += len(results)
+        return [self.foreign.decrypt(result.handle, result.scale) for result in results]
+
+    def encrypt(self, inputs: Sequence[Slots]) -> dict[str, Held]:
+        """Fresh ciphertexts of the plan's inputs, by name; errors as of :meth:`run`."""
+        plan, library = self.plan, self.foreign
+        if len(inputs) != len(plan.inputs) or any(x.shape != (library.slots,) for x in inputs):
+            raise OracleError(
+                f"the plan takes {len(plan.inputs)} inputs of {library.slots} slots each"
+            )
+        most = max(value.limbs for value in plan.values.values())
+        if most > len(library.moduli):
+            raise OracleError(f"the plan needs {most} limbs, the library has {len(library.moduli)}")
+        self.counts["encrypt"] += len(inputs)
+        held: dict[str, Held] = {}
+        for name, values in zip(plan.inputs, inputs, strict=True):
+            limbs, scale = plan.values[name].limbs, plan.values[name].scale
+            held[name] = Held(library.drop_to(library.encrypt(values, scale), limbs), scale)
+        return held
+
+    def evaluate(self, inputs: Mapping[str, Held]) -> list[Held]:
+        """The plan's outputs, encrypted."""
+        plan, held = self.plan, dict(inputs)
+        for step, dead in zip(plan.steps, last_reads(plan), strict=True):
+            for name, result in zip(step_writes(step), self.apply(step, held), strict=True):
+                if self.foreign.limbs(result.handle) != plan.values[name].limbs:
+                    raise OracleError(f"'{name}' came out with a wrong number of limbs")
+                held[name] = result
+            for name in dead:
+                held.pop(name, None)
+        return [held[name] for name in plan.outputs]
+
+    def apply(self, step: Step, held: Mapping[str, Held]) -> list[Held]:
+        """What one step writes."""
+        match step:
+            case Rotate():
+                source = held[step.source]
+                low = self.foreign.drop_to(source.handle, step.limbs)
+                return [Held(h, source.scale) for h in self.rotate(low, step.amounts)]
+            case FoldSum():
+                total = held[step.source]
+                for amount in step.amounts:
+                    (moved,) = self.rotate(total.handle, [amount])
+                    total = Held(self.add(total.handle, moved), total.scale)
+                return [self.rescale(total, step.rescale)]
+            case LinearTransform():
+                return self.linear(step, held)
+            case Square():
+                source = held[step.source]
+                product = self.multiply(source, source, step.rescale)
+                return [self.plus(product, step.offset)]
+            case SquareParts():
+                product = self.square_parts(held[step.source], step.rescale)
+                return [self.plus(product, step.offset)]
+            case Join():
+                left, right = held[step.left], held[step.right]
+                turned = self.times(right.handle, 1j)
+                return [Held(self.add(left.handle, turned), left.scale)]
+            case Part():
+                return self.parts(held[step.source])
+            case Multiply():
+                left, right = (
+                    Held(self.foreign.drop_to(held[n].handle, step.limbs), held[n].scale)
+                    for n in (step.left, step.right)
+                )
+                return [self.multiply(left, right, step.rescale)]
+            case MultiplyPlain():
+                source = held[step.source]
+                product = self.multiply_plain(source.handle, self.mask(step.mask), step.mask_scale)
+                return [self.rescale(Held(product, source.scale * step.mask_scale), step.rescale)]
+            case Affine():
+                source = held[step.source]
+                return [self.plus(Held(source.handle, source.scale / step.factor), step.table)]
+            case DropLevel():
+                source = held[step.source]
+                return [Held(self.foreign.drop_to(source.handle, step.limbs), source.scale)]
+
+    def linear(self, step: LinearTransform, held: Mapping[str, Held]) -> list[Held]:
+        """Baby steps, masks, weights, sums, giant steps, one rescale; a term at a time."""
+        library, weights = self.foreign, self.tables[step.weights]
+        wanted = self.plan.values[step.outputs[0]].scale
+        total_scale = wanted * self.dropped(step.limbs, step.rescale)
+        users: dict[int, list[tuple[int, int]]] = {}
+        for accumulator, entries in enumerate(step.entries):
+            for term, row in entries:
+                users.setdefault(term, []).append((accumulator, row))
+        sums: dict[int, Any] = {}
+        for number, name in enumerate(step.inputs):
+            source = held[name]
+            low = library.drop_to(source.handle, step.limbs)
+            own = [b for b, (i, _) in enumerate(step.babies) if i == number]
+            moved = self.rotate(low, [step.babies[b][1] for b in own])
+            for baby, rotated in zip(own, moved, strict=True):
+                for term, (of, mask) in enumerate(step.terms):
+                    if of != baby or term not in users:
+                        continue
+                    masked, scale = rotated, total_scale / source.scale
+                    if mask >= 0:
+                        masked = self.multiply_plain(rotated, self.mask(mask), step.mask_scale)
+                        scale /= step.mask_scale
+                    for accumulator, row in users[term]:
+                        product = self.multiply_plain(masked, weights[row], scale)
+                        if accumulator in sums:
+                            product = self.add(sums[accumulator], product)
+                        sums[accumulator] = product
+        outputs: dict[int, Any] = {}
+        for accumulator, (output, amount) in enumerate(step.giants):
+            (moved_sum,) = self.rotate(sums.pop(accumulator), [amount])
+            if output in outputs:
+                moved_sum = self.add(outputs[output], moved_sum)
+            outputs[output] = moved_sum
+        return [
+            self.plus(self.rescale(Held(outputs[o], total_scale), step.rescale), step.bias)
+            for o in range(len(step.outputs))
+        ]
+
+    def square_parts(self, a: Held, rescale: int) -> Held:
+        """Re**2 + i Im**2 from (a + conj a)**2 + (w (a - conj a) / i)**2, w**2 = i."""
+        other = self.conjugate(a.handle)
+        root = eighth_root(self.foreign.slots)
+        real = self.add(a.handle, other)
+        imaginary = self.add(self.times(a.handle, -1j * root), self.times(other, 1j * root))
+        squares = [self.multiply(Held(x, a.scale), Held(x, a.scale), 0) for x in (real, imaginary)]
+        total = self.add(squares[0].handle, squares[1].handle)
+        return self.rescale(Held(total, 4 * a.scale**2), rescale)
+
+    def parts(self, a: Held) -> list[Held]:
+        other = self.conjugate(a.handle)
+        real = self.add(a.handle, other)
+        imaginary = self.add(self.times(a.handle, -1j), self.times(other, 1j))
+        return [Held(real, 2 * a.scale), Held(imaginary, 2 * a.scale)]
+
+    def mask(self, mask: int) -> Slots:
+        """0/1 slot values."""
+        out = np.zeros(self.foreign.slots)
+        for start, stop in self.plan.masks[mask]:
+            out[start:stop] = 1.0
+        return out
+
+    def plus(self, a: Held, table: str) -> Held:
+        if not table:
+            return a
+        self.counts["add plain"] += 1
+        return Held(self.foreign.add_plain(a.handle, self.tables[table][0], a.scale), a.scale)
+
+    def times(self, handle: Any, factor: complex | Slots) -> Any:
+        """Times a power of X^(N/4): encoded at scale one, it is a monomial, free of error."""
+        return self.multiply_plain(handle, np.full(self.foreign.slots, factor), 1.0)
+
+    def add(self, a: Any, b: Any) -> Any:
+        self.counts["add"] += 1
+        return self.foreign.add(a, b)
+
+    def multiply_plain(self, handle: Any, values: Slots, scale: float) -> Any:
+        self.counts["plaintext product"] += 1
+        return self.foreign.multiply_plain(handle, values, scale)
+
+    def multiply(self, a: Held, b: Held, rescale: int) -> Held:
+        self.counts["multiply + relinearise"] += 1
+        product = Held(self.foreign.multiply(a.handle, b.handle), a.scale * b.scale)
+        return self.rescale(product, rescale)
+
+    def conjugate(self, handle: Any) -> Any:
+        self.counts["conjugate"] += 1
+        return self.foreign.conjugate(handle)
+
+    def rotate(self, handle: Any, amounts: Iterable[int]) -> list[Any]:
+        """Rotations by amounts in any order; several of one ciphertext are hoisted."""
+        turns = [amount % self.foreign.slots for amount in amounts]
+        moving = sorted({turn for turn in turns if turn})
+        if len(moving) == 1:
+            self.counts["rotate"] += 1
+            results = [self.foreign.rotate(handle, moving[0])]
+        else:
+            self.counts["rotate (hoisted)"] += len(moving)
+            results = self.foreign.rotate_hoisted(handle, moving) if moving else []
+        found = dict(zip(moving, results, strict=True))
+        return [found.get(turn, handle) for turn in turns]
+
+    def rescale(self, a: Held, count: int) -> Held:
+        for _ in range(count):
+            prime = self.foreign.moduli[self.foreign.limbs(a.handle) - 1]
+            a = Held(self.foreign.rescale(a.handle), a.scale / prime)
+            self.counts["rescale"] += 1
+        return a
+
+    def dropped(self, limbs: int, count: int) -> float:
+        return math.prod(float(q) for q in self.foreign.moduli[limbs - count : limbs])
+
+
+def checked(plan: Plan, parameters: Parameters, every_value: bool) -> Plan:
+    """The plan, or one whose outputs are the values of all its steps.
+
+    Raises:
+        PlanError: it was compiled for other parameters.
+    """
+    if plan.parameters_digest != parameters.digest:
+        raise PlanError(f"the plan was not compiled for parameters '{parameters.name}'")
+    return replace(plan, outputs=tuple(plan.values)) if every_value else plan
+
+
+def eighth_root(slots: int) -> NDArray[np.complex128]:
+    """X^(N/4) in every slot: exp(i pi 5^j / 4), which squares to i."""
+    powers = np.array([pow(5, j, 8) for j in range(slots)])
+    return np.exp(0.25j * np.pi * powers)
+
+
+def rotations(plan: Plan, slots: int) -> list[int]:
+    """Every amount by which the runner rotates, in [1, slots): giant steps go all the way at once,
+    not by Horner's scheme as in the native backend.
+    """
+    amounts: set[int] = set()
+    for step in plan.steps:
+        match step:
+            case Rotate() | FoldSum():
+                amounts.update(amount % slots for amount in step.amounts)
+            case LinearTransform():
+                amounts.update(amount % slots for _, amount in (*step.babies, *step.giants))
+            case _:
+                pass
+    return sorted(amounts - {0})
+
+
+def conjugates(plan: Plan) -> bool:
+    return any(isinstance(step, Part | SquareParts) for step in plan.steps)
+
+
+def multiplies(plan: Plan) -> bool:
+    return any(isinstance(step, Square | SquareParts | Multiply) for step in plan.steps)

@@ -1,0 +1,21 @@
+"""Parameter sets: checked, with their primes, the bound on QP, and what attacks on them cost."""
+
+from fhe_core.parameters.parameters import (
+    DIGIT_SLACK_BITS,
+    ERROR_ETA,
+    ParameterError,
+    Parameters,
+    Specification,
+    Tier,
+    build,
+)
+
+__all__ = [
+    "DIGIT_SLACK_BITS",
+    "ERROR_ETA",
+    "ParameterError",
+    "Parameters",
+    "Specification",
+    "Tier",
+    "build",
+]

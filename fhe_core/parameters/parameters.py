@@ -1,0 +1,203 @@
+"""Parameter sets: a specification in, a checked immutable object out.
+
+The modulus chain is a list of limbs, bottom first: limb 0 is the base prime, a ciphertext at level
+l has limbs 0..l. Special primes belong to key switching only. A tier says how ciphertexts of up to
+``limbs`` limbs are key-switched: digits of ``digit_limbs`` limbs, the first ``special_limbs``
+special primes. Lower tiers have smaller keys and cost less.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+from fhe_core.parameters import bounds as security
+from fhe_core.parameters.primes import ntt_primes
+
+#: Largest prime size the kernels accept, in bits.
+MAX_PRIME_BITS = 50
+#: A digit may exceed the special primes by this much: it multiplies the key-switching noise, about
+#: 2^22 in a slot at N = 2^16, which a scale of 2^45 still forgives.
+DIGIT_SLACK_BITS = 6
+#: Centred binomial errors: variance ETA / 2, standard deviation 3.24 (the bound assumes 3.19).
+ERROR_ETA = 21
+
+
+class ParameterError(ValueError):
+    """A specification that cannot be turned into parameters."""
+
+
+@dataclass(frozen=True)
+class Tier:
+    """Key switching for ciphertexts of at most ``limbs`` limbs (hybrid, Han-Ki 2020)."""
+
+    limbs: int
+    digit_limbs: int
+    special_limbs: int
+
+    def digits(self, limbs: int) -> int:
+        """Number of digits of a ciphertext with that many limbs."""
+        return -(-limbs // self.digit_limbs)
+
+
+@dataclass(frozen=True)
+class Specification:
+    """What a person writes down. Bits are prime sizes; limb_bits[0] is the base prime."""
+
+    name: str
+    log_ring_dimension: int
+    limb_bits: tuple[int, ...]
+    special_bits: tuple[int, ...]
+    tiers: tuple[Tier, ...]
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """A checked parameter set. Build it with :func:`build`."""
+
+    specification: Specification
+    moduli: tuple[int, ...]
+    specials: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        return self.specification.name
+
+    @property
+    def ring_dimension(self) -> int:
+        return 1 << self.specification.log_ring_dimension
+
+    @property
+    def slots(self) -> int:
+        return self.ring_dimension // 2
+
+    @property
+    def limbs(self) -> int:
+        return len(self.moduli)
+
+    @property
+    def tiers(self) -> tuple[Tier, ...]:
+        return self.specification.tiers
+
+    @cached_property
+    def log2_q(self) -> float:
+        return self.log2_modulus(self.limbs)
+
+    def log2_modulus(self, limbs: int) -> float:
+        """Of a ciphertext with that many limbs."""
+        return math.fsum(math.log2(q) for q in self.moduli[:limbs])
+
+    @cached_property
+    def log2_qp(self) -> float:
+        return self.log2_q + math.fsum(math.log2(p) for p in self.specials)
+
+    @property
+    def log2_qp_bound(self) -> int | None:
+        return security.bound(self.ring_dimension)
+
+    def tier_index(self, limbs: int) -> int:
+        """The smallest tier that covers a ciphertext of that many limbs."""
+        fitting = [i for i, tier in enumerate(self.tiers) if tier.limbs >= limbs]
+        if not fitting:
+            raise ParameterError(f"no tier covers {limbs} limbs")
+        return min(fitting, key=lambda i: self.tiers[i].limbs)
+
+    @property
+    def conjugation(self) -> int:
+        """In place of a rotation amount: complex conjugation of all slots."""
+        return self.slots
+
+    def galois_element(self, rotation: int) -> int:
+        """5**rotation mod 2N: slot j of the result holds slot j + rotation of the input.
+
+        For ``conjugation``, -1 mod 2N.
+        """
+        if rotation == self.conjugation:
+            return 2 * self.ring_dimension - 1
+        return pow(5, rotation % self.slots, 2 * self.ring_dimension)
+
+    def special_rows(self, tier: Tier) -> list[int]:
+        """Indices of the tier's special primes in ``moduli + specials``."""
+        return list(range(self.limbs, self.limbs + tier.special_limbs))
+
+    @cached_property
+    def digest(self) -> str:
+        """Hex SHA-256 of everything that must agree between client and server."""
+        text = json.dumps(
+            {"moduli": self.moduli, "specials": self.specials, **asdict(self.specification)},
+            sort_keys=True,
+        )
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def describe(self) -> dict[str, Any]:
+        """Facts a person or a script may want, JSON-ready."""
+        limit = self.log2_qp_bound
+        return {
+            "name": self.name,
+            "ring_dimension": self.ring_dimension,
+            "limbs": self.limbs,
+            "special_limbs": len(self.specials),
+            "log2_q": round(self.log2_q, 2),
+            "log2_qp": round(self.log2_qp, 2),
+            "log2_qp_bound": limit,
+            "margin_bits": None if limit is None else round(limit - self.log2_qp, 2),
+            "security_bits": None if limit is None or self.log2_qp > limit else 128,
+            "bound_source": security.SOURCE,
+            "secret": "uniform ternary",
+            "error_deviation": math.sqrt(ERROR_ETA / 2),
+            "digest": self.digest,
+        }
+
+
+def build(specification: Specification) -> Parameters:
+    """Choose the primes and check everything.
+
+    Raises:
+        ParameterError: sizes, tiers or primes do not fit together.
+        security.InsecureParametersError: log2(QP) exceeds the 128-bit bound.
+    """
+    spec = specification
+    if not 4 <= spec.log_ring_dimension <= 17:
+        raise ParameterError("log_ring_dimension must be in [4, 17]")
+    for bits in (*spec.limb_bits, *spec.special_bits):
+        if not spec.log_ring_dimension + 2 <= bits <= MAX_PRIME_BITS or bits < 18:
+            raise ParameterError(f"a prime of {bits} bits is out of range")
+    if not spec.limb_bits or not spec.special_bits or not spec.tiers:
+        raise ParameterError("limbs, special primes and tiers must not be empty")
+    ring_dimension = 1 << spec.log_ring_dimension
+    wanted = (*spec.limb_bits, *spec.special_bits)
+    pools = {bits: ntt_primes(bits, ring_dimension) for bits in set(wanted)}
+    try:
+        primes = [next(pools[bits]) for bits in wanted]
+    except StopIteration:
+        raise ParameterError(f"'{spec.name}': not enough primes of the sizes asked for") from None
+    moduli, specials = primes[: len(spec.limb_bits)], primes[len(spec.limb_bits) :]
+    for tier in spec.tiers:
+        _check_tier(spec, tier, moduli, specials)
+    if max(tier.limbs for tier in spec.tiers) != len(moduli):
+        raise ParameterError("the largest tier must cover the whole chain")
+    parameters = Parameters(spec, tuple(moduli), tuple(specials))
+    security.require_secure(spec.name, ring_dimension, parameters.log2_qp)
+    return parameters
+
+
+def _check_tier(spec: Specification, tier: Tier, moduli: list[int], specials: list[int]) -> None:
+    if not (
+        1 <= tier.limbs <= len(moduli)
+        and 1 <= tier.digit_limbs <= tier.limbs
+        and 1 <= tier.special_limbs <= len(specials)
+    ):
+        raise ParameterError(f"'{spec.name}': {tier} does not fit the chain")
+    p_bits = math.fsum(math.log2(p) for p in specials[: tier.special_limbs])
+    for first in range(0, tier.limbs, tier.digit_limbs):
+        digit = moduli[first : min(first + tier.digit_limbs, tier.limbs)]
+        digit_bits = math.fsum(math.log2(q) for q in digit)
+        if digit_bits > p_bits + DIGIT_SLACK_BITS:
+            raise ParameterError(
+                f"'{spec.name}': a digit of {digit_bits:.0f} bits exceeds the special primes "
+                f"({p_bits:.0f} bits); key switching would drown the message in noise"
+            )

@@ -1,0 +1,151 @@
+"""The client's secret key: sampling, encryption, decryption, and making evaluation keys.
+
+Nothing here indexes on secret values or branches in a way that depends on them (docs/security.md
+says how far that goes); signed residues are formed with masks. The server side never imports this
+module (a test holds it).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fhe_core import _native, encoding
+from fhe_core.ciphertext import Ciphertext, Words
+from fhe_core.keys.expand import FRESH_DOMAIN, SEED_BYTES, uniform_row
+from fhe_core.parameters import Parameters
+from fhe_core.plan import KeySpecification
+from fhe_core.secret import sampling
+
+
+class SecretKey:
+    """A uniform ternary secret. ``repr`` and exceptions never show it."""
+
+    def __init__(self, parameters: Parameters, ternary: NDArray[np.int8], threads: int = 1) -> None:
+        """Wrap coefficients [N] in {-1, 0, 1}; use :meth:`generate` to make a new one.
+
+        Raises:
+            ValueError: shape or values are wrong.
+        """
+        if ternary.shape != (parameters.ring_dimension,) or np.any((ternary < -1) | (ternary > 1)):
+            raise ValueError("not a ternary secret of this ring dimension")
+        self.parameters = parameters
+        self._ternary = ternary.astype(np.int8)
+        moduli = [*parameters.moduli, *parameters.specials]
+        self._context = _native.Context(parameters.ring_dimension, moduli, threads)
+        self._rows = self._context.embed_signed(
+            self._ternary.astype(np.int64), list(range(len(moduli)))
+        )
+
+    @classmethod
+    def generate(cls, parameters: Parameters, threads: int = 1) -> SecretKey:
+        """A new key from the operating system's randomness."""
+        return cls(parameters, sampling.ternary(parameters.ring_dimension).astype(np.int8), threads)
+
+    def __repr__(self) -> str:
+        return f"SecretKey(parameters={self.parameters.name!r}, key_id={self.key_id[:8]})"
+
+    @property
+    def key_id(self) -> str:
+        """Public identifier: a hash of the secret (uniform, so nothing can be searched)."""
+        digest = hashlib.sha256(b"fhe-face key id" + self._ternary.tobytes())
+        return digest.hexdigest()[:32]
+
+    def secret_coefficients(self) -> NDArray[np.int8]:
+        """The secret itself, for the key file only."""
+        return self._ternary
+
+    def encrypt(self, slots: NDArray[np.float64], scale: float) -> tuple[Ciphertext, bytes]:
+        """Encrypt slots [N/2] at the top level; returns the ciphertext and the seed of its c1.
+
+        Raises:
+            encoding.EncodingError: a value is not finite or too large.
+        """
+        n, limbs = self.parameters.ring_dimension, self.parameters.limbs
+        message = encoding.encode(slots, n, scale) + sampling.error(n)
+        seed = os.urandom(SEED_BYTES)
+        residues = np.empty((2, limbs, n), dtype=np.uint64)
+        for i, modulus in enumerate(self.parameters.moduli):
+            uniform_row(seed, FRESH_DOMAIN, 0, i, modulus, residues[1, i])
+        rows = list(range(limbs))
+        product = self._context.multiply(residues[1], self._rows[:limbs], rows)
+        residues[0] = self._context.subtract(
+            self._context.embed_signed(message, rows), product, rows
+        )
+        return Ciphertext(residues, scale), seed
+
+    def decrypt(self, ciphertext: Ciphertext) -> NDArray[np.complex128]:
+        """Slots [N/2]. The imaginary parts of a healthy result are noise: callers check them.
+
+        The values carry noise that depends on the key: do not share them
+        (docs/security.md; fhe_face.client.sharing says what may leave).
+        """
+        limbs = min(ciphertext.limbs, 3)  # more would only matter for values above 2^95
+        rows = list(range(limbs))
+        c0, c1 = (np.ascontiguousarray(ciphertext.residues[i, :limbs]) for i in range(2))
+        phase = self._context.add(c0, self._context.multiply(c1, self._rows[:limbs], rows), rows)
+        residues = self._context.ntt_inverse(phase, rows)
+        return encoding.decode(self._signed(residues), ciphertext.scale)
+
+    def _signed(self, residues: Words) -> NDArray[np.float64]:
+        """Centred values of residues [limbs, N] as floats, by mixed radix (Garner)."""
+        moduli = self.parameters.moduli
+        digits: list[Words] = []
+        for i in range(residues.shape[0]):
+            digit = residues[i : i + 1]
+            for j in range(i):
+                q, row = moduli[i], [i]
+                lower = self._context.multiply_scalars(digits[j], [1], row)  # reduce modulo q_i
+                difference = self._context.subtract(digit, lower, row)
+                digit = self._context.multiply_scalars(difference, [pow(moduli[j], -1, q)], row)
+            digits.append(digit)
+        top = moduli[len(digits) - 1]
+        signed = digits[-1][0].astype(np.int64)
+        signed -= (np.int64(top // 2) - signed) >> np.int64(63) & np.int64(top)
+        value: NDArray[np.float64] = signed.astype(np.float64)
+        for i in range(len(digits) - 2, -1, -1):
+            value = value * float(moduli[i]) + digits[i][0].astype(np.float64)
+        return value
+
+    def evaluation_key(
+        self, specification: KeySpecification, seed: bytes, domain: int
+    ) -> Iterator[Words]:
+        """The computed half of one evaluation key: [rows, N] per digit.
+
+        It switches from s (rotation) or s^2 (relinearisation) to the image of s under the inverse
+        rotation, so that a hoisted rotation permutes two results instead of every digit.
+        """
+        parameters = self.parameters
+        name, limbs = specification.name, specification.limbs
+        tier = parameters.tiers[name.tier]
+        n = parameters.ring_dimension
+        rows = [*range(limbs), *parameters.special_rows(tier)]
+        secret = np.ascontiguousarray(self._rows[rows])
+        if name.rotation:
+            inverse = pow(parameters.galois_element(name.rotation), -1, 2 * n)
+            target = self._context.permute(secret, _native.galois_permutation(n, inverse))
+            source = secret
+        else:
+            target = secret
+            source = self._context.multiply(secret, secret, rows)
+        p = 1
+        for special in parameters.specials[: tier.special_limbs]:
+            p *= special
+        moduli = [*parameters.moduli, *parameters.specials]
+        uniform = np.empty((len(rows), n), dtype=np.uint64)
+        for digit in range(tier.digits(limbs)):
+            for i, row in enumerate(rows):
+                uniform_row(seed, domain, digit, row, moduli[row], uniform[i])
+            noise = self._context.embed_signed(sampling.error(n), rows)
+            body = self._context.subtract(
+                noise, self._context.multiply(uniform, target, rows), rows
+            )
+            own = list(range(digit * tier.digit_limbs, min(limbs, (digit + 1) * tier.digit_limbs)))
+            part = slice(own[0], own[-1] + 1)
+            gadget = self._context.multiply_scalars(source[part], [p % moduli[i] for i in own], own)
+            body[part] = self._context.add(body[part], gadget, own)
+            yield body

@@ -1,0 +1,59 @@
+"""Face embeddings and matches computed under CKKS homomorphic encryption.
+
+    >>> from fhe_face import FaceClient, FaceServer, prepare
+
+`FaceClient` holds the secret key, `FaceServer` holds what a server may know, `prepare` makes a face
+of a photo. Names are loaded when they are first used, so that a server never loads the client.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fhe_face.circuit import CircuitError
+    from fhe_face.client.client import FaceClient
+    from fhe_face.client.health import HealthReport, UnhealthyResultError
+    from fhe_face.client.images import ImageError
+    from fhe_face.client.preparation import PreparedFace, prepare
+    from fhe_face.server.server import FaceServer
+
+    __version__: str
+
+_HOMES = {
+    "CircuitError": "fhe_face.circuit",
+    "FaceClient": "fhe_face.client.client",
+    "FaceServer": "fhe_face.server.server",
+    "HealthReport": "fhe_face.client.health",
+    "ImageError": "fhe_face.client.images",
+    "PreparedFace": "fhe_face.client.preparation",
+    "UnhealthyResultError": "fhe_face.client.health",
+    "prepare": "fhe_face.client.preparation",
+}
+
+__all__ = [
+    "CircuitError",
+    "FaceClient",
+    "FaceServer",
+    "HealthReport",
+    "ImageError",
+    "PreparedFace",
+    "UnhealthyResultError",
+    "__version__",
+    "prepare",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, loaded when it is first used."""
+    if name == "__version__":
+        return version("fhe-face")
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'fhe_face' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

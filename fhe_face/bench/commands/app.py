@@ -1,0 +1,111 @@
+"""``fhe-face bench``: options and their texts; the commands are in modules beside this one.
+
+Hooked in by ``app.add_typer(bench.app, name="bench")``; importing this module is cheap.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Measure this machine: times, ratios and limits.", no_args_is_help=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Weights = Annotated[
+    Path, typer.Option("--weights", help="Network: .safetensors, or .ckpt where torch is.")
+]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, max=1024, help="Threads; default: one per processor."),
+]
+OneThread = Annotated[int, typer.Option("--threads", min=1, max=1024, help="Threads.")]
+Repeat = Annotated[int, typer.Option("--repeat", min=1, help="Runs; medians are shown.")]
+Rounds = Annotated[
+    int, typer.Option("--rounds", min=1, help="How often everything is timed, in turns.")
+]
+Plot = Annotated[
+    Path | None, typer.Option("--plot", help="Draw it (.png, .svg, .pdf); needs matplotlib.")
+]
+OpenFhePython = Annotated[
+    Path | None,
+    typer.Option("--openfhe-python", help="A Python that has the openfhe package."),
+]
+
+
+@app.callback()
+def _group() -> None:
+    pass
+
+
+@app.command(
+    help="The roofline: every kernel beside what memory and arithmetic of this machine allow."
+)
+def kernels(rounds: Rounds = 7, json: Json = False) -> None:
+    from fhe_face.bench.commands import kernels as command
+
+    command.run(rounds, json)
+
+
+@app.command(help="Rotation, product and the other operations, beside a memory copy and OpenFHE.")
+def operations(
+    rounds: Rounds = 7,
+    threads: OneThread = 1,
+    openfhe_python: OpenFhePython = None,
+    json: Json = False,
+) -> None:
+    from fhe_face.bench.commands import operations as command
+
+    command.run(rounds, threads, openfhe_python, json)
+
+
+@app.command(help="Every step of the plan: measured time beside the cost model's estimate.")
+def profile(
+    weights: Weights,
+    pair: Annotated[bool, typer.Option("--pair", help="Two faces at a time.")] = False,
+    repeat: Repeat = 1,
+    plot: Plot = None,
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    from fhe_face.bench.commands import profile as command
+
+    command.run(weights, pair, repeat, plot, threads, json)
+
+
+@app.command(help="One face three ways: patches in sequence, on threads, and packed into slots.")
+def modes(
+    weights: Weights, repeat: Repeat = 1, threads: Threads = None, json: Json = False
+) -> None:
+    from fhe_face.bench.commands import modes as command
+
+    command.run(weights, repeat, threads, json)
+
+
+@app.command(help="Latency, throughput, sizes and memory against their targets, with PASS or FAIL.")
+def targets(
+    weights: Weights,
+    batch: Annotated[int, typer.Option("--batch", min=2, help="Faces in the batch.")] = 64,
+    repeat: Repeat = 3,
+    rounds: Rounds = 5,
+    threads: Threads = None,
+    openfhe_python: OpenFhePython = None,
+    json: Json = False,
+) -> None:
+    from fhe_face.bench.commands import targets as command
+
+    command.run(weights, batch, repeat, rounds, threads, openfhe_python, json)
+
+
+@app.command("batch", help="Seconds and memory per face for batches of several sizes.")
+def batch_sizes(
+    weights: Weights,
+    sizes: Annotated[str, typer.Option("--sizes", help="Batch sizes, as in 1,2,4,8.")] = "1,2,4,8",
+    plot: Plot = None,
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    from fhe_face.bench.commands import batch as command
+
+    command.run(weights, sizes, plot, threads, json)

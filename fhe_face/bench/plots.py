@@ -1,0 +1,88 @@
+"""Pictures of measurements, into .png, .svg or .pdf files; they need matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fhe_core.outputs import Outputs
+from fhe_face.bench.batches import Throughput
+from fhe_face.bench.step_profile import Profile
+from fhe_face.coeffs.figures import PLOT, figure_class, save
+from fhe_face.failures import CommandError
+from fhe_face.precision.report import Report
+
+
+def check(path: Path | None, outputs: Outputs) -> None:
+    """Refuse a plot that could not be drawn before time is spent on what it would show.
+
+    Raises:
+        CommandError: matplotlib is missing, or the file is of another kind.
+        FileError: the file cannot be written, or must stay.
+    """
+    if path is not None:
+        figure_class(path, CommandError)
+        outputs.add(path, PLOT)
+
+
+def draw_profile(profile: Profile, path: Path) -> None:
+    """A pair of bars for every row: measured, and the cost model's estimate."""
+    rows = profile.merged()
+    figure = figure_class(path, CommandError)(
+        figsize=(9, 1.2 + 0.32 * len(rows)), layout="constrained"
+    )
+    axes = figure.subplots()
+    places = range(len(rows))
+    axes.barh([p + 0.2 for p in places], [r.seconds for r in rows], 0.4, label="measured")
+    axes.barh(
+        [p - 0.2 for p in places],
+        [r.cost.estimated_seconds for r in rows],
+        0.4,
+        label="estimated",
+    )
+    axes.set_yticks(list(places), [r.cost.label for r in rows])
+    axes.invert_yaxis()
+    axes.set_xlabel("seconds")
+    axes.set_title(f"{profile.facts['plan']}: {profile.wall_seconds:.3g} s")
+    axes.legend()
+    save(figure, path)
+
+
+def draw_precision(report: Report, path: Path) -> None:
+    """Two columns over the layers: bits predicted and measured; room before an overflow."""
+    rows, run = report.layers(), "measured" if report.source == "encrypted" else report.source
+    figure = figure_class(path, CommandError)(
+        figsize=(11, 1.4 + 0.25 * len(rows)), layout="constrained"
+    )
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(2, 1))
+    places = list(range(len(rows)))
+    left.plot([r.predicted.least for r in rows], places, "s-", mfc="none", label="predicted")
+    left.plot([r.measured.least for r in rows], places, "o-", ms=4, label=run)
+    left.plot([r.predicted.worst_slot for r in rows], places, ":", label="predicted, worst slot")
+    left.plot([r.measured.worst_slot for r in rows], places, "x", label=f"{run}, worst slot")
+    left.set_yticks(places, [r.label for r in rows])
+    left.invert_yaxis()
+    left.set_xlabel("bits of precision, of the largest value")
+    left.legend()
+    right.barh(places, [r.headroom_bits for r in rows], 0.6, color="tab:grey")
+    right.axvline(0, color="tab:red")
+    right.set_xlabel("bits before an overflow")
+    for axes in (left, right):
+        axes.grid(axis="x", alpha=0.3)
+    figure.suptitle(f"{report.plan}: {len(report.runs)} run(s), {report.source}")
+    save(figure, path)
+
+
+def draw_batches(batches: Sequence[Throughput], path: Path) -> None:
+    """Seconds per face and peak memory over the size of the batch."""
+    figure = figure_class(path, CommandError)(figsize=(9, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    sizes = [batch.size for batch in batches]
+    left.plot(sizes, [batch.seconds_per_face for batch in batches], "o-")
+    left.set_ylabel("seconds per face")
+    right.plot(sizes, [batch.peak_rss_bytes / 2**30 for batch in batches], "o-")
+    right.set_ylabel("peak memory, GiB")
+    for axes in (left, right):
+        axes.set_xlabel("faces in the batch")
+        axes.set_ylim(bottom=0)
+    save(figure, path)

@@ -1,0 +1,1 @@
+"""How precise each layer is: predicted, simulated and measured."""

@@ -1,0 +1,1 @@
+"""Whoever holds evaluation keys and weights. Nothing that this folder reaches can decrypt."""

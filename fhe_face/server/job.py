@@ -1,0 +1,157 @@
+"""The server part as a process of its own: ``python -m fhe_face.server.job < job.json``.
+
+It is given evaluation keys, weights and ciphertext files, and nothing else. The job is one JSON
+object on stdin::
+
+    {"evaluation_key": "evaluation.key", "weights": "x.safetensors" or null, "threads": 2,
+     "embed": [["face.ct", "embedding.ct"], ...], "match": [["a.ct", "b.ct", "score.ct"], ...],
+     "pairs": [[["a.ct", "a.embedding.ct"], ["b.ct", "b.embedding.ct"]], ...]}
+
+``pairs`` may be missing; the two faces of each are computed together. With keys for batches, every
+file holds many faces.
+
+On stdout it answers with one JSON object a line: ``{"stage", "done", "total"}`` on the way, then
+``{"report"}``, or ``{"error"}`` and exit status 1.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+from fhe_core.formats.ciphertexts import load_bundle, save_bundle
+from fhe_face.failures import CommandError, describe, show_traceback
+from fhe_face.places import MANY, ONE
+from fhe_face.process import tidy_end
+from fhe_face.progress import Stage
+from fhe_face.server.server import FaceServer
+from fhe_face.system import peak_memory_bytes
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to compute: file names only."""
+
+    evaluation_key: str
+    weights: str | None
+    threads: int
+    embed: tuple[tuple[str, str], ...]
+    match: tuple[tuple[str, str, str], ...]
+    pairs: tuple[tuple[tuple[str, str], tuple[str, str]], ...] = ()
+
+    def to_json(self) -> str:
+        return json.dumps(
+            {
+                "evaluation_key": self.evaluation_key,
+                "weights": self.weights,
+                "threads": self.threads,
+                "embed": self.embed,
+                "match": self.match,
+                "pairs": self.pairs,
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Job:
+        """CommandError where the text is not a job."""
+        try:
+            content = json.loads(text)
+            weights = content["weights"]
+            return cls(
+                evaluation_key=str(content["evaluation_key"]),
+                weights=None if weights is None else str(weights),
+                threads=int(content["threads"]),
+                embed=tuple((str(a), str(b)) for a, b in content["embed"]),
+                match=tuple((str(a), str(b), str(c)) for a, b, c in content["match"]),
+                pairs=tuple(
+                    ((str(a), str(x)), (str(b), str(y)))
+                    for (a, x), (b, y) in content.get("pairs", ())
+                ),
+            )
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            raise CommandError(f"not a server job: {error}") from None
+
+
+def run(job: Job, stage: Stage) -> dict[str, Any]:
+    """Do the job; the report holds seconds of pure computation, sizes, and peak memory."""
+    started = time.perf_counter()
+    server = FaceServer.load(job.evaluation_key, job.weights, threads=job.threads, stage=stage)
+    load_seconds = time.perf_counter() - started
+    kinds = MANY if server.engine.circuit.batch else ONE
+    embed_seconds = []
+    for number, (source, target) in enumerate(job.embed):
+        image = load_bundle(source, kinds.image)
+        started = time.perf_counter()
+        result = server.embed(image, stage, f"embedding face {number + 1} of {len(job.embed)}")
+        embed_seconds.append(time.perf_counter() - started)
+        save_bundle(target, result)
+    pair_seconds = []
+    for number, pair in enumerate(job.pairs):
+        first, second = (load_bundle(source, "image") for source, _ in pair)
+        started = time.perf_counter()
+        results = server.embed_pair(
+            first, second, stage, f"embedding pair {number + 1} of {len(job.pairs)}"
+        )
+        pair_seconds.append(time.perf_counter() - started)
+        for (_, target), result in zip(pair, results, strict=True):
+            save_bundle(target, result)
+    match_seconds = []
+    for left, right, target in job.match:
+        a, b = (load_bundle(name, kinds.embedding) for name in (left, right))
+        started = time.perf_counter()
+        result = server.match(a, b, stage)
+        match_seconds.append(time.perf_counter() - started)
+        save_bundle(target, result)
+    return {
+        "load_seconds": load_seconds,
+        "embed_seconds": embed_seconds,
+        "pair_seconds": pair_seconds,
+        "match_seconds": match_seconds,
+        "packed_weight_bytes": server.packed_weight_bytes,
+        "evaluation_key_memory_bytes": server.evaluation_key_memory_bytes,
+        "peak_rss_bytes": peak_memory_bytes(),
+        "threads": server.threads,
+    }
+
+
+def serve(source: TextIO, target: TextIO) -> int:
+    """Read a job, do it, report; returns the exit status."""
+
+    def say(message: Mapping[str, Any]) -> None:
+        print(json.dumps(message), file=target, flush=True)
+
+    def stage(what: str, done: int, total: int) -> None:
+        say({"stage": what, "done": done, "total": total})
+
+    try:
+        say({"report": run(Job.from_json(source.read()), stage)})
+    except BrokenPipeError:  # whoever asked is gone
+        return 1
+    except Exception as error:
+        show_traceback(error)
+        say({"error": str(describe(error))})
+        return 1
+    return 0
+
+
+def main() -> None:
+    """Serve one job; an interruption or a signal ends it quietly, without half-written files."""
+    try:
+        with tidy_end():
+            status = serve(sys.stdin, sys.stdout)
+    except KeyboardInterrupt:
+        status = 130
+    except SystemExit as ended:
+        status = int(ended.code or 0)
+    if status:
+        # Whoever asked may be gone: do not flush into a closed pipe.
+        os._exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""The table of targets: every number from where it says, and a verdict that can fail."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.face.benchmarks.bench_kit import CAPACITY, HereServer
+
+from fhe_face.bench import targets
+from fhe_face.bench.batches import Throughput
+from fhe_face.bench.batches import measure as measure_batches
+from fhe_face.bench.subject import Subject
+from fhe_face.bench.targets import GIB, TARGETS, judge
+from fhe_face.progress import silent
+
+PROMISED = {
+    "latency_seconds",
+    "batch_size",
+    "batch_seconds_per_face",
+    "evaluation_key_bytes",
+    "keygen_seconds",
+    "packed_weight_bytes",
+    "peak_rss_bytes_single",
+    "peak_rss_bytes_batch",
+    "ratio_rotation_openfhe",
+    "ratio_memcpy",
+}
+
+
+def run(subject: Subject, folder: Path, server: HereServer, **changes: Any) -> dict[str, Any]:
+    options: dict[str, Any] = {"batch": 4, "repeat": 2, "threads": 1, "rounds": 2}
+    return targets.measure(
+        subject,
+        folder,
+        openfhe_python=None,
+        run_job=server,
+        stage=silent,
+        **{**options, **changes},
+    )
+
+
+@pytest.fixture(autouse=True)
+def small_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(targets, "_COPY_BYTES", GIB >> 8)
+
+
+def test_every_promised_number(subject: Subject, tmp_path: Path, server: HereServer) -> None:
+    data = run(subject, tmp_path, server)
+    assert data.keys() >= PROMISED
+    single, batch = server.jobs  # in processes of their own
+    assert (len(single.embed), single.pairs) == (3, ())  # one to warm up
+    assert (batch.embed, len(batch.pairs)) == ((), 3)
+    assert len(data["latency_runs"]) == 2
+    assert data["evaluation_key_bytes"] == (tmp_path / "faces" / "evaluation.key").stat().st_size
+    assert data["pair_ratio"] == pytest.approx(data["pair_seconds"] / data["latency_seconds"])
+    assert data["embeddings"] == 2 + 4
+    assert data["cosine_to_cleartext"] > 0.999
+    assert data["relative_l2_error"] < 0.01
+    assert data["healthy"] is True
+    bounds = {row["field"]: row["bound_value"] for row in data["targets"] if row["bound"]}
+    assert bounds.keys() == {"latency_seconds", "batch_seconds_per_face"}
+    assert 0 < bounds["batch_seconds_per_face"] < bounds["latency_seconds"]
+    assert bounds["latency_seconds"] < data["latency_seconds"]
+    assert data["ratio_memcpy"] == pytest.approx(
+        data["latency_seconds"] / data["memcpy_seconds_per_gib"]
+    )
+    if data["openfhe"]["available"]:
+        assert data["ratio_rotation_openfhe"] > 0
+    else:
+        assert data["ratio_rotation_openfhe"] is None
+        assert "openfhe" in data["openfhe"]["reason"]
+
+
+def test_an_odd_batch_has_a_face_alone(
+    subject: Subject, tmp_path: Path, server: HereServer
+) -> None:
+    data = run(subject, tmp_path, server, batch=3, rounds=0)
+    batch = server.jobs[1]
+    assert (len(batch.embed), len(batch.pairs)) == (1, 2)
+    assert data["batch_size"] == 3
+    assert data["openfhe"] == {"available": False, "reason": "not asked for"}
+
+
+def passing() -> dict[str, Any]:
+    return {**{target.field: target.must for target in TARGETS}, "pair_ratio": 1.6}
+
+
+def test_must_and_aim() -> None:
+    assert all(row["passed"] for row in judge(passing(), {}))
+    rows = judge(passing(), {})
+    assert not any(row["aim_reached"] for row in rows if row["field"] != "pair_ratio")
+    aimed = {**{target.field: target.aim for target in TARGETS}, "pair_ratio": 1.0}
+    assert all(row["aim_reached"] for row in judge(aimed, {}))
+
+
+@pytest.mark.parametrize("field", [*(target.field for target in TARGETS), "pair_ratio"])
+def test_every_target_can_fail(field: str) -> None:
+    measured = passing()
+    measured[field] *= 1.01
+    assert [row["field"] for row in judge(measured, {}) if not row["passed"]] == [field]
+
+
+def test_the_table_is_that_of_the_issue() -> None:
+    table = {target.field: (target.must, target.aim) for target in TARGETS}
+    assert table == {
+        "latency_seconds": (10, 3),
+        "batch_seconds_per_face": (2, 0.7),
+        "evaluation_key_bytes": (2e9, 0.5e9),
+        "keygen_seconds": (60, 15),
+        "packed_weight_bytes": (200e6, 20e6),
+        "peak_rss_bytes_single": (12 * GIB, 6 * GIB),
+        "peak_rss_bytes_batch": (16 * GIB, 12 * GIB),
+    }
+
+
+def test_batches_of_several_sizes(subject: Subject, tmp_path: Path, server: HereServer) -> None:
+    found = measure_batches(subject, tmp_path, [1, 2, 5], 1, server, silent)
+    assert [batch.size for batch in found] == [1, 2, 5]
+    assert [(len(job.embed), len(job.pairs)) for job in server.jobs] == [(2, 0), (0, 2), (1, 3)]
+    for batch in found:
+        assert batch.seconds_per_face == pytest.approx(batch.seconds / batch.size)
+        assert batch.accuracy["embeddings"] == batch.size
+        assert batch.accuracy["relative_l2_error"] < 0.01
+        row = batch.to_json()
+        assert row["faces_per_hour"] == pytest.approx(3600 * batch.size / batch.seconds)
+    with pytest.raises(ValueError, match="at least one"):
+        measure_batches(subject, tmp_path, [0, 1], 1, server, silent)
+    assert isinstance(found[0], Throughput)
+
+
+def test_a_batch_that_fills_half_of_the_room(
+    subject: Subject, tmp_path: Path, server: HereServer
+) -> None:
+    data = run(subject, tmp_path, server, batch=CAPACITY + 3, rounds=0)
+    _, pairs, batch = server.jobs
+    assert (len(pairs.pairs), batch.pairs) == (2, ())
+    assert len(batch.embed) == 2  # one full, one with three faces
+    assert data["batch_together"] is True
+    assert data["batch_size"] == CAPACITY + 3
+    assert data["embeddings"] == 2 + CAPACITY + 3
+    assert data["relative_l2_error"] < 0.01
+    keys = (tmp_path / "batches" / "evaluation.key").stat().st_size
+    assert data["evaluation_key_bytes_batch"] == keys
+
+
+def test_sizes_of_both_kinds(subject: Subject, tmp_path: Path, server: HereServer) -> None:
+    small, large = measure_batches(subject, tmp_path, [2, CAPACITY // 2], 1, server, silent)
+    assert [len(job.embed) for job in server.jobs] == [0, 1]
+    assert (small.size, large.size) == (2, CAPACITY // 2)
+    assert large.accuracy["embeddings"] == CAPACITY // 2
+    assert large.accuracy["cosine_to_cleartext"] > 0.999
