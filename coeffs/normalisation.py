@@ -276,7 +276,7 @@ class Normalisation:
             raise CoefficientError(f"{path or 'default.json'}: {error}") from None
         except (ValueError, RecursionError) as error:
             raise CoefficientError(
-                f"{path}: not a coefficient file ({error}); `python -m fhe_face.coeffs.fit` writes one"
+                f"{path}: not a coefficient file ({error}); fhe-face coeffs fit writes one"
             ) from None
 
 

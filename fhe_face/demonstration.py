@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core.formats.ciphertexts import load_bundle, save_bundle
+from fhe_core.formats.preparation import ENTRY
 from fhe_core.inverse_root import InverseRoot
 from fhe_core.secret.files import save_secret_key
 from fhe_core.secret.key import SecretKey
@@ -24,7 +25,7 @@ from fhe_face.client.health import UnhealthyResultError
 from fhe_face.client.keymaking import CLIENT_KEY, EVALUATION_KEY, write_evaluation_keys
 from fhe_face.client.preparation import PreparedFace
 from fhe_face.engine import Engine, choose_engine, key_bytes, network_of, recommended_root
-from fhe_face.facts import ENTRY, require_same_preparation
+from fhe_face.facts import require_same_preparation
 from fhe_face.models import reference
 from fhe_face.models.checkpoint import load
 from fhe_face.models.layers import FusedNetwork

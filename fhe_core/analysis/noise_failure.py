@@ -2,9 +2,9 @@
 
 A coefficient of scale * message + noise must stay below half the modulus. It is a mean of the
 slots times roots of unity, so it is never larger than the largest slot. The noise of a slot is
-taken as Gaussian with the deviation that ``fhe_core.analysis.precision`` predicts; as that is an average
-over slots, all of it is assumed to lie in the worst one. A network that diverges on a face is
-another matter: then the *message* leaves the modulus (``fhe_face.client.health``).
+taken as Gaussian with the deviation that ``fhe_core.analysis.precision`` predicts; as that is an
+average over slots, all of it is assumed to lie in the worst one. A network that diverges on a face
+is another matter: then the *message* leaves the modulus (``fhe_face.client.health``).
 """
 
 from __future__ import annotations

@@ -12,11 +12,11 @@ import numpy as np
 from fhe_core import container
 from fhe_core.ciphertext import Ciphertext, Words
 from fhe_core.container import Header, Kind, Reader, Section
+from fhe_core.formats.preparation import check_preparation
 from fhe_core.keys.evaluation import EvaluationKey, EvaluationKeys, expand_key
 from fhe_core.keys.expand import FRESH_DOMAIN, SEED_BYTES, uniform_row
 from fhe_core.parameters import Parameters, presets
 from fhe_core.plan import KeyName, KeySpecification
-from fhe_face.facts import check_preparation
 
 Path = str | os.PathLike[str]
 #: Called with (done, total) while something long goes on.

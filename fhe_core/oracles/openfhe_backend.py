@@ -1,8 +1,8 @@
 """The OpenFHE backend: runs a plan in the process that can import OpenFHE.
 
-Between the processes go files (``fhe_core.oracles.exchange``), so that the other Python needs numpy and
-openfhe only: neither our extension nor our other dependencies have to exist for its version, and
-the oracle cannot use our kernels even by accident.
+Between the processes go files (``fhe_core.oracles.exchange``), so that the other Python needs numpy
+and openfhe only: neither our extension nor our other dependencies have to exist for its version,
+and the oracle cannot use our kernels even by accident.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""OpenFHE behind the operations of ``fhe_core.oracles.interface``; runs where its wheel can be imported.
+"""OpenFHE behind ``fhe_core.oracles.interface``; runs where its wheel can be imported.
 
 FIXEDMANUAL scaling: OpenFHE neither rescales nor adjusts anything by itself. It would keep
 approximate scales; they are reset after every operation, and the exact ones are the caller's.

@@ -1,4 +1,4 @@
-"""Microsoft SEAL behind the operations of ``fhe_core.oracles.interface``, through TenSEAL's ``sealapi``.
+"""Microsoft SEAL behind ``fhe_core.oracles.interface``, through TenSEAL's ``sealapi``.
 
 SEAL takes the very primes of ``Parameters``, so that scales are the plan's. It knows one special
 prime, digits of one limb, ring dimensions up to 32768, and no noise flooding: what it decrypts must

@@ -100,7 +100,7 @@ class FaceClient:
     def encrypt(self, image: Face) -> Bundle:
         """Encrypt an aligned face: a file, uint8 (S, S, 3) RGB, or floats (3, S, S) in [-1, 1].
 
-        Photos are made into faces by `fhe_face.client.preparation.prepare`; its result is taken as well.
+        Photos are made into faces by `fhe_face.prepare`; its result is taken as well.
         S is the circuit's input size. Where the circuit has two views, the mirror image is
         encrypted as well.
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fhe_core.compiler import Compiled, CompiledBatch, CompiledNetwork
 from fhe_core.container import Corrupt, KeyMismatch, ParameterMismatch
 from fhe_core.formats.ciphertexts import Bundle
+from fhe_core.formats.preparation import ENTRY
 from fhe_core.inverse_root import InverseRoot, InverseRootError
 from fhe_core.secret.key import SecretKey
 from fhe_face.client.headroom import embeddings_fit, room, scores_fit
@@ -23,7 +24,6 @@ from fhe_face.client.health import (
     expected_norm,
     fitting,
 )
-from fhe_face.facts import ENTRY
 from fhe_face.places import ENTRY as BATCH
 from fhe_face.places import MANY, ONE, Batch
 

@@ -11,10 +11,10 @@ from rich.console import Console
 from fhe_core import container
 from fhe_core.container import Header, Kind
 from fhe_core.formats.ciphertexts import key_specifications, known_facts, parameters_of
+from fhe_core.formats.preparation import ENTRY, check_preparation
 from fhe_core.parameters import Parameters
 from fhe_core.secret.files import PROTECTION
 from fhe_face.circuit import circuit_of
-from fhe_face.facts import ENTRY, check_preparation
 from fhe_face.output import Output, facts, grid
 from fhe_face.system import default_threads, size
 

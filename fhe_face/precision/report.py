@@ -39,7 +39,8 @@ class Row:
     Attributes:
         magnitude: largest absolute slot of all runs.
         ratio: measured error by predicted error, root mean squares over all runs.
-        headroom_bits: least room before the step's results wrap around (fhe_core.analysis.extremes).
+        headroom_bits: least room before the step's results wrap around
+            (fhe_core.analysis.extremes).
         tightest: the run that it belongs to.
     """
 

@@ -13,13 +13,14 @@ from fhe_core.ciphertext import Ciphertext
 from fhe_core.compiler import Compiled, CompiledNetwork
 from fhe_core.container import KeyMismatch, ParameterMismatch, WrongKind
 from fhe_core.formats.ciphertexts import Bundle
+from fhe_core.formats.preparation import ENTRY
 from fhe_core.keys.evaluation import EvaluationKeys
 from fhe_core.plan import Plan, PlanError
 from fhe_core.runtime import native
 from fhe_core.runtime.cleartext import Tables
 from fhe_core.runtime.evaluator import Evaluator
 from fhe_core.runtime.packed import PackedPlan, memory_bytes, pack
-from fhe_face.facts import ENTRY, require_same_preparation
+from fhe_face.facts import require_same_preparation
 from fhe_face.places import ENTRY as BATCH
 from fhe_face.places import MANY, Batch, kinds_of
 

@@ -18,7 +18,7 @@ from fhe_face.server.job import Job
 _PATIENCE_SECONDS = 10
 #: `python -m` looks in the current folder first: it must be ours, not one that has its own
 #: package called "models". So file names in a job must be absolute.
-_ROOT = Path(__file__).resolve().parent.parent
+_ROOT = Path(__file__).resolve().parents[2]
 
 
 def run_job(job: Job, stage: Stage = silent) -> dict[str, Any]:

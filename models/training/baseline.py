@@ -38,7 +38,7 @@ _NUMBERS: Final = (
 
 
 def measure(folder: Path, teacher: Teacher) -> dict[str, Any]:
-    """Numbers of `fhe_face.models.evaluation` by kind of crop. TrainingError: no photos of people."""
+    """Numbers of `models.evaluation` by kind of crop. TrainingError: no photos of people."""
     aligner = Aligner()
     crops: list[NDArray[np.uint8]] = []
     labels: list[int] = []

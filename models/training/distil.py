@@ -30,7 +30,7 @@ HELD_OUT: Final = 500
 
 
 class Faces:
-    """Generated faces and their teacher embeddings, as `fhe_face.models.training.generated` writes them."""
+    """Generated faces and their teacher embeddings, as `models.training.generated` writes them."""
 
     def __init__(self, folder: Path) -> None:
         """TrainingError: the folder does not hold them."""

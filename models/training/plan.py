@@ -13,7 +13,7 @@ class Plan:
     """steps: of the optimiser; rate: highest learning rate (warm-up, then a cosine to 2 %);
     bounded_from: share of the steps after which the statistics of all BatchNorms stay as they
     are and stress images and hunted images (`stress` of each per step) join every batch;
-    limit, clamp: see `fhe_face.models.training.activation`; bound_weight: of the penalty; hunt_faces: share
+    limit, clamp: see `models.training.activation`; bound_weight: of the penalty; hunt_faces: share
     of the hunted images that start as faces, not as stress images.
     """
 

@@ -10,7 +10,8 @@ import pytest
 
 from fhe_core.container import Corrupt, ParameterMismatch
 from fhe_core.formats.ciphertexts import load_bundle, save_bundle
-from fhe_face.facts import ENTRY, check_preparation, require_same_preparation
+from fhe_core.formats.preparation import ENTRY, check_preparation
+from fhe_face.facts import require_same_preparation
 from tests.core import tiny
 
 ALIGNED = {"template": "arcface-112", "detector": "a" * 64, "fallback": False, "size": 64}

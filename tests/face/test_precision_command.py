@@ -8,11 +8,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.face.benchmarks.bench_kit import tiny_subject
 
 from fhe_face.bench.subject import Subject
 from fhe_face.precision import command as command
 from fhe_face.precision.runs import Work, work_of
+from tests.face.bench.bench_kit import tiny_subject
 from tests.face.kit import Run
 
 

@@ -22,7 +22,7 @@ COUNT, IMAGE, ERROR = b"N", b"I", b"E"
 LENGTH: Final = struct.Struct("<Q")
 _MAX_TEXT: Final = 400
 _WORKER: Final = "benchmarks.official.stages.pairs_worker"
-_ROOT: Final = Path(__file__).resolve().parent.parent.parent
+_ROOT: Final = Path(__file__).resolve().parents[3]
 
 
 class PairsError(FileError):

@@ -2,9 +2,9 @@
 
 The HDF5 library is large and written in C, and a damaged or hostile file can crash it. Here it may
 die: the process holds nothing, its memory and processor time are limited, and what it says is
-checked by :mod:`benchmarks.official.stages.pairs`. On stdout: ``N`` and the number of pairs (8 bytes), then
-for each picture ``I``, its length (8 bytes) and its bytes, pair after pair; at any point, ``E`` and
-a line of text end it.
+checked by :mod:`benchmarks.official.stages.pairs`. On stdout: ``N`` and the number of pairs (8
+bytes), then for each picture ``I``, its length (8 bytes) and its bytes, pair after pair; at any
+point, ``E`` and a line of text end it.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from tests.face.benchmarks.bench_kit import HereServer, tiny_subject
 
 from fhe_face.bench.subject import Subject
+from tests.face.bench.bench_kit import HereServer, tiny_subject
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.face.benchmarks.bench_kit import HereServer
 
 from fhe_core.parameters import presets
 from fhe_face.bench import machine, openfhe_process, operations, roofline, targets
@@ -16,6 +15,7 @@ from fhe_face.bench.commands import targets as bench_targets
 from fhe_face.bench.openfhe_process import OpenFhe
 from fhe_face.bench.subject import Subject
 from tests.core import tiny
+from tests.face.bench.bench_kit import HereServer
 from tests.face.kit import Run
 
 MACHINE = {"cpu", "instruction_set", "threads", "version", "commit", "load_average", "processors"}

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.face.benchmarks.bench_kit import CAPACITY, HereServer
 
 from fhe_face.bench import targets
 from fhe_face.bench.batches import Throughput
@@ -14,6 +13,7 @@ from fhe_face.bench.batches import measure as measure_batches
 from fhe_face.bench.subject import Subject
 from fhe_face.bench.targets import GIB, TARGETS, judge
 from fhe_face.progress import silent
+from tests.face.bench.bench_kit import CAPACITY, HereServer
 
 PROMISED = {
     "latency_seconds",
