@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fhe_core.compiler import SAFE
-from fhe_core.compiler.builder import PlanBuilder
+from fhe_core.compiler.builder import LinearTables, PlanBuilder, Sums
 from fhe_core.parameters import presets
 from fhe_core.plan import required_keys
 from fhe_core.runtime import native
@@ -74,14 +74,14 @@ def linear_step():
         ["x"],
         ["y"],
         limbs,
-        babies=[(0, tap) for tap in TAPS],
-        terms=list(enumerate(masks)),
-        giants=[(0, giant) for giant in GIANTS],
-        entries=[[(term, next(rows)) for term in range(len(TAPS))] for _ in GIANTS],
-        period=PERIOD,
-        weights=lambda *_: weights,
-        bias=None,
-        lane=0,
+        Sums(
+            babies=[(0, tap) for tap in TAPS],
+            terms=list(enumerate(masks)),
+            giants=[(0, giant) for giant in GIANTS],
+            entries=[[(term, next(rows)) for term in range(len(TAPS))] for _ in GIANTS],
+            period=PERIOD,
+        ),
+        LinearTables(lambda *_: weights, None, 0),
         scale=2.0**43,
     )
     plan = builder.finish("linear", ["x"], ["y"], {})

@@ -31,13 +31,13 @@ from tests.core import tiny
 def container_target(_folder: Path) -> Target:
     sections = [
         Section.from_array("a/b", np.arange(6, dtype=np.uint64).reshape(2, 3)),
-        Section.from_array("c", np.zeros(0)),
+        Section.from_array("c", np.zeros(0, np.uint64)),
         Section("d", DType.U8, (), (b"x",)),
     ]
     facts: dict[str, container.JsonValue] = {"level": 3, "scale": (0.5).hex(), "list": [None, True]}
     seeds = [
         container.dumps(Kind.CIPHERTEXT, "ab" * 32, "cd" * 8, facts, sections),
-        container.dumps(Kind.PLAN, "ab" * 32, "", {}, []),
+        container.dumps(Kind.EVALUATION_KEYS, "ab" * 32, "cd" * 8, {}, []),
     ]
 
     def parse(data: bytes) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from benchmarks.divergence.statistics import log2_within
 from fhe_core.analysis.precision import ErrorModel
-from fhe_core.plan import Plan, PlanError, Square
+from fhe_core.plan import Plan, PlanError, steps
 from fhe_face.circuit import Circuit, root_of
 from fhe_face.client.health import NEIGHBOUR_EXCESS, SPREAD_SHARE
 from fhe_face.engine import Engine, compile_engine
@@ -75,7 +75,7 @@ def constant(name: str, engine: Engine, plan: Plan) -> Constant:
         for r in rooms(name, engine)
         if r.plan == plan.name and r.result == plan.outputs[1]
     )
-    squares = [s for s in plan.steps if isinstance(s, Square) and "embedding" in s.output]
+    squares = [s for s in plan.steps if isinstance(s, steps.Square) and "embedding" in s.output]
     scale = plan.values[squares[0].source].scale
     noise = math.sqrt(ErrorModel(engine.parameters).rounding(scale))
     # A sum of 2 e_i n_i over a period has the deviation 2 |e| n, and |e|^2 is the distance.

@@ -34,23 +34,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 
 from fhe_core.parameters import Parameters
-from fhe_core.plan import (
-    Affine,
-    DropLevel,
-    FoldSum,
-    Join,
-    LinearTransform,
-    Multiply,
-    MultiplyPlain,
-    Part,
-    Plan,
-    Rotate,
-    Square,
-    SquareParts,
-    Step,
-    step_limbs,
-    step_writes,
-)
+from fhe_core.plan import Plan, Step, step_limbs, step_writes, steps
 
 WORD_BYTES = 8
 #: Of the constant weight that stands in where weights have no period (runtime/packed.py).
@@ -230,36 +214,36 @@ class _Counter:
     def parts(self, step: Step) -> Iterator[Work]:
         """What the step is made of."""
         match step:
-            case Rotate():
+            case steps.Rotate():
                 yield self.decompose
                 yield self.inner_product * len(step.amounts)
                 yield self.mod_down() * len(step.amounts) + Work(key_switches=len(step.amounts))
-            case FoldSum():
+            case steps.FoldSum():
                 for pair in step.pairs():
                     yield self.decompose + self.mod_down() + Work(key_switches=len(pair))
                     yield self.inner_product * len(pair)
                 if step.rescale:
                     yield self.division(self.limbs, step.rescale)
-            case LinearTransform():
+            case steps.LinearTransform():
                 yield from self.linear(step)
                 yield self.addition(step.bias, step.outputs[0]) * len(step.outputs)
-            case Square():
+            case steps.Square():
                 yield from self.product(step.rescale, operands=1)
                 yield self.addition(step.offset, step.output)
-            case SquareParts():
+            case steps.SquareParts():
                 yield from self.key_switches(1)  # the conjugate
                 yield self.monomials(2) + self.additions(2)
                 yield Work(key_products=4 * self.limbs)  # one more tensor product
                 yield from self.product(step.rescale, operands=1)
                 yield self.addition(step.offset, step.output)
-            case Join():
+            case steps.Join():
                 yield self.monomials(1) + self.additions(1)
-            case Part():
+            case steps.Part():
                 yield from self.key_switches(1)
                 yield self.monomials(2) + self.additions(2)
-            case Multiply():
+            case steps.Multiply():
                 yield from self.product(step.rescale, operands=2)
-            case MultiplyPlain():
+            case steps.MultiplyPlain():
                 yield Work(
                     ntts=self.limbs,
                     plaintext_products=2 * self.limbs,
@@ -267,9 +251,9 @@ class _Counter:
                 )
                 if step.rescale:
                     yield self.division(self.limbs, step.rescale)
-            case Affine():
+            case steps.Affine():
                 yield self.addition(step.table, step.output)
-            case DropLevel():
+            case steps.DropLevel():
                 return
 
     @property
@@ -339,7 +323,7 @@ class _Counter:
     def addition(self, table: str, output: str) -> Work:
         return Work(ntts=self.plan.values[output].limbs) if table else Work()
 
-    def linear(self, step: LinearTransform) -> Iterator[Work]:
+    def linear(self, step: steps.LinearTransform) -> Iterator[Work]:
         rotated = {i for i, amount in step.babies if amount}
         yield self.decompose * len(rotated)
         babies = sum(1 for _, amount in step.babies if amount)
@@ -352,7 +336,7 @@ class _Counter:
         yield from self.key_switches(giants, down=1)  # the accumulator's, before the switch
         yield self.mod_down(step.rescale) * len(step.outputs)
 
-    def plain(self, step: LinearTransform) -> Iterator[Work]:
+    def plain(self, step: steps.LinearTransform) -> Iterator[Work]:
         """Masks and weights. P times an identity baby step vanishes modulo the special primes."""
         term_rows = [self.rows if step.babies[b][1] else self.limbs for b, _ in step.terms]
         used = [term for entries in step.entries for term, _ in entries]

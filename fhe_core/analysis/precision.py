@@ -15,25 +15,9 @@ from numpy.typing import NDArray
 
 from fhe_core.analysis.extremes import likely_largest
 from fhe_core.parameters import ERROR_ETA, Parameters
-from fhe_core.plan import (
-    Affine,
-    DropLevel,
-    FoldSum,
-    Join,
-    LinearTransform,
-    Multiply,
-    MultiplyPlain,
-    Part,
-    Plan,
-    PlanError,
-    Rotate,
-    Square,
-    SquareParts,
-    Step,
-    step_writes,
-)
+from fhe_core.plan import Observer, Plan, PlanError, Step, step_writes, steps
 from fhe_core.runtime import cleartext
-from fhe_core.runtime.cleartext import Noise, Observer, Slots, Tables, mask_slots, weighted_sums
+from fhe_core.runtime.cleartext import Noise, Slots, Tables, mask_slots, weighted_sums
 
 ERROR_VARIANCE = ERROR_ETA / 2
 #: Of a number rounded to an integer.
@@ -100,7 +84,7 @@ def predict(
     parameters: Parameters,
     inputs: Sequence[Slots],
     model: ErrorModel | None = None,
-    observe: Observer | None = None,
+    observe: Observer[Slots] | None = None,
 ) -> list[StepPrecision]:
     """The predicted error of every step for freshly encrypted ``inputs``.
 
@@ -254,11 +238,11 @@ class _Tracker:
     def results(self, step: Step, values: Mapping[str, Slots]) -> Iterator[_Variance]:
         plan = self.plan
         match step:
-            case Rotate():
+            case steps.Rotate():
                 error = self.switch(step.limbs, plan.values[step.source].scale)
                 for amount in step.amounts:
                     yield self.carried(step.source).roll(amount).plus(error)
-            case FoldSum():
+            case steps.FoldSum():
                 source = plan.values[step.source]
                 total = self.carried(step.source)
                 rounding = self.model.rounding(source.scale)
@@ -268,13 +252,13 @@ class _Tracker:
                 if step.rescale:
                     total = total.plus(self.model.rounding(plan.values[step.output].scale))
                 yield total
-            case LinearTransform():
+            case steps.LinearTransform():
                 yield from _linear(self, step, values)
-            case Square():
+            case steps.Square():
                 squared: Slots = 4 * values[step.source] ** 2 * self.variances[step.source]
                 rest = self.product(step.source, step.source, step.output)
                 yield _Variance(squared, rest + self.table(step.offset, step.output))
-            case SquareParts():
+            case steps.SquareParts():
                 # Of the two parts' squares, the mean: one variance stands for both parts.
                 squared_size = np.abs(values[step.source]) ** 2
                 mean = 2 * squared_size * self.variances[step.source]
@@ -284,35 +268,35 @@ class _Tracker:
                 rest = difference**2 * self.switch(source.limbs, source.scale)
                 rest = rest + self.product(step.source, step.source, step.output)
                 yield _Variance(mean, rest + self.table(step.offset, step.output))
-            case Join():
+            case steps.Join():
                 # Errors of real messages have imaginary parts too, as large as the real ones.
                 yield _Variance(
                     self.variances[step.left] + self.variances[step.right],
                     np.zeros(self.parameters.slots),
                 )
-            case Part():
+            case steps.Part():
                 source = plan.values[step.source]
                 # Of x + conj(x) at twice the scale, to which only the conjugate adds.
                 error = self.switch(source.limbs, source.scale) / 4
                 for _ in step.outputs:
                     yield self.carried(step.source).plus(error)
-            case Multiply():
+            case steps.Multiply():
                 left, right = values[step.left], values[step.right]
                 product = left**2 * self.variances[step.right]
                 product = product + right**2 * self.variances[step.left]
                 yield _Variance(product, self.product(step.left, step.right, step.output))
-            case MultiplyPlain():
+            case steps.MultiplyPlain():
                 mask = mask_slots(plan, step.mask, self.parameters.slots)
                 encoding = self.mask_error(mask, step.mask_scale)
                 added: Slots = np.abs(values[step.source]) ** 2 * encoding
                 if step.rescale:
                     added = added + self.model.rounding(plan.values[step.output].scale)
                 yield _Variance(mask * self.variances[step.source], added)
-            case Affine():
+            case steps.Affine():
                 carried = step.factor**2 * self.variances[step.source]
                 error = self.table(step.table, step.output)
                 yield _Variance(carried, np.full_like(carried, error))
-            case DropLevel():
+            case steps.DropLevel():
                 yield self.carried(step.source)
 
     def product(self, left: str, right: str, output: str) -> Slots:
@@ -329,7 +313,7 @@ class _Tracker:
 
 
 def _linear(
-    tracker: _Tracker, step: LinearTransform, values: Mapping[str, Slots]
+    tracker: _Tracker, step: steps.LinearTransform, values: Mapping[str, Slots]
 ) -> Iterator[_Variance]:
     """Errors of one linear step, accumulator by accumulator; see docs/precision.md."""
     plan, model, weights = tracker.plan, tracker.model, tracker.tables[step.weights]
@@ -359,8 +343,8 @@ def _linear(
         )
         added += np.abs(product) ** 2 * tracker.mask_error(masks[mask], step.mask_scale)
     output_scale = plan.values[step.outputs[0]].scale
-    dropped = tracker.parameters.moduli[step.limbs - step.rescale : step.limbs]
-    sum_scale = output_scale * math.prod(float(q) for q in dropped)
+    divided = tracker.parameters.moduli[step.limbs - step.rescale : step.limbs]
+    sum_scale = output_scale * math.prod(float(q) for q in divided)
     totals = [_Variance(np.zeros(slots), np.zeros(slots)) for _ in step.outputs]
     for number, (output, giant) in enumerate(step.giants):
         own_added = added[number]
@@ -372,7 +356,9 @@ def _linear(
         yield total.plus(model.rounding(output_scale) + bias)
 
 
-def _encoding_errors(model: ErrorModel, step: LinearTransform, weights: Slots, real: bool) -> Slots:
+def _encoding_errors(
+    model: ErrorModel, step: steps.LinearTransform, weights: Slots, real: bool
+) -> Slots:
     """Variances [rows, period] of encoded weights; a constant is off by its own rounding only."""
     scales = np.ones(len(weights))
     for entries in step.entries:

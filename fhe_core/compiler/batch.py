@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fhe_core.compiler.architecture import POOL, Architecture, Array, BlockShape, Network
 from fhe_core.compiler.batch_head import append_batch_head
-from fhe_core.compiler.builder import Filler, PlanBuilder
+from fhe_core.compiler.builder import Filler, LinearTables, PlanBuilder
 from fhe_core.compiler.compiled import Compiled
 from fhe_core.compiler.convolution import Source, Structure, fill_rows
 from fhe_core.compiler.grids import Grid
@@ -199,8 +199,8 @@ class _Backbone:
         )
         for number, block in enumerate(arch.blocks):
             z, layout = self._block(number, block, z, layout)
-        drop = policy.rescales.final_square
-        return self._square("final square", z, layout, lambda n: n.final_offset, drop), layout
+        rescale = policy.rescales.final_square
+        return self._square("final square", z, layout, lambda n: n.final_offset, rescale), layout
 
     def _block(
         self, number: int, shape: BlockShape, z: list[str], layout: Layout
@@ -245,7 +245,7 @@ class _Backbone:
         weights: Callable[[Network], list[Array]],
         bias: Callable[[Network], Array],
         log_scale: float,
-        drop: int = 1,
+        rescale: int = 1,
     ) -> list[str]:
         structure = build_spread([source for source, _ in tensors], target, self.grid)
         return self.builder.structured(
@@ -253,11 +253,9 @@ class _Backbone:
             [names for _, names in tensors],
             structure,
             target.ciphertexts,
-            self._weights(structure, weights),
-            self._rows(target, bias),
-            0,
+            LinearTables(self._weights(structure, weights), self._rows(target, bias), 0),
             log_scale=log_scale,
-            drop=drop,
+            rescale=rescale,
         )
 
     def _weights(self, structure: Structure, get: Callable[[Network], list[Array]]) -> Filler:
@@ -273,10 +271,10 @@ class _Backbone:
         sources: list[str],
         layout: Layout,
         offset: Callable[[Network], Array],
-        drop: int,
+        rescale: int,
     ) -> list[str]:
         rows = self._rows(layout, offset)
-        return self.builder.square_parts_each(label, sources, rows, drop=drop)
+        return self.builder.square_parts_each(label, sources, rows, rescale=rescale)
 
     def _rows(self, layout: Layout, get: Callable[[Network], Array]) -> Filler:
         """A periodic row per ciphertext from values per (lane, channel)."""

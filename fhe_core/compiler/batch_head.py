@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core.compiler.architecture import POOL, Architecture
-from fhe_core.compiler.builder import PlanBuilder
+from fhe_core.compiler.builder import LinearTables, PlanBuilder, Sums
 from fhe_core.compiler.grids import Grid
 from fhe_core.compiler.layouts import Layout, power_of_two, powers_of_two
 from fhe_core.compiler.packing import Packing
@@ -155,22 +155,22 @@ def append_batch_head(
         builder.rotate("linear pre-rotation", gathered, limbs, head.pre_rotations),
         ["linear"],
         limbs,
-        babies=terms,
-        terms=[(i, -1) for i in range(len(terms))],
-        giants=[(0, giant) for giant in giants],
-        entries=[
-            [(i, number * len(terms) + i) for i in range(len(terms))]
-            for number in range(len(giants))
-        ],
-        period=grid.block,
-        weights=weights,
-        bias=Packing.PAIR.shared(bias),
-        lane=0,
+        Sums(
+            babies=terms,
+            terms=[(i, -1) for i in range(len(terms))],
+            giants=[(0, giant) for giant in giants],
+            entries=[
+                [(i, number * len(terms) + i) for i in range(len(terms))]
+                for number in range(len(giants))
+            ],
+            period=grid.block,
+        ),
+        LinearTables(weights, Packing.PAIR.shared(bias), 0),
         scale=builder.scale_before_sum(limbs, scale),
-        drop=rescales.linear,
+        rescale=rescales.linear,
     )[0]
     total = builder.fold(
-        "sum of halves", name, "embedding sum", head.folds, drop=rescales.embedding
+        "sum of halves", name, "embedding sum", head.folds, rescale=rescales.embedding
     )
     return total, head.period
 
@@ -193,7 +193,7 @@ def _gather(builder: PlanBuilder, pooled: Sequence[str], head: BatchHead) -> str
     def ones(_network: Any, _lane: int) -> NDArray[np.float64]:
         return np.ones((1, _MIN_PERIOD))
 
-    value, drop = builder.values[pooled[0]], builder.policy.rescales.pool_mask
+    value, rescale = builder.values[pooled[0]], builder.policy.rescales.pool_mask
     # Without a rescale the weights, which are ones, have the scale one: they are exact.
     mask_scale = 2.0**builder.policy.log_mask_scale
     return builder.linear(
@@ -201,16 +201,16 @@ def _gather(builder: PlanBuilder, pooled: Sequence[str], head: BatchHead) -> str
         pooled,
         ["gather"],
         value.limbs,
-        babies=[(i, -across) for i, (_, across) in enumerate(offsets)],
-        terms=[(i, masks[across]) for i, (_, across) in enumerate(offsets)],
-        giants=[(0, -down) for down in downs],
-        entries=[[(i, 0) for i, own in enumerate(offsets) if own[0] == down] for down in downs],
-        period=_MIN_PERIOD,
-        weights=ones,
-        bias=None,
-        lane=0,
-        scale=value.scale if drop else value.scale * mask_scale,
-        drop=drop,
+        Sums(
+            babies=[(i, -across) for i, (_, across) in enumerate(offsets)],
+            terms=[(i, masks[across]) for i, (_, across) in enumerate(offsets)],
+            giants=[(0, -down) for down in downs],
+            entries=[[(i, 0) for i, own in enumerate(offsets) if own[0] == down] for down in downs],
+            period=_MIN_PERIOD,
+        ),
+        LinearTables(ones, None, 0),
+        scale=value.scale if rescale else value.scale * mask_scale,
+        rescale=rescale,
     )[0]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,26 +14,33 @@ from fhe_core.compiler.convolution import Source, Structure, build_structure
 from fhe_core.compiler.layouts import Layout
 from fhe_core.compiler.policy import Policy
 from fhe_core.parameters import Parameters
-from fhe_core.plan import (
-    Affine,
-    DropLevel,
-    FoldSum,
-    Join,
-    LinearTransform,
-    Multiply,
-    MultiplyPlain,
-    Part,
-    Plan,
-    PlanError,
-    Rotate,
-    Square,
-    SquareParts,
-    Step,
-    Value,
-)
+from fhe_core.plan import Plan, PlanError, Step, Value, steps
 
 #: Fills a table [rows, period] of slot values from a network and its first lane.
 Filler = Callable[[Any, int], NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Which products a linear step sums; see the fields of `steps.LinearTransform` so called."""
+
+    babies: Sequence[tuple[int, int]]
+    terms: Sequence[tuple[int, int]]
+    giants: Sequence[tuple[int, int]]
+    entries: Sequence[Sequence[tuple[int, int]]]
+    period: int
+
+
+@dataclass(frozen=True)
+class LinearTables:
+    """What fills the tables of a linear step, from a network and its first lane.
+
+    bias: fills one row for all outputs or one for each; None: nothing is added.
+    """
+
+    weights: Filler
+    bias: Filler | None
+    lane: int
 
 
 class PlanBuilder:
@@ -50,7 +58,7 @@ class PlanBuilder:
     def input(self, name: str, limbs: int, scale: float) -> str:
         return self._define(name, limbs, scale)
 
-    def dropped(self, limbs: int, count: int) -> float:
+    def rescale_factor(self, limbs: int, count: int) -> float:
         """Product of the primes that rescaling ``count`` limbs from ``limbs`` divides by."""
         if limbs - count < 1:
             raise PlanError(f"the modulus chain is too short: no limb left at '{self.label()}'")
@@ -61,7 +69,7 @@ class PlanBuilder:
         its many parts), it gets the scale that ``scale`` says for its limbs."""
         rescales = self.policy.rescales
         after = limbs - rescales.linear
-        return scale(after - rescales.embedding) * self.dropped(after, rescales.embedding)
+        return scale(after - rescales.embedding) * self.rescale_factor(after, rescales.embedding)
 
     def label(self) -> str:
         return self.labels[-1] if self.labels else "start"
@@ -79,33 +87,35 @@ class PlanBuilder:
         filler: Filler,
         lane: int,
         *,
-        drop: int = 1,
+        rescale: int = 1,
     ) -> list[str]:
         """Squares, plus a table row for all of them (one offset serves every ciphertext)."""
         table = self._table(f"{label}.offset", filler, lane)
         return [
-            self.square_one(label, source, f"{label}.{i}", table, drop=drop)
+            self.square_one(label, source, f"{label}.{i}", table, rescale=rescale)
             for i, source in enumerate(sources)
         ]
 
-    def square_one(self, label: str, source: str, output: str, table: str, *, drop: int = 1) -> str:
+    def square_one(
+        self, label: str, source: str, output: str, table: str, *, rescale: int = 1
+    ) -> str:
         value = self.values[source]
-        scale = value.scale**2 / self.dropped(value.limbs, drop)
-        self._step(label, Square(source, output, drop, table))
-        return self._define(output, value.limbs - drop, scale)
+        scale = value.scale**2 / self.rescale_factor(value.limbs, rescale)
+        self._step(label, steps.Square(source, output, rescale, table))
+        return self._define(output, value.limbs - rescale, scale)
 
     def square_parts(
-        self, label: str, sources: Sequence[str], filler: Filler, lane: int, *, drop: int = 1
+        self, label: str, sources: Sequence[str], filler: Filler, lane: int, *, rescale: int = 1
     ) -> list[str]:
         """As `square`, of real and imaginary parts."""
         table = self._table(f"{label}.offset", filler, lane)
         return [
-            self._square_parts(label, source, f"{label}.{i}", table, drop)
+            self._square_parts(label, source, f"{label}.{i}", table, rescale)
             for i, source in enumerate(sources)
         ]
 
     def square_parts_each(
-        self, label: str, sources: Sequence[str], filler: Filler, *, drop: int = 1
+        self, label: str, sources: Sequence[str], filler: Filler, *, rescale: int = 1
     ) -> list[str]:
         """As `square_parts`, with a row of the table for every ciphertext."""
 
@@ -114,72 +124,82 @@ class PlanBuilder:
 
         return [
             self._square_parts(
-                label, source, f"{label}.{i}", self._table(f"{label}.{i}.offset", row(i), 0), drop
+                label,
+                source,
+                f"{label}.{i}",
+                self._table(f"{label}.{i}.offset", row(i), 0),
+                rescale,
             )
             for i, source in enumerate(sources)
         ]
 
-    def _square_parts(self, label: str, source: str, output: str, table: str, drop: int) -> str:
+    def _square_parts(self, label: str, source: str, output: str, table: str, rescale: int) -> str:
         value = self.values[source]
-        scale = 4 * value.scale**2 / self.dropped(value.limbs, drop)
-        self._step(label, SquareParts(source, output, drop, table))
-        return self._define(output, value.limbs - drop, scale)
+        scale = 4 * value.scale**2 / self.rescale_factor(value.limbs, rescale)
+        self._step(label, steps.SquareParts(source, output, rescale, table))
+        return self._define(output, value.limbs - rescale, scale)
 
     def join(self, label: str, left: str, right: str, output: str) -> str:
         value = self.values[left]
-        self._step(label, Join(left, right, output))
+        self._step(label, steps.Join(left, right, output))
         return self._define(output, value.limbs, value.scale)
 
     def parts(self, label: str, source: str) -> tuple[str, str]:
         """Real and imaginary part; both have twice the scale."""
         value = self.values[source]
         real, imaginary = f"{source} real", f"{source} imaginary"
-        self._step(label, Part(source, (real, imaginary)))
+        self._step(label, steps.Part(source, (real, imaginary)))
         for name in (real, imaginary):
             self._define(name, value.limbs, 2 * value.scale)
         return real, imaginary
 
-    def multiply(self, label: str, left: str, right: str, output: str, drop: int) -> str:
+    def multiply(self, label: str, left: str, right: str, output: str, rescale: int) -> str:
         a, b = self.values[left], self.values[right]
         limbs = min(a.limbs, b.limbs)
-        scale = a.scale * b.scale / self.dropped(limbs, drop)
-        self._step(label, Multiply(left, right, output, limbs, drop))
-        return self._define(output, limbs - drop, scale)
+        scale = a.scale * b.scale / self.rescale_factor(limbs, rescale)
+        self._step(label, steps.Multiply(left, right, output, limbs, rescale))
+        return self._define(output, limbs - rescale, scale)
 
     def affine(self, label: str, source: str, output: str, factor: float, filler: Filler) -> str:
         value = self.values[source]
-        self._step(label, Affine(source, output, factor, self._table(f"{label}.offset", filler, 0)))
+        self._step(
+            label, steps.Affine(source, output, factor, self._table(f"{label}.offset", filler, 0))
+        )
         return self._define(output, value.limbs, value.scale / factor)
 
-    def drop(self, label: str, source: str, output: str, limbs: int) -> str:
+    def drop_level(self, label: str, source: str, output: str, limbs: int) -> str:
         limbs = min(limbs, self.values[source].limbs)
-        self._step(label, DropLevel(source, output, limbs))
+        self._step(label, steps.DropLevel(source, output, limbs))
         return self._define(output, limbs, self.values[source].scale)
 
     def fold(
-        self, label: str, source: str, output: str, amounts: Sequence[int], *, drop: int = 0
+        self, label: str, source: str, output: str, amounts: Sequence[int], *, rescale: int = 0
     ) -> str:
         value = self.values[source]
-        scale = value.scale / self.dropped(value.limbs, drop)
-        self._step(label, FoldSum(source, output, tuple(amounts), drop))
-        return self._define(output, value.limbs - drop, scale)
+        scale = value.scale / self.rescale_factor(value.limbs, rescale)
+        self._step(label, steps.FoldSum(source, output, tuple(amounts), rescale))
+        return self._define(output, value.limbs - rescale, scale)
 
     def multiply_mask(
-        self, label: str, source: str, output: str, pattern: NDArray[np.bool_], *, drop: int = 1
+        self, label: str, source: str, output: str, pattern: NDArray[np.bool_], *, rescale: int = 1
     ) -> str:
         """Mask; where that rescales, the scale stays exactly what it was."""
         value = self.values[source]
-        dropped = self.dropped(value.limbs, drop)
-        mask_scale = dropped if drop else 2.0**self.policy.log_mask_scale
-        self._step(label, MultiplyPlain(source, output, self.mask(pattern), mask_scale, drop))
-        return self._define(output, value.limbs - drop, value.scale * mask_scale / dropped)
+        factor = self.rescale_factor(value.limbs, rescale)
+        mask_scale = factor if rescale else 2.0**self.policy.log_mask_scale
+        self._step(
+            label, steps.MultiplyPlain(source, output, self.mask(pattern), mask_scale, rescale)
+        )
+        return self._define(output, value.limbs - rescale, value.scale * mask_scale / factor)
 
     def rotate(self, label: str, source: str, limbs: int, amounts: Sequence[int]) -> list[str]:
         """Copies of a ciphertext, dropped to ``limbs`` and rotated; amount 0 is the source."""
         moving = [a for a in amounts if a]
         names = {a: f"{label}.{source}.r{a}" for a in moving}
         if moving:
-            self._step(label, Rotate(source, tuple(names[a] for a in moving), tuple(moving), limbs))
+            self._step(
+                label, steps.Rotate(source, tuple(names[a] for a in moving), tuple(moving), limbs)
+            )
             for a in moving:
                 self._define(names[a], limbs, self.values[source].scale)
         return [names.get(a, source) for a in amounts]
@@ -189,17 +209,15 @@ class PlanBuilder:
         label: str,
         tensors: Sequence[tuple[Source, Sequence[str]]],
         target: Layout,
-        fill: Callable[[Structure], Filler],
-        bias: Filler | None,
-        lane: int,
+        tables: Callable[[Structure], LinearTables],
         *,
         log_scale: float,
-        drop: int = 1,
+        rescale: int = 1,
         hoisted: bool = False,
     ) -> list[str]:
         """A linear step from tensors (with their ciphertexts) to a layout.
 
-        ``fill(structure)`` says how the weight table is filled; ``bias`` fills one row.
+        ``tables(structure)`` says what fills its tables.
         ``hoisted``: pre-rotations become part of the baby steps, which saves their key switches
         but needs a key for every sum of the two.
         """
@@ -213,11 +231,9 @@ class PlanBuilder:
             [names for _, names in tensors],
             structure,
             target.ciphertexts,
-            fill(structure),
-            bias,
-            lane,
+            tables(structure),
             log_scale=log_scale,
-            drop=drop,
+            rescale=rescale,
             hoisted=hoisted,
         )
 
@@ -227,18 +243,13 @@ class PlanBuilder:
         tensors: Sequence[Sequence[str]],
         structure: Structure,
         outputs: int,
-        weights: Filler,
-        bias: Filler | None,
-        lane: int,
+        tables: LinearTables,
         *,
         log_scale: float,
-        drop: int = 1,
+        rescale: int = 1,
         hoisted: bool = False,
     ) -> list[str]:
-        """A linear step of that structure, from the ciphertexts of every source.
-
-        ``bias`` fills one row, or one for every output.
-        """
+        """A linear step of that structure, from the ciphertexts of every source."""
         limbs = min(self.values[name].limbs for names in tensors for name in names)
         inputs: list[str] = []
         input_of: dict[tuple[int, int, int], int] = {}
@@ -258,19 +269,19 @@ class PlanBuilder:
             inputs,
             [f"{label}.{i}" for i in range(outputs)],
             limbs,
-            babies=[
-                (input_of[n, c, pre], pre + baby if hoisted else baby)
-                for n, c, pre, baby in structure.babies
-            ],
-            terms=[(b, masks[m] if m >= 0 else -1) for b, m in structure.terms],
-            giants=structure.giants,
-            entries=structure.entries,
-            period=structure.period,
-            weights=weights,
-            bias=bias,
-            lane=lane,
+            Sums(
+                babies=[
+                    (input_of[n, c, pre], pre + baby if hoisted else baby)
+                    for n, c, pre, baby in structure.babies
+                ],
+                terms=[(b, masks[m] if m >= 0 else -1) for b, m in structure.terms],
+                giants=structure.giants,
+                entries=structure.entries,
+                period=structure.period,
+            ),
+            tables,
             scale=2.0**log_scale,
-            drop=drop,
+            rescale=rescale,
         )
 
     def linear(
@@ -279,41 +290,35 @@ class PlanBuilder:
         inputs: Sequence[str],
         outputs: Sequence[str],
         limbs: int,
+        sums: Sums,
+        tables: LinearTables,
         *,
-        babies: Sequence[tuple[int, int]],
-        terms: Sequence[tuple[int, int]],
-        giants: Sequence[tuple[int, int]],
-        entries: Sequence[Sequence[tuple[int, int]]],
-        period: int,
-        weights: Filler,
-        bias: Filler | None,
-        lane: int,
         scale: float,
-        drop: int = 1,
+        rescale: int = 1,
     ) -> list[str]:
         """A linear step; weight scales are solved so that the output scale is exact."""
-        mask_scale = 2.0**self.policy.log_mask_scale if any(m >= 0 for _, m in terms) else 1.0
-        total = scale * self.dropped(limbs, drop)
+        mask_scale = 2.0**self.policy.log_mask_scale if any(m >= 0 for _, m in sums.terms) else 1.0
+        total = scale * self.rescale_factor(limbs, rescale)
         weight_scales = tuple(total / self.values[name].scale / mask_scale for name in inputs)
         self._step(
             label,
-            LinearTransform(
+            steps.LinearTransform(
                 inputs=tuple(inputs),
                 outputs=tuple(outputs),
                 limbs=limbs,
                 weight_scales=weight_scales,
-                babies=tuple(babies),
-                terms=tuple(terms),
-                giants=tuple(giants),
-                entries=tuple(tuple(e) for e in entries),
-                weights=self._table(f"{label}.weights", weights, lane),
-                period=period,
+                babies=tuple(sums.babies),
+                terms=tuple(sums.terms),
+                giants=tuple(sums.giants),
+                entries=tuple(tuple(e) for e in sums.entries),
+                weights=self._table(f"{label}.weights", tables.weights, tables.lane),
+                period=sums.period,
                 mask_scale=mask_scale,
-                bias=self._table(f"{label}.bias", bias, lane),
-                rescale=drop,
+                bias=self._table(f"{label}.bias", tables.bias, tables.lane),
+                rescale=rescale,
             ),
         )
-        return [self._define(name, limbs - drop, scale) for name in outputs]
+        return [self._define(name, limbs - rescale, scale) for name in outputs]
 
     def finish(
         self, name: str, inputs: Sequence[str], outputs: Sequence[str], metadata: dict[str, Any]

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core.compiler.architecture import POOL, Architecture
-from fhe_core.compiler.builder import PlanBuilder
+from fhe_core.compiler.builder import LinearTables, PlanBuilder, Sums
 from fhe_core.compiler.layouts import Layout, power_of_two, powers_of_two
 from fhe_core.compiler.packing import Packing
 from fhe_core.plan import PlanError
@@ -114,7 +114,7 @@ def append_head(
         name = item.name
         pooled = builder.fold(f"{name}pool", item.source, f"{name}pool", geometry.pool_amounts)
         masked = builder.multiply_mask(
-            f"{name}pool mask", pooled, f"{name}corners", corner, drop=rescales.pool_mask
+            f"{name}pool mask", pooled, f"{name}corners", corner, rescale=rescales.pool_mask
         )
         copies.append(
             builder.fold(f"{name}copies", masked, f"{name}copies", geometry.doubling + shifts)
@@ -143,24 +143,26 @@ def append_head(
         copies,
         ["linear"],
         limbs,
-        babies=[(i, t) for i in range(len(copies)) for t in range(n1)],
-        terms=[(t, -1) for t in range(len(copies) * n1)],
-        giants=[(0, g) for g in range(0, geometry.diagonals, n1)],
-        entries=[
-            [
-                (i * n1 + t, i * geometry.diagonals + g + t)
-                for i in range(len(copies))
-                for t in range(n1)
-            ]
-            for g in range(0, geometry.diagonals, n1)
-        ],
-        period=layout.slots,
-        weights=weights,
-        bias=bias if packing is Packing.MIRROR else packing.shared(bias),
-        lane=0,
+        Sums(
+            babies=[(i, t) for i in range(len(copies)) for t in range(n1)],
+            terms=[(t, -1) for t in range(len(copies) * n1)],
+            giants=[(0, g) for g in range(0, geometry.diagonals, n1)],
+            entries=[
+                [
+                    (i * n1 + t, i * geometry.diagonals + g + t)
+                    for i in range(len(copies))
+                    for t in range(n1)
+                ]
+                for g in range(0, geometry.diagonals, n1)
+            ],
+            period=layout.slots,
+        ),
+        LinearTables(weights, bias if packing is Packing.MIRROR else packing.shared(bias), 0),
         scale=builder.scale_before_sum(limbs, scale),
-        drop=rescales.linear,
+        rescale=rescales.linear,
     )[0]
     amounts = [features * i for i in powers_of_two(layout.slots // features)]
-    total = builder.fold("sum of patches", name, "embedding sum", amounts, drop=rescales.embedding)
+    total = builder.fold(
+        "sum of patches", name, "embedding sum", amounts, rescale=rescales.embedding
+    )
     return total, features

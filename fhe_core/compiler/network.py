@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core.compiler.architecture import POOL, Architecture, Array, BlockShape, Network
-from fhe_core.compiler.builder import Filler, PlanBuilder
+from fhe_core.compiler.builder import Filler, LinearTables, PlanBuilder
 from fhe_core.compiler.compiled import Compiled
 from fhe_core.compiler.convolution import Source, Structure, fill_rows
 from fhe_core.compiler.head import HeadInput, append_head
@@ -242,9 +242,10 @@ class _Backbone:
             f"{self.prefix}stem",
             [(Source(self.input_layout, 1, 1, 0), inputs)],
             layout,
-            self._weights(lambda net: [_stem(net, gathered)]),
-            self._channels(lambda net: net.stem.bias, layout),
-            self.lane,
+            self._tables(
+                lambda net: [_stem(net, gathered)],
+                self._channels(lambda net: net.stem.bias, layout),
+            ),
             log_scale=self.policy.log_scale,
             hoisted=self.policy.hoisted > 0,
         )
@@ -278,11 +279,12 @@ class _Backbone:
             f"{label} conv 1",
             [(Source(layout, kernel, shape.stride, padding), s)],
             middle,
-            self._weights(lambda n: [_flat(n.blocks[number].conv1.weight)]),
-            self._channels(of(lambda b: b.conv1.bias), middle),
-            self.lane,
+            self._tables(
+                lambda n: [_flat(n.blocks[number].conv1.weight)],
+                self._channels(of(lambda b: b.conv1.bias), middle),
+            ),
             log_scale=self.policy.log_middle_scale,
-            drop=rescales.conv1,
+            rescale=rescales.conv1,
             hoisted=hoisted,
         )
         offset = self._channels(of(lambda b: b.offset2), middle)
@@ -292,33 +294,35 @@ class _Backbone:
             f"{label} conv 2 + shortcut",
             [(Source(middle, kernel, 1, padding), s2), (shortcut, s)],
             after,
-            self._weights(
-                lambda n: [_flat(n.blocks[number].conv2.weight), _flat(n.blocks[number].shortcut)]
+            self._tables(
+                lambda n: [_flat(n.blocks[number].conv2.weight), _flat(n.blocks[number].shortcut)],
+                self._channels(of(lambda b: b.conv2.bias), after),
             ),
-            self._channels(of(lambda b: b.conv2.bias), after),
-            self.lane,
             log_scale=self.policy.log_scale,
-            drop=rescales.conv2,
+            rescale=rescales.conv2,
             hoisted=hoisted,
         )
         return z, after
 
-    def _square(self, label: str, sources: list[str], offset: Filler, drop: int) -> list[str]:
+    def _square(self, label: str, sources: list[str], offset: Filler, rescale: int) -> list[str]:
         square = self.builder.square
         if self.packing is not Packing.ONE:
             square = self.builder.square_parts
-        return square(label, sources, offset, self.lane, drop=drop)
+        return square(label, sources, offset, self.lane, rescale=rescale)
 
-    def _weights(
-        self, get: Callable[[Network], list[Array]]
-    ) -> Callable[[Structure], Callable[[Any, int], Array]]:
+    def _tables(
+        self, get: Callable[[Network], list[Array]], bias: Filler
+    ) -> Callable[[Structure], LinearTables]:
         """Periodic rows of one linear step, for the networks of this group."""
         lanes, room = self.lanes, self.room
 
-        def fill(structure: Structure, network: Any, lane: int) -> Array:
-            return fill_rows(structure, [w[lane : lane + lanes] for w in get(network)], room)
+        def tables(structure: Structure) -> LinearTables:
+            def weights(network: Any, lane: int) -> Array:
+                return fill_rows(structure, [w[lane : lane + lanes] for w in get(network)], room)
 
-        return lambda structure: lambda network, lane: fill(structure, network, lane)
+            return LinearTables(weights, bias, self.lane)
+
+        return tables
 
     def _channels(self, get: Callable[[Network], Array], layout: Layout) -> Filler:
         """A periodic row [1, group] from values per (lane, channel); zero where no channel is.

@@ -67,9 +67,9 @@ def append_normalisation(
     Raises:
         PlanError: the modulus chain is too short for the polynomial.
     """
-    drop = builder.policy.rescales.squared_norm
+    rescale = builder.policy.rescales.squared_norm
     squared = builder.square_one(
-        f"{prefix}square embedding", source, f"{prefix}squared embedding", "", drop=drop
+        f"{prefix}square embedding", source, f"{prefix}squared embedding", "", rescale=rescale
     )
     norm = builder.fold(
         f"{prefix}squared norm", squared, f"{prefix}squared norm", powers_of_two(period)
@@ -87,7 +87,9 @@ def append_normalisation(
             f"{left} limbs that '{builder.parameters.name}' has left: choose a lower degree or "
             "parameters with a longer modulus chain"
         ) from None
-    health = builder.drop(f"{prefix}health", norm, f"{prefix}health", builder.policy.health_limbs)
+    health = builder.drop_level(
+        f"{prefix}health", norm, f"{prefix}health", builder.policy.health_limbs
+    )
     return result, health
 
 
@@ -108,7 +110,7 @@ def _factor(builder: PlanBuilder, norm: str, name: str, factor: Factor, root: In
     )
     if not factor.squared:
         return line
-    return builder.square(f"{name}: square", [line], _constant(factor.offset), 0, drop=1)[0]
+    return builder.square(f"{name}: square", [line], _constant(factor.offset), 0, rescale=1)[0]
 
 
 def _multiplied(builder: PlanBuilder, leaves: list[str], prefix: str) -> str:
@@ -120,7 +122,7 @@ def _multiplied(builder: PlanBuilder, leaves: list[str], prefix: str) -> str:
         number = len(leaves) - len(waiting) - 1
         name = "normalise" if last else f"normalise: product {number}"
         label = f"{prefix}{name}"
-        waiting.append(builder.multiply(label, left, right, label, drop=1))
+        waiting.append(builder.multiply(label, left, right, label, rescale=1))
     if builder.values[waiting[0]].limbs < RESULT_LIMBS:
         raise PlanError("the result has too few limbs to be matched")
     return waiting[0]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class Rescales:
-    """Limbs dropped after every kind of step.
+    """Limbs that every kind of step is rescaled by.
 
     Attributes:
         square1, conv1, square2, conv2: of a block.
@@ -36,7 +36,7 @@ class Policy:
         log_mask_scale: of 0/1 masks; their rounding error is about sqrt(N/12) / scale.
         log_input_scale: of the encrypted image.
         log_result_scale: of the normalised embedding.
-        rescales: where limbs are dropped.
+        rescales: by how many limbs each kind of step is rescaled.
         pre_rotations: channel distances that are covered by rotating inputs instead of sums
             (baby steps of the channel dimension), at most; a power of two.
         health_limbs: limbs of the squared norm that travels with a result.

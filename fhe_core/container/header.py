@@ -34,32 +34,23 @@ _KEY_ID = re.compile(r"(?:[0-9a-f]{2}){8,32}")
 
 
 class Kind(IntEnum):
-    """What a container holds; the number stands in the file and is never reused."""
+    """What a container holds; the number stands in the file and is never reused (4 was a plan)."""
 
     SECRET_KEY = 1
     EVALUATION_KEYS = 2
     CIPHERTEXT = 3
-    PLAN = 4
 
     @property
     def label(self) -> str:
         """The name for people, such as "evaluation-keys"."""
         return self.name.lower().replace("_", "-")
 
-    @property
-    def belongs_to_key(self) -> bool:
-        """Whether the file must carry a key id (a plan belongs to no key)."""
-        return self is not Kind.PLAN
-
 
 class DType(str, Enum):
     """Element types; the number counts *bits* ("u8" is one byte). Always little-endian."""
 
     U8 = "u8"
-    U32 = "u32"
     U64 = "u64"
-    I64 = "i64"
-    F64 = "f64"
 
     @property
     def itemsize(self) -> int:
@@ -251,11 +242,8 @@ def check_header(header: Header, limits: Limits) -> None:
     source = header.source
     if not _SHA256.fullmatch(header.parameter_hash):
         raise Corrupt(f"{source}: its parameter hash must be 64 lowercase hex digits")
-    if header.kind.belongs_to_key or header.key_id:
-        if not header.kind.belongs_to_key:
-            raise Corrupt(f"{source}: a {header.kind.label} must have an empty key id")
-        if not _KEY_ID.fullmatch(header.key_id):
-            raise Corrupt(f"{source}: its key id must be 16 to 64 lowercase hex digits")
+    if not _KEY_ID.fullmatch(header.key_id):
+        raise Corrupt(f"{source}: its key id must be 16 to 64 lowercase hex digits")
     names = [section.name for section in header.sections]
     if len(set(names)) != len(names):
         raise Corrupt(f"{source}: two of its sections have the same name")

@@ -54,7 +54,7 @@ class Section:
 
     @classmethod
     def from_array(cls, name: str, array: NDArray[Any]) -> Section:
-        """A section from an array of uint8, uint32, uint64, int64 or float64, of any shape.
+        """A section from an array of uint8 or uint64, of any shape.
 
         Raises:
             TypeError: any other dtype; nothing is converted silently.

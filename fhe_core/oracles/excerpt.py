@@ -10,18 +10,7 @@ import math
 from dataclasses import replace
 
 from fhe_core.parameters import Parameters
-from fhe_core.plan import (
-    LinearTransform,
-    Plan,
-    PlanError,
-    Rotate,
-    Square,
-    SquareParts,
-    Step,
-    Value,
-    step_reads,
-    step_writes,
-)
+from fhe_core.plan import Plan, PlanError, Step, Value, step_reads, step_writes, steps
 
 
 def excerpt(plan: Plan, prefix: str, parameters: Parameters) -> Plan:
@@ -45,10 +34,10 @@ def excerpt(plan: Plan, prefix: str, parameters: Parameters) -> Plan:
         raise PlanError(f"no step of the plan starts with '{prefix}'")
     shift = max(plan.values[name].limbs for name in inputs) - parameters.limbs
     values = {name: _lowered(plan.values[name], shift) for name in inputs}
-    steps: list[Step] = []
+    moved_steps: list[Step] = []
     for step in chosen:
         moved, results = _moved(step, plan, shift, values, parameters)
-        steps.append(moved)
+        moved_steps.append(moved)
         values |= {value.name: value for value in results}
     return replace(
         plan,
@@ -57,7 +46,7 @@ def excerpt(plan: Plan, prefix: str, parameters: Parameters) -> Plan:
         inputs=inputs,
         outputs=outputs,
         values=values,
-        steps=tuple(steps),
+        steps=tuple(moved_steps),
         labels=tuple(label for label in plan.labels if label.startswith(prefix)),
         metadata={},
     )
@@ -87,24 +76,24 @@ def _moved(
     """A step on the new chain, and the values it writes."""
     results = [_lowered(plan.values[name], shift) for name in step_writes(step)]
 
-    def dropped(limbs: int, count: int) -> float:
+    def rescale_factor(limbs: int, count: int) -> float:
         return math.prod(float(q) for q in parameters.moduli[limbs - count : limbs])
 
     match step:
-        case Rotate():
+        case steps.Rotate():
             scale = values[step.source].scale
             return (
                 replace(step, limbs=step.limbs - shift),
                 [replace(value, scale=scale) for value in results],
             )
-        case Square() | SquareParts():
+        case steps.Square() | steps.SquareParts():
             source = values[step.source]
-            factor = 4 if isinstance(step, SquareParts) else 1
-            scale = factor * source.scale**2 / dropped(source.limbs, step.rescale)
+            factor = 4 if isinstance(step, steps.SquareParts) else 1
+            scale = factor * source.scale**2 / rescale_factor(source.limbs, step.rescale)
             return step, [replace(value, scale=scale) for value in results]
-        case LinearTransform():
+        case steps.LinearTransform():
             limbs = step.limbs - shift
-            total = results[0].scale * dropped(limbs, step.rescale) / step.mask_scale
+            total = results[0].scale * rescale_factor(limbs, step.rescale) / step.mask_scale
             scales = tuple(total / values[name].scale for name in step.inputs)
             return replace(step, limbs=limbs, weight_scales=scales), results
         case _:

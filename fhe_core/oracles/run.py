@@ -16,26 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fhe_core import plan as plans
 from fhe_core.oracles.interface import Library, OracleError, Slots
 from fhe_core.parameters import Parameters
-from fhe_core.plan import (
-    Affine,
-    DropLevel,
-    FoldSum,
-    Join,
-    LinearTransform,
-    Multiply,
-    MultiplyPlain,
-    Part,
-    Plan,
-    PlanError,
-    Rotate,
-    Square,
-    SquareParts,
-    Step,
-    last_reads,
-    step_writes,
-)
+from fhe_core.plan import Plan, PlanError, Step, steps
 
 Tables = Mapping[str, NDArray[Any]]
 
@@ -90,66 +74,63 @@ class Runner:
 
     def evaluate(self, inputs: Mapping[str, Held]) -> list[Held]:
         """The plan's outputs, encrypted."""
-        plan, held = self.plan, dict(inputs)
-        for step, dead in zip(plan.steps, last_reads(plan), strict=True):
-            for name, result in zip(step_writes(step), self.apply(step, held), strict=True):
-                if self.foreign.limbs(result.handle) != plan.values[name].limbs:
-                    raise OracleError(f"'{name}' came out with a wrong number of limbs")
-                held[name] = result
-            for name in dead:
-                held.pop(name, None)
-        return [held[name] for name in plan.outputs]
+        return plans.run(self.plan, self, [inputs[name] for name in self.plan.inputs])
 
-    def apply(self, step: Step, held: Mapping[str, Held]) -> list[Held]:
+    def check(self, name: str, value: Held) -> None:
+        """OracleError where a result does not have the limbs that the plan says."""
+        if self.foreign.limbs(value.handle) != self.plan.values[name].limbs:
+            raise OracleError(f"'{name}' came out with a wrong number of limbs")
+
+    def apply(self, _number: int, step: Step, held: Mapping[str, Held]) -> list[Held]:
         """What one step writes."""
         match step:
-            case Rotate():
+            case steps.Rotate():
                 source = held[step.source]
                 low = self.foreign.drop_to(source.handle, step.limbs)
                 return [Held(h, source.scale) for h in self.rotate(low, step.amounts)]
-            case FoldSum():
+            case steps.FoldSum():
                 total = held[step.source]
                 for amount in step.amounts:
                     (moved,) = self.rotate(total.handle, [amount])
                     total = Held(self.add(total.handle, moved), total.scale)
                 return [self.rescale(total, step.rescale)]
-            case LinearTransform():
+            case steps.LinearTransform():
                 return self.linear(step, held)
-            case Square():
+            case steps.Square():
                 source = held[step.source]
                 product = self.multiply(source, source, step.rescale)
                 return [self.plus(product, step.offset)]
-            case SquareParts():
+            case steps.SquareParts():
                 product = self.square_parts(held[step.source], step.rescale)
                 return [self.plus(product, step.offset)]
-            case Join():
+            case steps.Join():
                 left, right = held[step.left], held[step.right]
                 turned = self.times(right.handle, 1j)
                 return [Held(self.add(left.handle, turned), left.scale)]
-            case Part():
+            case steps.Part():
                 return self.parts(held[step.source])
-            case Multiply():
+            case steps.Multiply():
                 left, right = (
                     Held(self.foreign.drop_to(held[n].handle, step.limbs), held[n].scale)
                     for n in (step.left, step.right)
                 )
                 return [self.multiply(left, right, step.rescale)]
-            case MultiplyPlain():
+            case steps.MultiplyPlain():
                 source = held[step.source]
                 product = self.multiply_plain(source.handle, self.mask(step.mask), step.mask_scale)
                 return [self.rescale(Held(product, source.scale * step.mask_scale), step.rescale)]
-            case Affine():
+            case steps.Affine():
                 source = held[step.source]
                 return [self.plus(Held(source.handle, source.scale / step.factor), step.table)]
-            case DropLevel():
+            case steps.DropLevel():
                 source = held[step.source]
                 return [Held(self.foreign.drop_to(source.handle, step.limbs), source.scale)]
 
-    def linear(self, step: LinearTransform, held: Mapping[str, Held]) -> list[Held]:
+    def linear(self, step: steps.LinearTransform, held: Mapping[str, Held]) -> list[Held]:
         """Baby steps, masks, weights, sums, giant steps, one rescale; a term at a time."""
         library, weights = self.foreign, self.tables[step.weights]
         wanted = self.plan.values[step.outputs[0]].scale
-        total_scale = wanted * self.dropped(step.limbs, step.rescale)
+        total_scale = wanted * self.rescale_factor(step.limbs, step.rescale)
         users: dict[int, list[tuple[int, int]]] = {}
         for accumulator, entries in enumerate(step.entries):
             for term, row in entries:
@@ -254,7 +235,7 @@ class Runner:
             self.counts["rescale"] += 1
         return a
 
-    def dropped(self, limbs: int, count: int) -> float:
+    def rescale_factor(self, limbs: int, count: int) -> float:
         return math.prod(float(q) for q in self.foreign.moduli[limbs - count : limbs])
 
 
@@ -282,9 +263,9 @@ def rotations(plan: Plan, slots: int) -> list[int]:
     amounts: set[int] = set()
     for step in plan.steps:
         match step:
-            case Rotate() | FoldSum():
+            case steps.Rotate() | steps.FoldSum():
                 amounts.update(amount % slots for amount in step.amounts)
-            case LinearTransform():
+            case steps.LinearTransform():
                 amounts.update(amount % slots for _, amount in (*step.babies, *step.giants))
             case _:
                 pass
@@ -292,8 +273,10 @@ def rotations(plan: Plan, slots: int) -> list[int]:
 
 
 def conjugates(plan: Plan) -> bool:
-    return any(isinstance(step, Part | SquareParts) for step in plan.steps)
+    return any(isinstance(step, steps.Part | steps.SquareParts) for step in plan.steps)
 
 
 def multiplies(plan: Plan) -> bool:
-    return any(isinstance(step, Square | SquareParts | Multiply) for step in plan.steps)
+    return any(
+        isinstance(step, steps.Square | steps.SquareParts | steps.Multiply) for step in plan.steps
+    )

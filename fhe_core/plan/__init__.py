@@ -1,59 +1,31 @@
-"""A plan: all that the compiler and a backend share."""
+"""A plan: all that the compiler and a backend share. Steps are named ``steps.Rotate`` and so on."""
 
-from fhe_core.plan.plan import (
-    STEP_TYPES,
-    Affine,
-    DropLevel,
-    FoldSum,
-    Join,
-    KeyName,
-    KeySpecification,
-    LinearTransform,
-    Multiply,
-    MultiplyPlain,
-    Part,
-    Plan,
-    PlanError,
-    Rotate,
-    Square,
-    SquareParts,
-    Step,
-    Value,
-    from_json,
-    last_reads,
-    required_keys,
-    step_keys,
-    step_limbs,
-    step_reads,
-    step_rotations,
-    step_writes,
-)
+from fhe_core.plan import steps
+from fhe_core.plan.errors import PlanError
+from fhe_core.plan.keys import KeyName, KeySpecification, required_keys, step_keys, step_limbs
+from fhe_core.plan.plan import Plan, Value, last_reads
+from fhe_core.plan.reading import from_json
+from fhe_core.plan.running import Backend, Observer, Progress, run
+from fhe_core.plan.steps import Step, step_reads, step_rotations, step_writes
 
 __all__ = [
-    "STEP_TYPES",
-    "Affine",
-    "DropLevel",
-    "FoldSum",
-    "Join",
+    "Backend",
     "KeyName",
     "KeySpecification",
-    "LinearTransform",
-    "Multiply",
-    "MultiplyPlain",
-    "Part",
+    "Observer",
     "Plan",
     "PlanError",
-    "Rotate",
-    "Square",
-    "SquareParts",
+    "Progress",
     "Step",
     "Value",
     "from_json",
     "last_reads",
     "required_keys",
+    "run",
     "step_keys",
     "step_limbs",
     "step_reads",
     "step_rotations",
     "step_writes",
+    "steps",
 ]

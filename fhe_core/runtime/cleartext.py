@@ -7,35 +7,43 @@ result can be measured without encryption.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fhe_core.plan import (
-    Affine,
-    DropLevel,
-    FoldSum,
-    Join,
-    LinearTransform,
-    Multiply,
-    MultiplyPlain,
-    Part,
-    Plan,
-    Rotate,
-    Square,
-    SquareParts,
-    Step,
-    last_reads,
-    step_writes,
-)
+from fhe_core import plan as plans
+from fhe_core.plan import Observer, Plan, Step, step_writes, steps
 
 #: Real, or complex where two vectors run side by side.
 Slots = NDArray[Any]
 Tables = Mapping[str, NDArray[Any]]
 #: Given a step and one of its results, the standard deviation of the slot error to add.
 Noise = Callable[[Step, str], float]
-Observer = Callable[[int, Step, Mapping[str, Slots]], None]
+
+
+@dataclass(frozen=True, eq=False)
+class CleartextBackend:
+    """A plan, its tables, and the errors that are added to every result."""
+
+    plan: Plan
+    tables: Tables
+    noise: Noise | None
+    generator: np.random.Generator
+
+    def check(self, _name: str, _value: Slots) -> None:
+        """Slots in the clear have no level and no scale."""
+
+    def apply(self, _number: int, step: Step, values: Mapping[str, Slots]) -> list[Slots]:
+        """What one step writes, from the values that it reads."""
+        results = _apply(self.plan, self.tables, step, values)
+        if self.noise is None:
+            return results
+        return [
+            _disturbed(result, self.noise(step, name), self.generator)
+            for name, result in zip(step_writes(step), results, strict=True)
+        ]
 
 
 def run(
@@ -44,29 +52,17 @@ def run(
     inputs: Sequence[Slots],
     *,
     noise: Noise | None = None,
-    observe: Observer | None = None,
+    observe: Observer[Slots] | None = None,
     seed: int = 0,
 ) -> list[Slots]:
     """Outputs of the plan, each [slots]. Overflow gives inf or NaN, without warnings.
 
     Raises:
-        ValueError: the number of inputs is wrong.
+        PlanError: the number of inputs is wrong.
     """
-    if len(inputs) != len(plan.inputs):
-        raise ValueError(f"the plan takes {len(plan.inputs)} inputs, got {len(inputs)}")
-    values: dict[str, Slots] = dict(zip(plan.inputs, inputs, strict=True))
-    generator = np.random.default_rng(seed)
+    backend = CleartextBackend(plan, tables, noise, np.random.default_rng(seed))
     with np.errstate(all="ignore"):
-        for number, (step, dead) in enumerate(zip(plan.steps, last_reads(plan), strict=True)):
-            values.update(_apply(plan, tables, step, values))
-            if noise is not None:
-                for name in step_writes(step):
-                    values[name] = _disturbed(values[name], noise(step, name), generator)
-            if observe is not None:
-                observe(number, step, values)
-            for name in dead:
-                del values[name]
-    return [values[name] for name in plan.outputs]
+        return plans.run(plan, backend, inputs, observe=observe)
 
 
 def _disturbed(slots: Slots, deviation: float, generator: np.random.Generator) -> Slots:
@@ -84,41 +80,38 @@ def mask_slots(plan: Plan, mask: int, slots: int) -> Slots:
     return out
 
 
-def _apply(plan: Plan, tables: Tables, step: Step, values: Mapping[str, Slots]) -> dict[str, Slots]:
+def _apply(plan: Plan, tables: Tables, step: Step, values: Mapping[str, Slots]) -> list[Slots]:
     match step:
-        case Rotate():
+        case steps.Rotate():
             source = values[step.source]
-            return {
-                name: np.roll(source, -amount)
-                for name, amount in zip(step.outputs, step.amounts, strict=True)
-            }
-        case FoldSum():
+            return [np.roll(source, -amount) for amount in step.amounts]
+        case steps.FoldSum():
             total = values[step.source]
             for amount in step.amounts:
                 total = total + np.roll(total, -amount)
-            return {step.output: total}
-        case LinearTransform():
+            return [total]
+        case steps.LinearTransform():
             return _linear(plan, tables, step, values)
-        case Square():
-            return {step.output: _plus(values[step.source] ** 2, tables, step.offset)}
-        case SquareParts():
+        case steps.Square():
+            return [_plus(values[step.source] ** 2, tables, step.offset)]
+        case steps.SquareParts():
             source = values[step.source]
             squares = source.real**2 + 1j * source.imag**2
-            return {step.output: _plus(squares, tables, step.offset)}
-        case Join():
-            return {step.output: values[step.left] + 1j * values[step.right]}
-        case Part():
+            return [_plus(squares, tables, step.offset)]
+        case steps.Join():
+            return [values[step.left] + 1j * values[step.right]]
+        case steps.Part():
             source = values[step.source]
-            return dict(zip(step.outputs, (source.real, source.imag), strict=True))
-        case Multiply():
-            return {step.output: values[step.left] * values[step.right]}
-        case MultiplyPlain():
+            return [source.real, source.imag]
+        case steps.Multiply():
+            return [values[step.left] * values[step.right]]
+        case steps.MultiplyPlain():
             source = values[step.source]
-            return {step.output: source * mask_slots(plan, step.mask, source.size)}
-        case Affine():
-            return {step.output: _plus(values[step.source] * step.factor, tables, step.table)}
-        case DropLevel():
-            return {step.output: values[step.source]}
+            return [source * mask_slots(plan, step.mask, source.size)]
+        case steps.Affine():
+            return [_plus(values[step.source] * step.factor, tables, step.table)]
+        case steps.DropLevel():
+            return [values[step.source]]
 
 
 def _plus(slots: Slots, tables: Tables, table: str, number: int = 0) -> Slots:
@@ -132,8 +125,8 @@ def _plus(slots: Slots, tables: Tables, table: str, number: int = 0) -> Slots:
 
 
 def _linear(
-    plan: Plan, tables: Tables, step: LinearTransform, values: Mapping[str, Slots]
-) -> dict[str, Slots]:
+    plan: Plan, tables: Tables, step: steps.LinearTransform, values: Mapping[str, Slots]
+) -> list[Slots]:
     weights = tables[step.weights]
     rotated = [np.roll(values[step.inputs[i]], -amount) for i, amount in step.babies]
     slots = rotated[0].size
@@ -145,10 +138,7 @@ def _linear(
     outputs = [np.zeros(slots, dtype=totals.dtype) for _ in step.outputs]
     for (output, amount), total in zip(step.giants, totals, strict=True):
         outputs[output] += np.roll(total, -amount)
-    return {
-        name: _plus(total, tables, step.bias, number)
-        for number, (name, total) in enumerate(zip(step.outputs, outputs, strict=True))
-    }
+    return [_plus(total, tables, step.bias, number) for number, total in enumerate(outputs)]
 
 
 def weighted_sums(

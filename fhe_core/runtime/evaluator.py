@@ -1,7 +1,7 @@
 """CKKS operations on ciphertexts with the native kernels. Public material only.
 
 Every key switch is decompose, key inner product, mod-down (hybrid key switching, Han-Ki 2020);
-mod-down and rescale are one exact division by the special primes and the dropped limbs together.
+mod-down and rescale are one exact division by the special primes and the last limbs together.
 """
 
 from __future__ import annotations
@@ -73,22 +73,22 @@ class Evaluator:
         return Ciphertext(np.stack([first, a.residues[1]]), a.scale)
 
     def multiply_plain(
-        self, a: Ciphertext, coefficients: NDArray[np.int64], scale: float, drop: int
+        self, a: Ciphertext, coefficients: NDArray[np.int64], scale: float, rescale: int
     ) -> Ciphertext:
         """Multiply by a plaintext given by its signed coefficients [N] at ``scale``; rescale."""
         product = self.context.multiply_plain(a.residues, coefficients)
-        return self.rescale(Ciphertext(product, a.scale * scale), drop)
+        return self.rescale(Ciphertext(product, a.scale * scale), rescale)
 
-    def rescale(self, a: Ciphertext, drop: int) -> Ciphertext:
-        """Divide by the last ``drop`` primes, with rounding."""
-        if not drop:
+    def rescale(self, a: Ciphertext, rescale: int) -> Ciphertext:
+        """Divide by the last ``rescale`` primes, with rounding."""
+        if not rescale:
             return a
-        residues = self.context.divide_and_round(a.residues, list(range(a.limbs)), drop)
-        return Ciphertext(residues, a.scale / self.dropped(a.limbs, drop))
+        residues = self.context.divide_and_round(a.residues, list(range(a.limbs)), rescale)
+        return Ciphertext(residues, a.scale / self.rescale_factor(a.limbs, rescale))
 
-    def dropped(self, limbs: int, drop: int) -> float:
-        """Product of the primes that rescaling by ``drop`` limbs divides by."""
-        return math.prod(float(q) for q in self.parameters.moduli[limbs - drop : limbs])
+    def rescale_factor(self, limbs: int, rescale: int) -> float:
+        """Product of the primes that rescaling by ``rescale`` limbs divides by."""
+        return math.prod(float(q) for q in self.parameters.moduli[limbs - rescale : limbs])
 
     def decompose(self, polynomial: Words) -> Words:
         """Digits [digits, limbs + specials, N] of a polynomial [limbs, N]."""
@@ -123,10 +123,10 @@ class Evaluator:
             base,
         )
 
-    def mod_down(self, extended: Words, limbs: int, drop: int = 0) -> Words:
-        """From QP [1 or 2, limbs + specials, N] to Q, divided by P and the last ``drop`` limbs."""
+    def mod_down(self, extended: Words, limbs: int, rescale: int = 0) -> Words:
+        """From QP [1 or 2, limbs + specials, N] to Q, divided by P and the last limbs as well."""
         rows = self.rows(limbs)
-        return self.context.divide_and_round(extended, rows, len(rows) - limbs + drop)
+        return self.context.divide_and_round(extended, rows, len(rows) - limbs + rescale)
 
     def rotate_many(self, a: Ciphertext, rotations: Sequence[int]) -> list[Ciphertext]:
         """Rotations of one ciphertext; the decomposition is shared (hoisting).
@@ -186,7 +186,7 @@ class Evaluator:
         double = 2 * a.scale
         return Ciphertext(real.residues, double), Ciphertext(imaginary.residues, double)
 
-    def square_parts(self, a: Ciphertext, drop: int) -> Ciphertext:
+    def square_parts(self, a: Ciphertext, rescale: int) -> Ciphertext:
         """Re(a)**2 + i Im(a)**2, with one relinearisation.
 
         X**(N/4) squares to i, so that (a + conj(a))**2 + (X**(N/4) (-i) (a - conj(a)))**2 is four
@@ -200,7 +200,7 @@ class Evaluator:
             self.context.tensor(imaginary, imaginary).reshape(flat),
             rows,
         ).reshape(3, limbs, n)
-        return self._relinearised(product, 4 * a.scale**2, drop)
+        return self._relinearised(product, 4 * a.scale**2, rescale)
 
     def _sums(self, a: Ciphertext, power: int) -> tuple[Ciphertext, Ciphertext]:
         """a + conj(a), and X**power (conj(a) - a)."""
@@ -219,14 +219,16 @@ class Evaluator:
         digits = self.decompose(self.mod_down(a[1:], limbs)[0])
         return self.switch(digits, limbs, rotation, a[:1], base)
 
-    def multiply(self, a: Ciphertext, b: Ciphertext, drop: int) -> Ciphertext:
+    def multiply(self, a: Ciphertext, b: Ciphertext, rescale: int) -> Ciphertext:
         """Product with relinearisation; rescaled in the same division as the mod-down."""
         return self._relinearised(
-            self.context.tensor(a.residues, b.residues), a.scale * b.scale, drop
+            self.context.tensor(a.residues, b.residues), a.scale * b.scale, rescale
         )
 
-    def _relinearised(self, product: Words, scale: float, drop: int) -> Ciphertext:
+    def _relinearised(self, product: Words, scale: float, rescale: int) -> Ciphertext:
         """From three polynomials [3, limbs, N] to a ciphertext; the mod-down rescales as well."""
         limbs = product.shape[1]
         extended = self.switch(self.decompose(product[2]), limbs, 0, product[:2])
-        return Ciphertext(self.mod_down(extended, limbs, drop), scale / self.dropped(limbs, drop))
+        return Ciphertext(
+            self.mod_down(extended, limbs, rescale), scale / self.rescale_factor(limbs, rescale)
+        )

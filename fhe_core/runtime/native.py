@@ -2,40 +2,40 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fhe_core import plan
 from fhe_core.ciphertext import Ciphertext, Words
-from fhe_core.plan import (
-    Affine,
-    DropLevel,
-    FoldSum,
-    Join,
-    LinearTransform,
-    Multiply,
-    MultiplyPlain,
-    Part,
-    PlanError,
-    Rotate,
-    Square,
-    SquareParts,
-    Step,
-    last_reads,
-    step_writes,
-)
+from fhe_core.plan import Observer, PlanError, Progress, Step, steps
 from fhe_core.runtime.evaluator import Evaluator
 from fhe_core.runtime.packed import Addition, PackedPlan, spread
 
-#: Called after every step with its number, its label and the seconds it took.
-Progress = Callable[[int, str, float], None]
-#: Called after every step with its number, the step, and all ciphertexts that are not yet dropped.
-Observer = Callable[[int, Step, Mapping[str, Ciphertext]], None]
 #: Relative difference up to which two scales are the same number.
 SCALE_TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class NativeBackend:
+    """A packed plan and the evaluator that its steps run on."""
+
+    packed: PackedPlan
+    evaluator: Evaluator
+
+    def check(self, name: str, value: Ciphertext) -> None:
+        """PlanError where a ciphertext does not have the limbs and scale that the plan says."""
+        wanted = self.packed.plan.values[name]
+        check_value(wanted.limbs, wanted.scale, value, name)
+
+    def apply(
+        self, number: int, step: Step, values: Mapping[str, Ciphertext]
+    ) -> Sequence[Ciphertext]:
+        """What one step writes, from the values that it reads."""
+        return apply_step(self.packed, self.evaluator, number, step, values)
 
 
 def run(
@@ -43,7 +43,7 @@ def run(
     evaluator: Evaluator,
     inputs: Sequence[Ciphertext],
     progress: Progress | None = None,
-    observe: Observer | None = None,
+    observe: Observer[Ciphertext] | None = None,
 ) -> list[Ciphertext]:
     """Outputs of the plan.
 
@@ -51,27 +51,7 @@ def run(
         PlanError: an input does not have the limbs and scale that the plan says.
         MissingKeyError: an evaluation key is missing.
     """
-    plan = packed.plan
-    if len(inputs) != len(plan.inputs):
-        raise PlanError(f"the plan takes {len(plan.inputs)} ciphertexts, got {len(inputs)}")
-    values: dict[str, Ciphertext] = {}
-    for name, ciphertext in zip(plan.inputs, inputs, strict=True):
-        check_value(plan.values[name].limbs, plan.values[name].scale, ciphertext, name)
-        values[name] = ciphertext
-    for number, (step, dead) in enumerate(zip(plan.steps, last_reads(plan), strict=True)):
-        started = time.perf_counter()
-        results = apply_step(packed, evaluator, number, step, values)
-        for name, result in zip(step_writes(step), results, strict=True):
-            check_value(plan.values[name].limbs, plan.values[name].scale, result, name)
-            values[name] = result
-        elapsed = time.perf_counter() - started
-        if observe is not None:
-            observe(number, step, values)
-        for name in dead:
-            del values[name]
-        if progress is not None:
-            progress(number, plan.labels[number], elapsed)
-    return [values[name] for name in plan.outputs]
+    return plan.run(packed.plan, NativeBackend(packed, evaluator), inputs, progress, observe)
 
 
 def check_value(limbs: int, scale: float, ciphertext: Ciphertext, name: str) -> None:
@@ -92,37 +72,37 @@ def apply_step(
 ) -> list[Ciphertext]:
     """What one step writes, from the values that it reads."""
     match step:
-        case Rotate():
+        case steps.Rotate():
             return evaluator.rotate_many(values[step.source].first(step.limbs), step.amounts)
-        case FoldSum():
+        case steps.FoldSum():
             total = values[step.source]
             for amounts in step.pairs():
                 total = evaluator.add(total, evaluator.rotated_sum(total, amounts))
             return [evaluator.rescale(total, step.rescale)]
-        case LinearTransform():
+        case steps.LinearTransform():
             results = _linear(packed, evaluator, number, step, values)
-        case Square():
+        case steps.Square():
             source = values[step.source]
             results = [evaluator.multiply(source, source, step.rescale)]
-        case SquareParts():
+        case steps.SquareParts():
             results = [evaluator.square_parts(values[step.source], step.rescale)]
-        case Join():
+        case steps.Join():
             return [evaluator.join(values[step.left], values[step.right])]
-        case Part():
+        case steps.Part():
             return list(evaluator.parts(values[step.source]))
-        case Multiply():
+        case steps.Multiply():
             left, right = (values[n].drop_to(step.limbs) for n in (step.left, step.right))
             results = [evaluator.multiply(left, right, step.rescale)]
-        case MultiplyPlain():
+        case steps.MultiplyPlain():
             results = [
                 evaluator.multiply_plain(
                     values[step.source], packed.masks[number], step.mask_scale, step.rescale
                 )
             ]
-        case Affine():
+        case steps.Affine():
             source = values[step.source]
             results = [Ciphertext(source.residues, source.scale / step.factor)]
-        case DropLevel():
+        case steps.DropLevel():
             results = [values[step.source].drop_to(step.limbs)]
     if number in packed.additions:
         return _plus(evaluator, results, packed.additions[number])
@@ -145,7 +125,7 @@ def _linear(
     packed: PackedPlan,
     evaluator: Evaluator,
     number: int,
-    step: LinearTransform,
+    step: steps.LinearTransform,
     values: Mapping[str, Ciphertext],
 ) -> list[Ciphertext]:
     """Double hoisting: sums stay in the basis QP until the one division per output."""

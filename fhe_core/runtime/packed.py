@@ -15,15 +15,7 @@ from numpy.typing import NDArray
 
 from fhe_core import encoding
 from fhe_core.parameters import Parameters
-from fhe_core.plan import (
-    Affine,
-    LinearTransform,
-    MultiplyPlain,
-    Plan,
-    PlanError,
-    Square,
-    SquareParts,
-)
+from fhe_core.plan import Plan, PlanError, steps
 from fhe_core.runtime.cleartext import Tables, mask_slots
 
 Signed = NDArray[np.int64]
@@ -118,14 +110,14 @@ class _Packer:
         additions: dict[int, Addition] = {}
         for number, step in enumerate(self.plan.steps):
             match step:
-                case LinearTransform():
+                case steps.LinearTransform():
                     transforms[number] = self.transform(step)
                     self.add_table(additions, number, step.bias, step.outputs[0])
-                case Square() | SquareParts():
+                case steps.Square() | steps.SquareParts():
                     self.add_table(additions, number, step.offset, step.output)
-                case Affine():
+                case steps.Affine():
                     self.add_table(additions, number, step.table, step.output)
-                case MultiplyPlain():
+                case steps.MultiplyPlain():
                     masks[number] = self.mask(step.mask, step.mask_scale)
                 case _:
                     pass
@@ -156,7 +148,7 @@ class _Packer:
             raise encoding.EncodingError("a mask is too large for its scale")
         return coefficients
 
-    def transform(self, step: LinearTransform) -> PackedTransform:
+    def transform(self, step: steps.LinearTransform) -> PackedTransform:
         values = self.table(step.weights)
         scales = np.empty(values.shape[0])
         for entries in step.entries:
@@ -179,7 +171,7 @@ class _Packer:
         )
 
     def without_period(
-        self, step: LinearTransform, values: Slots, scales: NDArray[np.float64]
+        self, step: steps.LinearTransform, values: Slots, scales: NDArray[np.float64]
     ) -> PackedTransform:
         """Weights without a period become masks of their own, times the constant one."""
         if any(mask >= 0 for _, mask in step.terms):

@@ -15,9 +15,9 @@ from queue import SimpleQueue
 
 from fhe_core.ciphertext import Ciphertext
 from fhe_core.keys.evaluation import EvaluationKeys
-from fhe_core.plan import PlanError, step_reads, step_writes
+from fhe_core.plan import PlanError, Progress, step_reads, step_writes
 from fhe_core.runtime.evaluator import Evaluator
-from fhe_core.runtime.native import Progress, apply_step, check_value
+from fhe_core.runtime.native import apply_step, check_value
 from fhe_core.runtime.packed import PackedPlan
 
 

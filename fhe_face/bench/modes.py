@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from fhe_core.ciphertext import Ciphertext
 from fhe_core.compiler import CompiledNetwork, compile_network
 from fhe_core.keys.evaluation import EvaluationKeys
-from fhe_core.plan import required_keys
+from fhe_core.plan import Progress, required_keys
 from fhe_core.runtime import native, parallel
 from fhe_core.runtime.evaluator import Evaluator
-from fhe_core.runtime.native import Progress
 from fhe_core.runtime.packed import PackedPlan, pack
 from fhe_core.secret.key import SecretKey
 from fhe_face.bench.keys import evaluation_keys

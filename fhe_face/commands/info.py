@@ -22,7 +22,6 @@ _MEANING = {
     Kind.SECRET_KEY: "the client's secret key: never give it away",
     Kind.EVALUATION_KEYS: "evaluation keys, for the server",
     Kind.CIPHERTEXT: "a ciphertext",
-    Kind.PLAN: "a plan",
 }
 
 
@@ -33,22 +32,21 @@ def run(file: Path, as_json: bool) -> None:
         reader.verify_all(default_threads())
         header = reader.header
         stage("checking every byte", 1, 1)
-    parameters = parameters_of(header) if header.kind is not Kind.PLAN else None
+    parameters = parameters_of(header)
     data: dict[str, Any] = {
         "file": str(file),
         "kind": header.kind.label,
         "format_version": header.version,
         "bytes": header.total_bytes,
         "intact": True,
-        "key_id": header.key_id or None,
+        "key_id": header.key_id,
         "parameter_hash": header.parameter_hash,
     }
-    if parameters is not None:
-        described = parameters.describe()
-        names = ("ring_dimension", "log2_q", "log2_qp", "log2_qp_bound", "margin_bits")
-        data |= {name: described[name] for name in names}
-        data["parameters"] = described
-        data |= _content(header, parameters)
+    described = parameters.describe()
+    names = ("ring_dimension", "log2_q", "log2_qp", "log2_qp_bound", "margin_bits")
+    data |= {name: described[name] for name in names}
+    data["parameters"] = described
+    data |= _content(header, parameters)
     if header.kind in (Kind.SECRET_KEY, Kind.EVALUATION_KEYS):
         circuit = circuit_of(header)
         if header.kind is Kind.SECRET_KEY:

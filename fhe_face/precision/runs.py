@@ -13,9 +13,9 @@ from fhe_core.analysis.precision import ErrorModel, StepPrecision, noise_of
 from fhe_core.ciphertext import Ciphertext
 from fhe_core.compiler import CompiledBatch, CompiledNetwork
 from fhe_core.parameters import Parameters
-from fhe_core.plan import Plan, PlanError, Step, required_keys, step_writes
+from fhe_core.plan import Observer, Plan, PlanError, Step, required_keys, step_writes
 from fhe_core.runtime import cleartext, native
-from fhe_core.runtime.cleartext import Observer, Slots, Tables
+from fhe_core.runtime.cleartext import Slots, Tables
 from fhe_core.runtime.evaluator import Evaluator
 from fhe_core.runtime.packed import pack
 from fhe_core.secret.key import SecretKey
@@ -44,7 +44,7 @@ class Work:
 
 
 #: Runs the inputs of one run, whose predicted errors are given, and shows each step's results.
-Backend = Callable[[Sequence[Slots], Sequence[StepPrecision], Observer], None]
+Backend = Callable[[Sequence[Slots], Sequence[StepPrecision], Observer[Slots]], None]
 
 
 def work_of(
@@ -103,7 +103,9 @@ def encrypted(work: Work, threads: int, stage: Stage = silent) -> Backend:
     stage("encoding weights", 1, 1)
     evaluator = Evaluator(parameters, keys, threads)
 
-    def run(inputs: Sequence[Slots], _rows: Sequence[StepPrecision], observe: Observer) -> None:
+    def run(
+        inputs: Sequence[Slots], _rows: Sequence[StepPrecision], observe: Observer[Slots]
+    ) -> None:
         def decrypted(number: int, step: Step, values: Mapping[str, Ciphertext]) -> None:
             observe(number, step, {n: key.decrypt(values[n]) for n in step_writes(step)})
 
@@ -129,7 +131,9 @@ def simulated(work: Work, seed: int = 0) -> Backend:
         disturbed: Slots = row + error
         return disturbed
 
-    def run(inputs: Sequence[Slots], rows: Sequence[StepPrecision], observe: Observer) -> None:
+    def run(
+        inputs: Sequence[Slots], rows: Sequence[StepPrecision], observe: Observer[Slots]
+    ) -> None:
         fresh = [
             noise(row, plan.values[name].scale)
             for row, name in zip(inputs, plan.inputs, strict=True)

@@ -15,7 +15,7 @@ from fhe_core.container import KeyMismatch, ParameterMismatch, WrongKind
 from fhe_core.formats.ciphertexts import Bundle
 from fhe_core.formats.preparation import ENTRY
 from fhe_core.keys.evaluation import EvaluationKeys
-from fhe_core.plan import Plan, PlanError
+from fhe_core.plan import Plan, PlanError, Progress
 from fhe_core.runtime import native
 from fhe_core.runtime.cleartext import Tables
 from fhe_core.runtime.evaluator import Evaluator
@@ -67,7 +67,7 @@ class Server:
     def evaluation_key_memory_bytes(self) -> int:
         return self._evaluator.keys.memory_bytes
 
-    def embed(self, image: Bundle, progress: native.Progress | None = None) -> Bundle:
+    def embed(self, image: Bundle, progress: Progress | None = None) -> Bundle:
         """The encrypted normalised embedding of an encrypted image, with its squared norm.
 
         Of a batch, all of them.
@@ -82,7 +82,7 @@ class Server:
         return self._pair_source is not None
 
     def embed_pair(
-        self, first: Bundle, second: Bundle, progress: native.Progress | None = None
+        self, first: Bundle, second: Bundle, progress: Progress | None = None
     ) -> tuple[Bundle, Bundle]:
         """Both results of :meth:`embed`, for little more than the time of one.
 
@@ -118,7 +118,7 @@ class Server:
             facts[BATCH] = Batch.from_facts(image.facts, slots).describe()
         return self._bundle(self._kinds.embedding, plan.outputs, outputs, facts)
 
-    def match(self, left: Bundle, right: Bundle, progress: native.Progress | None = None) -> Bundle:
+    def match(self, left: Bundle, right: Bundle, progress: Progress | None = None) -> Bundle:
         """The encrypted inner product of two embeddings, with both squared norms.
 
         Of two batches, face by face.
@@ -159,7 +159,7 @@ class Server:
             raise WrongKind(f"{name} holds an encrypted {bundle.what}, not an encrypted {what}")
 
     def _run(
-        self, packed: PackedPlan, inputs: list[Ciphertext], progress: native.Progress | None
+        self, packed: PackedPlan, inputs: list[Ciphertext], progress: Progress | None
     ) -> list[Ciphertext]:
         return native.run(packed, self._evaluator, inputs, progress)
 

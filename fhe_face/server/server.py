@@ -10,9 +10,8 @@ import os
 from fhe_core.compiler import Compiled, CompiledNetwork
 from fhe_core.container import Kind, read_header
 from fhe_core.formats.ciphertexts import Bundle, load_evaluation_keys, parameters_of
-from fhe_core.plan import Plan, required_keys
+from fhe_core.plan import Plan, Progress, required_keys
 from fhe_core.runtime.cleartext import Tables
-from fhe_core.runtime.native import Progress
 from fhe_face.circuit import circuit_of
 from fhe_face.engine import Engine, compile_engine, load_network, require_size
 from fhe_face.progress import Stage, silent

@@ -16,7 +16,7 @@ from fhe_core.compiler.architecture import architecture_of
 from fhe_core.compiler.batch import grid_for
 from fhe_core.compiler.layouts import LayoutError
 from fhe_core.parameters import Tier, build, presets
-from fhe_core.plan import LinearTransform, PlanError, from_json, required_keys
+from fhe_core.plan import PlanError, from_json, required_keys, steps
 from fhe_core.runtime import cleartext, native
 from fhe_core.runtime.evaluator import Evaluator
 from fhe_core.runtime.packed import pack
@@ -235,7 +235,7 @@ def test_counts_at_full_size() -> None:
 
 def test_no_convolution_rotates_sums() -> None:
     for step, label in zip(full_size().plan.steps, full_size().plan.labels, strict=True):
-        if isinstance(step, LinearTransform) and ("conv" in label or label == "stem"):
+        if isinstance(step, steps.LinearTransform) and ("conv" in label or label == "stem"):
             assert not any(amount for _, amount in step.giants)
             # Consecutive baby steps share a key.
             amounts = [amount for _, amount in step.babies]

@@ -14,7 +14,7 @@ from fhe_core.compiler.builder import PlanBuilder
 from fhe_core.compiler.layouts import LayoutError
 from fhe_core.inverse_root import InverseRoot, InverseRootError
 from fhe_core.parameters import Parameters
-from fhe_core.plan import LinearTransform, PlanError, Square
+from fhe_core.plan import PlanError, steps
 from fhe_core.runtime import cleartext
 from fhe_core.secret.key import SecretKey
 from fhe_face.models.balance import balance
@@ -104,11 +104,11 @@ def test_the_plan_is_structure_only(world: tiny.World) -> None:
 def test_scales_are_exact(world: tiny.World) -> None:
     plan, moduli = world.compiled.plan, world.parameters.moduli
     for step in plan.steps:
-        if isinstance(step, Square) and step.rescale == 1:
+        if isinstance(step, steps.Square) and step.rescale == 1:
             source, output = plan.values[step.source], plan.values[step.output]
             assert output.scale == source.scale**2 / moduli[source.limbs - 1]
             assert output.limbs == source.limbs - 1
-        if isinstance(step, LinearTransform):
+        if isinstance(step, steps.LinearTransform):
             assert step.limbs <= min(plan.values[name].limbs for name in step.inputs)
             scale = plan.values[step.outputs[0]].scale
             for name, weight in zip(step.inputs, step.weight_scales, strict=True):

@@ -52,9 +52,9 @@ def small() -> bytes:
         [
             Section.from_array("c0", np.arange(5, dtype=np.uint64)),
             Section("seed", DType.U8, (33,), [bytes(range(16)), bytearray(17)]),
-            Section.from_array("empty", np.zeros((0, 4), dtype=np.uint32)),
-            Section.from_array("norm", np.array(-7, dtype=np.int64)),
-            Section.from_array("bounds", np.array([[0.1, -np.inf]])),
+            Section.from_array("empty", np.zeros((0, 4), dtype=np.uint64)),
+            Section.from_array("norm", np.array(7, dtype=np.uint64)),
+            Section.from_array("bounds", np.array([[1, 2**64 - 1]], dtype=np.uint64)),
         ],
     )
 
@@ -89,7 +89,7 @@ def entry(**changes: Any) -> dict[str, Any]:
 
 # --- round trips ---------------------------------------------------------------------------------
 
-arrays = st.sampled_from([np.uint8, np.uint32, np.uint64, np.int64, np.float64]).flatmap(
+arrays = st.sampled_from([np.uint8, np.uint64]).flatmap(
     lambda dtype: hnp.arrays(
         dtype, hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5)
     )
@@ -128,9 +128,9 @@ def test_file_round_trip(tmp_path: Path, mapped: bool) -> None:
     path = tmp_path / "x.ct"
     strided = np.arange(24, dtype=np.uint64).reshape(4, 6)[::2, ::3]
     written = container.write(
-        path, Kind.PLAN, PARAMETERS, "", {}, [Section.from_array("a", strided)]
+        path, Kind.CIPHERTEXT, PARAMETERS, KEY, {}, [Section.from_array("a", strided)]
     )
-    assert container.read_header(path, expect_kind=Kind.PLAN) == written
+    assert container.read_header(path, expect_kind=Kind.CIPHERTEXT) == written
     with container.open(path) as reader:
         array = reader.array("a", mmap=mapped)
         reader.verify_all(threads=2)
@@ -142,7 +142,7 @@ def test_file_round_trip(tmp_path: Path, mapped: bool) -> None:
 
 
 def test_file_and_bytes_are_the_same(tmp_path: Path) -> None:
-    sections = [Section.from_array("a", np.arange(9, dtype=np.uint32))]
+    sections = [Section.from_array("a", np.arange(9, dtype=np.uint64))]
     data = container.dumps(Kind.CIPHERTEXT, PARAMETERS, KEY, {"level": 1}, sections)
     container.write(tmp_path / "x", Kind.CIPHERTEXT, PARAMETERS, KEY, {"level": 1}, sections)
     assert (tmp_path / "x").read_bytes() == data
@@ -154,7 +154,7 @@ def test_big_endian_arrays_are_converted() -> None:
         PARAMETERS,
         KEY,
         {},
-        [Section.from_array("a", np.array([1, 258], dtype=">u4"))],
+        [Section.from_array("a", np.array([1, 258], dtype=">u8"))],
     )
     assert read_all(data)["a"].tolist() == [1, 258]
 
@@ -165,7 +165,7 @@ def test_frozen_bytes() -> None:
     assert len(data) == 1232
     assert (
         hashlib.sha256(data).hexdigest()
-        == "f59bce03eaf5dfdb49514fd61c9e9b6dd63c5a437cfe1cae2683428ec4c6b083"
+        == "8c2cb50cd9211fac2f0d9f8c54d843b3683e5cb1d57f3515db907122eeb0e88c"
     )
     assert data[:16] == MAGIC + struct.pack("<HHI", 1, 3, 946)
 
@@ -312,6 +312,8 @@ def test_forged_header_is_a_fair_test() -> None:
         {"offset": 2**63},
         {"offset": None},
         {"dtype": "u16"},
+        {"dtype": "u32"},
+        {"dtype": "f64"},
         {"dtype": "f32"},
         {"dtype": "O"},
         {"dtype": ["u64"]},
@@ -461,14 +463,10 @@ def test_wrong_magic_version_and_kind() -> None:
         container.loads(forged(document(), version=2))
     with pytest.raises(WrongKind, match="unknown kind 99"):
         container.loads(forged(document(), kind=99))
+    with pytest.raises(WrongKind, match="unknown kind 4"):  # it was a plan; never reused
+        container.loads(forged(document(), kind=4))
     with pytest.raises(WrongKind, match="of kind ciphertext, expected secret-key"):
         container.loads(small(), expect_kind=Kind.SECRET_KEY)
-
-
-def test_a_plan_belongs_to_no_key() -> None:
-    with pytest.raises(Corrupt, match="empty key id"):
-        container.loads(forged(document(), kind=Kind.PLAN))
-    container.loads(forged(document(key_id=""), kind=Kind.PLAN))
 
 
 # --- writing -------------------------------------------------------------------------------------

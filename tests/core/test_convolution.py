@@ -11,12 +11,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from fhe_core.compiler.builder import PlanBuilder
+from fhe_core.compiler.builder import LinearTables, PlanBuilder
 from fhe_core.compiler.convolution import Source, Structure, fill_rows
 from fhe_core.compiler.layouts import Layout, LayoutError, raster
 from fhe_core.compiler.policy import Policy
 from fhe_core.parameters import Parameters
-from fhe_core.plan import LinearTransform, PlanError
+from fhe_core.plan import PlanError, steps
 from fhe_core.runtime import cleartext
 from fhe_face.models.layers import FusedConv
 from fhe_face.models.reference import convolve
@@ -55,7 +55,7 @@ def run(
     target: Layout,
     bias: Array | None = None,
     hoisted: bool = False,
-) -> tuple[Array, LinearTransform]:
+) -> tuple[Array, steps.LinearTransform]:
     """Compile one linear step, run it in numpy, and unpack its result."""
     lanes = target.shape[0]
     padded = 1 << (lanes - 1).bit_length()
@@ -84,9 +84,7 @@ def run(
         "conv",
         tensors,
         target,
-        fill,
-        None if bias is None else fill_bias,
-        0,
+        lambda structure: LinearTables(fill(structure), None if bias is None else fill_bias, 0),
         log_scale=43.0,
         hoisted=hoisted,
     )
@@ -96,7 +94,7 @@ def run(
     slots = cleartext.run(plan, tables, list(np.concatenate(packed)))
     assert all(plan.values[name].scale == 2.0**43 for name in outputs)
     step = plan.steps[-1]
-    assert isinstance(step, LinearTransform)
+    assert isinstance(step, steps.LinearTransform)
     return target.unpack(np.stack(slots)), step
 
 

@@ -14,7 +14,7 @@ import pytest
 from fhe_core import _native
 from fhe_core.ciphertext import Ciphertext
 from fhe_core.compiler import SAFE
-from fhe_core.compiler.builder import PlanBuilder
+from fhe_core.compiler.builder import LinearTables, PlanBuilder, Sums
 from fhe_core.parameters import Parameters, Specification, Tier, build
 from fhe_core.plan import required_keys
 from fhe_core.runtime import native, parallel
@@ -49,14 +49,14 @@ def small_plan(parameters: Parameters) -> PlanBuilder:
         [squared],
         ["mixed"],
         builder.values[squared].limbs,
-        babies=[(0, 0), (0, 1), (0, 2)],
-        terms=[(0, -1), (1, mask), (2, mask)],
-        giants=[(0, 0), (0, 16)],
-        entries=[[(0, 0), (1, 1), (2, 2)], [(0, 3), (1, 4)]],
-        period=PERIOD,
-        weights=lambda *_: weights,
-        bias=None,
-        lane=0,
+        Sums(
+            babies=[(0, 0), (0, 1), (0, 2)],
+            terms=[(0, -1), (1, mask), (2, mask)],
+            giants=[(0, 0), (0, 16)],
+            entries=[[(0, 0), (1, 1), (2, 2)], [(0, 3), (1, 4)]],
+            period=PERIOD,
+        ),
+        LinearTables(lambda *_: weights, None, 0),
         scale=tiny.SCALE,
     )
     folded = builder.fold("fold", mixed, "folded", [4, 64])

@@ -87,7 +87,7 @@ def test_the_preset_has_no_limb_too_many() -> None:
 def test_a_sum_that_is_rescaled(parameters: Parameters, key: SecretKey) -> None:
     builder = PlanBuilder(parameters, LEAN)
     builder.input("x", 3, 2.0**60)
-    builder.fold("fold", "x", "sum", [4, 8], drop=1)
+    builder.fold("fold", "x", "sum", [4, 8], rescale=1)
     plan = builder.finish("fold", ["x"], ["sum"], {})
     assert plan.values["sum"].limbs == 2
     assert math.log2(plan.values["sum"].scale) == pytest.approx(10, abs=0.01)

@@ -12,7 +12,7 @@ from numpy.polynomial import chebyshev
 from fhe_core.compiler import SAFE, compile_network
 from fhe_core.compiler.architecture import architecture_of
 from fhe_core.inverse_root import InverseRoot
-from fhe_core.plan import FoldSum, required_keys, step_reads
+from fhe_core.plan import required_keys, step_reads, steps
 from fhe_core.runtime import cleartext, native, packed
 from fhe_core.runtime.evaluator import Evaluator
 from fhe_core.secret.key import SecretKey
@@ -84,5 +84,5 @@ def test_more_patches_need_no_more_keys() -> None:
     four, nine, sixteen = (required_keys([plan], parameters) for plan in plans)
     assert four == nine == sixteen
     assert plans[0].masks == plans[1].masks == plans[2].masks
-    folds = [sum(isinstance(step, FoldSum) for step in plan.steps) for plan in plans]
+    folds = [sum(isinstance(step, steps.FoldSum) for step in plan.steps) for plan in plans]
     assert folds == [folds[0], folds[0] + 4, folds[0] + 6]

@@ -11,33 +11,15 @@ import pytest
 
 from fhe_core import plan as plans
 from fhe_core.parameters import Parameters
-from fhe_core.plan import (
-    Affine,
-    DropLevel,
-    FoldSum,
-    Join,
-    KeyName,
-    KeySpecification,
-    LinearTransform,
-    Multiply,
-    MultiplyPlain,
-    Part,
-    Plan,
-    PlanError,
-    Rotate,
-    Square,
-    SquareParts,
-    Step,
-    Value,
-)
+from fhe_core.plan import KeyName, KeySpecification, Plan, PlanError, Step, Value, steps
 from tests.core import tiny
 
 
 def example(parameters: Parameters) -> Plan:
     """One step of every type, at the levels of the short chain."""
-    steps: list[Step] = [
-        Rotate("x", ("r1", "r2"), (1, -2), 6),
-        LinearTransform(
+    listed: list[Step] = [
+        steps.Rotate("x", ("r1", "r2"), (1, -2), 6),
+        steps.LinearTransform(
             inputs=("r1", "r2"),
             outputs=("l",),
             limbs=6,
@@ -52,15 +34,15 @@ def example(parameters: Parameters) -> Plan:
             bias="b",
             rescale=1,
         ),
-        Square("l", "s", 1, "o"),
-        MultiplyPlain("s", "m", 1, 1.0, 1),
-        FoldSum("m", "f", (1, 2, 4)),
-        Affine("f", "a", 1 / 3, "t"),
-        Multiply("a", "l", "p", 3, 1),
-        DropLevel("p", "d", 1),
-        Join("x", "x", "j"),
-        SquareParts("j", "q", 1, "o"),
-        Part("q", ("re", "im")),
+        steps.Square("l", "s", 1, "o"),
+        steps.MultiplyPlain("s", "m", 1, 1.0, 1),
+        steps.FoldSum("m", "f", (1, 2, 4)),
+        steps.Affine("f", "a", 1 / 3, "t"),
+        steps.Multiply("a", "l", "p", 3, 1),
+        steps.DropLevel("p", "d", 1),
+        steps.Join("x", "x", "j"),
+        steps.SquareParts("j", "q", 1, "o"),
+        steps.Part("q", ("re", "im")),
     ]
     limbs = {"x": 6, "r1": 6, "r2": 6, "l": 5, "s": 4, "m": 3, "f": 3, "a": 3, "p": 2, "d": 1}
     limbs |= {"j": 6, "q": 5, "re": 5, "im": 5}
@@ -71,14 +53,14 @@ def example(parameters: Parameters) -> Plan:
         outputs=("d", "p"),
         values={name: Value(name, n, 2.0**43 / 7 * n) for name, n in limbs.items()},
         masks=(((0, 8), (16, 128)), ((8, 16),)),
-        steps=tuple(steps),
-        labels=tuple(f"step {i}" for i in range(len(steps))),
+        steps=tuple(listed),
+        labels=tuple(f"step {i}" for i in range(len(listed))),
         metadata={"period": 8, "nested": {"a": [1, 2]}, "text": "é"},
     )
 
 
 def test_every_step_type_is_covered(short: Parameters) -> None:
-    assert {type(step) for step in example(short).steps} == set(plans.STEP_TYPES)
+    assert {type(step) for step in example(short).steps} == set(steps.STEP_TYPES)
 
 
 def test_json_round_trip(short: Parameters, world: tiny.World) -> None:
@@ -101,8 +83,8 @@ def test_the_digest_covers_every_field(short: Parameters) -> None:
     plan = example(short)
     x = plan.values["x"]
     rotate, linear = plan.steps[:2]
-    assert isinstance(rotate, Rotate)
-    assert isinstance(linear, LinearTransform)
+    assert isinstance(rotate, steps.Rotate)
+    assert isinstance(linear, steps.LinearTransform)
     variants = [
         replace(plan, name="other"),
         replace(plan, parameters_digest="0" * 64),

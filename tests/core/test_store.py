@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,9 +188,9 @@ BUNDLE_DAMAGES: list[tuple[Damage, str]] = [
     (replaced("input.0/c0", lambda a: a[:5]), "wrong shape"),
     (replaced("input.0/c0", lambda a: a[:, :128]), "wrong shape"),
     (replaced("input.0/c0", lambda a: a[None]), "wrong shape"),
-    (replaced("input.0/c0", lambda a: a.astype(np.int64)), "wrong shape"),
+    (replaced("input.0/c0", lambda a: a.astype(np.uint8)), "wrong shape"),
     (replaced("input.0/seed", lambda a: a[:31]), "wrong shape"),
-    (replaced("input.0/seed", lambda a: a.astype(np.uint32)), "wrong shape"),
+    (replaced("input.0/seed", lambda a: a.astype(np.uint64)), "wrong shape"),
     (lambda p: p.arrays.pop("input.0/c0"), "missing"),
     (lambda p: p.arrays.pop("input.0/seed"), "missing"),
     (lambda p: p.arrays.pop("squared-norm/c"), "missing"),
@@ -302,7 +301,7 @@ SECRET_DAMAGES: list[tuple[Damage, type[ContainerError]]] = [
     (with_residue("secret", (3,), 255), Corrupt),
     (replaced("secret", lambda a: a[1:]), Corrupt),
     (replaced("secret", lambda a: np.stack([a, a])), Corrupt),
-    (replaced("secret", lambda a: np.full(a.size, math.nan)), Corrupt),
+    (replaced("secret", lambda a: a.astype(np.uint64)), Corrupt),
     (lambda p: p.arrays.update(other=p.arrays.pop("secret")), Corrupt),
     (lambda p: p.metadata.update(parameters="x"), container.ParameterMismatch),
     (lambda p: setattr(p, "kind", Kind.CIPHERTEXT), container.WrongKind),

@@ -16,7 +16,7 @@ from fhe_core.compiler.architecture import architecture_of
 from fhe_core.inverse_root import InverseRoot
 from fhe_core.keys.evaluation import EvaluationKeys, expand_key
 from fhe_core.parameters import Parameters, Specification, Tier, build
-from fhe_core.plan import KeySpecification, Plan, required_keys
+from fhe_core.plan import KeySpecification, Plan, Progress, required_keys
 from fhe_core.runtime import native, packed
 from fhe_core.runtime.evaluator import Evaluator
 from fhe_core.secret.key import SecretKey
@@ -113,7 +113,7 @@ class Encrypted:
     evaluator: Evaluator
     packed: packed.PackedPlan
 
-    def run(self, image: Array, progress: native.Progress | None = None) -> list[Ciphertext]:
+    def run(self, image: Array, progress: Progress | None = None) -> list[Ciphertext]:
         inputs = encrypt_inputs(self.key, self.compiled.plan, self.compiled.pack_image(image))
         return native.run(self.packed, self.evaluator, inputs, progress)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fhe_core.container import Kind, dumps
 from fhe_face.failures import plain
 from tests.face.kit import CIRCUIT, LENGTH, SQUARED_NORM, Kit, Run
 
@@ -90,14 +89,6 @@ def test_info_tells_nothing_of_the_secret(fhe_face: Run, kit: Kit) -> None:
     assert answer.keys() == expected | {"parameters", "circuit", "summary", "protected"}
     assert "1747" in fhe_face("info", kit.client_key).out
     assert stat.S_IMODE(kit.client_key.stat().st_mode) == 0o600
-
-
-def test_info_of_a_plan(fhe_face: Run, tmp_path: Path) -> None:
-    file = tmp_path / "x.plan"
-    file.write_bytes(dumps(Kind.PLAN, "ab" * 32, "", {}, []))
-    answer = fhe_face("info", file, "--json").json()
-    assert (answer["kind"], answer["key_id"]) == ("plan", None)
-    assert "a plan" in fhe_face("info", file).out
 
 
 def test_numbers_that_json_does_not_have() -> None:

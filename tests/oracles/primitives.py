@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from fhe_core.compiler import SAFE
-from fhe_core.compiler.builder import PlanBuilder
+from fhe_core.compiler.builder import LinearTables, PlanBuilder, Sums
 from fhe_core.parameters import Parameters, Specification, Tier, build
-from fhe_core.plan import MultiplyPlain, Plan, Rotate, Square, Step, Value
+from fhe_core.plan import Plan, Step, Value, steps
 from tests.core import tiny
 from tests.oracles.bench import Bench, bench_of
 
@@ -73,11 +73,11 @@ def _builder(parameters: Parameters, draw: np.random.Generator) -> PlanBuilder:
     for name in "xyz":
         builder.input(name, limbs, tiny.SCALE)
     builder.join("join", "x", "y", "joined")
-    builder.drop("drop", "x", "lower", 3)
+    builder.drop_level("drop", "x", "lower", 3)
     builder.fold("fold", "x", "folded", [1, 64])
     pattern = np.arange(parameters.slots) % 3 > 0
     builder.multiply_mask("mask", "x", "masked and rescaled", pattern)
-    builder.square_one("square", "x", "squared and rescaled", "", drop=1)
+    builder.square_one("square", "x", "squared and rescaled", "", rescale=1)
     builder.multiply("product", "lower", "y", "product", 1)
     builder.parts("parts", "z")
     offset: Any = draw.normal(size=(1, PERIOD)) * (1 + 1j)
@@ -90,14 +90,14 @@ def _builder(parameters: Parameters, draw: np.random.Generator) -> PlanBuilder:
         ["x", "y"],
         ["mixed"],
         limbs,
-        babies=[(0, 0), (0, 1), (1, 3), (0, -2)],
-        terms=[(0, -1), (1, builder.mask(pattern)), (2, builder.mask(~pattern)), (3, -1)],
-        giants=[(0, 0), (0, 16)],
-        entries=[[(0, 0), (1, 1), (2, 2)], [(0, 3), (3, 4)]],
-        period=PERIOD,
-        weights=lambda *_: weights,
-        bias=lambda *_: constant,
-        lane=0,
+        Sums(
+            babies=[(0, 0), (0, 1), (1, 3), (0, -2)],
+            terms=[(0, -1), (1, builder.mask(pattern)), (2, builder.mask(~pattern)), (3, -1)],
+            giants=[(0, 0), (0, 16)],
+            entries=[[(0, 0), (1, 1), (2, 2)], [(0, 3), (3, 4)]],
+            period=PERIOD,
+        ),
+        LinearTables(lambda *_: weights, lambda *_: constant, 0),
         scale=tiny.SCALE,
     )
     dense = draw.normal(size=(2, parameters.slots))
@@ -106,14 +106,14 @@ def _builder(parameters: Parameters, draw: np.random.Generator) -> PlanBuilder:
         ["x"],
         ["dense"],
         limbs,
-        babies=[(0, 0), (0, 7)],
-        terms=[(0, -1), (1, -1)],
-        giants=[(0, 0)],
-        entries=[[(0, 0), (1, 1)]],
-        period=parameters.slots,
-        weights=lambda *_: dense,
-        bias=None,
-        lane=0,
+        Sums(
+            babies=[(0, 0), (0, 7)],
+            terms=[(0, -1), (1, -1)],
+            giants=[(0, 0)],
+            entries=[[(0, 0), (1, 1)]],
+            period=parameters.slots,
+        ),
+        LinearTables(lambda *_: dense, None, 0),
         scale=tiny.SCALE,
     )
     return builder
@@ -123,20 +123,20 @@ def _with_bare_steps(builder: PlanBuilder, parameters: Parameters) -> Plan:
     """And those without a rescale, which no compiled plan has."""
     limbs, scale = parameters.limbs, tiny.SCALE
     plan = builder.finish("primitives", ["x", "y", "z"], [], {})
-    hoisted = Rotate("x", ("turned by 1", "turned by 5", "turned back"), (1, 5, -3), 4)
-    steps: list[tuple[Step, tuple[Value, ...]]] = [
-        (Rotate("x", ("turned once",), (1,), limbs), (Value("turned once", limbs, scale),)),
+    hoisted = steps.Rotate("x", ("turned by 1", "turned by 5", "turned back"), (1, 5, -3), 4)
+    listed: list[tuple[Step, tuple[Value, ...]]] = [
+        (steps.Rotate("x", ("turned once",), (1,), limbs), (Value("turned once", limbs, scale),)),
         (hoisted, tuple(Value(name, 4, scale) for name in hoisted.outputs)),
         (
-            MultiplyPlain("x", "masked", 0, 2.0**19, 0),
+            steps.MultiplyPlain("x", "masked", 0, 2.0**19, 0),
             (Value("masked", limbs, scale * 2.0**19),),
         ),
-        (Square("x", "squared", 0, ""), (Value("squared", limbs, scale**2),)),
+        (steps.Square("x", "squared", 0, ""), (Value("squared", limbs, scale**2),)),
     ]
     return replace(
         plan,
         outputs=tuple(SHOWS),
-        values=dict(plan.values) | {v.name: v for _, values in steps for v in values},
-        steps=(*plan.steps, *(step for step, _ in steps)),
-        labels=(*plan.labels, *(step.op for step, _ in steps)),
+        values=dict(plan.values) | {v.name: v for _, values in listed for v in values},
+        steps=(*plan.steps, *(step for step, _ in listed)),
+        labels=(*plan.labels, *(step.op for step, _ in listed)),
     )
