@@ -12,7 +12,6 @@ _NAMES = {
     Kind.SECRET_KEY: "a secret key",
     Kind.EVALUATION_KEYS: "a file of evaluation keys",
     Kind.CIPHERTEXT: "a ciphertext",
-    Kind.PLAN: "a plan",
 }
 
 

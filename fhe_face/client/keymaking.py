@@ -67,7 +67,7 @@ def check_target(folder: Path, *, overwrite: bool) -> None:
         FileError: a key file exists and may not be replaced, because what it encrypted would be
             lost; something else has its name; or an interrupted replacement left keys behind.
     """
-    for name, kind in _KINDS.items():
+    for name, kind in reversed(_KINDS.items()):
         if overwrite:
             require_replaceable(folder / name, file_kind(kind))
         elif os.path.lexists(folder / name):

@@ -15,10 +15,10 @@ from fhe_core.outputs import Outputs
 from fhe_core.secret.files import Passphrase
 from fhe_face.client.client import FaceClient
 from fhe_face.client.health import HealthReport, UnhealthyResultError
+from fhe_face.client.numbers import NUMBERS, save_numbers
 from fhe_face.client.sharing import Release
 from fhe_face.commands import decrypt_batch, decrypt_shared
 from fhe_face.failures import USAGE, CommandError, describe, unhealthy
-from fhe_face.client.numbers import NUMBERS, save_numbers
 from fhe_face.output import Output, facts
 from fhe_face.places import MANY, ONE
 

@@ -15,8 +15,8 @@ from fhe_face.client.client import FaceClient
 from fhe_face.client.decryption import Embedding, Score
 from fhe_face.client.health import HealthReport
 from fhe_face.client.names import face_names
-from fhe_face.failures import UNHEALTHY, CommandError
 from fhe_face.client.numbers import save_numbers
+from fhe_face.failures import UNHEALTHY, CommandError
 from fhe_face.output import Output, grid
 from fhe_face.places import MANY
 
