@@ -27,6 +27,11 @@ def test_scores_are_those_of_the_model(
     faces = people[0][:6]
     give(bench, faces)
     assert bench.run() == pytest.approx(cosines(world, faces), abs=0.005)
+    # Exact scores stay with the key.
+    for line in bench.instance.predictions.read_text().splitlines():
+        assert len(line.partition(".")[2]) == 3
+    for kept in (bench.instance.predictions, bench.instance.decrypted):
+        assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert "warning: 3 pairs only; size 1 has 128" in capsys.readouterr().err
     report = json.loads(bench.instance.server_report.read_text())
     assert 0 < report["Encrypted computation"] < report["Total"]
