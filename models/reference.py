@@ -1,6 +1,6 @@
 """Reference forward pass of the fused network in numpy, float64: the answer to compare with."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -10,16 +10,24 @@ from numpy.typing import NDArray
 from fhe_face.models.layers import POOL, Array, FusedConv, FusedNetwork
 
 Trace = list[tuple[str, Array]]
+#: Given a tensor's name and its values, what the network goes on with.
+Disturb = Callable[[str, Array], Array]
 _CHUNK: Final = 8
 
 
-def embed(network: FusedNetwork, images: NDArray[Any], trace: Trace | None = None) -> Array:
+def embed(
+    network: FusedNetwork,
+    images: NDArray[Any],
+    trace: Trace | None = None,
+    disturb: Disturb | None = None,
+) -> Array:
     """Embeddings before normalisation, (B, E).
 
     images: uint8 (B, S, S, 3) RGB, or float64 (B, 3, S, S) in [-1, 1], S the input size.
     trace: a list to which (name, tensor) pairs are appended: "input" (B, P, 3, H, W), "stem",
     "block{j}.square1", ".conv1", ".square2", ".out", "final.square", "pooled" (all
     (B, P, C, H, W)) and "embedding" (B, E); they are the z and s of fhe_face.models.layers.
+    disturb: called with each of these in turn; what it returns takes the tensor's place.
     Diverging images give inf or NaN without warnings. ValueError: wrong shape, type or range.
     """
     unit = unit_images(images, network.input_size)
@@ -28,7 +36,7 @@ def embed(network: FusedNetwork, images: NDArray[Any], trace: Trace | None = Non
     with np.errstate(all="ignore"):
         for start in range(0, len(unit), _CHUNK):
             steps: Trace = []
-            outputs.append(_forward(network, unit[start : start + _CHUNK], steps))
+            outputs.append(_forward(network, unit[start : start + _CHUNK], steps, disturb))
             if trace is not None:
                 traces.append(steps)
     if trace is not None:
@@ -107,8 +115,12 @@ def _spread(per_channel: Array) -> Array:
     return np.asarray(per_channel[:, :, None, None])
 
 
-def _forward(network: FusedNetwork, images: Array, trace: Trace) -> Array:
+def _forward(
+    network: FusedNetwork, images: Array, trace: Trace, disturb: Disturb | None = None
+) -> Array:
     def note(name: str, tensor: Array) -> Array:
+        if disturb is not None:
+            tensor = disturb(name, tensor)
         trace.append((name, tensor))
         return tensor
 

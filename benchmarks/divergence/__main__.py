@@ -14,6 +14,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from benchmarks.divergence.agreement import WRONG, line_bound
 from benchmarks.divergence.rooms import constant, engines, rooms
 from benchmarks.divergence.scores import Half, likely, tally
 from fhe_core.compiler import CompiledBatch
@@ -47,6 +48,11 @@ def main() -> None:
                 for plan in engine.plans()
                 if plan is not engine.match_plan
             ]
+    found["copies"] = [
+        {"copies": copies, "error": error, "accepted": line_bound(copies, error)}
+        for copies in (2, 3, 4)
+        for error in WRONG
+    ]
     if chosen.encrypted:
         from benchmarks.divergence.encrypted import pairs
 

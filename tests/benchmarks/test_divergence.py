@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from benchmarks.divergence import rooms, scores
+from benchmarks.divergence import agreement, rooms, scores
 from benchmarks.divergence.images import blend, squared_norm
 from benchmarks.divergence.statistics import log2_within, wilson
 from fhe_face.circuit import root_of
+from fhe_face.client.noise_gain import PAIR, noise_gain
 from fhe_face.engine import Engine, choose_engine
+from fhe_face.models.reference import embed
 from fhe_face.models.synthetic import random_fused
 from fhe_face.places import Batch
 
@@ -94,3 +98,73 @@ def test_images_of_a_chosen_squared_norm() -> None:
     assert squared_norm(steep, blend(steep, good, bad, target)) == pytest.approx(target, rel=1e-6)
     with pytest.raises(ValueError, match="no image between"):
         blend(steep, good, bad, ends[1] * 2)
+
+
+def rank_one(common: float, gain: float) -> agreement.Judged:
+    """1,000 copies of an embedding that are off along one line, and all by the same vector."""
+    generator = np.random.default_rng(0)
+    true = np.zeros(16)
+    true[0] = 20.0
+    line, shift = np.eye(16)[1:3]
+    found = true + 20 * (gain * generator.normal(size=(1000, 1)) * line + common * shift)
+    return agreement.judged(true, found, root_of(None))
+
+
+def test_copies_along_one_line_pass_as_often_as_computed() -> None:
+    for number, wrong in enumerate(agreement.WRONG):
+        found = rank_one(0.0, 2 * wrong)
+        assert found.rank == pytest.approx(1, abs=1e-6)
+        assert abs(found.common) < 0.05
+        bound = agreement.line_bound(2, wrong)
+        assert 0.6 * bound < found.wrong[number] < 1.2 * bound
+        assert found.taken > wrong
+
+
+def test_more_copies_leave_less(repository: Path) -> None:
+    """The figures of docs/health.md."""
+    page = (repository / "docs" / "health.md").read_text(encoding="utf-8")
+    for copies in (2, 3, 4):
+        bounds = [agreement.line_bound(copies, wrong) for wrong in agreement.WRONG]
+        assert f"| {copies} | " + " | ".join(f"{bound:.1e}" for bound in bounds) + " |" in page
+
+
+def test_an_error_that_copies_share_is_not_noticed() -> None:
+    found = rank_one(0.2, 0.001)
+    assert found.common > 0.99
+    assert (found.agree, found.passes) == (1.0, 1.0)
+    assert found.wrong == (1.0, 0.0, 0.0)
+
+
+def test_the_twin_is_the_network() -> None:
+    torch = pytest.importorskip("torch")
+    twin = importlib.import_module("benchmarks.divergence.twin")
+    for network in (random_fused(0), random_fused(0, 24, channels=(4, 8), strides=(2,))):
+        size = network.input_size
+        images = np.random.default_rng(0).uniform(-1, 1, (2, 3, size, size))
+        found = twin.Twin(network)(torch.from_numpy(images.astype(np.float32)))
+        assert np.allclose(found, embed(network, images), atol=1e-3)
+        noisy = twin.Twin(network)(torch.from_numpy(images.astype(np.float32)), twin.Noise(PAIR, 0))
+        assert 1e-5 < float((noisy - found).abs().max()) < 0.5
+
+
+def test_ascent_finds_noise() -> None:
+    """In a few steps, and in a network that nobody trained."""
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    ascent = importlib.import_module("benchmarks.divergence.ascent")
+    network = random_fused(0)
+    steep = replace(network, head_weight=network.head_weight * 5, head_bias=network.head_bias * 5)
+    face = np.random.default_rng(0).uniform(-0.5, 0.5, (3, 16, 16))
+    torch.set_num_threads(1)
+    try:
+        image = ascent.ascend(steep, face, ascent.gain, 60)
+    finally:
+        torch.set_num_threads(before)
+    low, high = ascent.NORMS
+    assert low <= squared_norm(steep, image) <= high
+    assert np.allclose(np.rint((image + 1) * 127.5), (image + 1) * 127.5, atol=1e-4)
+    gains = [
+        noise_gain(steep, one, draws=16, generator=np.random.default_rng(0))
+        for one in (face, image)
+    ]
+    assert gains[1] > 1.3 * gains[0]

@@ -22,6 +22,7 @@ from fhe_core.runtime.evaluator import Evaluator
 from fhe_core.secret.key import SecretKey
 from fhe_face.client.decryption import Client
 from fhe_face.models.layers import FusedConv, FusedNetwork
+from fhe_face.models.reference import Trace, embed
 from fhe_face.models.synthetic import random_fused
 from fhe_face.server.computation import Server
 
@@ -187,3 +188,14 @@ def scaled_block(network: FusedNetwork, factor: float) -> FusedNetwork:
         block.conv1.weight * factor, block.conv1.bias, block.conv1.stride, block.conv1.padding
     )
     return replace(network, blocks=(replace(block, conv1=conv), *network.blocks[1:]))
+
+
+def cancelling(network: FusedNetwork, image: Array, gain: float) -> FusedNetwork:
+    """The network with large features that cancel for this image, so that their noise is left."""
+    trace: Trace = []
+    embed(network, image[None], trace)
+    features = dict(trace)["pooled"].ravel()
+    more = np.random.default_rng(0).normal(size=(network.embedding, features.size))
+    more -= np.outer(more @ features, features) / (features @ features)
+    weight = network.head_weight + gain * more.reshape(network.head_weight.shape)
+    return replace(network, head_weight=weight)
