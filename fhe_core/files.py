@@ -7,7 +7,6 @@ Every failure is a :class:`FileError` whose text is one line that names the file
 from __future__ import annotations
 
 import errno
-import io
 import os
 import secrets
 import stat
@@ -64,7 +63,7 @@ class FileKind:
 
     def found_in(self, path: str | os.PathLike[str]) -> bool:
         """Whether a regular file is of this kind. FileError: it cannot be read."""
-        with open_regular(path) as raw, io.BufferedReader(raw) as stream:
+        with open_regular(path) as raw, os.fdopen(os.dup(raw.fileno()), "rb") as stream:
             try:
                 return self.recognise(stream)
             except (OSError, ValueError):

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from fhe_core import files, outputs
+from fhe_core import files
 from fhe_core.container import ContainerError, Kind, file_kind, write
 from fhe_core.files import (
     FileError,
@@ -162,8 +162,8 @@ def test_why_a_folder_is_closed(
     class Statistics:
         f_flag = flags
 
-    monkeypatch.setattr(outputs.os, "access", lambda *_: False)
-    monkeypatch.setattr(outputs.os, "statvfs", lambda *_: Statistics)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(os, "statvfs", lambda *_: Statistics)
     with pytest.raises(FileError, match=f"x: {reason}"):
         require_writable(tmp_path / "x")
 
