@@ -17,6 +17,7 @@ from fhe_core.compiler import SAFE, compile_match, compile_network
 from fhe_core.compiler.architecture import architecture_of
 from fhe_core.container import read_header
 from fhe_core.files import FileError
+from fhe_core.files import publish as publish_file
 from fhe_core.parameters import Specification, Tier, build
 from fhe_core.secret import files as key_files
 from fhe_core.secret.sealing import Scheme
@@ -157,13 +158,13 @@ def test_a_replacement_that_fails_keeps_the_old_pair(
 ) -> None:
     make_keys(tmp_path, engine)
     before = {name: (tmp_path / name).read_bytes() for name in NAMES}
-    real, calls = keymaking.publish, []
+    calls: list[int] = []
 
     def publish(*arguments: Path, overwrite: bool) -> None:
         calls.append(1)
         if len(calls) == fails_at:
             raise OSError("the disk is gone")
-        real(*arguments, overwrite=overwrite)
+        publish_file(*arguments, overwrite=overwrite)
 
     monkeypatch.setattr(keymaking, "publish", publish)
     with pytest.raises(FileError, match="the disk is gone"):

@@ -330,4 +330,4 @@ def test_streams_are_restored(monkeypatch: pytest.MonkeyPatch) -> None:
         print("Zoë")
     assert stream.errors == "strict"
     stream.flush()
-    assert stream.buffer.getvalue() == b"Zo\\xeb\n"  # type: ignore[attr-defined]
+    assert stream.buffer.getvalue() == b"Zo\\xeb\n"
