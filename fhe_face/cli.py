@@ -23,12 +23,15 @@ Threads = Annotated[
     int | None,
     typer.Option("--threads", min=1, max=1024, help="Threads; default: one per processor."),
 ]
-Weights = Annotated[
-    Path, typer.Option("--weights", help="Network: .safetensors, or .ckpt where torch is.")
-]
-MaybeWeights = Annotated[
-    Path | None, typer.Option("--weights", help="Network: .safetensors, or .ckpt where torch is.")
-]
+WEIGHTS = typer.Option(
+    "--weights",
+    metavar="official|bundled|FILE",
+    help="Network: the published one, the bundled demonstration, .safetensors or .ckpt.",
+)
+Weights = Annotated[Path, WEIGHTS]
+MaybeWeights = Annotated[Path | None, WEIGHTS]
+#: By its name: fhe_face.network.weights_file, which is costly to import, says which file it is.
+DEFAULT_WEIGHTS = Path("bundled")
 Key = Annotated[Path, typer.Option("--key", help="The secret client.key.")]
 Keys = Annotated[Path, typer.Option("--keys", help="The client's evaluation.key.")]
 Flip = Annotated[
@@ -59,7 +62,11 @@ TrainPlot = Annotated[
 Aligned = Annotated[bool, typer.Option("--aligned", help="The images are aligned crops already.")]
 Seed = Annotated[int, typer.Option("--seed", help="Equal seeds give equal weights.")]
 HeldOut = Annotated[
-    int, typer.Option("--held-out", help="So many people are only validated on; 0: none.")
+    int | None,
+    typer.Option(
+        "--held-out",
+        help="So many people are only validated on; 0: none. Default: 10, fewer of few people.",
+    ),
 ]
 Half = Annotated[bool, typer.Option("--half", help="Compute in bfloat16.")]
 Compiled = Annotated[bool, typer.Option("--compiled", help="Use torch.compile.")]
@@ -86,7 +93,7 @@ def demo(
         list[Path] | None,
         typer.Argument(help="Two photos, or two aligned faces; default: two drawn ones."),
     ] = None,
-    weights: MaybeWeights = None,
+    weights: Weights = DEFAULT_WEIGHTS,
     flip: Flip = False,
     coefficients: Coefficients = None,
     keep: Annotated[
@@ -183,10 +190,10 @@ def align(
 def embed(
     faces: Annotated[list[Path], typer.Argument(help="Encrypted faces.")],
     keys: Keys,
-    weights: Weights,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="The embedding to write; a folder for several.")
     ],
+    weights: Weights = DEFAULT_WEIGHTS,
     alone: Annotated[
         bool, typer.Option("--alone", help="One face at a time, not two together.")
     ] = False,
@@ -240,6 +247,14 @@ def decrypt(
     bits: Annotated[
         float | None, typer.Option("--bits", help="Of --share flood: statistical security.")
     ] = None,
+    sent: Annotated[
+        list[Path] | None,
+        typer.Option("--sent", help="The encrypted face it answers; of a score, twice."),
+    ] = None,
+    answer_limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="Answers that the key may give in its life; default: 4096."),
+    ] = None,
     passphrase_file: PassphraseFile = None,
     json: Json = False,
 ) -> None:
@@ -252,7 +267,8 @@ def decrypt(
     release = release_of(share, digits, queries, bits, decision_only, threshold)
     hold_secrets(Output(json), key, passphrase_file)
     ask = passphrases.opener(passphrase_file, key)
-    command.run(file, key, output, names, release, ask, json)
+    opening = command.Opening(key, ask, answer_limit, tuple(sent or ()))
+    command.run(file, opening, output, names, release, json)
 
 
 @app.command(
@@ -295,7 +311,7 @@ def precision(
         list[Path] | None,
         typer.Argument(help="Photos or aligned faces; default: two drawn ones."),
     ] = None,
-    weights: MaybeWeights = None,
+    weights: Weights = DEFAULT_WEIGHTS,
     pair: Annotated[bool, typer.Option("--pair", help="Two faces at a time.")] = False,
     flip: Flip = False,
     batch: Batch = False,
@@ -326,7 +342,7 @@ def precision(
 @app.command(help="Measure how well a network tells the people of a folder apart.")
 def evaluate(
     folder: Annotated[Path, typer.Argument(help="Photos: one folder for each person.")],
-    weights: Weights,
+    weights: Weights = DEFAULT_WEIGHTS,
     mode: Annotated[
         str, typer.Option(help="cleartext, polynomial, encrypted or all.")
     ] = "cleartext",
@@ -345,6 +361,14 @@ def evaluate(
         Path | None,
         typer.Option(help="Draw scores and ROC (.png, .svg, .pdf); needs matplotlib."),
     ] = None,
+    set_thresholds: Annotated[
+        str | None,
+        typer.Option(
+            "--set-thresholds",
+            metavar="NAME",
+            help="Keep the thresholds in the weights file, under this name of the faces.",
+        ),
+    ] = None,
     threads: Threads = None,
     json: Json = False,
 ) -> None:
@@ -355,7 +379,8 @@ def evaluate(
     hold_secrets(Output(json))
 
     request = command.Request(
-        folder, weights, mode, flip, aligned, limit, coefficients, cache, plot, threads
+        *(folder, weights, mode, flip, aligned, limit, coefficients, cache, plot, threads),
+        set_thresholds,
     )
     command.run(request, json)
 
@@ -365,9 +390,11 @@ def train(
     data: TrainData,
     out: TrainOut,
     epochs: Annotated[int, typer.Option(min=1, help="How often each image is seen.")] = 20,
-    batch: Annotated[int, typer.Option(min=2, help="Images per step.")] = 128,
+    batch: Annotated[
+        int | None, typer.Option(min=2, help="Images per step. Default: 128, fewer of few.")
+    ] = None,
     rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 1e-3,
-    held_out: HeldOut = 10,
+    held_out: HeldOut = None,
     seed: Seed = 0,
     aligned: Aligned = False,
     plot: TrainPlot = None,
@@ -394,13 +421,15 @@ def train(
 )
 def finetune(
     data: TrainData,
-    weights: Weights,
     out: TrainOut,
+    weights: Weights = DEFAULT_WEIGHTS,
     epochs: Annotated[int, typer.Option(min=1, help="How often each person is seen.")] = 20,
-    people: Annotated[int, typer.Option(min=2, help="People per step.")] = 16,
+    people: Annotated[
+        int | None, typer.Option(min=2, help="People per step. Default: 16, fewer of few.")
+    ] = None,
     images: Annotated[int, typer.Option(min=2, help="Images of each of them.")] = 4,
     rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 1e-4,
-    held_out: HeldOut = 10,
+    held_out: HeldOut = None,
     seed: Seed = 0,
     aligned: Aligned = False,
     plot: TrainPlot = None,

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fhe_core.formats.ciphertexts import load_bundle, save_bundle
+from fhe_core.formats.ciphertexts import save_bundle
 from fhe_core.formats.preparation import ENTRY
 from fhe_core.inverse_root import InverseRoot
 from fhe_core.secret.files import save_secret_key
@@ -24,11 +24,12 @@ from fhe_face.client.client import FaceClient
 from fhe_face.client.health import UnhealthyResultError
 from fhe_face.client.keymaking import CLIENT_KEY, EVALUATION_KEY, write_evaluation_keys
 from fhe_face.client.preparation import PreparedFace
-from fhe_face.engine import Engine, choose_engine, key_bytes, network_of, recommended_root
+from fhe_face.engine import Engine, choose_engine, key_bytes
 from fhe_face.facts import require_same_preparation
 from fhe_face.models import reference
 from fhe_face.models.checkpoint import load
 from fhe_face.models.layers import FusedNetwork
+from fhe_face.network import network_of, recommended_root
 from fhe_face.progress import Stage
 from fhe_face.server.job import Job
 from fhe_face.server.process import run_job
@@ -158,9 +159,9 @@ class Demonstration:
         low, high = engine.circuit.root.interval
         started = time.perf_counter()
         embeddings, norms, reasons = [], [], []
-        for number, (_, name) in enumerate(job.embed):
+        for number, (source, name) in enumerate(job.embed):
             try:
-                result = client.decrypt_embedding(load_bundle(name, "embedding"))
+                result = client.decrypt_embedding(client.read(name, [source]))
                 embeddings.append(result.values)
                 report = result.health
             except UnhealthyResultError as error:
@@ -178,7 +179,9 @@ class Demonstration:
         }
         if reasons:
             return facts | {"reason": "; ".join(reasons)}
-        score = client.decrypt_score(load_bundle(job.match[0][2], "score"))
+        score = client.decrypt_score(
+            client.read(job.match[0][2], [source for source, _ in job.embed])
+        )
         facts["decrypt_seconds"] = time.perf_counter() - started
         return facts | {
             "score": score.value,

@@ -7,14 +7,9 @@ model. Nothing here imports the secret key or anything that could decrypt.
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from importlib.resources import files
-from pathlib import Path
+from functools import lru_cache
 from typing import Any
-
-import numpy as np
 
 from fhe_core.compiler import (
     BATCH,
@@ -35,25 +30,14 @@ from fhe_core.compiler.architecture import Architecture, BlockShape
 from fhe_core.inverse_root import InverseRoot
 from fhe_core.parameters import Parameters, presets
 from fhe_core.plan import KeySpecification, Plan, PlanError, required_keys
-from fhe_face.circuit import ENTRY, INPUT_SIZE, Circuit, CircuitError, inverse_root, root_of
+from fhe_face.circuit import ENTRY, INPUT_SIZE, Circuit, CircuitError, root_of
 from fhe_face.models import architecture as shapes
-from fhe_face.models import synthetic
-from fhe_face.models.balance import balance
-from fhe_face.models.checkpoint import Checkpoint, load
-from fhe_face.models.fused import fuse
-from fhe_face.models.layers import FusedNetwork
 
 KERNEL = 3
 COLOURS = 3
-_BALANCE_SEED = 0
-_BALANCE_IMAGES = 16
 #: How plans are compiled for each preset, the cheapest first, and those for batches.
 _POLICIES = (("lean", LEAN), ("safe", SAFE), ("deep", SAFE))
 _BATCH_POLICIES = {"lean": LEAN_BATCH, "safe": BATCH, "deep": BATCH}
-
-
-class WeightsError(ValueError):
-    """Weights that load but cannot be run; the text names the file."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +99,9 @@ def architecture(input_size: int = INPUT_SIZE) -> Architecture:
     )
 
 
+@lru_cache(maxsize=2)
 def compile_engine(circuit: Circuit) -> Engine:
-    """Parameters and plans of a circuit; takes seconds.
+    """Parameters and plans of a circuit; takes seconds, once for each of the last two circuits.
 
     Raises:
         CircuitError: no preset has that name.
@@ -167,67 +152,6 @@ def choose_engine(
         except PlanError:
             continue
     return compile_engine(Circuit(last, root, input_size, views, batch))
-
-
-def load_network(weights: str | os.PathLike[str] | None) -> FusedNetwork:
-    """The fused, balanced network of a weights file; None gives the bundled one.
-
-    The same file gives the same numbers, bit for bit.
-
-    Raises:
-        CheckpointError, WeightsError: the file cannot be used; the text names it.
-    """
-    return network_of(load(weights or bundled_weights()))
-
-
-def network_of(checkpoint: Checkpoint) -> FusedNetwork:
-    """The fused, balanced network of weights that were read.
-
-    Raises:
-        WeightsError: the network cannot be fused or balanced; the text names the file.
-    """
-    return _named(checkpoint, lambda: _balanced(fuse(checkpoint.state)))
-
-
-def fused(checkpoint: Checkpoint) -> FusedNetwork:
-    """The network of weights that were read, not balanced for encryption.
-
-    Raises:
-        WeightsError: the network cannot be fused; the text names the file.
-    """
-    return _named(checkpoint, lambda: fuse(checkpoint.state))
-
-
-def _named(checkpoint: Checkpoint, make: Callable[[], FusedNetwork]) -> FusedNetwork:
-    try:
-        return make()
-    except ValueError as error:
-        raise WeightsError(f"{checkpoint.path}: {error}") from None
-
-
-def recommended_root(checkpoint: Checkpoint) -> InverseRoot | None:
-    """The normalisation that the weights' manifest says they are meant for; None without one."""
-    return None if checkpoint.manifest is None else inverse_root(checkpoint.manifest.coefficients)
-
-
-def bundled_weights() -> Path:
-    """The weights that come with the package (models/bundled/MODEL_CARD.md)."""
-    return Path(str(files("models").joinpath("bundled", "cryptofacenet4.safetensors")))
-
-
-def require_size(network: FusedNetwork, circuit: Circuit, weights: object) -> None:
-    """WeightsError where a network is for faces of another size than the keys."""
-    if network.input_size != circuit.input_size:
-        raise WeightsError(
-            f"{weights}: a network for faces of {network.input_size} pixels; the keys were made "
-            f"for {circuit.input_size} (fhe-face keygen --size {network.input_size})"
-        )
-
-
-def _balanced(network: FusedNetwork) -> FusedNetwork:
-    generator = np.random.default_rng(_BALANCE_SEED)
-    images = synthetic.images(generator, _BALANCE_IMAGES, network.input_size)
-    return balance(network, images)
 
 
 def key_bytes(keys: list[KeySpecification], parameters: Parameters) -> int:

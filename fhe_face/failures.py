@@ -19,10 +19,11 @@ from fhe_core.plan import PlanError
 from fhe_face.circuit import CircuitError
 from fhe_face.client.health import UnhealthyResultError
 from fhe_face.client.images import ImageError
+from fhe_face.client.ledger import AnswerLimitError
 from fhe_face.coeffs.normalisation import CoefficientError
-from fhe_face.engine import WeightsError
 from fhe_face.models.checkpoint import CheckpointError
 from fhe_face.models.faces.errors import FaceError
+from fhe_face.network import WeightsError
 
 ERROR: Final = 1
 USAGE: Final = 2
@@ -56,6 +57,7 @@ USER_ERRORS: Final = (
     CircuitError,
     InverseRootError,
     UnhealthyResultError,
+    AnswerLimitError,
     EncodingError,
     ParameterError,
     PlanError,

@@ -21,9 +21,10 @@ from fhe_core.secret.sealing import Scheme
 from fhe_face.circuit import Circuit, CircuitError, root_of
 from fhe_face.client.decryption import Client
 from fhe_face.client.health import UnhealthyResultError
+from fhe_face.client.ledger import AnswerLimitError, FileLedger, LedgerError, MemoryLedger
 from fhe_face.models.synthetic import random_fused
 from fhe_face.server.computation import Server
-from fuzz.mutators import mutate_container, mutate_json
+from fuzz.mutators import mutate_bytes, mutate_container, mutate_json
 from fuzz.target import Scratch, Target
 from tests.core import tiny
 
@@ -117,7 +118,9 @@ def results_target(folder: Path) -> Target:
     key = _secret_key("insecure-tiny")
     keys = tiny.make_keys(key, world.specifications)
     server = Server(keys, world.compiled, world.tables, world.match, threads=1)
-    client = Client(key, tiny.ROOT)
+    client = Client(
+        key, world.compiled.plan, world.match, MemoryLedger(1 << 40, lambda _text: None)
+    )
     image = client.encrypt_image(world.images[0], world.compiled)
     embedding = server.embed(image)
     score = server.match(embedding, embedding)
@@ -125,7 +128,8 @@ def results_target(folder: Path) -> Target:
     seeds = _files(scratch, [embedding, score, replace(image, facts={**image.facts, "x": 1})])
 
     def parse(data: bytes) -> None:
-        found = load_bundle(scratch.holding(data), load=tiny.load)
+        file = scratch.holding(data)
+        found = load_bundle(file, load=tiny.load)
         if found.what == "image":
             server.embed(found)
         elif found.what == "embedding":
@@ -133,9 +137,28 @@ def results_target(folder: Path) -> Target:
             client.decrypt_embedding(found)
         else:
             client.decrypt_score(found)
+        if found.what != "image":  # the header alone says the same
+            load_bundle(file, load=tiny.load, admit=client.expected.admission())
 
     allowed = (ContainerError, PlanError, UnhealthyResultError)
     return Target("results", parse, allowed, seeds, mutate_container)
+
+
+def ledger_target(folder: Path) -> Target:
+    """The counter beside a key: answers are counted, or one error says why not."""
+    scratch = Scratch(folder, "client.ledger")
+    ledger = FileLedger(scratch.path, "ab" * 16, 100)
+    ledger.create()
+    ledger.spend(b"x" * 32, 64)
+    seeds = [scratch.path.read_bytes()]
+
+    def parse(data: bytes) -> None:
+        found = FileLedger(scratch.holding(data), "ab" * 16, 100)
+        before = found.answers
+        found.spend(b"y" * 32, 2)
+        assert found.answers >= before
+
+    return Target("ledger", parse, (LedgerError, AnswerLimitError), seeds, mutate_bytes)
 
 
 def _files(scratch: Scratch, bundles: list[Bundle]) -> list[bytes]:

@@ -16,6 +16,7 @@ TARGETS: Final[Mapping[str, str]] = {
     "evaluation-keys": "containers",
     "ciphertext": "containers",
     "results": "containers",
+    "ledger": "containers",
     "plan": "containers",
     "circuit": "containers",
     "coefficients": "texts",

@@ -5,7 +5,6 @@ running anything from it, and checked tensor by tensor before it is returned.
 """
 
 import hashlib
-import io
 import json
 import os
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from fhe_core.files import FileError, FileKind, ReplacementError, one_line, reason_of, write_whole
 from fhe_face.models.architecture import State, check_state, input_size_of
+from fhe_face.models.impostors import impostor
 from fhe_face.models.manifest import (
     ENTRY,
     WeightsManifest,
@@ -25,6 +25,8 @@ from fhe_face.models.manifest import (
     architecture_name,
     tensors_digest,
 )
+from fhe_face.models.torch_files import TorchFileError, read, require_torch
+from fhe_face.models.wrappers import described, state_dict_in, unwrapped
 
 MAX_FILE_BYTES: Final = 1 << 30
 MAX_HEADER_BYTES: Final = 16 << 20
@@ -97,9 +99,12 @@ def load_state(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
 def load(path: str | os.PathLike[str]) -> Checkpoint:
     """Read and check a weights file.
 
+    What DataParallel, torch.compile or Lightning put before every name is taken off.
+
     Raises CheckpointError (a ValueError) naming the file: missing, a directory, too large,
-    truncated, another kind of file, hostile header, torch needed but not installed, tensors
-    missing, misshapen, non-finite, or a manifest that is damaged or of other tensors.
+    truncated, another kind of file, hostile header, torch needed but not installed or too old,
+    more than tensors in a torch file, tensors missing, misshapen, non-finite, or a manifest that
+    is damaged or of other tensors.
     """
     file = Path(path)
     data = _read(file)
@@ -109,10 +114,15 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
         state, metadata = _from_safetensors(file, data)
     else:
         state = _from_torch(file, data)
+    found = described(state)
+    try:
+        state = unwrapped(state)
+    except ValueError as error:
+        raise CheckpointError(file, f"{error}; {_RIGHT}") from None
     try:
         patches = check_state(state)
     except ValueError as error:
-        raise CheckpointError(file, f"{error}; {_RIGHT}") from None
+        raise CheckpointError(file, f"{error}; {found}; {_RIGHT}") from None
     manifest = None
     if ENTRY in metadata:
         try:
@@ -177,6 +187,9 @@ def _read(file: Path) -> bytes:
 def _kind(file: Path, data: bytes) -> Kind:
     if not data:
         raise CheckpointError(file, f"the file is empty; {_RIGHT}")
+    other = impostor(data)
+    if other is not None:
+        raise CheckpointError(file, f"{other}; {_RIGHT}")
     if data[:4] == b"PK\x03\x04" or data[:2] == b"\x80\x02":
         return "torch"
     if data[8:9] == b"{" or file.suffix == ".safetensors":
@@ -205,22 +218,13 @@ def _from_safetensors(file: Path, data: bytes) -> tuple[dict[str, NDArray[Any]],
 
 def _from_torch(file: Path, data: bytes) -> dict[str, NDArray[Any]]:
     try:
-        import torch
-    except ImportError:
-        raise CheckpointError(
-            file,
-            "is a torch file and torch is not installed; pip install torch, or convert the "
-            "file where torch is: fhe-face weights convert FILE OUT.safetensors",
-        ) from None
-    try:
-        content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a damaged or hostile file
-        reason = str(error).strip().split("\n")[0][:200]
-        raise CheckpointError(
-            file, f"not a readable torch checkpoint ({reason}): truncated or damaged; {_RIGHT}"
-        ) from None
-    backbone = content.get("backbone") if isinstance(content, dict) else None
-    if not isinstance(backbone, dict):
+        backbone = state_dict_in(read(data))
+        torch = require_torch()
+    except TorchFileError as error:
+        raise CheckpointError(file, f"{error}") from None
+    except ValueError as error:
+        raise CheckpointError(file, f"{error}; {_RIGHT}") from None
+    if backbone is None:
         raise CheckpointError(file, f'a torch file without a "backbone" state dict; {_RIGHT}')
     state: dict[str, NDArray[Any]] = {}
     for name, tensor in backbone.items():

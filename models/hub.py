@@ -60,6 +60,14 @@ def cache_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "fhe-face" / "weights"
 
 
+def published_file(input_size: int) -> Path:
+    """Where the published checkpoint for such faces is kept once it is downloaded.
+
+    KeyError: a size that none was published for.
+    """
+    return cache_folder() / PUBLISHED[input_size].file
+
+
 def download(input_size: int = 64, fetch: Fetch | None = None) -> Path:
     """The published checkpoint for faces of 64, 96 or 128 pixels, from the cache or the network.
 
@@ -70,7 +78,7 @@ def download(input_size: int = 64, fetch: Fetch | None = None) -> Path:
     if input_size not in PUBLISHED:
         raise ValueError(f"size is {input_size}; it must be one of 64, 96, 128")
     published = PUBLISHED[input_size]
-    target = cache_folder() / published.file
+    target = published_file(input_size)
     if target.is_file():
         try:
             data = read_bounded(target, MAX_FILE_BYTES)

@@ -16,6 +16,7 @@ import numpy as np
 from fhe_core.files import one_line
 from fhe_face.coeffs.normalisation import CoefficientError, Normalisation
 from fhe_face.models.architecture import State, count_patches, input_size_of
+from fhe_face.models.thresholds import Thresholds, ThresholdsError
 
 #: Name of the manifest among the metadata of a safetensors file.
 ENTRY: Final = "fhe-face manifest"
@@ -59,13 +60,14 @@ class WeightsManifest:
 
     input_size: 64, 96 or 128; tensors_sha256: of `tensors_digest`; coefficients: the polynomial
     that the network is meant to be used with; training: a free JSON object, such as data, seed,
-    command, licence, source.
+    command, licence, source; thresholds: measured with these tensors, None where nobody did.
     """
 
     input_size: int
     tensors_sha256: str
     coefficients: Normalisation = field(default_factory=Normalisation.load)
     training: Mapping[str, Any] = field(default_factory=dict)
+    thresholds: Thresholds | None = None
 
     def __post_init__(self) -> None:
         """WeightsManifestError for a training record that is not JSON, or too large."""
@@ -79,6 +81,7 @@ class WeightsManifest:
         state: State,
         coefficients: Normalisation | None = None,
         training: Mapping[str, Any] | None = None,
+        thresholds: Thresholds | None = None,
     ) -> "WeightsManifest":
         """For tensors; default coefficients: the quadratic on [100, 3000].
 
@@ -86,7 +89,7 @@ class WeightsManifest:
         """
         size = input_size_of(count_patches(state))
         found = Normalisation.load() if coefficients is None else coefficients
-        return cls(size, tensors_digest(state), found, dict(training or {}))
+        return cls(size, tensors_digest(state), found, dict(training or {}), thresholds)
 
     @property
     def architecture(self) -> str:
@@ -95,7 +98,7 @@ class WeightsManifest:
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no blanks, ASCII."""
-        content = {
+        content: dict[str, Any] = {
             "version": VERSION,
             "architecture": self.architecture,
             "input_size": self.input_size,
@@ -104,6 +107,8 @@ class WeightsManifest:
             "normalisation": self.coefficients.to_json(),
             "training": dict(self.training),
         }
+        if self.thresholds is not None:
+            content["thresholds"] = self.thresholds.to_json()
         return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     @classmethod
@@ -141,7 +146,13 @@ class WeightsManifest:
             coefficients = Normalisation.from_json(content["normalisation"])
         except CoefficientError as error:
             raise WeightsManifestError(f"normalisation: {str(error)[:200]}") from None
-        return cls(size, digest, coefficients, training)
+        thresholds = None
+        if "thresholds" in content:
+            try:
+                thresholds = Thresholds.from_json(content["thresholds"])
+            except ThresholdsError as error:
+                raise WeightsManifestError(f"thresholds: {str(error)[:200]}") from None
+        return cls(size, digest, coefficients, training, thresholds)
 
     def require(self, state: State) -> None:
         """WeightsManifestError where tensors are not those that the manifest was made for."""

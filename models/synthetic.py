@@ -1,4 +1,4 @@
-"""Seeded networks that nobody trained: for the demo without weights, and small ones for tests.
+"""Seeded networks that nobody trained, whole and small ones: for tests only.
 
 `untrained` makes a full state dict whose BatchNorm statistics are measured on synthetic images,
 so that activations and squared norms are in the range of a trained network. It recognises nobody.
@@ -20,6 +20,7 @@ from fhe_face.models.architecture import (
     STEM_CHANNELS,
     patches_of,
 )
+from fhe_face.models.calibration import images
 from fhe_face.models.layers import Array, FusedBlock, FusedConv, FusedNetwork
 from fhe_face.models.reference import convolve, pool, split_patches, unit_images
 
@@ -30,22 +31,6 @@ _QUADRATIC_SPREAD: Final = 6.0
 # Embeddings vary about a fixed offset, so that squared norms concentrate: 256·(1.3² + 0.4²).
 _OFFSET: Final = 1.3
 _VARIATION: Final = 0.4
-
-
-def images(generator: np.random.Generator, count: int, size: int) -> NDArray[np.uint8]:
-    """Smooth random images with a natural (1/f) spectrum, uint8 (count, size, size, 3)."""
-    frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.fftfreq(size)[None])
-    falloff = 1 / np.maximum(frequency, 1 / size)[..., None] ** generator.uniform(
-        1.0, 1.8, (count, 1, 1, 1)
-    )
-    noise = generator.normal(size=(count, size, size, 3)) + generator.normal(
-        size=(count, size, size, 1)
-    )
-    smooth = np.fft.ifft2(np.fft.fft2(noise, axes=(1, 2)) * falloff, axes=(1, 2)).real
-    smooth /= np.abs(smooth).max(axis=(1, 2, 3), keepdims=True)
-    contrast = generator.uniform(40, 130, (count, 1, 1, 1))
-    level = generator.uniform(80, 180, (count, 1, 1, 1))
-    return np.clip(level + contrast * smooth, 0, 255).astype(np.uint8)
 
 
 def rough_images(generator: np.random.Generator, count: int, size: int) -> NDArray[np.uint8]:

@@ -19,7 +19,8 @@ from benchmarks.divergence.rooms import constant, engines, rooms
 from benchmarks.divergence.scores import Half, likely, tally
 from fhe_core.compiler import CompiledBatch
 from fhe_core.streams import early_end_is_quiet
-from fhe_face.engine import choose_engine, load_network
+from fhe_face.engine import choose_engine
+from fhe_face.network import load_network
 
 #: log10 of the squared norm of the face that diverges.
 RANGES = ((3.5, 5.0), (5.0, 6.0), (6.0, 7.0), (7.0, 9.0))

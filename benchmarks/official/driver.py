@@ -29,8 +29,8 @@ from benchmarks.official.stages.faces import require
 from benchmarks.official.stages.layout import Instance
 from benchmarks.official.stages.pairs import NAMES
 from benchmarks.official.stages.weights import VARIABLE
-from fhe_face.engine import load_network
 from fhe_face.models import reference
+from fhe_face.network import load_network
 
 #: In the harness's order; the second takes no argument.
 STAGES = (

@@ -12,7 +12,7 @@ import numpy as np
 from fhe_core import container
 from fhe_core.ciphertext import Ciphertext, Words
 from fhe_core.container import Header, Kind, Reader, Section
-from fhe_core.formats.preparation import check_preparation
+from fhe_core.formats.heads import Admission, Head, ItemHead, read_head, section_key
 from fhe_core.keys.evaluation import EvaluationKey, EvaluationKeys, expand_key
 from fhe_core.keys.expand import FRESH_DOMAIN, SEED_BYTES, uniform_row
 from fhe_core.parameters import Parameters, presets
@@ -64,7 +64,7 @@ def bundle_sections(bundle: Bundle) -> list[Section]:
     """Sections of a bundle: both halves, or the computed half and a seed."""
     sections = []
     for name, item in bundle.items.items():
-        key = _section_key(name)
+        key = section_key(name)
         if name in bundle.seeds:
             seed = np.frombuffer(bundle.seeds[name], dtype=np.uint8)
             sections.append(Section.from_array(f"{key}/seed", seed))
@@ -99,9 +99,14 @@ def save_bundle(path: Path, bundle: Bundle) -> Header:
 
 
 def load_bundle(
-    path: Path, expect: str | None = None, load: ParameterLoader = presets.load
+    path: Path,
+    expect: str | None = None,
+    load: ParameterLoader = presets.load,
+    admit: Admission | None = None,
 ) -> Bundle:
     """Read ciphertexts; every residue is checked to lie below its modulus.
+
+    admit: refuses what the reader does not want, from the header: nothing else has been read then.
 
     Raises:
         ContainerError: the file is not what it should be; the message says what would be right.
@@ -112,29 +117,30 @@ def load_bundle(
         what = header.text("what")
         if expect is not None and what != expect:
             raise container.WrongKind(f"{header.source}: holds an encrypted {what}, not {expect}")
+        head = read_head(header, parameters)
+        if admit is not None:
+            admit(head)
         items: dict[str, Ciphertext] = {}
         seeds: dict[str, bytes] = {}
-        for entry in _entries(header):
-            name, limbs, scale = _entry(header, entry, parameters)
-            key = _section_key(name)
-            if any(key == _section_key(other) for other in items):
-                # One section, expanded again and again, would make seconds of work of few bytes.
-                raise container.Corrupt(f"{header.source}: two ciphertexts share a name")
-            shape = (limbs, parameters.ring_dimension)
+        for item in head.items:
+            key, shape = section_key(item.name), (item.limbs, parameters.ring_dimension)
             if f"{key}/seed" in reader.names:
                 seed = _array(reader, f"{key}/seed", (SEED_BYTES,), "uint8").tobytes()
                 c0 = _array(reader, f"{key}/c0", shape, "uint64")
-                residues = np.stack([c0, expand_fresh(parameters, seed, limbs)])
-                seeds[name] = seed
+                residues = np.stack([c0, expand_fresh(parameters, seed, item.limbs)])
+                seeds[item.name] = seed
             else:
                 residues = np.array(_array(reader, f"{key}/c", (2, *shape), "uint64"))
-            require_reduced(header.source, residues, parameters.moduli[:limbs])
-            items[name] = Ciphertext(residues, scale)
-        facts = header.metadata.get("facts")
-        if not isinstance(facts, dict):
-            raise container.Corrupt(f"{header.source}: the header has no facts")
-        check_preparation(header.source, facts)
-        return Bundle(what, parameters, header.key_id, items, facts, seeds)
+            require_reduced(header.source, residues, parameters.moduli[: item.limbs])
+            items[item.name] = Ciphertext(residues, item.scale)
+        return Bundle(what, parameters, header.key_id, items, head.facts, seeds)
+
+
+def head_of(bundle: Bundle) -> Head:
+    """What the header of a bundle's file would say."""
+    items = tuple(ItemHead(name, c.limbs, c.scale) for name, c in bundle.items.items())
+    source = f"the encrypted {bundle.what}"
+    return Head(source, bundle.what, bundle.parameters, bundle.key_id, items, bundle.facts)
 
 
 def known_facts(header: Header) -> Mapping[str, Any]:
@@ -240,33 +246,10 @@ def _find(header: Header, held: list[KeySpecification], wanted: KeySpecification
     )
 
 
-def _section_key(name: str) -> str:
-    return name.replace(" ", "-")
-
-
-def _entries(header: Header) -> list[Any]:
-    entries = header.metadata.get("items")
-    if not isinstance(entries, list) or not 1 <= len(entries) <= 64:
-        raise container.Corrupt(f"{header.source}: the list of ciphertexts is malformed")
-    return entries
-
-
-def _entry(header: Header, entry: Any, parameters: Parameters) -> tuple[str, int, float]:
-    try:
-        name, limbs, scale = str(entry["name"]), entry["limbs"], float.fromhex(entry["scale"])
-    except (TypeError, KeyError, ValueError, OverflowError):
-        raise container.Corrupt(f"{header.source}: a ciphertext's entry is malformed") from None
-    if type(limbs) is not int or not 1 <= limbs <= parameters.limbs:
-        raise container.Corrupt(f"{header.source}: a ciphertext has an impossible level")
-    if not 1.0 <= scale <= 2.0**120:
-        raise container.Corrupt(f"{header.source}: a ciphertext has an impossible scale")
-    return name, limbs, scale
-
-
 def _array(reader: Reader, name: str, shape: tuple[int, ...], dtype: str) -> Any:
     if name not in reader.names:
         raise container.Corrupt(f"{reader.header.source}: section '{name}' is missing")
-    array = reader.array(name)
-    if array.shape != shape or array.dtype != np.dtype(dtype):
+    section = reader.header.section(name)
+    if section.shape != shape or np.dtype(section.dtype.numpy_name) != np.dtype(dtype):
         raise container.Corrupt(f"{reader.header.source}: section '{name}' has a wrong shape")
-    return array
+    return reader.array(name)

@@ -12,6 +12,8 @@ import os
 from collections.abc import Iterator
 
 import numpy as np
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from numpy.typing import NDArray
 
 from fhe_core import _native, encoding
@@ -54,6 +56,14 @@ class SecretKey:
         """Public identifier: a hash of the secret (uniform, so nothing can be searched)."""
         digest = hashlib.sha256(b"fhe-face key id" + self._ternary.tobytes())
         return digest.hexdigest()[:32]
+
+    def derive(self, purpose: str) -> bytes:
+        """32 secret bytes for one purpose, by HKDF-SHA256 (RFC 5869); equal purposes, equal bytes.
+
+        They tell nothing of the secret, nor of what other purposes give.
+        """
+        info = b"fhe-face derived key: " + purpose.encode()
+        return HKDF(SHA256(), length=32, salt=None, info=info).derive(self._ternary.tobytes())
 
     def secret_coefficients(self) -> NDArray[np.int8]:
         """The secret itself, for the key file only."""

@@ -76,7 +76,8 @@ class BatchRig:
     def _encrypt(self, number: int, faces: list[int], stage: Stage) -> tuple[str, str]:
         """The encrypted batch, and where its embeddings go."""
         stage("encrypting", 0, 0)
-        client = Client(self.key, self.subject.engine.circuit.root)
+        assert self.subject.many is not None
+        client = Client(self.key, self._compiled.plan, self.subject.many.match_plan)
         images = np.stack([self.subject.images[face] for face in faces])
         bundle = client.encrypt_images(images, self._compiled)
         source = self.folder / f"faces{number}.ct"

@@ -82,7 +82,7 @@ def _measure_plan(
 ) -> list[Mode]:
     """The modes of one plan. Its keys are gone when this returns."""
     found = []
-    for name, count, key, runner in _ways(subject, compiled, alone, threads, stage):
+    for name, count, key, runner in ways(subject, compiled, alone, threads, stage):
         seconds: list[float] = []
         for number in range(repeat):
             what = f"{name}, threads: {count}" + (f", run {number + 1}" if repeat > 1 else "")
@@ -111,7 +111,7 @@ def compile_with(subject: Subject, lanes: int) -> CompiledNetwork:
     )
 
 
-def _ways(
+def ways(
     subject: Subject, compiled: CompiledNetwork, alone: bool, threads: int, stage: Stage
 ) -> Iterator[tuple[str, int, SecretKey, Runner]]:
     """Modes that share a plan: name, threads, the key that decrypts, and what runs it.

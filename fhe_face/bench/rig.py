@@ -78,7 +78,7 @@ class Rig:
         started = time.perf_counter()
         key = make_keys(folder, engine, threads=threads, stage=stage)
         keygen_seconds = time.perf_counter() - started
-        client = Client(key, engine.circuit.root)
+        client = Client(key, engine.served.plan, engine.match_plan)
         elapsed = []
         for number, image in enumerate(subject.images):
             stage("encrypting", number, len(subject.images))

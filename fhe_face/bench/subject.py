@@ -17,10 +17,11 @@ from fhe_core.plan import Plan
 from fhe_core.secret.key import SecretKey
 from fhe_face.client.images import to_unit
 from fhe_face.demo_faces import demo_faces
-from fhe_face.engine import Engine, choose_engine, network_of, recommended_root
+from fhe_face.engine import Engine, choose_engine
 from fhe_face.models import reference
 from fhe_face.models.checkpoint import load
 from fhe_face.models.layers import FusedNetwork
+from fhe_face.network import network_of, recommended_root, weights_file
 from fhe_face.progress import Stage, silent
 
 Array = NDArray[np.float64]
@@ -52,7 +53,7 @@ class Subject:
             CheckpointError, WeightsError: the file cannot be used; the text names it.
         """
         stage("reading weights", 0, 0)
-        checkpoint = load(weights)
+        checkpoint = load(weights_file(weights))
         network = network_of(checkpoint)
         stage("reading weights", 1, 1)
         stage("compiling the plan", 0, 0)

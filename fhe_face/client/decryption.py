@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core.compiler import Compiled, CompiledBatch, CompiledNetwork
-from fhe_core.container import Corrupt, KeyMismatch, ParameterMismatch
-from fhe_core.formats.ciphertexts import Bundle
+from fhe_core.formats.ciphertexts import Bundle, head_of
 from fhe_core.formats.preparation import ENTRY
-from fhe_core.inverse_root import InverseRoot, InverseRootError
+from fhe_core.inverse_root import InverseRoot
+from fhe_core.plan import Plan
 from fhe_core.secret.key import SecretKey
+from fhe_face.client.expected import Accepted, Expected
 from fhe_face.client.headroom import embeddings_fit, room, scores_fit
 from fhe_face.client.health import (
     HealthReport,
@@ -24,8 +25,11 @@ from fhe_face.client.health import (
     expected_norm,
     fitting,
 )
+from fhe_face.client.ledger import Ledger, MemoryLedger, result_digest
+from fhe_face.client.requests import Asked, Sent
 from fhe_face.places import ENTRY as BATCH
 from fhe_face.places import MANY, ONE, Batch
+from fhe_face.tokens import ENTRY as REQUESTS
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,14 +53,26 @@ class Score:
 
 
 class Client:
-    """One secret key and the normalisation that its results must have been computed with.
+    """One secret key and the plans that its results must have been computed with.
 
     Decrypted values must not be shared as they are (docs/security.md).
     """
 
-    def __init__(self, key: SecretKey, root: InverseRoot) -> None:
+    def __init__(
+        self, key: SecretKey, plan: Plan, match_plan: Plan, ledger: Ledger | None = None
+    ) -> None:
+        """plan: that of the server, for one face or for batches; match_plan: of its scores.
+
+        ledger: counts answers; default: in memory, for a key without a file.
+        """
         self.key = key
-        self.root = root
+        self.expected = Expected(key, plan, match_plan)
+        self.ledger: Ledger = MemoryLedger() if ledger is None else ledger
+
+    @property
+    def root(self) -> InverseRoot:
+        """The normalisation of the plan."""
+        return self.expected.root
 
     def encrypt_image(
         self,
@@ -108,32 +124,37 @@ class Client:
         known: dict[str, Any] = {"plan": plan.digest, **facts}
         if preparation is not None:
             known[ENTRY] = dict(preparation)
+        count = facts[BATCH]["count"] if BATCH in facts else 1
+        asked = Asked(what, count, plan.digest, preparation)
+        known[REQUESTS] = [self.expected.requests.issue(asked)]
         for name, row in zip(plan.inputs, slots, strict=True):
             items[name], seeds[name] = self.key.encrypt(row, plan.values[name].scale)
         return Bundle(what, self.key.parameters, self.key.key_id, items, known, seeds)
 
-    def decrypt_embedding(self, bundle: Bundle) -> Embedding:
-        """Decrypt an embedding.
+    def decrypt_embedding(self, bundle: Bundle, sent: Sequence[Sent] = ()) -> Embedding:
+        """Decrypt an embedding. sent: the face that it must be the answer to.
 
         Raises:
             UnhealthyResultError: the network diverged or the computation wrapped around.
-            KeyMismatch: it belongs to another key.
+            ContainerError: it is no result of this key, of these plans, or of what was sent.
+            AnswerLimitError: the key has given as many answers as it may.
         """
-        slots = self._open(bundle, ONE.embedding, 2)
-        values = slots[0][: self._length(bundle, self.key.parameters.slots)]
+        accepted, slots = self._open(bundle, ONE.embedding, sent)
+        values = slots[0][: accepted.length]
         report = check_embedding(values, slots[1], self.root)
         report.require()
         return Embedding(values.real.copy(), report)
 
-    def decrypt_embeddings(self, bundle: Bundle) -> list[Embedding | HealthReport]:
+    def decrypt_embeddings(
+        self, bundle: Bundle, sent: Sequence[Sent] = ()
+    ) -> list[Embedding | HealthReport]:
         """Decrypt a batch; a face whose result must not be used gives the report that says why.
 
         Raises:
-            KeyMismatch: it belongs to another key.
+            ContainerError, AnswerLimitError: see `decrypt_embedding`.
         """
-        slots = self._open(bundle, MANY.embedding, 4)
-        batch = Batch.from_facts(bundle.facts, self.key.parameters.slots)
-        length = self._length(bundle, batch.block // 2)
+        accepted, slots = self._open(bundle, MANY.embedding, sent)
+        batch, length = accepted.places, accepted.length
         rooms = self._rooms(bundle)
         fit = [embeddings_fit(slots[i + 1].real, self.root, rooms[i]) for i in (0, 2)]
         found: list[Embedding | HealthReport] = []
@@ -146,17 +167,18 @@ class Client:
             found.append(Embedding(values.real.copy(), report) if report.healthy else report)
         return found
 
-    def decrypt_scores(self, bundle: Bundle) -> list[Score | HealthReport]:
+    def decrypt_scores(
+        self, bundle: Bundle, sent: Sequence[Sent] = ()
+    ) -> list[Score | HealthReport]:
         """Decrypt the scores of two batches, face by face; see `decrypt_embeddings`.
 
         A score stands in the first slot of its block only.
 
         Raises:
-            KeyMismatch: it belongs to another key.
+            ContainerError, AnswerLimitError: see `decrypt_embedding`.
         """
-        slots = self._open(bundle, MANY.score, 6)
-        batch = Batch.from_facts(bundle.facts, self.key.parameters.slots)
-        length = self._length(bundle, batch.block // 2)
+        accepted, slots = self._open(bundle, MANY.score, sent)
+        batch, length = accepted.places, accepted.length
         rooms = self._rooms(bundle)
         fit = [
             scores_fit(slots[i + 1].real, slots[i + 2].real, self.root, length, rooms[i])
@@ -175,14 +197,14 @@ class Client:
             found.append(self._score(value, report) if report.healthy else report)
         return found
 
-    def decrypt_score(self, bundle: Bundle) -> Score:
+    def decrypt_score(self, bundle: Bundle, sent: Sequence[Sent] = ()) -> Score:
         """Decrypt a score.
 
         Raises:
             UnhealthyResultError: a network diverged or the computation wrapped around.
-            KeyMismatch: it belongs to another key.
+            ContainerError, AnswerLimitError: see `decrypt_embedding`.
         """
-        slots = self._open(bundle, ONE.score, 3)
+        _, slots = self._open(bundle, ONE.score, sent)
         value, report = check_score(slots[0], slots[1:], self.root)
         report.require()
         return self._score(value, report)
@@ -194,30 +216,10 @@ class Client:
     def _rooms(self, bundle: Bundle) -> list[float]:
         return [room(item, self.key.parameters) for item in bundle.items.values()]
 
-    @staticmethod
-    def _length(bundle: Bundle, most: int) -> int:
-        length = bundle.facts.get("embedding")
-        if type(length) is not int or not 1 <= length <= most:
-            raise Corrupt("the embedding does not say how long it is")
-        return length
-
-    def _open(self, bundle: Bundle, what: str, count: int) -> list[NDArray[np.complex128]]:
-        if bundle.what != what or len(bundle.items) != count:
-            raise Corrupt(f"expected an encrypted {what}, got an encrypted {bundle.what}")
-        if bundle.key_id != self.key.key_id:
-            raise KeyMismatch(
-                f"the {what} belongs to key {bundle.key_id[:8]}, not to {self.key.key_id[:8]}"
-            )
-        # A wider interval, claimed by the server, would let diverging results pass.
-        if _inverse_root(bundle) != self.root:
-            raise ParameterMismatch(
-                f"the {what} was normalised in another way than the client's keys were made for"
-            )
-        return [self.key.decrypt(item) for item in bundle.items.values()]
-
-
-def _inverse_root(bundle: Bundle) -> InverseRoot:
-    try:
-        return InverseRoot.from_description(bundle.facts.get("normalisation"))
-    except InverseRootError:
-        raise Corrupt("the result does not say which normalisation was used") from None
+    def _open(
+        self, bundle: Bundle, what: str, sent: Sequence[Sent]
+    ) -> tuple[Accepted, list[NDArray[np.complex128]]]:
+        """Slots of every ciphertext, after all that the server could have chosen was compared."""
+        accepted = self.expected.require(head_of(bundle), what, sent)
+        self.ledger.spend(result_digest(bundle), accepted.count)
+        return accepted, [self.key.decrypt(item) for item in bundle.items.values()]

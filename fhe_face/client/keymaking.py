@@ -19,6 +19,7 @@ from fhe_core.files import (
 )
 from fhe_core.secret.files import save_evaluation_keys, save_secret_key
 from fhe_core.secret.key import SecretKey
+from fhe_face.client.ledger import SUFFIX, beside
 from fhe_face.engine import Engine, key_bytes
 from fhe_face.progress import Stage, silent
 from fhe_face.system import require_space
@@ -27,6 +28,7 @@ CLIENT_KEY = "client.key"
 EVALUATION_KEY = "evaluation.key"
 #: In the order in which they get their names: the secret completes a pair.
 _KINDS = {EVALUATION_KEY: Kind.EVALUATION_KEYS, CLIENT_KEY: Kind.SECRET_KEY}
+LEDGER = Path(CLIENT_KEY).with_suffix(SUFFIX).name
 
 
 def make_keys(
@@ -39,6 +41,8 @@ def make_keys(
     stage: Stage = silent,
 ) -> SecretKey:
     """Make ``client.key`` (mode 0600) and ``evaluation.key`` in a folder, which is created.
+
+    Beside them ``client.ledger``, which counts the answers of the key.
 
     passphrase: encrypts ``client.key``.
 
@@ -56,6 +60,7 @@ def make_keys(
             key = SecretKey.generate(engine.parameters, threads)
             write_evaluation_keys(work / EVALUATION_KEY, key, engine, stage)
             save_secret_key(work / CLIENT_KEY, key, engine.facts(), passphrase=passphrase)
+            beside(work / CLIENT_KEY, key.key_id).create()
             _publish(work, target, overwrite=overwrite)
     return key
 
@@ -147,15 +152,17 @@ def _publish(work: Path, target: Path, *, overwrite: bool) -> None:
     """Give both files their names, or neither.
 
     Keys that are replaced wait beside them until both new ones are in place, and go back when
-    that fails. Should the machine stop in between, nothing is lost; `check_target` tells.
+    that fails. Should the machine stop in between, nothing is lost; `check_target` tells. A
+    ledger that is there stays: it tells keys apart, and forgets none.
     """
     try:
         with _set_aside(target) if overwrite else nullcontext():
             done: list[Path] = []
             try:
-                for name in _KINDS:
-                    publish(work / name, target / name, overwrite=False)
-                    done.append(target / name)
+                for name in (EVALUATION_KEY, LEDGER, CLIENT_KEY):
+                    if name != LEDGER or not os.path.lexists(target / LEDGER):
+                        publish(work / name, target / name, overwrite=False)
+                        done.append(target / name)
             except BaseException:
                 for path in done:
                     path.unlink()

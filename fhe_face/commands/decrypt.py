@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from fhe_core.container import Kind, WrongKind, read_header, require_match
-from fhe_core.formats.ciphertexts import load_bundle
 from fhe_core.outputs import Outputs
 from fhe_core.secret.files import Passphrase
 from fhe_face.client.client import FaceClient
 from fhe_face.client.health import HealthReport, UnhealthyResultError
+from fhe_face.client.ledger import DEFAULT_LIMIT
 from fhe_face.client.numbers import NUMBERS, save_numbers
 from fhe_face.client.sharing import Release
 from fhe_face.commands import decrypt_batch, decrypt_shared
@@ -23,17 +24,26 @@ from fhe_face.output import Output, facts
 from fhe_face.places import MANY, ONE
 
 
+@dataclass(frozen=True)
+class Opening:
+    """With what a result is opened. sent: what it must be the answer to, in order."""
+
+    key: Path
+    passphrase: Passphrase
+    answer_limit: int | None
+    sent: tuple[Path, ...]
+
+
 def run(
     file: Path,
-    key: Path,
+    opening: Opening,
     target: Path | None,
     names: Path | None,
     release: Release | None,
-    passphrase: Passphrase,
     as_json: bool,
 ) -> None:
     output = Output(as_json)
-    outputs = Outputs(file, key, names)
+    outputs = Outputs(file, opening.key, names, *opening.sent)
     outputs.add(target, NUMBERS)
     what = _what(file)
     many = what in (MANY.embedding, MANY.score)
@@ -41,9 +51,14 @@ def run(
         raise CommandError(f"{file}: --names is for batches, it holds one {what}", USAGE)
     if release is not None:
         decrypt_shared.require_score(file, what, target)
-    client = FaceClient.load(key, passphrase=passphrase)
+    client = FaceClient.load(
+        opening.key,
+        passphrase=opening.passphrase,
+        answer_limit=opening.answer_limit or DEFAULT_LIMIT,
+        warn=output.warn,
+    )
     require_match(read_header(file), key_id=client.key_id)
-    bundle = load_bundle(file)
+    bundle = client.read(file, opening.sent)
     if release is not None:
         decrypt_shared.run(output, client, bundle, release, names)
         return

@@ -15,18 +15,17 @@ from fhe_face.client.preparation import PreparedFace, given, prepare
 from fhe_face.commands.inputs import warn_of_little_memory
 from fhe_face.demo_faces import demo_faces
 from fhe_face.demonstration import Demonstration
-from fhe_face.engine import bundled_weights
 from fhe_face.failures import UNHEALTHY, USAGE, CommandError
+from fhe_face.network import DEMONSTRATION, bundled_weights, weights_file
 from fhe_face.output import Output, grid
 from fhe_face.system import default_threads, seconds, size, temporary_folder
 
 DRAWN = "two pictures of one face, drawn by this project (nobody's photograph)"
-BUNDLED = "the bundled weights, small and modest: see models/bundled/MODEL_CARD.md (--weights FILE)"
 
 
 def run(
     images: Sequence[Path],
-    weights: Path | None,
+    weights: Path,
     keep: Path | None,
     flip: bool,
     coefficients: Path | None,
@@ -38,11 +37,15 @@ def run(
     faces, source = _faces(images, resize, output)
     root = None if coefficients is None else root_of(coefficients)
     output.note(f"faces:   {source}")
-    output.note(f"network: {BUNDLED if weights is None else weights}")
+    file = weights_file(weights)
+    bundled = file == bundled_weights()
+    output.note(f"network: {'the bundled weights, ' if bundled else ''}{file}")
+    if bundled:
+        output.warn(DEMONSTRATION)
     with _folder(keep) as folder, output.stages() as stage:
         demonstration = Demonstration(
             faces,
-            weights or bundled_weights(),
+            file,
             root,
             2 if flip else 1,
             folder,
@@ -50,7 +53,7 @@ def run(
             threads or default_threads(),
             lambda engine: warn_of_little_memory(output, engine.keys(), engine.parameters),
         )
-        data = {"faces": source, "bundled_weights": weights is None, **demonstration.run(stage)}
+        data = {"faces": source, "bundled_weights": bundled, **demonstration.run(stage)}
     if not data["healthy"]:
         raise CommandError(f"no result: {data['reason']}", UNHEALTHY, data)
     output.answer(data, lambda console: show(console, data))

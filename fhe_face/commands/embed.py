@@ -13,7 +13,6 @@ from fhe_core.files import explain
 from fhe_core.formats.ciphertexts import (
     Bundle,
     key_specifications,
-    load_bundle,
     parameters_of,
     save_bundle,
 )
@@ -21,9 +20,9 @@ from fhe_core.inverse_root import InverseRoot
 from fhe_core.outputs import Outputs
 from fhe_face.circuit import circuit_of
 from fhe_face.commands.inputs import check_inputs, kinds_for, warn_of_little_memory
-from fhe_face.engine import recommended_root
 from fhe_face.failures import USAGE, CommandError
-from fhe_face.models.checkpoint import load
+from fhe_face.models.checkpoint import Checkpoint, load
+from fhe_face.network import caution, recommended_root, weights_file
 from fhe_face.output import Output, grid
 from fhe_face.places import ONE, Batch
 from fhe_face.server.server import FaceServer
@@ -48,7 +47,8 @@ def run(
         outputs.add(file, file_kind(Kind.CIPHERTEXT, kinds.embedding))
     parameters = parameters_of(header)
     warn_of_little_memory(output, key_specifications(header, parameters), parameters)
-    _warn_of_another_normalisation(output, header, weights)
+    weights = weights_file(weights, circuit_of(header).input_size)
+    _warn_about(output, header, load(weights))
     elapsed: list[float] = []
     sizes: list[int] = []
     counts: list[int] = []
@@ -59,7 +59,7 @@ def run(
         together = 2 if server.takes_pairs and not alone else 1
         for first in range(0, len(faces), together):
             group = faces[first : first + together]
-            images = [load_bundle(face, kinds.image) for face in group]
+            images = [server.read(face, kinds.image) for face in group]
             count = len(group) if kinds is ONE else _faces(images[0])
             what = "embedding " + " and ".join(face.name for face in group)
             started = time.perf_counter()
@@ -122,12 +122,16 @@ def _targets(faces: Sequence[Path], target: Path) -> list[Path]:
     return targets
 
 
-def _warn_of_another_normalisation(output: Output, header: Header, weights: Path) -> None:
-    meant, used = recommended_root(load(weights)), circuit_of(header).root
+def _warn_about(output: Output, header: Header, weights: Checkpoint) -> None:
+    """Weights for demonstrations only, or meant for another normalisation than the keys."""
+    demonstration = caution(weights)
+    if demonstration is not None:
+        output.warn(demonstration)
+    meant, used = recommended_root(weights), circuit_of(header).root
     if meant is not None and meant != used:
         output.warn(
-            f"{weights}: meant for {_named(meant)}, the keys were made for {_named(used)}; norms "
-            "and refusals follow the keys (fhe-face keygen --coefficients)"
+            f"{weights.path}: meant for {_named(meant)}, the keys were made for {_named(used)}; "
+            "norms and refusals follow the keys (fhe-face keygen --coefficients)"
         )
 
 

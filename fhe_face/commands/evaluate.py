@@ -17,13 +17,14 @@ from fhe_face.client.people import Collection, Faces, find_photos, read_faces
 from fhe_face.coeffs.figures import PLOT, figure_class
 from fhe_face.coeffs.normalisation import Normalisation
 from fhe_face.commands.evaluate_table import show
-from fhe_face.engine import fused
+from fhe_face.commands.thresholds import decision, keep, require_keepable
 from fhe_face.failures import USAGE, CommandError
 from fhe_face.models.checkpoint import Checkpoint, load
 from fhe_face.models.evaluation.embedding import Embeddings, Mode, embed_crops, pixels_as_embeddings
 from fhe_face.models.evaluation.plot import draw
 from fhe_face.models.evaluation.report import EvaluationError, Report, evaluate
 from fhe_face.models.faces import FaceError
+from fhe_face.network import caution, fused, thresholds_of, weights_file
 from fhe_face.output import Output
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Request:
     cache: Path | None
     plot: Path | None
     threads: int | None
+    set_thresholds: str | None = None
 
     @property
     def modes(self) -> tuple[str, ...]:
@@ -79,7 +81,12 @@ class Measured:
 def run(request: Request, as_json: bool) -> None:
     output = Output(as_json)
     outputs = _check(request)
-    checkpoint = load(request.weights)
+    checkpoint = load(weights_file(request.weights))
+    if request.set_thresholds is not None:
+        require_keepable(request.weights, checkpoint, request.flip)
+    warning = caution(checkpoint)
+    if warning is not None:
+        output.warn(warning)
     network = fused(checkpoint)
     normalisation, source = _normalisation(request, checkpoint)
     encrypted = _encrypted_run(request, checkpoint, normalisation)
@@ -126,6 +133,12 @@ def run(request: Request, as_json: bool) -> None:
         "embed_seconds": embedded - prepared,
         "modes": {mode: one.to_json() for mode, one in measured.items()},
     }
+    known = thresholds_of(checkpoint)
+    if request.set_thresholds is not None:
+        report = measured[request.modes[0]].report
+        known = keep(checkpoint, request.set_thresholds, report)
+    data["weights_thresholds"] = None if known is None else known.to_json()
+    data["decision"] = decision(checkpoint, known)
     if request.plot is not None:
         draw({mode: one.report for mode, one in measured.items()}, request.plot)
         data["plot"] = str(request.plot)
@@ -191,7 +204,7 @@ def _encrypted_run(
     from fhe_face.commands.evaluate_encrypted import EncryptedRun
 
     return EncryptedRun.prepare(
-        request.weights,
+        checkpoint.path,
         checkpoint.tensors_sha256,
         normalisation,
         checkpoint.input_size,
@@ -271,7 +284,7 @@ def _facts(
 ) -> dict[str, Any]:
     return {
         "folder": str(request.folder),
-        "weights": str(request.weights),
+        "weights": str(checkpoint.path),
         "weights_sha256": checkpoint.sha256,
         "tensors_sha256": checkpoint.tensors_sha256,
         "architecture": checkpoint.architecture,

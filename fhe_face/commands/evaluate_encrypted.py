@@ -28,6 +28,8 @@ from fhe_face.output import Output
 from fhe_face.server.server import FaceServer
 from fhe_face.system import available_memory_bytes, default_threads, size, temporary_folder
 
+#: The server is this process, and the keys end with it: nobody sees an answer.
+_ANSWERS = 1 << 40
 #: Of one process with keys, weights and a face at work; measured.
 _MEMORY = 11 << 30
 
@@ -109,7 +111,13 @@ class EncryptedRun:
         with temporary_folder("fhe-face-evaluate-") as folder:
             keys = folder / "keys"
             with output.stages() as stage:
-                client = FaceClient.create(keys, engine=engine, threads=self.threads, stage=stage)
+                client = FaceClient.create(
+                    keys,
+                    engine=engine,
+                    threads=self.threads,
+                    answer_limit=_ANSWERS,
+                    stage=stage,
+                )
                 server = FaceServer.load(
                     keys / EVALUATION_KEY, self.weights, threads=self.threads, stage=stage
                 )

@@ -8,7 +8,17 @@ from typing import Any
 
 from rich.console import Console
 
+from fhe_face.models.thresholds import POINTS
 from fhe_face.output import grid
+
+
+def _threshold(name: str) -> Callable[[dict[str, Any]], str]:
+    def cell(facts: dict[str, Any]) -> str:
+        point = facts["thresholds"][name]
+        return "too few pairs" if point is None else f"cosine {point['cosine']:.3f}"
+
+    return cell
+
 
 _ROWS: tuple[tuple[str, Callable[[dict[str, Any]], str]], ...] = (
     ("gallery-probe rank-1", lambda d: _share(d["gallery_probe_rank1"])),
@@ -23,6 +33,7 @@ _ROWS: tuple[tuple[str, Callable[[dict[str, Any]], str]], ...] = (
         lambda d: f"{d['different_mean']:.3f} ± {d['different']['std']:.3f}",
     ),
     ("equal error rate", lambda d: _share(d["eer"])),
+    *((f"  threshold, {told}", _threshold(name)) for name, told in POINTS.items()),
     ("TAR at FAR 1 %", lambda d: _share(d["tar_at_far_1pct"])),
     ("TAR at FAR 0.1 %", lambda d: _share(d["tar_at_far_01pct"])),
     ("ten-fold accuracy", lambda d: _folds(d["ten_fold"])),
@@ -69,5 +80,10 @@ def show(console: Console, data: dict[str, Any]) -> None:
         norm = entry["squared_norm"]
         value = "not a number" if norm is None or not math.isfinite(norm) else f"{norm:.4g}"
         console.print(f"refused: {entry['image']}: squared norm {value}", markup=False)
+    if set(modes) != {"cleartext"}:
+        console.print(
+            "scores are inner products and, with a polynomial, may exceed 1; thresholds are cosines"
+        )
     for mode, facts in modes.items():
         console.print(f"{mode}: {facts['verdict']['reason']}")
+    console.print(data["decision"], markup=False)

@@ -15,8 +15,13 @@ from fhe_core.formats.preparation import ENTRY, check_preparation
 from fhe_core.parameters import Parameters
 from fhe_core.secret.files import PROTECTION
 from fhe_face.circuit import circuit_of
+from fhe_face.client.ledger import DEFAULT_LIMIT, beside
+from fhe_face.client.requests import short
 from fhe_face.output import Output, facts, grid
+from fhe_face.places import MANY, ONE
 from fhe_face.system import default_threads, size
+from fhe_face.tokens import ENTRY as REQUESTS
+from fhe_face.tokens import tokens_of
 
 _MEANING = {
     Kind.SECRET_KEY: "the client's secret key: never give it away",
@@ -51,6 +56,7 @@ def run(file: Path, as_json: bool) -> None:
         circuit = circuit_of(header)
         if header.kind is Kind.SECRET_KEY:
             data["protected"] = PROTECTION in header.metadata
+            data["answers"] = beside(file, header.key_id).answers
         data |= {"circuit": circuit.describe(), "summary": circuit.summary()}
     output.answer(data, lambda console: _show(console, header.kind, data))
 
@@ -68,8 +74,22 @@ def _content(header: Header, parameters: Parameters) -> dict[str, Any]:
     if header.kind is Kind.CIPHERTEXT:
         found = known_facts(header).get(ENTRY)
         check_preparation(header.source, {ENTRY: found})
-        return {"what": header.text("what"), "items": _items(header), "preparation": found}
+        return {
+            "what": header.text("what"),
+            "items": _items(header),
+            "preparation": found,
+            "requests": _requests(header),
+        }
     return {}
+
+
+def _requests(header: Header) -> list[str]:
+    """The requests that a bundle asks or answers; nothing in files of older versions."""
+    facts_ = known_facts(header)
+    if REQUESTS not in facts_:
+        return []
+    count = 2 if header.text("what") in (ONE.score, MANY.score) else 1
+    return [short(token) for token in tokens_of(header.source, facts_, count)]
 
 
 def _items(header: Header) -> list[dict[str, Any]]:
@@ -120,6 +140,10 @@ def _show(console: Console, kind: Kind, data: dict[str, Any]) -> None:
             ("keys", f"{data['evaluation_keys']} (per tier: {tiers})"),
             ("in memory", size(data["memory_bytes"])),
         ]
+    if "answers" in data:
+        rows.append(("answers", f"{data['answers']} given, {DEFAULT_LIMIT} by default"))
+    if data.get("requests"):
+        rows.append(("request", " and ".join(data["requests"])))
     if data.get("preparation"):
         rows += [(f"prepared, {name}", value) for name, value in data["preparation"].items()]
     console.print(facts(data["file"], rows))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
-from fhe_core.container import Kind, file_kind
-from fhe_core.formats.ciphertexts import load_bundle, save_bundle
+from fhe_core.container import Kind, file_kind, read_header
+from fhe_core.formats.ciphertexts import known_facts, save_bundle
+from fhe_core.formats.preparation import check_preparation
 from fhe_core.outputs import Outputs
 from fhe_face.commands.inputs import check_inputs, kinds_for
 from fhe_face.facts import require_same_preparation
@@ -25,10 +28,10 @@ def run(
     header = check_inputs(keys, (left, right), kinds.embedding)
     outputs = Outputs(keys, left, right)
     outputs.add(target, file_kind(Kind.CIPHERTEXT, kinds.score))
-    a, b = (load_bundle(file, kinds.embedding) for file in (left, right))
-    require_same_preparation(a.facts, b.facts)
+    require_same_preparation(_checked_facts(left), _checked_facts(right))
     with output.stages() as stage:
         server = FaceServer.load_matcher(keys, threads=threads, stage=stage)
+        a, b = (server.read(file, kinds.embedding) for file in (left, right))
         started = time.perf_counter()
         score = server.match(a, b, stage)
         elapsed = time.perf_counter() - started
@@ -48,3 +51,11 @@ def run(
 
     output.replaced(outputs)
     output.answer(data, show)
+
+
+def _checked_facts(file: Path) -> Mapping[str, Any]:
+    """What a header says, before gigabytes of keys are read."""
+    header = read_header(file)
+    facts = known_facts(header)
+    check_preparation(header.source, facts)
+    return facts

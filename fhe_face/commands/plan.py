@@ -16,8 +16,9 @@ from fhe_core.plan import Plan
 from fhe_face.circuit import INPUT_SIZE, root_of
 from fhe_face.client.images import to_unit
 from fhe_face.demo_faces import demo_faces
-from fhe_face.engine import Engine, WeightsError, choose_engine, key_bytes, load_network
+from fhe_face.engine import Engine, choose_engine, key_bytes
 from fhe_face.models.layers import FusedNetwork
+from fhe_face.network import WeightsError, load_network
 from fhe_face.output import Output, grid
 from fhe_face.system import default_threads, seconds, size
 

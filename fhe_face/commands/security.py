@@ -16,9 +16,10 @@ from fhe_core.parameters import ERROR_ETA, Parameters, presets
 from fhe_core.parameters import attacks as lattice
 from fhe_core.parameters import bounds as security
 from fhe_face.commands.plan import predicted_precision
-from fhe_face.engine import choose_engine, load_network
+from fhe_face.engine import choose_engine
 from fhe_face.models.architecture import EMBEDDING
 from fhe_face.models.layers import FusedNetwork
+from fhe_face.network import load_network
 from fhe_face.output import Output, grid
 
 _COLUMNS = ("preset", "N", "log2(QP)", "bound", "margin", "bound, quantum", "margin")

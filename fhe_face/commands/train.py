@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 from zipfile import BadZipFile
@@ -20,7 +21,9 @@ from fhe_face.coeffs.figures import PLOT, figure_class
 from fhe_face.failures import USAGE, CommandError
 from fhe_face.models.checkpoint import WEIGHTS, load, sha256
 from fhe_face.models.faces import FaceError
+from fhe_face.network import weights_file
 from fhe_face.output import Output, facts
+from fhe_face.postponed import postponed_signals
 from fhe_face.progress import Stage
 
 if TYPE_CHECKING:
@@ -55,7 +58,7 @@ def finetune(
 ) -> None:
     from_options, build = _modules(options)
     output = Output(as_json)
-    state = load(weights).state
+    state = load(weights_file(weights)).state
 
     def job(people: People) -> Job:
         return build.finetune(people, state, out, from_options)  # type: ignore[no-any-return]
@@ -95,16 +98,8 @@ def _run(
         with output.stages() as stage:
             job = make(_people(data, out, aligned, output, stage))
             trainer = job.trainer
-            for record in trainer.run(
-                save_every=_SAVE_EVERY, check=job.check, check_every=job.steps_per_epoch
-            ):
-                stage("training", record["step"], trainer.plan.steps)
-                if "rank1" in record:
-                    share, chance = record["rank1"], record["rank1_chance"]
-                    output.note(
-                        f"step {record['step']}: loss {record['loss']:.3f}, held-out people "
-                        f"rank-1 {share:.3f} (chance {chance:.3f})"
-                    )
+            before = _before(job, output)
+            _train(job, output, stage)
         if plot is not None:
             draw(trainer.records, plot)
             output.replaced(outputs)
@@ -120,6 +115,8 @@ def _run(
         "images": job.images,
         "steps": trainer.step,
         "held_out_rank1": last.get("rank1"),
+        "held_out_people": job.held_out,
+        "held_out_rank1_before": before,
         "held_out_chance": last.get("rank1_chance"),
         "held_out_probes": last.get("probes"),
         "last": last,
@@ -153,6 +150,39 @@ def _check_folder(out: Path, data: Path, weights: Path | None) -> None:
     outputs.add(out / STATE_FILE, WEIGHTS)
     hint = f", and {shown(out)} holds no run to go on with; give a new folder"
     outputs.add(out / WEIGHTS_FILE, WEIGHTS, overwrite=(out / STATE_FILE).exists(), hint=hint)
+
+
+def _before(job: Job, output: Output) -> float | None:
+    """What given weights are worth before they are trained; None where there is nothing to say."""
+    if job.check is None or not job.given or job.trainer.step:
+        return None
+    job.trainer.network.eval()
+    found = job.check(job.trainer.network)
+    output.note(
+        f"before: held-out people rank-1 {found['rank1']:.3f} (chance {found['rank1_chance']:.3f})"
+    )
+    return float(found["rank1"])
+
+
+def _train(job: Job, output: Output, stage: Stage) -> None:
+    """Every step that is left. A signal ends it after the step, with the state saved."""
+    trainer = job.trainer
+    steps = trainer.run(save_every=_SAVE_EVERY, check=job.check, check_every=job.steps_per_epoch)
+    with postponed_signals() as waiting, closing(steps):
+        for record in steps:
+            stage("training", record["step"], trainer.plan.steps)
+            if "rank1" in record:
+                share, chance = record["rank1"], record["rank1_chance"]
+                output.note(
+                    f"step {record['step']}: loss {record['loss']:.3f}, held-out people "
+                    f"rank-1 {share:.3f} (chance {chance:.3f})"
+                )
+            if waiting() and trainer.step < trainer.plan.steps:
+                output.note(
+                    f"stopped after step {trainer.step} of {trainer.plan.steps}: saved in "
+                    f"{shown(trainer.folder)}, the same command goes on from there"
+                )
+                break
 
 
 def _people(data: Path, out: Path, aligned: bool, output: Output, stage: Stage) -> People:
@@ -215,6 +245,11 @@ def _show(console: Console, data: dict[str, Any]) -> None:
             f"{data['images']} images of {data['people']} people, {data['steps']} steps",
         ),
         ("held-out people, rank-1", held),
+        *(
+            [("  before training", f"{data['held_out_rank1_before']:.3f}")]
+            if data["held_out_rank1_before"] is not None
+            else []
+        ),
         ("log", data["log"]),
     ]
     console.print(facts("Trained", rows))

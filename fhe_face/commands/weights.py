@@ -38,14 +38,16 @@ def list_files(
     json: Json = False,
 ) -> None:
     from fhe_core.files import explain, shown
-    from fhe_face.engine import bundled_weights
+    from fhe_face.circuit import INPUT_SIZE
     from fhe_face.failures import CommandError
-    from fhe_face.models.hub import cache_folder
+    from fhe_face.models.hub import cache_folder, published_file
+    from fhe_face.network import BUNDLED, OFFICIAL, bundled_weights
     from fhe_face.output import Output
 
     here = Path() if folder is None else folder
     if not here.is_dir():
         raise CommandError(f"{shown(here)}: no such folder")
+    names = {bundled_weights(): BUNDLED, published_file(INPUT_SIZE): OFFICIAL}
     files: list[dict[str, Any]] = []
     for place, where in (
         ("bundled", bundled_weights().parent),
@@ -58,7 +60,15 @@ def list_files(
             continue
         except OSError as error:
             raise explain(where, "read", error) from error
-        files += [{"place": place, **examine(file)} for file in found]
+        files += [
+            {
+                "place": place,
+                "name": names.get(file),
+                "path": shown(file.resolve()),
+                **examine(file),
+            }
+            for file in found
+        ]
     data = {"files": files, "folder": str(here), "downloads": str(cache_folder())}
     Output(json).answer(data, lambda console: _show_list(console, data))
 
@@ -108,10 +118,10 @@ def convert(
 ) -> None:
     from fhe_core.outputs import Outputs
     from fhe_face.coeffs.normalisation import Normalisation
-    from fhe_face.engine import fused
     from fhe_face.failures import USAGE, CommandError
     from fhe_face.models.checkpoint import WEIGHTS, load, save_safetensors
     from fhe_face.models.manifest import WeightsManifest, WeightsManifestError
+    from fhe_face.network import fused, thresholds_of
     from fhe_face.output import Output
 
     if target.suffix != ".safetensors":
@@ -130,7 +140,9 @@ def convert(
     else:
         polynomial = Normalisation.load(coefficients)
     try:
-        manifest = WeightsManifest.of(given.state, polynomial, {**record, **notes})
+        manifest = WeightsManifest.of(
+            given.state, polynomial, {**record, **notes}, thresholds_of(given)
+        )
     except WeightsManifestError as error:
         raise CommandError(f"{target}: {error}") from None
     save_safetensors(given.state, target, manifest=manifest, overwrite=force)
@@ -169,9 +181,9 @@ def examine(file: Path) -> dict[str, Any]:
     where they only load.
     """
     from fhe_core.files import shown
-    from fhe_face.engine import WeightsError, fused
     from fhe_face.failures import one_line
     from fhe_face.models.checkpoint import CheckpointError, load
+    from fhe_face.network import WeightsError, fused, thresholds_of
 
     facts: dict[str, Any] = {"file": shown(file), "ok": False, "problem": None, "verified": None}
     try:
@@ -179,7 +191,7 @@ def examine(file: Path) -> dict[str, Any]:
         fused(checkpoint)
     except (CheckpointError, WeightsError) as error:
         return {**facts, "problem": one_line(error)}
-    manifest = checkpoint.manifest
+    manifest, thresholds = checkpoint.manifest, thresholds_of(checkpoint)
     return {
         **facts,
         "ok": True,
@@ -194,6 +206,7 @@ def examine(file: Path) -> dict[str, Any]:
         "interval": None if manifest is None else list(manifest.coefficients.interval),
         "degree": None if manifest is None else manifest.coefficients.degree,
         "training": None if manifest is None else dict(manifest.training),
+        "thresholds": None if thresholds is None else thresholds.to_json(),
     }
 
 
@@ -234,7 +247,7 @@ def _show_list(console: Console, data: dict[str, Any]) -> None:
     rows = [
         (
             entry["place"],
-            Path(entry["file"]).name,
+            entry["name"] or Path(entry["file"]).name,
             entry.get("architecture", ""),
             str(entry.get("input_size", "")),
             entry.get("tensors_sha256", "")[:12],
@@ -242,8 +255,10 @@ def _show_list(console: Console, data: dict[str, Any]) -> None:
         )
         for entry in data["files"]
     ]
-    names = ("where", "file", "network", "pixels", "tensors", "manifest")
+    names = ("where", "--weights", "network", "pixels", "tensors", "manifest")
     console.print(grid("Weights", names, rows))
+    for entry in data["files"]:
+        console.print(entry["path"], markup=False, soft_wrap=True)
     for entry in data["files"]:
         if entry["problem"]:
             console.print(f"bad: {entry['problem']}", markup=False, soft_wrap=True)
@@ -252,6 +267,17 @@ def _show_list(console: Console, data: dict[str, Any]) -> None:
 def _manifest(entry: dict[str, Any]) -> str:
     words = {"manifest": "ok", "published": "none, but the published file", "structure": "none"}
     return words[entry["verified"]] if entry["ok"] else "bad"
+
+
+def _decision(entry: dict[str, Any]) -> str:
+    found = entry["thresholds"]
+    if found is None:
+        return "unknown: no thresholds (fhe-face evaluate FOLDER --set-thresholds NAME)"
+    sets = ", ".join(measured["name"] for measured in found["sets"])
+    return (
+        f"same from cosine {found['same_from']:.3f}, different below "
+        f"{found['different_below']:.3f} ({sets})"
+    )
 
 
 def _show_verified(console: Console, entries: Sequence[dict[str, Any]]) -> None:
@@ -265,6 +291,7 @@ def _show_verified(console: Console, entries: Sequence[dict[str, Any]]) -> None:
             ("size", f"{size(entry['bytes'])}, {entry['format']}"),
             ("digest of the tensors", entry["tensors_sha256"]),
             ("manifest", _manifest(entry)),
+            ("same or different", _decision(entry)),
         ]
         if entry["interval"] is not None:
             low, high = entry["interval"]

@@ -21,10 +21,11 @@ from fhe_face.client.images import to_unit
 from fhe_face.client.preparation import prepare
 from fhe_face.commands.inputs import warn_of_little_memory
 from fhe_face.demo_faces import demo_faces
-from fhe_face.engine import Engine, bundled_weights, choose_engine, network_of, recommended_root
+from fhe_face.engine import Engine, choose_engine
 from fhe_face.failures import USAGE, CommandError
 from fhe_face.models.checkpoint import load
 from fhe_face.models.faces import Aligner
+from fhe_face.network import network_of, recommended_root, weights_file
 from fhe_face.output import Output, grid
 from fhe_face.precision import runs as precision_runs
 from fhe_face.precision import table as precision_table
@@ -45,7 +46,7 @@ class Request:
     """What the command line says."""
 
     images: Sequence[Path]
-    weights: Path | None
+    weights: Path
     pair: bool
     flip: bool
     batch: bool
@@ -79,7 +80,7 @@ def run(request: Request, as_json: bool) -> None:
         elapsed = time.perf_counter() - started
     _warn(output, found)
     data: dict[str, Any] = {
-        "weights": str(request.weights or bundled_weights()),
+        "weights": str(weights_file(request.weights)),
         "circuit": engine.circuit.describe(),
         "parameters": engine.parameters.describe(),
         **found.to_json(),
@@ -99,7 +100,7 @@ def run(request: Request, as_json: bool) -> None:
 
 def _prepare(request: Request, output: Output, stage: Stage) -> tuple[Engine, Work]:
     stage("reading weights", 0, 0)
-    checkpoint = load(request.weights or bundled_weights())
+    checkpoint = load(weights_file(request.weights))
     network = network_of(checkpoint)
     stage("reading weights", 1, 1)
     images, names = _images(request, network.input_size, output, stage)

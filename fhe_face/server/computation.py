@@ -23,6 +23,9 @@ from fhe_core.runtime.packed import PackedPlan, memory_bytes, pack
 from fhe_face.facts import require_same_preparation
 from fhe_face.places import ENTRY as BATCH
 from fhe_face.places import MANY, Batch, kinds_of
+from fhe_face.shapes import RESULT_FACTS, score_names
+from fhe_face.tokens import ENTRY as REQUESTS
+from fhe_face.tokens import tokens_of
 
 
 class Server:
@@ -56,6 +59,11 @@ class Server:
         self._weights_digest = _digest(tables)
         self._embed = pack(compiled.plan, tables, keys.parameters)
         self._match = pack(match_plan, {}, keys.parameters)
+
+    @property
+    def key_id(self) -> str:
+        """Public name of the client's key."""
+        return self._evaluator.keys.key_id
 
     @property
     def packed_weight_bytes(self) -> int:
@@ -111,6 +119,7 @@ class Server:
         plan = self.compiled.plan
         facts = {key: plan.metadata[key] for key in RESULT_FACTS}
         facts["weights"] = self._weights_digest
+        facts[REQUESTS] = tokens_of("the image", image.facts, 1)
         if ENTRY in image.facts:
             facts[ENTRY] = image.facts[ENTRY]
         if BATCH in plan.metadata:
@@ -133,7 +142,11 @@ class Server:
                 f"batches of {counts[0]} and {counts[1]} faces; a match compares as many with each "
                 "other"
             )
-        if left.facts != right.facts:
+        tokens = [
+            *tokens_of("the first embedding", left.facts, 1),
+            *tokens_of("the second embedding", right.facts, 1),
+        ]
+        if {**left.facts, REQUESTS: tokens} != {**right.facts, REQUESTS: tokens}:
             raise ParameterMismatch("the embeddings come from different models or normalisations")
         ones, others = (list(bundle.items.values()) for bundle in (left, right))
         count = 4 if self._kinds is MANY else 2
@@ -141,11 +154,11 @@ class Server:
             raise ParameterMismatch("an embedding must come with its squared norm")
         names, outputs = [], []
         for first in range(0, len(ones), 2):
-            prefix = f"half {first // 2 + 1} " if len(ones) > 2 else ""
             outputs += self._run(self._match, [ones[first], others[first]], progress)
             outputs += [ones[first + 1], others[first + 1]]
-            names += [prefix + name for name in SCORE_NAMES]
-        return self._bundle(self._kinds.score, names, outputs, left.facts)
+            names += score_names(first // 2 + 1, len(ones) // 2)
+        facts = {**left.facts, REQUESTS: tokens}
+        return self._bundle(self._kinds.score, names, outputs, facts)
 
     def _require_own(self, name: str, bundle: Bundle, what: str) -> None:
         if bundle.parameters.digest != self._evaluator.parameters.digest:
@@ -187,9 +200,3 @@ def _digest(tables: Tables) -> str:
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(tables[name]).tobytes())
     return digest.hexdigest()[:32]
-
-
-#: What of a plan's metadata travels with a result.
-RESULT_FACTS = ("normalisation", "embedding")
-#: Of the ciphertexts of a match.
-SCORE_NAMES = ("score", "left squared norm", "right squared norm")

@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-from fhe_core.formats.ciphertexts import load_bundle, save_bundle
+from fhe_core.formats.ciphertexts import save_bundle
 from fhe_face.failures import CommandError, describe, show_traceback
 from fhe_face.places import MANY, ONE
 from fhe_face.process import tidy_end
@@ -85,14 +85,14 @@ def run(job: Job, stage: Stage) -> dict[str, Any]:
     kinds = MANY if server.engine.circuit.batch else ONE
     embed_seconds = []
     for number, (source, target) in enumerate(job.embed):
-        image = load_bundle(source, kinds.image)
+        image = server.read(source, kinds.image)
         started = time.perf_counter()
         result = server.embed(image, stage, f"embedding face {number + 1} of {len(job.embed)}")
         embed_seconds.append(time.perf_counter() - started)
         save_bundle(target, result)
     pair_seconds = []
     for number, pair in enumerate(job.pairs):
-        first, second = (load_bundle(source, "image") for source, _ in pair)
+        first, second = (server.read(source, kinds.image) for source, _ in pair)
         started = time.perf_counter()
         results = server.embed_pair(
             first, second, stage, f"embedding pair {number + 1} of {len(job.pairs)}"
@@ -102,7 +102,7 @@ def run(job: Job, stage: Stage) -> dict[str, Any]:
             save_bundle(target, result)
     match_seconds = []
     for left, right, target in job.match:
-        a, b = (load_bundle(name, kinds.embedding) for name in (left, right))
+        a, b = (server.read(name, kinds.embedding) for name in (left, right))
         started = time.perf_counter()
         result = server.match(a, b, stage)
         match_seconds.append(time.perf_counter() - started)

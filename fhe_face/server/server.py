@@ -9,13 +9,21 @@ import os
 
 from fhe_core.compiler import Compiled, CompiledNetwork
 from fhe_core.container import Kind, read_header
-from fhe_core.formats.ciphertexts import Bundle, load_evaluation_keys, parameters_of
+from fhe_core.formats.ciphertexts import (
+    Bundle,
+    load_bundle,
+    load_evaluation_keys,
+    parameters_of,
+)
 from fhe_core.plan import Plan, Progress, required_keys
 from fhe_core.runtime.cleartext import Tables
 from fhe_face.circuit import circuit_of
-from fhe_face.engine import Engine, compile_engine, load_network, require_size
+from fhe_face.engine import Engine, compile_engine
+from fhe_face.network import load_network, require_size
+from fhe_face.places import kinds_of
 from fhe_face.progress import Stage, silent
 from fhe_face.server.computation import Server
+from fhe_face.shapes import admission, embedding_shape, image_shape
 from fhe_face.system import default_threads
 
 Path = str | os.PathLike[str]
@@ -34,12 +42,14 @@ class FaceServer:
     def load(
         cls,
         evaluation_key: Path,
-        weights: Path | None,
+        weights: Path | str | None = None,
         *,
         threads: int | None = None,
         stage: Stage = silent,
     ) -> FaceServer:
-        """Read evaluation keys and weights (None: the bundled ones); takes half a minute.
+        """Read evaluation keys and weights: takes seconds.
+
+        weights: a file, "official" or "bundled", which None means too (fhe_face.network).
 
         Raises:
             ContainerError: the evaluation keys cannot be used.
@@ -90,6 +100,19 @@ class FaceServer:
         server = Server(keys, compiled, tables, engine.match_plan, threads=count, pair=pair)
         stage("encoding weights", 1, 1)
         return cls(server, engine, count)
+
+    def read(self, path: Path, what: str) -> Bundle:
+        """Read an image or an embedding; another key or shape is refused from the header.
+
+        what: the kind, one of `fhe_face.places.kinds_of` the plan.
+
+        Raises:
+            ContainerError: the file is damaged, or nothing that this server can take.
+        """
+        plan = self.engine.served.plan
+        shape = image_shape(plan) if what == kinds_of(plan).image else embedding_shape(plan)
+        admit = admission(shape, self._server.key_id)
+        return load_bundle(path, what, lambda _name: self.engine.parameters, admit)
 
     @property
     def packed_weight_bytes(self) -> int:

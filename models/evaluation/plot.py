@@ -9,8 +9,13 @@ import numpy as np
 
 from fhe_face.coeffs.figures import figure_class, save
 from fhe_face.models.evaluation.report import EvaluationError, Report
+from fhe_face.models.thresholds import POINTS
 
 _BINS: Final = 60
+#: Above the bars, for the legend.
+_ROOM: Final = 1.45
+#: Of the thresholds in the histogram.
+_LINES: Final = ("-", "--", ":", "-.")
 
 
 def draw(reports: Mapping[str, Report], path: str | os.PathLike[str]) -> None:
@@ -30,23 +35,34 @@ def draw(reports: Mapping[str, Report], path: str | os.PathLike[str]) -> None:
 
 
 def _distributions(axes: Any, mode: str, report: Report) -> None:
-    same, different = report.same_scores, report.different_scores
+    """Cosines, which thresholds are for: scores of a polynomial go beyond 1."""
+    same, different = report.same_cosines, report.different_cosines
     ends = min(same.min(), different.min()), max(same.max(), different.max())
     bins = np.linspace(*ends, _BINS + 1) if ends[0] < ends[1] else _BINS
-    for scores, name in ((different, "different people"), (same, "one person")):
-        weights = np.full(len(scores), 100 / len(scores))
-        axes.hist(scores, bins, weights=weights, alpha=0.6, label=f"{name}: {len(scores)} pairs")
-    axes.set_xlabel("score (inner product)")
+    for cosines, name in ((different, "different people"), (same, "one person")):
+        weights = np.full(len(cosines), 100 / len(cosines))
+        axes.hist(cosines, bins, weights=weights, alpha=0.6, label=f"{name}: {len(cosines)} pairs")
+    for (name, told), style in zip(POINTS.items(), _LINES, strict=True):
+        point = getattr(report.thresholds, name)
+        if point is not None:
+            label = f"{told}: cosine {point.cosine:.3f}"
+            axes.axvline(point.cosine, color="black", linewidth=1, linestyle=style, label=label)
+    axes.set_xlabel("cosine")
     axes.set_ylabel("share of pairs, %")
+    axes.set_ylim(top=_ROOM * axes.get_ylim()[1])
     axes.set_title(f"{mode}: {report.people} people, {report.images} images")
-    axes.legend()
+    axes.legend(fontsize="small")
 
 
 def _curve(axes: Any, mode: str, report: Report) -> None:
     curve = report.curve
     smallest = 1 / curve.different
     axes.plot(np.maximum(curve.far, smallest), curve.tar, drawstyle="steps-post")
-    axes.plot(curve.eer, 1 - curve.eer, "o", label=f"equal error rate {100 * curve.eer:.2f} %")
+    # A rate of zero has no place on a logarithmic axis: it is drawn at its left end, as the curve.
+    dot = max(curve.eer, smallest)
+    axes.plot(
+        dot, 1 - curve.eer, "o", clip_on=False, label=f"equal error rate {100 * curve.eer:.2f} %"
+    )
     guessing = np.geomspace(smallest, 1, 200)
     axes.plot(guessing, guessing, color="grey", linestyle=":", label="guessing")
     axes.set_xscale("log")

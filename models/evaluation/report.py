@@ -7,9 +7,11 @@ from typing import Any, Final
 import numpy as np
 from scipy import stats
 
+from fhe_face.models.evaluation.embedding import unit
 from fhe_face.models.evaluation.folds import FoldAccuracy, fold_accuracy
 from fhe_face.models.evaluation.identification import SEEDS, Identification, identify
 from fhe_face.models.evaluation.scores import Array, Distribution, Labels, Roc, pair_scores, roc
+from fhe_face.models.evaluation.thresholds import CosineThresholds
 
 #: The verdict is made with this confidence.
 CONFIDENCE: Final = 0.999
@@ -68,7 +70,8 @@ class Report:
     """What was measured on the images of several people; scores are inner products.
 
     identification: of the fixed split; rank1_seeds: of random splits with the seeds 0, 1, ...;
-    folds: None where there are too few pairs; pixels: None where they were not given.
+    folds: None where there are too few pairs; pixels: None where they were not given;
+    same_cosines, different_cosines: of the same pairs; thresholds: measured on these.
     """
 
     people: int
@@ -81,6 +84,9 @@ class Report:
     folds: FoldAccuracy | None
     pixels: Baseline | None
     verdict: Verdict
+    same_cosines: Array
+    different_cosines: Array
+    thresholds: CosineThresholds
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers, lists and objects by name."""
@@ -93,6 +99,7 @@ class Report:
             "same": same.to_json(),
             "different": different.to_json(),
             "eer": self.curve.eer,
+            "thresholds": self.thresholds.to_json(),
             "tar_at_far_1pct": self.curve.tar_at(0.01),
             "tar_at_far_01pct": self.curve.tar_at(0.001),
             "gallery_probe_rank1": self.identification.rank1,
@@ -126,6 +133,7 @@ def evaluate(
     if counts.max() < 2:
         raise EvaluationError("every person has one image only; it takes two to recognise somebody")
     same, different = pair_scores(embeddings, people)
+    same_cosines, different_cosines = pair_scores(unit(embeddings), people)
     found, curve = identify(embeddings, people), roc(same, different)
     baseline = None if pixels is None else Baseline.of(pixels, people)
     return Report(
@@ -139,6 +147,9 @@ def evaluate(
         folds=fold_accuracy(embeddings, people),
         pixels=baseline,
         verdict=judge(found, curve.eer, baseline),
+        same_cosines=same_cosines,
+        different_cosines=different_cosines,
+        thresholds=CosineThresholds.of(same_cosines, different_cosines),
     )
 
 

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fhe_core.streams import early_end_is_quiet
+from fhe_face.models.calibration import images
 from fhe_face.models.checkpoint import load
 from fhe_face.models.cryptoface import CryptoFaceNet
 from fhe_face.models.fused import fuse
 from fhe_face.models.layers import FusedNetwork
 from fhe_face.models.reference import Trace, embed, squared_norm, unit_images
-from fhe_face.models.synthetic import images
 from fhe_face.models.training.activation import Activations
 from fhe_face.models.training.stress import stress_images
 

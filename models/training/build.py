@@ -26,16 +26,16 @@ _LABELLED: Final = replace(
 class Options:
     """epochs: how often each image (finetune: each person) is seen; batch: images per step
     (train); groups, images: people per step and images of each (finetune); held_out: people for
-    validation only; half: bfloat16.
+    validation only; half: bfloat16. None: as many as usual, fewer where there are few people.
     """
 
     epochs: int = 20
-    batch: int = 128
-    groups: int = 16
+    batch: int | None = None
+    groups: int | None = None
     images: int = 4
     rate: float = 1e-3
     seed: int = 0
-    held_out: int = 10
+    held_out: int | None = None
     bounded_from: float = 0.6
     half: bool = False
     compiled: bool = False
@@ -44,13 +44,18 @@ class Options:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A trainer, its validation, and how many people and images it trains on."""
+    """A trainer, its validation, and how many people and images it trains on.
+
+    held_out: people for validation; given: whether training starts from weights of somebody.
+    """
 
     trainer: Trainer
     check: RankOne | None
     people: int
     images: int
     steps_per_epoch: int
+    held_out: int = 0
+    given: bool = False
 
 
 def classify(people: People, folder: Path, options: Options) -> Job:
@@ -60,7 +65,7 @@ def classify(people: People, folder: Path, options: Options) -> Job:
     torch.manual_seed(options.seed)
     network = CryptoFaceNet(SIZE)
     objective.attach(network)
-    plan = _plan(options, objective.steps_per_epoch, options.batch)
+    plan = _plan(options, objective.steps_per_epoch, objective.size)
     return _job(network, objective, plan, folder, options, train, held_out)
 
 
@@ -74,9 +79,10 @@ def finetune(people: People, state: State, folder: Path, options: Options) -> Jo
     network = CryptoFaceNet.from_state(_with_training_tensors(state))
     if network.input_size != SIZE:
         raise TrainingError(f"weights for {network.input_size} pixels; training takes {SIZE}")
-    steps, size = objective.steps_per_epoch, options.groups * options.images
+    steps, size = objective.steps_per_epoch, objective.groups * objective.images
     plan = _plan(replace(options, bounded_from=0.0), steps, size)
-    return _job(network, objective, plan, folder, options, train, held_out)
+    job = _job(network, objective, plan, folder, options, train, held_out)
+    return replace(job, given=True)
 
 
 def _with_training_tensors(state: State) -> State:
@@ -113,7 +119,7 @@ def _job(
         trainer.resume()
     check = RankOne(held_out) if len(held_out.labels) else None
     steps = objective.steps_per_epoch
-    return Job(trainer, check, train.count, len(train.labels), steps)
+    return Job(trainer, check, train.count, len(train.labels), steps, held_out.count)
 
 
 def summary(record: Mapping[str, float]) -> str:

@@ -6,7 +6,6 @@ use), which may apply to what it makes. It needs no import of that package, only
 
 import hashlib
 import importlib.util
-import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -16,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from fhe_face.models.torch_files import TorchFileError, read
 from fhe_face.models.training.errors import TrainingError
 
 SIDE: Final = 64
@@ -41,9 +41,10 @@ class FaceGenerator:
             raise TrainingError(f"{file}: cannot be read ({error.strerror})") from None
         if hashlib.sha256(data).hexdigest() != GAN_SHA256:
             raise TrainingError(f"{file}: not the weights.tar that this was made for ({_INSTALL})")
-        content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)[
-            "netG_state_dict"
-        ]
+        try:
+            content = read(data)["netG_state_dict"]
+        except TorchFileError as error:
+            raise TrainingError(f"{file}: {error}") from None
         self._network = _network()
         state = {name.removeprefix("main."): tensor for name, tensor in content.items()}
         self._network.load_state_dict(state)

@@ -84,7 +84,7 @@ class Trainer:
 
         check: numbers about the network, every `check_every` steps and at the end. The state is
         saved every `save_every` steps, at the end, and when the loop is left between two steps.
-        An interruption within a step leaves what was saved last: half a step is never saved.
+        An exception within a step leaves what was saved last: half a step is never saved.
         """
         while self.step < self.plan.steps:
             record = self._train()

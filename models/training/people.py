@@ -14,6 +14,9 @@ from fhe_face.models.training.loop import Record, seed_of
 from fhe_face.models.training.losses import ArcFace, info_nce, jigsaw
 
 _CHUNK = 64
+_MOST_HELD_OUT = 10
+_USUAL_BATCH = 128
+_USUAL_GROUPS = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,20 +31,25 @@ class People:
         """How many people."""
         return len(np.unique(self.labels))
 
-    def split(self, held_out: int, seed: int) -> tuple["People", "People"]:
+    def split(self, held_out: int | None, seed: int) -> tuple["People", "People"]:
         """Those to train on and `held_out` other people for validation, drawn by lot.
 
         No image of a held-out person is trained on. Only people with two images can be held out.
+        None: ten, fewer of few people (a fifth, but at least two), none of three or fewer.
         TrainingError: fewer than two people would be left, or `held_out` is 1 or negative.
         """
-        if held_out < 0 or held_out == 1:
-            raise TrainingError(f"{held_out} people held out; it takes none, or two or more")
+        if held_out is not None and (held_out < 0 or held_out == 1):
+            raise TrainingError(
+                f"--held-out is {held_out}; it must be 0 (nobody), or 2 people or more"
+            )
         names, counts = np.unique(self.labels, return_counts=True)
         able = names[counts > 1]
+        if held_out is None:
+            held_out = _usual_held_out(len(names), len(able))
         if held_out > len(able) or len(names) - held_out < 2:
             raise TrainingError(
-                f"{len(names)} people, {len(able)} of them with two images; holding out "
-                f"{held_out} leaves too few (fewer to hold out, or more people)"
+                f"{len(names)} people, {len(able)} of them with two images: --held-out {held_out} "
+                "leaves too few (at least two must be left to train on)"
             )
         random = np.random.default_rng(seed_of(seed, "held out"))
         chosen = random.choice(able, held_out, replace=False)
@@ -53,14 +61,27 @@ class People:
         return People(self.crops[rows], numbers.astype(np.int64))
 
 
+def _usual_held_out(people: int, able: int) -> int:
+    wanted = min(_MOST_HELD_OUT, max(2, able // 5))
+    return wanted if able >= wanted and people - wanted >= 2 else 0
+
+
 class Classify:
     """ArcFace over the people, and the jigsaw loss on the patches' features, as CryptoFace."""
 
-    def __init__(self, people: People, batch: int, seed: int, jigsaw_weight: float = 0.1) -> None:
-        """TrainingError: fewer images than one batch takes."""
+    def __init__(
+        self, people: People, batch: int | None, seed: int, jigsaw_weight: float = 0.1
+    ) -> None:
+        """batch: images per step; None: 128, fewer where there are fewer.
+
+        TrainingError: fewer images than one batch takes.
+        """
+        if batch is None:
+            batch = min(_USUAL_BATCH, len(people.labels))
         if len(people.labels) < batch:
             raise TrainingError(
-                f"{len(people.labels)} images to train on are fewer than a batch of {batch}"
+                f"{len(people.labels)} images to train on are fewer than one step takes: --batch "
+                f"is {batch}"
             )
         self.people, self.size, self.seed = people, batch, seed
         self.jigsaw_weight = jigsaw_weight
@@ -96,23 +117,29 @@ class Contrast:
     """InfoNCE over different images of the same people: P people with K images in each batch."""
 
     def __init__(
-        self, people: People, groups: int, images: int, seed: int, temperature: float = 0.07
+        self, people: People, groups: int | None, images: int, seed: int, temperature: float = 0.07
     ) -> None:
-        """groups, images: P and K, both at least 2. TrainingError: too few people or images.
+        """groups, images: P and K, both at least 2; groups None: 16, fewer of fewer people.
+
+        TrainingError: too few people or images.
 
         People with a single image are left out; of those with fewer than K, all images are taken.
         """
-        if groups < 2 or images < 2:
-            raise TrainingError(f"{groups} people x {images} images; both must be 2 or more")
-        self.people, self.groups, self.images = people, groups, images
+        if (groups is not None and groups < 2) or images < 2:
+            raise TrainingError(
+                f"--people is {groups}, --images is {images}; both must be 2 or more"
+            )
         self.seed, self.temperature = seed, temperature
         rows = [np.flatnonzero(people.labels == person) for person in range(people.count)]
         self._rows = [own for own in rows if len(own) > 1]
+        if groups is None:
+            groups = min(_USUAL_GROUPS, max(2, len(self._rows)))
         if len(self._rows) < groups:
             raise TrainingError(
-                f"{len(self._rows)} people with two or more images to train on; a batch takes "
-                f"{groups} of them"
+                f"{len(self._rows)} people with two or more images to train on; one step takes "
+                f"{groups} of them (--people; it must be 2 or more)"
             )
+        self.people, self.groups, self.images = people, groups, images
         self.head = nn.Module()
 
     @property

@@ -1,8 +1,9 @@
 """The curves of a training log as a picture; needs matplotlib."""
 
+import importlib
 import os
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from fhe_face.coeffs.figures import figure_class, save
 from fhe_face.models.training.errors import TrainingError
@@ -10,16 +11,27 @@ from fhe_face.models.training.loop import Record
 
 _NOT_LOSSES: Final = ("step", "rate", "probes")
 #: Shown on an axis of their own, from 0 to 1.
-_SHARES: Final = (
-    "rank1",
-    "rank1_chance",
-    "rank1_changed",
-    "teacher_correlation",
-    "teacher_cosine",
-)
+_SHARES: Final = {
+    "rank1": "held-out people, rank-1",
+    "rank1_chance": "chance",
+    "rank1_changed": "changed pictures found again",
+    "teacher_correlation": "correlation with the teacher",
+    "teacher_cosine": "cosine to the teacher",
+}
+_LOSSES: Final = {
+    "loss": "sum of all",
+    "arcface": "ArcFace",
+    "contrast": "contrast (InfoNCE)",
+    "cosine": "1 - cosine to the teacher",
+    "relation": "relations of the batch",
+    "norm": "norms outside their range",
+    "bound": "activations outside their bound",
+}
+_BOUNDS: Final = {"largest": "photos", "largest_hostile": "pictures made to harm"}
 #: Penalties are often zero, which a logarithm cannot show.
 _LEAST_LOSS: Final = 1e-3
-_BOUNDS: Final = ("largest", "largest_hostile")
+#: A share of 0 or 1 must not lie on the frame.
+_MARGIN: Final = 0.04
 
 
 def draw(records: Sequence[Record], path: str | os.PathLike[str]) -> None:
@@ -29,29 +41,37 @@ def draw(records: Sequence[Record], path: str | os.PathLike[str]) -> None:
     """
     if not records:
         raise TrainingError("the log is empty: nothing to draw")
-    figure = figure_class(path, TrainingError)(figsize=(8, 9), layout="constrained")
+    figure = figure_class(path, TrainingError)(figsize=(10, 9), layout="constrained")
     losses, shares, bounds = figure.subplots(3, 1, sharex=True)
     names = list(dict.fromkeys(name for record in records for name in record))
     others = [n for n in names if n not in (*_NOT_LOSSES, *_SHARES, *_BOUNDS)]
-    groups = (
-        (losses, others, "loss"),
-        (shares, _SHARES, "held out"),
-        (bounds, _BOUNDS, "deviations"),
-    )
-    for axes, group, label in groups:
-        for name in group:
-            points = [(r["step"], r[name]) for r in records if name in r]
-            if points:
-                axes.plot(*zip(*points, strict=True), label=name, linewidth=1)
-        axes.set_ylabel(label)
-        if axes.lines:
-            axes.legend(fontsize="small")
-    losses.set_yscale("log")
+    _curves(losses, records, {name: _LOSSES.get(name, name) for name in others}, "loss")
+    _curves(shares, records, _SHARES, "share")
+    _curves(bounds, records, _BOUNDS, "largest activation, deviations")
+    for axes in (losses, bounds):
+        axes.set_yscale("log")
+        for axis in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+            axis(importlib.import_module("matplotlib.ticker").LogFormatter())
     losses.set_ylim(bottom=_LEAST_LOSS)
-    bounds.set_yscale("log")
-    shares.set_ylim(0, 1)
+    shares.set_ylim(-_MARGIN, 1 + _MARGIN)
     bounds.set_xlabel("step")
+    figure.suptitle(f"Training, {records[-1]['step']} steps")
     try:
         save(figure, path)
     except OSError as error:
         raise TrainingError(f"{path}: cannot be written ({error})") from None
+
+
+def _curves(axes: Any, records: Sequence[Record], names: Mapping[str, str], label: str) -> None:
+    """A line for each name that the log has, and beside the axes, over no line, what it is."""
+    for name, told in names.items():
+        points = [(r["step"], r[name]) for r in records if name in r]
+        if points:
+            # A value that was measured once would be no line.
+            marker = "o" if len(points) < len(records) else "None"
+            axes.plot(
+                *zip(*points, strict=True), marker=marker, markersize=3, label=told, linewidth=1
+            )
+    axes.set_ylabel(label)
+    if axes.lines:
+        axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.01, 0.5))

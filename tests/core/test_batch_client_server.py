@@ -54,7 +54,7 @@ def many() -> Many:
     keys = tiny.make_keys(key, required_keys([compiled.plan, match], parameters))
     server = Server(keys, compiled, compiled.tables(network), match, threads=1)
     images = tiny.images_for(network, 10)
-    return Many(network, compiled, key, Client(key, tiny.ROOT), server, images)
+    return Many(network, compiled, key, Client(key, compiled.plan, match), server, images)
 
 
 def test_embeddings_and_scores(many: Many, tmp_path: Path) -> None:
@@ -153,7 +153,9 @@ def test_kinds_are_not_mixed_up(many: Many, world: tiny.World) -> None:
     images = many.client.encrypt_images(many.images[:2], many.compiled)
     with pytest.raises(WrongKind, match="an encrypted image batch, not an encrypted embedding"):
         many.server.match(images, images)
-    single = Client(many.key, tiny.ROOT).encrypt_image(world.images[0], world.compiled)
+    single = Client(many.key, world.compiled.plan, world.match).encrypt_image(
+        world.images[0], world.compiled
+    )
     with pytest.raises(WrongKind, match="an encrypted image, not an encrypted image batch"):
         many.server.embed(single)
     with pytest.raises(Corrupt, match="expected an encrypted embedding batch"):

@@ -21,6 +21,7 @@ from fhe_core.plan import KeyName, PlanError, required_keys
 from fhe_core.secret.key import SecretKey
 from fhe_face.client.decryption import Client
 from fhe_face.client.health import UnhealthyResultError
+from fhe_face.client.requests import RequestMismatch
 from fhe_face.models.reference import embed, squared_norm
 from fhe_face.models.synthetic import random_fused
 from fhe_face.server.computation import Server
@@ -205,7 +206,7 @@ def test_two_images_at_a_time(world: tiny.World, results: list[Bundle]) -> None:
 
 
 def test_another_key(world: tiny.World, results: list[Bundle]) -> None:
-    stranger = Client(SecretKey.generate(world.parameters), tiny.ROOT)
+    stranger = Client(SecretKey.generate(world.parameters), world.compiled.plan, world.match)
     with pytest.raises(KeyMismatch):
         stranger.decrypt_embedding(results[0])
     with pytest.raises(KeyMismatch):
@@ -213,14 +214,24 @@ def test_another_key(world: tiny.World, results: list[Bundle]) -> None:
     foreign = replace(results[1], key_id=stranger.key.key_id)
     with pytest.raises(KeyMismatch, match="second embedding"):
         world.server.match(results[0], foreign)
-    # A file that claims the right key but is of another one decrypts to noise.
+    # A file that claims the right key but is of another one answers no request of that key ...
     claimed = replace(
         stranger.encrypt_image(world.images[0], world.compiled), key_id=world.key.key_id
     )
-    with pytest.raises(UnhealthyResultError):
+    renamed = replace(results[0], key_id=stranger.key.key_id)
+    with pytest.raises(RequestMismatch, match="answers no request that this key made"):
         world.client.decrypt_embedding(world.server.embed(claimed))
+    with pytest.raises(RequestMismatch, match="answers no request that this key made"):
+        stranger.decrypt_embedding(renamed)
+    # ... and with a token of it, decrypts to noise.
+    ours, theirs = (
+        client.encrypt_image(world.images[0], world.compiled).facts["requests"]
+        for client in (world.client, stranger)
+    )
     with pytest.raises(UnhealthyResultError):
-        stranger.decrypt_embedding(replace(results[0], key_id=stranger.key.key_id))
+        world.client.decrypt_embedding(world.server.embed(with_facts(claimed, requests=ours)))
+    with pytest.raises(UnhealthyResultError):
+        stranger.decrypt_embedding(with_facts(renamed, requests=theirs))
 
 
 def test_another_plan(world: tiny.World) -> None:
@@ -310,7 +321,7 @@ def test_two_clients_side_by_side(world: tiny.World) -> None:
     keys = tiny.make_keys(key, world.specifications)
     match = compile_match(world.compiled.plan, world.parameters, SAFE)
     server = Server(keys, world.compiled, world.tables, match, threads=1)
-    other = Client(key, tiny.ROOT)
+    other = Client(key, world.compiled.plan, world.match)
     theirs = server.embed(other.encrypt_image(world.images[0], world.compiled))
     ours = embedding_of(world, world.images[0])
     expected = reference(world)[0]

@@ -176,7 +176,7 @@ def make_world() -> World:
         key,
         keys,
         specifications,
-        Client(key, ROOT),
+        Client(key, compiled.plan, match),
         server,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,12 @@ from fhe_core.plan import KeyName, KeySpecification
 from fhe_core.secret.files import save_evaluation_keys, save_secret_key
 from fhe_core.secret.key import SecretKey
 from fhe_face.circuit import ENTRY, Circuit, root_of
+from fhe_face.client.expected import Expected
+from fhe_face.client.ledger import beside
+from fhe_face.client.requests import Asked
+from fhe_face.engine import compile_engine
+from fhe_face.places import kinds_of
+from fhe_face.shapes import embedding_shape, image_shape, score_shape
 
 LENGTH = 256
 SQUARED_NORM = 400.0
@@ -80,12 +86,12 @@ def make_kit(folder: Path) -> Kit:
     slots = np.zeros(parameters.slots)
     slots[:LENGTH] = norm * direction
     make = _Maker(folder, key)
-    make.bundle("embedding", "embedding", {"embedding": slots, "health": SQUARED_NORM})
-    fine = {"left": SQUARED_NORM, "right": SQUARED_NORM}
-    make.bundle("score", "score", {"score": 0.5 * norm**2, **fine})
-    make.bundle("bad", "score", {"score": 0.3, **fine, "right": 5000.0})
-    make.bundle("noise", "embedding", {"embedding": slots, "health": slots * 1e5})
-    make.bundle("image", "image", {"input.0": slots})
+    make.bundle("embedding", "embedding", [slots, SQUARED_NORM])
+    make.bundle("score", "score", [0.5 * norm**2, SQUARED_NORM, SQUARED_NORM])
+    make.bundle("bad", "score", [0.3, SQUARED_NORM, 5000.0])
+    make.bundle("noise", "embedding", [slots, slots * 1e5])
+    make.bundle("image", "image", [slots])
+    beside(folder / "client.key", key.key_id).create()
     _add_batches(folder, key, norm * direction)
     return Kit(folder, key)
 
@@ -97,7 +103,9 @@ def _add_batches(folder: Path, key: SecretKey, embedding: Any) -> None:
     save_evaluation_keys(
         folder / "manyevaluation.key", key, [KeySpecification(KeyName(0, 2), 2)], facts
     )
-    make = _Maker(folder, key, {"batch": {"count": FACES, "capacity": 64, "block": 1024}})
+    beside(folder / "many.key", key.key_id).create()
+    places = {"batch": {"count": FACES, "capacity": 64, "block": 1024}}
+    make = _Maker(folder, key, BATCH_CIRCUIT, places)
     slots, norms, scores = (np.zeros(key.parameters.slots) for _ in range(3))
     for face in range(FACES):
         slots[1024 * face : 1024 * face + LENGTH] = embedding
@@ -105,26 +113,40 @@ def _add_batches(folder: Path, key: SecretKey, embedding: Any) -> None:
         scores[1024 * face] = (face + 1) / 10
     bad = norms.copy()
     bad[1024 : 1024 + LENGTH] = 5000.0
-    rest = {"embedding 2": 0.0, "health 2": 0.0}
-    make.bundle("embeddings", "embedding batch", {"embedding": slots, "health": norms, **rest})
-    make.bundle("badones", "embedding batch", {"embedding": slots, "health": bad, **rest})
-    make.bundle("noones", "embedding batch", {"embedding": slots, "health": 5000.0, **rest})
-    others = {"score 2": 0.0, "left 2": 0.0, "right 2": 0.0}
-    make.bundle("scores", "score batch", {"score": scores, "left": norms, "right": norms, **others})
+    make.bundle("embeddings", "embedding batch", [slots, norms, 0.0, 0.0])
+    make.bundle("badones", "embedding batch", [slots, bad, 0.0, 0.0])
+    make.bundle("noones", "embedding batch", [slots, 5000.0, 0.0, 0.0])
+    make.bundle("scores", "score batch", [scores, norms, norms, 0.0, 0.0, 0.0])
 
 
 @dataclass(frozen=True)
 class _Maker:
+    """Results as a server gives them for this key's circuit, of requests that it made."""
+
     folder: Path
     key: SecretKey
+    circuit: Circuit = CIRCUIT
     facts: Mapping[str, Any] = field(default_factory=dict)
 
-    def bundle(self, name: str, what: str, items: Mapping[str, Any]) -> None:
-        facts = {"normalisation": CIRCUIT.root.describe(), "embedding": LENGTH, **self.facts}
+    def bundle(self, name: str, what: str, values: Sequence[Any]) -> None:
+        engine = compile_engine(self.circuit)
+        plan = engine.served.plan
+        if what == "image":
+            shape, sides = image_shape(plan), 1
+        elif what.startswith("embedding"):
+            shape, sides = embedding_shape(plan), 1
+        else:
+            shape, sides = score_shape(plan, engine.match_plan), 2
+        requests = Expected(self.key, plan, engine.match_plan).requests
+        asked = Asked(kinds_of(plan).image, FACES if self.facts else 1, plan.digest, None)
+        tokens = [requests.issue(asked) for _ in range(sides)]
+        facts = {**shape.facts, **self.facts, "requests": tokens}
         parameters = self.key.parameters
         encrypted = {
-            label: self.key.encrypt(np.broadcast_to(value, parameters.slots), 2.0**40)[0].drop_to(2)
-            for label, value in items.items()
+            item.name: self.key.encrypt(np.broadcast_to(value, parameters.slots), item.scale)[
+                0
+            ].drop_to(item.limbs)
+            for item, value in zip(shape.items, values, strict=False)
         }
         bundle = Bundle(what, parameters, self.key.key_id, encrypted, facts, {})
         save_bundle(self.folder / f"{name}.ct", bundle)

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from fhe_core.container import DType, JsonValue, Kind, Section, dumps
-from fhe_face.engine import load_network
+from fhe_face.network import load_network
 from tests.face.kit import Kit, Run
 
 

@@ -69,8 +69,10 @@ def test_info_of_a_ciphertext(fhe_face: Run, kit: Kit) -> None:
     assert answer["ring_dimension"] == 65536
     assert answer["log2_qp"] <= answer["log2_qp_bound"] == 1747
     assert answer["margin_bits"] == pytest.approx(1747 - answer["log2_qp"])
-    assert [item["name"] for item in answer["items"]] == ["score", "left", "right"]
-    assert answer["items"][0] | {"level": 1, "limbs": 2, "log2_scale": 40.0} == answer["items"][0]
+    names = ["score", "left squared norm", "right squared norm"]
+    assert [item["name"] for item in answer["items"]] == names
+    assert [len(request) for request in answer["requests"]] == [16, 16]
+    assert answer["items"][0] | {"level": 0, "limbs": 1, "log2_scale": 43.0} == answer["items"][0]
 
 
 def test_info_of_evaluation_keys(fhe_face: Run, kit: Kit) -> None:
@@ -86,7 +88,8 @@ def test_info_tells_nothing_of_the_secret(fhe_face: Run, kit: Kit) -> None:
     assert answer["kind"] == "secret-key"
     expected = {"file", "kind", "format_version", "bytes", "intact", "key_id", "parameter_hash"}
     expected |= {"ring_dimension", "log2_q", "log2_qp", "log2_qp_bound", "margin_bits"}
-    assert answer.keys() == expected | {"parameters", "circuit", "summary", "protected"}
+    expected |= {"parameters", "circuit", "summary", "protected", "answers"}
+    assert answer.keys() == expected
     assert "1747" in fhe_face("info", kit.client_key).out
     assert stat.S_IMODE(kit.client_key.stat().st_mode) == 0o600
 

@@ -13,22 +13,20 @@ from fhe_core.inverse_root import InverseRoot
 from fhe_core.plan import PlanError
 from fhe_face.circuit import INPUT_SIZE, Circuit, CircuitError, root_of
 from fhe_face.client.images import to_unit
-from fhe_face.engine import (
-    WeightsError,
-    architecture,
-    bundled_weights,
-    choose_engine,
-    compile_engine,
-    load_network,
-    network_of,
-    recommended_root,
-    require_size,
-)
+from fhe_face.engine import architecture, choose_engine, compile_engine
 from fhe_face.models import reference
 from fhe_face.models.checkpoint import Checkpoint, load, save_safetensors
 from fhe_face.models.fused import fuse
 from fhe_face.models.layers import FusedNetwork
 from fhe_face.models.synthetic import untrained
+from fhe_face.network import (
+    WeightsError,
+    bundled_weights,
+    load_network,
+    network_of,
+    recommended_root,
+    require_size,
+)
 
 
 @pytest.fixture(scope="module")

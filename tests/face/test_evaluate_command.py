@@ -20,13 +20,14 @@ from fhe_face.coeffs.fit import fit
 from fhe_face.coeffs.normalisation import Normalisation
 from fhe_face.commands import evaluate as command
 from fhe_face.commands.evaluate_encrypted import EncryptedRun
-from fhe_face.models.checkpoint import save_safetensors
+from fhe_face.models.calibration import images
+from fhe_face.models.checkpoint import load, save_safetensors
 from fhe_face.models.evaluation import Embeddings, embed_crops, evaluate
 from fhe_face.models.faces import DetectorError
 from fhe_face.models.fused import fuse
 from fhe_face.models.layers import FusedNetwork
 from fhe_face.models.reference import embed, squared_norm
-from fhe_face.models.synthetic import images, untrained
+from fhe_face.models.synthetic import untrained
 from tests.face.kit import Run
 
 PEOPLE, IMAGES = 4, 5
@@ -90,6 +91,63 @@ def test_numbers(
     assert answer["pixels_alone"]["eer"] == 0
     assert answer["recognises"] is False
     assert "hardly better than comparing pixels" in answer["verdict"]["reason"]
+
+
+def test_thresholds_are_printed_and_kept(
+    fhe_face: Run, folder: Path, weights: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.safetensors"
+    own.write_bytes(weights.read_bytes())
+    arguments = ("evaluate", folder, "--weights", own, "--aligned")
+    text = fhe_face(*arguments)
+    assert "threshold, equal error rate" in text.out
+    assert "threshold, FAR 0.1 %" in text.out
+    assert "have no thresholds" in text.out
+    assert "--set-thresholds NAME" in text.out
+    answer = fhe_face(*arguments, "--json").json()
+    assert answer["weights_thresholds"] is None
+    found = answer["thresholds"]
+    assert 0 < found["eer"]["cosine"] < 1
+    assert found["far_1pct"] is found["far_01pct"] is found["frr_1pct"] is None
+
+    answer = fhe_face(*arguments, "--set-thresholds", "drawn", "--json").json()
+    kept = load(own)
+    assert kept.tensors_sha256 == load(weights).tensors_sha256
+    assert kept.manifest is not None
+    thresholds = kept.manifest.thresholds
+    assert thresholds is not None
+    assert thresholds.to_json() == answer["weights_thresholds"]
+    (one,) = thresholds.sets
+    counts = (one.name, one.people, one.same_pairs, one.different_pairs)
+    assert counts == ("drawn", PEOPLE, 40, 150)
+    assert vars(one.eer) == found["eer"]
+    assert "these weights say same from cosine" in fhe_face(*arguments).out
+    # The thresholds of another mode are of the same cosines.
+    again = fhe_face(*arguments, "--mode", "polynomial", "--json").json()
+    assert again["thresholds"]["eer"]["cosine"] == pytest.approx(one.eer.cosine, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (("--weights", "bundled"), "a .safetensors file of your own"),
+        (("--flip",), "--set-thresholds with --flip"),
+        (("--set-thresholds", ""), "name must be a text of 1 to 100 characters"),
+    ],
+)
+def test_thresholds_that_cannot_be_kept(
+    fhe_face: Run, folder: Path, weights: Path, options: tuple[str, ...], problem: str
+) -> None:
+    before = weights.read_bytes()
+    given = ("evaluate", folder, "--aligned", "--set-thresholds", "x", "--weights", weights)
+    assert problem in fhe_face(*given, *options).refused(2)
+    assert weights.read_bytes() == before
+
+
+def test_the_bundled_network_warns(fhe_face: Run, folder: Path) -> None:
+    result = fhe_face("evaluate", folder, "--aligned")
+    assert "the bundled network is a demonstration" in result.err
+    assert "these weights say same from cosine" in result.out
 
 
 def test_polynomial_and_text(

@@ -28,6 +28,7 @@ from fhe_face.engine import Engine, key_bytes
 from fhe_face.models.synthetic import random_fused
 
 NAMES = ["client.key", "evaluation.key"]
+MADE = ["client.key", "client.ledger", "evaluation.key"]
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def test_new_keys(engine: Engine, tmp_path: Path) -> None:
     stages: list[tuple[str, int, int]] = []
     folder = tmp_path / "new" / "keys"
     make_keys(folder, engine, stage=lambda *stage: stages.append(stage))
-    assert files(folder) == NAMES
+    assert files(folder) == MADE
     assert stat.S_IMODE((folder / "client.key").stat().st_mode) == 0o600
     for name in NAMES:
         assert circuit_of(read_header(folder / name)) == engine.circuit
@@ -88,7 +89,7 @@ def test_existing_keys_stay(engine: Engine, tmp_path: Path) -> None:
     assert {name: (tmp_path / name).read_bytes() for name in NAMES} == before
     second = make_keys(tmp_path, engine, overwrite=True)
     assert first.key_id != second.key_id
-    assert files(tmp_path) == NAMES
+    assert files(tmp_path) == MADE
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -109,7 +110,7 @@ def test_a_failure_leaves_nothing(
     with pytest.raises(KeyboardInterrupt):
         make_keys(folder, engine, overwrite=overwrite)
     if overwrite:
-        assert files(folder) == NAMES
+        assert files(folder) == MADE
         assert {name: (folder / name).read_bytes() for name in NAMES} == before
     else:
         assert not folder.exists()

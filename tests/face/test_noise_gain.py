@@ -23,10 +23,10 @@ from fhe_face.client.noise_gain import (
     noise_gain,
     require_calm,
 )
-from fhe_face.engine import load_network
 from fhe_face.models.layers import FusedNetwork
 from fhe_face.models.reference import embed
 from fhe_face.models.synthetic import random_fused
+from fhe_face.network import load_network
 from tests.core.tiny import Array, cancelling, images_for
 
 

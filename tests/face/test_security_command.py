@@ -31,7 +31,7 @@ def test_people_see_the_same(fhe_face: Run) -> None:
 
 
 def test_the_noise_of_a_network(fhe_face: Run) -> None:
-    from fhe_face.engine import bundled_weights
+    from fhe_face.network import bundled_weights
 
     noise = fhe_face("security", "--weights", bundled_weights(), "--json").json()["noise"]
     assert noise["preset"] == "lean"

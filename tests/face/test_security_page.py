@@ -7,11 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from fhe_core.formats.preparation import ENTRY as PREPARATION
 from fhe_core.parameters import attacks as lattice
 from fhe_core.parameters import presets
 from fhe_core.secret.sealing import Scheme
+from fhe_face.client.ledger import DEFAULT_LIMIT, WARNING_SHARE
 from fhe_face.client.sharing import COSINE_BOUND, Rounding, flooding_deviation
 from fhe_face.commands.security import preset_facts
+from fhe_face.places import ENTRY as BATCH
+from fhe_face.shapes import RESULT_FACTS
+from fhe_face.tokens import ENTRY as REQUESTS
 
 COLUMNS = ("matzov", "laamospol14", "core-svp", "core-svp-quantum")
 
@@ -62,6 +67,38 @@ def test_rounding_and_scrypt(page: str) -> None:
     one, two = (Rounding(digits).crossing_probability for digits in (1, 2))
     assert f"{one:.0%} ({two:.0%})".replace("%", " %") in page
     assert f"N = 2^{Scheme().log_cost}" in page
+
+
+ANSWERS = (0, 1024, DEFAULT_LIMIT, 8192, 32768)
+
+
+@pytest.mark.parametrize("answers", ANSWERS)
+def test_the_table_of_answers(page: str, answers: int) -> None:
+    """An answer is worth at most one known coefficient of the secret."""
+    bits = [after(name, answers) for name in ("lean", "safe", "deep")]
+    cells = [f"{answers:,}", *(f"{cost:.0f}" for cost in bits)]
+    assert "| " + " | ".join(cells) + " |" in page.splitlines()
+
+
+def after(name: str, answers: int) -> float:
+    parameters = presets.load(name)
+    log2_qp = preset_facts(parameters)["log2_qp"]
+    n = parameters.ring_dimension - answers
+    return lattice.primal_usvp(lattice.Instance(n, log2_qp, 3.24), lattice.MATZOV).bits
+
+
+def test_the_limit_of_answers(page: str) -> None:
+    assert f"limit of **{DEFAULT_LIMIT:,} answers**" in page
+    assert f"From {WARNING_SHARE:.0%} on".replace("%", " %") in page
+    assert min(after(spec.name, DEFAULT_LIMIT) for spec in presets.SHIPPED) > 120
+
+
+def test_every_fact_of_a_result_is_in_the_table(page: str) -> None:
+    section = page.split("## What a result decides")[1].split("\n## ")[0]
+    for name in (*RESULT_FACTS, PREPARATION, BATCH, REQUESTS, "weights"):
+        assert f"| facts: `{name}`" in section
+    for field in ("parameter_hash", "key_id", "what", "items"):
+        assert f"`{field}`" in section
 
 
 def named_tests(repository: Path) -> list[tuple[str, str, str]]:

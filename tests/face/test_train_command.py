@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import pickle  # only to write a test file
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors import safe_open
 
+from fhe_face.models.calibration import images
 from fhe_face.models.checkpoint import load
-from fhe_face.models.synthetic import images
 from tests.face.kit import Run
 
 SMALL = ("--aligned", "--epochs", "1", "--held-out", "2")
@@ -59,6 +63,37 @@ def test_train_then_finetune(fhe_face: Run, folder: Path, tmp_path: Path) -> Non
     assert not np.array_equal(tuned["linear.weight"], before["linear.weight"])
 
 
+def test_usual_options_suit_a_small_folder(fhe_face: Run, folder: Path, tmp_path: Path) -> None:
+    result = fhe_face("finetune", folder, "--out", tmp_path, "--aligned", "--epochs", "1", "--json")
+    assert result.status == 0, result.err
+    answer = result.json()
+    assert (answer["people"], answer["held_out_people"]) == (3, 2)
+    assert 0 <= answer["held_out_rank1_before"] <= 1
+    assert "before: held-out people rank-1" in result.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_ends_the_step_and_saves(
+    folder: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    """Seen in a process of its own, between two saves (every 50 steps)."""
+    given = ["train", str(folder), "--out", str(tmp_path), "--aligned", "--epochs", "400"]
+    command = [sys.executable, "-m", "fhe_face.cli", *given, "--batch", "4", "--held-out", "2"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        seen = next(line for line in process.stderr if line.startswith("step "))
+        process.send_signal(number)
+        errors = process.stderr.read()
+        status = process.wait()
+    assert status == (130 if number == signal.SIGINT else 143)
+    assert "stopped after step" in errors
+    step = int(errors.split("stopped after step ")[1].split()[0])
+    assert step >= int(seen.split()[1].rstrip(":"))
+    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == step
+    with safe_open(tmp_path / "state.safetensors", "np") as state:
+        assert json.loads(state.metadata()["facts"])["step"] == step
+
+
 def test_train_on_a_verification_file(fhe_face: Run, folder: Path, tmp_path: Path) -> None:
     pictures = [p.read_bytes() for p in sorted(folder.glob("*/*.png"))[:12]]
     pairs = [0, 1, 1, 2, 3, 4, 4, 5, 6, 7, 7, 8, 0, 3]
@@ -85,7 +120,7 @@ def test_other_options_need_another_folder(fhe_face: Run, folder: Path, tmp_path
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        (("--batch", "64"), "fewer than a batch of 64"),
+        (("--batch", "64"), "--batch is 64"),
         (("--held-out", "4"), "too few"),
         (("--rate", "5"), "rate is 5"),
         (("--device", "abacus"), "device 'abacus' cannot be used"),

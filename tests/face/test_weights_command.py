@@ -158,7 +158,7 @@ def test_list(
     bundled.mkdir()
     (bundled / "four.safetensors").write_bytes(weights.read_bytes())
     file = bundled / "cryptofacenet4.safetensors"
-    monkeypatch.setattr("fhe_face.engine.bundled_weights", lambda: file)
+    monkeypatch.setattr("fhe_face.network.bundled_weights", lambda: file)
     result = fhe_face("weights", "list", folder, "--json")
     assert result.status == 0
     found = [(e["place"], Path(e["file"]).name, e["ok"]) for e in result.json()["files"]]
@@ -176,7 +176,7 @@ def test_list(
 
 def test_list_of_nothing(fhe_face: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "none" / "cryptofacenet4.safetensors"
-    monkeypatch.setattr("fhe_face.engine.bundled_weights", lambda: file)
+    monkeypatch.setattr("fhe_face.network.bundled_weights", lambda: file)
     assert "no weights files" in fhe_face("weights", "list", tmp_path).out
 
 

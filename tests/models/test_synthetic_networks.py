@@ -5,9 +5,10 @@ import pytest
 
 from fhe_face.coeffs.normalisation import Normalisation
 from fhe_face.models.architecture import state_shapes, training_shapes
+from fhe_face.models.calibration import images
 from fhe_face.models.fused import fuse
 from fhe_face.models.reference import Trace, embed, squared_norm
-from fhe_face.models.synthetic import images, random_fused, rough_images, untrained
+from fhe_face.models.synthetic import random_fused, rough_images, untrained
 
 
 @pytest.mark.parametrize("size", [64, 96])

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from fhe_face.models.calibration import images
 from fhe_face.models.checkpoint import load
 from fhe_face.models.fused import fuse
 from fhe_face.models.reference import embed, unit_images
-from fhe_face.models.synthetic import images, untrained
+from fhe_face.models.synthetic import untrained
 
 torch = pytest.importorskip("torch")
 cryptoface = pytest.importorskip("fhe_face.models.cryptoface")

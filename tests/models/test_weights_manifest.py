@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from fhe_face.coeffs.fit import fit
 from fhe_face.coeffs.normalisation import Normalisation
 from fhe_face.models.architecture import FEATURES, patches_of
+from fhe_face.models.calibration import images
 from fhe_face.models.checkpoint import CheckpointError, load, save_safetensors
 from fhe_face.models.fused import fuse
 from fhe_face.models.manifest import ENTRY, WeightsManifest, WeightsManifestError, tensors_digest
 from fhe_face.models.reference import embed
-from fhe_face.models.synthetic import images, untrained
+from fhe_face.models.synthetic import untrained
 
 State = dict[str, NDArray[Any]]
 

@@ -15,9 +15,10 @@ from fhe_core.parameters import Parameters, Specification, Tier, build
 from fhe_core.plan import Plan
 from fhe_core.runtime import cleartext
 from fhe_core.secret.key import SecretKey
-from fhe_face import engine
-from fhe_face.models import synthetic
+from fhe_face.engine import choose_engine
+from fhe_face.models.calibration import images
 from fhe_face.models.reference import unit_images
+from fhe_face.network import load_network
 from tests.oracles.bench import bench_of
 
 #: Of ours. OpenFHE has one: at so few limbs more only wait for each other.
@@ -40,13 +41,13 @@ def before(plan: Plan, prefix: str, names: tuple[str, ...]) -> Plan:
 
 def compared(openfhe: OpenFheBackend, prefix: str, *, whole_chain: bool) -> dict[str, Difference]:
     """All slots of a part's results; on the preset's chain, or one of the part's own length."""
-    chosen, network = engine.choose_engine(), engine.load_network(None)
+    chosen, network = choose_engine(), load_network(None)
     compiled, parameters = chosen.compiled, chosen.parameters
     whole, tables = compiled.plan, compiled.tables(network)
     if not whole_chain:
         parameters = short_chain(parameters, limbs_needed(whole, prefix))
     plan = excerpt(whole, prefix, parameters)
-    drawn = synthetic.images(np.random.default_rng(3), 1, network.input_size)
+    drawn = images(np.random.default_rng(3), 1, network.input_size)
     image = unit_images(drawn, network.input_size)[0]
     front = before(whole, prefix, plan.inputs)
     values = cleartext.run(front, tables, list(compiled.pack_image(image)))

@@ -10,8 +10,8 @@ from benchmarks.official.stages.layout import Model, make_folder
 from benchmarks.official.stages.program import Progress, for_model
 from fhe_core.files import FileError
 from fhe_face.circuit import INPUT_SIZE, root_of
-from fhe_face.engine import WeightsError, network_of, recommended_root
 from fhe_face.models.checkpoint import load, save_safetensors
+from fhe_face.network import WeightsError, network_of, recommended_root
 
 #: Names the weights; without it, one of the files below is taken, relative to the root.
 VARIABLE: Final = "FHE_FACE_WEIGHTS"

@@ -14,8 +14,14 @@ app = typer.Typer(help="Measure this machine: times, ratios and limits.", no_arg
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Weights = Annotated[
-    Path, typer.Option("--weights", help="Network: .safetensors, or .ckpt where torch is.")
+    Path,
+    typer.Option(
+        "--weights",
+        metavar="official|bundled|FILE",
+        help="Network: the published one, the bundled demonstration, .safetensors or .ckpt.",
+    ),
 ]
+DEFAULT_WEIGHTS = Path("bundled")
 Threads = Annotated[
     int | None,
     typer.Option("--threads", min=1, max=1024, help="Threads; default: one per processor."),
@@ -62,7 +68,7 @@ def operations(
 
 @app.command(help="Every step of the plan: measured time beside the cost model's estimate.")
 def profile(
-    weights: Weights,
+    weights: Weights = DEFAULT_WEIGHTS,
     pair: Annotated[bool, typer.Option("--pair", help="Two faces at a time.")] = False,
     repeat: Repeat = 1,
     plot: Plot = None,
@@ -76,7 +82,10 @@ def profile(
 
 @app.command(help="One face three ways: patches in sequence, on threads, and packed into slots.")
 def modes(
-    weights: Weights, repeat: Repeat = 1, threads: Threads = None, json: Json = False
+    weights: Weights = DEFAULT_WEIGHTS,
+    repeat: Repeat = 1,
+    threads: Threads = None,
+    json: Json = False,
 ) -> None:
     from fhe_face.bench.commands import modes as command
 
@@ -85,7 +94,7 @@ def modes(
 
 @app.command(help="Latency, throughput, sizes and memory against their targets, with PASS or FAIL.")
 def targets(
-    weights: Weights,
+    weights: Weights = DEFAULT_WEIGHTS,
     batch: Annotated[int, typer.Option("--batch", min=2, help="Faces in the batch.")] = 64,
     repeat: Repeat = 3,
     rounds: Rounds = 5,
@@ -100,7 +109,7 @@ def targets(
 
 @app.command("batch", help="Seconds and memory per face for batches of several sizes.")
 def batch_sizes(
-    weights: Weights,
+    weights: Weights = DEFAULT_WEIGHTS,
     sizes: Annotated[str, typer.Option("--sizes", help="Batch sizes, as in 1,2,4,8.")] = "1,2,4,8",
     plot: Plot = None,
     threads: Threads = None,

@@ -142,7 +142,12 @@ class Bench:
 
     def _client(self, path: Path) -> TinyClient:
         self.clients.append(
-            TinyClient(self.world, Client(load_secret_key(path, tiny.load), tiny.ROOT))
+            TinyClient(
+                self.world,
+                Client(
+                    load_secret_key(path, tiny.load), self.world.compiled.plan, self.world.match
+                ),
+            )
         )
         return self.clients[-1]
 

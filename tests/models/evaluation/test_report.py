@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fhe_face.coeffs.normalisation import Normalisation
+from fhe_face.models.calibration import images
 from fhe_face.models.evaluation.embedding import (
     Embeddings,
     embed_crops,
@@ -19,7 +20,7 @@ from fhe_face.models.evaluation.report import Baseline, EvaluationError, evaluat
 from fhe_face.models.fused import fuse
 from fhe_face.models.layers import FusedNetwork
 from fhe_face.models.reference import embed, normalise
-from fhe_face.models.synthetic import images, untrained
+from fhe_face.models.synthetic import untrained
 from tests.models.evaluation.kit import clusters
 
 PEOPLE, IMAGES = 20, 6

@@ -75,12 +75,30 @@ def test_classify_shows_every_image_once_per_epoch() -> None:
 
 
 def test_too_little_data_is_named() -> None:
-    with pytest.raises(TrainingError, match="fewer than a batch of 64"):
+    with pytest.raises(TrainingError, match="--batch is 64"):
         Classify(numbered([3, 3]), batch=64, seed=0)
     with pytest.raises(TrainingError, match="must be 2 or more"):
         Contrast(numbered([3, 3]), 2, 1, seed=0)
-    with pytest.raises(TrainingError, match="none, or two or more"):
+    with pytest.raises(TrainingError, match="--held-out is 1; it must be 0"):
         numbered([3, 3, 3]).split(1, 0)
+    with pytest.raises(TrainingError, match=r"one step takes 16 of them \(--people"):
+        Contrast(numbered([3, 3]), 16, 2, seed=0)
+    with pytest.raises(TrainingError, match="--held-out 3 leaves too few"):
+        numbered([3, 3, 3]).split(3, 0)
+
+
+@pytest.mark.parametrize(
+    ("counts", "held_out"),
+    [([3, 3], 0), ([3] * 3, 0), ([3] * 4, 2), ([11] * 5, 2), ([2] * 20, 4), ([2] * 80, 10)],
+)
+def test_usual_numbers_suit_few_people(counts: list[int], held_out: int) -> None:
+    train, test = numbered(counts).split(None, 0)
+    assert test.count == held_out
+    assert train.count == len(counts) - held_out
+    classify, contrast = Classify(train, None, 0), Contrast(train, None, 2, 0)
+    assert classify.size == min(128, len(train.labels))
+    assert contrast.groups == min(16, train.count)
+    assert classify.steps_per_epoch > 0 < contrast.steps_per_epoch
 
 
 def test_validation_looks_across_images() -> None:

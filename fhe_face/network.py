@@ -1,0 +1,169 @@
+"""The weights of a server: which file a name means, the network in it, and how good it is.
+
+Clients need none of this: what they share with a server stands in fhe_face.engine.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from fhe_core.inverse_root import InverseRoot
+from fhe_face.circuit import INPUT_SIZE, Circuit, inverse_root
+from fhe_face.models.balance import balance
+from fhe_face.models.calibration import images
+from fhe_face.models.checkpoint import Checkpoint, load
+from fhe_face.models.fused import fuse
+from fhe_face.models.hub import PUBLISHED, published_file
+from fhe_face.models.known_thresholds import known_thresholds
+from fhe_face.models.layers import FusedNetwork
+from fhe_face.models.thresholds import Thresholds
+
+#: What may stand for a file, as in --weights official.
+OFFICIAL: Final = "official"
+BUNDLED: Final = "bundled"
+#: Digest of the tensors of the bundled weights (models/bundled/MODEL_CARD.md).
+BUNDLED_TENSORS: Final = "300494818e898dd3bed003c93dfd9bffe3c08cda3f7b8eec5d35c087f4a1d32e"
+#: What stands beside every answer of the bundled network.
+DEMONSTRATION: Final = (
+    "the bundled network is a demonstration: it takes many strangers for one person and many "
+    "photos of one person for strangers; for real answers: fhe-face weights download, then "
+    "--weights official"
+)
+_BALANCE_SEED = 0
+_BALANCE_IMAGES = 16
+
+
+class WeightsError(ValueError):
+    """Weights that load but cannot be run; the text names the file."""
+
+
+def weights_file(
+    weights: str | os.PathLike[str] | None = None, input_size: int = INPUT_SIZE
+) -> Path:
+    """The file that a person means: "official", "bundled" (None as well), or a file's path.
+
+    "official" is the published checkpoint for faces of `input_size` pixels, where
+    `fhe-face weights download` keeps it. A file that has such a name is ./official.
+
+    Raises:
+        WeightsError: the official file was not downloaded.
+    """
+    named = BUNDLED if weights is None else os.fspath(weights)
+    if named == BUNDLED:
+        return bundled_weights()
+    if named != OFFICIAL:
+        return Path(named)
+    if input_size not in PUBLISHED:
+        raise WeightsError(f"no official weights for faces of {input_size} pixels: 64, 96 or 128")
+    file = published_file(input_size)
+    if not file.is_file():
+        size = "" if input_size == INPUT_SIZE else f" --size {input_size}"
+        raise WeightsError(
+            f"the official weights are not here ({file} is missing): get them with fhe-face "
+            f"weights download{size}, or name a file"
+        )
+    return file
+
+
+def caution(checkpoint: Checkpoint) -> str | None:
+    """What has to stand beside every answer of the bundled weights; None for others."""
+    return DEMONSTRATION if checkpoint.tensors_sha256 == BUNDLED_TENSORS else None
+
+
+def thresholds_of(checkpoint: Checkpoint) -> Thresholds | None:
+    """From the manifest, or those known for the official weights; None where nobody measured."""
+    if checkpoint.manifest is not None and checkpoint.manifest.thresholds is not None:
+        return checkpoint.manifest.thresholds
+    return known_thresholds(checkpoint.tensors_sha256)
+
+
+def require_thresholds(checkpoint: Checkpoint) -> Thresholds:
+    """Thresholds that decide for these weights.
+
+    Raises:
+        WeightsError: they have none; the text has the command that makes some.
+    """
+    found = thresholds_of(checkpoint)
+    if found is None:
+        raise WeightsError(f"{checkpoint.path}: {without_thresholds(checkpoint)}")
+    return found
+
+
+def without_thresholds(checkpoint: Checkpoint) -> str:
+    """What can be done about weights that have no thresholds."""
+    file, before = str(checkpoint.path), ""
+    if checkpoint.kind != "safetensors":
+        before, file = f"fhe-face weights convert {file} OUT.safetensors, then ", "OUT.safetensors"
+    return (
+        "these weights have no thresholds, so nothing tells same from different; measure them on "
+        f"faces of several people: {before}fhe-face evaluate FOLDER --weights {file} "
+        "--set-thresholds NAME"
+    )
+
+
+def load_network(
+    weights: str | os.PathLike[str] | None, input_size: int = INPUT_SIZE
+) -> FusedNetwork:
+    """The fused, balanced network of a weights file, by `weights_file`'s rules for names.
+
+    The same file gives the same numbers, bit for bit.
+
+    Raises:
+        CheckpointError, WeightsError: the file cannot be used; the text names it.
+    """
+    return network_of(load(weights_file(weights, input_size)))
+
+
+def network_of(checkpoint: Checkpoint) -> FusedNetwork:
+    """The fused, balanced network of weights that were read.
+
+    Raises:
+        WeightsError: the network cannot be fused or balanced; the text names the file.
+    """
+    return _named(checkpoint, lambda: _balanced(fuse(checkpoint.state)))
+
+
+def fused(checkpoint: Checkpoint) -> FusedNetwork:
+    """The network of weights that were read, not balanced for encryption.
+
+    Raises:
+        WeightsError: the network cannot be fused; the text names the file.
+    """
+    return _named(checkpoint, lambda: fuse(checkpoint.state))
+
+
+def _named(checkpoint: Checkpoint, make: Callable[[], FusedNetwork]) -> FusedNetwork:
+    try:
+        return make()
+    except ValueError as error:
+        raise WeightsError(f"{checkpoint.path}: {error}") from None
+
+
+def recommended_root(checkpoint: Checkpoint) -> InverseRoot | None:
+    """The normalisation that the weights' manifest says they are meant for; None without one."""
+    return None if checkpoint.manifest is None else inverse_root(checkpoint.manifest.coefficients)
+
+
+def bundled_weights() -> Path:
+    """The weights that come with the package (models/bundled/MODEL_CARD.md)."""
+    return Path(str(files("models").joinpath("bundled", "cryptofacenet4.safetensors")))
+
+
+def require_size(network: FusedNetwork, circuit: Circuit, weights: object) -> None:
+    """WeightsError where a network is for faces of another size than the keys."""
+    if network.input_size != circuit.input_size:
+        raise WeightsError(
+            f"{weights}: a network for faces of {network.input_size} pixels; the keys were made "
+            f"for {circuit.input_size} (fhe-face keygen --size {network.input_size})"
+        )
+
+
+def _balanced(network: FusedNetwork) -> FusedNetwork:
+    generator = np.random.default_rng(_BALANCE_SEED)
+    return balance(network, images(generator, _BALANCE_IMAGES, network.input_size))

@@ -1,0 +1,359 @@
+"""A result that claims another shape, or answers no request, is refused before it is decrypted.
+
+The attack that this ends (tests/core/reaction.py) is first shown to work on the client of before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fhe_core.compiler import BATCH, CompiledBatch, compile_batch, compile_match
+from fhe_core.compiler.architecture import architecture_of
+from fhe_core.container import ContainerError, Corrupt, KeyMismatch, ParameterMismatch
+from fhe_core.container.reader import Reader
+from fhe_core.formats.ciphertexts import Bundle, head_of, load_bundle, save_bundle
+from fhe_core.formats.heads import Head, ItemHead
+from fhe_core.inverse_root import InverseRoot
+from fhe_core.parameters import Parameters
+from fhe_core.plan import KeyName, KeySpecification, Plan
+from fhe_core.runtime.evaluator import Evaluator
+from fhe_core.secret.key import SecretKey
+from fhe_face.client.decryption import Client, Score
+from fhe_face.client.expected import Accepted
+from fhe_face.client.ledger import MemoryLedger
+from fhe_face.client.requests import Asked, RequestMismatch
+from fhe_face.models.synthetic import random_fused
+from fhe_face.shapes import ShapeMismatch, score_shape
+from tests.core import tiny
+from tests.core.reaction import Attack, believing_client
+
+NORM = 50.0
+COUNT = 3
+
+
+@dataclass(frozen=True)
+class Fields:
+    """A client with keys for batches of eight, an honest result, and an attack on the client."""
+
+    compiled: CompiledBatch
+    match: Plan
+    key: SecretKey
+    base: Client
+    honest: Bundle
+    attack: Attack
+
+    def client(self) -> Client:
+        """With a ledger of its own."""
+        client = copy(self.base)
+        client.ledger = MemoryLedger(1 << 30)
+        return client
+
+    def token(self, count: int, kind: str = "image batch", plan: str | None = None) -> str:
+        asked = Asked(kind, count, plan or self.compiled.plan.digest, None)
+        return self.client().expected.requests.issue(asked)
+
+
+@pytest.fixture(scope="module")
+def fields() -> Fields:
+    parameters = tiny.load(tiny.TINY.name)
+    compiled = compile_batch(architecture_of(random_fused(0)), parameters, BATCH, tiny.ROOT, 8)
+    match = compile_match(compiled.plan, parameters, BATCH)
+    key = SecretKey.generate(parameters)
+    shape = score_shape(compiled.plan, match)
+    batch = {"count": COUNT, "capacity": 8, "block": 256}
+    client = Client(key, compiled.plan, match)
+    asked = Asked("image batch", COUNT, compiled.plan.digest, None)
+    tokens = [client.expected.requests.issue(asked) for _ in range(2)]
+    facts = {**shape.facts, "batch": batch, "weights": "0" * 32, "requests": tokens}
+    values = [0.1, NORM, NORM, 0.1, NORM, NORM]
+    items = {
+        item.name: key.encrypt(np.full(parameters.slots, value), item.scale)[0].drop_to(item.limbs)
+        for item, value in zip(shape.items, values, strict=True)
+    }
+    honest = Bundle("score batch", parameters, key.key_id, items, facts, {})
+    limbs = shape.items[0].limbs
+    rotation = tiny.make_keys(key, [KeySpecification(KeyName(1, 2), limbs)])
+    attack = Attack(
+        parameters,
+        key.key_id,
+        tiny.ROOT,
+        Evaluator(parameters, rotation, 1),
+        facts,
+        shape.items,
+        NORM,
+    )
+    return Fields(compiled, match, key, client, honest, attack)
+
+
+def refuse(fields: Fields, bundle: Bundle) -> ContainerError:
+    """The new client's refusal, before it counted or decrypted anything."""
+    client = fields.client()
+    with pytest.raises(ContainerError) as caught:
+        client.decrypt_scores(bundle)
+    assert isinstance(client.ledger, MemoryLedger)
+    assert client.ledger.answers == 0
+    text = str(caught.value)
+    assert "\n" not in text
+    assert len(text) < 500
+    return caught.value
+
+
+# --- the attack -----------------------------------------------------------------------------------
+
+
+def test_decisions_of_the_believing_client_are_the_key(fields: Fields) -> None:
+    """Ten crafted files: without this test, nobody would know whether the others test anything."""
+    attack = replace(fields.attack)
+    guess = attack.run(believing_client(fields.key, tiny.ROOT))
+    assert attack.files == 10
+    assert np.array_equal(guess, fields.key.secret_coefficients())
+
+
+def test_the_client_refuses_the_attack(fields: Fields) -> None:
+    crafted = fields.attack.craft(np.zeros(fields.key.parameters.slots), 1e-4, imaginary=False)
+    assert isinstance(refuse(fields, crafted), ShapeMismatch)
+
+
+def test_an_honest_result_is_decrypted(fields: Fields) -> None:
+    client = fields.client()
+    scores = client.decrypt_scores(fields.honest)
+    assert len(scores) == COUNT
+    assert all(isinstance(score, Score) for score in scores)
+    assert isinstance(client.ledger, MemoryLedger)
+    assert client.ledger.answers == COUNT
+
+
+# --- one field at a time --------------------------------------------------------------------------
+
+
+def with_facts(bundle: Bundle, **facts: Any) -> Bundle:
+    return replace(bundle, facts={**bundle.facts, **facts})
+
+
+def with_batch(bundle: Bundle, **changes: Any) -> Bundle:
+    return with_facts(bundle, batch={**bundle.facts["batch"], **changes})
+
+
+def with_item(bundle: Bundle, position: int, **changes: Any) -> Bundle:
+    items = dict(bundle.items)
+    name = list(items)[position]
+    items[name] = replace(items[name], **changes)
+    return replace(bundle, items=items)
+
+
+def renamed(bundle: Bundle) -> Bundle:
+    items = {name.replace("half 1 score", "score"): c for name, c in bundle.items.items()}
+    return replace(bundle, items=items)
+
+
+def in_order(bundle: Bundle, *positions: int) -> Bundle:
+    pairs = list(bundle.items.items())
+    return replace(bundle, items=dict(pairs[i] for i in positions))
+
+
+def dropped(bundle: Bundle) -> Bundle:
+    """One limb less, as a drop of a level gives."""
+    name, item = list(bundle.items.items())[1]
+    assert item.limbs > 1
+    return replace(bundle, items={**bundle.items, name: item.drop_to(item.limbs - 1)})
+
+
+def in_other_parameters(bundle: Bundle) -> Bundle:
+    return replace(bundle, parameters=tiny.load(tiny.SHORT.name))
+
+
+WIDE = InverseRoot(tiny.ROOT.chebyshev, (1e-3, 1e9)).describe()
+LARGER = {"count": 1024, "capacity": 1024, "block": 2}
+
+CRAFTED: list[tuple[str, Callable[[Bundle], Bundle], type[ContainerError], str]] = [
+    ("count", lambda b: with_batch(b, count=COUNT + 1), RequestMismatch, "for 4 faces"),
+    ("fewer", lambda b: with_batch(b, count=1), RequestMismatch, "for one face"),
+    ("no faces", lambda b: with_batch(b, count=0), Corrupt, "no room"),
+    ("too many", lambda b: with_batch(b, count=9), Corrupt, "no room"),
+    ("true", lambda b: with_batch(b, count=True), Corrupt, "how many faces"),
+    ("room", lambda b: with_facts(b, batch=LARGER), ShapeMismatch, "expected 8 in blocks of 256"),
+    ("capacity", lambda b: with_batch(b, capacity=16, block=128), ShapeMismatch, "for 16 faces"),
+    ("block", lambda b: with_batch(b, block=2), ShapeMismatch, "in blocks of 2 slots"),
+    ("no batch", lambda b: with_facts(b, batch=None), ShapeMismatch, "expected 8"),
+    ("length", lambda b: with_facts(b, embedding=1), ShapeMismatch, "embedding is 1, expected 16"),
+    ("longer", lambda b: with_facts(b, embedding=128), ShapeMismatch, "expected 16"),
+    ("text", lambda b: with_facts(b, embedding="16"), ShapeMismatch, "expected 16"),
+    ("limbs", dropped, ShapeMismatch, "expected 2 limbs"),
+    ("scale", lambda b: with_item(b, 0, scale=2.0**20), ShapeMismatch, "limbs at scale"),
+    ("fine scale", lambda b: with_item(b, 1, scale=2.0**45), ShapeMismatch, "limbs at scale"),
+    ("name", renamed, ShapeMismatch, "expected 6 ciphertexts"),
+    ("order", lambda b: in_order(b, 3, 1, 2, 0, 4, 5), ShapeMismatch, "expected 6 ciphertexts"),
+    ("number", lambda b: in_order(b, 0, 1, 2), ShapeMismatch, "holds 3 ciphertexts"),
+    ("parameters", in_other_parameters, ParameterMismatch, "insecure-short"),
+    ("interval", lambda b: with_facts(b, normalisation=WIDE), ParameterMismatch, "in another way"),
+    ("no root", lambda b: with_facts(b, normalisation=3), Corrupt, "which normalisation"),
+    ("kind", lambda b: replace(b, what="embedding batch"), Corrupt, "expected an encrypted score"),
+    ("key", lambda b: replace(b, key_id="00" * 16), KeyMismatch, "belongs to key 00000000"),
+    ("prepared", lambda b: with_facts(b, preparation={"size": 64}), RequestMismatch, "no request"),
+    ("no token", lambda b: with_facts(b, requests=None), Corrupt, "carries no request token"),
+    ("tokens", lambda b: with_facts(b, requests=[]), Corrupt, "malformed, expected 2"),
+    ("a number", lambda b: with_facts(b, requests=[1, 2]), Corrupt, "malformed, expected 2"),
+    ("one", lambda b: with_facts(b, requests=b.facts["requests"][:1]), Corrupt, "expected 2"),
+    ("forged", lambda b: with_facts(b, requests=["0" * 96] * 2), RequestMismatch, "no request"),
+]
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"), [c[1:] for c in CRAFTED], ids=[c[0] for c in CRAFTED]
+)
+def test_every_field_that_a_server_could_choose(
+    fields: Fields,
+    change: Callable[[Bundle], Bundle],
+    error: type[ContainerError],
+    message: str,
+    tmp_path: Path,
+) -> None:
+    crafted = change(fields.honest)
+    refusal = refuse(fields, crafted)
+    assert isinstance(refusal, error)
+    assert message in str(refusal)
+    # The same from a file's header, before a ciphertext is read.
+    if crafted.parameters is not fields.honest.parameters:
+        return  # its ciphertexts have another ring dimension, which saving would not survive
+    file = tmp_path / "crafted.ct"
+    save_bundle(file, crafted)
+    with pytest.raises(ContainerError) as caught:
+        load_bundle(file, load=tiny.load, admit=fields.client().expected.admission("score batch"))
+    assert isinstance(caught.value, error)
+    assert str(file) in str(caught.value)
+
+
+def test_a_token_is_for_its_count_plan_kind_and_key(fields: Fields) -> None:
+    good = fields.token(COUNT)
+    stranger = Client(SecretKey.generate(fields.key.parameters), fields.compiled.plan, fields.match)
+    asked = Asked("image batch", COUNT, fields.compiled.plan.digest, None)
+    bad = [
+        fields.token(COUNT + 1),
+        fields.token(COUNT, kind="image"),
+        fields.token(COUNT, plan="0" * 64),
+        stranger.expected.requests.issue(asked),
+        good[:-1] + ("0" if good[-1] != "0" else "1"),
+        ("0" if good[0] != "0" else "1") + good[1:],
+    ]
+    fields.client().decrypt_scores(with_facts(fields.honest, requests=[good, good]))
+    for token in bad:
+        for tokens in ([token, good], [good, token]):
+            refusal = refuse(fields, with_facts(fields.honest, requests=tokens))
+            assert isinstance(refusal, RequestMismatch)
+
+
+def test_a_result_of_another_request_is_refused(fields: Fields) -> None:
+    """An honest mix-up, or a replay: the token is good, the request is another one."""
+    left, right, other = (
+        Bundle("image batch", fields.key.parameters, fields.key.key_id, {}, facts, {})
+        for facts in (
+            {"requests": [token]} for token in (*fields.honest.facts["requests"], fields.token(3))
+        )
+    )
+    client = fields.client()
+    client.decrypt_scores(fields.honest, [left, right])
+    for sent in ([left, other], [other, right], [right, left]):
+        with pytest.raises(RequestMismatch, match="not the one that was sent"):
+            client.decrypt_scores(fields.honest, sent)
+    with pytest.raises(RequestMismatch, match=r"answers 2 request\(s\), and 1 were named"):
+        client.decrypt_scores(fields.honest, [left])
+
+
+def test_a_large_file_is_refused_before_it_is_read(
+    fields: Fields, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parameters = fields.key.parameters
+    full = fields.key.encrypt(np.zeros(parameters.slots), 2.0**43)[0]
+    many = replace(fields.honest, items={f"item {i}": full for i in range(64)})
+    file = tmp_path / "large.ct"
+    save_bundle(file, many)
+
+    def read(*_arguments: Any, **_more: Any) -> None:
+        raise AssertionError("a section was read")
+
+    monkeypatch.setattr(Reader, "array", read)
+    monkeypatch.setattr(Reader, "verify", read)
+    with pytest.raises(ShapeMismatch, match="holds 64 ciphertexts"):
+        load_bundle(file, load=tiny.load, admit=fields.client().expected.admission())
+
+
+# --- any header -----------------------------------------------------------------------------------
+
+LEAVES = st.none() | st.booleans() | st.integers(-3, 2048) | st.text(max_size=5)
+VALUES = st.recursive(
+    LEAVES,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["count", "capacity", "block", "x"]), inner, max_size=4)
+    ),
+    max_leaves=8,
+)
+SEARCH = settings(max_examples=150, deadline=None, derandomize=True)
+
+
+@st.composite
+def heads(draw: st.DrawFn, honest: Head, other: Parameters) -> Head:
+    """The honest head with any of its fields changed."""
+    facts = dict(honest.facts)
+    for name in draw(st.sets(st.sampled_from(sorted(facts)), max_size=2)):
+        if draw(st.booleans()) and name == "batch":
+            facts[name] = {**facts[name], draw(st.sampled_from(["count", "block"])): draw(LEAVES)}
+        elif draw(st.booleans()):
+            facts[name] = draw(VALUES)
+        else:
+            del facts[name]
+    items = list(honest.items)
+    for position in draw(st.sets(st.integers(0, len(items) - 1), max_size=1)):
+        items[position] = ItemHead(
+            draw(st.sampled_from([items[position].name, "score", ""])),
+            draw(st.sampled_from([items[position].limbs, 1, 3])),
+            draw(st.sampled_from([items[position].scale, 1.0, 2.0**60])),
+        )
+    items = items[: draw(st.sampled_from([len(items), len(items), 1, 0]))]
+    return replace(
+        honest,
+        facts=facts,
+        items=tuple(items),
+        what=draw(st.sampled_from([honest.what, honest.what, "score", "image batch"])),
+        key_id=draw(st.sampled_from([honest.key_id, honest.key_id, "00" * 16])),
+        parameters=draw(st.sampled_from([honest.parameters, honest.parameters, other])),
+    )
+
+
+@SEARCH
+@given(data=st.data())
+def test_whatever_is_accepted_has_the_honest_shape(fields: Fields, data: st.DataObject) -> None:
+    honest = head_of(fields.honest)
+    expected = fields.client().expected
+    wanted = expected.require(honest)
+    head = data.draw(heads(honest, tiny.load(tiny.SHORT.name)))
+    try:
+        found: Accepted | None = expected.require(head)
+    except ContainerError:
+        found = None
+    touched = ("what", "key_id", "parameters", "items")
+    same = all(getattr(head, name) == getattr(honest, name) for name in touched)
+    free = {"weights"}  # nobody reads it on the client's side
+    same = same and all(
+        head.facts.get(n) == honest.facts.get(n) and type(head.facts.get(n)) is type(v)
+        for n, v in honest.facts.items()
+        if n not in free
+    )
+    if found is not None:
+        assert found == wanted
+        assert [getattr(head, name) for name in touched] == [
+            getattr(honest, name) for name in touched
+        ]
+        for name in honest.facts.keys() - free - {"batch"}:
+            assert head.facts[name] == honest.facts[name]
+    else:
+        assert not same
