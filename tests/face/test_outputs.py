@@ -17,8 +17,15 @@ from fhe_face.models.synthetic import untrained
 from tests.face.kit import Kit, Run
 
 
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "w.safetensors"
+    save_safetensors(untrained(0), path)
+    return path
+
+
 @pytest.fixture
-def files(kit: Kit, tmp_path: Path) -> Path:
+def files(kit: Kit, weights: Path, tmp_path: Path) -> Path:
     """A client's files and a photo, to be destroyed."""
     for file in kit.folder.iterdir():
         if file.name == "client.key":
@@ -29,7 +36,7 @@ def files(kit: Kit, tmp_path: Path) -> Path:
     Image.fromarray(demo_faces(64)[1]).save(tmp_path / "other.png")
     np.save(tmp_path / "face.npy", np.zeros((3, 64, 64)))
     (tmp_path / "letter.txt").write_text("dear")
-    save_safetensors(untrained(0), tmp_path / "w.safetensors")
+    shutil.copy2(weights, tmp_path)
     (tmp_path / "people").mkdir()
     return tmp_path
 
