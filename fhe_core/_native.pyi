@@ -26,8 +26,37 @@ class KernelsError(ValueError):
     """FHE_FACE_KERNELS names kernels that are not available here; the text says which are."""
 
 @final
+class Transform:
+    """What of a linear transform is the same for every ciphertext; see ring/transform.hpp.
+
+    masks: signed coefficients [n] each, below 2^50; terms: (baby step, mask or -1); outputs: per
+    accumulator (term, weight) pairs [entries, 2]; weights: [count, period] coefficients. The arrays
+    are held, not copied.
+    """
+
+    def __init__(
+        self,
+        masks: Sequence[_Signed],
+        terms: Sequence[tuple[int, int]],
+        outputs: Sequence[_Index],
+        weights: _Signed,
+    ) -> None: ...
+    @property
+    def masks(self) -> list[_Signed]: ...
+    @property
+    def terms(self) -> list[tuple[int, int]]: ...
+    @property
+    def outputs(self) -> list[_Index]: ...
+    @property
+    def weights(self) -> _Signed: ...
+
+@final
 class Context:
     """RNS arithmetic over a list of moduli. ``rows`` says which modulus each row belongs to.
+
+    secret: what was computed is cleared before its memory is given back. idle_limit: bytes that are
+    kept for the next results in any case; more are kept only as far as so many were in use at a
+    time.
 
     A forked child can go on with a context: a fork waits for running computations, and ends the
     threads that computed for the thread that forks; the next computation starts new ones.
@@ -38,7 +67,17 @@ class Context:
         ValueError: n, the moduli or the number of threads are not usable.
     """
 
-    def __init__(self, n: int, moduli: Sequence[int], threads: int) -> None: ...
+    def __init__(
+        self,
+        n: int,
+        moduli: Sequence[int],
+        threads: int,
+        secret: bool = False,
+        idle_limit: int = 2147483648,
+    ) -> None: ...
+    @property
+    def idle_bytes(self) -> int:
+        """Memory kept for the next results."""
     @property
     def n(self) -> int: ...
     @property
@@ -82,20 +121,25 @@ class Context:
         """
     def tensor(self, a: _Words, b: _Words) -> _Words:
         """(a0 b0, a0 b1 + a1 b0, a1 b1), [3, limbs, n]."""
+    def tensor_of_parts(self, a: _Words, conjugate: _Words) -> _Words:
+        """The tensor of a + conjugate, and that of X^(3n/4) (conjugate - a), added."""
+    def multiply_monomial(self, a: _Words, power: int) -> _Words:
+        """Polynomials [polys, limbs, n] times X^power, a multiple of n / 4 below 2n."""
     def divide_and_round(self, x: _Words, rows: Sequence[int], dropped: int) -> _Words:
         """round(x / product of the last ``dropped`` moduli) of polynomials [polys, rows, n]."""
     def accumulate(
         self,
+        transform: Transform,
         inputs: Sequence[tuple[_Words, _Words]],
         babies: Sequence[tuple[int, _Index | None, _Words | None, int]],
-        masks: Sequence[_Signed],
-        terms: Sequence[tuple[int, int]],
-        outputs: Sequence[_Index],
-        weights: _Signed,
         specials: Sequence[int],
         p_mod_q: Sequence[int],
     ) -> _Words:
-        """The fused linear transform, [outputs, 2, limbs + specials, n]; see ring/linear.hpp."""
+        """The fused linear transform, [outputs, 2, limbs + specials, n].
+
+        inputs: a ciphertext [2, limbs, n] and its digits, which may be empty where it is not
+        rotated; babies: (input, permutation, key, limbs of the key), or None for both.
+        """
 
 class kernels:  # a module, written as a class so that one stub file is enough
     """Residue kernels of one modulus, for tests and benchmarks."""

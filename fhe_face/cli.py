@@ -49,6 +49,9 @@ PassphraseFile = Annotated[
 Resize = Annotated[
     bool, typer.Option("--resize", help="Look for no face: scale the whole picture.")
 ]
+Whole = Annotated[
+    bool, typer.Option("--whole", help="Of a photo without a face, take the whole picture.")
+]
 
 TrainData = Annotated[
     Path, typer.Argument(help="Photos, one folder for each person; or an InsightFace .bin.")
@@ -99,17 +102,21 @@ def demo(
     keep: Annotated[
         Path | None, typer.Option(help="Keep keys and ciphertexts in this new folder.")
     ] = None,
+    whole: Whole = False,
     resize: Resize = False,
+    aligned: Aligned = False,
     threads: Threads = None,
     json: Json = False,
 ) -> None:
     from fhe_face.commands import demo as command
+    from fhe_face.commands.face_options import FaceOptions
     from fhe_face.commands.secrecy import hold_secrets
     from fhe_face.output import Output
 
     hold_secrets(Output(json))
 
-    command.run(images or [], weights, keep, flip, coefficients, resize, threads, json)
+    how = FaceOptions(whole=whole, resize=resize, aligned=aligned)
+    command.run(images or [], weights, keep, flip, coefficients, how, threads, json)
 
 
 @app.command(help="Make a secret client.key and an evaluation.key for the server.")
@@ -138,7 +145,9 @@ def keygen(
     command.run(out, face_size, flip, batch, coefficients, protected, force, threads, json)
 
 
-@app.command(help="Encrypt a face for the server; with keys for batches, many at once.")
+@app.command(
+    help="Encrypt a face for the server; with keys for batches, many, and folders of photos."
+)
 def encrypt(
     images: Annotated[
         list[Path],
@@ -149,7 +158,9 @@ def encrypt(
     face: Annotated[
         int | None, typer.Option("--face", min=1, help="Which face, from the largest, 1.")
     ] = None,
+    whole: Whole = False,
     resize: Resize = False,
+    aligned: Aligned = False,
     names: Annotated[
         Path | None, typer.Option(help="Of a batch: keep the images' names in this file.")
     ] = None,
@@ -159,19 +170,23 @@ def encrypt(
 ) -> None:
     from fhe_face.client import passphrases
     from fhe_face.commands import encrypt as command
+    from fhe_face.commands.face_options import FaceOptions
     from fhe_face.commands.secrecy import hold_secrets
     from fhe_face.output import Output
 
     hold_secrets(Output(json), key, passphrase_file)
+    how = FaceOptions(face, whole, resize, aligned)
     ask = passphrases.opener(passphrase_file, key)
-    command.run(images, key, output, face, resize, names, ask, threads, json)
+    command.run(images, key, output, how, names, ask, threads, json)
 
 
 @app.command(
     help="Find faces in photos and cut them out, aligned, with a contact sheet to look at."
 )
 def align(
-    images: Annotated[list[Path], typer.Argument(help="Photos.")],
+    images: Annotated[
+        list[Path], typer.Argument(help="Photos, or folders: subfolders stay apart.")
+    ],
     output: Annotated[
         Path, typer.Option("-o", "--output", help="A new or empty folder for the crops.")
     ],
@@ -179,11 +194,15 @@ def align(
     all_faces: Annotated[
         bool, typer.Option("--all-faces", help="Every face, not only the largest.")
     ] = False,
+    whole: Whole = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace what an earlier align wrote there.")
+    ] = False,
     json: Json = False,
 ) -> None:
     from fhe_face.commands import align as command
 
-    command.run(images, output, face_size, all_faces, json)
+    command.run(images, output, face_size, all_faces, whole, force, json)
 
 
 @app.command(help="Server: compute encrypted embeddings of encrypted faces.")
@@ -316,7 +335,9 @@ def precision(
     flip: Flip = False,
     batch: Batch = False,
     coefficients: Coefficients = None,
+    whole: Whole = False,
     resize: Resize = False,
+    aligned: Aligned = False,
     simulate: Annotated[
         bool, typer.Option("--simulate", help="Add the model's noise in the clear; no keys.")
     ] = False,
@@ -330,11 +351,13 @@ def precision(
     threads: Threads = None,
     json: Json = False,
 ) -> None:
+    from fhe_face.commands.face_options import FaceOptions
     from fhe_face.precision import command as command
 
+    how = FaceOptions(whole=whole, resize=resize, aligned=aligned)
     request = command.Request(
         *(images or [], weights, pair, flip, batch, coefficients),
-        *(resize, simulate, table, plot, threads),
+        *(how, simulate, table, plot, threads),
     )
     command.run(request, json)
 

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from fhe_face.client.health import HealthReport, UnhealthyResultError
-from fhe_face.client.images import ImageError, load_photo
+from fhe_face.client.image_error import ImageError
+from fhe_face.client.images import load_photo
 from fhe_face.failures import CommandError
 from fhe_face.models.checkpoint import CheckpointError
 from tests.test_layering import REPOSITORY, modules_of

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "bindings/arrays.hpp"
 #include "kernels/kernels.hpp"
 #include "ring/block_map.hpp"
 
@@ -21,18 +22,15 @@ namespace fk = fhe::kernels;
 
 namespace {
 
+using fhe::bindings::Index;
+using fhe::bindings::require;
+using fhe::bindings::Words;
 using Word = std::uint64_t;
-using Array = py::array_t<Word, py::array::c_style>;
-using Indices = py::array_t<std::uint32_t, py::array::c_style>;
 
 constexpr Word kBelow50Bits = Word{1} << fk::kMaxModulusBits;
 constexpr Word kBelow52Bits = Word{1} << fk::kWordBits;
 
-void require(bool condition, const std::string& message) {
-    if (!condition) throw py::value_error(message);
-}
-
-void require_below(const Array& a, Word bound, const char* name) {
+void require_below(const Words& a, Word bound, const char* name) {
     const Word* data = a.data();
     bool ok = true;
     for (py::ssize_t i = 0; i < a.size(); ++i) ok &= data[i] < bound;
@@ -40,19 +38,19 @@ void require_below(const Array& a, Word bound, const char* name) {
 }
 
 // A non-empty vector of numbers below bound.
-std::size_t checked_length(const Array& a, Word bound, const char* name) {
+std::size_t checked_length(const Words& a, Word bound, const char* name) {
     require(a.ndim() == 1 && a.size() > 0, std::string(name) + " is not a non-empty 1-D array");
     require_below(a, bound, name);
     return static_cast<std::size_t>(a.size());
 }
 
-void check_like(const Array& a, std::size_t length, Word bound, const char* name) {
+void check_like(const Words& a, std::size_t length, Word bound, const char* name) {
     require(checked_length(a, bound, name) == length,
             std::string(name) + " has a different length than the first operand");
 }
 
 // The rows of a non-empty matrix of numbers below bound.
-std::vector<const Word*> checked_rows(const Array& a, Word bound, const char* name) {
+std::vector<const Word*> checked_rows(const Words& a, Word bound, const char* name) {
     require(a.ndim() == 2 && a.size() > 0, std::string(name) + " is not a non-empty 2-D array");
     require(static_cast<std::size_t>(a.shape(0)) <= fk::kMaxTerms,
             std::string(name) + " has more than " + std::to_string(fk::kMaxTerms) + " rows");
@@ -62,10 +60,10 @@ std::vector<const Word*> checked_rows(const Array& a, Word bound, const char* na
     return rows;
 }
 
-Array empty(std::size_t n) { return Array(static_cast<py::ssize_t>(n)); }
+Words empty(std::size_t n) { return Words(static_cast<py::ssize_t>(n)); }
 
-Array copy_of(const Array& a) {
-    Array result = empty(static_cast<std::size_t>(a.size()));
+Words copy_of(const Words& a) {
+    Words result = empty(static_cast<std::size_t>(a.size()));
     std::copy(a.data(), a.data() + a.size(), result.mutable_data());
     return result;
 }
@@ -81,89 +79,89 @@ class Kernels {
     Word psi() const { return tables_.roots[tables_.n / 2]; }  // bitrev(n / 2) = 1
 
     using Transform = void (*)(Word*, std::size_t, const fk::NttTables&);
-    Array transform(Transform run, const Array& a) const {
+    Words transform(Transform run, const Words& a) const {
         const std::size_t length = checked_length(a, q(), "a");
         require(std::has_single_bit(length) && length >= 8 && length <= tables_.n,
                 "the length is not a power of two from 8 to n");
-        Array out = copy_of(a);
+        Words out = copy_of(a);
         run(out.mutable_data(), length, tables_);
         return out;
     }
 
     using Binary = void (*)(Word*, const Word*, const Word*, std::size_t, const fk::Modulus&);
-    Array binary(Binary run, const Array& a, const Array& b) const {
+    Words binary(Binary run, const Words& a, const Words& b) const {
         const std::size_t n = checked_length(a, q(), "a");
         check_like(b, n, q(), "b");
-        Array out = empty(n);
+        Words out = empty(n);
         run(out.mutable_data(), a.data(), b.data(), n, modulus());
         return out;
     }
 
-    Array multiply_add(const Array& out, const Array& a, const Array& b) const {
+    Words multiply_add(const Words& out, const Words& a, const Words& b) const {
         const std::size_t n = checked_length(out, q(), "out");
         check_like(a, n, q(), "a");
         check_like(b, n, q(), "b");
-        Array result = copy_of(out);
+        Words result = copy_of(out);
         kernels_.multiply_add(result.mutable_data(), a.data(), b.data(), n, modulus());
         return result;
     }
 
-    Array multiply_scalar(const Array& a, Word w) const {
+    Words multiply_scalar(const Words& a, Word w) const {
         const std::size_t n = checked_length(a, kBelow52Bits, "a");
-        Array out = empty(n);
+        Words out = empty(n);
         kernels_.multiply_scalar(out.mutable_data(), a.data(), factor(w), n, modulus());
         return out;
     }
 
-    Array multiply_scalar_add(const Array& out, const Array& a, Word w) const {
+    Words multiply_scalar_add(const Words& out, const Words& a, Word w) const {
         const std::size_t n = checked_length(out, q(), "out");
         check_like(a, n, kBelow52Bits, "a");
-        Array result = copy_of(out);
+        Words result = copy_of(out);
         kernels_.multiply_scalar_add(result.mutable_data(), a.data(), factor(w), n, modulus());
         return result;
     }
 
-    Array subtract_multiply_scalar(const Array& a, const Array& b, Word w) const {
+    Words subtract_multiply_scalar(const Words& a, const Words& b, Word w) const {
         const std::size_t n = checked_length(a, q(), "a");
         check_like(b, n, q(), "b");
-        Array out = empty(n);
+        Words out = empty(n);
         kernels_.subtract_multiply_scalar(out.mutable_data(), a.data(), b.data(), factor(w), n,
                                           modulus());
         return out;
     }
 
-    Array reduce(const Array& a) const {
+    Words reduce(const Words& a) const {
         const std::size_t n = checked_length(a, kBelow52Bits, "a");
-        Array out = empty(n);
+        Words out = empty(n);
         kernels_.reduce(out.mutable_data(), a.data(), n, modulus());
         return out;
     }
 
-    Array dot_product(const Array& a, const Array& b) const {
+    Words dot_product(const Words& a, const Words& b) const {
         const auto [left, right] = operands(a, b);
-        Array out = empty(static_cast<std::size_t>(a.shape(1)));
+        Words out = empty(static_cast<std::size_t>(a.shape(1)));
         kernels_.dot_product(out.mutable_data(), left.data(), right.data(), left.size(),
                              static_cast<std::size_t>(a.shape(1)), modulus());
         return out;
     }
 
-    Array weighted_sum(const Array& x, const Array& w) const {
+    Words weighted_sum(const Words& x, const Words& w) const {
         const std::vector<const Word*> rows = checked_rows(x, kBelow50Bits, "x");
         require(checked_length(w, q(), "w") == rows.size(), "x and w differ in length");
-        Array out = empty(static_cast<std::size_t>(x.shape(1)));
+        Words out = empty(static_cast<std::size_t>(x.shape(1)));
         kernels_.weighted_sum(out.mutable_data(), rows.data(), 0, w.data(), rows.size(),
                               static_cast<std::size_t>(x.shape(1)), modulus());
         return out;
     }
 
     // x [terms][n], w [terms][kSumsAtOnce]; all sums modulo the same q.
-    Array weighted_sums(const Array& x, const Array& w) const {
+    Words weighted_sums(const Words& x, const Words& w) const {
         const std::vector<const Word*> rows = checked_rows(x, kBelow50Bits, "x");
         require(checked_rows(w, q(), "w").size() == rows.size() &&
                     w.shape(1) == static_cast<py::ssize_t>(fk::kSumsAtOnce),
                 "w is not an array of x's length by 4");
         const auto n = static_cast<std::size_t>(x.shape(1));
-        Array out(std::vector<py::ssize_t>{w.shape(1), x.shape(1)});
+        Words out(std::vector<py::ssize_t>{w.shape(1), x.shape(1)});
         std::vector<Word*> targets;
         std::vector<const fk::Modulus*> moduli(fk::kSumsAtOnce, &modulus());
         for (std::size_t k = 0; k < fk::kSumsAtOnce; ++k) {
@@ -174,17 +172,17 @@ class Kernels {
         return out;
     }
 
-    Array permute(const Array& in, const Indices& index) const {
+    Words permute(const Words& in, const Index& index) const {
         require_blocks(index, in.ndim() == 1 ? in.size() : 0);
-        Array out = empty(static_cast<std::size_t>(in.size()));
+        Words out = empty(static_cast<std::size_t>(in.size()));
         kernels_.permute(out.mutable_data(), in.data(), index.data(),
                          static_cast<std::size_t>(in.size()));
         return out;
     }
 
     // digits [terms][n], keys [2][terms][n], addends [2][n]; all reduced.
-    Array key_product(const Array& digits, const Array& keys, const Array& addends, Word factor,
-                      const Indices& index) const {
+    Words key_product(const Words& digits, const Words& keys, const Words& addends, Word factor,
+                      const Index& index) const {
         const std::vector<const Word*> a = checked_rows(digits, q(), "digits");
         require(keys.ndim() == 3 && keys.shape(0) == 2 && keys.shape(1) == digits.shape(0) &&
                     keys.shape(2) == digits.shape(1),
@@ -203,7 +201,7 @@ class Kernels {
                 b[k].push_back(keys.data() + (k * a.size() + t) * n);
             }
         }
-        Array out(std::vector<py::ssize_t>{2, digits.shape(1)});
+        Words out(std::vector<py::ssize_t>{2, digits.shape(1)});
         Word* targets[] = {out.mutable_data(), out.mutable_data() + n};
         kernels_.key_product(targets,
                              {a.size(),
@@ -221,13 +219,13 @@ class Kernels {
 
   private:
     // Pointers to the rows of both.
-    std::array<std::vector<const Word*>, 2> operands(const Array& a, const Array& b) const {
+    std::array<std::vector<const Word*>, 2> operands(const Words& a, const Words& b) const {
         std::array<std::vector<const Word*>, 2> rows{checked_rows(a, q(), "a"),
                                                      checked_rows(b, q(), "b")};
         require(a.shape(0) == b.shape(0) && a.shape(1) == b.shape(1), "a and b differ in shape");
         return rows;
     }
-    static void require_blocks(const Indices& index, py::ssize_t n) {
+    static void require_blocks(const Index& index, py::ssize_t n) {
         require(n > 0 && n % static_cast<py::ssize_t>(fk::kBlock) == 0 && index.ndim() == 1 &&
                     index.size() == n,
                 "in or index is not a 1-D array of whole blocks of 8");
@@ -394,27 +392,27 @@ void bind_kernels(py::module_& m) {
         .def_property_readonly("psi", &Kernels::psi, "The primitive 2n-th root of unity")
         .def(
             "ntt_forward",
-            [](const Kernels& k, const Array& x) { return k.transform(k.table().ntt_forward, x); },
+            [](const Kernels& k, const Words& x) { return k.transform(k.table().ntt_forward, x); },
             a)
         .def(
             "ntt_inverse",
-            [](const Kernels& k, const Array& x) { return k.transform(k.table().ntt_inverse, x); },
+            [](const Kernels& k, const Words& x) { return k.transform(k.table().ntt_inverse, x); },
             a)
         .def(
             "add",
-            [](const Kernels& k, const Array& x, const Array& y) {
+            [](const Kernels& k, const Words& x, const Words& y) {
                 return k.binary(k.table().add, x, y);
             },
             a, b)
         .def(
             "subtract",
-            [](const Kernels& k, const Array& x, const Array& y) {
+            [](const Kernels& k, const Words& x, const Words& y) {
                 return k.binary(k.table().subtract, x, y);
             },
             a, b)
         .def(
             "multiply",
-            [](const Kernels& k, const Array& x, const Array& y) {
+            [](const Kernels& k, const Words& x, const Words& y) {
                 return k.binary(k.table().multiply, x, y);
             },
             a, b)

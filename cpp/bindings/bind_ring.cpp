@@ -5,16 +5,19 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <bit>
 #include <numeric>
 #include <stdexcept>
 #include <string>
 
+#include "bindings/arrays.hpp"
 #include "ring/basis.hpp"
 #include "ring/context.hpp"
 #include "ring/forks.hpp"
 #include "ring/linear.hpp"
 #include "ring/threads.hpp"
 #include "ring/transform.hpp"
+#include "ring/uniform.hpp"
 
 namespace py = pybind11;
 
@@ -23,8 +26,6 @@ namespace {
 
 using ring::Context;
 using ring::Rows;
-using Words = py::array_t<std::uint64_t, py::array::c_style>;
-using Index = py::array_t<std::uint32_t, py::array::c_style>;
 using Strided = py::array_t<std::uint64_t, 0>;  // perhaps a part of a larger array
 using Signed = py::array_t<std::int64_t, py::array::c_style>;
 
@@ -33,10 +34,6 @@ struct Released {
     py::gil_scoped_release gil;
     ring::Running running;
 };
-
-void require(bool condition, const char* message) {
-    if (!condition) throw std::invalid_argument(message);
-}
 
 void require_shape(const py::array& array, const std::vector<std::size_t>& shape,
                    const char* name) {
@@ -126,7 +123,8 @@ ring::KeyView view(const Context& context, const Words& key, std::size_t key_lim
 void require_key(const ring::KeyView& key, std::size_t digits, std::size_t limbs,
                  std::size_t specials) {
     require(key.digits >= digits, "the key has too few digits");
-    require(key.key_limbs >= limbs && key.key_rows == key.key_limbs + specials,
+    require(key.key_limbs >= limbs && key.key_limbs < key.key_rows &&
+                key.key_rows - key.key_limbs == specials,
             "the key does not cover the ciphertext's limbs");
 }
 
@@ -187,7 +185,11 @@ Words switch_key(const Context& context, const Words& digits, const Words& key,
     return out;
 }
 
-Words tensor(const Context& context, const Words& a, const Words& b) {
+using Product = void (*)(const Context&, std::uint64_t*, const std::uint64_t*, const std::uint64_t*,
+                         const Rows&);
+
+// [3][limbs][n] of two arrays [2][limbs][n]
+Words product(const Context& context, Product form, const Words& a, const Words& b) {
     require(a.ndim() == 3, "a must have shape (2, limbs, n)");
     const auto limbs = static_cast<std::size_t>(a.shape(1));
     const Rows rows = limb_rows(limbs);
@@ -197,7 +199,7 @@ Words tensor(const Context& context, const Words& a, const Words& b) {
     Words out = make(context, {3, limbs, context.n()});
     std::uint64_t* data = out.mutable_data();
     const Released release;
-    ring::tensor(context, data, a.data(), b.data(), rows);
+    form(context, data, a.data(), b.data(), rows);
     return out;
 }
 
@@ -240,43 +242,91 @@ Words divide_and_round(const Context& context, const Words& x, const Rows& rows,
     return out;
 }
 
-// Uniform residues by rejection from random words; returns how many of the n wanted were filled.
+// Returns how many of out were filled.
 std::size_t fill_uniform(Words out, const Words& words, std::uint64_t q) {
     require(out.ndim() == 1 && words.ndim() == 1, "out and words must be one-dimensional");
     require(q > 1, "q must be above 1");
-    const int bits = 64 - __builtin_clzll(q - 1);
-    const std::uint64_t mask = bits == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << bits) - 1;
     std::uint64_t* target = out.mutable_data();
     const auto wanted = static_cast<std::size_t>(out.size());
     const auto available = static_cast<std::size_t>(words.size());
     const std::uint64_t* source = words.data();
     const Released release;
-    std::size_t filled = 0;
-    for (std::size_t i = 0; i < available && filled < wanted; ++i) {
-        const std::uint64_t candidate = source[i] & mask;
-        target[filled] = candidate;
-        filled += candidate < q;
-    }
-    return filled;
+    return ring::fill_uniform(target, wanted, source, available, q);
 }
 
-Words accumulate(
-    const Context& context, const std::vector<std::pair<Strided, Words>>& inputs,
-    const std::vector<std::tuple<std::size_t, py::object, py::object, std::size_t>>& babies,
-    const std::vector<Signed>& masks,
-    const std::vector<std::pair<std::size_t, std::ptrdiff_t>>& terms,
-    const std::vector<Index>& outputs, const Signed& weights, const Rows& specials,
-    const std::vector<std::uint64_t>& p_mod_q) {
-    const std::size_t n = context.n();
-    require(!inputs.empty() && !outputs.empty(), "a transform needs inputs and outputs");
-    require(inputs[0].first.ndim() == 3, "a ciphertext must have shape (2, limbs, n)");
-    ring::LinearTransform t;
-    t.limbs = static_cast<std::size_t>(inputs[0].first.shape(1));
-    t.rows = limb_rows(t.limbs);
-    t.rows.insert(t.rows.end(), specials.begin(), specials.end());
-    require_rows(context, t.rows);
-    require_p_mod_q(context, p_mod_q, t.limbs);
-    t.p_mod_q = p_mod_q;
+// What of a linear transform is the same for every ciphertext; holds its arrays.
+class Transform {
+  public:
+    using Terms = std::vector<std::pair<std::size_t, std::ptrdiff_t>>;
+
+    Transform(std::vector<Signed> masks, Terms terms, std::vector<Index> outputs, Signed weights)
+        : masks_(std::move(masks)),
+          terms_(std::move(terms)),
+          outputs_(std::move(outputs)),
+          weights_(std::move(weights)) {
+        for (const Signed& mask : masks_) require_mask(mask);
+        require(weights_.ndim() == 2, "weights must have shape (count, period)");
+        fixed_.weights = weights_.data();
+        fixed_.weight_count = static_cast<std::size_t>(weights_.shape(0));
+        fixed_.period = static_cast<std::size_t>(weights_.shape(1));
+        require(fixed_.period >= 8 && std::has_single_bit(fixed_.period),
+                "the weight period must be a power of two in [8, n]");
+        for (const auto& [baby, mask] : terms_) {
+            require(mask < static_cast<std::ptrdiff_t>(masks_.size()), "a term names no mask");
+            fixed_.terms.push_back({baby, mask});
+            babies_ = std::max(babies_, baby + (baby + 1 != 0));
+        }
+        require(!outputs_.empty(), "a transform needs outputs");
+        for (const Index& entries : outputs_) add_output(entries);
+    }
+
+    const std::vector<Signed>& masks() const { return masks_; }
+    const Terms& terms() const { return terms_; }
+    const std::vector<Index>& outputs() const { return outputs_; }
+    const Signed& weights() const { return weights_; }
+
+    // For a ring and so many baby steps; the rest is the caller's to add.
+    ring::LinearTransform begin(std::size_t n, std::size_t babies) const {
+        require(babies_ <= babies, "a term names no baby step");
+        require(fixed_.period <= n, "the weight period must be a power of two in [8, n]");
+        for (const Signed& mask : masks_) require_shape(mask, {n}, "a mask");
+        return fixed_;
+    }
+
+  private:
+    void require_mask(const Signed& mask) {
+        constexpr std::int64_t kLimit = std::int64_t{1} << 50;
+        require(mask.ndim() == 1, "a mask must be one-dimensional");
+        require(std::all_of(mask.data(), mask.data() + mask.size(),
+                            [](std::int64_t v) { return v >= -kLimit && v < kLimit; }),
+                "mask coefficients must lie in [-2^50, 2^50)");
+        fixed_.masks.push_back(mask.data());
+    }
+
+    void add_output(const Index& entries) {
+        require(entries.ndim() == 2 && entries.shape(1) == 2 &&
+                    entries.shape(0) <= static_cast<py::ssize_t>(kernels::kMaxTerms),
+                "an output must be an array of at most 4096 (term, weight) pairs");
+        std::vector<ring::Entry>& list = fixed_.outputs.emplace_back();
+        for (py::ssize_t i = 0; i < entries.shape(0); ++i) {
+            const ring::Entry entry{entries.at(i, 0), entries.at(i, 1)};
+            require(entry.term < terms_.size() && entry.weight < fixed_.weight_count,
+                    "an entry names no term or no weight");
+            list.push_back(entry);
+        }
+    }
+
+    std::vector<Signed> masks_;
+    Terms terms_;
+    std::vector<Index> outputs_;
+    Signed weights_;
+    std::size_t babies_ = 0;       // that the terms name
+    ring::LinearTransform fixed_;  // its pointers are into the arrays above
+};
+
+using Inputs = std::vector<std::pair<Strided, Words>>;
+
+void add_inputs(ring::LinearTransform& t, const Inputs& inputs, std::size_t n) {
     t.digit_count = 0;
     constexpr auto kWord = static_cast<py::ssize_t>(sizeof(std::uint64_t));
     const auto row = static_cast<py::ssize_t>(n);
@@ -295,58 +345,68 @@ Words accumulate(
     for (const auto& [ciphertext, digits] : inputs) {
         if (digits.size() != 0) require_shape(digits, {t.digit_count, t.rows.size(), n}, "digits");
     }
-    std::vector<py::object> alive;  // borrowed arrays must outlive the computation
+}
+
+// (input, permutation, key, limbs of the key); None for both: not rotated.
+using Babies = std::vector<std::tuple<std::size_t, py::object, py::object, std::size_t>>;
+
+// Returns what must outlive the computation.
+std::vector<py::object> add_babies(ring::LinearTransform& t, const Context& context,
+                                   const Babies& babies, std::size_t specials) {
+    std::vector<py::object> alive;
     for (const auto& [input, permutation, key, key_limbs] : babies) {
-        require(input < inputs.size(), "a baby step names no input");
+        require(input < t.inputs.size(), "a baby step names no input");
         if (permutation.is_none()) {
             t.babies.push_back({input, nullptr, {}});
             continue;
         }
         const auto index = py::cast<Index>(permutation);
         const auto key_array = py::cast<Words>(key);
-        require_index(index, n);
+        require_index(index, context.n());
         const ring::KeyView key_view = view(context, key_array, key_limbs);
         require(t.inputs[input].digits != nullptr, "a rotated input needs its digits");
-        require_key(key_view, t.digit_count, t.limbs, specials.size());
+        require_key(key_view, t.digit_count, t.limbs, specials);
         t.babies.push_back({input, index.data(), key_view});
         alive.push_back(index);
         alive.push_back(key_array);
     }
-    constexpr std::int64_t kMaskLimit = std::int64_t{1} << 50;
-    for (const Signed& mask : masks) {
-        require_shape(mask, {n}, "a mask");
-        require(std::all_of(mask.data(), mask.data() + n,
-                            [](std::int64_t v) { return v >= -kMaskLimit && v < kMaskLimit; }),
-                "mask coefficients must lie in [-2^50, 2^50)");
-        t.masks.push_back(mask.data());
-    }
-    for (const auto& [baby, mask] : terms) {
-        require(baby < t.babies.size(), "a term names no baby step");
-        require(mask < static_cast<std::ptrdiff_t>(masks.size()), "a term names no mask");
-        t.terms.push_back({baby, mask});
-    }
-    require(weights.ndim() == 2, "weights must have shape (count, period)");
-    t.weights = weights.data();
-    t.weight_count = static_cast<std::size_t>(weights.shape(0));
-    t.period = static_cast<std::size_t>(weights.shape(1));
-    require(t.period >= 8 && t.period <= n && (t.period & (t.period - 1)) == 0,
-            "the weight period must be a power of two in [8, n]");
-    for (const Index& entries : outputs) {
-        require(entries.ndim() == 2 && entries.shape(1) == 2 &&
-                    entries.shape(0) <= static_cast<py::ssize_t>(kernels::kMaxTerms),
-                "an output must be an array of at most 4096 (term, weight) pairs");
-        std::vector<ring::Entry>& list = t.outputs.emplace_back();
-        for (py::ssize_t i = 0; i < entries.shape(0); ++i) {
-            const ring::Entry entry{entries.at(i, 0), entries.at(i, 1)};
-            require(entry.term < t.terms.size() && entry.weight < t.weight_count,
-                    "an entry names no term or no weight");
-            list.push_back(entry);
-        }
-    }
+    return alive;
+}
+
+Words accumulate(const Context& context, const Transform& transform, const Inputs& inputs,
+                 const Babies& babies, const Rows& specials,
+                 const std::vector<std::uint64_t>& p_mod_q) {
+    const std::size_t n = context.n();
+    require(!inputs.empty(), "a transform needs inputs");
+    require(inputs[0].first.ndim() == 3, "a ciphertext must have shape (2, limbs, n)");
+    ring::LinearTransform t = transform.begin(n, babies.size());
+    t.limbs = static_cast<std::size_t>(inputs[0].first.shape(1));
+    t.rows = limb_rows(t.limbs);
+    t.rows.insert(t.rows.end(), specials.begin(), specials.end());
+    require_rows(context, t.rows);
+    require_p_mod_q(context, p_mod_q, t.limbs);
+    t.p_mod_q = p_mod_q;
+    add_inputs(t, inputs, n);
+    const std::vector<py::object> alive = add_babies(t, context, babies, specials.size());
     Words out = make(context, {t.outputs.size(), 2, t.rows.size(), n});
     std::uint64_t* data = out.mutable_data();
     const Released release;
     ring::accumulate(context, data, t);
+    return out;
+}
+
+Words multiply_monomial(const Context& context, const Words& a, std::size_t power) {
+    require(a.ndim() == 3, "a must have shape (polys, limbs, n)");
+    const auto polys = static_cast<std::size_t>(a.shape(0));
+    const auto limbs = static_cast<std::size_t>(a.shape(1));
+    require_rows(context, limb_rows(limbs));
+    require_shape(a, {polys, limbs, context.n()}, "a");
+    require(power < 2 * context.n() && power % (context.n() / 4) == 0,
+            "power must be a multiple of n / 4 below 2n");
+    Words out = make(context, {polys, limbs, context.n()});
+    std::uint64_t* data = out.mutable_data();
+    const Released release;
+    context.multiply_monomial(data, a.data(), polys, power, limbs);
     return out;
 }
 
@@ -356,13 +416,27 @@ void bind_ring(py::module_& m) {
     ring::handle_forks();
     py::register_exception<ring::TooFewThreads>(m, "ThreadError", PyExc_RuntimeError);
     py::register_exception<kernels::Unavailable>(m, "KernelsError", PyExc_ValueError);
+    py::class_<Transform>(m, "Transform")
+        .def(py::init<std::vector<Signed>, Transform::Terms, std::vector<Index>, Signed>(),
+             py::arg("masks"), py::arg("terms"), py::arg("outputs"), py::arg("weights"))
+        .def_property_readonly("masks", &Transform::masks)
+        .def_property_readonly("terms", &Transform::terms)
+        .def_property_readonly("outputs", &Transform::outputs)
+        .def_property_readonly("weights", &Transform::weights);
+
     py::class_<Context>(m, "Context")
-        .def(py::init([](std::size_t n, const std::vector<std::uint64_t>& moduli, int threads) {
-                 auto context = std::make_unique<Context>(n, moduli, threads, kernels::select());
+        .def(py::init([](std::size_t n, const std::vector<std::uint64_t>& moduli, int threads,
+                         bool secret, std::size_t idle_limit) {
+                 auto context = std::make_unique<Context>(
+                     n, moduli, threads, kernels::select(),
+                     std::make_shared<ring::BufferPool>(idle_limit, secret));
                  ring::require_threads(threads);
                  return context;
              }),
-             py::arg("n"), py::arg("moduli"), py::arg("threads"))
+             py::arg("n"), py::arg("moduli"), py::arg("threads"), py::arg("secret") = false,
+             py::arg("idle_limit") = ring::kIdleBytes)
+        .def_property_readonly("idle_bytes",
+                               [](const Context& c) { return c.pool()->idle_bytes(); })
         .def_property_readonly("n", &Context::n)
         .def_property_readonly("threads", &Context::threads)
         .def_property_readonly("kernels", [](const Context& c) { return c.kernels().name; })
@@ -428,12 +502,23 @@ void bind_ring(py::module_& m) {
         .def("switch_key", &switch_key, py::arg("digits"), py::arg("key"), py::arg("key_limbs"),
              py::arg("specials"), py::arg("addend"), py::arg("p_mod_q"), py::arg("permutation"),
              py::arg("base"))
-        .def("tensor", &tensor, py::arg("a"), py::arg("b"))
+        .def(
+            "tensor",
+            [](const Context& c, const Words& a, const Words& b) {
+                return product(c, &ring::tensor, a, b);
+            },
+            py::arg("a"), py::arg("b"))
+        .def(
+            "tensor_of_parts",
+            [](const Context& c, const Words& a, const Words& conjugate) {
+                return product(c, &ring::tensor_of_parts, a, conjugate);
+            },
+            py::arg("a"), py::arg("conjugate"))
+        .def("multiply_monomial", &multiply_monomial, py::arg("a"), py::arg("power"))
         .def("divide_and_round", &divide_and_round, py::arg("x"), py::arg("rows"),
              py::arg("dropped"))
-        .def("accumulate", &accumulate, py::arg("inputs"), py::arg("babies"), py::arg("masks"),
-             py::arg("terms"), py::arg("outputs"), py::arg("weights"), py::arg("specials"),
-             py::arg("p_mod_q"));
+        .def("accumulate", &accumulate, py::arg("transform"), py::arg("inputs"), py::arg("babies"),
+             py::arg("specials"), py::arg("p_mod_q"));
 
     m.def("galois_permutation", [](std::size_t n, std::uint64_t galois_element) {
         const std::vector<std::uint32_t> index = ring::galois_permutation(n, galois_element);

@@ -4,6 +4,8 @@
 #include <bit>
 #include <numeric>
 
+#include "ring/parallel.hpp"
+
 namespace fhe::ring {
 
 namespace {
@@ -66,43 +68,52 @@ void BaseConversion::apply(const Context& context, const std::uint64_t* coeffici
     const std::size_t count = from_.size();
     const std::size_t stride = tile + kPad;
     const KernelTable& kernels = context.kernels();
-#pragma omp parallel num_threads(context.threads())
-    {
-        const Buffer scaled = context.scratch((count + 1) * stride);
-        std::vector<const std::uint64_t*> x(count + 1);
-        for (std::size_t i = 0; i <= count; ++i) x[i] = scaled.data() + i * stride;
-        std::uint64_t* quotient = scaled.data() + count * stride;
-        std::vector<double> sum(tile);
-#pragma omp for schedule(static)
-        for (std::size_t start = 0; start < n; start += tile) {
-            std::fill(sum.begin(), sum.end(), 0.0);
-            for (std::size_t i = 0; i < count; ++i) {
-                const Modulus& m = context.modulus(from_[i]);
-                std::uint64_t* row = scaled.data() + i * stride;
-                kernels.multiply_scalar(row, coefficients + i * n + start,
-                                        ShoupFactor(punctured_inverse_[i], m), tile, m);
-                const double inverse = 1.0 / static_cast<double>(m.q);
-                for (std::size_t j = 0; j < tile; ++j) sum[j] += to_real(row[j]) * inverse;
-            }
-            for (std::size_t j = 0; j < tile; ++j) quotient[j] = round_to_word(sum[j]);
-            std::size_t t = 0;
-            for (const std::vector<std::uint64_t>& weights : weights_) {
-                if (weights.size() == count + 1) {
-                    kernels.weighted_sum(out_rows[t] + start, x.data(), 0, weights.data(),
-                                         count + 1, tile, context.modulus(to_[t]));
-                    ++t;
-                    continue;
-                }
-                std::uint64_t* out[kAtOnce];
-                const Modulus* moduli[kAtOnce];
-                for (std::size_t k = 0; k < kAtOnce; ++k, ++t) {
-                    out[k] = out_rows[t] + start;
-                    moduli[k] = &context.modulus(to_[t]);
-                }
-                kernels.weighted_sums(out, x.data(), 0, weights.data(), count + 1, tile, moduli);
-            }
+    struct Scratch {
+        Buffer scaled;  // [count + 1][stride]
+        std::vector<const std::uint64_t*> rows;
+        std::vector<double> sum;
+        Scratch(const Context& context_, std::size_t count_, std::size_t tile_)
+            : scaled(context_.scratch((count_ + 1) * (tile_ + kPad))),
+              rows(count_ + 1),
+              sum(tile_) {
+            for (std::size_t i = 0; i <= count_; ++i) rows[i] = scaled.data() + i * (tile_ + kPad);
         }
+    };
+    std::deque<Scratch> scratch;
+    for (int thread = 0; thread < context.threads(); ++thread) {
+        scratch.emplace_back(context, count, tile);
     }
+    parallel_for(context.threads(), n / tile, [&](std::size_t number, std::size_t thread) {
+        const std::size_t start = number * tile;
+        auto& [scaled, x, sum] = scratch[thread];
+        std::uint64_t* quotient = scaled.data() + count * stride;
+        std::fill(sum.begin(), sum.end(), 0.0);
+        for (std::size_t i = 0; i < count; ++i) {
+            const Modulus& m = context.modulus(from_[i]);
+            std::uint64_t* row = scaled.data() + i * stride;
+            kernels.multiply_scalar(row, coefficients + i * n + start,
+                                    ShoupFactor(punctured_inverse_[i], m), tile, m);
+            const double inverse = 1.0 / static_cast<double>(m.q);
+            for (std::size_t j = 0; j < tile; ++j) sum[j] += to_real(row[j]) * inverse;
+        }
+        for (std::size_t j = 0; j < tile; ++j) quotient[j] = round_to_word(sum[j]);
+        std::size_t t = 0;
+        for (const std::vector<std::uint64_t>& weights : weights_) {
+            if (weights.size() == count + 1) {
+                kernels.weighted_sum(out_rows[t] + start, x.data(), 0, weights.data(), count + 1,
+                                     tile, context.modulus(to_[t]));
+                ++t;
+                continue;
+            }
+            std::uint64_t* out[kAtOnce];
+            const Modulus* moduli[kAtOnce];
+            for (std::size_t k = 0; k < kAtOnce; ++k, ++t) {
+                out[k] = out_rows[t] + start;
+                moduli[k] = &context.modulus(to_[t]);
+            }
+            kernels.weighted_sums(out, x.data(), 0, weights.data(), count + 1, tile, moduli);
+        }
+    });
 }
 
 void decompose(const Context& context, std::uint64_t* out, const std::uint64_t* c, int limbs,
@@ -114,11 +125,10 @@ void decompose(const Context& context, std::uint64_t* out, const std::uint64_t* 
     Rows own(static_cast<std::size_t>(limbs));
     std::iota(own.begin(), own.end(), 0);
     const Buffer coefficients = context.scratch(static_cast<std::size_t>(limbs) * n);
-#pragma omp parallel for num_threads(context.threads()) schedule(dynamic)
-    for (std::size_t r = 0; r < own.size(); ++r) {
+    parallel_for(context.threads(), own.size(), [&](std::size_t r, std::size_t) {
         std::copy(c + r * n, c + (r + 1) * n, coefficients.data() + r * n);
         context.kernels().ntt_inverse(coefficients.data() + r * n, n, context.tables(own[r]));
-    }
+    });
 
     std::vector<std::pair<std::uint64_t*, int>> pending;  // extended rows still to be transformed
     for (int d = 0; d < digits; ++d) {
@@ -139,16 +149,15 @@ void decompose(const Context& context, std::uint64_t* out, const std::uint64_t* 
             ->apply(context, coefficients.data() + static_cast<std::size_t>(first) * n, targets);
     }
     const std::size_t rows = own.size() + pending.size();
-#pragma omp parallel for num_threads(context.threads()) schedule(dynamic)
-    for (std::size_t i = 0; i < rows; ++i) {
+    parallel_for(context.threads(), rows, [&](std::size_t i, std::size_t) {
         if (i < pending.size()) {
             context.kernels().ntt_forward(pending[i].first, n, context.tables(pending[i].second));
-            continue;
+            return;
         }
         const std::size_t r = i - pending.size();  // a limb of its own digit is known already
         const std::size_t d = r / static_cast<std::size_t>(digit_limbs);
         std::copy(c + r * n, c + (r + 1) * n, out + (d * total + r) * n);
-    }
+    });
 }
 
 void divide_and_round(const Context& context, std::uint64_t* out, const std::uint64_t* x,
@@ -160,23 +169,21 @@ void divide_and_round(const Context& context, std::uint64_t* out, const std::uin
     const auto conversion = BaseConversion::get(context, from, to);
 
     const Buffer remainder = context.scratch(dropped * n);
-#pragma omp parallel for num_threads(context.threads()) schedule(dynamic)
-    for (std::size_t r = 0; r < dropped; ++r) {
+    parallel_for(context.threads(), dropped, [&](std::size_t r, std::size_t) {
         std::uint64_t* row = remainder.data() + r * n;
         std::copy(x + (kept + r) * n, x + (kept + r + 1) * n, row);
         context.kernels().ntt_inverse(row, n, context.tables(from[r]));
-    }
+    });
     std::vector<std::uint64_t*> targets;
     for (std::size_t r = 0; r < kept; ++r) targets.push_back(out + r * n);
     conversion->apply(context, remainder.data(), targets);
-#pragma omp parallel for num_threads(context.threads()) schedule(dynamic)
-    for (std::size_t r = 0; r < kept; ++r) {
+    parallel_for(context.threads(), kept, [&](std::size_t r, std::size_t) {
         const Modulus& m = context.modulus(to[r]);
         const ShoupFactor inverse(conversion->product_inverse(r), m);
         context.kernels().ntt_forward(out + r * n, n, context.tables(to[r]));
         context.kernels().subtract_multiply_scalar(out + r * n, x + r * n, out + r * n, inverse, n,
                                                    m);
-    }
+    });
 }
 
 }  // namespace fhe::ring

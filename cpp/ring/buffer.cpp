@@ -1,7 +1,9 @@
 #include "ring/buffer.hpp"
 
+#include <string.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <iterator>
 #include <new>
@@ -20,13 +22,33 @@ std::size_t unit(std::size_t bytes) { return bytes < kSmall ? kCacheLine : kHuge
 }  // namespace
 
 BufferPool::~BufferPool() {
-    for (const Block& block : idle_) std::free(block.data);
+    for (const Block& block : idle_) give_back(block);
+}
+
+std::size_t BufferPool::idle_bytes() const {
+    const std::lock_guard lock(mutex_);
+    return idle_bytes_;
 }
 
 void BufferPool::forget(std::multimap<std::size_t, Idle::iterator>::iterator entry) {
     idle_bytes_ -= entry->first;
     idle_.erase(entry->second);
     by_size_.erase(entry);
+}
+
+void BufferPool::give_back(Block block) const noexcept {
+    if (clears_) explicit_bzero(block.data, block.bytes);
+    std::free(block.data);
+}
+
+void BufferPool::shrink() noexcept {
+    while (idle_bytes_ > std::max(idle_limit_, most_used_bytes_ - used_bytes_)) {
+        const Block oldest = idle_.front();
+        auto entry = by_size_.lower_bound(oldest.bytes);
+        while (entry->second != idle_.begin()) ++entry;
+        forget(entry);
+        give_back(oldest);
+    }
 }
 
 Block BufferPool::acquire(std::size_t words) {
@@ -38,35 +60,35 @@ Block BufferPool::acquire(std::size_t words) {
         if (found != by_size_.end() && found->first / 2 <= bytes) {
             const Block block = *found->second;
             forget(found);
+            used_bytes_ += block.bytes;
+            most_used_bytes_ = std::max(most_used_bytes_, used_bytes_);
             return block;
         }
+        used_bytes_ += bytes;
+        most_used_bytes_ = std::max(most_used_bytes_, used_bytes_);
+        shrink();
     }
     void* data = std::aligned_alloc(unit(bytes), bytes);
-    if (data == nullptr) throw std::bad_alloc();
+    if (data == nullptr) {
+        const std::lock_guard lock(mutex_);
+        used_bytes_ -= bytes;
+        throw std::bad_alloc();
+    }
     if (bytes >= kHugePage) madvise(data, bytes, MADV_HUGEPAGE);  // a hint: failure costs only time
     return {static_cast<std::uint64_t*>(data), bytes};
 }
 
 void BufferPool::release(Block block) noexcept {
-    if (block.bytes > idle_limit_) {
-        std::free(block.data);
-        return;
-    }
     const std::lock_guard lock(mutex_);
-    while (idle_bytes_ + block.bytes > idle_limit_) {
-        const Block oldest = idle_.front();
-        auto entry = by_size_.lower_bound(oldest.bytes);
-        while (entry->second != idle_.begin()) ++entry;
-        forget(entry);
-        std::free(oldest.data);
-    }
+    used_bytes_ -= block.bytes;
     try {
         idle_.push_back(block);
         by_size_.emplace(block.bytes, std::prev(idle_.end()));
         idle_bytes_ += block.bytes;
+        shrink();
     } catch (const std::bad_alloc&) {
         if (!idle_.empty() && idle_.back().data == block.data) idle_.pop_back();
-        std::free(block.data);
+        give_back(block);
     }
 }
 

@@ -20,9 +20,13 @@ struct Block {
 
 class BufferPool {
   public:
-    // Unused blocks beyond `idle_bytes` in total go back to the operating system, those that were
-    // unused longest first.
-    explicit BufferPool(std::size_t idle_bytes) : idle_limit_(idle_bytes) {}
+    // Unused blocks go back to the operating system, those that were unused longest first, when
+    // they are more than `idle_limit` bytes and, with the used ones, more than were ever used at a
+    // time: so a working set of any size is kept between its steps, and nothing beyond what it
+    // took. clears: blocks that held secrets are cleared before they go back, as the C library may
+    // hand them on.
+    explicit BufferPool(std::size_t idle_limit, bool clears = false)
+        : idle_limit_(idle_limit), clears_(clears) {}
     ~BufferPool();
     BufferPool(const BufferPool&) = delete;
     BufferPool& operator=(const BufferPool&) = delete;
@@ -30,17 +34,22 @@ class BufferPool {
     // Uninitialised words, 64-byte aligned; throws std::bad_alloc.
     Block acquire(std::size_t words);
     void release(Block block) noexcept;
+    std::size_t idle_bytes() const;
 
   private:
     using Idle = std::list<Block>;
 
     void forget(std::multimap<std::size_t, Idle::iterator>::iterator entry);
+    void shrink() noexcept;  // to what may be idle now
+    void give_back(Block block) const noexcept;
 
-    std::mutex mutex_;
+    mutable std::mutex mutex_;
     Idle idle_;  // unused longest first
     std::multimap<std::size_t, Idle::iterator> by_size_;
     std::size_t idle_bytes_ = 0;
+    std::size_t used_bytes_ = 0, most_used_bytes_ = 0;
     std::size_t idle_limit_;
+    bool clears_;
 };
 
 // A block for the lifetime of the object.

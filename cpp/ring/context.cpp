@@ -6,13 +6,9 @@
 #include <set>
 #include <stdexcept>
 
+#include "ring/parallel.hpp"
+
 namespace fhe::ring {
-
-__extension__ using uint128 = unsigned __int128;
-
-std::uint64_t multiply_mod(std::uint64_t a, std::uint64_t b, std::uint64_t q) {
-    return static_cast<std::uint64_t>(static_cast<uint128>(a) * b % q);
-}
 
 std::uint64_t inverse_mod(std::uint64_t a, std::uint64_t q) {
     std::uint64_t result = 1;
@@ -65,8 +61,8 @@ constexpr std::size_t kMaxRingDimension = std::size_t{1} << 17;
 }  // namespace
 
 Context::Context(std::size_t n, const std::vector<std::uint64_t>& moduli, int threads,
-                 const KernelTable& kernels)
-    : n_(n), threads_(n < kMinParallel ? 1 : threads), kernels_(&kernels) {
+                 const KernelTable& kernels, const std::shared_ptr<BufferPool>& pool)
+    : n_(n), threads_(n < kMinParallel ? 1 : threads), kernels_(&kernels), pool_(pool) {
     if (!std::has_single_bit(n) || n < 16 || n > kMaxRingDimension) {
         throw std::invalid_argument("ring dimension must be a power of two in [16, 131072]");
     }
@@ -77,44 +73,45 @@ Context::Context(std::size_t n, const std::vector<std::uint64_t>& moduli, int th
     for (const std::uint64_t q : moduli) tables_.push_back(std::make_unique<NttTables>(n, q));
 }
 
+std::deque<Buffer> Context::scratch_each(std::size_t words) const {
+    std::deque<Buffer> all;
+    for (int thread = 0; thread < threads_; ++thread) all.emplace_back(pool_, words);
+    return all;
+}
+
 void Context::ntt_forward(std::uint64_t* data, const Rows& rows) const {
-#pragma omp parallel for num_threads(threads_) schedule(dynamic)
-    for (std::size_t r = 0; r < rows.size(); ++r) {
+    parallel_for(threads_, rows.size(), [&](std::size_t r, std::size_t) {
         kernels_->ntt_forward(data + r * n_, n_, tables(rows[r]));
-    }
+    });
 }
 
 void Context::ntt_inverse(std::uint64_t* data, const Rows& rows) const {
-#pragma omp parallel for num_threads(threads_) schedule(dynamic)
-    for (std::size_t r = 0; r < rows.size(); ++r) {
+    parallel_for(threads_, rows.size(), [&](std::size_t r, std::size_t) {
         kernels_->ntt_inverse(data + r * n_, n_, tables(rows[r]));
-    }
+    });
 }
 
 void Context::pointwise(Pointwise kernel, std::uint64_t* out, const std::uint64_t* a,
                         const std::uint64_t* b, const Rows& rows) const {
-#pragma omp parallel for num_threads(threads_) schedule(static)
-    for (std::size_t r = 0; r < rows.size(); ++r) {
+    parallel_for(threads_, rows.size(), [&](std::size_t r, std::size_t) {
         kernel(out + r * n_, a + r * n_, b + r * n_, n_, modulus(rows[r]));
-    }
+    });
 }
 
 void Context::multiply_scalars(std::uint64_t* out, const std::uint64_t* a,
                                const std::vector<std::uint64_t>& factors, const Rows& rows) const {
-#pragma omp parallel for num_threads(threads_) schedule(static)
-    for (std::size_t r = 0; r < rows.size(); ++r) {
+    parallel_for(threads_, rows.size(), [&](std::size_t r, std::size_t) {
         const Modulus& m = modulus(rows[r]);
         kernels_->multiply_scalar(out + r * n_, a + r * n_, ShoupFactor(factors[r] % m.q, m), n_,
                                   m);
-    }
+    });
 }
 
 void Context::embed_signed(std::uint64_t* out, const std::int64_t* coefficients,
                            const Rows& rows) const {
-#pragma omp parallel for num_threads(threads_) schedule(dynamic)
-    for (std::size_t r = 0; r < rows.size(); ++r) {
+    parallel_for(threads_, rows.size(), [&](std::size_t r, std::size_t) {
         embed_row(out + r * n_, coefficients, rows[r]);
-    }
+    });
 }
 
 void Context::embed_row(std::uint64_t* row, const std::int64_t* coefficients, int index) const {
@@ -124,42 +121,70 @@ void Context::embed_row(std::uint64_t* row, const std::int64_t* coefficients, in
 
 void Context::add_plain(std::uint64_t* out, const std::uint64_t* a,
                         const std::int64_t* coefficients, std::size_t limbs) const {
-#pragma omp parallel for num_threads(threads_) schedule(dynamic)
-    for (std::size_t r = 0; r < 2 * limbs; ++r) {
+    parallel_for(threads_, 2 * limbs, [&](std::size_t r, std::size_t) {
         std::uint64_t* row = out + r * n_;
         const std::uint64_t* in = a + r * n_;
         if (r >= limbs) {
             std::copy(in, in + n_, row);
-            continue;
+            return;
         }
         embed_row(row, coefficients, static_cast<int>(r));
         kernels_->add(row, row, in, n_, modulus(static_cast<int>(r)));
-    }
+    });
 }
 
 void Context::multiply_plain(std::uint64_t* out, const std::uint64_t* a, std::size_t polys,
                              const std::int64_t* coefficients, std::size_t limbs) const {
-#pragma omp parallel num_threads(threads_)
-    {
-        const Buffer plain = scratch(n_);
-#pragma omp for schedule(dynamic)
-        for (std::size_t r = 0; r < limbs; ++r) {
-            embed_row(plain.data(), coefficients, static_cast<int>(r));
-            for (std::size_t p = 0; p < polys; ++p) {
-                const std::size_t at = (p * limbs + r) * n_;
-                kernels_->multiply(out + at, a + at, plain.data(), n_,
-                                   modulus(static_cast<int>(r)));
-            }
+    const std::deque<Buffer> scratch = scratch_each(n_);
+    parallel_for(threads_, limbs, [&](std::size_t r, std::size_t thread) {
+        std::uint64_t* plain = scratch[thread].data();
+        embed_row(plain, coefficients, static_cast<int>(r));
+        for (std::size_t p = 0; p < polys; ++p) {
+            const std::size_t at = (p * limbs + r) * n_;
+            kernels_->multiply(out + at, a + at, plain, n_, modulus(static_cast<int>(r)));
+        }
+    });
+}
+
+std::array<ShoupFactor, 4> Context::monomial(std::size_t power, int index) const {
+    if (power % (n_ / 4) != 0) throw std::invalid_argument("power must be a multiple of n / 4");
+    const NttTables& t = tables(index);
+    const Modulus& m = t.modulus;
+    const std::size_t quarters = power / (n_ / 4) % 8;  // roots[2] is the eighth root psi^(n / 4)
+    std::uint64_t values[4];
+    for (std::size_t quarter = 0; quarter < 4; ++quarter) {
+        // Position i holds the value at psi^(2 r + 1), r = bitrev(i); r modulo 4 is that of the
+        // quarter in which i lies, and psi^(n / 4) to the power of 8 is one.
+        const std::size_t r = (quarter & 1) * 2 + (quarter >> 1);
+        values[quarter] = 1;
+        for (std::size_t e = quarters * (2 * r + 1) % 8; e > 0; --e) {
+            values[quarter] = multiply_mod(values[quarter], t.roots[2], m.q);
         }
     }
+    return {ShoupFactor(values[0], m), ShoupFactor(values[1], m), ShoupFactor(values[2], m),
+            ShoupFactor(values[3], m)};
+}
+
+void Context::multiply_monomial(std::uint64_t* out, const std::uint64_t* a, std::size_t polys,
+                                std::size_t power, std::size_t limbs) const {
+    const std::size_t length = n_ / 4;
+    parallel_for(threads_, limbs, [&](std::size_t r, std::size_t) {
+        const auto factors = monomial(power, static_cast<int>(r));
+        for (std::size_t p = 0; p < polys; ++p) {
+            for (std::size_t quarter = 0; quarter < 4; ++quarter) {
+                const std::size_t at = (p * limbs + r) * n_ + quarter * length;
+                kernels_->multiply_scalar(out + at, a + at, factors[quarter], length,
+                                          modulus(static_cast<int>(r)));
+            }
+        }
+    });
 }
 
 void Context::permute(std::uint64_t* out, const std::uint64_t* in, const std::uint32_t* index,
                       std::size_t rows) const {
-#pragma omp parallel for num_threads(threads_) schedule(static)
-    for (std::size_t r = 0; r < rows; ++r) {
+    parallel_for(threads_, rows, [&](std::size_t r, std::size_t) {
         kernels_->permute(out + r * n_, in + r * n_, index, n_);
-    }
+    });
 }
 
 std::vector<std::uint32_t> galois_permutation(std::size_t n, std::uint64_t galois_element) {

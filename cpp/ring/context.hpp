@@ -5,8 +5,10 @@
 // are in bit-reversed NTT order.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -14,16 +16,19 @@
 #include <vector>
 
 #include "kernels/kernels.hpp"
+#include "kernels/wide.hpp"
 #include "ring/buffer.hpp"
 
 namespace fhe::ring {
 
 using kernels::KernelTable;
 using kernels::Modulus;
+using kernels::multiply_mod;
 using kernels::NttTables;
 using kernels::ShoupFactor;
 
-// Kept by a context for reuse: what the largest step of a face of the preset 'safe' takes.
+// Kept by a context for reuse in any case: what the largest step of a face of the preset 'safe'
+// takes. A batch takes more; see BufferPool.
 inline constexpr std::size_t kIdleBytes = std::size_t{2} << 30;
 
 using Rows = std::vector<int>;  // modulus index of each row
@@ -34,7 +39,7 @@ class Context {
   public:
     // Moduli are distinct primes = 1 mod 2n; threads >= 1. Throws std::invalid_argument.
     Context(std::size_t n, const std::vector<std::uint64_t>& moduli, int threads,
-            const KernelTable& kernels);
+            const KernelTable& kernels, const std::shared_ptr<BufferPool>& pool);
 
     std::size_t n() const { return n_; }
     int threads() const { return threads_; }
@@ -47,6 +52,8 @@ class Context {
 
     const std::shared_ptr<BufferPool>& pool() const { return pool_; }
     Buffer scratch(std::size_t words) const { return Buffer(pool_, words); }
+    // One for every thread.
+    std::deque<Buffer> scratch_each(std::size_t words) const;
 
     void ntt_forward(std::uint64_t* data, const Rows& rows) const;
     void ntt_inverse(std::uint64_t* data, const Rows& rows) const;
@@ -66,6 +73,11 @@ class Context {
                    std::size_t limbs) const;
     void multiply_plain(std::uint64_t* out, const std::uint64_t* a, std::size_t polys,
                         const std::int64_t* coefficients, std::size_t limbs) const;
+    // Times X^power, a multiple of n / 4: exact. a, out: [polys][limbs][n] in the rows 0..limbs-1.
+    void multiply_monomial(std::uint64_t* out, const std::uint64_t* a, std::size_t polys,
+                           std::size_t power, std::size_t limbs) const;
+    // X^power, a multiple of n / 4, in each quarter of a row in NTT order, where it is constant.
+    std::array<ShoupFactor, 4> monomial(std::size_t power, int index) const;
     // out row = in row gathered by index [n]
     void permute(std::uint64_t* out, const std::uint64_t* in, const std::uint32_t* index,
                  std::size_t rows) const;
@@ -76,7 +88,7 @@ class Context {
     std::size_t n_;
     int threads_;
     const KernelTable* kernels_;
-    std::shared_ptr<BufferPool> pool_ = std::make_shared<BufferPool>(kIdleBytes);
+    std::shared_ptr<BufferPool> pool_;
     std::vector<std::unique_ptr<NttTables>> tables_;
     friend class BaseConversion;
     // Tables of base conversions by (from, to).
@@ -88,7 +100,6 @@ class Context {
 // galois_element is odd, in [1, 2n).
 std::vector<std::uint32_t> galois_permutation(std::size_t n, std::uint64_t galois_element);
 
-std::uint64_t multiply_mod(std::uint64_t a, std::uint64_t b, std::uint64_t q);
 std::uint64_t inverse_mod(std::uint64_t a, std::uint64_t q);  // q prime, a != 0 mod q
 // Residues of signed values of any size; fastest where they lie in [-2^50, 2^50).
 void reduce_signed(const KernelTable& kernels, std::uint64_t* out, const std::int64_t* values,

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "ring/block_map.hpp"
+#include "ring/parallel.hpp"
 
 namespace fhe::ring {
 
@@ -20,8 +21,7 @@ void switch_key(const Context& context, std::uint64_t* out, const std::uint64_t*
     const KernelTable& kernels = context.kernels();
     std::optional<BlockMap> map;
     if (job.permutation != nullptr) map.emplace(job.permutation, n);
-#pragma omp parallel for num_threads(context.threads()) schedule(dynamic)
-    for (std::size_t r = 0; r < rows; ++r) {
+    parallel_for(context.threads(), rows, [&](std::size_t r, std::size_t) {
         const Modulus& m = context.modulus(job.rows[r]);
         const std::size_t stored = stored_row(r, job.limbs, job.key.key_limbs);
         const auto key = [&](std::size_t d, std::size_t poly) {
@@ -69,7 +69,7 @@ void switch_key(const Context& context, std::uint64_t* out, const std::uint64_t*
                 kernels.add(out + at, base + at, targets[poly], tile, m);
             }
         }
-    }
+    });
 }
 
 void tensor(const Context& context, std::uint64_t* out, const std::uint64_t* a,
@@ -77,15 +77,43 @@ void tensor(const Context& context, std::uint64_t* out, const std::uint64_t* a,
     const std::size_t n = context.n();
     const std::size_t poly = rows.size() * n;
     const KernelTable& kernels = context.kernels();
-#pragma omp parallel for num_threads(context.threads()) schedule(static)
-    for (std::size_t r = 0; r < rows.size(); ++r) {
+    parallel_for(context.threads(), rows.size(), [&](std::size_t r, std::size_t) {
         const Modulus& m = context.modulus(rows[r]);
         const std::uint64_t* left[] = {a + r * n, a + poly + r * n};
         const std::uint64_t* right[] = {b + poly + r * n, b + r * n};
         kernels.multiply(out + r * n, left[0], right[1], n, m);
         kernels.dot_product(out + poly + r * n, left, right, 2, n, m);
         kernels.multiply(out + 2 * poly + r * n, left[1], right[0], n, m);
-    }
+    });
+}
+
+void tensor_of_parts(const Context& context, std::uint64_t* out, const std::uint64_t* a,
+                     const std::uint64_t* conjugate, const Rows& rows) {
+    const std::size_t n = context.n();
+    const std::size_t poly = rows.size() * n;
+    const std::size_t tile = std::min(n / 4, kTile / 2);  // all six rows stay in the first cache
+    const KernelTable& kernels = context.kernels();
+    parallel_for(context.threads(), rows.size(), [&](std::size_t r, std::size_t) {
+        const Modulus& m = context.modulus(rows[r]);
+        const auto factors = context.monomial(n / 4, rows[r]);
+        alignas(64) std::uint64_t minus[2][kTile / 2], plus[2][kTile / 2], turned[kTile / 2];
+        for (std::size_t start = 0; start < n; start += tile) {
+            for (const std::size_t p : {0, 1}) {
+                const std::size_t at = p * poly + r * n + start;
+                kernels.add(plus[p], a + at, conjugate + at, tile, m);
+                kernels.subtract(turned, conjugate + at, a + at, tile, m);
+                kernels.multiply_scalar(turned, turned, factors[start / (n / 4)], tile, m);
+                kernels.subtract(minus[p], plus[p], turned, tile, m);
+                kernels.add(plus[p], plus[p], turned, tile, m);
+            }
+            const std::uint64_t* left[] = {minus[0], minus[1]};
+            const std::uint64_t* right[] = {plus[1], plus[0]};
+            std::uint64_t* target = out + r * n + start;
+            kernels.multiply(target, left[0], right[1], tile, m);
+            kernels.dot_product(target + poly, left, right, 2, tile, m);
+            kernels.multiply(target + 2 * poly, left[1], right[0], tile, m);
+        }
+    });
 }
 
 }  // namespace fhe::ring

@@ -1,10 +1,12 @@
 #include "ring/transform.hpp"
 
 #include <algorithm>
+#include <deque>
 #include <map>
 #include <numeric>
 
 #include "ring/block_map.hpp"
+#include "ring/parallel.hpp"
 #include "ring/sums.hpp"
 
 namespace fhe::ring {
@@ -306,17 +308,14 @@ void accumulate(const Context& context, std::uint64_t* out, const LinearTransfor
     std::size_t parts = 1;
     while (left > 0 && parts * left < threads && n / (2 * parts) >= prepared.tile) parts *= 2;
     const std::size_t whole = rows - left;
-#pragma omp parallel num_threads(context.threads())
-    {
-        LimbWorker worker(context, transform, prepared);
-#pragma omp for schedule(dynamic)
-        for (std::size_t i = 0; i < whole + left * parts; ++i) {
-            const std::size_t row = i < whole ? i : whole + (i - whole) / parts;
-            const std::size_t size = i < whole ? n : n / parts;
-            const std::size_t begin = i < whole ? 0 : (i - whole) % parts * size;
-            worker.run(out, row, begin, begin + size);
-        }
-    }
+    std::deque<LimbWorker> workers;
+    while (workers.size() < threads) workers.emplace_back(context, transform, prepared);
+    parallel_for(context.threads(), whole + left * parts, [&](std::size_t i, std::size_t thread) {
+        const std::size_t row = i < whole ? i : whole + (i - whole) / parts;
+        const std::size_t size = i < whole ? n : n / parts;
+        const std::size_t begin = i < whole ? 0 : (i - whole) % parts * size;
+        workers[thread].run(out, row, begin, begin + size);
+    });
 }
 
 }  // namespace fhe::ring

@@ -232,15 +232,14 @@ class _Counter:
                 yield self.addition(step.offset, step.output)
             case steps.SquareParts():
                 yield from self.key_switches(1)  # the conjugate
-                yield self.monomials(2) + self.additions(2)
-                yield Work(key_products=4 * self.limbs)  # one more tensor product
-                yield from self.product(step.rescale, operands=1)
+                yield Work(plaintext_products=2 * self.limbs)  # X^(N/4), within the product
+                yield from self.product(step.rescale, operands=2)
                 yield self.addition(step.offset, step.output)
             case steps.Join():
                 yield self.monomials(1) + self.additions(1)
             case steps.Part():
                 yield from self.key_switches(1)
-                yield self.monomials(2) + self.additions(2)
+                yield self.monomials(1) + self.additions(2)
             case steps.Multiply():
                 yield from self.product(step.rescale, operands=2)
             case steps.MultiplyPlain():
@@ -309,11 +308,10 @@ class _Counter:
         yield from self.key_switches(1, rescale)
 
     def monomials(self, count: int) -> Work:
-        """Products with powers of X."""
+        """Products with X^(N/2), which takes two values in NTT order."""
         return Work(
-            ntts=count * self.limbs,
             plaintext_products=2 * count * self.limbs,
-            bytes_read=3 * count * self.limbs * self.limb_bytes,
+            bytes_read=2 * count * self.limbs * self.limb_bytes,
         )
 
     def additions(self, count: int) -> Work:

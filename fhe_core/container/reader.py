@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import mmap as memory_map
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, BinaryIO, Protocol
@@ -195,6 +195,35 @@ class Reader:
         array = flat.reshape(section.shape)
         array.flags.writeable = False
         return array
+
+    def read_into(self, name: str, targets: Sequence[NDArray[Any]]) -> None:
+        """The section's bytes into arrays, one after the other, and verified there.
+
+        The digest is that of the very bytes that the arrays hold afterwards, whatever happens to
+        the file meanwhile. After an error they hold what must not be used.
+
+        Args:
+            name: of the section.
+            targets: C-contiguous and writable, together as long as the section.
+
+        Raises:
+            ValueError: they are longer or shorter.
+            Corrupt: the section differs from its digest, or there is no such section.
+            Truncated, AccessError: the file shrank or cannot be read.
+        """
+        section = self.header.section(name)
+        self._check_open()
+        if sum(target.nbytes for target in targets) != section.length:
+            raise ValueError(f"section {name!r} has {section.length} bytes")
+        start, digest = self.header.payload_offset + section.offset, hashlib.sha256()
+        for target in targets:
+            view = target.data.cast("B")
+            for position in range(0, len(view), _PIECE_BYTES):  # hashed while it is in the cache
+                piece = view[position : position + _PIECE_BYTES]
+                self._source.read_into(start + position, piece)
+                digest.update(piece)
+            start += len(view)
+        self._compare(section, digest.hexdigest())
 
     def _pieces(self, section: SectionInfo) -> Iterator[memoryview]:
         buffer = memoryview(bytearray(min(section.length, _PIECE_BYTES)))

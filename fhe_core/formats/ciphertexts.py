@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +12,9 @@ import numpy as np
 
 from fhe_core import container
 from fhe_core.ciphertext import Ciphertext, Words
-from fhe_core.container import Header, Kind, Reader, Section
+from fhe_core.container import DType, Header, Kind, Reader, Section
 from fhe_core.formats.heads import Admission, Head, ItemHead, read_head, section_key
-from fhe_core.keys.evaluation import EvaluationKey, EvaluationKeys, expand_key
+from fhe_core.keys.evaluation import EvaluationKey, EvaluationKeys, expand_half
 from fhe_core.keys.expand import FRESH_DOMAIN, SEED_BYTES, uniform_row
 from fhe_core.parameters import Parameters, presets
 from fhe_core.plan import KeyName, KeySpecification
@@ -125,12 +126,12 @@ def load_bundle(
         for item in head.items:
             key, shape = section_key(item.name), (item.limbs, parameters.ring_dimension)
             if f"{key}/seed" in reader.names:
-                seed = _array(reader, f"{key}/seed", (SEED_BYTES,), "uint8").tobytes()
-                c0 = _array(reader, f"{key}/c0", shape, "uint64")
+                seed = _array(reader, f"{key}/seed", (SEED_BYTES,), DType.U8).tobytes()
+                c0 = _array(reader, f"{key}/c0", shape, DType.U64)
                 residues = np.stack([c0, expand_fresh(parameters, seed, item.limbs)])
                 seeds[item.name] = seed
             else:
-                residues = np.array(_array(reader, f"{key}/c", (2, *shape), "uint64"))
+                residues = _array(reader, f"{key}/c", (2, *shape), DType.U64)
             require_reduced(header.source, residues, parameters.moduli[: item.limbs])
             items[item.name] = Ciphertext(residues, item.scale)
         return Bundle(what, parameters, header.key_id, items, head.facts, seeds)
@@ -182,8 +183,11 @@ def load_evaluation_keys(
     wanted: Sequence[KeySpecification] | None = None,
     load: ParameterLoader = presets.load,
     progress: Progress | None = None,
+    threads: int = 1,
 ) -> EvaluationKeys:
     """Read and expand evaluation keys; with ``wanted`` only those, which the file must hold.
+
+    threads: that many keys are read, checked and expanded at a time.
 
     Raises:
         ContainerError: the file is not what it should be, or lacks a wanted key.
@@ -192,26 +196,48 @@ def load_evaluation_keys(
         header = reader.header
         parameters = parameters_of(header, load)
         held = key_specifications(header, parameters)
-        seed = _array(reader, "seed", (SEED_BYTES,), "uint8").tobytes()
+        sections = {"seed", *(f"key/{position}" for position in range(len(held)))}
+        _require_no_others(reader, sections)
+        seed = _array(reader, "seed", (SEED_BYTES,), DType.U8).tobytes()
         chosen = list(range(len(held)))
         if wanted is not None:
             chosen = [_find(header, held, specification) for specification in wanted]
+
+        def read(position: int) -> EvaluationKey:
+            return _read_key(reader, parameters, held[position], position, seed)
+
         keys: dict[KeyName, EvaluationKey] = {}
-        for done, position in enumerate(chosen):
-            specification = held[position]
-            body = _array(reader, f"key/{position}", specification.shape(parameters), "uint64")
-            tier = parameters.tiers[specification.name.tier]
-            moduli = [
-                *parameters.moduli[: specification.limbs],
-                *parameters.specials[: tier.special_limbs],
-            ]
-            require_reduced(header.source, body, moduli)
-            keys[specification.name] = expand_key(
-                parameters, specification, body, seed, position + 1
-            )
-            if progress is not None:
-                progress(done + 1, len(chosen))
+        with ThreadPoolExecutor(threads) as pool:
+            try:
+                for position, key in zip(chosen, pool.map(read, chosen), strict=True):
+                    keys[held[position].name] = key
+                    if progress is not None:
+                        progress(len(keys), len(chosen))
+            except BaseException:
+                pool.shutdown(cancel_futures=True)  # an error must not wait for gigabytes
+                raise
         return EvaluationKeys(parameters, header.key_id, keys)
+
+
+def _read_key(
+    reader: Reader,
+    parameters: Parameters,
+    specification: KeySpecification,
+    position: int,
+    seed: bytes,
+) -> EvaluationKey:
+    """Read to where it stays, checked there, with the other half expanded beside it."""
+    name, shape = f"key/{position}", specification.shape(parameters)
+    _require_section(reader, name, shape, DType.U64)
+    digits, rows, n = shape
+    data = np.empty((digits, 2, rows, n), dtype=np.uint64)
+    reader.read_into(name, [data[digit, 0] for digit in range(digits)])
+    specials = parameters.tiers[specification.name.tier].special_limbs
+    moduli = [*parameters.moduli[: specification.limbs], *parameters.specials[:specials]]
+    for digit in range(digits):
+        require_reduced(reader.header.source, data[digit, 0], moduli)
+    expand_half(parameters, specification, data, seed, position + 1)
+    return EvaluationKey(data, specification.limbs)
 
 
 def key_specifications(header: Header, parameters: Parameters) -> list[KeySpecification]:
@@ -221,7 +247,7 @@ def key_specifications(header: Header, parameters: Parameters) -> list[KeySpecif
         Corrupt: the list does not fit the parameters.
     """
     entries = header.metadata.get("keys")
-    found = []
+    found: list[KeySpecification] = []
     for entry in entries if isinstance(entries, list) else [None]:
         if not (isinstance(entry, list) and len(entry) == 3 and all(type(v) is int for v in entry)):
             raise container.Corrupt(f"{header.source}: the list of keys is malformed")
@@ -232,6 +258,8 @@ def key_specifications(header: Header, parameters: Parameters) -> list[KeySpecif
             and 1 <= limbs <= parameters.tiers[tier].limbs
         ):
             raise container.Corrupt(f"{header.source}: a key does not fit the parameters")
+        if any(other.name == KeyName(rotation, tier) for other in found):
+            raise container.Corrupt(f"{header.source}: has two keys of the same name")
         found.append(KeySpecification(KeyName(rotation, tier), limbs))
     return found
 
@@ -246,10 +274,34 @@ def _find(header: Header, held: list[KeySpecification], wanted: KeySpecification
     )
 
 
-def _array(reader: Reader, name: str, shape: tuple[int, ...], dtype: str) -> Any:
+def _array(reader: Reader, name: str, shape: tuple[int, ...], dtype: DType) -> Any:
+    """A section in memory of ours, verified there: the file may change as soon as it was read."""
+    _require_section(reader, name, shape, dtype)
+    return reader.array(name, mmap=False)
+
+
+def _require_section(reader: Reader, name: str, shape: tuple[int, ...], dtype: DType) -> None:
+    """Before any of it is read: its digest may be over gigabytes.
+
+    Raises:
+        Corrupt: it is missing, or of another shape.
+    """
+    source = reader.header.source
     if name not in reader.names:
-        raise container.Corrupt(f"{reader.header.source}: section '{name}' is missing")
+        raise container.Corrupt(f"{source}: section '{name}' is missing")
     section = reader.header.section(name)
-    if section.shape != shape or np.dtype(section.dtype.numpy_name) != np.dtype(dtype):
-        raise container.Corrupt(f"{reader.header.source}: section '{name}' has a wrong shape")
-    return reader.array(name)
+    if (section.shape, section.dtype) != (shape, dtype):
+        raise container.Corrupt(f"{source}: section '{name}' has a wrong shape")
+
+
+def _require_no_others(reader: Reader, names: Collection[str]) -> None:
+    """Bytes that nothing reads are never checked, and are storage for whoever wrote them.
+
+    Raises:
+        Corrupt: the file has other sections as well.
+    """
+    for name in reader.names:
+        if name not in names:
+            raise container.Corrupt(
+                f"{reader.header.source}: holds section '{name}', which nothing in it names"
+            )

@@ -69,12 +69,20 @@ def expand_key(
 ) -> EvaluationKey:
     """Join the computed half [rows, N] per digit with the half expanded from the seed."""
     digits, rows, n = specification.shape(parameters)
-    tier = parameters.tiers[specification.name.tier]
-    moduli = [*parameters.moduli, *parameters.specials]
-    indices = [*range(specification.limbs), *parameters.special_rows(tier)]
     data = np.empty((digits, 2, rows, n), dtype=np.uint64)
     for digit, body in enumerate(bodies):
         data[digit, 0] = body
+    expand_half(parameters, specification, data, seed, domain)
+    return EvaluationKey(data, specification.limbs)
+
+
+def expand_half(
+    parameters: Parameters, specification: KeySpecification, data: Words, seed: bytes, domain: int
+) -> None:
+    """Fill data[:, 1] of a key [digits, 2, rows, N] from the seed."""
+    tier = parameters.tiers[specification.name.tier]
+    moduli = [*parameters.moduli, *parameters.specials]
+    indices = [*range(specification.limbs), *parameters.special_rows(tier)]
+    for digit in range(data.shape[0]):
         for i, row in enumerate(indices):
             uniform_row(seed, domain, digit, row, moduli[row], data[digit, 1, i])
-    return EvaluationKey(data, specification.limbs)

@@ -7,6 +7,7 @@ AES-256 in counter mode from the cryptography package; every row has a counter b
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -17,6 +18,8 @@ from fhe_core import _native
 SEED_BYTES = 32
 #: Domains of the counter block: fresh ciphertexts use 0, evaluation keys 1 + their position.
 FRESH_DOMAIN = 0
+#: Words that a cipher wants beyond its output: a block.
+_MARGIN = 2
 
 
 def uniform_row(
@@ -34,7 +37,14 @@ def uniform_row(
     filled = 0
     while filled < out.size:
         missing = out.size - filled
-        words = np.frombuffer(
-            stream.update(bytes(8 * (missing + missing // 64 + 16))), dtype="<u8"
-        ).astype(np.uint64, copy=False)
-        filled += _native.fill_uniform(out[filled:], words, modulus)
+        count = missing + missing // 64 + 16
+        words = np.empty(count + _MARGIN, dtype="<u8")
+        stream.update_into(_zeros(8 * count), words.view(np.uint8).data)
+        drawn = words[:count].astype(np.uint64, copy=False)
+        filled += _native.fill_uniform(out[filled:], drawn, modulus)
+
+
+@lru_cache(maxsize=4)
+def _zeros(count: int) -> bytes:
+    """What the stream is added to."""
+    return bytes(count)

@@ -7,7 +7,7 @@ mod-down and rescale are one exact division by the special primes and the last l
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,11 +53,19 @@ class Evaluator:
 
     def add(self, a: Ciphertext, b: Ciphertext) -> Ciphertext:
         """Sum of two ciphertexts of the same level and scale."""
-        shape = a.residues.shape
-        flat = (2 * a.limbs, self.parameters.ring_dimension)
+        return self._pointwise(self.context.add, a, b)
+
+    def subtract(self, a: Ciphertext, b: Ciphertext) -> Ciphertext:
+        """Difference of two ciphertexts of the same level and scale."""
+        return self._pointwise(self.context.subtract, a, b)
+
+    def _pointwise(
+        self, operation: Callable[[Words, Words, list[int]], Words], a: Ciphertext, b: Ciphertext
+    ) -> Ciphertext:
+        shape, flat = a.residues.shape, (2 * a.limbs, self.parameters.ring_dimension)
         rows = 2 * list(range(a.limbs))
-        total = self.context.add(a.residues.reshape(flat), b.residues.reshape(flat), rows)
-        return Ciphertext(total.reshape(shape), a.scale)
+        result = operation(a.residues.reshape(flat), b.residues.reshape(flat), rows)
+        return Ciphertext(result.reshape(shape), a.scale)
 
     def add_plain(
         self, a: Ciphertext, coefficients: NDArray[np.int64], shift: int = 0
@@ -170,11 +178,14 @@ class Evaluator:
         return Ciphertext(self.mod_down(switched, a.limbs), a.scale)
 
     def times_monomial(self, a: Ciphertext, power: int) -> Ciphertext:
-        """Times X**power, 0 <= power < 2N: exact and without noise. X**(N/2) is i in every slot."""
-        n = self.parameters.ring_dimension
-        coefficients = np.zeros(n, dtype=np.int64)
-        coefficients[power % n] = 1 if power < n else -1
-        return Ciphertext(self.context.multiply_plain(a.residues, coefficients), a.scale)
+        """Times X**power, exact and without noise; X**(N/2) is i in every slot.
+
+        power: a multiple of N/4 below 2N, so that it is a constant on quarters of the NTT order.
+
+        Raises:
+            ValueError: it is none.
+        """
+        return Ciphertext(self.context.multiply_monomial(a.residues, power), a.scale)
 
     def join(self, a: Ciphertext, b: Ciphertext) -> Ciphertext:
         """a + i b."""
@@ -182,31 +193,17 @@ class Evaluator:
 
     def parts(self, a: Ciphertext) -> tuple[Ciphertext, Ciphertext]:
         """Real and imaginary part: a + conj(a) and -i (a - conj(a)), at twice the scale."""
-        real, imaginary = self._sums(a, self.parameters.ring_dimension // 2)
-        double = 2 * a.scale
+        other, double = self.conjugate(a), 2 * a.scale
+        real = self.add(a, other)
+        imaginary = self.times_monomial(
+            self.subtract(other, a), self.parameters.ring_dimension // 2
+        )
         return Ciphertext(real.residues, double), Ciphertext(imaginary.residues, double)
 
     def square_parts(self, a: Ciphertext, rescale: int) -> Ciphertext:
-        """Re(a)**2 + i Im(a)**2, with one relinearisation.
-
-        X**(N/4) squares to i, so that (a + conj(a))**2 + (X**(N/4) (-i) (a - conj(a)))**2 is four
-        times that.
-        """
-        n, limbs = self.parameters.ring_dimension, a.limbs
-        real, imaginary = (part.residues for part in self._sums(a, 3 * n // 4))
-        flat, rows = (3 * limbs, n), 3 * list(range(limbs))
-        product = self.context.add(
-            self.context.tensor(real, real).reshape(flat),
-            self.context.tensor(imaginary, imaginary).reshape(flat),
-            rows,
-        ).reshape(3, limbs, n)
+        """Re(a)**2 + i Im(a)**2, with one relinearisation."""
+        product = self.context.tensor_of_parts(a.residues, self.conjugate(a).residues)
         return self._relinearised(product, 4 * a.scale**2, rescale)
-
-    def _sums(self, a: Ciphertext, power: int) -> tuple[Ciphertext, Ciphertext]:
-        """a + conj(a), and X**power (conj(a) - a)."""
-        other = self.conjugate(a)
-        minus = self.times_monomial(a, self.parameters.ring_dimension + power)  # X**N is -1
-        return self.add(a, other), self.add(minus, self.times_monomial(other, power))
 
     def rotate_extended(
         self, a: Words, limbs: int, rotation: int, base: Words | None = None

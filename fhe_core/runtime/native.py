@@ -146,12 +146,9 @@ def _linear(
         else:
             babies.append((i, None, None, 0))
     sums = evaluator.context.accumulate(
+        transform.native,
         inputs,
         babies,
-        list(transform.masks),
-        list(transform.terms),
-        list(transform.entries),
-        transform.weights,
         evaluator.specials(limbs),
         evaluator.p_mod_q(limbs),
     )

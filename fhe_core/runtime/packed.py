@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fhe_core import encoding
+from fhe_core import _native, encoding
 from fhe_core.parameters import Parameters
 from fhe_core.plan import Plan, PlanError, steps
 from fhe_core.runtime.cleartext import Tables, mask_slots
@@ -43,6 +44,11 @@ class PackedTransform:
     masks: tuple[Signed, ...]
     terms: tuple[tuple[int, int], ...]
     entries: tuple[NDArray[np.uint32], ...]
+
+    @cached_property
+    def native(self) -> _native.Transform:
+        """The same, checked by the extension once for all runs."""
+        return _native.Transform(self.masks, self.terms, self.entries, self.weights)
 
 
 @dataclass(frozen=True, eq=False)

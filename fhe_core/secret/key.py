@@ -23,6 +23,14 @@ from fhe_core.parameters import Parameters
 from fhe_core.plan import KeySpecification
 from fhe_core.secret import sampling
 
+#: More would only matter for values above 2^95.
+_MOST_LIMBS = 3
+
+
+def decrypted_limbs(ciphertext: Ciphertext) -> int:
+    """How many limbs decryption looks at: their product is the room of a value and its scale."""
+    return min(ciphertext.limbs, _MOST_LIMBS)
+
 
 class SecretKey:
     """A uniform ternary secret. ``repr`` and exceptions never show it."""
@@ -38,7 +46,7 @@ class SecretKey:
         self.parameters = parameters
         self._ternary = ternary.astype(np.int8)
         moduli = [*parameters.moduli, *parameters.specials]
-        self._context = _native.Context(parameters.ring_dimension, moduli, threads)
+        self._context = _native.Context(parameters.ring_dimension, moduli, threads, secret=True)
         self._rows = self._context.embed_signed(
             self._ternary.astype(np.int64), list(range(len(moduli)))
         )
@@ -94,7 +102,7 @@ class SecretKey:
         The values carry noise that depends on the key: do not share them
         (docs/security.md; fhe_face.client.sharing says what may leave).
         """
-        limbs = min(ciphertext.limbs, 3)  # more would only matter for values above 2^95
+        limbs = decrypted_limbs(ciphertext)
         rows = list(range(limbs))
         c0, c1 = (np.ascontiguousarray(ciphertext.residues[i, :limbs]) for i in range(2))
         phase = self._context.add(c0, self._context.multiply(c1, self._rows[:limbs], rows), rows)

@@ -17,6 +17,7 @@ from fhe_core.ciphertext import Ciphertext
 from fhe_core.compiler.layouts import power_of_two, powers_of_two
 from fhe_core.inverse_root import InverseRoot
 from fhe_core.parameters import Parameters
+from fhe_core.secret.key import decrypted_limbs
 
 #: Squared norms are noisy: a bound that is computed from them must leave this much room.
 MARGIN = 2.0
@@ -25,8 +26,11 @@ Slots = NDArray[np.float64]
 
 
 def room(ciphertext: Ciphertext, parameters: Parameters) -> float:
-    """The largest coefficient, divided by the scale, that decrypts to itself: Q / (2 scale)."""
-    log_modulus = parameters.log2_modulus(ciphertext.limbs)
+    """The largest coefficient, divided by the scale, that decrypts to itself: Q / (2 scale).
+
+    Q is the product of the limbs that decryption looks at.
+    """
+    log_modulus = parameters.log2_modulus(decrypted_limbs(ciphertext))
     return float(2.0 ** (log_modulus - 1 - math.log2(ciphertext.scale)))
 
 

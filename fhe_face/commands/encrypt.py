@@ -14,8 +14,10 @@ from fhe_core.outputs import Outputs
 from fhe_core.secret.files import Passphrase
 from fhe_face.client.client import FaceClient
 from fhe_face.client.names import NAMES
-from fhe_face.client.preparation import PreparedFace, prepare
+from fhe_face.client.picture_files import picture_files
+from fhe_face.client.preparation import PreparedFace
 from fhe_face.commands import encrypt_batch
+from fhe_face.commands.face_options import FaceOptions
 from fhe_face.commands.inputs import kinds_for
 from fhe_face.failures import USAGE, CommandError
 from fhe_face.output import Output
@@ -26,22 +28,23 @@ def run(
     images: Sequence[Path],
     key: Path,
     target: Path,
-    face: int | None,
-    resize: bool,
+    how: FaceOptions,
     names: Path | None,
     passphrase: Passphrase,
     threads: int | None,
     as_json: bool,
 ) -> None:
-    if resize and face is not None:
-        raise CommandError("--resize looks for no face: leave out --face or --resize", USAGE)
     output = Output(as_json)
     outputs = Outputs(key, *images)
     outputs.add(target, file_kind(Kind.CIPHERTEXT, kinds_for(key, Kind.SECRET_KEY).image))
     outputs.add(names, NAMES)
     client = FaceClient.load(key, threads=threads, passphrase=passphrase)
+    files, others = picture_files(images)
+    images = [file.path for file in files]
+    if others:
+        output.note(f"{others} files in the folders are no pictures and are left out")
     if client.circuit.batch:
-        encrypt_batch.run(output, client, images, target, face, resize, names)
+        encrypt_batch.run(output, client, images, target, how, names)
         output.replaced(outputs)
         return
     if len(images) > 1:
@@ -53,9 +56,7 @@ def run(
     if names is not None:
         raise CommandError(f"{key}: --names is for batches (fhe-face keygen --batch)", USAGE)
     image = images[0]
-    prepared = prepare(image, client.circuit.input_size, number=face, resize=resize)
-    for warning in prepared.warnings:
-        output.warn(f"{image}: {warning}")
+    prepared = how.prepared(image, client.circuit.input_size, output)
     with output.stages() as stage:
         stage("compiling the plan", 0, 0)
         engine = client.engine

@@ -11,9 +11,9 @@ from rich.console import Console
 from fhe_core.formats.ciphertexts import save_bundle
 from fhe_face.client.client import FaceClient
 from fhe_face.client.names import save_names
-from fhe_face.client.preparation import PreparedFace, prepare
+from fhe_face.client.preparation import PreparedFace
+from fhe_face.commands.face_options import FaceOptions
 from fhe_face.failures import USAGE, CommandError
-from fhe_face.models.faces import Aligner
 from fhe_face.output import Output
 from fhe_face.system import seconds, size
 
@@ -23,12 +23,11 @@ def run(
     client: FaceClient,
     images: Sequence[Path],
     target: Path,
-    face: int | None,
-    resize: bool,
+    how: FaceOptions,
     names: Path | None,
 ) -> None:
     """Encrypt images in the given order. CommandError where they are too many, or unlike."""
-    if face is not None and len(images) > 1:
+    if how.face is not None and len(images) > 1:
         raise CommandError("--face is for one image", USAGE)
     with output.stages() as stage:
         stage("compiling the plan", 0, 0)
@@ -37,13 +36,11 @@ def run(
         if len(images) > capacity:
             raise CommandError(f"{len(images)} images; a batch holds at most {capacity}", USAGE)
         side = client.circuit.input_size
-        aligner = None if resize else Aligner(side)
+        aligner = how.aligner(side)
         prepared: list[PreparedFace] = []
         for number, image in enumerate(images):
             stage("preparing faces", number, len(images))
-            one = prepare(image, side, number=face, resize=resize, aligner=aligner)
-            for warning in one.warnings:
-                output.warn(f"{image}: {warning}")
+            one = how.prepared(image, side, output, aligner)
             if one.preparation != (prepared or [one])[0].preparation:
                 raise CommandError(
                     f"{image}: prepared differently from {images[0]}: faces of one batch must all "

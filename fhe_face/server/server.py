@@ -6,19 +6,22 @@ Nothing that this module imports can decrypt; tests/face/test_server_side.py hol
 from __future__ import annotations
 
 import os
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from fhe_core.compiler import Compiled, CompiledNetwork
-from fhe_core.container import Kind, read_header
+from fhe_core.container import ContainerError, Kind, read_header
 from fhe_core.formats.ciphertexts import (
     Bundle,
     load_bundle,
     load_evaluation_keys,
     parameters_of,
 )
+from fhe_core.keys.evaluation import EvaluationKeys
 from fhe_core.plan import Plan, Progress, required_keys
 from fhe_core.runtime.cleartext import Tables
 from fhe_face.circuit import circuit_of
 from fhe_face.engine import Engine, compile_engine
+from fhe_face.models.layers import FusedNetwork
 from fhe_face.network import load_network, require_size
 from fhe_face.places import kinds_of
 from fhe_face.progress import Stage, silent
@@ -55,15 +58,21 @@ class FaceServer:
             ContainerError: the evaluation keys cannot be used.
             CheckpointError, WeightsError: the weights cannot be used.
         """
-        stage("reading weights", 0, 0)
-        network = load_network(weights)
-        engine = engine_of(evaluation_key, stage)
-        require_size(network, engine.circuit, weights or "the bundled weights")
-        tables = engine.served.tables(network)
-        pair = None if engine.pair is None else (engine.pair, engine.pair.tables(network))
-        return cls._start(
-            evaluation_key, engine, engine.served, tables, engine.plans(), threads, stage, pair
-        )
+        engine = engine_of(evaluation_key, stage)  # first: the weights take seconds
+        count = threads or default_threads()
+        with ThreadPoolExecutor(1) as pool:  # beside the keys, which mostly wait for memory
+            stage("reading weights", 0, 0)
+            network = pool.submit(_network, weights, engine)
+            try:
+                keys = _keys(evaluation_key, engine, engine.plans(), count, stage, network)
+            except ContainerError:
+                network.result()  # where both are wrong, the weights are told first
+                raise
+            tables = engine.served.tables(network.result())
+        pair = None
+        if engine.pair is not None:
+            pair = engine.pair, engine.pair.tables(network.result())
+        return cls._start(keys, engine, engine.served, tables, count, stage, pair)
 
     @classmethod
     def load_matcher(
@@ -75,27 +84,21 @@ class FaceServer:
             ContainerError: the evaluation keys cannot be used.
         """
         engine = engine_of(evaluation_key, stage)
-        plans = [engine.match_plan]
-        return cls._start(evaluation_key, engine, engine.matcher(), {}, plans, threads, stage)
+        count = threads or default_threads()
+        keys = _keys(evaluation_key, engine, [engine.match_plan], count, stage)
+        return cls._start(keys, engine, engine.matcher(), {}, count, stage)
 
     @classmethod
     def _start(
         cls,
-        evaluation_key: Path,
+        keys: EvaluationKeys,
         engine: Engine,
         compiled: Compiled,
         tables: Tables,
-        plans: list[Plan],
-        threads: int | None,
+        count: int,
         stage: Stage,
         pair: tuple[CompiledNetwork, Tables] | None = None,
     ) -> FaceServer:
-        def progress(done: int, total: int) -> None:
-            stage("reading evaluation keys", done, total)
-
-        wanted = required_keys(plans, engine.parameters)
-        keys = load_evaluation_keys(evaluation_key, wanted, progress=progress)
-        count = threads or default_threads()
         stage("encoding weights", 0, 0)
         server = Server(keys, compiled, tables, engine.match_plan, threads=count, pair=pair)
         stage("encoding weights", 1, 1)
@@ -160,6 +163,31 @@ class FaceServer:
         """
         steps = len(self.engine.match_plan.steps)
         return self._server.match(left, right, _relay(stage, "matching", steps))
+
+
+def _network(weights: Path | None, engine: Engine) -> FusedNetwork:
+    network = load_network(weights)
+    require_size(network, engine.circuit, weights or "the bundled weights")
+    return network
+
+
+def _keys(
+    file: Path,
+    engine: Engine,
+    plans: list[Plan],
+    threads: int,
+    stage: Stage,
+    beside: Future[FusedNetwork] | None = None,
+) -> EvaluationKeys:
+    """The keys that the plans need; ends early with the error of what is read beside them."""
+
+    def progress(done: int, total: int) -> None:
+        stage("reading evaluation keys", done, total)
+        if beside is not None and beside.done():
+            beside.result()
+
+    wanted = required_keys(plans, engine.parameters)
+    return load_evaluation_keys(file, wanted, progress=progress, threads=threads)
 
 
 def engine_of(path: Path, stage: Stage = silent) -> Engine:

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from benchmarks.divergence.wrapping import wrapped
-from fhe_core import encoding
+from fhe_core import _native, encoding
 from fhe_core.ciphertext import Ciphertext
 from fhe_core.compiler.layouts import powers_of_two
 from fhe_core.inverse_root import InverseRoot
+from fhe_core.secret.key import SecretKey
 from fhe_face.client.headroom import embeddings_fit, largest_coefficient, room, scores_fit
 from fhe_face.client.health import check_score, expected_norm
 from tests.core import tiny
@@ -138,3 +139,20 @@ def test_room() -> None:
     residues = np.zeros((2, 2, parameters.ring_dimension), dtype=np.uint64)
     limit = room(Ciphertext(residues, 2.0**43), parameters)
     assert limit == pytest.approx(math.prod(parameters.moduli[:2]) / 2.0**44)
+
+
+def test_the_room_is_that_of_the_limbs_that_decryption_looks_at() -> None:
+    """A coefficient beyond it decrypts to something else, however many limbs there are."""
+    parameters = tiny.chain(8, 6)
+    key = SecretKey.generate(parameters)
+    n, limbs = parameters.ring_dimension, 5
+    message = np.zeros((2, limbs, n), dtype=np.uint64)  # of no noise: c1 is zero
+    for value, right in ((2.0**80, True), (math.prod(map(float, parameters.moduli[:3])), False)):
+        message[0, :, :] = 0
+        residues = [[int(value) % q] + [0] * (n - 1) for q in parameters.moduli[:limbs]]
+        message[0] = _native.Context(n, list(parameters.moduli), 1).ntt_forward(
+            np.array(residues, dtype=np.uint64), list(range(limbs))
+        )
+        ciphertext = Ciphertext(message.copy(), 1.0)
+        assert np.allclose(key.decrypt(ciphertext).real, value, rtol=1e-6) is right
+        assert (value < room(ciphertext, parameters)) is right

@@ -91,16 +91,18 @@ def switch(**changes: Any) -> Any:
 
 def accumulate(**changes: Any) -> Any:
     arguments: dict[str, Any] = {
-        "inputs": [(words(2, 2, N), words(1, 3, N))],
-        "babies": [(0, INDEX, words(1, 2, 3, N), 2)],
         "masks": [np.zeros(N, dtype=np.int64)],
         "terms": [(0, 0)],
         "outputs": ONE,
         "weights": WEIGHTS,
+        "inputs": [(words(2, 2, N), words(1, 3, N))],
+        "babies": [(0, INDEX, words(1, 2, 3, N), 2)],
         "specials": [3],
         "p_mod_q": [1, 1],
     }
-    return CONTEXT.accumulate(**{**arguments, **changes})
+    chosen = {**arguments, **changes}
+    fixed = {name: chosen.pop(name) for name in ("masks", "terms", "outputs", "weights")}
+    return CONTEXT.accumulate(_native.Transform(**fixed), **chosen)
 
 
 def test_the_calls_that_are_spoilt_below_work() -> None:
@@ -108,6 +110,9 @@ def test_the_calls_that_are_spoilt_below_work() -> None:
     assert accumulate().shape == (1, 2, 3, N)
 
 
+#: Every block of eight from the first one; every position of a block from the same one.
+WRONG_BLOCKS = ((np.arange(N) % 8) ^ 1).astype(np.uint32)
+TWO_TO_ONE = (np.arange(N) // 8 * 8).astype(np.uint32)
 A = words(2, N)
 BAD: list[Callable[[], Any]] = [
     lambda: _native.Context(N, MODULI, 0),
@@ -167,7 +172,15 @@ BAD: list[Callable[[], Any]] = [
     lambda: CONTEXT.tensor(words(3, 2, N), words(2, 2, N)),
     lambda: CONTEXT.tensor(words(2, 5, N), words(2, 5, N)),
     lambda: CONTEXT.tensor(words(2, 0, N), words(2, 0, N)),
+    lambda: CONTEXT.tensor_of_parts(words(2, 2, N), words(2, 1, N)),
+    lambda: CONTEXT.multiply_monomial(words(2, 2, N), N // 8),
+    lambda: CONTEXT.multiply_monomial(words(2, 2, N), 2 * N),
+    lambda: CONTEXT.multiply_monomial(words(2, 2, N), -N // 4),
+    lambda: CONTEXT.multiply_monomial(words(2, N), 0),
+    lambda: CONTEXT.multiply_monomial(words(2, 5, N), 0),
+    lambda: CONTEXT.multiply_monomial(words(2, 0, N), 0),
     lambda: switch(key=words(0, 2, 3, N)),
+    lambda: switch(key_limbs=2**64 - 1),
     lambda: switch(key_limbs=3),
     lambda: switch(key_limbs=1),
     lambda: switch(key=words(1, 2, 2, N)),
@@ -208,6 +221,8 @@ BAD: list[Callable[[], Any]] = [
     lambda: accumulate(outputs=[np.zeros((1, 3), dtype=np.uint32)]),
     lambda: accumulate(outputs=[np.zeros((1, 2), dtype=np.int64)]),
     lambda: accumulate(weights=np.zeros((0, 8), dtype=np.int64)),
+    lambda: accumulate(terms=[(2**64 - 1, -1)]),
+    lambda: accumulate(masks=[np.zeros((1, N), dtype=np.int64)]),
     lambda: accumulate(weights=np.zeros((2, 4), dtype=np.int64)),
     lambda: accumulate(weights=np.zeros((2, 12), dtype=np.int64)),
     lambda: accumulate(weights=np.zeros((2, 128), dtype=np.int64)),
@@ -224,6 +239,9 @@ BAD: list[Callable[[], Any]] = [
     lambda: CONTEXT.permute(A, np.full(N, N, np.uint32)),
     lambda: switch(permutation=np.full(N, 2**32 - 1, np.uint32)),
     lambda: accumulate(babies=[(0, np.full(N, 2**32 - 1, np.uint32), words(1, 2, 3, N), 2)]),
+    lambda: switch(permutation=WRONG_BLOCKS),
+    lambda: switch(permutation=TWO_TO_ONE),
+    lambda: accumulate(babies=[(0, WRONG_BLOCKS, words(1, 2, 3, N), 2)]),
     lambda: CONTEXT.decompose(A, 2**31 - 1, [2]),
     lambda: switch(p_mod_q=[2**63, 1]),
     lambda: accumulate(p_mod_q=[2**63, 1]),

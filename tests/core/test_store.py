@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +198,12 @@ BUNDLE_DAMAGES: list[tuple[Damage, str]] = [
     (lambda p: p.arrays.pop("squared-norm/c"), "missing"),
     (lambda p: item(p).update(name="other"), "missing"),
     (lambda p: item(p).update(name=["x"]), "malformed"),
+    (lambda p: item(p).update(extra=1), "malformed"),
+    (lambda p: item(p).update(level=4), "impossible level"),
+    (lambda p: item(p).update(level="5"), "impossible level"),
+    (lambda p: item(p).pop("level"), "malformed"),
+    (lambda p: p.arrays.update(other=np.zeros(9, np.uint64)), "'other' belongs to no"),
+    (lambda p: p.arrays.update({"input.0/c": np.zeros(9, np.uint64)}), "belongs to no"),
     (lambda p: item(p).update(more=1), "malformed"),
     (lambda p: item(p).pop("name"), "malformed"),
     (lambda p: item(p).update(limbs=0), "impossible level"),
@@ -208,9 +216,15 @@ BUNDLE_DAMAGES: list[tuple[Damage, str]] = [
     (lambda p: item(p, 1).update(limbs=1, level=0), "wrong shape"),
     (lambda p: item(p, 1).update(level="1"), "impossible level"),
     (lambda p: item(p).update(scale="nan"), "impossible scale"),
-    (lambda p: item(p).update(scale="-0x1p+43"), "impossible scale"),
-    (lambda p: item(p).update(scale="0x0p+0"), "impossible scale"),
     (lambda p: item(p).update(scale="inf"), "impossible scale"),
+    *(
+        (partial(lambda scale, p: item(p).update(scale=scale), value.hex()), "impossible scale")
+        for value in (0.0, -(2.0**43), 0.5, 2.0**121)
+    ),
+    *(
+        (partial(lambda scale, p: item(p).update(scale=scale), text), "malformed")
+        for text in ("0x1p43", " +0x0.8P44 ", "99", "0X1.0000000000000P+43")
+    ),
     (lambda p: item(p).update(scale="0x1p+99999"), "malformed"),
     (lambda p: item(p).update(scale="big"), "malformed"),
     (lambda p: item(p).update(scale=43), "malformed"),
@@ -270,6 +284,9 @@ KEY_DAMAGES: list[tuple[Damage, str]] = [
     (lambda p: p.arrays.pop("key/2"), "missing"),
     (lambda p: p.metadata.update(keys=p.metadata["keys"][::-1]), "wrong shape"),
     (lambda p: p.metadata.update(keys=[*p.metadata["keys"], [1, 0, 6]]), "missing"),
+    (lambda p: p.arrays.update({"key/3": np.zeros(9, np.uint64)}), "'key/3', which nothing"),
+    (lambda p: p.metadata["keys"].append(p.metadata["keys"][0]), "two keys"),
+    (lambda p: p.metadata["keys"].append([3, 0, 4]), "two keys"),
     (lambda p: p.metadata.update(keys=None), "malformed"),
     (lambda p: p.metadata.update(keys={"a": 1}), "malformed"),
     (lambda p: p.metadata.update(keys=[[0, 0]]), "malformed"),
@@ -346,3 +363,89 @@ def test_truncated_and_flipped_files(
         path.write_bytes(damaged)
         with pytest.raises(ContainerError, match=str(path)):
             load_bundle(path, None, tiny.load)
+
+
+# --- files that change while they are read --------------------------------------------------------
+
+
+class Meddler:
+    """Puts itself between a reader and its file, and changes the file at some read."""
+
+    def __init__(self, path: Path, change: Callable[[Path], object], monkeypatch: Any) -> None:
+        self.path, self.change, self.calls = path, change, 0
+        read = os.preadv
+
+        def preadv(descriptor: int, buffers: Any, offset: int) -> int:
+            got = read(descriptor, buffers, offset)
+            self.calls += 1
+            self.change(path)
+            return got
+
+        monkeypatch.setattr(os, "preadv", preadv)
+
+
+def test_keys_are_what_was_checked(
+    short: Parameters, short_key: SecretKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A residue of 2^64 that is written after a section was read is not in the keys."""
+    path = tmp_path / "evaluation.key"
+    save_evaluation_keys(path, short_key, SPECIFICATIONS, {})
+    right = load_evaluation_keys(path, None, tiny.load)
+    body = path.read_bytes()
+
+    def overwrite(file: Path) -> None:
+        with open(file, "r+b") as opened:
+            opened.seek(len(body) // 3)
+            opened.write(b"\xff" * (len(body) // 3))
+
+    meddler = Meddler(path, overwrite, monkeypatch)
+    with pytest.raises(ContainerError):
+        load_evaluation_keys(path, None, tiny.load)
+    assert meddler.calls > 0
+    monkeypatch.undo()
+    path.write_bytes(body)
+    again = load_evaluation_keys(path, None, tiny.load, threads=3)
+    path.write_bytes(bytes(len(body)))  # no map of it is in use
+    for name, key in right.keys.items():
+        assert np.array_equal(again.keys[name].data, key.data)
+
+
+def truncate(length: int, file: Path) -> None:
+    os.truncate(file, length)
+
+
+def test_a_file_that_shrinks_is_an_error(
+    short: Parameters, short_key: SecretKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through a map it ended the process with SIGBUS."""
+    keys, face = tmp_path / "evaluation.key", tmp_path / "face.ct"
+    save_evaluation_keys(keys, short_key, SPECIFICATIONS, {})
+    save_bundle(face, bundle_of(short, short_key))
+    for path, load in ((keys, load_evaluation_keys), (face, load_bundle)):
+        content = path.read_bytes()
+        for kept in (len(content) // 2, len(content) - 1):
+            path.write_bytes(content)
+            Meddler(path, partial(truncate, kept), monkeypatch)
+            with pytest.raises(ContainerError):
+                load(path, None, tiny.load)
+            monkeypatch.undo()
+
+
+def test_a_shape_is_compared_before_a_digest_is_computed(
+    key_parts: Callable[[], Parts], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "evaluation.key"
+    parts = key_parts()
+    parts.arrays["seed"] = np.zeros(1 << 20, dtype=np.uint8)
+    parts.write(path)
+    read: list[int] = []
+    preadv = os.preadv
+
+    def counting(descriptor: int, buffers: list[memoryview], offset: int) -> int:
+        read.append(sum(map(len, buffers)))
+        return preadv(descriptor, buffers, offset)
+
+    monkeypatch.setattr(os, "preadv", counting)
+    with pytest.raises(Corrupt, match="wrong shape"):
+        load_evaluation_keys(path, None, tiny.load)
+    assert max(read) < 1 << 16

@@ -54,6 +54,25 @@ def pairs(draw):
     return [(number(draw), number(draw)) for _ in range(draw.randrange(4))]
 
 
+def transform(draw):
+    """A transform, or what random arguments for one come to: the text of a refusal."""
+    arguments = (
+        [array(draw) for _ in range(draw.randrange(3))],
+        pairs(draw),
+        [array(draw).astype(np.uint32) for _ in range(draw.randrange(3))],
+        array(draw),
+    )
+    if draw.random() < 0.5:  # random ones hardly ever fit each other
+        masks = [np.ones(N, dtype=np.int64)] * draw.randrange(2)
+        babies = draw.choice((0, 0, 1, number(draw)))
+        arguments = (masks, [(babies, len(masks) - 1)], [np.zeros((1, 2), np.uint32)], WEIGHTS)
+    try:
+        return _native.Transform(*arguments)
+    except REFUSALS as error:
+        return str(error)
+
+
+WEIGHTS = np.ones((1, 8), dtype=np.int64)
 #: Arguments of the right kind, for functions that random ones would hardly reach.
 MOULDS = {
     "ntt_forward": (array, rows),
@@ -68,16 +87,15 @@ MOULDS = {
     "tensor": (array, array),
     "divide_and_round": (array, rows, number),
     "switch_key": (array, array, number, rows, array, rows, array, array),
+    "tensor_of_parts": (array, array),
+    "multiply_monomial": (array, number),
     "accumulate": (
+        transform,
         lambda d: [(array(d), array(d)) for _ in range(d.randrange(3))],
         lambda d: [
             (number(d), d.choice((None, array(d))), d.choice((None, array(d))), number(d))
             for _ in range(d.randrange(3))
         ],
-        lambda d: [array(d) for _ in range(d.randrange(3))],
-        pairs,
-        lambda d: [array(d).astype(np.uint32) for _ in range(d.randrange(3))],
-        array,
         rows,
         rows,
     ),

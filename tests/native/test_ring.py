@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fhe_core import _native
+from fhe_core.parameters.primes import ntt_primes
 from tests.helpers import (
     Integers,
     Words,
@@ -267,6 +269,39 @@ def test_tensor(ring: Ring) -> None:
         assert equal(ring.context.tensor(left, right), expected)
 
 
+@pytest.mark.parametrize("n", [16, 32, 64, 4096])
+def test_monomials_are_constants_on_quarters(n: int) -> None:
+    ring = Ring(n)
+    rows = LIMBS[:4]
+    a = ring.random(1, rows, 3)
+    for power in range(0, 2 * n, n // 4):
+        coefficients = np.zeros(n, dtype=np.int64)
+        coefficients[power % n] = 1 if power < n else -1
+        monomial = ring.context.embed_signed(coefficients, rows)
+        expected = [ring.context.multiply(own, monomial, rows) for own in a]
+        assert np.array_equal(ring.context.multiply_monomial(a, power), expected)
+
+
+@pytest.mark.parametrize("target", _native.kernels.available())
+@pytest.mark.parametrize("n", [16, 32, 64, 4096])
+def test_tensor_of_parts_is_that_of_both_parts(
+    n: int, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The formula that it replaces: two tensor products, and X^(3n/4) (conjugate - a)."""
+    monkeypatch.setenv("FHE_FACE_KERNELS", target)
+    ring = Ring(n)
+    rows, context = LIMBS[:4], ring.context
+    q = ring.column(rows)
+    for extreme in adversarial(np.random.default_rng(0), ring.of(rows), n):
+        a = np.stack([extreme, ring.random(1, rows)])
+        for conjugate in (ring.random(2, rows, 2), a[::-1].copy()):
+            u = ((integers(a) + integers(conjugate)) % q).astype(np.uint64)
+            w = ((integers(conjugate) - integers(a)) % q).astype(np.uint64)
+            v = context.multiply_monomial(w, 3 * n // 4)
+            expected = (integers(context.tensor(u, u)) + integers(context.tensor(v, v))) % q
+            assert equal(context.tensor_of_parts(a, conjugate), expected)
+
+
 @pytest.mark.parametrize("digits", [1, 3])
 @pytest.mark.parametrize("polys", [0, 1, 2])
 @pytest.mark.parametrize("galois", [0, 5, 2 * 64 - 1])
@@ -324,12 +359,9 @@ class Transform:
 
     def run(self) -> Words:
         return self.ring.context.accumulate(
+            _native.Transform(self.masks, self.terms, self.outputs, self.weights),
             self.inputs,
             self.babies,
-            self.masks,
-            self.terms,
-            self.outputs,
-            self.weights,
             self.specials,
             self.p_mod_q,
         )
@@ -555,6 +587,10 @@ def operations(ring: Ring) -> dict[str, Callable[[], Words]]:
         "tensor": lambda: context.tensor(
             digits[:, : len(LIMBS)].copy(), key[0][:, : len(LIMBS)].copy()
         ),
+        "tensor_of_parts": lambda: context.tensor_of_parts(
+            digits[:, : len(LIMBS)].copy(), key[0][:, : len(LIMBS)].copy()
+        ),
+        "multiply_monomial": lambda: context.multiply_monomial(digits.copy(), 3 * ring.n // 4),
         "switch_key": lambda: context.switch_key(
             digits, key, len(LIMBS), SPECIALS, a[None, : len(LIMBS)], p, index, None
         ),
@@ -564,7 +600,7 @@ def operations(ring: Ring) -> dict[str, Callable[[], Words]]:
 
 def test_every_operation_is_compared() -> None:
     methods = {name for name in dir(_native.Context) if not name.startswith("_")}
-    assert set(operations(Ring(32))) == methods - {"n", "threads", "kernels"}
+    assert set(operations(Ring(32))) == methods - {"n", "threads", "kernels", "idle_bytes"}
 
 
 @pytest.mark.parametrize("target", _native.kernels.available())
@@ -578,3 +614,48 @@ def test_results_do_not_depend_on_threads_or_kernels(
     assert (ring.context.kernels, ring.context.threads) == (target, threads)
     for name, run in operations(ring).items():
         assert np.array_equal(run(), expected[name]()), name
+
+
+# --- memory ---------------------------------------------------------------------------------------
+
+
+def test_as_much_memory_is_kept_as_was_used_at_a_time() -> None:
+    n, rows = 8192, [0]
+    context = _native.Context(n, [next(ntt_primes(30, n))], 1, idle_limit=16 * n)
+    a = np.zeros((1, n), dtype=np.uint64)
+    results = [context.add(a, a, rows) for _ in range(8)]
+    assert context.idle_bytes == 0
+    for count in range(1, 9):
+        results.pop()
+        assert context.idle_bytes == 8 * n * count
+    again = [context.add(a, a, rows) for _ in range(6)]
+    assert context.idle_bytes == 8 * n * 2
+    # A block of three cannot take the place of one: the idle ones go, down to the limit.
+    context.multiply_monomial(np.zeros((3, 1, n), dtype=np.uint64), 0)
+    assert len(again) * 8 * n + context.idle_bytes <= 8 * n * (6 + 3 + 2)
+    del again
+    assert context.idle_bytes <= 8 * n * (6 + 3 + 2)
+
+
+def left_behind(secret: bool) -> int:
+    """How many of sixteen results can be read where they were when their context is gone."""
+    n, mark = 4096, 0x5EC2E7
+    context = _native.Context(n, [next(ntt_primes(30, n))], 1, secret=secret)
+    a, zero = np.full((1, n), mark, dtype=np.uint64), np.zeros((1, n), dtype=np.uint64)
+    results = [context.add(a, zero, [0]) for _ in range(16)]
+    places = [result.ctypes.data for result in results]
+    last = bytearray(1 << 16)  # so that the end of the heap stays
+    del results, context
+    found = 0
+    with open("/proc/self/mem", "rb", buffering=0) as memory:
+        for place in places:
+            with suppress(OSError):  # not ours any more
+                memory.seek(place)
+                found += mark.to_bytes(8, "little") * 16 in memory.read(8 * n)
+    del last
+    return found
+
+
+def test_results_of_secrets_are_cleared_before_their_memory_is_given_back() -> None:
+    assert left_behind(secret=True) == 0
+    assert left_behind(secret=False) > 0  # or this test could not see them

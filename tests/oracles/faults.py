@@ -99,12 +99,11 @@ class WrongWeight(Faulty):
     """One weight of a linear step has another sign."""
 
     def accumulate(self, *arguments: Any) -> Words:
-        inputs, babies, masks, terms, outputs, weights, specials, p_mod_q = arguments
-        wrong = weights.copy()
+        right, *rest = arguments
+        wrong = right.weights.copy()
         wrong[0, 0] = -wrong[0, 0]
-        return self._context.accumulate(
-            inputs, babies, masks, terms, outputs, wrong, specials, p_mod_q
-        )
+        transform = _native.Transform(right.masks, right.terms, right.outputs, wrong)
+        return self._context.accumulate(transform, *rest)
 
 
 FAULTS = (
