@@ -9,6 +9,8 @@ from typing import Any
 
 from rich.console import Console
 
+from fhe_core.oracles import interpreter
+from fhe_face.failures import USAGE, CommandError
 from fhe_face.output import Output
 from fhe_face.system import temporary_folder
 
@@ -21,6 +23,20 @@ def workspace() -> Iterator[Path]:
     """A private folder for keys, removed at the end, whatever happens."""
     with temporary_folder("fhe-face-bench-") as folder:
         yield folder
+
+
+def require_openfhe(python: Path | None) -> None:
+    """Refuse an interpreter that cannot run OpenFHE before time is spent on our own operations.
+
+    Raises:
+        CommandError: it was named, and does not import openfhe.
+    """
+    if python is not None:
+        reason = interpreter.failure(python, interpreter.PROBE)
+        if reason:
+            raise CommandError(
+                f"--openfhe-python is '{python}', which cannot import openfhe: {reason}", USAGE
+            )
 
 
 def warn_of_load(output: Output, facts: Mapping[str, Any]) -> None:
