@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,12 +13,13 @@ from fhe_core.files import FileError, explain, shown
 from fhe_face.circuit import root_of
 from fhe_face.client.preparation import PreparedFace, given
 from fhe_face.commands.face_options import FaceOptions
+from fhe_face.commands.inputs import warn_of_little_memory
 from fhe_face.demo_faces import demo_faces
 from fhe_face.demonstration import Demonstration
 from fhe_face.failures import UNHEALTHY, USAGE, CommandError
 from fhe_face.network import DEMONSTRATION, bundled_weights, weights_file
 from fhe_face.output import Output, grid
-from fhe_face.system import default_threads, seconds, size
+from fhe_face.system import default_threads, seconds, size, temporary_folder
 
 DRAWN = "two pictures of one face, drawn by this project (nobody's photograph)"
 
@@ -52,6 +52,7 @@ def run(
             folder,
             keep is not None,
             threads or default_threads(),
+            lambda engine: warn_of_little_memory(output, engine.keys(), engine.parameters),
         )
         data = {"faces": source, "bundled_weights": bundled, **demonstration.run(stage)}
     if not data["healthy"]:
@@ -78,12 +79,8 @@ def _faces(
 def _folder(keep: Path | None) -> Iterator[Path]:
     """A folder that is removed afterwards, or the one to keep."""
     if keep is None:
-        try:
-            temporary = tempfile.TemporaryDirectory(prefix="fhe-face-demo-")
-        except OSError as error:
-            raise explain(tempfile.gettempdir(), "write to", error) from error
-        with temporary as name:
-            yield Path(name)
+        with temporary_folder("fhe-face-demo-") as folder:
+            yield folder
         return
     try:
         keep.mkdir(parents=True)
