@@ -18,6 +18,9 @@ from fhe_face.places import Packing
 INPUT_SIZE = 64
 #: Views of a face: the face alone, or with its mirror image (flip averaging).
 MAX_VIEWS = 2
+#: Of a normalisation, Newton steps included, in a key file. No preset has limbs for more than 15
+#: (2 degree + 1 <= 2^levels), and roots of hundreds take seconds.
+MAX_DEGREE = 31
 #: In key files.
 ENTRY = "circuit"
 PACKINGS = "packings"
@@ -114,6 +117,11 @@ def circuit_of(header: Header) -> Circuit:
         circuit = Circuit.from_description(header.metadata[ENTRY])
     except CircuitError as error:
         raise Corrupt(f"{header.source}: {error}") from None
+    if circuit.root.degree > MAX_DEGREE:
+        raise Corrupt(
+            f"{header.source}: its circuit has a normalisation of degree {circuit.root.degree}; "
+            f"keys are made for {MAX_DEGREE} at most"
+        )
     if header.metadata.get("parameters") != circuit.preset:
         raise Corrupt(f"{header.source}: its circuit is for other parameters")
     return circuit
@@ -132,7 +140,7 @@ def packings_for(header: Header) -> tuple[Packing, ...]:
         circuit = header.metadata.get(ENTRY)
         many = isinstance(circuit, Mapping) and circuit.get("batch") is True
         return (Packing.BATCH,) if many else (Packing.ALONE, Packing.PAIR)
-    known = {packing.value: packing for packing in Packing}
+    known = [packing.value for packing in Packing]  # no set: a file may hold what has no hash
     if not isinstance(found, list) or not found or not all(name in known for name in found):
         raise Corrupt(
             f"{header.source}: does not say whether its keys are for single faces or batches; "

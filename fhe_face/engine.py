@@ -27,6 +27,7 @@ from fhe_core.compiler import (
 )
 from fhe_core.compiler import Packing as Slots
 from fhe_core.compiler.architecture import Architecture, BlockShape
+from fhe_core.container import Corrupt, Header
 from fhe_core.inverse_root import InverseRoot
 from fhe_core.parameters import Parameters, presets
 from fhe_core.plan import KeySpecification, Plan, PlanError, required_keys
@@ -36,6 +37,8 @@ from fhe_face.circuit import (
     PACKINGS,
     Circuit,
     CircuitError,
+    circuit_of,
+    packings_for,
     root_of,
 )
 from fhe_face.models import architecture as shapes
@@ -196,6 +199,19 @@ def compile_engine(circuit: Circuit, packings: Iterable[Packing] = DEFAULT_PACKI
         capacity_of(shape, parameters.slots),
         tuple(chosen),
     )
+
+
+def engine_for(header: Header) -> Engine:
+    """The engine of a key file.
+
+    Raises:
+        ContainerError: its circuit does not exist, or not for its packings.
+    """
+    circuit, packings = circuit_of(header), packings_for(header)
+    try:
+        return compile_engine(circuit, packings)
+    except CircuitError as error:
+        raise Corrupt(f"{header.source}: {error}") from None
 
 
 def choose_engine(

@@ -112,9 +112,10 @@ def _group(entry: Any, capacity: int) -> tuple[Packing, int]:
 
 
 def packings_of(facts: Mapping[str, Any]) -> list[Packing]:
-    """The packings that a bundle needs, each once; nothing where its facts say nothing."""
+    """The packings that a bundle needs, each once; nothing of what its facts say otherwise."""
     found = facts.get(ENTRY)
-    named = [entry[0] for entry in found if entry] if isinstance(found, list) else []
+    entries = found if isinstance(found, list) else []
+    named = [entry[0] for entry in entries if isinstance(entry, list) and entry]
     return [packing for packing in Packing if packing.value in named]
 
 

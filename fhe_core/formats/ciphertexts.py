@@ -287,6 +287,7 @@ def key_specifications(header: Header, parameters: Parameters) -> list[KeySpecif
     """
     entries = header.metadata.get("keys")
     found: list[KeySpecification] = []
+    names: set[KeyName] = set()  # a header has room for 80,000 entries: never look through a list
     for entry in entries if isinstance(entries, list) else [None]:
         if not (isinstance(entry, list) and len(entry) == 3 and all(type(v) is int for v in entry)):
             raise container.Corrupt(f"{header.source}: the list of keys is malformed")
@@ -297,9 +298,11 @@ def key_specifications(header: Header, parameters: Parameters) -> list[KeySpecif
             and 1 <= limbs <= parameters.tiers[tier].limbs
         ):
             raise container.Corrupt(f"{header.source}: a key does not fit the parameters")
-        if any(other.name == KeyName(rotation, tier) for other in found):
+        name = KeyName(rotation, tier)
+        if name in names:
             raise container.Corrupt(f"{header.source}: has two keys of the same name")
-        found.append(KeySpecification(KeyName(rotation, tier), limbs))
+        names.add(name)
+        found.append(KeySpecification(name, limbs))
     return found
 
 

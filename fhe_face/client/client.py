@@ -17,7 +17,7 @@ from fhe_core.formats.ciphertexts import Bundle, head_of, load_bundle
 from fhe_core.formats.preparation import ENTRY as PREPARATION
 from fhe_core.secret.files import Passphrase, load_secret_key
 from fhe_core.secret.key import SecretKey
-from fhe_face.circuit import Circuit, CircuitError, circuit_of, packings_for
+from fhe_face.circuit import Circuit, CircuitError
 from fhe_face.client.copies import agreed, doubled
 from fhe_face.client.decryption import Embedding, Reader, Score
 from fhe_face.client.embedding import Embedded, Embedder, embed_faces
@@ -39,7 +39,7 @@ from fhe_face.client.preparation import PreparedFace, given
 from fhe_face.client.requests import Sent
 from fhe_face.client.sharing import Decision
 from fhe_face.client.verification import Verification, verified
-from fhe_face.engine import Engine, choose_engine, compile_engine
+from fhe_face.engine import Engine, choose_engine, engine_for
 from fhe_face.facts import differences
 from fhe_face.models.thresholds import Thresholds
 from fhe_face.places import EMBEDDING, ENTRY, IMAGE, SCORE, Packing, Run, describe
@@ -121,7 +121,7 @@ class FaceClient:
             ContainerError: the file is not a secret key, or is damaged.
         """
         header = read_header(path, expect_kind=Kind.SECRET_KEY)
-        engine = compile_engine(circuit_of(header), packings_for(header))
+        engine = engine_for(header)
         count = threads or default_threads()
         key = load_secret_key(path, threads=count, passphrase=passphrase)
         return cls(key, engine, beside(path, key.key_id, answer_limit, warn))

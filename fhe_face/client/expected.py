@@ -11,7 +11,15 @@ from collections.abc import Sequence
 from fhe_core.container import WrongKind
 from fhe_core.formats.heads import Admission, Head
 from fhe_core.secret.key import SecretKey
-from fhe_face.client.requests import PURPOSE, Asked, Requests, Sent, preparation_of, require_sent
+from fhe_face.client.requests import (
+    PURPOSE,
+    Asked,
+    Requests,
+    Sent,
+    preparation_of,
+    require_once,
+    require_sent,
+)
 from fhe_face.engine import Engine
 from fhe_face.places import EMBEDDING, SCORE, Packing, Run
 from fhe_face.shapes import require_key, require_shape
@@ -42,7 +50,7 @@ class Expected:
         Raises:
             KeyMismatch: it belongs to another key.
             Corrupt, WrongKind, ParameterMismatch: another shape than the plans give.
-            RequestMismatch: it answers no request of this key, or another one than ``sent``.
+            RequestMismatch: it answers no request of this key, one twice, or another than ``sent``.
         """
         wanted = what or head.what
         if wanted not in (EMBEDDING, SCORE):
@@ -62,8 +70,9 @@ class Expected:
                 asked.append(self.asked(Run(Packing.ALONE, 0, 1), head.facts))
             own = tokens[sides * number : sides * (number + 1)]
             self.requests.require(head.source, own, asked)
+        require_once(head.source, tokens, sides)
         if sent:
-            require_sent(head.source, tokens, sent)
+            require_sent(head.source, tokens, sent, sides)
         return runs
 
     @property

@@ -95,7 +95,20 @@ def preparation_of(facts: Any) -> Mapping[str, Any] | None:
     return found if isinstance(found, Mapping) else None
 
 
-def require_sent(source: str, tokens: Sequence[str], sent: Sequence[Sent]) -> None:
+def require_once(source: str, tokens: Sequence[str], sides: int) -> None:
+    """No face or batch, and no comparison of two, is answered twice in one result.
+
+    A token can be copied: otherwise one request would pay for as many "faces" as a file may hold.
+
+    Raises:
+        RequestMismatch: one is.
+    """
+    answered = [tuple(tokens[n : n + sides]) for n in range(0, len(tokens), sides)]
+    if len(set(answered)) != len(answered):
+        raise RequestMismatch(f"{source}: answers one request more than once")
+
+
+def require_sent(source: str, tokens: Sequence[str], sent: Sequence[Sent], sides: int) -> None:
     """The result answers exactly these, in order: one bundle for embeddings, two for scores.
 
     Raises:
@@ -104,12 +117,14 @@ def require_sent(source: str, tokens: Sequence[str], sent: Sequence[Sent]) -> No
     named = [_tokens_of(one) for one in sent]
     longest = max(map(len, named))
     # One face that is compared with many belongs to every score.
-    named = [own * longest if len(own) == 1 else own for own in named]
-    wanted = [token for row in zip(*named, strict=False) for token in row]
-    if len(wanted) != len(tokens):
+    sent_as = [own * longest if len(own) == 1 else own for own in named]
+    fits = len(named) == sides and all(len(own) * sides == len(tokens) for own in sent_as)
+    if not fits:
         raise RequestMismatch(
-            f"{source}: answers {len(tokens)} request(s), and {len(wanted)} were named as sent"
+            f"{source}: answers {len(tokens)} request(s), and {sum(map(len, named))} were named as "
+            f"sent, in {len(named)} file(s); it takes {sides}"
         )
+    wanted = [token for row in zip(*sent_as, strict=True) for token in row]
     for number, (own, other) in enumerate(zip(tokens, wanted, strict=True), 1):
         if not hmac.compare_digest(own, other):
             raise RequestMismatch(

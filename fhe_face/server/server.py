@@ -17,16 +17,13 @@ from fhe_core.ciphertext import Ciphertext
 from fhe_core.container import (
     ContainerError,
     KeyMismatch,
-    Kind,
     ParameterMismatch,
-    read_header,
 )
 from fhe_core.formats.ciphertexts import (
     Bundle,
     head_of,
     load_bundle,
     load_evaluation_keys,
-    parameters_of,
 )
 from fhe_core.formats.preparation import ENTRY as PREPARATION
 from fhe_core.keys.evaluation import EvaluationKeys
@@ -34,12 +31,12 @@ from fhe_core.plan import Plan, Progress, required_keys
 from fhe_core.runtime import native
 from fhe_core.runtime.evaluator import Evaluator
 from fhe_core.runtime.packed import PackedPlan, memory_bytes, pack
-from fhe_face.circuit import circuit_of, packings_for
-from fhe_face.engine import Engine, compile_engine
+from fhe_face.engine import Engine
 from fhe_face.models.layers import FusedNetwork
 from fhe_face.network import load_network, require_size
 from fhe_face.places import EMBEDDING, ENTRY, IMAGE, SCORE, Packing, describe
 from fhe_face.progress import Stage, silent
+from fhe_face.server.circuits import engine_of, plans_of
 from fhe_face.server.matching import matched
 from fhe_face.shapes import RESULT_FACTS, admission, require_shape
 from fhe_face.system import default_threads
@@ -93,15 +90,16 @@ class FaceServer:
             ContainerError: the evaluation keys cannot be used.
             CheckpointError, WeightsError: the weights cannot be used.
         """
-        engine = engine_of(evaluation_key, stage)  # first: the weights take seconds
+        engine = engine_of(evaluation_key)
         if packings is not None:
             engine = engine.only(p for p in engine.packings if p in packings)
+        plans = plans_of(evaluation_key, engine, stage=stage)  # first: the weights take seconds
         count = threads or default_threads()
         with ThreadPoolExecutor(1) as pool:  # beside the keys, which mostly wait for memory
             stage("reading weights", 0, 0)
             network = pool.submit(_network, weights, engine)
             try:
-                keys = _keys(evaluation_key, engine, engine.plans(), count, stage, network)
+                keys = _keys(evaluation_key, engine, plans, count, stage, network)
             except ContainerError:
                 network.result()  # where both are wrong, the weights are told first
                 raise
@@ -121,9 +119,10 @@ class FaceServer:
         Raises:
             ContainerError: the evaluation keys cannot be used.
         """
-        engine = engine_of(evaluation_key, stage)
+        engine = engine_of(evaluation_key)
+        plans = plans_of(evaluation_key, engine, (), stage)
         count = threads or default_threads()
-        keys = _keys(evaluation_key, engine, engine.plans(()), count, stage)
+        keys = _keys(evaluation_key, engine, plans, count, stage)
         return cls(keys, engine, None, count)
 
     def __repr__(self) -> str:
@@ -258,21 +257,6 @@ def _keys(
 
     wanted = required_keys(plans, engine.parameters)
     return load_evaluation_keys(file, wanted, progress=progress, threads=threads)
-
-
-def engine_of(path: Path, stage: Stage = silent) -> Engine:
-    """The engine for the circuit that evaluation keys were made for.
-
-    Raises:
-        ContainerError: the file is not an evaluation key file, or has an unknown circuit.
-    """
-    header = read_header(path, expect_kind=Kind.EVALUATION_KEYS)
-    parameters_of(header)
-    circuit = circuit_of(header)
-    stage("compiling the plan", 0, 0)
-    engine = compile_engine(circuit, packings_for(header))
-    stage("compiling the plan", 1, 1)
-    return engine
 
 
 def digest_of(engine: Engine, network: FusedNetwork) -> str:
