@@ -33,7 +33,8 @@ from fhe_core.runtime.evaluator import Evaluator
 from fhe_core.secret.key import SecretKey
 from fhe_face.client.client import FaceClient
 from fhe_face.client.decryption import Score
-from fhe_face.client.ledger import MemoryLedger
+from fhe_face.client.embedding import RETRIES
+from fhe_face.client.ledger import AnswerLimitError, MemoryLedger
 from fhe_face.client.requests import Asked, RequestMismatch
 from fhe_face.engine import Engine
 from fhe_face.models.synthetic import random_fused
@@ -278,6 +279,118 @@ def test_a_result_of_another_request_is_refused(fields: Fields) -> None:
             client.decrypt(fields.honest, sent)
     with pytest.raises(RequestMismatch, match=r"answers 2 request\(s\), and 1 were named"):
         client.decrypt(fields.honest, [left])
+
+
+def singles(fields: Fields, what: str, faces: int, tokens: list[str]) -> Bundle:
+    """Results of faces that were computed alone, of these requests."""
+    runs = numbered([(Packing.ALONE, 1)] * faces)
+    plan = fields.engine.compiled.plan
+    heads_ = [item for run in runs for item in items_of(fields.engine, what, run)]
+    slots = np.full(fields.key.parameters.slots, NORM)
+    items = {
+        item.name: fields.key.encrypt(slots, item.scale)[0].drop_to(item.limbs) for item in heads_
+    }
+    facts = {
+        **{name: plan.metadata[name] for name in RESULT_FACTS},
+        "runs": describe(runs),
+        "requests": tokens,
+    }
+    return replace(fields.honest, what=what, items=items, facts=facts)
+
+
+def test_one_request_is_answered_once(fields: Fields) -> None:
+    """Otherwise a server that saw one face chooses how many faces there are: 256 in a file."""
+    plan = fields.engine.compiled.plan.digest
+    a, b, c = (fields.token(1, "alone", plan) for _ in range(3))
+    for what, faces, tokens in (
+        ("embedding", 2, [a, a]),
+        ("embedding", 16, [a, b] * 8),
+        ("score", 2, [a, b, a, b]),
+        ("score", 3, [a, a, b, b, a, a]),
+    ):
+        refusal = refuse(fields, singles(fields, what, faces, tokens))
+        assert isinstance(refusal, RequestMismatch)
+        assert "answers one request more than once" in str(refusal)
+    for what, faces, tokens in (
+        ("embedding", 2, [a, b]),
+        ("score", 2, [a, b, a, c]),  # one face compared with several
+        ("score", 3, [a, a, a, b, b, a]),
+    ):
+        assert len(fields.client().decrypt(singles(fields, what, faces, tokens))) == faces
+
+
+def test_runs_of_another_packing_than_was_asked_for(fields: Fields) -> None:
+    """A token of a face alone is not one of a batch, and the other way round, in any run."""
+    engine = fields.engine
+    alone = fields.token(1, "alone", engine.compiled.plan.digest)
+    lone_batch, batch = fields.token(1), fields.token(COUNT)
+    honest = singles(fields, "embedding", 2, [alone, fields.token(1, "alone", "0" * 64)])
+    assert isinstance(refuse(fields, honest), RequestMismatch)
+    for token in (lone_batch, batch):
+        crafted = singles(fields, "embedding", 2, [alone, token])
+        assert isinstance(refuse(fields, crafted), RequestMismatch)
+    # A batch of three, claimed for two requests of single faces, and for one of them twice.
+    for tokens in ([alone, alone], [lone_batch, batch], [alone, lone_batch]):
+        refusal = refuse(fields, with_facts(fields.honest, requests=tokens))
+        assert isinstance(refusal, RequestMismatch)
+
+
+def test_scores_are_no_answer_to_faces(fields: Fields) -> None:
+    """Two faces were sent; a score of both carries their tokens, in order."""
+    plan = fields.engine.compiled.plan.digest
+    tokens = [fields.token(1, "alone", plan) for _ in range(2)]
+    sent = replace(fields.honest, what="image", items={}, facts={"requests": tokens})
+    score = singles(fields, "score", 1, tokens)
+    client = fields.client()
+    with pytest.raises(RequestMismatch, match=r"in 1 file\(s\); it takes 2"):
+        client.decrypt(score, [sent])
+    embeddings = singles(fields, "embedding", 2, tokens)
+    halves = [replace(sent, facts={"requests": [token]}) for token in tokens]
+    with pytest.raises(RequestMismatch, match=r"in 2 file\(s\); it takes 1"):
+        client.decrypt(embeddings, halves)
+    assert isinstance(client.ledger, MemoryLedger)
+    assert client.ledger.answers == 0
+    assert len(client.decrypt(embeddings, [sent])) == 2
+
+
+def test_fewer_scores_than_were_asked_for(fields: Fields) -> None:
+    """Bundles of two and of three faces have no scores face by face."""
+    plan = fields.engine.compiled.plan.digest
+    tokens = [fields.token(1, "alone", plan) for _ in range(5)]
+    left, right = (
+        replace(fields.honest, what="image", items={}, facts={"requests": some})
+        for some in (tokens[:2], tokens[2:])
+    )
+    crafted = singles(fields, "score", 2, [tokens[0], tokens[2], tokens[1], tokens[3]])
+    with pytest.raises(RequestMismatch, match="5 were named as sent"):
+        fields.client().decrypt(crafted, [left, right])
+
+
+def test_a_server_that_refuses_every_face_ends_the_rounds(fields: Fields) -> None:
+    """At most three answers a face, each of them counted; after that, its refusal."""
+    client, rounds = fields.client(), 0
+
+    class Refusing:
+        def embed(self, images: Bundle) -> Bundle:
+            nonlocal rounds
+            rounds += 1
+            runs = images.facts["runs"]
+            assert all(packing != "batch" for packing, _ in runs)
+            faces = sum(count for _, count in runs)
+            answer = singles(fields, "embedding", faces, images.facts["requests"])
+            how = {"runs": runs, "preparation": images.facts["preparation"]}
+            return with_facts(answer, **how)
+
+    faces = tiny.faces(tiny.images_for(random_fused(0), 2))
+    found = client.embed(faces, Refusing())
+    assert found.refused == [0, 1]
+    assert rounds == len(found.rounds) <= 1 + RETRIES
+    assert isinstance(client.ledger, MemoryLedger)
+    assert client.ledger.answers == sum(one.faces for one in found.rounds)
+    limited = copy(client)
+    limited.ledger = MemoryLedger(3)
+    with pytest.raises(AnswerLimitError):
+        limited.embed(faces, Refusing())
 
 
 def test_a_large_file_is_refused_before_it_is_read(
