@@ -122,7 +122,8 @@ def _require_items(head: Head, wanted: Sequence[ItemHead]) -> None:
         )
     for own in wanted:
         item = found[own.name]
-        if item.limbs != own.limbs or abs(item.scale / own.scale - 1) > SCALE_TOLERANCE:
+        fits = abs(item.scale / own.scale - 1) <= SCALE_TOLERANCE  # NaN does not
+        if item.limbs != own.limbs or not fits:
             raise ShapeMismatch(
                 f"{head.source}: '{own.name}' has {_size(item)}, expected {_size(own)}"
             )

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -72,7 +72,7 @@ class PreparedFace:
     were found (None where nobody looked); chosen: which of them, from 1.
     """
 
-    unit: Unit
+    unit: Unit = field(repr=False)  # a face is not for logs
     prepared: Prepared
     preparation: Preparation
     warnings: tuple[str, ...] = ()

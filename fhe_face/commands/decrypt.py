@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ class Opening:
     """With what a result is opened. sent: what it must be the answer to, in order."""
 
     key: Path
-    passphrase: Passphrase
+    passphrase: Passphrase = field(repr=False)
     answer_limit: int | None
     sent: tuple[Path, ...]
 

@@ -5,6 +5,7 @@ The attack that this ends (tests/core/reaction.py) is first shown to work on the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, replace
@@ -203,6 +204,8 @@ CRAFTED: list[tuple[str, Callable[[Bundle], Bundle], type[ContainerError], str]]
     ("text", lambda b: with_facts(b, embedding="16"), ShapeMismatch, "expected 16"),
     ("limbs", dropped, ShapeMismatch, "expected 2 limbs"),
     ("scale", lambda b: with_item(b, 0, scale=2.0**20), ShapeMismatch, "limbs at scale"),
+    ("no scale", lambda b: with_item(b, 0, scale=math.nan), ShapeMismatch, "scale nan"),
+    ("endless scale", lambda b: with_item(b, 0, scale=math.inf), ShapeMismatch, "scale inf"),
     ("fine scale", lambda b: with_item(b, 1, scale=2.0**45), ShapeMismatch, "limbs at scale"),
     ("name", renamed, ShapeMismatch, "expected 6 ciphertexts"),
     ("number", lambda b: in_order(b, 0, 1, 2), ShapeMismatch, "holds 3 ciphertexts"),
@@ -237,6 +240,8 @@ def test_every_field_that_a_server_could_choose(
     # The same from a file's header, before a ciphertext is read.
     if crafted.parameters is not fields.honest.parameters:
         return  # its ciphertexts have another ring dimension, which saving would not survive
+    if not all(math.isfinite(item.scale) for item in crafted.items.values()):
+        return  # such a file is malformed (tests/core/test_store.py)
     file = tmp_path / "crafted.ct"
     save_bundle(file, crafted)
     with pytest.raises(ContainerError) as caught:

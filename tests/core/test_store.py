@@ -258,6 +258,7 @@ def test_hostile_bundles(
     save_bundle(path, bundle_of(short, short_key))
     parts = Parts.of(path)
     damage(parts)
+    path.unlink()  # a file of another kind is not replaced
     parts.write(path)
     with pytest.raises(ContainerError, match=message) as caught:
         load_bundle(path, "image", tiny.load)

@@ -12,7 +12,10 @@ from fhe_core.container import ContainerError, WrongKind
 from fhe_core.formats.ciphertexts import Bundle, load_bundle
 from fhe_face.client.client import FaceClient
 from fhe_face.client.images import ImageError, to_unit
+from fhe_face.client.preparation import PreparedFace
+from fhe_face.commands.decrypt import Opening
 from fhe_face.demo_faces import demo_faces
+from fhe_face.models.faces import Preparation
 from tests.face.kit import Kit, Run
 
 
@@ -87,3 +90,13 @@ def test_further_keys(fhe_face: Run, kit: Kit, tmp_path: Path) -> None:
     for option in (("--flip",), ("--size", 96), ("--coefficients", "x.json")):
         assert "leave out --size" in fhe_face(*arguments, *option).refused(2)
     assert not (tmp_path / "more").exists()
+
+
+def test_what_is_printed_shows_no_face_and_no_passphrase() -> None:
+    """A log that shows an object must not show what is in it."""
+    unit = np.full((3, 64, 64), 0.1234)
+    face = PreparedFace(unit, "as-given", Preparation.as_given(64))
+    opening = Opening(Path("client.key"), b"open sesame", None, ())
+    for text in (repr(face), str([opening])):
+        assert "0.1234" not in text
+        assert "sesame" not in text
