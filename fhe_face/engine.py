@@ -97,6 +97,10 @@ class Engine:
         """The plan of scores of faces that were computed so; often the same for all."""
         return self._batch_match if packing is Packing.BATCH else self._single_match
 
+    def alike(self, packings: Iterable[Packing]) -> bool:
+        """Whether one plan compares faces of all these packings, so that they may be mixed."""
+        return len({self.match(packing).digest for packing in packings}) == 1
+
     @cached_property
     def _single_match(self) -> Plan:
         return compile_match(self.compiled.plan, self.parameters, self.policy)

@@ -240,7 +240,8 @@ def load_evaluation_keys(
         seed = _array(reader, "seed", (SEED_BYTES,), DType.U8).tobytes()
         chosen = list(range(len(held)))
         if wanted is not None:
-            chosen = [_find(header, held, specification) for specification in wanted]
+            places = {specification.name: place for place, specification in enumerate(held)}
+            chosen = [_find(header, held, places, specification) for specification in wanted]
 
         def read(position: int) -> EvaluationKey:
             return _read_key(reader, parameters, held[position], position, seed)
@@ -306,10 +307,15 @@ def key_specifications(header: Header, parameters: Parameters) -> list[KeySpecif
     return found
 
 
-def _find(header: Header, held: list[KeySpecification], wanted: KeySpecification) -> int:
-    for position, specification in enumerate(held):
-        if specification.name == wanted.name and specification.limbs >= wanted.limbs:
-            return position
+def _find(
+    header: Header,
+    held: Sequence[KeySpecification],
+    places: Mapping[KeyName, int],
+    wanted: KeySpecification,
+) -> int:
+    position = places.get(wanted.name)
+    if position is not None and held[position].limbs >= wanted.limbs:
+        return position
     raise container.KeyMismatch(
         f"{header.source}: lacks the key for rotation {wanted.name.rotation} at {wanted.limbs} "
         "limbs; make keys with the version that compiled the plan"

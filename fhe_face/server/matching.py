@@ -68,7 +68,8 @@ def _common(ours: list[Run], theirs: list[Run], engine: Engine) -> list[Run]:
     if describe(ours) == describe(theirs):
         return ours
     for one, others in ((ours, theirs), (theirs, ours)):
-        if describe(one) == [[Packing.ALONE.value, 1]] and _alike(one + others, engine):
+        lone = describe(one) == [[Packing.ALONE.value, 1]]
+        if lone and engine.alike(run.packing for run in one + others):
             return others
     counts = [sum(run.faces for run in runs) for runs in (ours, theirs)]
     if counts[0] != counts[1]:
@@ -80,11 +81,6 @@ def _common(ours: list[Run], theirs: list[Run], engine: Engine) -> list[Run]:
         "the faces of one bundle were computed in batches, those of the other were not or in "
         "others: compute both in the same way, or compare decrypted embeddings"
     )
-
-
-def _alike(runs: list[Run], engine: Engine) -> bool:
-    """Whether an embedding has as many slots in all runs: then one plan compares them."""
-    return len({engine.match(run.packing).digest for run in runs}) == 1
 
 
 def _compared(

@@ -32,12 +32,13 @@ from fhe_core.parameters import Parameters
 from fhe_core.plan import KeyName, KeySpecification
 from fhe_core.runtime.evaluator import Evaluator
 from fhe_core.secret.key import SecretKey
+from fhe_face.circuit import Circuit, root_of
 from fhe_face.client.client import FaceClient
 from fhe_face.client.decryption import Score
 from fhe_face.client.embedding import RETRIES
 from fhe_face.client.ledger import AnswerLimitError, MemoryLedger
 from fhe_face.client.requests import Asked, RequestMismatch
-from fhe_face.engine import Engine
+from fhe_face.engine import Engine, compile_engine
 from fhe_face.models.synthetic import random_fused
 from fhe_face.places import SCORE, Packing, Run, describe, numbered
 from fhe_face.shapes import RESULT_FACTS, ShapeMismatch, items_of
@@ -340,6 +341,18 @@ def test_runs_of_another_packing_than_was_asked_for(fields: Fields) -> None:
         assert isinstance(refusal, RequestMismatch)
 
 
+def test_one_face_against_a_batch_only_where_one_plan_compares_them(fields: Fields) -> None:
+    """Elsewhere a server that follows the plans refuses it, and so does the client."""
+    engine = fields.engine
+    assert not engine.alike([Packing.ALONE, Packing.BATCH])
+    alone, batch = fields.token(1, "alone", engine.compiled.plan.digest), fields.token(COUNT)
+    crafted = with_facts(fields.honest, requests=[alone, batch])
+    assert isinstance(refuse(fields, crafted), RequestMismatch)
+    assert isinstance(refuse(fields, with_facts(crafted, requests=[batch, alone])), RequestMismatch)
+    same = compile_engine(Circuit("lean", root_of(None)), Packing)
+    assert same.alike([Packing.ALONE, Packing.BATCH])
+
+
 def test_scores_are_no_answer_to_faces(fields: Fields) -> None:
     """Two faces were sent; a score of both carries their tokens, in order."""
     plan = fields.engine.compiled.plan.digest
@@ -489,8 +502,11 @@ def test_whatever_is_accepted_has_the_honest_shape(fields: Fields, data: st.Data
         assert not same
 
 
-def test_two_single_requests_are_none_for_a_batch(fields: Fields) -> None:
+def test_two_single_requests_are_none_for_a_batch(
+    fields: Fields, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One face may be compared with a batch; the number of faces comes from the batch's token."""
+    monkeypatch.setattr(Engine, "alike", lambda *_: True)  # as with the presets that keys are for
     alone = fields.token(1, kind="alone", plan=fields.engine.compiled.plan.digest)
     batch = fields.honest.facts["requests"][0]
     for tokens in ([alone, batch], [batch, alone]):
