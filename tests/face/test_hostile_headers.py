@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from fhe_core import container
-from fhe_core.container import Corrupt, Header, Kind, Section
+from fhe_core.container import Corrupt, Header, KeyMismatch, Kind, Section
 from fhe_core.formats.ciphertexts import key_specifications, known_facts
 from fhe_core.inverse_root import InverseRoot
 from fhe_core.parameters import presets
@@ -37,7 +38,7 @@ def root_of_degree(degree: int, steps: int = 0) -> InverseRoot:
     return InverseRoot(tuple(float(c) for c in fit), INTERVAL, steps)
 
 
-def key_file(path: Path, kind: Kind = Kind.EVALUATION_KEYS, **metadata: Any) -> Path:
+def key_file(path: Path, metadata: Mapping[str, Any], kind: Kind = Kind.EVALUATION_KEYS) -> Path:
     """A key file that says so, with next to nothing in it."""
     facts = compile_engine(CIRCUIT).facts()
     parameters = presets.load(CIRCUIT.preset)
@@ -79,7 +80,7 @@ def test_a_long_list_of_keys_takes_no_quadratic_time(monkeypatch: pytest.MonkeyP
 def test_packings_that_are_none(entry: Any, tmp_path: Path) -> None:
     with pytest.raises(Corrupt, match="single faces or batches"):
         packings_for(header_with(**{PACKINGS: ["alone", entry]}))
-    path = key_file(tmp_path / "x.key", **{PACKINGS: [entry]})
+    path = key_file(tmp_path / "x.key", {PACKINGS: [entry]})
     with pytest.raises(Corrupt, match=r"x\.key: does not say whether"):
         FaceServer.load(path)
 
@@ -115,7 +116,7 @@ def test_a_circuit_is_refused_before_weights_are_read(
         raise AssertionError("weights were read")
 
     monkeypatch.setattr(server, "load_network", weights)
-    path = key_file(tmp_path / "x.key", **{ENTRY: circuit})
+    path = key_file(tmp_path / "x.key", {ENTRY: circuit})
     started = time.thread_time()
     with pytest.raises(Corrupt, match=message) as caught:
         FaceServer.load(path)
@@ -128,9 +129,27 @@ def test_a_circuit_is_refused_before_weights_are_read(
 def test_a_circuit_that_its_packings_do_not_have(tmp_path: Path) -> None:
     wrong = {ENTRY: described(CIRCUIT.root, views=2), PACKINGS: ["batch"]}
     with pytest.raises(Corrupt, match=r"x\.key: a batch has no room for mirror images"):
-        FaceServer.load(key_file(tmp_path / "x.key", **wrong))
+        FaceServer.load(key_file(tmp_path / "x.key", wrong))
     with pytest.raises(Corrupt, match=r"y\.key: a batch has no room for mirror images"):
-        FaceClient.load(key_file(tmp_path / "y.key", Kind.SECRET_KEY, **wrong))
+        FaceClient.load(key_file(tmp_path / "y.key", wrong, Kind.SECRET_KEY))
+
+
+def test_a_wanted_key_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by looking through all that a header names, once for each of seventy keys."""
+    compared = 0
+
+    def equal(one: KeyName, other: object) -> bool:
+        nonlocal compared
+        compared += 1
+        assert isinstance(other, KeyName)
+        return (one.rotation, one.tier) == (other.rotation, other.tier)
+
+    entries = [[rotation, 0, 1] for rotation in range(20_000)]
+    path = key_file(tmp_path / "x.key", {"keys": entries})
+    monkeypatch.setattr(KeyName, "__eq__", equal)
+    with pytest.raises(KeyMismatch, match=r"x\.key: lacks the key for"):
+        FaceServer.load_matcher(path)
+    assert compared < 5_000
 
 
 def test_no_honest_key_is_beyond_the_limit() -> None:
