@@ -104,5 +104,13 @@ def facts(title: str, rows: Iterable[tuple[str, object]]) -> Grid:
 def grid(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], numbers_from: int = 99
 ) -> Grid:
-    """A table of plain text; columns from `numbers_from` on are aligned to the right."""
-    return Grid(title, columns, [list(row) for row in rows], numbers_from)
+    """A table of plain text; columns from `numbers_from` on are aligned to the right.
+
+    Texts may come from a file that somebody else wrote: no control character reaches the terminal.
+    """
+    cells = [[_printable(cell) for cell in row] for row in rows]
+    return Grid(_printable(title), columns, cells, numbers_from)
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)

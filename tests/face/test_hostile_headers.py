@@ -24,7 +24,7 @@ from fhe_face.places import Packing, packings_of
 from fhe_face.server import server
 from fhe_face.server.job import needed
 from fhe_face.server.server import FaceServer
-from tests.face.kit import CIRCUIT, Kit
+from tests.face.kit import CIRCUIT, Kit, Run
 
 INTERVAL = (100.0, 3000.0)
 
@@ -160,3 +160,23 @@ def test_no_honest_key_is_beyond_the_limit() -> None:
     batches = compile_engine(Circuit("deep", root_of_degree(16)), [Packing.BATCH])
     with pytest.raises(PlanError, match="degree 16"):
         batches.plans()
+
+
+def test_no_file_controls_the_terminal(fhe_face: Run, kit: Kit, tmp_path: Path) -> None:
+    """`info` is what people run on a file that they do not trust."""
+    path, escape = tmp_path / "x.ct", "\x1b[2J\x9b\u202e"
+    with container.open(kit.image_ct) as reader:
+        header = reader.header
+        how = {f"size{escape}": f"64{escape}"}
+        metadata = {
+            **header.metadata,
+            "what": f"image{escape}",
+            "facts": {**known_facts(header), "preparation": how},
+        }
+        sections = [Section.from_array(name, reader.array(name)) for name in reader.names]
+        container.write(path, header.kind, header.parameter_hash, header.key_id, metadata, sections)
+    shown = fhe_face("info", path)
+    assert shown.status == 0
+    for output in (shown.out, fhe_face("decrypt", path, "--key", kit.client_key).refused()):
+        assert not set("\x1b\x9b\u202e").intersection(output)
+    assert r"\x1b[2J" in shown.out
