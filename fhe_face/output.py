@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from fhe_core.files import one_line
 from fhe_core.outputs import Outputs
 from fhe_face.failures import plain
 from fhe_face.progress import Stage
@@ -47,7 +48,7 @@ class Output:
 
     def warn(self, text: str) -> None:
         """A warning for people, one line on stderr."""
-        print(f"warning: {text}", file=sys.stderr)
+        print(f"warning: {one_line(text)}", file=sys.stderr)
 
     @contextmanager
     def stages(self) -> Iterator[Stage]:
