@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from fhe_face.client.health import HealthReport, UnhealthyResultError
     from fhe_face.client.images import ImageError
     from fhe_face.client.preparation import PreparedFace, prepare
+    from fhe_face.client.verification import Verification
+    from fhe_face.network import load_thresholds
     from fhe_face.server.server import FaceServer
 
     __version__: str
@@ -30,6 +32,8 @@ _HOMES = {
     "ImageError": "fhe_face.client.images",
     "PreparedFace": "fhe_face.client.preparation",
     "UnhealthyResultError": "fhe_face.client.health",
+    "Verification": "fhe_face.client.verification",
+    "load_thresholds": "fhe_face.network",
     "prepare": "fhe_face.client.preparation",
 }
 
@@ -41,7 +45,9 @@ __all__ = [
     "ImageError",
     "PreparedFace",
     "UnhealthyResultError",
+    "Verification",
     "__version__",
+    "load_thresholds",
     "prepare",
 ]
 

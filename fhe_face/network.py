@@ -95,6 +95,15 @@ def require_thresholds(checkpoint: Checkpoint) -> Thresholds:
     return found
 
 
+def load_thresholds(weights: str | os.PathLike[str] | None = None) -> Thresholds:
+    """Thresholds of a weights file, by `weights_file`'s rules for names.
+
+    Raises:
+        CheckpointError, WeightsError: the file cannot be used, or has none.
+    """
+    return require_thresholds(load(weights_file(weights)))
+
+
 def without_thresholds(checkpoint: Checkpoint) -> str:
     """What can be done about weights that have no thresholds."""
     file, before = str(checkpoint.path), ""

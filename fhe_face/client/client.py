@@ -38,8 +38,10 @@ from fhe_face.client.ledger import (
 from fhe_face.client.preparation import PreparedFace, given
 from fhe_face.client.requests import Sent
 from fhe_face.client.sharing import Decision
+from fhe_face.client.verification import Verification, verify_photos
 from fhe_face.engine import Engine, choose_engine, compile_engine
 from fhe_face.facts import differences
+from fhe_face.models.thresholds import Thresholds
 from fhe_face.places import EMBEDDING, ENTRY, IMAGE, SCORE, Packing, Run, describe
 from fhe_face.planning import plan_runs
 from fhe_face.progress import Stage, silent
@@ -331,6 +333,29 @@ class FaceClient:
         listed = _listed(faces)
         found = embed_faces(self, doubled(listed) if twice else listed, server, memory)
         return replace(found, results=agreed(found.results, self.circuit.root)) if twice else found
+
+
+    def verify(
+        self,
+        a: Any,
+        b: Any,
+        server: Embedder,
+        thresholds: Thresholds,
+        *,
+        twice: bool = False,
+    ) -> Verification:
+        """Whether two photos show one person, in one request of two faces.
+
+        a, b: photos or aligned faces as `prepare` takes them, or what it returned. thresholds: of
+        the server's weights, from `fhe_face.load_thresholds`. twice: as for `embed`.
+
+        Raises:
+            ImageError: a photo cannot be used, or has no face.
+            UnhealthyResultError: a face must not be used; the text names its photo.
+            CircuitError: photos that were prepared in different ways.
+            ContainerError, AnswerLimitError: as `decrypt`.
+        """
+        return verify_photos(self, a, b, server, thresholds, twice)
 
 
 def _listed(faces: Faces) -> list[Face]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,11 +15,15 @@ from fhe_face.client.preparation import PreparedFace, given, prepare
 from fhe_face.demo_faces import demo_faces
 from fhe_face.demonstration import Demonstration
 from fhe_face.failures import UNHEALTHY, USAGE, CommandError
+from fhe_face.local import private_folder
 from fhe_face.network import DEMONSTRATION, bundled_weights, weights_file
 from fhe_face.output import Output, grid
 from fhe_face.system import default_threads, seconds, size
 
 DRAWN = "two pictures of one face, drawn by this project (nobody's photograph)"
+
+#: Instead of an answer.
+WITHOUT = "no answer: these weights have no thresholds (fhe-face evaluate --set-thresholds)"
 
 
 def run(
@@ -81,12 +84,8 @@ def _faces(
 def _folder(keep: Path | None) -> Iterator[Path]:
     """A folder that is removed afterwards, or the one to keep."""
     if keep is None:
-        try:
-            temporary = tempfile.TemporaryDirectory(prefix="fhe-face-demo-")
-        except OSError as error:
-            raise explain(tempfile.gettempdir(), "write to", error) from error
-        with temporary as name:
-            yield Path(name)
+        with private_folder("fhe-face-demo-") as temporary:
+            yield temporary
         return
     try:
         keep.mkdir(parents=True)
@@ -100,6 +99,7 @@ def _folder(keep: Path | None) -> Iterator[Path]:
 def show(console: Console, data: dict[str, Any]) -> None:
     """What was measured, for people."""
     embed = data["embed_seconds"]
+    console.print(data.get("meaning", WITHOUT), markup=False, soft_wrap=True)
     console.print()
     console.print(grid("Stages", ("who", "what", "time", "size"), _stages(data), 2))
     results = [
@@ -113,8 +113,6 @@ def show(console: Console, data: dict[str, Any]) -> None:
     low, high = data["interval"]
     norms = ", ".join(f"{norm:.1f}" for norm in data["squared_norms"])
     results += [
-        ("score, computed encrypted", f"{data['score']:.6f}"),
-        ("score, computed in the clear", f"{data['score_cleartext']:.6f}"),
         ("cosine of the two faces, decrypted", f"{data['cosine']:.6f}"),
         ("cosine of the two faces, in the clear", f"{data['cosine_cleartext']:.6f}"),
         (f"health: squared norms in [{low:g}, {high:g}]", f"healthy: {norms}"),
