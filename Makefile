@@ -1,4 +1,4 @@
-# make demo | test | oracles | lint | format | bench | fuzz | sanitize | clean
+# make demo | test | oracles | lint | format | docs | bench | fuzz | sanitize | clean
 #
 #   PYTHON=python3.12        the interpreter that the environment is made with
 #   WEIGHTS=FILE             weights for the demo (.safetensors, or .ckpt, which installs torch)
@@ -21,7 +21,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALL := $(PIP) install $(PIP_FLAGS) --no-build-isolation
 
 # Repeats build-system.requires of pyproject.toml: a build inside the environment is incremental.
-BUILD_REQUIRES := 'scikit-build-core>=0.11' 'pybind11>=2.13' cmake ninja
+BUILD_REQUIRES := 'scikit-build-core>=1.0' 'pybind11>=2.13' cmake ninja
 
 BUILD_INPUTS := pyproject.toml CMakeLists.txt \
     $(shell find cpp -name '*.cpp' -o -name '*.hpp' -o -name '*.h' 2>/dev/null)
@@ -38,15 +38,17 @@ FAST := not full and not slow
 WITH_OPENFHE = if [ -x '$(OPENFHE_PYTHON)' ]; then \
     export FHE_FACE_OPENFHE_PYTHON='$(OPENFHE_PYTHON)'; fi;
 
-.PHONY: demo test oracles lint format bench fuzz sanitize clean
+.PHONY: demo test oracles lint format docs bench fuzz sanitize clean
 .DELETE_ON_ERROR:
 
 demo: $(DEMO_NEEDS)
 	$(BIN)/fhe-face demo $(if $(WEIGHTS),--weights '$(WEIGHTS)')
 
 test: lint $(VENV)/.oracles
-	@$(WITH_OPENFHE) $(BIN)/python -m pytest -n auto --maxprocesses 4 -m '$(FAST)' $(PYTEST_FLAGS)
-	@$(WITH_OPENFHE) $(BIN)/python -m pytest -m 'not ($(FAST))' $(PYTEST_FLAGS)
+	@$(WITH_OPENFHE) $(BIN)/python -m pytest -n auto --maxprocesses 4 -m '$(FAST)' --durations=15 \
+	    $(PYTEST_FLAGS)
+	@$(WITH_OPENFHE) PIP_FLAGS='$(PIP_FLAGS)' $(BIN)/python -m pytest -m 'not ($(FAST))' --durations=15 \
+	    $(PYTEST_FLAGS)
 	@for one in address thread; do \
 	    if sh sanitize/check.sh $$one; then $(MAKE) --no-print-directory sanitize-$$one \
 	        SANITIZED=small || exit 1; else echo "$$one sanitizer: left out" >&2; fi; \
@@ -68,6 +70,10 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(CPP_FILES)
 
+# The API reference, in build/api; a test builds it too.
+docs: $(VENV)/.dev
+	$(BIN)/python docs/make_api.py build/api
+
 bench: $(VENV)/.dev
 	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-columns=min,median,rounds \
 		--benchmark-name=short $(PYTEST_FLAGS)
@@ -82,7 +88,7 @@ SANITIZED ?= all
 sanitize: $(SANITIZERS:%=sanitize-%)
 
 sanitize-%: $(VENV)/.dev
-	$(BIN)/cmake -G Ninja -S . -B build/sanitize/$* -DFHE_FACE_SANITIZER=$* \
+	$(BIN)/cmake -G Ninja -S . -B build/sanitize/$* -DFHE_FACE_SANITIZER=$* -DFHE_FACE_WERROR=ON \
 	    -DPython_EXECUTABLE=$(abspath $(BIN))/python \
 	    -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
 	    -Dpybind11_DIR=$$($(BIN)/python -m pybind11 --cmakedir) > /dev/null
@@ -102,11 +108,11 @@ $(VENV)/.created:
 	touch $@
 
 $(VENV)/.built: $(VENV)/.created $(BUILD_INPUTS)
-	$(INSTALL) --editable .
+	$(INSTALL) --editable '.[client]'
 	touch $@
 
 $(VENV)/.torch: $(VENV)/.built
-	$(INSTALL) --editable '.[torch]'
+	$(INSTALL) --editable '.[client,torch]'
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.built

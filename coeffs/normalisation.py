@@ -252,7 +252,7 @@ class Normalisation:
         """
         try:
             if path is None:
-                text = files("coeffs").joinpath("default.json").read_text("utf-8")
+                text = files("fhe_face.coeffs").joinpath("default.json").read_text("utf-8")
             else:
                 text = read_bounded(path, _MAX_FILE_BYTES).decode("utf-8")
             content = json.loads(text)

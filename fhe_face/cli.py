@@ -15,6 +15,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from fhe_face import guide
 from fhe_face.bench.commands import app as bench
 from fhe_face.commands import coeffs, weights
 
@@ -26,12 +27,16 @@ Threads = Annotated[
 WEIGHTS = typer.Option(
     "--weights",
     metavar="official|bundled|FILE",
-    help="Network: the published one, the bundled demonstration, .safetensors or .ckpt.",
+    help="The network: the published one, the bundled demonstration, or a file.",
 )
 Weights = Annotated[Path, WEIGHTS]
 MaybeWeights = Annotated[Path | None, WEIGHTS]
 #: By its name: fhe_face.network.weights_file, which is costly to import, says which file it is.
 DEFAULT_WEIGHTS = Path("bundled")
+PredictedWeights = Annotated[
+    Path | None,
+    typer.Option("--weights", help="Predict the precision of this network too, on a drawn face."),
+]
 Key = Annotated[Path, typer.Option("--key", help="The secret client.key.")]
 Keys = Annotated[Path, typer.Option("--keys", help="The client's evaluation.key.")]
 Flip = Annotated[
@@ -40,46 +45,77 @@ Flip = Annotated[
 Batch = Annotated[bool, typer.Option("--batch", help="For batches of many faces.")]
 Coefficients = Annotated[
     Path | None,
-    typer.Option("--coefficients", help="Of the normalisation, from fhe-face coeffs fit."),
+    typer.Option(
+        "--coefficients",
+        help="The normalisation's file, from fhe-face coeffs fit; default: the built-in quadratic.",
+    ),
 ]
 FACE_SIZE_HELP = "Side of the faces: 64, 96 or 128 (CryptoFaceNet4, 9, 16)."
 PassphraseFile = Annotated[
-    Path | None, typer.Option("--passphrase-file", help="Its one line protects the secret key.")
+    Path | None,
+    typer.Option(
+        "--passphrase-file", help="A file whose one line is the passphrase of the secret key."
+    ),
 ]
 Resize = Annotated[
-    bool, typer.Option("--resize", help="Look for no face: scale the whole picture.")
+    bool, typer.Option("--resize", help="Scale the whole picture instead of looking for a face.")
+]
+Whole = Annotated[
+    bool, typer.Option("--whole", help="Take the whole picture of a photo without a face.")
 ]
 
 TrainData = Annotated[
     Path, typer.Argument(help="Photos, one folder for each person; or an InsightFace .bin.")
 ]
 TrainOut = Annotated[
-    Path, typer.Option("--out", help="Folder of the run; goes on where it stopped.")
+    Path, typer.Option("--out", help="The folder of the run; a run that stopped goes on from it.")
 ]
 TrainPlot = Annotated[
     Path | None, typer.Option("--plot", help="Draw the curves; needs matplotlib.")
 ]
 Aligned = Annotated[bool, typer.Option("--aligned", help="The images are aligned crops already.")]
-Seed = Annotated[int, typer.Option("--seed", help="Equal seeds give equal weights.")]
+Seed = Annotated[
+    int,
+    typer.Option("--seed", help="The seed of all random choices; equal seeds give equal weights."),
+]
 HeldOut = Annotated[
     int | None,
     typer.Option(
         "--held-out",
-        help="So many people are only validated on; 0: none. Default: 10, fewer of few people.",
+        help="How many people are only validated on; 0: none. Default: 10, fewer of few people.",
     ),
 ]
 Half = Annotated[bool, typer.Option("--half", help="Compute in bfloat16.")]
 Compiled = Annotated[bool, typer.Option("--compiled", help="Use torch.compile.")]
-Device = Annotated[str, typer.Option("--device", help="Such as cpu or cuda.")]
+Device = Annotated[str, typer.Option("--device", help="Where to compute: cpu, or cuda.")]
 
 app = typer.Typer(
     name="fhe-face",
     help="Face embeddings computed under CKKS homomorphic encryption.",
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from fhe_face import __version__
+
+        print(f"fhe-face {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Face embeddings computed under CKKS homomorphic encryption."""
+
+
 app.add_typer(bench.app, name="bench")
 app.add_typer(coeffs.app, name="coeffs")
 app.add_typer(weights.app, name="weights")
@@ -97,14 +133,18 @@ def demo(
     keep: Annotated[
         Path | None, typer.Option(help="Keep keys and ciphertexts in this new folder.")
     ] = None,
+    whole: Whole = False,
     resize: Resize = False,
+    aligned: Aligned = False,
     threads: Threads = None,
     json: Json = False,
 ) -> None:
     """Two faces through the whole pipeline, with fresh keys and a separate server process."""
     from fhe_face.commands import demo as command
+    from fhe_face.commands.face_options import FaceOptions
 
-    command.run(images or [], weights, keep, flip, coefficients, resize, threads, json)
+    how = FaceOptions(whole=whole, resize=resize, aligned=aligned)
+    command.run(images or [], weights, keep, flip, coefficients, how, threads, json)
 
 
 @app.command()
@@ -121,7 +161,8 @@ def keygen(
     ] = False,
     coefficients: Coefficients = None,
     passphrase: Annotated[
-        bool, typer.Option("--passphrase", help="Ask for one that protects the secret key.")
+        bool,
+        typer.Option("--passphrase", help="Ask for a passphrase that protects the secret key."),
     ] = False,
     passphrase_file: PassphraseFile = None,
     force: Annotated[bool, typer.Option("--force", help="Replace existing keys.")] = False,
@@ -150,7 +191,9 @@ def encrypt(
     face: Annotated[
         int | None, typer.Option("--face", min=1, help="Which face, from the largest, 1.")
     ] = None,
+    whole: Whole = False,
     resize: Resize = False,
+    aligned: Aligned = False,
     names: Annotated[Path | None, typer.Option(help="Keep the images' names in this file.")] = None,
     alone: Annotated[
         bool, typer.Option("--alone", help="Compute every face alone: none can disturb another.")
@@ -165,28 +208,36 @@ def encrypt(
     """Encrypt one face or many for the server, in one file."""
     from fhe_face.client import passphrases
     from fhe_face.commands import encrypt as command
+    from fhe_face.commands.face_options import FaceOptions
 
+    how = FaceOptions(face, whole, resize, aligned)
     ask = passphrases.opener(passphrase_file, key)
-    request = command.Request(images, key, output, face, resize, names, alone, memory, threads)
+    request = command.Request(images, key, output, how, names, alone, memory, threads)
     command.run(request, ask, json)
 
 
 @app.command()
 def align(
-    images: Annotated[list[Path], typer.Argument(help="Photos.")],
+    images: Annotated[
+        list[Path], typer.Argument(help="Photos, or folders: subfolders stay apart.")
+    ],
     output: Annotated[
         Path, typer.Option("-o", "--output", help="A new or empty folder for the crops.")
     ],
     face_size: Annotated[int, typer.Option("--size", help=FACE_SIZE_HELP)] = 64,
     all_faces: Annotated[
-        bool, typer.Option("--all-faces", help="Every face, not only the largest.")
+        bool, typer.Option("--all-faces", help="Cut out every face, not only the largest.")
+    ] = False,
+    whole: Whole = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace what an earlier align wrote there.")
     ] = False,
     json: Json = False,
 ) -> None:
     """Find faces in photos and cut them out, aligned, with a contact sheet to look at."""
     from fhe_face.commands import align as command
 
-    command.run(images, output, face_size, all_faces, json)
+    command.run(images, output, face_size, all_faces, whole, force, json)
 
 
 @app.command()
@@ -239,13 +290,15 @@ def decrypt(
         str | None, typer.Option("--share", help="Print a cosine to share: round or flood.")
     ] = None,
     digits: Annotated[
-        int | None, typer.Option("--digits", help="Of --share round: 1 or 2.")
+        int | None, typer.Option("--digits", help="With --share round: how many digits, 1 or 2.")
     ] = None,
     queries: Annotated[
-        int | None, typer.Option("--queries", help="Of --share flood: values ever shared.")
+        int | None,
+        typer.Option("--queries", help="With --share flood: how many values will ever be shared."),
     ] = None,
     bits: Annotated[
-        float | None, typer.Option("--bits", help="Of --share flood: statistical security.")
+        float | None,
+        typer.Option("--bits", help="With --share flood: bits of statistical security."),
     ] = None,
     sent: Annotated[
         list[Path] | None,
@@ -280,7 +333,7 @@ def info(
 
 
 @app.command()
-def security(weights: MaybeWeights = None, json: Json = False) -> None:
+def security(weights: PredictedWeights = None, json: Json = False) -> None:
     """Print the bounds and estimated attack costs of every parameter set."""
     from fhe_face.commands import security as command
 
@@ -289,17 +342,20 @@ def security(weights: MaybeWeights = None, json: Json = False) -> None:
 
 @app.command()
 def plan(
-    weights: MaybeWeights = None,
+    weights: PredictedWeights = None,
     face_size: Annotated[int | None, typer.Option("--size", help=FACE_SIZE_HELP)] = None,
     flip: Flip = False,
     batch: Batch = False,
     coefficients: Coefficients = None,
+    steps: Annotated[
+        bool, typer.Option("--steps", help="Print every step, with its level and scale.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Print the plan: level, scale, key switches, bytes and estimated time of every step."""
+    """Print what computing a face takes: levels, key switches, bytes and estimated time."""
     from fhe_face.commands import plan as command
 
-    command.run(weights, face_size, flip, batch, coefficients, json)
+    command.run(weights, face_size, flip, batch, coefficients, steps, json)
 
 
 @app.command()
@@ -309,11 +365,13 @@ def precision(
         typer.Argument(help="Photos or aligned faces; default: two drawn ones."),
     ] = None,
     weights: Weights = DEFAULT_WEIGHTS,
-    pair: Annotated[bool, typer.Option("--pair", help="Two faces at a time.")] = False,
+    pair: Annotated[bool, typer.Option("--pair", help="Compute two faces together.")] = False,
     flip: Flip = False,
     batch: Batch = False,
     coefficients: Coefficients = None,
+    whole: Whole = False,
     resize: Resize = False,
+    aligned: Aligned = False,
     simulate: Annotated[
         bool, typer.Option("--simulate", help="Add the model's noise in the clear; no keys.")
     ] = False,
@@ -328,11 +386,13 @@ def precision(
     json: Json = False,
 ) -> None:
     """Bits of precision of every layer, predicted and measured, and the room before an overflow."""
+    from fhe_face.commands.face_options import FaceOptions
     from fhe_face.precision import command as command
 
+    how = FaceOptions(whole=whole, resize=resize, aligned=aligned)
     request = command.Request(
         *(images or [], weights, pair, flip, batch, coefficients),
-        *(resize, simulate, table, plot, threads),
+        *(how, simulate, table, plot, threads),
     )
     command.run(request, json)
 
@@ -342,7 +402,7 @@ def evaluate(
     folder: Annotated[Path, typer.Argument(help="Photos: one folder for each person.")],
     weights: Weights = DEFAULT_WEIGHTS,
     mode: Annotated[
-        str, typer.Option(help="cleartext, polynomial, encrypted or all.")
+        str, typer.Option(help="How to compute: cleartext, polynomial, encrypted or all.")
     ] = "cleartext",
     flip: Flip = False,
     aligned: Annotated[
@@ -444,6 +504,9 @@ def finetune(
     }
     options |= {"held_out": held_out, "half": half, "compiled": compiled, "device": device}
     command.finetune(data, weights, out, plot, aligned, options, json)
+
+
+guide.arrange(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

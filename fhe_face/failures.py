@@ -18,7 +18,7 @@ from fhe_core.parameters import ParameterError
 from fhe_core.plan import PlanError
 from fhe_face.circuit import CircuitError
 from fhe_face.client.health import UnhealthyResultError
-from fhe_face.client.images import ImageError
+from fhe_face.client.image_error import ImageError
 from fhe_face.client.ledger import AnswerLimitError
 from fhe_face.coeffs.normalisation import CoefficientError
 from fhe_face.models.checkpoint import CheckpointError

@@ -161,7 +161,7 @@ def recommended_root(checkpoint: Checkpoint) -> InverseRoot | None:
 
 def bundled_weights() -> Path:
     """The weights that come with the package (models/bundled/MODEL_CARD.md)."""
-    return Path(str(files("models").joinpath("bundled", "cryptofacenet4.safetensors")))
+    return Path(str(files("fhe_face.models").joinpath("bundled", "cryptofacenet4.safetensors")))
 
 
 def require_size(network: FusedNetwork, circuit: Circuit, weights: object) -> None:

@@ -9,14 +9,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from rich.text import Text
 
 from fhe_face.failures import plain
 from fhe_face.progress import Stage
+from fhe_face.tables import Grid
 
 _FILE_WIDTH = 110
 
@@ -77,22 +76,13 @@ def print_json(data: Mapping[str, Any]) -> None:
     print(json.dumps(plain(data), allow_nan=False, ensure_ascii=False))
 
 
-def facts(title: str, rows: Iterable[tuple[str, object]]) -> Table:
+def facts(title: str, rows: Iterable[tuple[str, object]]) -> Grid:
     """A table of names and values."""
     return grid(title, ("", ""), [(name, str(value)) for name, value in rows])
 
 
 def grid(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], numbers_from: int = 99
-) -> Table:
+) -> Grid:
     """A table of plain text; columns from `numbers_from` on are aligned to the right."""
-    header = any(columns)
-    table = Table(
-        title=Text(title, style="bold"), title_justify="left", show_header=header, box=SIMPLE_HEAD
-    )
-    for number, name in enumerate(columns):
-        right = number >= numbers_from
-        table.add_column(name, justify="right" if right else "left", no_wrap=right)
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    return table
+    return Grid(title, columns, [list(row) for row in rows], numbers_from)

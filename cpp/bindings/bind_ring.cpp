@@ -35,8 +35,10 @@ void require_shape(const py::array& array, const std::vector<std::size_t>& shape
     }
     if (ok) return;
     std::string wanted;
-    for (const std::size_t extent : shape)
-        wanted += (wanted.empty() ? "" : ", ") + std::to_string(extent);
+    for (const std::size_t extent : shape) {
+        if (!wanted.empty()) wanted += ", ";
+        wanted += std::to_string(extent);
+    }
     throw std::invalid_argument(std::string(name) + " must have shape (" + wanted + ")");
 }
 

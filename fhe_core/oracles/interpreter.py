@@ -22,8 +22,9 @@ WANTED = (3, 10)
 VARIABLE = "FHE_FACE_OPENFHE_PYTHON"
 #: Where ``make oracles`` puts the environment.
 ENVIRONMENT = Path(".venv-openfhe/bin/python")
-REPOSITORY = Path(__file__).resolve().parent.parent
-_PROBE = "import numpy, openfhe"
+REPOSITORY = Path(__file__).resolve().parents[2]
+#: What a Python for OpenFHE must be able to do.
+PROBE = "import numpy, openfhe"
 _PATIENCE_SECONDS = 60
 
 
@@ -49,7 +50,7 @@ def base_interpreter(version: tuple[int, int] = WANTED) -> Path:
     """
     test = f"import sys, venv, ensurepip; sys.exit(sys.version_info[:2] != {version})"
     for path in candidates(version):
-        if not _failure(path, test):  # pyenv's shims exist for versions that are not active
+        if not failure(path, test):  # pyenv's shims exist for versions that are not active
             return path
     wanted = f"{version[0]}.{version[1]}"
     raise OracleError(f"no Python {wanted}: none on PATH as python{wanted}, none in pyenv")
@@ -66,7 +67,7 @@ def openfhe_interpreter(repository: Path = REPOSITORY) -> Path:
     choices = [Path(named)] if named else [repository / ENVIRONMENT, Path(sys.executable)]
     reasons = []
     for path in choices:
-        reason = _failure(path, _PROBE)
+        reason = failure(path, PROBE)
         if not reason:
             return path
         reasons.append(f"{path}: {reason}")
@@ -113,19 +114,19 @@ def run(
         raise OracleError(str(error)) from None
 
 
-def last_line(done: subprocess.CompletedProcess[str]) -> str:
-    """Of what a process that failed said."""
-    lines = done.stderr.strip().splitlines() or [f"ended with status {done.returncode}, silently"]
-    return lines[-1]
-
-
-def _failure(python: Path, code: str) -> str:
+def failure(python: Path, code: str) -> str:
     """Why an interpreter cannot run some code; "" where it can."""
     try:
         done = run([str(python), "-c", code], _PATIENCE_SECONDS, {})
     except OracleError as error:
         return str(error)
     return last_line(done) if done.returncode else ""
+
+
+def last_line(done: subprocess.CompletedProcess[str]) -> str:
+    """Of what a process that failed said."""
+    lines = done.stderr.strip().splitlines() or [f"ended with status {done.returncode}, silently"]
+    return lines[-1]
 
 
 def main() -> int:

@@ -35,7 +35,7 @@ from fhe_core.secret.sealing import (
 )
 
 #: What opens a protected key: the passphrase, or what asks for it when it is needed; None: nothing.
-Passphrase: TypeAlias = "bytes | Callable[[], bytes] | None"
+Passphrase: TypeAlias = bytes | Callable[[], bytes] | None
 #: Metadata of a protected key.
 PROTECTION = "protection"
 

@@ -33,15 +33,15 @@ def draw_profile(profile: Profile, path: Path) -> None:
     )
     axes = figure.subplots()
     places = range(len(rows))
-    axes.barh([p + 0.2 for p in places], [r.seconds for r in rows], 0.4, label="measured")
+    axes.barh([p - 0.2 for p in places], [r.seconds for r in rows], 0.4, label="measured")
     axes.barh(
-        [p - 0.2 for p in places],
+        [p + 0.2 for p in places],
         [r.cost.estimated_seconds for r in rows],
         0.4,
         label="estimated",
     )
     axes.set_yticks(list(places), [r.cost.label for r in rows])
-    axes.invert_yaxis()
+    axes.set_ylim(len(rows) - 0.4, -0.6)  # downwards, without empty bands
     axes.set_xlabel("seconds")
     axes.set_title(f"{profile.facts['plan']}: {profile.wall_seconds:.3g} s")
     axes.legend()
@@ -74,15 +74,23 @@ def draw_precision(report: Report, path: Path) -> None:
 
 
 def draw_batches(batches: Sequence[Throughput], path: Path) -> None:
-    """Seconds per face and peak memory over the size of the batch."""
+    """Seconds per face and peak memory over the size of the batch.
+
+    Only what was measured is drawn: the time of a batch is flat and then jumps, so that a line
+    between two sizes would show what nobody measured.
+    """
     figure = figure_class(path, CommandError)(figsize=(9, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     sizes = [batch.size for batch in batches]
-    left.plot(sizes, [batch.seconds_per_face for batch in batches], "o-")
+    left.plot(sizes, [batch.seconds_per_face for batch in batches], "o")
     left.set_ylabel("seconds per face")
-    right.plot(sizes, [batch.peak_rss_bytes / 2**30 for batch in batches], "o-")
+    right.plot(sizes, [batch.peak_rss_bytes / 2**30 for batch in batches], "o")
     right.set_ylabel("peak memory, GiB")
     for axes in (left, right):
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(sizes, [str(size) for size in sizes])
+        axes.minorticks_off()
         axes.set_xlabel("faces in the batch")
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.1 * axes.dataLim.ymax)
+        axes.grid(axis="y", alpha=0.3)
     save(figure, path)

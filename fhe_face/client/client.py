@@ -334,7 +334,6 @@ class FaceClient:
         found = embed_faces(self, doubled(listed) if twice else listed, server, memory)
         return replace(found, results=agreed(found.results, self.circuit.root)) if twice else found
 
-
     def verify(
         self,
         a: Any,

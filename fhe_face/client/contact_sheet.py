@@ -19,6 +19,7 @@ Pixels = NDArray[np.uint8]
 COLUMNS: Final = 3
 ROWS: Final = 8
 _PHOTO: Final = 200
+_MAX_ENLARGED: Final = 2.0
 _CROP: Final = 128
 _GAP: Final = 8
 _LINE: Final = 15
@@ -37,7 +38,7 @@ _MARK: Final = (255, 0, 90)
 class Cell:
     """One face, or an image without one.
 
-    photo: uint8 (H, W, 3), reduced already, or None where it could not be read; remarks are
+    photo: at the size of the cell already, or None where it could not be read; remarks are
     drawn in red.
     """
 
@@ -76,9 +77,12 @@ class ContactSheet:
 
 
 def marked(photo: Pixels, face: Face | None = None, others: Sequence[Face] = ()) -> Image.Image:
-    """The photo, reduced, with the boxes of all faces and the landmarks of one."""
+    """The photo, at the cell's size, with the boxes of all faces and the landmarks of one."""
     picture = Image.fromarray(photo)
-    picture.thumbnail((_PHOTO, _PHOTO), Image.Resampling.BOX)
+    factor = min(_PHOTO / max(picture.size), _MAX_ENLARGED)
+    wide, high = (max(1, round(n * factor)) for n in picture.size)
+    method = Image.Resampling.BOX if factor < 1 else Image.Resampling.BICUBIC
+    picture = picture.resize((wide, high), method)
     scale = np.array(picture.size) / np.array([photo.shape[1], photo.shape[0]])
     draw = ImageDraw.Draw(picture)
     for other in others:

@@ -1,33 +1,84 @@
-"""Images from files to the network's input, on the client. Everything wrong is one ImageError."""
+"""Images from files and memory to the network's input, on the client. Everything wrong is one
+ImageError."""
+
+from __future__ import annotations
 
 import io
 import os
-import warnings
+import re
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
+from fhe_face.client.decoding import Picture, converted, decode
+from fhe_face.client.image_error import ImageError
 from fhe_face.models.faces import letterboxed
 
-MAX_PIXELS: Final = 50_000_000
-MAX_SIDE: Final = 20_000
-# Formats that Pillow decodes by itself (EPS would start Ghostscript).
-_FORMATS: Final = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
-_DAMAGED: Final = "truncated or damaged image; expected a whole PNG or JPEG"
+__all__ = [
+    "ImageError",
+    "Picture",
+    "Unit",
+    "aligned_crop",
+    "array_of",
+    "decode_photo",
+    "is_npy",
+    "lies_in_unit_interval",
+    "load_face",
+    "load_photo",
+    "load_picture",
+    "load_unit",
+    "to_unit",
+    "validate_unit",
+]
+
 _NPY_MAGIC: Final = b"\x93NUMPY"
+_URL: Final = re.compile(r"(https?|ftp|file|s3|gs):/|data:", re.IGNORECASE)
+#: For arrays that are photos.
+_PHOTO_ARRAY: Final = "expected a photo as uint8 (H, W, 3) RGB"
 
 Unit = NDArray[np.float64]
 
 
-class ImageError(ValueError):
-    """An image that cannot be used; the text names the file and says what would be right."""
+def load_picture(photo: object) -> Picture:
+    """A picture of any size: a file, its bytes, a file object, a PIL image, or an array.
 
-    def __init__(self, path: object, problem: str) -> None:
-        """`path`: the file (or what the array is called); `problem`: what is wrong with it."""
-        super().__init__(f"{path}: {problem}")
+    Arrays (and torch tensors) are uint8 (H, W, 3) RGB or (H, W) grey. Raises ImageError: it is
+    something else, or as `decoding.decode` does.
+    """
+    if isinstance(photo, str | os.PathLike):
+        return _from_file(Path(photo))
+    if isinstance(photo, bytes | bytearray | memoryview):
+        return decode(io.BytesIO(photo), "bytes")
+    if isinstance(photo, Image.Image):
+        return converted(photo, "PIL image")
+    if hasattr(photo, "read"):
+        return _from_stream(photo)
+    array = array_of(photo)
+    if array is None:
+        raise ImageError(
+            type(photo).__name__,
+            "not taken; expected a path, bytes, a file object, a PIL image, or uint8 (H, W, 3) RGB",
+        )
+    return Picture(_photo_array(array))
+
+
+def array_of(value: Any) -> NDArray[Any] | None:
+    """An array, or what can be made one without looking into it (torch tensors); else None.
+
+    Raises ImageError where the value cannot be converted.
+    """
+    if isinstance(value, np.ndarray):
+        return value
+    if isinstance(value, Image.Image) or not hasattr(type(value), "__array__"):
+        return None
+    try:
+        value = value.detach().cpu() if hasattr(value, "detach") else value
+        return np.asarray(value)
+    except Exception as error:  # of whatever library it is
+        raise ImageError(type(value).__name__, f"cannot be read as an array ({error})") from None
 
 
 def load_face(
@@ -35,23 +86,30 @@ def load_face(
 ) -> NDArray[np.uint8]:
     """An aligned face as uint8 (size, size, 3) RGB.
 
-    Grey, palette, transparent (over black), 16-bit and CMYK images are converted, the EXIF
-    orientation is applied. With `resize` an image of another size is scaled with its aspect
-    ratio kept and black padding. Raises ImageError: missing, truncated, damaged or no image,
-    animated or with several pages, more than 50 million pixels, another size without `resize`.
+    Pixels are converted as `decoding.decode` does. With `resize` an image of another size is
+    scaled with its aspect ratio kept and black padding. Raises ImageError: an unusable file, or
+    another size without `resize`.
     """
     file = Path(path)
-    image = _decoded(file)
-    pixels = np.array(image, dtype=np.uint8)
-    if image.size == (size, size):
+    pixels = load_photo(file)
+    high, wide = pixels.shape[:2]
+    if (wide, high) == (size, size):
         return pixels
     if not resize:
         raise ImageError(
             file,
-            f"is {image.width}x{image.height} pixels; expected an aligned face of "
+            f"is {wide}x{high} pixels; expected an aligned face of "
             f"{size}x{size} (fhe-face align makes one of a photo)",
         )
     return letterboxed(pixels, size)
+
+
+def aligned_crop(pixels: NDArray[np.uint8], size: int, name: object) -> NDArray[np.uint8]:
+    """An aligned crop of any size, uint8 (S, S, 3), scaled to `size`; ImageError: not square."""
+    high, wide = pixels.shape[:2]
+    if high != wide:
+        raise ImageError(name, f"is {wide}x{high} pixels; an aligned crop is square")
+    return pixels if wide == size else letterboxed(pixels, size)
 
 
 def load_photo(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
@@ -59,7 +117,7 @@ def load_photo(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
 
     Raises ImageError as `load_face` does, but for the size.
     """
-    return np.array(_decoded(Path(path)), dtype=np.uint8)
+    return _from_file(Path(path)).pixels
 
 
 def decode_photo(data: bytes, name: str) -> NDArray[np.uint8]:
@@ -67,23 +125,34 @@ def decode_photo(data: bytes, name: str) -> NDArray[np.uint8]:
 
     Raises ImageError as `load_photo` does.
     """
-    file = Path(name)
-    return np.array(_converted(file, _parsed(file, io.BytesIO(data))), dtype=np.uint8)
+    return decode(io.BytesIO(data), name).pixels
 
 
-def _decoded(file: Path) -> Image.Image:
-    return _converted(file, _open(file))
+def _from_file(file: Path) -> Picture:
+    _starts_with(file, b"")
+    with file.open("rb") as stream:
+        return decode(stream, file, file.suffix.lower())
 
 
-def _converted(file: Path, image: Image.Image) -> Image.Image:
-    with image as opened:
-        _refuse_by_header(file, opened)
-        try:
-            return _to_rgb(file, ImageOps.exif_transpose(opened))
-        except ImageError:
-            raise
-        except Exception:  # decoders raise many kinds for damaged files
-            raise ImageError(file, _DAMAGED) from None
+def _from_stream(stream: Any) -> Picture:
+    name = str(getattr(stream, "name", "file object"))
+    try:
+        data = stream.read()
+    except (OSError, ValueError) as error:
+        raise ImageError(name, f"cannot be read ({error})") from None
+    if not isinstance(data, bytes):
+        raise ImageError(name, 'gives text; open it as "rb"')
+    return decode(io.BytesIO(data), name)
+
+
+def _photo_array(array: NDArray[Any]) -> NDArray[np.uint8]:
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or not array.size:
+        raise ImageError("array", f"{array.dtype} {array.shape}; {_PHOTO_ARRAY}")
+    if array.ndim == 2:
+        return np.repeat(array[..., None], 3, axis=2)
+    if array.shape[2] != 3:
+        raise ImageError("array", f"uint8 {array.shape}; {_PHOTO_ARRAY}")
+    return np.array(array)
 
 
 def to_unit(image: NDArray[np.uint8]) -> Unit:
@@ -120,6 +189,12 @@ def validate_unit(array: NDArray[Any], size: int | None = None, name: object = "
     return unit
 
 
+def lies_in_unit_interval(unit: Unit) -> bool:
+    """Whether values are as if they were scaled to [0, 1] and not to [-1, 1]: nearly no photo
+    has only bright pixels. A picture of one value is not."""
+    return bool(unit.size) and 0 <= float(unit.min()) < float(unit.max())
+
+
 def load_unit(path: str | os.PathLike[str], size: int = 64, resize: bool = False) -> Unit:
     """The network's input, float64 (3, size, size) in [-1, 1], from an image or a .npy file.
 
@@ -136,13 +211,6 @@ def is_npy(path: str | os.PathLike[str]) -> bool:
     """Whether a file is a .npy array, by content or name; ImageError where it is unreadable."""
     file = Path(path)
     return _starts_with(file, _NPY_MAGIC) or file.suffix == ".npy"
-
-
-def png_text(path: str | os.PathLike[str], key: str) -> str | None:
-    """A text that a PNG file carries; None for other files and where there is none."""
-    with _open(Path(path)) as image:
-        text = image.info.get(key) if image.format == "PNG" else None
-    return text if isinstance(text, str) else None
 
 
 def _load_npy(file: Path, size: int) -> Unit:
@@ -167,59 +235,19 @@ def _starts_with(file: Path, magic: bytes) -> bool:
         with file.open("rb") as stream:
             return stream.read(len(magic)) == magic
     except FileNotFoundError:
-        raise ImageError(file, "no such file; expected an image") from None
+        problem = "no such file; expected an image"
+        if _URL.match(str(file)):
+            problem = "is a URL, which is not fetched; download the picture and give the file"
+        raise ImageError(_short(file), problem) from None
+    except ValueError:  # a null byte
+        raise ImageError(_short(file), "no such file; expected an image") from None
     except OSError as error:
+        if _URL.match(str(file)):
+            raise ImageError(_short(file), "is a URL; expected a file, or its bytes") from None
         raise ImageError(file, f"cannot be read ({error.strerror})") from None
 
 
-def _open(file: Path) -> Image.Image:
-    """Read the header only; nothing is decoded yet."""
-    _starts_with(file, b"")
-    return _parsed(file, file)
-
-
-def _parsed(file: Path, source: Path | BinaryIO) -> Image.Image:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return Image.open(source, formats=_FORMATS)
-    except Image.DecompressionBombError:
-        raise ImageError(file, f"more than {MAX_PIXELS} pixels; expected a face crop") from None
-    except UnidentifiedImageError:
-        raise ImageError(file, "not an image; expected PNG, JPEG, WebP, BMP or TIFF") from None
-    except Exception:  # decoders raise many kinds for damaged files
-        raise ImageError(file, _DAMAGED) from None
-
-
-def _refuse_by_header(file: Path, image: Image.Image) -> None:
-    if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
-        raise ImageError(
-            file,
-            f"is {image.width}x{image.height}, more than {MAX_PIXELS} pixels or {MAX_SIDE} a side",
-        )
-    try:
-        frames = int(getattr(image, "n_frames", 1))
-    except Exception:  # counting frames reads on in the file
-        raise ImageError(file, _DAMAGED) from None
-    # An MPO is a photograph with a preview or a second eye: its first picture is the photograph.
-    if frames > 1 and image.format != "MPO":
-        raise ImageError(file, f"has {frames} frames or pages; expected one still image")
-
-
-def _to_rgb(file: Path, image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):
-        image = _from_16_bit(file, image)
-    elif image.mode == "F":
-        raise ImageError(file, "has floating-point pixels of unknown range; expected 8 or 16 bit")
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        black = Image.new("RGBA", rgba.size, (0, 0, 0, 255))
-        return Image.alpha_composite(black, rgba).convert("RGB")
-    return image.convert("RGB")
-
-
-def _from_16_bit(file: Path, image: Image.Image) -> Image.Image:
-    pixels = np.array(image).astype(np.int64)
-    if pixels.size and (pixels.min() < 0 or pixels.max() > 65535):
-        raise ImageError(file, "has 32-bit pixels beyond 65535; expected 8 or 16 bit")
-    return Image.fromarray(np.rint(pixels / 257).astype(np.uint8))
+def _short(file: Path) -> str:
+    """A name for a message: some "paths" are whole pictures."""
+    name = str(file)
+    return name if len(name) <= 300 else f"{name[:60]}..."

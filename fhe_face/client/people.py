@@ -13,14 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core.files import FileError, explain, shown
-from fhe_face.client.images import ImageError, load_face, load_photo
+from fhe_face.client.images import ImageError, aligned_crop, load_photo
+from fhe_face.client.picture_kinds import is_picture
 from fhe_face.models.evaluation.embedding import pixels_as_embeddings
 from fhe_face.progress import Stage, silent
 
-#: By their names; everything else in a person's folder is left out and counted.
-SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pnm"}
-)
 #: Cosines of two crops' pixels from which on they are one picture.
 _THE_SAME = 1 - 1e-9
 _NEARLY = 0.98
@@ -43,11 +40,15 @@ class Photo:
 
 @dataclass(frozen=True)
 class Collection:
-    """Photos by person, then by file name; what else was found there."""
+    """Photos by person, then by file name; what else was found there.
+
+    without: people whose folders have files, but no picture.
+    """
 
     photos: tuple[Photo, ...]
     other_files: int = 0
     nested: tuple[Path, ...] = ()
+    without: tuple[str, ...] = ()
 
     @property
     def people(self) -> int:
@@ -75,14 +76,18 @@ class Collection:
         order = [photos[k] for k in range(rounds) for photos in chosen if k < len(photos)]
         kept = set(order[:count])
         return Collection(
-            tuple(photo for photo in self.photos if photo in kept), self.other_files, self.nested
+            tuple(photo for photo in self.photos if photo in kept),
+            self.other_files,
+            self.nested,
+            self.without,
         )
 
 
 def find_photos(folder: str | os.PathLike[str]) -> Collection:
     """The images of FOLDER/person/image, sorted by name; hidden files are passed over.
 
-    Folders below a person's folder are not looked into.
+    What is an image is decided by the name, or else by the first bytes. Folders below a person's
+    folder are not looked into.
 
     Raises:
         FileError: not a folder, unreadable, or not laid out like that.
@@ -91,18 +96,23 @@ def find_photos(folder: str | os.PathLike[str]) -> Collection:
     entries = _entries(root)
     photos: list[Photo] = []
     nested: list[Path] = []
+    without: list[str] = []
     others = 0
     for person in (entry for entry in entries if entry.is_dir()):
-        for entry in _entries(person):
+        inside = _entries(person)
+        before = len(photos)
+        for entry in inside:
             if entry.is_dir():
                 nested.append(entry)
-            elif entry.suffix.lower() in SUFFIXES:
+            elif is_picture(entry):
                 photos.append(Photo(person.name, entry))
             else:
                 others += 1
+        if len(photos) == before and any(not entry.is_dir() for entry in inside):
+            without.append(person.name)
     if photos:
         others += sum(not entry.is_dir() for entry in entries)
-        return Collection(tuple(photos), others, tuple(nested))
+        return Collection(tuple(photos), others, tuple(nested), tuple(without))
     raise FileError(f"{shown(root)}: {_why_empty(entries, nested)}; {_LAYOUT}")
 
 
@@ -119,10 +129,10 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _why_empty(entries: Sequence[Path], nested: Sequence[Path]) -> str:
-    if any(entry.suffix.lower() in SUFFIXES for entry in entries if entry.is_file()):
+    if any(is_picture(entry) for entry in entries if entry.is_file()):
         return "images lie directly in it"
     for inner in nested:
-        if any(entry.suffix.lower() in SUFFIXES for entry in _entries(inner)):
+        if any(is_picture(entry) for entry in _entries(inner) if entry.is_file()):
             return f"images lie one level deeper (did you mean {shown(inner.parent)}?)"
     return "no images in its folders" if any(e.is_dir() for e in entries) else "no folders in it"
 
@@ -200,6 +210,9 @@ def read_faces(
     faces.photos = tuple(kept)
     if crops:
         faces.crops = np.stack(crops)
+    kept_people = {photo.person for photo in kept}
+    for person in sorted({photo.person for photo in photos} - kept_people):
+        warn(f"{shown(person)}: no image of this person is left")
     return faces
 
 
@@ -208,10 +221,7 @@ _Prepared = tuple[Pixels | None, tuple[str, ...]]
 
 def _as_they_are(size: int) -> Callable[[Path], _Prepared]:
     def prepare(path: Path) -> _Prepared:
-        high, wide = load_photo(path).shape[:2]
-        if high != wide:
-            raise ImageError(path, f"is {wide}x{high} pixels; an aligned crop is square")
-        return load_face(path, size, resize=True), ()
+        return aligned_crop(load_photo(path), size, path), ()
 
     return prepare
 

@@ -60,7 +60,7 @@ def compare(
     left: Embedding | HealthReport,
     right: Embedding | HealthReport,
     thresholds: Thresholds,
-    names: tuple[str, str] = ("the first photo", "the second photo"),
+    names: tuple[str, str] = ("first face", "second face"),
 ) -> Verification:
     """What thresholds say about two faces that were embedded.
 
@@ -95,7 +95,7 @@ def verify_photos(
     size = client.engine.architecture.input_size
     faces = [one if isinstance(one, PreparedFace) else prepare(one, size) for one in (a, b)]
     left, right = client.embed(faces, server, twice=twice).results
-    names = _called(a, "the first photo"), _called(b, "the second photo")
+    names = _called(a, "first face"), _called(b, "second face")
     return compare(left, right, thresholds, names)
 
 

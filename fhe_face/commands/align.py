@@ -7,17 +7,30 @@ from pathlib import Path
 
 from rich.console import Console
 
+from fhe_core.files import shown
 from fhe_face.client.aligning import Aligned, Alignments
+from fhe_face.client.picture_files import picture_files
 from fhe_face.failures import ERROR, CommandError
 from fhe_face.models.faces import Aligner
 from fhe_face.output import Output, grid
 
 
-def run(images: Sequence[Path], folder: Path, size: int, all_faces: bool, as_json: bool) -> None:
+def run(
+    images: Sequence[Path],
+    folder: Path,
+    size: int,
+    all_faces: bool,
+    whole: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
     output = Output(as_json)
-    work = Alignments(folder, Aligner(size), all_faces)
+    files, others = picture_files(images)
+    if others:
+        output.note(f"{others} files in the folders are no pictures and are left out")
+    work = Alignments(folder, Aligner(size), all_faces, whole, force)
     with output.stages() as stage:
-        done = work.run(images, stage)
+        done = work.run(files, stage)
     for aligned in done:
         for warning in aligned.warnings:
             output.warn(f"{aligned.image}: {warning}")
@@ -40,10 +53,13 @@ def show(console: Console, folder: Path, done: Sequence[Aligned], work: Alignmen
         if aligned.error is not None:
             rows.append((image, "none", "", "", "", aligned.error))
         for crop in entry["crops"]:
-            found = f"{crop['face']} of {entry['faces']}"
-            numbers = (f"{crop['score']:.2f}", f"{crop['roll']:.0f}")
+            found, numbers = "none", ("", "")
+            if crop["face"] is not None:
+                found = f"{crop['face']} of {entry['faces']}"
+                numbers = (f"{crop['score']:.2f}", str(round(crop["roll"])))
             rows.append((image, crop["file"], found, *numbers, ", ".join(crop["flags"]) or "-"))
     columns = ("image", "crop", "face", "score", "turned", "remarks")
     console.print(grid(f"Aligned faces in {folder}", columns, rows))
-    sheets = ", ".join(work.manifest()["contact_sheets"])
-    console.print(f"look at {sheets}", markup=False, soft_wrap=True)
+    sheets = ", ".join(shown(folder / name) for name in work.manifest()["contact_sheets"])
+    if sheets:
+        console.print(f"look at {sheets}", markup=False, soft_wrap=True)

@@ -28,18 +28,19 @@ def fit(
     interval: Annotated[
         tuple[float, float] | None,
         typer.Option(
-            metavar="LOW HIGH", help="Of squared norms; default: of the sample, or [100, 3000]."
+            metavar="LOW HIGH",
+            help="The interval of squared norms; default: that of the sample, or 100 to 3000.",
         ),
     ] = None,
-    degree: Annotated[int, typer.Option(help="1 to 15.")] = 2,
+    degree: Annotated[int, typer.Option(help="The degree of the polynomial, 1 to 15.")] = 2,
     method: Annotated[
         str,
         typer.Option(
-            help="least-squares, relative-least-squares, minimax or distribution-weighted."
+            help="One of least-squares, relative-least-squares, minimax, distribution-weighted."
         ),
     ] = "least-squares",
     points: Annotated[
-        int, typer.Option(help="Evenly spaced, for the least-squares methods.")
+        int, typer.Option(help="How many evenly spaced points the least-squares methods take.")
     ] = 1000,
     newton_steps: Annotated[
         int, typer.Option("--newton-steps", help="Refinements after the polynomial, 0 to 4.")
@@ -52,7 +53,8 @@ def fit(
         Path | None, typer.Option(help="Squared norms of other faces, to judge the fit on.")
     ] = None,
     margin: Annotated[
-        float, typer.Option(help="Without --interval: factor beyond the sample's ends.")
+        float,
+        typer.Option(help="Without --interval: the factor by which it reaches beyond the sample."),
     ] = 1.2,
     allow_outside: Annotated[
         bool, typer.Option("--allow-outside", help="Only warn about data outside the interval.")

@@ -11,7 +11,8 @@ from rich.console import Console
 
 from fhe_core.files import FileError, explain, shown
 from fhe_face.circuit import root_of
-from fhe_face.client.preparation import PreparedFace, given, prepare
+from fhe_face.client.preparation import PreparedFace, given
+from fhe_face.commands.face_options import FaceOptions
 from fhe_face.demo_faces import demo_faces
 from fhe_face.demonstration import Demonstration
 from fhe_face.failures import UNHEALTHY, USAGE, CommandError
@@ -32,12 +33,12 @@ def run(
     keep: Path | None,
     flip: bool,
     coefficients: Path | None,
-    resize: bool,
+    how: FaceOptions,
     threads: int | None,
     as_json: bool,
 ) -> None:
     output = Output(as_json)
-    faces, source = _faces(images, resize, output)
+    faces, source = _faces(images, how, output)
     root = None if coefficients is None else root_of(coefficients)
     output.note(f"faces:   {source}")
     file = weights_file(weights)
@@ -62,7 +63,7 @@ def run(
 
 
 def _faces(
-    images: Sequence[Path], resize: bool, output: Output
+    images: Sequence[Path], how: FaceOptions, output: Output
 ) -> tuple[Callable[[int], list[PreparedFace]], str]:
     """What makes the faces of a given size, and where they come from."""
     if not images:
@@ -71,11 +72,7 @@ def _faces(
         raise CommandError(f"demo takes two images or none, got {len(images)}", USAGE)
 
     def load(size: int) -> list[PreparedFace]:
-        faces = [prepare(image, size, resize=resize) for image in images]
-        for image, face in zip(images, faces, strict=True):
-            for warning in face.warnings:
-                output.warn(f"{image}: {warning}")
-        return faces
+        return [how.prepared(image, size, output) for image in images]
 
     return load, " and ".join(str(image) for image in images)
 

@@ -14,9 +14,10 @@ from fhe_core.formats.ciphertexts import save_bundle
 from fhe_core.secret.files import Passphrase
 from fhe_face.client.client import FaceClient
 from fhe_face.client.names import save_names
-from fhe_face.client.preparation import PreparedFace, prepare
+from fhe_face.client.picture_files import picture_files
+from fhe_face.client.preparation import PreparedFace
+from fhe_face.commands.face_options import FaceOptions
 from fhe_face.failures import USAGE, CommandError
-from fhe_face.models.faces import Aligner
 from fhe_face.output import Output
 from fhe_face.places import MAX_FACES, Packing, Run
 from fhe_face.progress import Stage
@@ -32,8 +33,7 @@ class Request:
     images: Sequence[Path]
     key: Path
     target: Path
-    face: int | None
-    resize: bool
+    how: FaceOptions
     names: Path | None
     alone: bool
     memory: float | None
@@ -41,14 +41,16 @@ class Request:
 
 
 def run(request: Request, passphrase: Passphrase, as_json: bool) -> None:
-    images, target, names = request.images, request.target, request.names
-    if request.resize and request.face is not None:
-        raise CommandError("--resize looks for no face: leave out --face or --resize", USAGE)
-    if request.face is not None and len(images) > 1:
+    target, names = request.target, request.names
+    output = Output(as_json)
+    files, others = picture_files(request.images)
+    images = [file.path for file in files]
+    if others:
+        output.note(f"{others} files in the folders are no pictures and are left out")
+    if request.how.face is not None and len(images) > 1:
         raise CommandError("--face is for one image", USAGE)
     if len(images) > MAX_FACES:
         raise CommandError(f"{len(images)} images; a file holds at most {MAX_FACES}", USAGE)
-    output = Output(as_json)
     require_writable(target)
     if names is not None:
         require_writable(names)
@@ -57,7 +59,7 @@ def run(request: Request, passphrase: Passphrase, as_json: bool) -> None:
     packings = [Packing.ALONE] if request.alone else None
     runs = client.plan(len(images), packings=packings, memory=memory)
     with output.stages() as stage:
-        prepared = _prepared(request, client, output, stage)
+        prepared = _prepared(images, request.how, client, output, stage)
         stage("compiling the plan", 0, 0)
         for packing in {one.packing for one in runs}:
             client.engine.of(packing.layout)
@@ -94,17 +96,15 @@ def run(request: Request, passphrase: Passphrase, as_json: bool) -> None:
 
 
 def _prepared(
-    request: Request, client: FaceClient, output: Output, stage: Stage
+    images: Sequence[Path], how: FaceOptions, client: FaceClient, output: Output, stage: Stage
 ) -> list[PreparedFace]:
     """All faces. CommandError where they are unlike, which names the image."""
-    images, side = request.images, client.circuit.input_size
-    aligner = None if request.resize or len(images) == 1 else Aligner(side)
+    side = client.circuit.input_size
+    aligner = None if len(images) == 1 else how.aligner(side)
     prepared: list[PreparedFace] = []
     for number, image in enumerate(images):
         stage("preparing faces", number, len(images))
-        one = prepare(image, side, number=request.face, resize=request.resize, aligner=aligner)
-        for warning in one.warnings:
-            output.warn(f"{image}: {warning}")
+        one = how.prepared(image, side, output, aligner)
         if one.preparation != (prepared or [one])[0].preparation:
             raise CommandError(
                 f"{image}: prepared differently from {images[0]}: faces of one file must all be "

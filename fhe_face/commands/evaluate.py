@@ -170,7 +170,9 @@ def _photos(request: Request, output: Output) -> Collection:
     for folder in found.nested:
         output.warn(f"{shown(folder)}: a folder in a person's folder; not looked into")
     if found.other_files:
-        output.note(f"{found.other_files} files that are no images by their names are left out")
+        output.note(f"{found.other_files} files that are no images are left out")
+    for person in found.without:
+        output.warn(f"{shown(person)}: no image of this person is left")
     if request.limit is not None:
         found = found.limited(request.limit)
     if len(found.photos) > MAX_IMAGES:

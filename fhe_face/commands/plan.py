@@ -29,6 +29,7 @@ from fhe_face.places import Packing
 from fhe_face.system import default_threads, seconds, size
 
 _COLUMNS = ("step", "level", "scale", "switches", "hoisted", "NTTs", "reads", "time")
+_SUMMARY = ("plan", "steps", "levels", "switches", "hoisted", "NTTs", "reads", "time")
 
 
 def run(
@@ -37,8 +38,14 @@ def run(
     flip: bool,
     batch: bool,
     coefficients: Path | None,
+    steps: bool,
     as_json: bool,
 ) -> None:
+    """Print the plans of a circuit: a row for each, or with `steps` one for each step.
+
+    Raises:
+        WeightsError: `weights` holds no network, or one for faces of another size.
+    """
     output = Output(as_json)
     network = None if weights is None else load_network(weights)
     root = root_of(coefficients)
@@ -70,7 +77,21 @@ def run(
         "weights": None if weights is None else str(weights),
         "plans": described,
     }
-    output.answer(data, lambda console: _show(console, data, plans, costs, precision))
+
+    def show(console: Console) -> None:
+        if steps:
+            _show_steps(console, plans, costs, precision)
+        else:
+            _show_summary(console, plans, costs)
+        _show_facts(console, data)
+        if steps:
+            console.print("Level a>b: key switching at a, result at b.")
+        else:
+            console.print("Every step, with its level and scale: fhe-face plan --steps.")
+        if steps and precision:
+            console.print("Precision: of the largest value, predicted for a drawn face.")
+
+    output.answer(data, show)
 
 
 def predicted_precision(engine: Engine, network: FusedNetwork) -> list[StepPrecision]:
@@ -137,9 +158,20 @@ def _rows(costs: Sequence[StepCost]) -> list[StepCost]:
     return [merged(list(group)) for _, group in groupby(costs, key=lambda cost: cost.label)]
 
 
-def _show(
+def _show_summary(
+    console: Console, plans: Sequence[Plan], costs: Sequence[Sequence[StepCost]]
+) -> None:
+    cells = []
+    for plan, rows in zip(plans, costs, strict=True):
+        total = totals(rows)
+        levels = f"{max(row.limbs_in for row in rows) - 1}>{rows[-1].limbs_out - 1}"
+        numbers = _numbers(total.work, total.estimated_seconds)
+        cells.append((plan.name, str(total.steps), levels, *numbers))
+    console.print(grid("Plans", _SUMMARY, cells, 1))
+
+
+def _show_steps(
     console: Console,
-    data: dict[str, Any],
     plans: Sequence[Plan],
     costs: Sequence[Sequence[StepCost]],
     precision: Sequence[StepPrecision],
@@ -154,6 +186,9 @@ def _show(
         table = grid(f"Plan '{plan.name}' ({plan.digest[:12]})", columns, cells, 1)
         table.rows[-2].end_section = True
         console.print(table)
+
+
+def _show_facts(console: Console, data: dict[str, Any]) -> None:
     described = data["parameters"]
     console.print(
         f"Parameters '{described['name']}': ring dimension {described['ring_dimension']}, "
@@ -161,12 +196,10 @@ def _show(
         f"bits; {data['evaluation_keys']} evaluation keys, {size(data['evaluation_key_bytes'])}."
     )
     console.print(
-        "Level a>b: key switching at a, result at b. Switches: full key switches. Hoisted: key "
-        "inner products that share a decomposition. Times: estimates for "
+        "Switches: full key switches. Hoisted: key inner products that share a decomposition. "
+        "Times: estimates for "
         f"{data['threads']} threads of the README's machine."
     )
-    if precision:
-        console.print("Precision: of the largest value, predicted for a drawn face.")
 
 
 def _cells(cost: StepCost) -> tuple[str, ...]:

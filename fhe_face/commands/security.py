@@ -126,7 +126,8 @@ def _show(console: Console, data: dict[str, Any]) -> None:
             }
             cells.append((row["name"], attack, *(own[model] for model in models)))
     title = "Estimated cost of attacks, in bits"
-    console.print(grid(title, ("preset", "attack", *models), cells, 2))
+    names = [model.replace("-quantum", " quantum") for model in models]
+    console.print(grid(title, ("preset", "attack", *names), cells, 2))
     console.print(f"Bound: {data['bound_source']}. Costs are formulae: see docs/security.md.")
     console.print("core-svp counts one sieve and none of its polynomial factors.")
     if "noise" in data:

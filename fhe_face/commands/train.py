@@ -159,6 +159,8 @@ def _people(data: Path, out: Path, aligned: bool, output: Output, stage: Stage) 
     if data.suffix == ".bin" or data.is_file():
         return people_of(read_pairs(data), _SIZE)
     found = find_photos(data)
+    for person in found.without:
+        output.warn(f"{shown(person)}: no image of this person is left")
     stamp = _stamp(found.photos, aligned)
     cache = out / CROPS_FILE
     cached = _cached(cache, stamp)

@@ -102,7 +102,10 @@ def convert(
     target: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
     coefficients: Annotated[
         Path | None,
-        typer.Option("--coefficients", help="Of the normalisation, for the manifest."),
+        typer.Option(
+            "--coefficients",
+            help="The normalisation for the manifest, a file that fhe-face coeffs fit wrote.",
+        ),
     ] = None,
     note: Annotated[
         list[str] | None,

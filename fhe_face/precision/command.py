@@ -17,7 +17,7 @@ from fhe_core.plan import required_keys
 from fhe_face.bench import plots
 from fhe_face.circuit import root_of
 from fhe_face.client.images import to_unit
-from fhe_face.client.preparation import prepare
+from fhe_face.commands.face_options import FaceOptions
 from fhe_face.commands.inputs import warn_of_little_memory
 from fhe_face.demo_faces import demo_faces
 from fhe_face.engine import (
@@ -27,7 +27,6 @@ from fhe_face.engine import (
 )
 from fhe_face.failures import USAGE, CommandError
 from fhe_face.models.checkpoint import load
-from fhe_face.models.faces import Aligner
 from fhe_face.network import network_of, recommended_root, weights_file
 from fhe_face.output import Output, grid
 from fhe_face.places import Packing
@@ -55,7 +54,7 @@ class Request:
     flip: bool
     batch: bool
     coefficients: Path | None
-    resize: bool
+    how: FaceOptions
     simulate: bool
     table: Path | None
     plot: Path | None
@@ -123,14 +122,11 @@ def _images(
     if not request.images:
         drawn = np.stack([to_unit(face) for face in demo_faces(side)])
         return drawn, [f"drawn face {number + 1}" for number in range(len(drawn))]
-    aligner = None if request.resize else Aligner(side)
+    aligner = request.how.aligner(side)
     units = []
     for number, image in enumerate(request.images):
         stage("preparing faces", number, len(request.images))
-        one = prepare(image, side, resize=request.resize, aligner=aligner)
-        for warning in one.warnings:
-            output.warn(f"{image}: {warning}")
-        units.append(one.unit)
+        units.append(request.how.prepared(image, side, output, aligner).unit)
     stage("preparing faces", len(units), len(units))
     return np.stack(units), [image.name for image in request.images]
 

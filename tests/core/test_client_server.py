@@ -22,6 +22,7 @@ from fhe_face.client.decryption import Embedding, Score
 from fhe_face.client.health import UnhealthyResultError
 from fhe_face.client.requests import RequestMismatch
 from fhe_face.models.synthetic import random_fused
+from fhe_face.models.thresholds import MeasuredSet, OperatingPoint, Thresholds, Verdict
 from fhe_face.places import Packing, numbered
 from fhe_face.server.server import FaceServer
 from fhe_face.shapes import ShapeMismatch
@@ -326,3 +327,18 @@ def test_two_clients_side_by_side(world: tiny.World) -> None:
     expected = reference(world)[0]
     for client, bundle in ((other, theirs), (world.client, ours)):
         assert np.allclose(client.embedding(bundle).values, expected, atol=1e-3)
+
+
+def test_one_call_says_whether_two_faces_are_of_one_person(world: tiny.World) -> None:
+    one, other = tiny.faces(world.images[:2])
+    left, right = reference(world)[:2]
+    cosine = float(left @ right / np.linalg.norm(left) / np.linalg.norm(right))
+    for threshold, verdict in ((cosine - 0.05, Verdict.SAME), (cosine + 0.05, Verdict.DIFFERENT)):
+        point = OperatingPoint(threshold, 0.01, 0.99)
+        measured = MeasuredSet("a set", 5, 10, 10, "2026-11-30", "0", point)
+        found = world.client.verify(one, other, world.server, Thresholds((measured,)))
+        assert found.verdict is verdict
+        assert found.cosine == pytest.approx(cosine, abs=1e-3)
+    wild = world.server_for(tiny.scaled_block(world.network, 100.0))
+    with pytest.raises(UnhealthyResultError, match=r"^first face: "):
+        world.client.verify(one, other, wild, Thresholds((measured,)))

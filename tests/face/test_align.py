@@ -12,6 +12,8 @@ import pytest
 from PIL import Image
 
 from fhe_core.formats.ciphertexts import load_bundle, save_bundle
+from fhe_face.client.images import aligned_crop, load_photo, to_unit
+from fhe_face.client.people import find_photos
 from fhe_face.client.preparation import prepare
 from fhe_face.models.faces import (
     DETECTOR_SHA256,
@@ -83,7 +85,7 @@ def test_align(fhe_face: Run, photo: Path, tmp_path: Path) -> None:
 def test_align_for_people(fhe_face: Run, photo: Path, tmp_path: Path) -> None:
     result = fhe_face("align", photo, "-o", tmp_path / "out", "--size", "128")
     assert result.status == 0
-    for text in ("a.png", "1 of 1", "look at contact-sheet.png"):
+    for text in ("a.png", "1 of 1", f"look at {tmp_path / 'out' / 'contact-sheet.png'}"):
         assert text in result.out
     with Image.open(tmp_path / "out" / "a.png") as crop:
         assert crop.size == (128, 128)
@@ -171,13 +173,85 @@ def test_encrypt_a_photo(fhe_face: Run, kit: Kit, photo: Path, tmp_path: Path) -
     assert "face 2 of 2" in fhe_face(*arguments, two_faces(photo), "--face", 2).out
     empty = tmp_path / "empty.png"
     Image.new("RGB", (90, 80)).save(empty)
-    result = fhe_face(*arguments, empty, "--json")
+    line = fhe_face(*arguments, empty).refused()
+    assert "no face found" in line
+    assert "--whole" in line
+    result = fhe_face(*arguments, empty, "--whole", "--json")
     assert "warning: " in result.err
     assert "no face found" in result.err
     assert result.json()["fallback"] is True
     assert load_bundle(target, "image").facts["preparation"]["fallback"] is True
     line = fhe_face(*arguments, photo, "--face", 1, "--resize").refused(2)
     assert "leave out --face or --resize" in line
+    line = fhe_face(*arguments, photo.parent).refused(2)
+    assert "one image at a time" in line
+
+
+def test_an_aligned_crop_of_another_size(
+    fhe_face: Run, kit: Kit, photo: Path, tmp_path: Path
+) -> None:
+    crop = tmp_path / "crops" / "a.png"
+    assert fhe_face("align", photo, "-o", crop.parent, "--size", "128").status == 0
+    arguments = ("encrypt", "--key", kit.client_key, "-o", tmp_path / "face.ct", crop)
+    assert "--aligned (in Python aligned=True) takes it as it is" in fhe_face(*arguments).err
+    result = fhe_face(*arguments, "--aligned", "--json")
+    assert result.err == ""
+    assert result.json()["prepared"] == "as-given"
+    expected = aligned_crop(load_photo(crop), 64, crop)
+    assert np.array_equal(prepare(crop, aligned=True).unit, to_unit(expected))
+    wide = tmp_path / "wide.png"
+    Image.new("RGB", (112, 96)).save(wide)
+    assert "an aligned crop is square" in fhe_face(*arguments[:-1], wide, "--aligned").refused()
+    assert "leave out" in fhe_face(*arguments, "--aligned", "--face", 1).refused(2)
+
+
+def test_align_a_folder(fhe_face: Run, photo: Path, tmp_path: Path) -> None:
+    people = tmp_path / "people"
+    for name in ("anna/1.jpg", "bob/1.jfif", "bob/2.jpe", "bob/.hidden.jpg"):
+        (people / name).parent.mkdir(parents=True, exist_ok=True)
+        (people / name).write_bytes(photo.read_bytes())
+    (people / "anna" / "notes.txt").write_text("nothing")
+    result = fhe_face("align", people, "-o", tmp_path / "out", "--json")
+    assert "1 files in the folders are no pictures" in result.err
+    crops = [entry["crops"][0]["file"] for entry in result.json()["images"]]
+    assert crops == ["anna/1.png", "bob/1.png", "bob/2.png"]
+    found = find_photos(tmp_path / "out")
+    assert [str(one) for one in found.photos] == crops
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "a folder without pictures" in fhe_face("align", empty, "-o", tmp_path / "b").refused()
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_failed_align_leaves_nothing(fhe_face: Run, photo: Path, tmp_path: Path) -> None:
+    empty, out = photo.parent / "empty.png", tmp_path / "out"
+    Image.new("RGB", (90, 80)).save(empty)
+    assert "no face found" in fhe_face("align", empty, "-o", out).refused()
+    assert not out.exists()
+    out.mkdir()
+    assert "no face found" in fhe_face("align", empty, "-o", out).refused()
+    assert contents(out) == set()
+    assert fhe_face("align", photo, empty, "-o", out).status == 1
+    line = fhe_face("align", photo, "-o", out).refused()
+    assert "--force replaces what an earlier align wrote" in line
+    assert fhe_face("align", two_faces(photo), "-o", out, "--force").status == 0
+    assert contents(out) == {"two.png", "contact-sheet.png", "manifest.json"}
+    whole = fhe_face("align", empty, "-o", tmp_path / "whole", "--whole", "--json")
+    assert whole.json()["images"][0]["crops"][0]["flags"] == ["no-face"]
+    assert prepare(tmp_path / "whole" / "empty.png").preparation == Preparation.letterboxed(64)
+
+
+@pytest.mark.parametrize("file", ["../mine.png", "mine.txt", "/mine.png"])
+def test_force_removes_only_crops(fhe_face: Run, photo: Path, tmp_path: Path, file: str) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    named = out / file if not file.startswith("/") else tmp_path / "mine.png"
+    named.write_text("mine")
+    claimed = str(named) if file.startswith("/") else file
+    manifest = {"images": [{"crops": [{"file": claimed}]}], "contact_sheets": []}
+    (out / "manifest.json").write_text(json.dumps(manifest))
+    assert "is not empty" in fhe_face("align", photo, "-o", out, "--force").refused()
+    assert named.read_text() == "mine"
 
 
 def test_faces_prepared_differently_do_not_match(fhe_face: Run, kit: Kit, tmp_path: Path) -> None:

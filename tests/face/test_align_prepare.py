@@ -72,7 +72,9 @@ def test_a_photo_is_aligned(aligner: Aligner, photo: Image.Image, tmp_path: Path
 
 def test_no_face(aligner: Aligner, tmp_path: Path) -> None:
     Image.new("RGB", (200, 100), (10, 200, 30)).save(tmp_path / "a.png")
-    face = prepare(tmp_path / "a.png", aligner=aligner)
+    with pytest.raises(ImageError, match=r"a\.png: no face found \(.*--whole.*whole=True\)"):
+        prepare(tmp_path / "a.png", aligner=aligner)
+    face = prepare(tmp_path / "a.png", aligner=aligner, whole=True)
     assert face.prepared == "fallback"
     assert face.preparation.fallback
     assert face.warnings == (Flag.NO_FACE.warning,)
@@ -158,8 +160,8 @@ def test_unusable_files(photo: Image.Image, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("no image")
     refused("a.png", "not an image")
     refused("none.png", "no such file")
-    Image.new("L", (20_001, 10)).save(tmp_path / "wide.png")
-    refused("wide.png", "20001x10, more than")
+    Image.new("L", (30_001, 10)).save(tmp_path / "wide.png")
+    refused("wide.png", "30001x10, more than")
     np.save(tmp_path / "a.npy", noise(65))
     refused("a.npy", "expected")
     with pytest.raises(ImageError, match="cannot be chosen"):
@@ -170,7 +172,7 @@ def test_extreme_shapes(aligner: Aligner, tmp_path: Path) -> None:
     for number, shape in enumerate([(1, 1), (20_000, 30), (3, 2_000)]):
         path = tmp_path / f"{number}.png"
         Image.new("L", shape, 128).save(path)
-        face = prepare(path, aligner=aligner)
+        face = prepare(path, aligner=aligner, whole=True)
         assert (face.prepared, face.warnings) == ("fallback", (Flag.NO_FACE.warning,))
         assert face.unit.max() >= 0
 

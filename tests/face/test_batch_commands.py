@@ -31,9 +31,11 @@ def faces(tmp_path: Path) -> list[Path]:
 
 def test_encrypt(fhe_face: Run, kit: Kit, tmp_path: Path, faces: list[Path]) -> None:
     target, names = tmp_path / "faces.ct", tmp_path / "names.json"
-    result = fhe_face(
-        "encrypt", "--key", kit.many_key, *faces, "-o", target, "--names", names, "--json"
-    )
+    folder = tmp_path / "more"
+    folder.mkdir()
+    faces = [faces[0], *(face.rename(folder / face.name) for face in faces[1:])]
+    given = ("encrypt", "--key", kit.many_key, faces[0], folder)
+    result = fhe_face(*given, "-o", target, "--names", names, "--json")
     answer = result.json()
     assert answer["images"] == [str(face) for face in faces]
     assert (answer["runs"], len(answer["faces"])) == ([["batch", FACES]], FACES)

@@ -144,7 +144,9 @@ def test_wrong_parameters(fhe_face: Run, kit: Kit, tmp_path: Path) -> None:
 def test_images(fhe_face: Run, kit: Kit, tmp_path: Path, face: Path) -> None:
     target = tmp_path / "out.ct"
     large = tmp_path / "large.png"
-    Image.new("L", (20_001, 4)).save(large)
+    Image.new("L", (30_001, 4)).save(large)
+    nothing = tmp_path / "nothing"
+    nothing.mkdir()
     broken = damaged(face, tmp_path / "broken.png", "header cut")
     text = damaged(face, tmp_path / "text.png", "text")
     infinite = tmp_path / "infinite.npy"
@@ -152,19 +154,19 @@ def test_images(fhe_face: Run, kit: Kit, tmp_path: Path, face: Path) -> None:
     bright = tmp_path / "bright.npy"
     np.save(bright, np.full((3, 64, 64), 1.5))
     expected = {
-        large: "20001x4",
+        large: "30001x4",
         broken: "damaged",
         text: "not an image",
         infinite: "NaN or infinite",
         bright: r"values in [1.5, 1.5]",
         tmp_path / "missing.png": "no such file",
-        tmp_path: "directory",
+        nothing: "a folder without pictures",
     }
     for image, problem in expected.items():
         line = fhe_face("encrypt", "--key", kit.client_key, image, "-o", target).refused()
         assert problem in line
         assert str(image) in line
-    assert "20001x4" in fhe_face("demo", large, face).refused()
+    assert "30001x4" in fhe_face("demo", large, face).refused()
     assert not target.exists()
 
 

@@ -69,7 +69,7 @@ def test_info_of_a_ciphertext(fhe_face: Run, kit: Kit) -> None:
     assert answer["ring_dimension"] == 65536
     assert answer["log2_qp"] <= answer["log2_qp_bound"] == 1747
     assert answer["margin_bits"] == pytest.approx(1747 - answer["log2_qp"])
-    names = ["score", "left squared norm", "right squared norm"]
+    names = ["face 1 score", "face 1 left squared norm", "face 1 right squared norm"]
     assert [item["name"] for item in answer["items"]] == names
     assert [len(request) for request in answer["requests"]] == [16, 16]
     assert answer["items"][0] | {"level": 0, "limbs": 1, "log2_scale": 43.0} == answer["items"][0]
@@ -88,7 +88,7 @@ def test_info_tells_nothing_of_the_secret(fhe_face: Run, kit: Kit) -> None:
     assert answer["kind"] == "secret-key"
     expected = {"file", "kind", "format_version", "bytes", "intact", "key_id", "parameter_hash"}
     expected |= {"ring_dimension", "log2_q", "log2_qp", "log2_qp_bound", "margin_bits"}
-    expected |= {"parameters", "circuit", "summary", "protected", "answers"}
+    expected |= {"parameters", "circuit", "packings", "summary", "protected", "answers"}
     assert answer.keys() == expected
     assert "1747" in fhe_face("info", kit.client_key).out
     assert stat.S_IMODE(kit.client_key.stat().st_mode) == 0o600

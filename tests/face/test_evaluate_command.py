@@ -244,7 +244,7 @@ def test_no_detector(
     def refuse() -> None:
         raise DetectorError("face preparation needs OpenCV, which is not installed: pip ...")
 
-    monkeypatch.setattr("models.faces.detection.opencv", refuse)
+    monkeypatch.setattr("fhe_face.models.faces.detection.opencv", refuse)
     message = fhe_face("evaluate", folder, "--weights", weights).refused()
     assert "OpenCV, which is not installed" in message
     assert "--aligned" in message

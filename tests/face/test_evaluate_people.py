@@ -37,6 +37,26 @@ def test_photos_in_order(tmp_path: Path) -> None:
     assert found.nested == (tmp_path / "a" / "deep",)
 
 
+def test_every_picture_that_is_read(tmp_path: Path) -> None:
+    names = ("a/1.jfif", "a/2.jpe", "a/3.dib", "a/4.apng", "a/5.pbm", "a/6.avif")
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    photograph(tmp_path / "b" / "x.png").rename(tmp_path / "b" / "no-suffix")
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "1.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "notes.txt").write_text("nothing")
+    (tmp_path / "empty").mkdir()
+    found = find_photos(tmp_path)
+    assert [str(photo) for photo in found.photos] == [*names, "b/no-suffix", "c/1.heic"]
+    assert (found.other_files, found.without) == (1, ("d",))
+    warnings: list[str] = []
+    read_faces(found.photos, 64, aligned=True, warn=warnings.append)
+    assert any(w.startswith("c/1.heic: is HEIC, which is not supported") for w in warnings)
+    assert "c: no image of this person is left" in warnings
+
+
 def refused(folder: Path) -> str:
     with pytest.raises(FileError) as caught:
         find_photos(folder)
@@ -131,7 +151,8 @@ def test_aligned_crops(tmp_path: Path) -> None:
     assert np.array_equal(faces.crops[0], np.asarray(Image.open(tmp_path / "a" / "1.png")))
     assert list(faces.unreadable) == ["a/3.png", "b/1.png", "b/2.png"]
     assert "92x112 pixels; an aligned crop is square" in faces.unreadable["a/3.png"]
-    assert [w.split(": ")[0] for w in warnings] == list(faces.unreadable)
+    assert [w.split(": ")[0] for w in warnings] == [*faces.unreadable, "b"]
+    assert warnings[-1] == "b: no image of this person is left"
     assert all("\n" not in warning for warning in warnings)
     assert faces.labels.tolist() == [0, 0]
 
@@ -160,7 +181,7 @@ class StandIn:
 
 
 def test_alignment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.faces.Aligner", StandIn)
+    monkeypatch.setattr("fhe_face.models.faces.Aligner", StandIn)
     photograph(tmp_path / "a" / "1.png", size=(80, 100))
     Image.new("L", (50, 70)).save(tmp_path / "a" / "2.png")
     warnings: list[str] = []

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from fhe_face.bench.subject import Subject
+from fhe_face.commands import face_options
 from fhe_face.precision import command as command
 from fhe_face.precision.runs import Work, work_of
 from tests.face.bench.bench_kit import tiny_subject
@@ -24,7 +25,7 @@ def subject() -> Subject:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch, subject: Subject) -> Subject:
     """The command, on the small network, whatever the weights are called."""
-    monkeypatch.setattr(command, "Aligner", lambda _: None)
+    monkeypatch.setattr(face_options, "Aligner", lambda _: None)
     monkeypatch.setattr(command, "load", lambda path: SimpleNamespace(path=path))
     monkeypatch.setattr(command, "network_of", lambda _: subject.network)
     monkeypatch.setattr(command, "recommended_root", lambda _: None)
@@ -53,7 +54,7 @@ def test_simulated_for_given_images(
     def prepare(path: Path, *_: object, **_options: object) -> SimpleNamespace:
         return SimpleNamespace(unit=units[path.name], warnings=("is dark",))
 
-    monkeypatch.setattr(command, "prepare", prepare)  # takes no faces as small as these
+    monkeypatch.setattr(face_options, "prepare", prepare)  # takes no faces as small as these
     files = list(units)
     shown = fhe_face("precision", *files, "--weights", "w", "--simulate")
     assert shown.status == 0

@@ -126,3 +126,8 @@ def test_the_makefile_installs_the_pinned_wheel_where_it_is_looked_for(repositor
     assert "VENV ?= .venv\n" in makefile
     assert "OPENFHE_VENV := $(VENV)-openfhe\n" in makefile
     assert Path(".venv-openfhe/bin/python") == interpreter.ENVIRONMENT
+
+
+def test_the_source_tree_is_found(repository: Path) -> None:
+    """A worker in another Python imports this tree: PYTHONPATH and the environment's folder."""
+    assert repository == interpreter.REPOSITORY

@@ -18,7 +18,7 @@ Weights = Annotated[
     typer.Option(
         "--weights",
         metavar="official|bundled|FILE",
-        help="Network: the published one, the bundled demonstration, .safetensors or .ckpt.",
+        help="The network: the published one, the bundled demonstration, or a file.",
     ),
 ]
 DEFAULT_WEIGHTS = Path("bundled")
@@ -69,7 +69,7 @@ def operations(
 @app.command()
 def profile(
     weights: Weights = DEFAULT_WEIGHTS,
-    pair: Annotated[bool, typer.Option("--pair", help="Two faces at a time.")] = False,
+    pair: Annotated[bool, typer.Option("--pair", help="Compute two faces together.")] = False,
     repeat: Repeat = 1,
     plot: Plot = None,
     threads: Threads = None,

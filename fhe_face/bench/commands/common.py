@@ -10,6 +10,8 @@ from typing import Any
 
 from rich.console import Console
 
+from fhe_core.oracles import interpreter
+from fhe_face.failures import USAGE, CommandError
 from fhe_face.output import Output
 
 #: One thread at work is a load of one: above this, others are at work as well.
@@ -21,6 +23,20 @@ def workspace() -> Iterator[Path]:
     """A private folder for keys, removed at the end, whatever happens."""
     with tempfile.TemporaryDirectory(prefix="fhe-face-bench-") as name:
         yield Path(name)
+
+
+def require_openfhe(python: Path | None) -> None:
+    """Refuse an interpreter that cannot run OpenFHE before time is spent on our own operations.
+
+    Raises:
+        CommandError: it was named, and does not import openfhe.
+    """
+    if python is not None:
+        reason = interpreter.failure(python, interpreter.PROBE)
+        if reason:
+            raise CommandError(
+                f"--openfhe-python is '{python}', which cannot import openfhe: {reason}", USAGE
+            )
 
 
 def warn_of_load(output: Output, facts: Mapping[str, Any]) -> None:

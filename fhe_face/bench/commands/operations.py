@@ -10,7 +10,7 @@ from rich.console import Console
 
 from fhe_core.parameters import presets
 from fhe_face.bench import machine, openfhe_process, operations
-from fhe_face.bench.commands.common import show_machine, warn_of_load
+from fhe_face.bench.commands.common import require_openfhe, show_machine, warn_of_load
 from fhe_face.bench.openfhe_process import OpenFhe
 from fhe_face.bench.operations import Operation
 from fhe_face.output import Output, grid
@@ -20,6 +20,7 @@ PRESET = "safe"
 
 def run(rounds: int, threads: int, openfhe_python: Path | None, as_json: bool) -> None:
     output = Output(as_json)
+    require_openfhe(openfhe_python)
     parameters = presets.load(PRESET)
     levels = operations.default_levels(parameters)
     facts = machine.facts(threads, parameters)

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from fhe_face.bench import machine
 from fhe_face.bench import targets as bench
-from fhe_face.bench.commands.common import show_machine, warn_of_load, workspace
+from fhe_face.bench.commands.common import require_openfhe, show_machine, warn_of_load, workspace
 from fhe_face.bench.subject import Subject
 from fhe_face.commands.inputs import warn_of_little_memory
 from fhe_face.output import Output, grid
@@ -29,6 +29,7 @@ def run(
     as_json: bool,
 ) -> None:
     output = Output(as_json)
+    require_openfhe(openfhe_python)
     count = threads or default_threads()
     with output.stages() as stage, workspace() as folder:
         subject = Subject.load(weights, stage)

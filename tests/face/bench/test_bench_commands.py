@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -126,18 +128,30 @@ def test_kernels(fhe_face: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_operations(fhe_face: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(presets, "load", lambda _: tiny.load(tiny.TINY.name))
     arguments = ("bench", "operations", "--rounds", 1)
-    answer = fhe_face(*arguments, "--openfhe-python", "/missing", "--json").json()
+    answer = fhe_face(*arguments, "--json").json()
     assert answer.keys() >= WITH_PARAMETERS | {"operations", "openfhe"}
     assert answer["openfhe"]["available"] is False
     assert answer["operations"][0]["operation"] == operations.COPY
-    shown = fhe_face(*arguments, "--openfhe-python", "/missing").out
-    assert "No comparison with OpenFHE: /missing" in shown
+    shown = fhe_face(*arguments).out
+    assert "No comparison with OpenFHE: " in shown
     assert "OpenFHE / ours" not in shown
     fine = OpenFhe("", {"levels": {"17": {"rotation": 9.0}}, "library": "OpenFHE 0"})
     monkeypatch.setattr(openfhe_process, "measure", lambda *_: fine)
     shown = fhe_face(*arguments).out
     assert "OpenFHE / ours" in shown
     assert "9000.0 ms" in shown
+
+
+@pytest.mark.parametrize("command", [("operations",), ("targets", "--weights", "w")])
+@pytest.mark.parametrize("python", ["/missing", sys.executable])
+def test_an_interpreter_without_openfhe_is_refused_at_once(
+    fhe_face: Run, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], python: str
+) -> None:
+    monkeypatch.setattr(operations, "measure", None)
+    if python == sys.executable and importlib.util.find_spec("openfhe"):
+        pytest.skip("this Python has openfhe")
+    refused = fhe_face("bench", *command, "--openfhe-python", python).refused(2)
+    assert f"--openfhe-python is '{python}'" in refused
 
 
 def test_weights_that_are_missing(fhe_face: Run, tmp_path: Path) -> None:

@@ -116,6 +116,22 @@ def test_a_face_in_a_panorama(aligner: Aligner, photos: list[Pixels]) -> None:
     assert face.box[0] == pytest.approx(13_001 + aligner.align(photos[0]).faces[0].box[0], abs=8)
 
 
+@pytest.mark.parametrize("side", [100, 150])
+def test_small_faces_in_large_photos(aligner: Aligner, photos: list[Pixels], side: int) -> None:
+    scene = np.full((3_000, 4_000, 3), 110, np.uint8)
+    corners = [(350 + 700 * k, 300 + 450 * k) for k in range(5)]
+    for photo, (left, top) in zip(photos[::11], corners, strict=True):
+        small = Image.fromarray(photo).resize((side, side), Image.Resampling.BICUBIC)
+        scene[top : top + side, left : left + side] = np.array(small)
+    found = aligner.align(scene, "all").faces
+    assert len(found) == len(corners)
+    for left, top in corners:
+        middle = np.array([left, top]) + side / 2
+        (face,) = [f for f in found if np.abs(f.centre - middle).max() < side / 2]
+        assert face.scales >= 4
+        assert 0.7 * side < face.side < 1.3 * side
+
+
 @pytest.mark.parametrize("scale", [0.5, 4.0])
 def test_faces_of_other_sizes(aligner: Aligner, photos: list[Pixels], scale: float) -> None:
     photo = Image.fromarray(photos[0])

@@ -1,0 +1,95 @@
+"""What the help shows beside options: groups of commands, and lines to copy."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import typer
+
+START, CLIENT, SERVER = "Start here", "Client: holds the secret key", "Server: cannot decrypt"
+MODELS, INSIDE = "Models: weights and polynomials", "Inside: sizes, security, times"
+
+#: Of each command its group, and its examples.
+COMMANDS: Final = {
+    "demo": (START, ("fhe-face demo", "fhe-face demo a.jpg b.jpg --weights weights.safetensors")),
+    "verify": (START, ("fhe-face verify a.jpg b.jpg",)),
+    "keygen": (CLIENT, ("fhe-face keygen --out keys", "fhe-face keygen --out keys --passphrase")),
+    "encrypt": (CLIENT, ("fhe-face encrypt --key keys/client.key photo.jpg -o face.ct",)),
+    "align": (CLIENT, ("fhe-face align photo.jpg group.jpg -o crops --all-faces",)),
+    "decrypt": (
+        CLIENT,
+        (
+            "fhe-face decrypt --key keys/client.key score.ct",
+            "fhe-face decrypt --key keys/client.key score.ct --decision-only --threshold 0.4",
+        ),
+    ),
+    "info": (CLIENT, ("fhe-face info keys/evaluation.key", "fhe-face info face.ct --json")),
+    "embed": (
+        SERVER,
+        (
+            "fhe-face embed --keys keys/evaluation.key --weights weights.safetensors face.ct "
+            "-o face.emb.ct",
+        ),
+    ),
+    "match": (
+        SERVER,
+        ("fhe-face match --keys keys/evaluation.key a.emb.ct b.emb.ct -o score.ct",),
+    ),
+    "weights": (MODELS, ("fhe-face weights list", "fhe-face weights download")),
+    "evaluate": (MODELS, ("fhe-face evaluate people/ --weights weights.safetensors",)),
+    "train": (MODELS, ("fhe-face train people/ --out run --epochs 30",)),
+    "finetune": (
+        MODELS,
+        ("fhe-face finetune people/ --weights weights.safetensors --out run",),
+    ),
+    "coeffs": (MODELS, ("fhe-face coeffs fit --interval 100 3000 --degree 4 -o fit.json",)),
+    "plan": (INSIDE, ("fhe-face plan", "fhe-face plan --steps")),
+    "precision": (INSIDE, ("fhe-face precision --simulate",)),
+    "security": (INSIDE, ("fhe-face security",)),
+    "bench": (INSIDE, ("fhe-face bench kernels",)),
+    "bench kernels": ("", ("fhe-face bench kernels --rounds 15",)),
+    "bench operations": ("", ("fhe-face bench operations --openfhe-python ofhe/bin/python",)),
+    "bench profile": ("", ("fhe-face bench profile --weights FILE --plot steps.png",)),
+    "bench modes": ("", ("fhe-face bench modes --weights FILE",)),
+    "bench targets": ("", ("fhe-face bench targets --weights FILE --batch 64",)),
+    "bench batch": ("", ("fhe-face bench batch --weights FILE --sizes 8,32,64 --plot curve.png",)),
+    "coeffs fit": (
+        "",
+        (
+            "fhe-face coeffs fit --interval 100 3000 --degree 4 -o fit.json",
+            "fhe-face coeffs fit --sample squared-norms.npy --method minimax --plot fit.png",
+        ),
+    ),
+    "weights list": ("", ("fhe-face weights list",)),
+    "weights verify": ("", ("fhe-face weights verify weights.safetensors",)),
+    "weights convert": ("", ("fhe-face weights convert backbone-64x64.ckpt weights.safetensors",)),
+    "weights download": ("", ("fhe-face weights download --size 64",)),
+}
+#: The order of the groups in the help, and of the commands within each.
+_ORDER: Final = tuple(COMMANDS)
+
+
+def arrange(app: typer.Typer, path: str = "") -> None:
+    """Give all commands below `app` their group and examples, in the order of this file."""
+    for command in app.registered_commands:
+        name = command.name or (command.callback.__name__ if command.callback else "")
+        panel, examples = COMMANDS.get(f"{path}{name}", ("", ()))
+        command.rich_help_panel = panel or None
+        command.epilog = _epilog(examples)
+    for group in app.registered_groups:
+        panel, examples = COMMANDS.get(f"{path}{group.name}", ("", ()))
+        group.rich_help_panel = panel or None
+        group.epilog = _epilog(examples)
+        if group.typer_instance is not None:
+            arrange(group.typer_instance, f"{path}{group.name} ")
+    app.registered_commands.sort(key=lambda command: _place(path, command))
+
+
+def _place(path: str, command: typer.models.CommandInfo) -> int:
+    name = command.name or (command.callback.__name__ if command.callback else "")
+    return _ORDER.index(path + name) if path + name in _ORDER else len(_ORDER)
+
+
+def _epilog(examples: tuple[str, ...]) -> str:
+    heading = "Example:" if len(examples) == 1 else "Examples:"
+    return "\n\n".join((heading, *examples)) if examples else ""
