@@ -146,7 +146,9 @@ def failing(thresholds: Thresholds) -> str:
     return f"{missed} falls on {measured.name}"
 
 
-def _points_at(thresholds: Thresholds, cosine: float) -> Iterator[tuple[MeasuredSet, OperatingPoint]]:
+def _points_at(
+    thresholds: Thresholds, cosine: float
+) -> Iterator[tuple[MeasuredSet, OperatingPoint]]:
     for measured in thresholds.sets:
         for point in measured.points.values():
             if point.cosine == cosine:

@@ -1,4 +1,4 @@
-"""By which thresholds a decrypted score is judged: those of a weights file, or one that was given."""
+"""By which thresholds a score is judged: those of a weights file, or one that was given."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fhe_face.models.thresholds import Thresholds, Verdict
 from fhe_face.network import caution, require_thresholds, weights_file
 from fhe_face.output import Output
 
-UNNAMED = "judged by the thresholds of the bundled weights; --weights names those of the server"
+UNNAMED = "judged by the thresholds of the bundled weights (--weights names those of the server)"
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,9 @@ class Judge:
         """Say what has to be known about where the thresholds come from; errors as theirs."""
         if self.thresholds is None:
             return
-        if not self.asked:
-            output.warn(UNNAMED)
+        said = [] if self.asked else [UNNAMED]
         demonstration = caution(self._checkpoint)
         if demonstration is not None:
-            output.warn(demonstration)
+            said.append(demonstration)
+        if said:
+            output.warn("; ".join(said))

@@ -31,7 +31,7 @@ from fhe_face.models.thresholds import Thresholds, Verdict
 from fhe_face.network import caution, recommended_root, require_thresholds, weights_file
 from fhe_face.output import Output, facts
 from fhe_face.progress import Stage
-from fhe_face.system import default_threads, seconds, size
+from fhe_face.system import seconds, size
 
 STATUS = {Verdict.SAME: 0, Verdict.DIFFERENT: DIFFERENT, Verdict.NOT_SURE: NOT_SURE}
 SAW = "evaluation keys, weights and encrypted faces; no photo, no embedding, no answer"
