@@ -4,11 +4,27 @@ import importlib
 import io
 import os
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
-from fhe_face.coeffs.files import write_whole
+from fhe_core.files import FileKind, write_whole
 
 SUFFIXES: Final = (".png", ".svg", ".pdf")
+_MARK: Final = b"atplotlib"
+_MARGIN: Final = 1 << 16
+
+
+def _is_plot(stream: BinaryIO) -> bool:
+    """Matplotlib names itself near the start of its PNG and SVG files, near the end of a PDF."""
+    end = stream.seek(0, os.SEEK_END)
+    stream.seek(0)
+    if _MARK in stream.read(_MARGIN):
+        return True
+    stream.seek(max(0, end - _MARGIN))
+    return _MARK in stream.read()
+
+
+#: What a plot may replace; a photo is none.
+PLOT: Final = FileKind("a plot", _is_plot)
 
 
 def figure_class(path: str | os.PathLike[str], problem: type[Exception]) -> Any:
@@ -27,7 +43,7 @@ def figure_class(path: str | os.PathLike[str], problem: type[Exception]) -> Any:
 
 
 def save(figure: Any, path: str | os.PathLike[str]) -> None:
-    """Write a figure whole; OSError where that fails."""
+    """Write a figure whole; FileError, an OSError, where that fails."""
     content = io.BytesIO()
     figure.savefig(content, format=Path(path).suffix.lower()[1:], dpi=120)
-    write_whole(path, content.getvalue())
+    write_whole(path, content.getvalue(), kind=PLOT)

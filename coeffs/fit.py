@@ -16,19 +16,23 @@ from typing import Any, Final
 
 import numpy as np
 
+from fhe_core.files import shown, write_whole
+from fhe_core.outputs import Outputs
+from fhe_core.streams import early_end_is_quiet
 from fhe_face.coeffs import basis, methods
 from fhe_face.coeffs.basis import Interval, relative_errors
-from fhe_face.coeffs.figures import figure_class
-from fhe_face.coeffs.files import write_whole
+from fhe_face.coeffs.figures import PLOT, figure_class
 from fhe_face.coeffs.normalisation import (
+    COEFFICIENTS,
     MAX_NEWTON_STEPS,
     CoefficientError,
     Measurement,
     Normalisation,
 )
 from fhe_face.coeffs.plot import draw
-from fhe_face.coeffs.samples import Sample, read_sample, require_separate, shown
+from fhe_face.coeffs.samples import Sample, read_sample, require_separate
 
+_DESCRIPTION: Final = "Fit a polynomial to 1/√y, on an interval or for a sample of squared norms."
 MAX_DEGREE: Final = 15
 MAX_POINTS: Final = 10_000_000
 DEFAULT_INTERVAL: Final = (100.0, 3000.0)
@@ -179,12 +183,14 @@ def perform(request: Request) -> Fit:
     CoefficientError where the request cannot be served, or data fall outside the interval and
     that was not allowed; OSError where a file cannot be written.
     """
-    _check_files(request)
+    outputs = Outputs(request.sample, request.evaluation)
+    outputs.add(request.output, COEFFICIENTS)
+    outputs.add(request.plot, PLOT)
     if request.plot is not None:
         figure_class(request.plot, CoefficientError)
     sample = None if request.sample is None else read_sample(request.sample)
     evaluation = None if request.evaluation is None else read_sample(request.evaluation)
-    warnings: list[str] = []
+    warnings = [*outputs.replaced]
     if sample is not None and evaluation is not None:
         shared = require_separate(sample, evaluation)
         if shared:
@@ -217,9 +223,9 @@ def perform(request: Request) -> Fit:
 
 
 def save(normalisation: Normalisation, path: str | os.PathLike[str]) -> None:
-    """Write a coefficient file atomically; OSError where it cannot be written."""
+    """Write a coefficient file atomically; FileError where it cannot be written."""
     content = json.dumps(normalisation.to_json(), indent=2, allow_nan=False) + "\n"
-    write_whole(path, content.encode())
+    write_whole(path, content.encode(), kind=COEFFICIENTS)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -254,7 +260,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m fhe_face.coeffs.fit", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m fhe_face.coeffs.fit", description=_DESCRIPTION)
     add = parser.add_argument
     add("--interval", nargs=2, type=float, metavar=("LOW", "HIGH"), help="of squared norms")
     add("--degree", type=int, default=2, help=f"1 to {MAX_DEGREE}; default 2")
@@ -302,16 +308,6 @@ def _check(method: str, interval: Interval, degree: int, points: int, newton_ste
         raise CoefficientError(f"{points} points; it must be more than the degree, at most 10^7")
     if not 0 <= newton_steps <= MAX_NEWTON_STEPS:
         raise CoefficientError(f"{newton_steps} Newton steps; it must be 0 to {MAX_NEWTON_STEPS}")
-
-
-def _check_files(request: Request) -> None:
-    """Refuse to write over what is read, or twice into one file."""
-    written = [path for path in (request.output, request.plot) if path is not None]
-    read = [path for path in (request.sample, request.evaluation) if path is not None]
-    places = [os.path.realpath(path) for path in written + read]
-    for position, path in enumerate(written):
-        if places[position] in places[position + 1 :]:
-            raise CoefficientError(f"{shown(path)} is named twice; writing it would destroy data")
 
 
 def _interval(request: Request, sample: Sample | None) -> tuple[Interval, str]:
@@ -420,4 +416,6 @@ def _count(number: int, thing: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with early_end_is_quiet():
+        status = main()
+    sys.exit(status)

@@ -7,13 +7,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 
+from fhe_core.files import FileError, FileKind, one_line, read_bounded
 from fhe_face.coeffs import basis
 from fhe_face.coeffs.basis import Floats, Interval, relative_errors
-from fhe_face.coeffs.files import one_line, read_bounded
 
 #: Of coefficient files. 1 has no Chebyshev coefficients, Newton steps and measurements.
 FORMAT_VERSION: Final = 2
@@ -30,6 +30,15 @@ class CoefficientError(ValueError):
     def __init__(self, text: str) -> None:
         """`text` may quote the file: what cannot be printed is escaped."""
         super().__init__(one_line(text))
+
+
+def _is_coefficients(stream: BinaryIO) -> bool:
+    content = json.loads(stream.read(_MAX_FILE_BYTES))
+    return isinstance(content, dict) and {"interval", "coefficients"} <= set(content)
+
+
+#: What a coefficient file may replace.
+COEFFICIENTS: Final = FileKind("a coefficient file", _is_coefficients)
 
 
 @dataclass(frozen=True)
@@ -259,10 +268,10 @@ class Normalisation:
             if not isinstance(content, dict):
                 raise CoefficientError("not a JSON object")
             return cls.from_json(content)
-        except FileNotFoundError:
-            raise CoefficientError(f"{path}: no such file; expected a coefficient file") from None
-        except OSError as error:
-            raise CoefficientError(f"{path}: cannot be read ({error.strerror})") from None
+        except FileError as error:
+            raise CoefficientError(
+                f"{path}: cannot be read ({error.reason}); expected a coefficient file"
+            ) from None
         except CoefficientError as error:
             raise CoefficientError(f"{path or 'default.json'}: {error}") from None
         except (ValueError, RecursionError) as error:

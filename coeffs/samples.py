@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from fhe_core.files import FileError, read_bounded, shown
 from fhe_face.coeffs.basis import Floats
-from fhe_face.coeffs.files import read_bounded
 from fhe_face.coeffs.normalisation import CoefficientError, Measurement, Normalisation
 
 MAX_FILE_BYTES: Final = 1 << 28
@@ -70,10 +70,10 @@ def read_sample(path: str | os.PathLike[str]) -> Sample:
         else:
             text = raw.decode("utf-8-sig")
             values = _from_json(text) if text.lstrip()[:1] in ("[", "{") else _from_text(text)
-    except FileNotFoundError:
-        raise CoefficientError(f"{name}: no such file; expected squared norms") from None
-    except OSError as error:
-        raise CoefficientError(f"{name}: cannot be read ({error.strerror})") from None
+    except FileError as error:
+        raise CoefficientError(
+            f"{name}: cannot be read ({error.reason}); expected squared norms"
+        ) from None
     except UnicodeDecodeError:
         raise CoefficientError(
             f"{name}: neither a .npy file, nor a JSON list, nor text with a number a line"
@@ -102,11 +102,6 @@ def require_separate(sample: Sample, evaluation: Sample) -> int:
     if shared == judged.size:
         raise CoefficientError(f"{names}: every value of the first is in the second; {wanted}")
     return shared
-
-
-def shown(path: str | os.PathLike[str]) -> str:
-    """A path for a message or a file: without line breaks and other control characters."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in os.fspath(path))
 
 
 def _from_npy(raw: bytes) -> Floats:

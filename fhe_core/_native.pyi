@@ -19,6 +19,12 @@ def galois_permutation(n: int, galois_element: int, /) -> _Index:
 def fill_uniform(out: _Words, words: _Words, q: int) -> int:
     """Residues below q from random words by rejection; returns how many were filled."""
 
+class ThreadError(RuntimeError):
+    """The system does not let as many threads start as a context was asked for."""
+
+class KernelsError(ValueError):
+    """FHE_FACE_KERNELS names kernels that are not available here; the text says which are."""
+
 @final
 class Transform:
     """What of a linear transform is the same for every ciphertext; see ring/transform.hpp.
@@ -51,6 +57,14 @@ class Context:
     secret: what was computed is cleared before its memory is given back. idle_limit: bytes that are
     kept for the next results in any case; more are kept only as far as so many were in use at a
     time.
+
+    A forked child can go on with a context: a fork waits for running computations, and ends the
+    threads that computed for the thread that forks; the next computation starts new ones.
+
+    Raises:
+        ThreadError: see there; asked once, when the context is made.
+        KernelsError: see there.
+        ValueError: n, the moduli or the number of threads are not usable.
     """
 
     def __init__(

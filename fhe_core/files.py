@@ -1,6 +1,7 @@
 """Files on disk: atomic writing, private modes, and one-line errors.
 
-Every failure is a :class:`FileError` whose text is one line that names the file.
+Every failure is a :class:`FileError` whose text is one line that names the file. Also used by
+``models`` and ``coeffs``: nothing here knows what the project computes.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,8 +31,43 @@ _REASONS = {
 }
 
 
+#: What os.link and chmod raise where the file system has no links or modes (FAT, SMB, FUSE).
+_NOT_SUPPORTED = frozenset(
+    (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL)
+)
+
+
 class FileError(OSError):
-    """A file cannot be opened, read or written; the text is one line that names it."""
+    """A file cannot be opened, read or written; the text is one line that names it.
+
+    reason: what is wrong, without the file's name.
+    """
+
+    reason: str = "unusable"
+
+
+class ReplacementError(FileError):
+    """An output would replace a file that must stay: an input, a key, or another kind of file."""
+
+
+@dataclass(frozen=True)
+class FileKind:
+    """What a file holds, as its content shows: an output replaces only its own kind.
+
+    name: for messages, such as "an encrypted score"; recognise: whether the content of a file,
+    open at its start, is of this kind (an OSError or ValueError counts as no).
+    """
+
+    name: str
+    recognise: Callable[[BinaryIO], bool]
+
+    def found_in(self, path: str | os.PathLike[str]) -> bool:
+        """Whether a regular file is of this kind. FileError: it cannot be read."""
+        with open_regular(path) as raw, os.fdopen(os.dup(raw.fileno()), "rb") as stream:
+            try:
+                return self.recognise(stream)
+            except (OSError, ValueError):
+                return False
 
 
 def shown(path: str | os.PathLike[str]) -> str:
@@ -47,8 +84,20 @@ def one_line(text: str, limit: int = 2000) -> str:
 
 def explain(path: str | os.PathLike[str], action: str, error: OSError) -> FileError:
     """A one-line :class:`FileError` for `error`, such as "cannot read x.ct: permission denied"."""
-    reason = _REASONS.get(error.errno or 0) or error.strerror or str(error)
-    return FileError(f"cannot {action} {shown(path)}: {reason}")
+    return _error(path, action, reason_of(error))
+
+
+def reason_of(error: OSError) -> str:
+    """What is wrong, in a few words, without a file's name."""
+    if isinstance(error, FileError):
+        return error.reason
+    return _REASONS.get(error.errno or 0) or error.strerror or str(error)
+
+
+def _error(path: str | os.PathLike[str], action: str, reason: str) -> FileError:
+    failure = FileError(f"cannot {action} {shown(path)}: {reason}")
+    failure.reason = reason
+    return failure
 
 
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
@@ -64,36 +113,72 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     except OSError as error:
         raise explain(path, "read", error) from error
     except ValueError as error:  # a NUL character in the name
-        raise FileError(f"cannot read {shown(path)}: the name is not valid") from error
+        raise _error(path, "read", "the name is not valid") from error
     try:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
             what = "a folder" if stat.S_ISDIR(mode) else "a device, pipe or socket"
-            raise FileError(f"cannot read {shown(path)}: it is {what}, not a regular file")
+            raise _error(path, "read", f"it is {what}, not a regular file")
         return os.fdopen(descriptor, "rb", buffering=0)
     except BaseException:
         os.close(descriptor)
         raise
 
 
-def _refuse_special_target(path: Path, *, overwrite: bool) -> None:
-    """Raise FileError unless `path` is free, or a plain file that may be replaced."""
+def read_bounded(path: str | os.PathLike[str], limit: int) -> bytes:
+    """The content of a regular file of at most `limit` bytes.
+
+    Raises:
+        FileError: it is missing, unreadable, no regular file, or larger.
+    """
+    with open_regular(path) as raw:
+        try:
+            content = raw.read(limit + 1) or b""
+            while 0 < len(content) <= limit and (more := raw.read(limit + 1 - len(content))):
+                content += more
+        except OSError as error:
+            raise explain(path, "read", error) from error
+    if len(content) > limit:
+        raise _error(path, "read", f"too large: more than {limit} bytes")
+    return content
+
+
+def require_replaceable(
+    path: str | os.PathLike[str], kind: FileKind | None = None, *, overwrite: bool = True
+) -> bool:
+    """Whether a file stands at `path`, after checking that writing there would lose nothing.
+
+    kind: what will be written; a file of another kind must stay. An empty file holds nothing.
+
+    Raises:
+        ReplacementError: the file is of another kind.
+        FileError: it may not be replaced, or is a link, folder, device, pipe or socket.
+    """
+    target = Path(path)
     try:
-        mode = os.lstat(path).st_mode
+        status = os.lstat(target)
     except FileNotFoundError:
-        return
-    if stat.S_ISLNK(mode):
-        raise FileError(
-            f"cannot write {shown(path)}: it is a symbolic link; name the file it should become"
-        )
-    if stat.S_ISDIR(mode):
-        raise FileError(f"cannot write {shown(path)}: it is a folder, not a file")
-    if not stat.S_ISREG(mode):
-        raise FileError(f"cannot write {shown(path)}: it is a device, pipe or socket, not a file")
+        return False
+    except OSError as error:
+        raise explain(target, "write", error) from error
+    _refuse_special(target, status.st_mode)
     if not overwrite:
-        raise FileError(
-            f"cannot write {shown(path)}: the file exists already and may not be replaced"
+        raise _error(target, "write", "the file exists already and may not be replaced")
+    if kind is not None and status.st_size and not kind.found_in(target):
+        raise ReplacementError(
+            f"{shown(target)}: exists and is not {kind.name}, so it is not replaced; name "
+            "another file"
         )
+    return True
+
+
+def _refuse_special(path: Path, mode: int) -> None:
+    if stat.S_ISLNK(mode):
+        raise _error(path, "write", "it is a symbolic link; name the file it should become")
+    if stat.S_ISDIR(mode):
+        raise _error(path, "write", "it is a folder, not a file")
+    if not stat.S_ISREG(mode):
+        raise _error(path, "write", "it is a device, pipe or socket, not a file")
 
 
 def _sync_folder(folder: Path) -> None:
@@ -105,19 +190,75 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _publish(temporary: Path, target: Path, *, overwrite: bool) -> None:
+def publish(temporary: Path, target: Path, *, overwrite: bool) -> None:
+    """Give a complete file its name, and sync the folder.
+
+    Where the file system has no hard links, the name is taken by an empty file first, so that a
+    file that has appeared meanwhile is not replaced either.
+
+    Raises:
+        OSError: it cannot be renamed; FileExistsError: `target` exists and may not be replaced.
+    """
     if overwrite:
         os.replace(temporary, target)
     else:
-        os.link(temporary, target)  # fails where the target has appeared meanwhile
-        os.unlink(temporary)
+        try:
+            os.link(temporary, target)  # fails where the target has appeared meanwhile
+        except OSError as error:
+            if error.errno not in _NOT_SUPPORTED:
+                raise
+            _publish_without_links(temporary, target)
+        else:
+            os.unlink(temporary)
     with suppress(OSError):  # the file is complete; only its durability is at stake
         _sync_folder(target.parent)
 
 
+def _publish_without_links(temporary: Path, target: Path) -> None:
+    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    try:
+        os.replace(temporary, target)
+    except BaseException:
+        target.unlink()
+        raise
+
+
+def keeps_modes_private(folder: str | os.PathLike[str]) -> bool:
+    """Whether a new file of mode 0600 in a folder stays closed to others; tried with a file.
+
+    Raises:
+        FileError: nothing can be written into the folder.
+    """
+    probe = Path(folder) / f".{secrets.token_hex(8)}.tmp"
+    try:
+        with os.fdopen(os.open(probe, _NEW_FILE, 0o600), "w+b") as file:
+            _make_private(file)
+            return not os.fstat(file.fileno()).st_mode & 0o077
+    except OSError as error:
+        raise explain(folder, "write to", error) from error
+    finally:
+        _remove(probe)
+
+
+def _make_private(file: BinaryIO) -> None:
+    """Mode 0600, as far as the file system has modes: see `keeps_modes_private`."""
+    try:
+        os.fchmod(file.fileno(), 0o600)
+    except OSError as error:
+        if error.errno not in _NOT_SUPPORTED:
+            raise
+
+
+_NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
 @contextmanager
 def atomic_write(
-    path: str | os.PathLike[str], *, private: bool = False, overwrite: bool = True
+    path: str | os.PathLike[str],
+    *,
+    private: bool = False,
+    overwrite: bool = True,
+    kind: FileKind | None = None,
 ) -> Iterator[BinaryIO]:
     """A binary, seekable file that appears at `path` complete, or not at all.
 
@@ -127,27 +268,29 @@ def atomic_write(
 
     Args:
         path: the file to write. A symbolic link is refused, not followed.
-        private: mode 0600 from creation on, whatever the umask.
+        private: mode 0600 from creation on, whatever the umask; on a file system without modes,
+            what it gives (`keeps_modes_private` tells before).
         overwrite: whether an existing file may be replaced.
+        kind: what is written; a file of another kind is never replaced.
 
     Raises:
+        ReplacementError: a file of another kind stands there.
         FileError: the file cannot be created, written or renamed. Any OSError raised inside the
             block counts as that (it stays the error's cause); other exceptions pass unchanged.
     """
     target = Path(path)
     if not target.name or "\0" in str(target):
-        raise FileError(f"cannot write {shown(target)}: the name is not valid")
+        raise _error(target, "write", "the name is not valid")
     temporary = target.parent / f".{target.name[:200]}.{secrets.token_hex(8)}.tmp"
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
-        _refuse_special_target(target, overwrite=overwrite)
-        with os.fdopen(os.open(temporary, flags, 0o600 if private else 0o666), "w+b") as file:
+        require_replaceable(target, kind, overwrite=overwrite)
+        with os.fdopen(os.open(temporary, _NEW_FILE, 0o600 if private else 0o666), "w+b") as file:
             if private:
-                os.fchmod(file.fileno(), 0o600)
+                _make_private(file)
             yield file
             file.flush()
             os.fsync(file.fileno())
-        _publish(temporary, target, overwrite=overwrite)
+        publish(temporary, target, overwrite=overwrite)
     except FileError:
         _remove(temporary)
         raise
@@ -157,6 +300,19 @@ def atomic_write(
     except BaseException:
         _remove(temporary)
         raise
+
+
+def write_whole(
+    path: str | os.PathLike[str],
+    content: bytes,
+    *,
+    private: bool = False,
+    overwrite: bool = True,
+    kind: FileKind | None = None,
+) -> None:
+    """Write a file atomically; arguments and errors as for `atomic_write`."""
+    with atomic_write(path, private=private, overwrite=overwrite, kind=kind) as stream:
+        stream.write(content)
 
 
 def _remove(temporary: Path) -> None:

@@ -13,8 +13,10 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fhe_core.formats.ciphertexts import Bundle
     from fhe_face.circuit import CircuitError
     from fhe_face.client.client import FaceClient
+    from fhe_face.client.decryption import Embedding, Score
     from fhe_face.client.health import HealthReport, UnhealthyResultError
     from fhe_face.client.images import ImageError
     from fhe_face.client.preparation import PreparedFace, prepare
@@ -25,12 +27,15 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES = {
+    "Bundle": "fhe_core.formats.ciphertexts",
     "CircuitError": "fhe_face.circuit",
+    "Embedding": "fhe_face.client.decryption",
     "FaceClient": "fhe_face.client.client",
     "FaceServer": "fhe_face.server.server",
     "HealthReport": "fhe_face.client.health",
     "ImageError": "fhe_face.client.images",
     "PreparedFace": "fhe_face.client.preparation",
+    "Score": "fhe_face.client.decryption",
     "UnhealthyResultError": "fhe_face.client.health",
     "Verification": "fhe_face.client.verification",
     "load_thresholds": "fhe_face.network",
@@ -38,12 +43,15 @@ _HOMES = {
 }
 
 __all__ = [
+    "Bundle",
     "CircuitError",
+    "Embedding",
     "FaceClient",
     "FaceServer",
     "HealthReport",
     "ImageError",
     "PreparedFace",
+    "Score",
     "UnhealthyResultError",
     "Verification",
     "__version__",

@@ -6,16 +6,15 @@ what only a client needs.
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import typer
 
-from fhe_face import guide
+from fhe_core import streams
+from fhe_face import guide, process
 from fhe_face.bench.commands import app as bench
 from fhe_face.commands import coeffs, weights
 
@@ -121,7 +120,9 @@ app.add_typer(coeffs.app, name="coeffs")
 app.add_typer(weights.app, name="weights")
 
 
-@app.command()
+@app.command(
+    help="Two faces through the whole pipeline, with fresh keys and a separate server process."
+)
 def demo(
     images: Annotated[
         list[Path] | None,
@@ -139,15 +140,22 @@ def demo(
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    """Two faces through the whole pipeline, with fresh keys and a separate server process."""
     from fhe_face.commands import demo as command
     from fhe_face.commands.face_options import FaceOptions
+    from fhe_face.commands.secrecy import hold_secrets
+    from fhe_face.output import Output
+
+    hold_secrets(Output(json))
 
     how = FaceOptions(whole=whole, resize=resize, aligned=aligned)
     command.run(images or [], weights, keep, flip, coefficients, how, threads, json)
 
 
-@app.command()
+@app.command(
+    help="Do two photos show one person? Same, different or not sure, computed encrypted. Both "
+    "sides run on this machine, the server as a process that cannot decrypt. Exit status 0: "
+    "same, 4: different, 5: not sure, 3: a face was refused."
+)
 def verify(
     first: Annotated[Path, typer.Argument(help="A photo, or an aligned face.")],
     second: Annotated[Path, typer.Argument(help="Another one.")],
@@ -168,17 +176,16 @@ def verify(
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    """Do two photos show one person? Same, different or not sure, computed encrypted.
-
-    Both sides run on this machine, the server as a process that cannot decrypt.
-    Exit status 0: same, 4: different, 5: not sure, 3: a face was refused.
-    """
     from fhe_face.client import passphrases
     from fhe_face.commands import verify as command
     from fhe_face.commands.face_options import FaceOptions
+    from fhe_face.commands.secrecy import hold_secrets
+    from fhe_face.output import Output
     from fhe_face.system import default_threads
 
-    ask = None if keys is None else passphrases.opener(passphrase_file, keys / "client.key")
+    secret = None if keys is None else keys / "client.key"
+    hold_secrets(Output(json), secret, passphrase_file)
+    ask = None if secret is None else passphrases.opener(passphrase_file, secret)
     how = FaceOptions(whole=whole, resize=resize, aligned=aligned)
     request = command.Request(
         *((first, second), weights, keys, ask, flip, coefficients, twice, how),
@@ -187,7 +194,7 @@ def verify(
     command.run(request, json)
 
 
-@app.command()
+@app.command(help="Make a secret client.key and an evaluation.key for the server.")
 def keygen(
     out: Annotated[Path, typer.Option("--out", help="Folder for client.key and evaluation.key.")],
     key: Annotated[
@@ -209,9 +216,12 @@ def keygen(
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    """Make a secret client.key and an evaluation.key for the server."""
     from fhe_face.client import passphrases
     from fhe_face.commands import keygen as command
+    from fhe_face.commands.secrecy import hold_secrets
+    from fhe_face.output import Output
+
+    hold_secrets(Output(json), passphrase_file)
 
     request = command.Request(out, key, face_size, flip, batch, coefficients, force, threads)
     if key is None:
@@ -220,7 +230,9 @@ def keygen(
         command.run(request, passphrases.opener(passphrase_file, key), json)
 
 
-@app.command()
+@app.command(
+    help="Encrypt a face for the server; with keys for batches, many, and folders of photos."
+)
 def encrypt(
     images: Annotated[
         list[Path],
@@ -245,18 +257,22 @@ def encrypt(
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    """Encrypt one face or many for the server, in one file."""
     from fhe_face.client import passphrases
     from fhe_face.commands import encrypt as command
     from fhe_face.commands.face_options import FaceOptions
+    from fhe_face.commands.secrecy import hold_secrets
+    from fhe_face.output import Output
 
+    hold_secrets(Output(json), key, passphrase_file)
     how = FaceOptions(face, whole, resize, aligned)
     ask = passphrases.opener(passphrase_file, key)
     request = command.Request(images, key, output, how, names, alone, memory, threads)
     command.run(request, ask, json)
 
 
-@app.command()
+@app.command(
+    help="Find faces in photos and cut them out, aligned, with a contact sheet to look at."
+)
 def align(
     images: Annotated[
         list[Path], typer.Argument(help="Photos, or folders: subfolders stay apart.")
@@ -274,13 +290,12 @@ def align(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Find faces in photos and cut them out, aligned, with a contact sheet to look at."""
     from fhe_face.commands import align as command
 
     command.run(images, output, face_size, all_faces, whole, force, json)
 
 
-@app.command()
+@app.command(help="Server: compute encrypted embeddings of encrypted faces.")
 def embed(
     faces: Annotated[list[Path], typer.Argument(help="Files of encrypted faces.")],
     keys: Keys,
@@ -291,13 +306,12 @@ def embed(
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    """Server: compute encrypted embeddings of encrypted faces."""
     from fhe_face.commands import embed as command
 
     command.run(faces, keys, weights, output, threads, json)
 
 
-@app.command()
+@app.command(help="Server: compute the encrypted score of two encrypted embeddings.")
 def match(
     left: Annotated[Path, typer.Argument(help="Encrypted embeddings.")],
     right: Annotated[Path, typer.Argument(help="As many others, or one side only one.")],
@@ -306,13 +320,12 @@ def match(
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    """Server: compute the encrypted scores of encrypted embeddings, face by face."""
     from fhe_face.commands import match as command
 
     command.run(left, right, keys, output, threads, json)
 
 
-@app.command()
+@app.command(help="Decrypt a result and check its health; exit status 3 when it must not be used.")
 def decrypt(
     file: Annotated[Path, typer.Argument(help="Encrypted embeddings or scores.")],
     key: Key,
@@ -359,38 +372,42 @@ def decrypt(
     passphrase_file: PassphraseFile = None,
     json: Json = False,
 ) -> None:
-    """Decrypt a result and check its health; exit status 3 when it must not be used."""
     from fhe_face.client import passphrases
     from fhe_face.commands import decrypt as command
     from fhe_face.commands.decrypt_shared import release_of
     from fhe_face.commands.judging import Judge
+    from fhe_face.commands.secrecy import hold_secrets
+    from fhe_face.output import Output
 
     judge = Judge(threshold, weights)
     release = release_of(share, digits, queries, bits, decision_only, judge)
+    hold_secrets(Output(json), key, passphrase_file)
     ask = passphrases.opener(passphrase_file, key)
     opening = command.Opening(key, ask, answer_limit, tuple(sent or ()))
     command.run(file, opening, output, names, release, judge, json)
 
 
-@app.command()
+@app.command(
+    help="Say what a file is: kind, parameters, security margin, sizes. Never secret content."
+)
 def info(
     file: Annotated[Path, typer.Argument(help="A key or ciphertext file.")], json: Json = False
 ) -> None:
-    """Say what a file is: kind, parameters, security margin, sizes. Never secret content."""
     from fhe_face.commands import info as command
 
     command.run(file, json)
 
 
-@app.command()
+@app.command(help="Print the bounds and estimated attack costs of every parameter set.")
 def security(weights: PredictedWeights = None, json: Json = False) -> None:
-    """Print the bounds and estimated attack costs of every parameter set."""
     from fhe_face.commands import security as command
 
     command.run(weights, json)
 
 
-@app.command()
+@app.command(
+    help="Print what computing a face takes: levels, key switches, bytes and estimated time."
+)
 def plan(
     weights: PredictedWeights = None,
     face_size: Annotated[int | None, typer.Option("--size", help=FACE_SIZE_HELP)] = None,
@@ -402,13 +419,12 @@ def plan(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Print what computing a face takes: levels, key switches, bytes and estimated time."""
     from fhe_face.commands import plan as command
 
     command.run(weights, face_size, flip, batch, coefficients, steps, json)
 
 
-@app.command()
+@app.command(help="Bits of precision of every layer, predicted and measured, and the room left.")
 def precision(
     images: Annotated[
         list[Path] | None,
@@ -435,7 +451,6 @@ def precision(
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    """Bits of precision of every layer, predicted and measured, and the room before an overflow."""
     from fhe_face.commands.face_options import FaceOptions
     from fhe_face.precision import command as command
 
@@ -447,7 +462,7 @@ def precision(
     command.run(request, json)
 
 
-@app.command()
+@app.command(help="Measure how well a network tells the people of a folder apart.")
 def evaluate(
     folder: Annotated[Path, typer.Argument(help="Photos: one folder for each person.")],
     weights: Weights = DEFAULT_WEIGHTS,
@@ -480,8 +495,11 @@ def evaluate(
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    """Measure how well a network tells the people of a folder apart."""
     from fhe_face.commands import evaluate as command
+    from fhe_face.commands.secrecy import hold_secrets
+    from fhe_face.output import Output
+
+    hold_secrets(Output(json))
 
     request = command.Request(
         *(folder, weights, mode, flip, aligned, limit, coefficients, cache, plot, threads),
@@ -490,7 +508,7 @@ def evaluate(
     command.run(request, json)
 
 
-@app.command()
+@app.command(help="Train a network from scratch on labelled faces: ArcFace and jigsaw losses.")
 def train(
     data: TrainData,
     out: TrainOut,
@@ -508,7 +526,6 @@ def train(
     device: Device = "cpu",
     json: Json = False,
 ) -> None:
-    """Train a network from scratch on labelled faces: ArcFace and jigsaw losses."""
     from fhe_face.commands import train as command
 
     options: dict[str, Any] = {
@@ -522,7 +539,9 @@ def train(
     command.train(data, out, plot, aligned, options, json)
 
 
-@app.command()
+@app.command(
+    help="Fine-tune a network on labelled faces: InfoNCE over different images of each person."
+)
 def finetune(
     data: TrainData,
     out: TrainOut,
@@ -542,7 +561,6 @@ def finetune(
     device: Device = "cpu",
     json: Json = False,
 ) -> None:
-    """Fine-tune a network on labelled faces: InfoNCE over different images of each person."""
     from fhe_face.commands import train as command
 
     options: dict[str, Any] = {
@@ -562,19 +580,14 @@ guide.arrange(app)
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line: errors are one line on stderr, `error: ...`, and a status.
 
-    1: error; 2: wrong usage; 3: an unhealthy result; 130: interrupted. With --json, stdout gets
-    one JSON object with "error" (and for an unhealthy result "healthy": false and the reason).
+    1: error; 2: wrong usage; 3: an unhealthy result; 130, 143, 129: interrupted, terminated, the
+    terminal closed. With --json, stdout gets one JSON object with "error" and "error_type" (and
+    for an unhealthy result "healthy": false and the reason).
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    signal.signal(signal.SIGTERM, _terminated)
-    try:
-        status = typer.main.get_command(app).main(given, "fhe-face", standalone_mode=False)
-    except BaseException as error:
-        sys.exit(_report(error, as_json="--json" in given))
-    # Some versions turn an interruption into a returned status.
-    if status == _INTERRUPTED:
-        sys.exit(_report(KeyboardInterrupt(), as_json="--json" in given))
-    sys.exit(status if isinstance(status, int) else 0)
+    with process.tidy_end(), process.any_names():
+        status = _run(given)
+    sys.exit(status)
 
 
 _INTERRUPTED = 130
@@ -582,9 +595,19 @@ _INTERRUPTED = 130
 _USAGE_ERROR = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 
-def _terminated(_number: int, _frame: FrameType | None) -> None:
-    """Leave through all `finally` blocks: temporary folders hold keys."""
-    raise SystemExit(128 + signal.SIGTERM)
+def _run(given: list[str]) -> int:
+    """The exit status."""
+    as_json = "--json" in given
+    process.spare_threads()
+    try:
+        status = typer.main.get_command(app).main(given, "fhe-face", standalone_mode=False)
+        sys.stdout.flush()
+    except BaseException as error:
+        return _report(error, as_json=as_json)
+    # Some versions turn an interruption into a returned status.
+    if status == _INTERRUPTED:
+        return _report(KeyboardInterrupt(), as_json=as_json)
+    return status if isinstance(status, int) else 0
 
 
 def _report(error: BaseException, *, as_json: bool) -> int:
@@ -594,8 +617,10 @@ def _report(error: BaseException, *, as_json: bool) -> int:
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else failures.ERROR
     if isinstance(error, BrokenPipeError):  # whoever read our answer has stopped
-        _silence_stdout()
-        return failures.ERROR
+        streams.silence_stdout()
+        return streams.CLOSED_STATUS
+    if type(error).__name__ == "NoArgsIsHelpError":  # typer has printed the help
+        return failures.USAGE
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         failure = failures.CommandError("interrupted", failures.INTERRUPTED)
     elif isinstance(error, _USAGE_ERROR):
@@ -605,7 +630,9 @@ def _report(error: BaseException, *, as_json: bool) -> int:
         failure = failures.describe(error)
     print(f"error: {failures.one_line(failure)}", file=sys.stderr)
     if as_json:
-        print_json({"error": str(failure), **failure.details})
+        usage = failure.status == failures.USAGE
+        kind = "UsageError" if usage else type(error).__name__
+        print_json({"error": str(failure), "error_type": kind, **failure.details})
     return failure.status
 
 
@@ -614,15 +641,6 @@ def _usage(error: Any) -> str:
     context = getattr(error, "ctx", None)
     where = context.command_path if context is not None else "fhe-face"
     return f"{text} (see {where} --help)"
-
-
-def _silence_stdout() -> None:
-    """Keep Python from complaining when it flushes a closed pipe at exit."""
-    import os
-
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, sys.stdout.fileno())
-    os.close(null)
 
 
 if __name__ == "__main__":

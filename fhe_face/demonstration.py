@@ -43,7 +43,8 @@ Array = NDArray[np.float64]
 class Demonstration:
     """Two faces (of a size that the network decides), the network, and where files go.
 
-    root: the normalisation; without it, the one that the weights are meant for.
+    root: the normalisation; without it, the one that the weights are meant for. check: is called
+    with the engine before keys are made.
     """
 
     faces: Callable[[int], Sequence[PreparedFace]]
@@ -53,6 +54,7 @@ class Demonstration:
     folder: Path
     keep: bool
     threads: int
+    check: Callable[[Engine], object] = lambda _engine: None
 
     def run(self, stage: Stage) -> dict[str, Any]:
         """Do everything; the result is JSON-ready. Unhealthy faces give no score.
@@ -68,6 +70,7 @@ class Demonstration:
         root = self.root or recommended_root(checkpoint)
         engine = choose_engine(root, network.input_size, self.views)
         stage("compiling the plan", 1, 1)
+        self.check(engine)
         faces = self.faces(network.input_size)
         require_same_preparation(*({ENTRY: face.preparation.describe()} for face in faces))
         server_folder = self.folder.resolve() / "server"

@@ -8,10 +8,10 @@ import traceback
 from collections.abc import Mapping
 from typing import Any, Final
 
-from fhe_core import files
+from fhe_core import _native, files
 from fhe_core.container import ContainerError
 from fhe_core.encoding import EncodingError
-from fhe_core.files import FileError
+from fhe_core.files import FileError, ReplacementError
 from fhe_core.inverse_root import InverseRootError
 from fhe_core.keys.evaluation import MissingKeyError
 from fhe_core.parameters import ParameterError
@@ -65,9 +65,12 @@ USER_ERRORS: Final = (
     PlanError,
     PlanningError,
     MissingKeyError,
+    _native.KernelsError,
+    _native.ThreadError,
     MemoryError,
     OSError,
 )
+_NO_THREAD: Final = "no more threads or processes can be started; choose fewer with --threads"
 
 
 def describe(error: BaseException) -> CommandError:
@@ -77,7 +80,11 @@ def describe(error: BaseException) -> CommandError:
     if isinstance(error, UnhealthyResultError):
         return CommandError(f"no result: {error}", UNHEALTHY, unhealthy(error))
     name = type(error).__name__
+    if isinstance(error, BlockingIOError) or str(error) == "can't start new thread":
+        return CommandError(_NO_THREAD, ERROR, {"error_type": name})
     text = one_line(error)
+    if isinstance(error, ReplacementError):
+        return CommandError(text, USAGE, {"error_type": name})
     if not isinstance(error, USER_ERRORS):
         text = f"internal error, please report it: {name}: {text}"
     return CommandError(text, ERROR, {"error_type": name})

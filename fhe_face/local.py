@@ -5,14 +5,10 @@ The server's folder holds evaluation keys and ciphertexts; the secret key stays 
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fhe_core.files import explain
 from fhe_core.formats.ciphertexts import Bundle, save_bundle
 from fhe_core.secret.key import SecretKey
 from fhe_face.client.client import FaceClient
@@ -41,21 +37,6 @@ def fresh_client(
     key = SecretKey.generate(engine.parameters, threads)
     write_evaluation_keys(folder / EVALUATION_KEY, key, engine, stage)
     return FaceClient(key, engine)
-
-
-@contextmanager
-def private_folder(prefix: str) -> Iterator[Path]:
-    """A new temporary folder of mode 0700, removed afterwards.
-
-    Raises:
-        FileError: it cannot be made.
-    """
-    try:
-        temporary = tempfile.TemporaryDirectory(prefix=prefix)
-    except OSError as error:
-        raise explain(tempfile.gettempdir(), "write to", error) from error
-    with temporary as name:
-        yield Path(name).resolve()
 
 
 @dataclass

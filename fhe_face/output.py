@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from fhe_core.outputs import Outputs
 from fhe_face.failures import plain
 from fhe_face.progress import Stage
 from fhe_face.tables import Grid
@@ -38,6 +39,11 @@ class Output:
     def note(self, text: str) -> None:
         """A remark for people, on stderr."""
         self._errors.print(Text(text), soft_wrap=True)
+
+    def replaced(self, outputs: Outputs) -> None:
+        """A remark on every file that was replaced."""
+        for line in outputs.replaced:
+            self.note(line)
 
     def warn(self, text: str) -> None:
         """A warning for people, one line on stderr."""
@@ -73,7 +79,21 @@ def _width() -> int | None:
 
 def print_json(data: Mapping[str, Any]) -> None:
     """Exactly one JSON object on stdout."""
-    print(json.dumps(plain(data), allow_nan=False, ensure_ascii=False))
+    print(json_text(plain(data), sys.stdout.encoding or "ascii"))
+
+
+def json_text(value: Any, encoding: str, indent: int | None = None) -> str:
+    """JSON that an encoding has letters for; where it has not, everything but ASCII is escaped.
+
+    So names of any bytes can be written: a byte that is no UTF-8 becomes an escaped surrogate,
+    which Python reads back as the same name.
+    """
+    text = json.dumps(value, allow_nan=False, ensure_ascii=False, indent=indent)
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return json.dumps(value, allow_nan=False, indent=indent)
+    return text
 
 
 def facts(title: str, rows: Iterable[tuple[str, object]]) -> Grid:

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 import shutil
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from fhe_core.files import FileError, explain, shown
+from fhe_face import cgroups
 
 #: Kept free beside what is written.
 _RESERVE_BYTES = 64 << 20
 
 
-def default_threads() -> int:
-    """One thread per processor."""
-    return os.cpu_count() or 1
+def default_threads(root: Path = Path("/")) -> int:
+    """One thread for each processor that this process may use: affinity and CPU quota.
+
+    root: of the file system, for tests.
+    """
+    if hasattr(os, "sched_getaffinity"):
+        count = len(os.sched_getaffinity(0))
+    else:
+        count = os.cpu_count() or 1
+    quota = cgroups.processors(root)
+    return count if quota is None else max(1, min(count, math.ceil(quota)))
 
 
 def peak_memory_bytes() -> int:
@@ -32,10 +45,15 @@ def peak_memory_bytes() -> int:
     return int(peak if sys.platform == "darwin" else peak << 10)
 
 
-def available_memory_bytes() -> int | None:
-    """Memory that can be had without swapping, or None where the system does not say."""
-    kilobytes = _proc_field(Path("/proc/meminfo"), "MemAvailable")
-    return None if kilobytes is None else kilobytes << 10
+def available_memory_bytes(root: Path = Path("/")) -> int | None:
+    """Memory that can be had without swapping, or None where the system does not say.
+
+    The least of what the machine has and what the container may take. root: of the file system,
+    for tests.
+    """
+    kilobytes = _proc_field(root / "proc/meminfo", "MemAvailable")
+    found = (None if kilobytes is None else kilobytes << 10, cgroups.memory_left(root))
+    return min((value for value in found if value is not None), default=None)
 
 
 def _proc_field(file: Path, name: str) -> int | None:
@@ -46,6 +64,27 @@ def _proc_field(file: Path, name: str) -> int | None:
     except (OSError, ValueError, IndexError):
         pass
     return None
+
+
+@contextmanager
+def temporary_folder(prefix: str) -> Iterator[Path]:
+    """A new private folder for keys and ciphertexts, removed at the end, whatever happens.
+
+    Raises:
+        FileError: it cannot be made. Where TMPDIR (or TEMP, TMP) is set, no other folder is taken:
+            gigabytes and a secret key go there.
+    """
+    name = next((name for name in ("TMPDIR", "TEMP", "TMP") if os.environ.get(name)), None)
+    parent = tempfile.gettempdir() if name is None else os.environ[name]
+    try:
+        temporary = tempfile.TemporaryDirectory(prefix=prefix, dir=parent)
+    except OSError as error:
+        failure = explain(parent, "write to", error)
+        if name is None:
+            raise failure from error
+        raise FileError(f"{failure} ({name} names this folder for temporary files)") from error
+    with temporary as folder:
+        yield Path(folder)
 
 
 def require_space(folder: str | os.PathLike[str], needed: int, hint: str = "") -> None:
@@ -63,22 +102,6 @@ def require_space(folder: str | os.PathLike[str], needed: int, hint: str = "") -
             f"not enough disk space in {shown(folder)}: {size(needed)} are needed, "
             f"{size(free)} are free{hint}"
         )
-
-
-def require_writable(path: str | os.PathLike[str]) -> None:
-    """Check that a file could be written before minutes are spent on its content.
-
-    Raises:
-        FileError: its folder is missing or read-only, or something else stands at its place.
-    """
-    file = Path(path)
-    folder = file.parent
-    if not folder.is_dir():
-        raise FileError(f"cannot write {shown(file)}: there is no folder {shown(folder)}")
-    if file.is_dir():
-        raise FileError(f"cannot write {shown(file)}: it is a folder, not a file")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise FileError(f"cannot write {shown(file)}: permission denied")
 
 
 def size(count: float) -> str:

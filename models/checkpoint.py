@@ -10,12 +10,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, BinaryIO, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fhe_face.coeffs.files import one_line, write_whole
+from fhe_core.files import FileError, FileKind, ReplacementError, one_line, reason_of, write_whole
 from fhe_face.models.architecture import State, check_state, input_size_of
 from fhe_face.models.impostors import impostor
 from fhe_face.models.manifest import (
@@ -37,12 +37,25 @@ _RIGHT: Final = (
 Kind = Literal["safetensors", "torch"]
 
 
+def _is_safetensors(stream: BinaryIO) -> bool:
+    return stream.read(9)[8:] == b"{"
+
+
+#: What weights may replace, where they may replace anything.
+WEIGHTS: Final = FileKind("a safetensors file", _is_safetensors)
+
+
 class CheckpointError(ValueError):
     """A weights file that cannot be used; the text names the file and what would be right."""
 
     def __init__(self, path: Path, problem: str) -> None:
         """`path`: the file; `problem`: what is wrong with it and what would be right."""
         super().__init__(one_line(f"{path}: {problem}"))
+        self._given = (path, problem)
+
+    def __reduce__(self) -> tuple[type["CheckpointError"], tuple[Path, str]]:
+        """What makes it again, in another process."""
+        return type(self), self._given
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +152,8 @@ def save_safetensors(
     manifest: of these tensors; default: one with the default coefficients and no training
     record. metadata: more text beside it. Raises ValueError for a state that would not load
     again or is not the manifest's, CheckpointError where the file cannot be written, or stands
-    there already without `overwrite`; nothing half-written stays.
+    there already without `overwrite`, ReplacementError where another kind of file stands there;
+    nothing half-written stays.
     """
     from safetensors.numpy import save
 
@@ -226,8 +240,8 @@ def _from_torch(file: Path, data: bytes) -> dict[str, NDArray[Any]]:
 
 def _write(file: Path, data: bytes, overwrite: bool) -> None:
     try:
-        write_whole(file, data, overwrite=overwrite)
-    except FileExistsError:
-        raise CheckpointError(file, "exists already and may not be replaced") from None
-    except OSError as error:
-        raise CheckpointError(file, f"cannot be written ({error.strerror})") from None
+        write_whole(file, data, overwrite=overwrite, kind=WEIGHTS)
+    except ReplacementError:
+        raise
+    except FileError as error:
+        raise CheckpointError(file, f"cannot be written ({reason_of(error)})") from None

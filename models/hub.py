@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fhe_face.coeffs.files import read_bounded, write_whole
+from fhe_core.files import read_bounded, reason_of, write_whole
 from fhe_face.models.checkpoint import MAX_FILE_BYTES
 
 REPOSITORY: Final = "halmsu/cryptoface-v1"
@@ -82,8 +82,8 @@ def download(input_size: int = 64, fetch: Fetch | None = None) -> Path:
     if target.is_file():
         try:
             data = read_bounded(target, MAX_FILE_BYTES)
-        except (OSError, ValueError) as error:
-            raise HubError(f"{target}: cannot be read ({error})") from None
+        except OSError as error:
+            raise HubError(f"{target}: cannot be read ({reason_of(error)})") from None
         _require_pinned(published, data, target)
         return target
     try:
@@ -93,10 +93,9 @@ def download(input_size: int = 64, fetch: Fetch | None = None) -> Path:
         _require_pinned(published, data, published.address)
         write_whole(target, data)
     except OSError as error:
-        reason = error.strerror or error
         raise HubError(
-            f"{target.parent}: downloads cannot be kept there ({reason}); {CACHE_VARIABLE} names "
-            "another folder"
+            f"{target.parent}: downloads cannot be kept there ({reason_of(error)}); "
+            f"{CACHE_VARIABLE} names another folder"
         ) from None
     return target
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from fhe_face.coeffs.files import one_line
+from fhe_core.files import one_line
 from fhe_face.coeffs.normalisation import CoefficientError, Normalisation
 from fhe_face.models.architecture import State, count_patches, input_size_of
 from fhe_face.models.thresholds import Thresholds, ThresholdsError

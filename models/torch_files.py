@@ -5,7 +5,7 @@ import re
 import zipfile
 from typing import Any, Final
 
-from fhe_face.coeffs.files import one_line
+from fhe_core.files import one_line
 
 #: Before it, the restricted unpickler could be made to run code (CVE-2025-32434).
 OLDEST: Final = (2, 6)

@@ -17,6 +17,7 @@ from typing import Any
 from benchmarks.divergence.agreement import WRONG, line_bound
 from benchmarks.divergence.rooms import constant, engines, rooms
 from benchmarks.divergence.scores import Half, likely, tally
+from fhe_core.streams import early_end_is_quiet
 from fhe_face.engine import choose_engine
 from fhe_face.network import load_network
 from fhe_face.places import Packing
@@ -87,4 +88,5 @@ def _short(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    with early_end_is_quiet():
+        main()

@@ -13,7 +13,9 @@
 #include "bindings/arrays.hpp"
 #include "ring/basis.hpp"
 #include "ring/context.hpp"
+#include "ring/forks.hpp"
 #include "ring/linear.hpp"
+#include "ring/threads.hpp"
 #include "ring/transform.hpp"
 #include "ring/uniform.hpp"
 
@@ -26,6 +28,12 @@ using ring::Context;
 using ring::Rows;
 using Strided = py::array_t<std::uint64_t, 0>;  // perhaps a part of a larger array
 using Signed = py::array_t<std::int64_t, py::array::c_style>;
+
+// Around a computation. Ends in the other order: nobody who waits for the GIL keeps a fork waiting.
+struct Released {
+    py::gil_scoped_release gil;
+    ring::Running running;
+};
 
 void require_shape(const py::array& array, const std::vector<std::size_t>& shape,
                    const char* name) {
@@ -89,7 +97,7 @@ Words transform(const Context& context, const Words& a, const Rows& rows, bool f
     Words out = checked_like(context, a, rows);
     std::uint64_t* data = out.mutable_data();
     const std::uint64_t* in = a.data();
-    const py::gil_scoped_release release;
+    const Released release;
     std::copy(in, in + rows.size() * context.n(), data);
     forward ? context.ntt_forward(data, rows) : context.ntt_inverse(data, rows);
     return out;
@@ -100,7 +108,7 @@ Words pointwise(const Context& context, Context::Pointwise kernel, const Words& 
     Words out = checked_like(context, a, rows);
     require_shape(b, {rows.size(), context.n()}, "b");
     std::uint64_t* data = out.mutable_data();
-    const py::gil_scoped_release release;
+    const Released release;
     context.pointwise(kernel, data, a.data(), b.data(), rows);
     return out;
 }
@@ -133,7 +141,7 @@ Words decompose(const Context& context, const Words& c, int digit_limbs, const R
     const std::size_t step = static_cast<std::size_t>(digit_limbs);
     Words out = make(context, {(limbs + step - 1) / step, limbs + specials.size(), context.n()});
     std::uint64_t* data = out.mutable_data();
-    const py::gil_scoped_release release;
+    const Released release;
     ring::decompose(context, data, c.data(), static_cast<int>(limbs), digit_limbs, specials);
     return out;
 }
@@ -174,7 +182,7 @@ Words switch_key(const Context& context, const Words& digits, const Words& key,
     require_shape(out, {2, total, n}, "base");
     std::uint64_t* data = out.mutable_data();
     const bool adds = !base.is_none();
-    const py::gil_scoped_release release;
+    const Released release;
     ring::switch_key(context, data, adds ? data : nullptr, job);
     return out;
 }
@@ -192,7 +200,7 @@ Words product(const Context& context, Product form, const Words& a, const Words&
     require_shape(b, {2, limbs, context.n()}, "b");
     Words out = make(context, {3, limbs, context.n()});
     std::uint64_t* data = out.mutable_data();
-    const py::gil_scoped_release release;
+    const Released release;
     form(context, data, a.data(), b.data(), rows);
     return out;
 }
@@ -206,7 +214,7 @@ Words with_plain(const Context& context, const Words& a, const Signed& coefficie
     require_shape(coefficients, {context.n()}, "coefficients");
     Words out = make(context, {2, limbs, context.n()});
     std::uint64_t* data = out.mutable_data();
-    const py::gil_scoped_release release;
+    const Released release;
     if (adds) {
         context.add_plain(data, a.data(), coefficients.data(), limbs);
     } else {
@@ -228,7 +236,7 @@ Words divide_and_round(const Context& context, const Words& x, const Rows& rows,
     Words out = make(context, {polys, kept, n});
     std::uint64_t* data = out.mutable_data();
     const std::uint64_t* in = x.data();
-    const py::gil_scoped_release release;
+    const Released release;
     for (std::size_t p = 0; p < polys; ++p) {
         ring::divide_and_round(context, data + p * kept * n, in + p * rows.size() * n, rows,
                                dropped);
@@ -244,7 +252,7 @@ std::size_t fill_uniform(Words out, const Words& words, std::uint64_t q) {
     const auto wanted = static_cast<std::size_t>(out.size());
     const auto available = static_cast<std::size_t>(words.size());
     const std::uint64_t* source = words.data();
-    const py::gil_scoped_release release;
+    const Released release;
     return ring::fill_uniform(target, wanted, source, available, q);
 }
 
@@ -384,7 +392,7 @@ Words accumulate(const Context& context, const Transform& transform, const Input
     const std::vector<py::object> alive = add_babies(t, context, babies, specials.size());
     Words out = make(context, {t.outputs.size(), 2, t.rows.size(), n});
     std::uint64_t* data = out.mutable_data();
-    const py::gil_scoped_release release;
+    const Released release;
     ring::accumulate(context, data, t);
     return out;
 }
@@ -399,7 +407,7 @@ Words multiply_monomial(const Context& context, const Words& a, std::size_t powe
             "power must be a multiple of n / 4 below 2n");
     Words out = make(context, {polys, limbs, context.n()});
     std::uint64_t* data = out.mutable_data();
-    const py::gil_scoped_release release;
+    const Released release;
     context.multiply_monomial(data, a.data(), polys, power, limbs);
     return out;
 }
@@ -407,6 +415,9 @@ Words multiply_monomial(const Context& context, const Words& a, std::size_t powe
 }  // namespace
 
 void bind_ring(py::module_& m) {
+    ring::handle_forks();
+    py::register_exception<ring::TooFewThreads>(m, "ThreadError", PyExc_RuntimeError);
+    py::register_exception<kernels::Unavailable>(m, "KernelsError", PyExc_ValueError);
     py::class_<Transform>(m, "Transform")
         .def(py::init<std::vector<Signed>, Transform::Terms, std::vector<Index>, Signed>(),
              py::arg("masks"), py::arg("terms"), py::arg("outputs"), py::arg("weights"))
@@ -418,9 +429,11 @@ void bind_ring(py::module_& m) {
     py::class_<Context>(m, "Context")
         .def(py::init([](std::size_t n, const std::vector<std::uint64_t>& moduli, int threads,
                          bool secret, std::size_t idle_limit) {
-                 return std::make_unique<Context>(
+                 auto context = std::make_unique<Context>(
                      n, moduli, threads, kernels::select(),
                      std::make_shared<ring::BufferPool>(idle_limit, secret));
+                 ring::require_threads(threads);
+                 return context;
              }),
              py::arg("n"), py::arg("moduli"), py::arg("threads"), py::arg("secret") = false,
              py::arg("idle_limit") = ring::kIdleBytes)
@@ -449,7 +462,7 @@ void bind_ring(py::module_& m) {
                  Words out = checked_like(c, a, rows);
                  require(factors.size() == rows.size(), "one factor per row is needed");
                  std::uint64_t* data = out.mutable_data();
-                 const py::gil_scoped_release release;
+                 const Released release;
                  c.multiply_scalars(data, a.data(), factors, rows);
                  return out;
              })
@@ -459,7 +472,7 @@ void bind_ring(py::module_& m) {
                  require_shape(coefficients, {c.n()}, "coefficients");
                  Words out = make(c, {rows.size(), c.n()});
                  std::uint64_t* data = out.mutable_data();
-                 const py::gil_scoped_release release;
+                 const Released release;
                  c.embed_signed(data, coefficients.data(), rows);
                  return out;
              })
@@ -483,7 +496,7 @@ void bind_ring(py::module_& m) {
                  require_index(index, c.n());
                  Words out = make(c, {rows, c.n()});
                  std::uint64_t* data = out.mutable_data();
-                 const py::gil_scoped_release release;
+                 const Released release;
                  c.permute(data, a.data(), index.data(), rows);
                  return out;
              })

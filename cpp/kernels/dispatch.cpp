@@ -55,14 +55,17 @@ const KernelTable& by_name(const std::string& name) {
         if (name == table->name) return *table;
         known += std::string(known.empty() ? "" : ", ") + table->name;
     }
-    throw std::invalid_argument("kernels \"" + name +
-                                "\" are not available here; available: " + known);
+    throw Unavailable("kernels \"" + name + "\" are not available here; available: " + known);
 }
 
 const KernelTable& select() {
     const char* wanted = std::getenv("FHE_FACE_KERNELS");
-    if (wanted != nullptr && *wanted != '\0') return by_name(wanted);
-    return *usable().front();
+    if (wanted == nullptr || *wanted == '\0') return *usable().front();
+    try {
+        return by_name(wanted);
+    } catch (const Unavailable& error) {
+        throw Unavailable(std::string("FHE_FACE_KERNELS: ") + error.what());
+    }
 }
 
 }  // namespace fhe::kernels

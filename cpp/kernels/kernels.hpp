@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -134,10 +135,15 @@ const KernelTable* scalar();
 const KernelTable* avx2();
 const KernelTable* avx512ifma();
 
-// By name ("scalar", "avx2", "avx512ifma"); throws std::invalid_argument naming what is available.
+// No table of that name can be used here; the text says which can.
+struct Unavailable : std::invalid_argument {
+    using std::invalid_argument::invalid_argument;
+};
+
+// By name ("scalar", "avx2", "avx512ifma"); throws Unavailable.
 const KernelTable& by_name(const std::string& name);
-// The environment variable FHE_FACE_KERNELS when set (an unknown or unavailable name throws),
-// otherwise the fastest available.
+// The environment variable FHE_FACE_KERNELS when set (an unknown or unavailable name throws
+// Unavailable, which names the variable), otherwise the fastest available.
 const KernelTable& select();
 std::vector<std::string> available();
 

@@ -34,6 +34,7 @@ from fhe_core.container.header import (
     require_match,
 )
 from fhe_core.container.reader import Reader, loads, open, read_header
+from fhe_core.container.recognise import file_kind
 from fhe_core.container.writer import Chunk, Section, dumps, write
 
 __all__ = [
@@ -59,6 +60,7 @@ __all__ = [
     "UnsupportedVersion",
     "WrongKind",
     "dumps",
+    "file_kind",
     "loads",
     "open",
     "read_header",

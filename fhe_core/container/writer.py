@@ -29,7 +29,8 @@ from fhe_core.container.header import (
     encode_header,
     payload_start,
 )
-from fhe_core.files import FileError, atomic_write, shown
+from fhe_core.container.recognise import file_kind
+from fhe_core.files import FileError, ReplacementError, atomic_write, shown
 
 Chunk: TypeAlias = "bytes | bytearray | memoryview | NDArray[Any]"
 
@@ -90,10 +91,11 @@ def write(
             of these. A float is given exactly, as `float.hex()`.
         sections: in the order in which they are written.
         private: mode 0600 from creation on.
-        overwrite: whether an existing file may be replaced.
+        overwrite: whether an existing file of the same kind may be replaced.
         limits: refuse to write what a reader with these limits would refuse to read.
 
     Raises:
+        ReplacementError: a file of another kind stands there; it is never replaced.
         AccessError: the file cannot be written.
         TooLarge, Corrupt: the content is over the limits or breaks a rule of the format.
         TypeError: a metadata value or a chunk of the wrong type.
@@ -103,9 +105,10 @@ def write(
         raise ContainerError(f"{shown(path)}: a secret key must be written with private=True")
     header = _draft(shown(path), kind, parameter_hash, key_id, metadata, limits)
     try:
-        with atomic_write(path, private=private, overwrite=overwrite) as file:
+        what = file_kind(kind)
+        with atomic_write(path, private=private, overwrite=overwrite, kind=what) as file:
             return _write_stream(file, header, list(sections), limits)
-    except AccessError:
+    except (AccessError, ReplacementError):
         raise
     except FileError as error:
         raise AccessError(str(error)) from error

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from fhe_core import container
+from fhe_core import _native, container
 from fhe_core.ciphertext import Words
 from fhe_core.container import DType, Header, Kind, Reader, Section, canonical
 from fhe_core.formats.ciphertexts import (
@@ -101,6 +101,8 @@ def load_secret_key(
     Raises:
         LockedKey: it is protected, and the passphrase is missing or wrong.
         ContainerError: the file is not a secret key, or is damaged.
+        KernelsError, ThreadError: this machine cannot compute as asked; nothing is wrong with the
+            key.
     """
     with container.open(path, expect_kind=Kind.SECRET_KEY) as reader:
         parameters = parameters_of(reader.header, load)
@@ -114,6 +116,8 @@ def load_secret_key(
             raise container.Corrupt(f"{reader.header.source}: not a ternary secret")
         try:
             key = SecretKey(parameters, stored.astype(np.int8) - np.int8(1), threads)
+        except _native.KernelsError:
+            raise
         except (ValueError, TypeError):
             raise container.Corrupt(f"{reader.header.source}: not a ternary secret") from None
         container.require_match(reader.header, key_id=key.key_id)

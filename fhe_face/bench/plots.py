@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from fhe_core.outputs import Outputs
 from fhe_face.bench.batches import Throughput
 from fhe_face.bench.step_profile import Profile
-from fhe_face.coeffs.figures import figure_class, save
+from fhe_face.coeffs.figures import PLOT, figure_class, save
 from fhe_face.failures import CommandError
 from fhe_face.precision.report import Report
-from fhe_face.system import require_writable
 
 
-def check(path: Path | None) -> None:
+def check(path: Path | None, outputs: Outputs) -> None:
     """Refuse a plot that could not be drawn before time is spent on what it would show.
 
     Raises:
         CommandError: matplotlib is missing, or the file is of another kind.
-        FileError: the file cannot be written.
+        FileError: the file cannot be written, or must stay.
     """
     if path is not None:
         figure_class(path, CommandError)
-        require_writable(path)
+        outputs.add(path, PLOT)
 
 
 def draw_profile(profile: Profile, path: Path) -> None:

@@ -41,6 +41,10 @@ class UnhealthyResultError(ValueError):
         super().__init__(report.message)
         self.report = report
 
+    def __reduce__(self) -> tuple[type[UnhealthyResultError], tuple[HealthReport]]:
+        """What makes it again, in another process."""
+        return type(self), (self.report,)
+
 
 class Cause(Enum):
     """Whose image a result must not be used because of.

@@ -5,10 +5,18 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
-from fhe_core.files import FileError, explain, shown
+from fhe_core.container import Kind, file_kind
+from fhe_core.files import (
+    FileError,
+    explain,
+    keeps_modes_private,
+    publish,
+    require_replaceable,
+    shown,
+)
 from fhe_core.secret.files import save_evaluation_keys, save_secret_key
 from fhe_core.secret.key import SecretKey
 from fhe_face.client.ledger import SUFFIX, beside
@@ -18,6 +26,8 @@ from fhe_face.system import require_space
 
 CLIENT_KEY = "client.key"
 EVALUATION_KEY = "evaluation.key"
+#: In the order in which they get their names: the secret completes a pair.
+_KINDS = {EVALUATION_KEY: Kind.EVALUATION_KEYS, CLIENT_KEY: Kind.SECRET_KEY}
 LEDGER = Path(CLIENT_KEY).with_suffix(SUFFIX).name
 
 
@@ -41,10 +51,11 @@ def make_keys(
             cannot be written. Nothing half-made is left.
     """
     target = Path(folder)
-    if not overwrite:
-        refuse_existing(target)
+    check_target(target, overwrite=overwrite)
     with _created(target):
         require_space(target, key_bytes(engine.keys(), engine.parameters))
+        if passphrase is None:
+            require_private_modes(target)
         with _workspace(target) as work:
             key = SecretKey.generate(engine.parameters, threads)
             write_evaluation_keys(work / EVALUATION_KEY, key, engine, stage)
@@ -74,8 +85,10 @@ def make_more_keys(
             cannot be written. Nothing half-made is left.
     """
     target = Path(folder)
-    if not overwrite:
-        _refuse(target / EVALUATION_KEY, "")
+    if overwrite:
+        require_replaceable(target / EVALUATION_KEY, file_kind(Kind.EVALUATION_KEYS))
+    elif os.path.lexists(target / EVALUATION_KEY):
+        raise FileError(f"{shown(target / EVALUATION_KEY)} exists already (--force replaces it)")
     with _created(target):
         require_space(target, key_bytes(engine.keys(), engine.parameters))
         with _workspace(target) as work:
@@ -90,15 +103,46 @@ def make_more_keys(
     save_secret_key(client_key, key, engine.facts(), passphrase=passphrase, overwrite=True)
 
 
-def refuse_existing(folder: Path) -> None:
-    """Raise FileError where a key file exists: replacing it would lose what it encrypted."""
-    for name in (CLIENT_KEY, EVALUATION_KEY):
-        _refuse(folder / name, "; without its key, nothing that it encrypted can be decrypted")
+def check_target(folder: Path, *, overwrite: bool) -> None:
+    """Refuse a folder where making keys would lose something.
+
+    Raises:
+        FileError: a key file exists and may not be replaced, because what it encrypted would be
+            lost; something else has its name; or an interrupted replacement left keys behind.
+    """
+    for name, kind in reversed(_KINDS.items()):
+        if overwrite:
+            require_replaceable(folder / name, file_kind(kind))
+        elif os.path.lexists(folder / name):
+            raise FileError(
+                f"{shown(folder / name)} exists already; without its key, nothing that it "
+                "encrypted can be decrypted (--force replaces it)"
+            )
+
+        if os.path.lexists(_previous(folder, name)):
+            raise FileError(
+                f"{shown(_previous(folder, name))}: a replacement of keys was interrupted; this is "
+                f"the previous {name}: move it back, or delete it"
+            )
 
 
-def _refuse(file: Path, why: str) -> None:
-    if os.path.lexists(file):
-        raise FileError(f"{shown(file)} exists already{why} (--force replaces it)")
+def _previous(folder: Path, name: str) -> Path:
+    """Where a key waits until those that replace it are in place."""
+    return folder / f".{name}.previous"
+
+
+def require_private_modes(folder: Path) -> None:
+    """Refuse a folder where others could read a secret key, before minutes go into it.
+
+    Raises:
+        FileError: its file system has no modes of files, such as exFAT.
+    """
+    if not keeps_modes_private(folder):
+        raise FileError(
+            f"{shown(folder)}: others could read {CLIENT_KEY}, because the file system keeps no "
+            "private modes; choose another folder, or protect the key by a passphrase "
+            "(--passphrase)"
+        )
 
 
 def write_evaluation_keys(path: Path, key: SecretKey, engine: Engine, stage: Stage) -> None:
@@ -143,29 +187,41 @@ def _workspace(folder: Path) -> Iterator[Path]:
 
 
 def _publish(work: Path, target: Path, *, overwrite: bool) -> None:
-    """Give the files their names; the evaluation keys go first, the secret completes them.
+    """Give both files their names, or neither.
 
-    A ledger that is there stays: it tells keys apart, and forgets none.
+    Keys that are replaced wait beside them until both new ones are in place, and go back when
+    that fails. Should the machine stop in between, nothing is lost; `check_target` tells. A
+    ledger that is there stays: it tells keys apart, and forgets none.
     """
     try:
-        if overwrite:
-            with suppress(FileExistsError):
-                os.link(work / LEDGER, target / LEDGER)
-            os.replace(work / EVALUATION_KEY, target / EVALUATION_KEY)
-            os.replace(work / CLIENT_KEY, target / CLIENT_KEY)
-            return
-        refuse_existing(target)
-        made: list[Path] = []
-        try:
-            for name in (EVALUATION_KEY, LEDGER, CLIENT_KEY):
-                if name != LEDGER or not os.path.lexists(target / LEDGER):
-                    os.link(work / name, target / name)
-                    made.append(target / name)
-        except BaseException:
-            for path in made:
-                path.unlink()
-            raise
-    except FileError:
-        raise
+        with _set_aside(target) if overwrite else nullcontext():
+            done: list[Path] = []
+            try:
+                for name in (EVALUATION_KEY, LEDGER, CLIENT_KEY):
+                    if name != LEDGER or not os.path.lexists(target / LEDGER):
+                        publish(work / name, target / name, overwrite=False)
+                        done.append(target / name)
+            except BaseException:
+                for path in done:
+                    path.unlink()
+                raise
     except OSError as error:
         raise explain(target, "write to", error) from error
+
+
+@contextmanager
+def _set_aside(target: Path) -> Iterator[None]:
+    """Move the keys of a folder aside; delete them after the block, or move them back."""
+    moved: list[str] = []
+    try:
+        for name in _KINDS:
+            if os.path.lexists(target / name):
+                os.rename(target / name, _previous(target, name))
+                moved.append(name)
+        yield
+    except BaseException:
+        for name in moved:
+            os.rename(_previous(target, name), target / name)
+        raise
+    for name in moved:
+        _previous(target, name).unlink()

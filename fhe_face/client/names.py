@@ -6,22 +6,34 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
-from fhe_core.files import FileError, atomic_write, open_regular, shown
+from fhe_core.files import FileError, FileKind, open_regular, shown, write_whole
+from fhe_face.output import json_text
 
 _VERSION = 1
 _MAX_BYTES = 1 << 20
 
 
+def _is_names(stream: BinaryIO) -> bool:
+    content = json.loads(stream.read(_MAX_BYTES))
+    return isinstance(content, dict) and set(content) == {"version", "names"}
+
+
+#: What names may replace.
+NAMES = FileKind("a file of names", _is_names)
+
+
 def save_names(path: Path, names: Sequence[str]) -> None:
-    """Write the names in the order of the faces, atomically.
+    """Write the names in the order of the faces, atomically and with mode 0600.
 
     Raises:
         FileError: the file cannot be written.
     """
-    with atomic_write(path) as stream:
-        text = json.dumps({"version": _VERSION, "names": list(names)}, ensure_ascii=False, indent=1)
-        stream.write(text.encode() + b"\n")
+    content = {"version": _VERSION, "names": list(names)}
+    write_whole(
+        path, (json_text(content, "utf-8", indent=1) + "\n").encode(), private=True, kind=NAMES
+    )
 
 
 def load_names(path: Path, count: int) -> list[str]:

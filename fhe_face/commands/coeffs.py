@@ -20,10 +20,12 @@ app = typer.Typer(help="Fit the polynomial that replaces 1/√y.", no_args_is_he
 
 @app.callback()
 def _group() -> None:
-    """Fit the polynomial that replaces 1/√y."""
+    pass
 
 
-@app.command("fit")
+@app.command(
+    "fit", help="Fit a polynomial to 1/√y, on an interval or for a sample of squared norms."
+)
 def fit(
     interval: Annotated[
         tuple[float, float] | None,
@@ -68,7 +70,6 @@ def fit(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
-    """Fit a polynomial to 1/√y, on an interval or for a sample of squared norms."""
     from fhe_face.coeffs.fit import Request
 
     request = Request(

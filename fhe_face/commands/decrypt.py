@@ -11,13 +11,14 @@ import numpy as np
 from rich.console import Console
 
 from fhe_core.container import Kind, WrongKind, read_header, require_match
-from fhe_core.files import atomic_write
+from fhe_core.outputs import Outputs
 from fhe_core.secret.files import Passphrase
 from fhe_face.client.client import FaceClient, Result
 from fhe_face.client.decryption import Embedding, Score
 from fhe_face.client.health import HealthReport
 from fhe_face.client.ledger import DEFAULT_LIMIT
 from fhe_face.client.names import face_names
+from fhe_face.client.numbers import NUMBERS, save_numbers
 from fhe_face.client.sharing import Flooding, Release, Rounding
 from fhe_face.client.verification import SAID
 from fhe_face.commands import decrypt_shared
@@ -26,7 +27,6 @@ from fhe_face.failures import UNHEALTHY, USAGE, CommandError
 from fhe_face.models.thresholds import Verdict
 from fhe_face.output import Output, facts, grid
 from fhe_face.places import EMBEDDING, IMAGE, SCORE
-from fhe_face.system import require_writable
 
 KEEP = (
     "Do not share decrypted values: they carry noise that depends on the secret key "
@@ -58,8 +58,8 @@ def run(
     The array in ``target`` is NaN for such a face; without any other there is no result at all.
     """
     output = Output(as_json)
-    if target is not None:
-        require_writable(target)
+    outputs = Outputs(file, opening.key, names, judge.weights, *opening.sent)
+    outputs.add(target, NUMBERS)
     what = _what(file)
     if release is not None:
         decrypt_shared.require_score(file, what, target)
@@ -87,8 +87,8 @@ def run(
     if not any(face["healthy"] for face in data["faces"]):
         raise CommandError(_no_result(data["faces"]), UNHEALTHY, data | {"output": None})
     if target is not None:
-        with atomic_write(target) as stream:
-            np.save(stream, _array(found), allow_pickle=False)
+        save_numbers(target, _array(found))
+        output.replaced(outputs)
     output.answer(data, lambda console: _show(console, what, data, target, judge))
     refused = [str(face["name"]) for face in data["faces"] if not face["healthy"]]
     if refused:

@@ -13,16 +13,15 @@ from fhe_core.files import FileError, explain, shown
 from fhe_face.circuit import root_of
 from fhe_face.client.preparation import PreparedFace, given
 from fhe_face.commands.face_options import FaceOptions
+from fhe_face.commands.inputs import warn_of_little_memory
 from fhe_face.demo_faces import demo_faces
 from fhe_face.demonstration import Demonstration
 from fhe_face.failures import UNHEALTHY, USAGE, CommandError
-from fhe_face.local import private_folder
 from fhe_face.network import DEMONSTRATION, bundled_weights, weights_file
 from fhe_face.output import Output, grid
-from fhe_face.system import default_threads, seconds, size
+from fhe_face.system import default_threads, seconds, size, temporary_folder
 
 DRAWN = "two pictures of one face, drawn by this project (nobody's photograph)"
-
 #: Instead of an answer.
 WITHOUT = "no answer: these weights have no thresholds (fhe-face evaluate --set-thresholds)"
 
@@ -55,6 +54,7 @@ def run(
             folder,
             keep is not None,
             threads or default_threads(),
+            lambda engine: warn_of_little_memory(output, engine.keys(), engine.parameters),
         )
         data = {"faces": source, "bundled_weights": bundled, **demonstration.run(stage)}
     if not data["healthy"]:
@@ -81,8 +81,8 @@ def _faces(
 def _folder(keep: Path | None) -> Iterator[Path]:
     """A folder that is removed afterwards, or the one to keep."""
     if keep is None:
-        with private_folder("fhe-face-demo-") as temporary:
-            yield temporary
+        with temporary_folder("fhe-face-demo-") as folder:
+            yield folder
         return
     try:
         keep.mkdir(parents=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fhe_core.container import Header
+from fhe_core.container import Header, Kind, file_kind
 from fhe_core.files import explain
 from fhe_core.formats.ciphertexts import (
     key_specifications,
@@ -16,16 +16,17 @@ from fhe_core.formats.ciphertexts import (
     save_bundle,
 )
 from fhe_core.inverse_root import InverseRoot
+from fhe_core.outputs import Outputs
 from fhe_face.circuit import circuit_of
 from fhe_face.commands.inputs import check_inputs, warn_of_little_memory
 from fhe_face.failures import USAGE, CommandError
 from fhe_face.models.checkpoint import Checkpoint, load
 from fhe_face.network import caution, recommended_root, weights_file
 from fhe_face.output import Output, grid
-from fhe_face.places import IMAGE, Packing, runs_of
+from fhe_face.places import EMBEDDING, IMAGE, Packing, runs_of
 from fhe_face.server.job import needed
 from fhe_face.server.server import FaceServer
-from fhe_face.system import peak_memory_bytes, require_writable, seconds, size
+from fhe_face.system import peak_memory_bytes, seconds, size
 
 
 def run(
@@ -39,6 +40,9 @@ def run(
     output = Output(as_json)
     header = check_inputs(keys, files, IMAGE)
     targets = _targets(files, target)
+    outputs = Outputs(keys, weights, *files)
+    for file in targets:
+        outputs.add(file, file_kind(Kind.CIPHERTEXT, EMBEDDING))
     parameters, packings = parameters_of(header), needed(files)
     warn_of_little_memory(output, key_specifications(header, parameters), parameters)
     weights = weights_file(weights, circuit_of(header).input_size)
@@ -85,6 +89,7 @@ def run(
                 "(fhe-face encrypt --alone avoids it)."
             )
 
+    output.replaced(outputs)
     output.answer(data, show)
 
 
@@ -100,8 +105,6 @@ def _targets(files: Sequence[Path], target: Path) -> list[Path]:
         targets = [target / f"{face.stem}.embedding.ct" for face in files]
         if len(set(targets)) < len(targets):
             raise CommandError("two files have the same name; embed them apart", USAGE)
-    for file in targets:
-        require_writable(file)
     return targets
 
 

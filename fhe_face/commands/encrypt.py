@@ -10,18 +10,20 @@ from pathlib import Path
 
 from rich.console import Console
 
+from fhe_core.container import Kind, file_kind
 from fhe_core.formats.ciphertexts import save_bundle
+from fhe_core.outputs import Outputs
 from fhe_core.secret.files import Passphrase
 from fhe_face.client.client import FaceClient
-from fhe_face.client.names import save_names
+from fhe_face.client.names import NAMES, save_names
 from fhe_face.client.picture_files import picture_files
 from fhe_face.client.preparation import PreparedFace
 from fhe_face.commands.face_options import FaceOptions
 from fhe_face.failures import USAGE, CommandError
 from fhe_face.output import Output
-from fhe_face.places import MAX_FACES, Packing, Run
+from fhe_face.places import IMAGE, MAX_FACES, Packing, Run
 from fhe_face.progress import Stage
-from fhe_face.system import require_writable, seconds, size
+from fhe_face.system import seconds, size
 
 _GB = 1e9
 
@@ -51,9 +53,9 @@ def run(request: Request, passphrase: Passphrase, as_json: bool) -> None:
         raise CommandError("--face is for one image", USAGE)
     if len(images) > MAX_FACES:
         raise CommandError(f"{len(images)} images; a file holds at most {MAX_FACES}", USAGE)
-    require_writable(target)
-    if names is not None:
-        require_writable(names)
+    outputs = Outputs(request.key, *images)
+    outputs.add(target, file_kind(Kind.CIPHERTEXT, IMAGE))
+    outputs.add(names, NAMES)
     client = FaceClient.load(request.key, threads=request.threads, passphrase=passphrase)
     memory = None if request.memory is None else int(request.memory * _GB)
     packings = [Packing.ALONE] if request.alone else None
@@ -92,6 +94,7 @@ def run(request: Request, passphrase: Passphrase, as_json: bool) -> None:
         text += f"\n{described(prepared[0])}" if len(images) == 1 else ""
         console.print(text, markup=False, soft_wrap=True)
 
+    output.replaced(outputs)
     output.answer(data, show)
 
 

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core.files import shown
+from fhe_core.outputs import Outputs
 from fhe_face.client.people import Collection, Faces, find_photos, read_faces
-from fhe_face.coeffs.figures import figure_class
+from fhe_face.coeffs.figures import PLOT, figure_class
 from fhe_face.coeffs.normalisation import Normalisation
 from fhe_face.commands.evaluate_table import show
 from fhe_face.commands.thresholds import decision, keep, require_keepable
@@ -25,7 +26,6 @@ from fhe_face.models.evaluation.report import EvaluationError, Report, evaluate
 from fhe_face.models.faces import FaceError
 from fhe_face.network import caution, fused, thresholds_of, weights_file
 from fhe_face.output import Output
-from fhe_face.system import require_writable
 
 if TYPE_CHECKING:
     from fhe_face.commands.evaluate_encrypted import EncryptedRun
@@ -80,7 +80,7 @@ class Measured:
 
 def run(request: Request, as_json: bool) -> None:
     output = Output(as_json)
-    _check(request)
+    outputs = _check(request)
     checkpoint = load(weights_file(request.weights))
     if request.set_thresholds is not None:
         require_keepable(request.weights, checkpoint, request.flip)
@@ -142,18 +142,21 @@ def run(request: Request, as_json: bool) -> None:
     if request.plot is not None:
         draw({mode: one.report for mode, one in measured.items()}, request.plot)
         data["plot"] = str(request.plot)
+        output.replaced(outputs)
     output.answer(data, lambda console: show(console, data))
 
 
-def _check(request: Request) -> None:
-    """Everything that can be refused before time is spent."""
+def _check(request: Request) -> Outputs:
+    """What will be written, after everything that can be refused before time is spent."""
     if request.mode not in MODES:
         raise CommandError(f"--mode is '{request.mode}'; it must be {', '.join(MODES)}", USAGE)
     if request.cache is not None and "encrypted" not in request.modes:
         raise CommandError("--cache keeps encrypted results: use --mode encrypted or all", USAGE)
     if request.plot is not None:
         figure_class(request.plot, CommandError)
-        require_writable(request.plot)
+    outputs = Outputs(request.weights, request.coefficients)
+    outputs.add(request.plot, PLOT)
+    return outputs
 
 
 def _normalisation(request: Request, checkpoint: Checkpoint) -> tuple[Normalisation, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -11,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fhe_core.files import explain
 from fhe_core.plan import PlanError
 from fhe_face.circuit import inverse_root
 from fhe_face.client.client import FaceClient
@@ -23,7 +21,7 @@ from fhe_face.output import Output
 from fhe_face.places import Packing
 from fhe_face.planning import plan_runs
 from fhe_face.server.server import FaceServer
-from fhe_face.system import available_memory_bytes, default_threads, size
+from fhe_face.system import available_memory_bytes, default_threads, size, temporary_folder
 
 #: The server is this process, and the keys end with it: nobody sees an answer.
 _ANSWERS = 1 << 40
@@ -103,12 +101,8 @@ class EncryptedRun:
                 f"{size(free)} of memory are available; encrypted embeddings take about "
                 f"{size(_MEMORY)}"
             )
-        try:
-            temporary = tempfile.TemporaryDirectory(prefix="fhe-face-evaluate-")
-        except OSError as error:
-            raise explain(tempfile.gettempdir(), "write to", error) from error
-        with temporary as folder:
-            keys = Path(folder) / "keys"
+        with temporary_folder("fhe-face-evaluate-") as folder:
+            keys = folder / "keys"
             with output.stages() as stage:
                 client = FaceClient.create(
                     keys,

@@ -9,14 +9,15 @@ from pathlib import Path
 from rich.console import Console
 
 from fhe_core.container import Kind, read_header
+from fhe_core.files import keeps_modes_private, shown
 from fhe_core.secret.files import PROTECTION, Passphrase, load_secret_key
 from fhe_face.circuit import INPUT_SIZE, circuit_of, packings_for, root_of
 from fhe_face.client.keymaking import (
     CLIENT_KEY,
     EVALUATION_KEY,
+    check_target,
     make_keys,
     make_more_keys,
-    refuse_existing,
 )
 from fhe_face.engine import DEFAULT_PACKINGS, Engine, choose_engine, compile_engine
 from fhe_face.failures import USAGE, CommandError
@@ -47,12 +48,16 @@ def run(request: Request, passphrase: Passphrase, as_json: bool) -> None:
     folder = request.folder
     count = request.threads or default_threads()
     if request.key is None:
-        if not request.force:
-            refuse_existing(folder)
+        check_target(folder, overwrite=request.force)
     elif request.face_size or request.flip or request.coefficients:
         text = "--key has a circuit already: leave out --size, --flip and --coefficients"
         raise CommandError(text, USAGE)
     given = _passphrase(request, passphrase)
+    if given is not None and folder.is_dir() and not keeps_modes_private(folder):
+        output.warn(
+            f"{shown(folder)}: the file system keeps no private modes; only the passphrase "
+            "protects the secret key"
+        )
     with output.stages() as stage:
         stage("compiling the plan", 0, 0)
         engine = _engine(request)

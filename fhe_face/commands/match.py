@@ -9,15 +9,16 @@ from typing import Any
 
 from rich.console import Console
 
-from fhe_core.container import read_header
+from fhe_core.container import Kind, file_kind, read_header
 from fhe_core.formats.ciphertexts import known_facts, save_bundle
 from fhe_core.formats.preparation import check_preparation
+from fhe_core.outputs import Outputs
 from fhe_face.commands.inputs import check_inputs
 from fhe_face.facts import require_same_preparation
 from fhe_face.output import Output
-from fhe_face.places import EMBEDDING, runs_of
+from fhe_face.places import EMBEDDING, SCORE, runs_of
 from fhe_face.server.server import FaceServer
-from fhe_face.system import peak_memory_bytes, require_writable, seconds, size
+from fhe_face.system import peak_memory_bytes, seconds, size
 
 
 def run(
@@ -25,7 +26,8 @@ def run(
 ) -> None:
     output = Output(as_json)
     header = check_inputs(keys, (left, right), EMBEDDING)
-    require_writable(target)
+    outputs = Outputs(keys, left, right)
+    outputs.add(target, file_kind(Kind.CIPHERTEXT, SCORE))
     require_same_preparation(_checked_facts(left), _checked_facts(right))
     with output.stages() as stage:
         server = FaceServer.load_matcher(keys, threads=threads, stage=stage)
@@ -50,6 +52,7 @@ def run(
         text = f"{target}: {what}, {size(written)}, in {seconds(elapsed)}"
         console.print(text, markup=False, soft_wrap=True)
 
+    output.replaced(outputs)
     output.answer(data, show)
 
 

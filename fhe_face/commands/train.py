@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 from zipfile import BadZipFile
 
 import numpy as np
 from rich.console import Console
 
-from fhe_core.files import shown
+from fhe_core.files import FileKind, atomic_write, shown
+from fhe_core.outputs import Outputs
 from fhe_face.client.people import Photo, find_photos, read_faces
-from fhe_face.coeffs.figures import figure_class
+from fhe_face.coeffs.figures import PLOT, figure_class
 from fhe_face.failures import USAGE, CommandError
-from fhe_face.models.checkpoint import load, sha256
+from fhe_face.models.checkpoint import WEIGHTS, load, sha256
 from fhe_face.models.faces import FaceError
 from fhe_face.network import weights_file
 from fhe_face.output import Output, facts
@@ -42,7 +44,7 @@ def train(
     def job(people: People) -> Job:
         return build.classify(people, out, from_options)  # type: ignore[no-any-return]
 
-    _run(data, out, plot, aligned, job, output)
+    _run(data, None, out, plot, aligned, job, output)
 
 
 def finetune(
@@ -61,7 +63,7 @@ def finetune(
     def job(people: People) -> Job:
         return build.finetune(people, state, out, from_options)  # type: ignore[no-any-return]
 
-    _run(data, out, plot, aligned, job, output)
+    _run(data, weights, out, plot, aligned, job, output)
 
 
 def _modules(options: dict[str, Any]) -> tuple[Options, Any]:
@@ -76,6 +78,7 @@ def _modules(options: dict[str, Any]) -> tuple[Options, Any]:
 
 def _run(
     data: Path,
+    weights: Path | None,
     out: Path,
     plot: Path | None,
     aligned: bool,
@@ -89,6 +92,9 @@ def _run(
     try:
         if plot is not None:
             figure_class(plot, TrainingError)
+        outputs = Outputs(data, weights)
+        outputs.add(plot, PLOT)
+        _check_folder(out, data, weights)
         with output.stages() as stage:
             job = make(_people(data, out, aligned, output, stage))
             trainer = job.trainer
@@ -96,6 +102,7 @@ def _run(
             _train(job, output, stage)
         if plot is not None:
             draw(trainer.records, plot)
+            output.replaced(outputs)
     except TrainingError as error:
         raise CommandError(str(error)) from None
     last = trainer.records[-1]
@@ -116,6 +123,33 @@ def _run(
         "plan": trainer.plan.facts(),
     }
     output.answer(answer, lambda console: _show(console, answer))
+
+
+def _is_crops(stream: BinaryIO) -> bool:
+    with np.load(stream, allow_pickle=False) as archive:
+        return set(archive.files) == {"crops", "labels", "stamp"}
+
+
+def _is_log(stream: BinaryIO) -> bool:
+    return "step" in json.loads(stream.readline(1 << 16))
+
+
+_CROPS = FileKind("the aligned crops of a training run", _is_crops)
+_LOG = FileKind("the log of a training run", _is_log)
+
+
+def _check_folder(out: Path, data: Path, weights: Path | None) -> None:
+    """Refuse a folder in which a run would replace what no run has written."""
+    from fhe_face.models.training.loop import LOG_FILE, STATE_FILE, WEIGHTS_FILE
+
+    if not out.is_dir():
+        return
+    outputs = Outputs(data, weights)
+    outputs.add(out / CROPS_FILE, _CROPS)
+    outputs.add(out / LOG_FILE, _LOG)
+    outputs.add(out / STATE_FILE, WEIGHTS)
+    hint = f", and {shown(out)} holds no run to go on with; give a new folder"
+    outputs.add(out / WEIGHTS_FILE, WEIGHTS, overwrite=(out / STATE_FILE).exists(), hint=hint)
 
 
 def _before(job: Job, output: Output) -> float | None:
@@ -173,9 +207,8 @@ def _people(data: Path, out: Path, aligned: bool, output: Output, stage: Stage) 
     if not len(faces.crops):
         raise CommandError(f"{shown(data)}: no faces found in {len(found.photos)} images", USAGE)
     out.mkdir(parents=True, exist_ok=True)
-    part = cache.with_suffix(".part.npz")
-    np.savez(part, crops=faces.crops, labels=faces.labels, stamp=np.array(stamp))
-    part.replace(cache)
+    with atomic_write(cache, kind=_CROPS) as stream:
+        np.savez(stream, crops=faces.crops, labels=faces.labels, stamp=np.array(stamp))
     return People(faces.crops, faces.labels)
 
 

@@ -22,16 +22,17 @@ from fhe_face.client.keymaking import CLIENT_KEY, EVALUATION_KEY
 from fhe_face.client.preparation import PreparedFace
 from fhe_face.client.verification import Verification, compare, told
 from fhe_face.commands.face_options import FaceOptions
+from fhe_face.commands.inputs import warn_of_little_memory
 from fhe_face.engine import choose_engine
 from fhe_face.facts import require_same_preparation
 from fhe_face.failures import DIFFERENT, NOT_SURE, UNHEALTHY, USAGE, CommandError, unhealthy
-from fhe_face.local import LocalServer, fresh_client, private_folder
+from fhe_face.local import LocalServer, fresh_client
 from fhe_face.models.checkpoint import Checkpoint, load
 from fhe_face.models.thresholds import Thresholds, Verdict
 from fhe_face.network import caution, recommended_root, require_thresholds, weights_file
 from fhe_face.output import Output, facts
 from fhe_face.progress import Stage
-from fhe_face.system import seconds, size
+from fhe_face.system import seconds, size, temporary_folder
 
 STATUS = {Verdict.SAME: 0, Verdict.DIFFERENT: DIFFERENT, Verdict.NOT_SURE: NOT_SURE}
 SAW = "evaluation keys, weights and encrypted faces; no photo, no embedding, no answer"
@@ -105,7 +106,8 @@ def _both_sides(
     request: Request, checkpoint: Checkpoint, output: Output
 ) -> Iterator[tuple[FaceClient, LocalServer]]:
     """The client and what carries bundles to its server; nothing of both is left behind."""
-    with private_folder("fhe-face-verify-") as folder, output.stages() as stage:
+    with temporary_folder("fhe-face-verify-") as new, output.stages() as stage:
+        folder = new.resolve()
         if request.keys is None:
             client = _fresh(request, checkpoint, folder, stage)
             keys = folder
@@ -113,6 +115,7 @@ def _both_sides(
             client = _kept(request, checkpoint, output)
             keys = request.keys.resolve()
         weights = checkpoint.path.resolve()
+        warn_of_little_memory(output, client.engine.keys(), client.engine.parameters)
         yield (
             client,
             LocalServer(client, keys / EVALUATION_KEY, weights, folder, request.threads, stage),

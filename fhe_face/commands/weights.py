@@ -25,17 +25,18 @@ _SUFFIXES = (".safetensors", ".ckpt")
 
 @app.callback()
 def _group() -> None:
-    """List, check, convert and download weights files."""
+    pass
 
 
-@app.command("list")
+@app.command(
+    "list", help="Weights files of a folder, those that came with the program, and downloads."
+)
 def list_files(
     folder: Annotated[
         Path | None, typer.Argument(help="Look here too; default: the current folder.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Weights files of a folder, those that came with the program, and downloads."""
     from fhe_core.files import explain, shown
     from fhe_face.circuit import INPUT_SIZE
     from fhe_face.failures import CommandError
@@ -72,11 +73,13 @@ def list_files(
     Output(json).answer(data, lambda console: _show_list(console, data))
 
 
-@app.command("verify")
+@app.command(
+    "verify",
+    help="Check files against their manifests or the published digests; status 1 if one is bad.",
+)
 def verify(
     files: Annotated[list[Path], typer.Argument(help="Weights files.")], json: Json = False
 ) -> None:
-    """Check files against their manifests or the published digests; status 1 if one is bad."""
     from fhe_face.failures import CommandError
     from fhe_face.output import Output
 
@@ -96,7 +99,9 @@ def verify(
     output.answer(data, lambda console: _show_verified(console, examined))
 
 
-@app.command("convert")
+@app.command(
+    "convert", help="Write weights as .safetensors with a manifest; it can be read without torch."
+)
 def convert(
     source: Annotated[Path, typer.Argument(help="A .ckpt or .safetensors file.")],
     target: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
@@ -114,10 +119,10 @@ def convert(
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     json: Json = False,
 ) -> None:
-    """Write weights as .safetensors with a manifest; it can be read without torch."""
+    from fhe_core.outputs import Outputs
     from fhe_face.coeffs.normalisation import Normalisation
     from fhe_face.failures import USAGE, CommandError
-    from fhe_face.models.checkpoint import load, save_safetensors
+    from fhe_face.models.checkpoint import WEIGHTS, load, save_safetensors
     from fhe_face.models.manifest import WeightsManifest, WeightsManifestError
     from fhe_face.network import fused, thresholds_of
     from fhe_face.output import Output
@@ -125,8 +130,8 @@ def convert(
     if target.suffix != ".safetensors":
         raise CommandError(f"'{target}': the file to write must end in .safetensors", USAGE)
     notes = _notes(note or [])
-    if not force and target.exists():
-        raise CommandError(f"{target}: exists already (--force replaces it)")
+    outputs = Outputs(source, coefficients)
+    outputs.add(target, WEIGHTS, overwrite=force, hint=" (--force replaces it)")
     given = load(source)
     fused(given)
     before = given.manifest
@@ -148,12 +153,13 @@ def convert(
     Output(json).answer(data, lambda console: _show_verified(console, [data]))
 
 
-@app.command("download")
+@app.command(
+    "download", help="Get a published checkpoint from huggingface.co into the download folder."
+)
 def download_file(
     size: Annotated[int, typer.Option("--size", help="Side of the faces: 64, 96 or 128.")] = 64,
     json: Json = False,
 ) -> None:
-    """Get a published checkpoint from huggingface.co into the download folder."""
     from fhe_face.failures import USAGE, CommandError
     from fhe_face.models import hub
     from fhe_face.output import Output

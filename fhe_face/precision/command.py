@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from fhe_core.analysis.precision import MODEL_FACTOR
+from fhe_core.outputs import Outputs
 from fhe_core.plan import required_keys
 from fhe_face.bench import plots
 from fhe_face.circuit import root_of
@@ -65,8 +66,9 @@ def run(request: Request, as_json: bool) -> None:
     output = Output(as_json)
     if request.pair + request.flip + request.batch > 1:
         raise CommandError("choose one of --pair, --flip and --batch", USAGE)
-    plots.check(request.plot)
-    precision_table.check(request.table)
+    outputs = Outputs(*request.images, request.weights, request.coefficients)
+    plots.check(request.plot, outputs)
+    precision_table.check(request.table, outputs)
     threads = request.threads or default_threads()
     with output.stages() as stage:
         engine, work = _prepare(request, output, stage)
@@ -96,6 +98,7 @@ def run(request: Request, as_json: bool) -> None:
     if request.plot is not None:
         plots.draw_precision(found, request.plot)
         data["plot"] = str(request.plot)
+    output.replaced(outputs)
     output.answer(data, lambda console: _show(console, found, elapsed))
 
 

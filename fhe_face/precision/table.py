@@ -6,11 +6,12 @@ import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
-from fhe_core.files import atomic_write
+from fhe_core.files import FileKind, write_whole
+from fhe_core.outputs import Outputs
 from fhe_face.failures import CommandError
 from fhe_face.precision.report import Bits, Report, Row
-from fhe_face.system import require_writable
 
 COLUMNS = (
     *("layer", "level", "scale", "largest"),
@@ -18,6 +19,14 @@ COLUMNS = (
     *("measured min", "mean", "worst slot", "ratio", "headroom"),
 )
 _SUFFIXES = (".md", ".csv")
+
+
+def _is_table(stream: BinaryIO) -> bool:
+    first = stream.readline(1 << 12).decode().rstrip("\n")
+    return first in (_csv([COLUMNS]).rstrip("\n"), _markdown([COLUMNS]).split("\n")[0])
+
+
+TABLE = FileKind("a table of precision", _is_table)
 
 
 def cells(row: Row) -> tuple[str, ...]:
@@ -34,17 +43,17 @@ def cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def check(path: Path | None) -> None:
+def check(path: Path | None, outputs: Outputs) -> None:
     """Refuse a file that could not be written.
 
     Raises:
         CommandError: it is of another kind.
-        FileError: its folder is missing, or read-only.
+        FileError: its folder is missing or read-only, or the file must stay.
     """
     if path is not None:
         if path.suffix.lower() not in _SUFFIXES:
             raise CommandError(f"{path}: a table must be one of {', '.join(_SUFFIXES)}")
-        require_writable(path)
+        outputs.add(path, TABLE)
 
 
 def write(report: Report, path: Path) -> None:
@@ -55,8 +64,7 @@ def write(report: Report, path: Path) -> None:
     """
     rows = [COLUMNS, *(cells(row) for row in report.layers())]
     text = _csv(rows) if path.suffix.lower() == ".csv" else _markdown(rows)
-    with atomic_write(path) as stream:
-        stream.write(text.encode())
+    write_whole(path, text.encode(), kind=TABLE)
 
 
 def _bits(bits: Bits) -> tuple[str, str, str]:

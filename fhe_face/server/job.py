@@ -27,6 +27,7 @@ from fhe_core.container import Kind, read_header
 from fhe_core.formats.ciphertexts import known_facts, save_bundle
 from fhe_face.failures import CommandError, describe, show_traceback
 from fhe_face.places import EMBEDDING, IMAGE, Packing, packings_of
+from fhe_face.process import tidy_end
 from fhe_face.progress import Stage
 from fhe_face.server.server import FaceServer
 from fhe_face.system import peak_memory_bytes
@@ -134,11 +135,14 @@ def serve(source: TextIO, target: TextIO) -> int:
 
 
 def main() -> None:
-    """Serve one job; an interruption ends it quietly."""
+    """Serve one job; an interruption or a signal ends it quietly, without half-written files."""
     try:
-        status = serve(sys.stdin, sys.stdout)
+        with tidy_end():
+            status = serve(sys.stdin, sys.stdout)
     except KeyboardInterrupt:
         status = 130
+    except SystemExit as ended:
+        status = int(ended.code or 0)
     if status:
         # Whoever asked may be gone: do not flush into a closed pipe.
         os._exit(status)

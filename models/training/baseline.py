@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from fhe_core.streams import early_end_is_quiet
 from fhe_face.models.evaluation import evaluate
 from fhe_face.models.faces import Aligner, NoFaceError
 from fhe_face.models.faces.crops import warped
@@ -75,4 +76,5 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with early_end_is_quiet():
+        main()

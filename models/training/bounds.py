@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fhe_core.streams import early_end_is_quiet
 from fhe_face.models.calibration import images
 from fhe_face.models.checkpoint import load
 from fhe_face.models.cryptoface import CryptoFaceNet
@@ -174,4 +175,5 @@ def ordinary_pictures(faces: Path | None, count: int = 16) -> NDArray[np.float64
 
 
 if __name__ == "__main__":
-    main()
+    with early_end_is_quiet():
+        main()

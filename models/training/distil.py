@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fhe_core.streams import early_end_is_quiet
 from fhe_face.models.checkpoint import load_state
 from fhe_face.models.cryptoface import CryptoFaceNet
 from fhe_face.models.training.augmentation import augment, centre
@@ -139,4 +140,5 @@ def _short(record: Record) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    with early_end_is_quiet():
+        main()

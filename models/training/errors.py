@@ -1,6 +1,6 @@
 """What can go wrong with the inputs of training."""
 
-from fhe_face.coeffs.files import one_line
+from fhe_core.files import one_line
 
 
 class TrainingError(ValueError):

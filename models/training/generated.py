@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from fhe_core.streams import early_end_is_quiet
 from fhe_face.models.faces import ARCFACE_112, Detector, similarity
 from fhe_face.models.faces.opencv import opencv
 from fhe_face.models.training.errors import TrainingError
@@ -126,4 +127,5 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with early_end_is_quiet():
+        main()

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fhe_face.coeffs.files import write_whole
+from fhe_core.files import reason_of, write_whole
 from fhe_face.models.training.errors import TrainingError
 
 _FACTS = "facts"
@@ -43,7 +43,7 @@ def write_atomically(path: Path, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, data)
     except OSError as error:
-        raise TrainingError(f"{path}: cannot be written ({error.strerror})") from None
+        raise TrainingError(f"{path}: cannot be written ({reason_of(error)})") from None
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

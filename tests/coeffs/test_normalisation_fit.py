@@ -244,6 +244,6 @@ def sine(t: Any) -> Any:
 
 def test_nothing_half_written(tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
-    with pytest.raises(OSError, match="directory"):
+    with pytest.raises(OSError, match="folder"):
         save(Normalisation.load(), tmp_path / "taken")
     assert [p.name for p in tmp_path.iterdir()] == ["taken"]

@@ -39,7 +39,8 @@ def present(owner: Any, prefix: str = "") -> Iterator[tuple[str, list[str] | Non
         if isinstance(value, type | ModuleType):
             if not name.startswith("_"):
                 yield f"{prefix}{name}", None
-                yield from present(value, f"{prefix}{name}.")
+                if not (isinstance(value, type) and issubclass(value, Exception)):
+                    yield from present(value, f"{prefix}{name}.")
         elif isinstance(value, property):
             yield f"{prefix}{name}", None
         elif not name.startswith("_") or (name == "__init__" and isinstance(owner, type)):

@@ -235,7 +235,7 @@ BUNDLE_DAMAGES: list[tuple[Damage, str]] = [
     (lambda p: p.metadata.update(items=[]), "malformed"),
     (lambda p: p.metadata.update(items={}), "malformed"),
     (lambda p: p.metadata.update(items=[3]), "malformed"),
-    (lambda p: p.metadata.update(items=p.metadata["items"] * 40), "malformed"),
+    (lambda p: p.metadata.update(items=p.metadata["items"] * 600), "malformed"),
     (lambda p: p.metadata.pop("items"), "malformed"),
     (lambda p: p.metadata.pop("facts"), "facts"),
     (lambda p: p.metadata.update(facts=[]), "facts"),

@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fhe_core.container import Corrupt
 from fhe_core.formats.ciphertexts import load_bundle
-from fhe_face.circuit import Circuit, CircuitError, root_of
+from fhe_core.secret.files import save_secret_key
+from fhe_face.circuit import ENTRY, PACKINGS, Circuit, CircuitError, root_of
 from fhe_face.client.client import FaceClient
 from fhe_face.client.images import to_unit
 from fhe_face.demo_faces import demo_faces
 from fhe_face.engine import compile_engine
 from fhe_face.places import Packing
-from tests.face.kit import FACES, LENGTH, Kit, Run
+from tests.face.kit import CIRCUIT, FACES, LENGTH, Kit, Run
 
 
 @pytest.fixture
@@ -154,3 +156,16 @@ def test_plan(fhe_face: Run) -> None:
     answer = fhe_face("plan", "--batch", "--json").json()
     assert [plan["name"] for plan in answer["plans"]] == ["embed-64-batch-64", "match"]
     assert answer["evaluation_keys"] <= 74
+
+
+def test_keys_of_older_versions(kit: Kit, tmp_path: Path) -> None:
+    """They say in their circuit whether they are for batches; others are for faces alone."""
+    circuit = CIRCUIT.describe()
+    for batch, packings in ((True, (Packing.BATCH,)), (False, (Packing.ALONE, Packing.PAIR))):
+        facts = {ENTRY: {**circuit, "batch": batch}}
+        save_secret_key(tmp_path / "old.key", kit.key, facts, overwrite=True)
+        assert FaceClient.load(tmp_path / "old.key").engine.packings == packings
+    facts = {ENTRY: circuit, PACKINGS: ["many"]}
+    save_secret_key(tmp_path / "old.key", kit.key, facts, overwrite=True)
+    with pytest.raises(Corrupt, match="single faces or batches"):
+        FaceClient.load(tmp_path / "old.key")

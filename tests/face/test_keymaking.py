@@ -17,6 +17,7 @@ from fhe_core.compiler import BATCH, SAFE
 from fhe_core.compiler.architecture import architecture_of
 from fhe_core.container import read_header
 from fhe_core.files import FileError
+from fhe_core.files import publish as publish_file
 from fhe_core.parameters import Specification, Tier, build
 from fhe_core.secret import files as key_files
 from fhe_core.secret.sealing import Scheme
@@ -166,3 +167,51 @@ def test_further_keys_for_an_existing_secret(engine: Engine, tmp_path: Path) -> 
     with pytest.raises(FileError, match="exists already"):
         make_more_keys(keys / "client.key", key, more, both)
     assert stat.S_IMODE((keys / "client.key").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("fails_at", [1, 2])
+def test_a_replacement_that_fails_keeps_the_old_pair(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails_at: int
+) -> None:
+    make_keys(tmp_path, engine)
+    before = {name: (tmp_path / name).read_bytes() for name in NAMES}
+    calls: list[int] = []
+
+    def publish(*arguments: Path, overwrite: bool) -> None:
+        calls.append(1)
+        if len(calls) == fails_at:
+            raise OSError("the disk is gone")
+        publish_file(*arguments, overwrite=overwrite)
+
+    monkeypatch.setattr(keymaking, "publish", publish)
+    with pytest.raises(FileError, match="the disk is gone"):
+        make_keys(tmp_path, engine, overwrite=True)
+    assert files(tmp_path) == MADE
+    assert {name: (tmp_path / name).read_bytes() for name in NAMES} == before
+
+
+def test_what_a_crash_left_is_told(engine: Engine, tmp_path: Path) -> None:
+    make_keys(tmp_path, engine)
+    (tmp_path / "client.key").rename(tmp_path / ".client.key.previous")
+    for overwrite in (True, False):
+        (tmp_path / "evaluation.key").unlink(missing_ok=True)
+        with pytest.raises(FileError, match=r"\.client\.key\.previous: a replacement of keys"):
+            make_keys(tmp_path, engine, overwrite=overwrite)
+
+
+def test_nothing_else_is_replaced_by_keys(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "client.key").write_text("the only copy of a poem")
+    with pytest.raises(FileError, match="exists and is not a secret key"):
+        make_keys(tmp_path, engine, overwrite=True)
+    assert files(tmp_path) == ["client.key"]
+
+
+def test_a_file_system_without_private_modes(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keymaking, "keeps_modes_private", lambda _: False)
+    stages: list[object] = []
+    with pytest.raises(FileError, match="keeps no private modes"):
+        make_keys(tmp_path / "keys", engine, stage=lambda *stage: stages.append(stage))
+    assert not stages
+    assert not list(tmp_path.iterdir())

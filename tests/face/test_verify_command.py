@@ -20,11 +20,12 @@ from fhe_face.client.verification import Verification, compare
 from fhe_face.commands import verify
 from fhe_face.demo_faces import demo_faces
 from fhe_face.engine import choose_engine
-from fhe_face.local import LocalServer, fresh_client, private_folder
+from fhe_face.local import LocalServer, fresh_client
 from fhe_face.models.checkpoint import load
 from fhe_face.models.thresholds import Verdict
 from fhe_face.network import require_thresholds
 from fhe_face.places import Packing, numbered
+from fhe_face.system import temporary_folder
 from tests.face.kit import Kit, Run
 
 PROMISED = {
@@ -171,7 +172,7 @@ def test_pairs_of_real_faces(
     thresholds = require_thresholds(weights)
     chosen = people(shared)
     faces = [prepare(photo, weights.input_size) for _, photo in chosen]
-    with private_folder("fhe-face-test-") as folder:
+    with temporary_folder("fhe-face-test-") as folder:
         client = fresh_client(choose_engine(), folder, 2, "")
         server = LocalServer(client, folder / "evaluation.key", checkpoint, folder, 2)
         found = client.embed(faces, server)

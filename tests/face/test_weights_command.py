@@ -140,7 +140,7 @@ def test_convert_refusals(fhe_face: Run, weights: Path, tmp_path: Path) -> None:
     assert "no such file" in refused(tmp_path / "none", out)
     assert "the tensors were changed" in refused(tampered(weights, tmp_path / "bad"), out)
     assert "no such file" in refused(weights, out, "--coefficients", tmp_path / "none.json")
-    assert "cannot be written" in refused(weights, tmp_path / "no" / "out.safetensors")
+    assert "there is no folder" in refused(weights, tmp_path / "no" / "out.safetensors")
     assert not out.exists()
 
 

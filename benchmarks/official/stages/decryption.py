@@ -44,7 +44,7 @@ def decrypt(
             score = client.score(bundle)
         except UnhealthyResultError as error:
             rows.append({"refused": str(error)})
-            progress.say(f"warning: pair {number + 1} has no score: {error}")
+            progress.say(f"warning: pair {number + 1} has no score: the health check failed")
         else:
             rows.append({"cosine": score.cosine, "inner_product": score.value})
         progress.pairs(number + 1, count, 0)

@@ -69,7 +69,9 @@ class Progress:
 
 
 def _run(name: str, body: Callable[[Progress], None]) -> NoReturn:
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup wants it
+            signal.signal(number, _terminate)
     try:
         body(Progress(name))
     except KeyboardInterrupt:

@@ -7,14 +7,16 @@ from typing import Any, Final
 
 from benchmarks.official.stages.layout import INSTANCES, Instance, read_json
 from benchmarks.official.stages.program import Progress, for_instance
-from fhe_core.files import FileError, atomic_write, shown
+from fhe_core.files import FileError, shown, write_whole
 
 #: In place of a score that was refused: the least that a cosine can be, so never a match.
 REFUSED: Final = -1.0
+#: Of a score that leaves the client: exact ones carry noise that depends on the secret key.
+DECIMALS: Final = 3
 
 
 def postprocess(instance: Instance, progress: Progress) -> None:
-    """Write one score a line, in the order of the input.
+    """Write one score a line, rounded, in the order of the input; mode 0600.
 
     Raises:
         FileError: the decrypted scores are missing or damaged, or the file cannot be written.
@@ -28,8 +30,8 @@ def postprocess(instance: Instance, progress: Progress) -> None:
     refused = sum(isinstance(row.get("refused"), str) for row in rows)
     if refused:
         progress.say(f"warning: {refused} of {len(rows)} pairs have no score; wrote {REFUSED}")
-    with atomic_write(instance.predictions) as stream:
-        stream.write("".join(f"{score!r}\n" for score in scores).encode("ascii"))
+    lines = "".join(f"{score:.{DECIMALS}f}\n" for score in scores)
+    write_whole(instance.predictions, lines.encode("ascii"), private=True)
 
 
 def _score(instance: Instance, row: Any) -> float:

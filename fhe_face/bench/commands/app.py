@@ -42,31 +42,31 @@ OpenFhePython = Annotated[
 
 @app.callback()
 def _group() -> None:
-    """Measure this machine: times, ratios and limits."""
+    pass
 
 
-@app.command()
+@app.command(
+    help="The roofline: every kernel beside what memory and arithmetic of this machine allow."
+)
 def kernels(rounds: Rounds = 7, json: Json = False) -> None:
-    """The roofline: every kernel beside what memory and arithmetic of this machine allow."""
     from fhe_face.bench.commands import kernels as command
 
     command.run(rounds, json)
 
 
-@app.command()
+@app.command(help="Rotation, product and the other operations, beside a memory copy and OpenFHE.")
 def operations(
     rounds: Rounds = 7,
     threads: OneThread = 1,
     openfhe_python: OpenFhePython = None,
     json: Json = False,
 ) -> None:
-    """Rotation, product and the other operations, beside a memory copy and OpenFHE."""
     from fhe_face.bench.commands import operations as command
 
     command.run(rounds, threads, openfhe_python, json)
 
 
-@app.command()
+@app.command(help="Every step of the plan: measured time beside the cost model's estimate.")
 def profile(
     weights: Weights = DEFAULT_WEIGHTS,
     pair: Annotated[bool, typer.Option("--pair", help="Compute two faces together.")] = False,
@@ -75,26 +75,24 @@ def profile(
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    """Every step of the plan: measured time beside the cost model's estimate."""
     from fhe_face.bench.commands import profile as command
 
     command.run(weights, pair, repeat, plot, threads, json)
 
 
-@app.command()
+@app.command(help="One face three ways: patches in sequence, on threads, and packed into slots.")
 def modes(
     weights: Weights = DEFAULT_WEIGHTS,
     repeat: Repeat = 1,
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    """One face three ways: patches in sequence, on threads, and packed into slots."""
     from fhe_face.bench.commands import modes as command
 
     command.run(weights, repeat, threads, json)
 
 
-@app.command()
+@app.command(help="Latency, throughput, sizes and memory against their targets, with PASS or FAIL.")
 def targets(
     weights: Weights = DEFAULT_WEIGHTS,
     batch: Annotated[int, typer.Option("--batch", min=2, help="Faces in the batch.")] = 64,
@@ -104,13 +102,12 @@ def targets(
     openfhe_python: OpenFhePython = None,
     json: Json = False,
 ) -> None:
-    """Latency, throughput, sizes and memory against their targets, with PASS or FAIL."""
     from fhe_face.bench.commands import targets as command
 
     command.run(weights, batch, repeat, rounds, threads, openfhe_python, json)
 
 
-@app.command("batch")
+@app.command("batch", help="Seconds and memory per face for batches of several sizes.")
 def batch_sizes(
     weights: Weights = DEFAULT_WEIGHTS,
     sizes: Annotated[str, typer.Option("--sizes", help="Batch sizes, as in 1,2,4,8.")] = "1,2,4,8",
@@ -118,7 +115,6 @@ def batch_sizes(
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    """Seconds and memory per face for batches of several sizes."""
     from fhe_face.bench.commands import batch as command
 
     command.run(weights, sizes, plot, threads, json)

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from fhe_core.outputs import Outputs
 from fhe_face.bench import batches, machine, plots
 from fhe_face.bench.batches import Throughput
 from fhe_face.bench.commands.common import show_machine, warn_of_load, workspace
@@ -24,7 +25,8 @@ _COLUMNS = ("faces", "time", "per face", "faces per hour", "peak memory", "worst
 def run(weights: Path, sizes: str, plot: Path | None, threads: int | None, as_json: bool) -> None:
     output = Output(as_json)
     chosen = parse_sizes(sizes)
-    plots.check(plot)
+    outputs = Outputs(weights)
+    plots.check(plot, outputs)
     count = threads or default_threads()
     with output.stages() as stage, workspace() as folder:
         subject = Subject.load(weights, stage)
@@ -40,6 +42,7 @@ def run(weights: Path, sizes: str, plot: Path | None, threads: int | None, as_js
     if plot is not None:
         plots.draw_batches(found, plot)
         data["plot"] = str(plot)
+    output.replaced(outputs)
     output.answer(data, lambda console: _show(console, facts, found))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from rich.console import Console
 from fhe_core.oracles import interpreter
 from fhe_face.failures import USAGE, CommandError
 from fhe_face.output import Output
+from fhe_face.system import temporary_folder
 
 #: One thread at work is a load of one: above this, others are at work as well.
 _QUIET_LOAD = 0.5
@@ -21,8 +21,8 @@ _QUIET_LOAD = 0.5
 @contextmanager
 def workspace() -> Iterator[Path]:
     """A private folder for keys, removed at the end, whatever happens."""
-    with tempfile.TemporaryDirectory(prefix="fhe-face-bench-") as name:
-        yield Path(name)
+    with temporary_folder("fhe-face-bench-") as folder:
+        yield folder
 
 
 def require_openfhe(python: Path | None) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
+from fhe_core.outputs import Outputs
 from fhe_core.plan import required_keys
 from fhe_face.bench import machine, plots, step_profile
 from fhe_face.bench.commands.common import show_machine, warn_of_load
@@ -26,7 +27,8 @@ def run(
     weights: Path, pair: bool, repeat: int, plot: Path | None, threads: int | None, as_json: bool
 ) -> None:
     output = Output(as_json)
-    plots.check(plot)
+    outputs = Outputs(weights)
+    plots.check(plot, outputs)
     count = threads or default_threads()
     with output.stages() as stage:
         subject = Subject.load(weights, stage)
@@ -40,6 +42,7 @@ def run(
     if plot is not None:
         plots.draw_profile(measured, plot)
         data["plot"] = str(plot)
+    output.replaced(outputs)
     output.answer(data, lambda console: _show(console, facts, measured))
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fhe_core.analysis.precision import MODEL_FACTOR
 from fhe_core.ciphertext import Ciphertext
+from fhe_core.outputs import Outputs
 from fhe_core.plan import PlanError, step_writes
 from fhe_core.secret.key import SecretKey
 from fhe_face.bench import plots
@@ -145,13 +146,13 @@ def test_a_diverging_network_is_refused(subject: Subject) -> None:
 
 def test_tables_and_plots(found: Report, tmp_path: Path) -> None:
     for name, mark in (("t.md", "| stem |"), ("t.csv", "\nstem,")):
-        precision_table.check(tmp_path / name)
+        precision_table.check(tmp_path / name, Outputs())
         precision_table.write(found, tmp_path / name)
         text = (tmp_path / name).read_text()
         assert mark in text
         assert len(text.splitlines()) == len(found.layers()) + (2 if name == "t.md" else 1)
     with pytest.raises(CommandError, match=r"must be one of .md, .csv"):
-        precision_table.check(tmp_path / "t.txt")
+        precision_table.check(tmp_path / "t.txt", Outputs())
     pytest.importorskip("matplotlib")
     plots.draw_precision(found, tmp_path / "p.svg")
     assert b"<svg" in (tmp_path / "p.svg").read_bytes()

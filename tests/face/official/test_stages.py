@@ -27,6 +27,11 @@ def test_scores_are_those_of_the_model(
     faces = people[0][:6]
     give(bench, faces)
     assert bench.run() == pytest.approx(cosines(world, faces), abs=0.005)
+    # Exact scores stay with the key.
+    for line in bench.instance.predictions.read_text().splitlines():
+        assert len(line.partition(".")[2]) == 3
+    for kept in (bench.instance.predictions, bench.instance.decrypted):
+        assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert "warning: 3 pairs only; size 1 has 128" in capsys.readouterr().err
     report = json.loads(bench.instance.server_report.read_text())
     assert 0 < report["Encrypted computation"] < report["Total"]
@@ -133,7 +138,7 @@ def test_a_pair_without_an_answer(
     assert scores[0] == REFUSED
     assert scores[1] == pytest.approx(cosines(world, faces)[1], abs=0.005)
     err = capsys.readouterr().err
-    assert "pair 1 has no score: squared norm of the second face" in err
+    assert "pair 1 has no score: the health check failed" in err  # and no numbers
     assert "warning: 1 of 2 pairs have no score; wrote -1.0" in err
 
 
