@@ -230,9 +230,7 @@ def keygen(
         command.run(request, passphrases.opener(passphrase_file, key), json)
 
 
-@app.command(
-    help="Encrypt a face for the server; with keys for batches, many, and folders of photos."
-)
+@app.command(help="Encrypt one face or many for the server, in one file.")
 def encrypt(
     images: Annotated[
         list[Path],
@@ -251,7 +249,7 @@ def encrypt(
         bool, typer.Option("--alone", help="Compute every face alone: none can disturb another.")
     ] = False,
     memory: Annotated[
-        float | None, typer.Option("--memory", min=1, help="Of the server, in GB.")
+        float | None, typer.Option("--memory", min=1, help="Memory that the server has, in GB.")
     ] = None,
     passphrase_file: PassphraseFile = None,
     threads: Threads = None,
@@ -311,7 +309,7 @@ def embed(
     command.run(faces, keys, weights, output, threads, json)
 
 
-@app.command(help="Server: compute the encrypted score of two encrypted embeddings.")
+@app.command(help="Server: compute the encrypted scores of encrypted embeddings, face by face.")
 def match(
     left: Annotated[Path, typer.Argument(help="Encrypted embeddings.")],
     right: Annotated[Path, typer.Argument(help="As many others, or one side only one.")],

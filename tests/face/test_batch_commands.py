@@ -165,7 +165,7 @@ def test_keys_of_older_versions(kit: Kit, tmp_path: Path) -> None:
         facts = {ENTRY: {**circuit, "batch": batch}}
         save_secret_key(tmp_path / "old.key", kit.key, facts, overwrite=True)
         assert FaceClient.load(tmp_path / "old.key").engine.packings == packings
-    facts = {ENTRY: circuit, PACKINGS: ["many"]}
-    save_secret_key(tmp_path / "old.key", kit.key, facts, overwrite=True)
+    wrong: dict[str, object] = {ENTRY: circuit, PACKINGS: ["many"]}
+    save_secret_key(tmp_path / "old.key", kit.key, wrong, overwrite=True)
     with pytest.raises(Corrupt, match="single faces or batches"):
         FaceClient.load(tmp_path / "old.key")

@@ -72,7 +72,12 @@ ANY = (
     *("score.ct", "embedding.ct", "image.ct", "w.safetensors", "folder/client.key"),
 )
 #: What these may replace: their own kind.
-OWN = {"encrypt": ("image.ct",), "match": ("score.ct",), "embed": ("embedding.ct",)}
+OWN = {
+    "encrypt": ("image.ct",),
+    "batch": ("image.ct",),
+    "match": ("score.ct",),
+    "embed": ("embedding.ct",),
+}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
