@@ -12,6 +12,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Final
@@ -81,7 +82,7 @@ def few(measured: dict[str, Any]) -> str:
 def table(measured: dict[str, Any]) -> str:
     """All of it, for docs/benchmarks.md."""
     demo = measured["demo"]
-    rows = [
+    rows: list[tuple[str, str, Callable[[Any], str]]] = [
         ("one encrypted embedding (server, compute only)", "embed_seconds", seconds),
         ("one encrypted match (server)", "match_seconds", seconds),
         ("server start: compile, load keys and weights", "server_load_seconds", seconds),

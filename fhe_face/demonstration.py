@@ -44,7 +44,7 @@ class Demonstration:
     """Two faces (of a size that the network decides), the network, and where files go.
 
     root: the normalisation; without it, the one that the weights are meant for. check: is called
-    with the engine before keys are made.
+    with the engine before keys are made. names: of the faces, for reasons.
     """
 
     faces: Callable[[int], Sequence[PreparedFace]]
@@ -55,6 +55,7 @@ class Demonstration:
     keep: bool
     threads: int
     check: Callable[[Engine], object] = lambda _engine: None
+    names: Sequence[str] = ("face 1", "face 2")
 
     def run(self, stage: Stage) -> dict[str, Any]:
         """Do everything; the result is JSON-ready. Unhealthy faces give no score.
@@ -162,10 +163,12 @@ class Demonstration:
                 report = result.health
             except UnhealthyResultError as error:
                 report = error.report
-                reasons.append(f"face {number + 1}: {report.message}")
+                reasons.append(f"{self.names[number]}: {report.message}")
             norms.append(report.squared_norms[0])
             if report.healthy and not low <= clear_norms[number] <= high:
-                reasons.append(f"face {number + 1}: diverges in the clear, yet decrypts as healthy")
+                reasons.append(
+                    f"{self.names[number]}: diverges in the clear, yet decrypts as healthy"
+                )
         facts: dict[str, Any] = {
             "squared_norms": norms,
             "squared_norms_cleartext": clear_norms.tolist(),

@@ -55,6 +55,7 @@ def run(
             keep is not None,
             threads or default_threads(),
             lambda engine: warn_of_little_memory(output, engine.keys(), engine.parameters),
+            *([[str(image) for image in images]] if images else []),
         )
         data = {"faces": source, "bundled_weights": bundled, **demonstration.run(stage)}
     if not data["healthy"]:

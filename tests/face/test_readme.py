@@ -49,7 +49,7 @@ def test_it_is_short_and_holds_what_a_newcomer_needs(repository: Path) -> None:
         ["fhe-face", "weights"],
         ["fhe-face", "verify"],
     ]
-    (shown,) = blocks(repository, "")
+    (shown,) = blocks(repository, "text")
     assert shown.startswith("same person: cosine 0.")
 
 

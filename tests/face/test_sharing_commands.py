@@ -79,7 +79,7 @@ def test_an_unhealthy_result_tells_no_numbers(
         if extra:
             answer = result.json()
             assert answer["healthy"] is False
-            assert answer.keys() == {"error", "kind", "healthy", "reason"}
+            assert answer.keys() == {"error", "error_type", "kind", "healthy", "reason"}
 
 
 def test_a_batch_of_decisions(fhe_face: Run, kit: Kit) -> None:

@@ -58,7 +58,7 @@ def test_from_clone_to_answer(
         pytest.skip(f"pip has no index here: {process.stderr.splitlines()[-1]}")
     assert process.returncode == 0, process.stderr
     (answer,) = re.findall(r"^same person: .*$", process.stdout, re.MULTILINE)
-    (shown,) = blocks(repository, "")
+    (shown,) = blocks(repository, "text")
     pattern = re.sub(r"0\\.\d+", r"0\\.\\d{3}", re.escape(shown.strip()))
     assert re.fullmatch(pattern, answer), answer
     status = subprocess.run(

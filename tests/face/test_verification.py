@@ -86,13 +86,13 @@ def test_the_bundled_weights_have_thresholds() -> None:
 
 def test_refusals_name_their_photos() -> None:
     face, other = turned(1.0)
-    for pair, said in (
+    for (left, right), said in (
         ((BAD, other), "a.jpg: squared norm"),
         ((face, BAD), "b.jpg: squared norm"),
         ((BAD, BAD), "a.jpg: squared norm is 9000: the network diverged; b.jpg: squared"),
     ):
         with pytest.raises(UnhealthyResultError) as caught:
-            compare(*pair, thresholds(), ("a.jpg", "b.jpg"))
+            compare(left, right, thresholds(), ("a.jpg", "b.jpg"))
         assert str(caught.value).startswith(said)
     with pytest.raises(UnhealthyResultError, match=r"^second face: "):
         compare(face, BAD, thresholds())
