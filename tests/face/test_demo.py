@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 
-from fhe_face import load_thresholds
 from fhe_face.client.verification import told
 from fhe_face.demonstration import Demonstration
+from fhe_face.models.checkpoint import load
+from fhe_face.network import bundled_weights, require_thresholds
 from tests.face.kit import Run
+
+BUNDLED = require_thresholds(load(bundled_weights()))
 
 PROMISED = {
     "embed_seconds",
@@ -67,7 +70,7 @@ def measured() -> dict[str, Any]:
         "log2_qp_bound": 1747,
         "margin_bits": 43.0,
         "client_peak_rss_bytes": 819_433_472,
-        **told(0.97973, load_thresholds()),
+        **told(0.97973, BUNDLED),
     }
 
 
@@ -96,7 +99,7 @@ def test_what_it_shows(fhe_face: Run, monkeypatch: pytest.MonkeyPatch, tmp_path:
 def test_weights_without_thresholds_give_no_answer(
     fhe_face: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    unknown = told(0.0, load_thresholds())
+    unknown = told(0.0, BUNDLED)
     pretend(monkeypatch, {name: v for name, v in measured().items() if name not in unknown})
     result = fhe_face("demo", "--weights", tmp_path / "w.ckpt")
     assert result.status == 0

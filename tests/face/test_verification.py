@@ -79,7 +79,8 @@ def test_what_is_said() -> None:
 
 
 def test_the_bundled_weights_have_thresholds() -> None:
-    found = load_thresholds("bundled")
+    with pytest.warns(UserWarning, match="fhe-face weights download"):
+        found = load_thresholds("bundled")
     assert 0 < found.different_below < found.same_from < 1
     assert sentence(0.99, found).startswith("same person: ")
 
