@@ -85,19 +85,13 @@ def make_more_keys(
             cannot be written. Nothing half-made is left.
     """
     target = Path(folder)
-    if overwrite:
-        require_replaceable(target / EVALUATION_KEY, file_kind(Kind.EVALUATION_KEYS))
-    elif os.path.lexists(target / EVALUATION_KEY):
-        raise FileError(f"{shown(target / EVALUATION_KEY)} exists already (--force replaces it)")
+    _check(target, EVALUATION_KEY, "", overwrite=overwrite)
     with _created(target):
         require_space(target, key_bytes(engine.keys(), engine.parameters))
         with _workspace(target) as work:
             write_evaluation_keys(work / EVALUATION_KEY, key, engine, stage)
             try:
-                if overwrite:
-                    os.replace(work / EVALUATION_KEY, target / EVALUATION_KEY)
-                else:
-                    os.link(work / EVALUATION_KEY, target / EVALUATION_KEY)
+                publish(work / EVALUATION_KEY, target / EVALUATION_KEY, overwrite=overwrite)
             except OSError as error:
                 raise explain(target, "write to", error) from error
     save_secret_key(client_key, key, engine.facts(), passphrase=passphrase, overwrite=True)
@@ -110,20 +104,21 @@ def check_target(folder: Path, *, overwrite: bool) -> None:
         FileError: a key file exists and may not be replaced, because what it encrypted would be
             lost; something else has its name; or an interrupted replacement left keys behind.
     """
-    for name, kind in reversed(_KINDS.items()):
-        if overwrite:
-            require_replaceable(folder / name, file_kind(kind))
-        elif os.path.lexists(folder / name):
-            raise FileError(
-                f"{shown(folder / name)} exists already; without its key, nothing that it "
-                "encrypted can be decrypted (--force replaces it)"
-            )
-
+    for name in reversed(_KINDS):
+        lost = "; without its key, nothing that it encrypted can be decrypted"
+        _check(folder, name, lost, overwrite=overwrite)
         if os.path.lexists(_previous(folder, name)):
             raise FileError(
                 f"{shown(_previous(folder, name))}: a replacement of keys was interrupted; this is "
                 f"the previous {name}: move it back, or delete it"
             )
+
+
+def _check(folder: Path, name: str, lost: str, *, overwrite: bool) -> None:
+    if overwrite:
+        require_replaceable(folder / name, file_kind(_KINDS[name]))
+    elif os.path.lexists(folder / name):
+        raise FileError(f"{shown(folder / name)} exists already{lost} (--force replaces it)")
 
 
 def _previous(folder: Path, name: str) -> Path:

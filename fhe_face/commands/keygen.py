@@ -8,8 +8,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fhe_core.container import Kind, read_header
-from fhe_core.files import keeps_modes_private, shown
+from fhe_core.container import Kind, file_kind, read_header
+from fhe_core.files import keeps_modes_private, require_replaceable, shown
 from fhe_core.secret.files import PROTECTION, Passphrase, load_secret_key
 from fhe_face.circuit import INPUT_SIZE, circuit_of, packings_for, root_of
 from fhe_face.client.keymaking import (
@@ -52,6 +52,8 @@ def run(request: Request, passphrase: Passphrase, as_json: bool) -> None:
     elif request.face_size or request.flip or request.coefficients:
         text = "--key has a circuit already: leave out --size, --flip and --coefficients"
         raise CommandError(text, USAGE)
+    elif request.force:
+        require_replaceable(folder / EVALUATION_KEY, file_kind(Kind.EVALUATION_KEYS))
     given = _passphrase(request, passphrase)
     if given is not None and folder.is_dir() and not keeps_modes_private(folder):
         output.warn(
