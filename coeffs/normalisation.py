@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Final
 
 import numpy as np
 
+from fhe_core.errors import Failure
 from fhe_core.files import FileError, FileKind, one_line, read_bounded
 from fhe_face.coeffs import basis
 from fhe_face.coeffs.basis import Floats, Interval, relative_errors
@@ -24,8 +25,10 @@ _MAX_DEGREE: Final = 64
 _AGREEMENT: Final = 1e-9
 
 
-class CoefficientError(ValueError):
+class CoefficientError(Failure, ValueError):
     """A coefficient file or a polynomial that cannot be used; says what would be right."""
+
+    code = "coefficients"
 
     def __init__(self, text: str) -> None:
         """`text` may quote the file: what cannot be printed is escaped."""

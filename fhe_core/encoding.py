@@ -13,6 +13,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from fhe_core.errors import Failure
+
 Float = NDArray[np.float64]
 Complex = NDArray[np.complex128]
 
@@ -21,8 +23,10 @@ MAX_COEFFICIENT = 2.0**62
 _ROUNDING_SEED = 0
 
 
-class EncodingError(ValueError):
+class EncodingError(Failure, ValueError):
     """Values that cannot be encoded at the scale asked for."""
+
+    code = "encoding"
 
 
 def slot_exponents(ring_dimension: int) -> NDArray[np.int64]:

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from fhe_core.errors import Failure
+
 _REASONS = {
     errno.ENOENT: "no such file or folder",
     errno.EACCES: "permission denied",
@@ -37,17 +39,21 @@ _NOT_SUPPORTED = frozenset(
 )
 
 
-class FileError(OSError):
+class FileError(Failure, OSError):
     """A file cannot be opened, read or written; the text is one line that names it.
 
     reason: what is wrong, without the file's name.
     """
+
+    code = "file"
 
     reason: str = "unusable"
 
 
 class ReplacementError(FileError):
     """An output would replace a file that must stay: an input, a key, or another kind of file."""
+
+    code = "replacement"
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ import numpy as np
 from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 
+from fhe_core.errors import Failure
+
 MAX_DEGREE = 64
 MAX_NEWTON_STEPS = 4
 #: Newton steps included: beyond it, roots take minutes to find and have lost their precision.
@@ -33,8 +35,10 @@ _MAX_ROOT = 2.0**500
 Array = NDArray[np.float64]
 
 
-class InverseRootError(ValueError):
+class InverseRootError(Failure, ValueError):
     """Coefficients that cannot stand for an inverse square root."""
+
+    code = "inverse-root"
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fhe_core.errors import Failure
     from fhe_core.formats.ciphertexts import Bundle
     from fhe_face.circuit import CircuitError
     from fhe_face.client.client import FaceClient
@@ -32,6 +33,7 @@ _HOMES = {
     "Embedding": "fhe_face.client.decryption",
     "FaceClient": "fhe_face.client.client",
     "FaceServer": "fhe_face.server.server",
+    "Failure": "fhe_core.errors",
     "HealthReport": "fhe_face.client.health",
     "ImageError": "fhe_face.client.images",
     "PreparedFace": "fhe_face.client.preparation",
@@ -48,6 +50,7 @@ __all__ = [
     "Embedding",
     "FaceClient",
     "FaceServer",
+    "Failure",
     "HealthReport",
     "ImageError",
     "PreparedFace",

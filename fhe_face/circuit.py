@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fhe_core.container import Corrupt, Header, ParameterMismatch
+from fhe_core.errors import Failure
 from fhe_core.inverse_root import InverseRoot, InverseRootError
 from fhe_face.coeffs.normalisation import Normalisation
 from fhe_face.models.architecture import INPUT_SIZES
@@ -22,8 +23,10 @@ ENTRY = "circuit"
 PACKINGS = "packings"
 
 
-class CircuitError(ValueError):
+class CircuitError(Failure, ValueError):
     """A circuit that does not exist; the text says what would be right."""
+
+    code = "circuit"
 
 
 @dataclass(frozen=True)

@@ -630,7 +630,7 @@ def _report(error: BaseException, *, as_json: bool) -> int:
     if as_json:
         usage = failure.status == failures.USAGE
         kind = "UsageError" if usage else type(error).__name__
-        print_json({"error": str(failure), "error_type": kind, **failure.details})
+        print_json({"error": str(failure), "error_type": kind, **failure.details()})
     return failure.status
 
 

@@ -61,7 +61,7 @@ class Demonstration:
         """Do everything; the result is JSON-ready. Unhealthy faces give no score.
 
         Raises:
-            FileError, CheckpointError, CommandError: what can go wrong with files and the server.
+            FileError, CheckpointError, ServerError: what can go wrong with files and the server.
         """
         stage("reading weights", 0, 0)
         checkpoint = load(self.weights)

@@ -60,7 +60,7 @@ class LocalServer:
         """Encrypted faces to encrypted embeddings, in a new process.
 
         Raises:
-            CommandError: the server reports an error, or ends without an answer.
+            ServerError: the server reports an error, or ends without an answer.
             ContainerError: its answer is none to this request.
         """
         faces = self.folder / f"faces{len(self.reports)}.ct"

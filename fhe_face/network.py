@@ -14,6 +14,7 @@ from typing import Final
 
 import numpy as np
 
+from fhe_core.errors import Failure
 from fhe_core.inverse_root import InverseRoot
 from fhe_face.circuit import INPUT_SIZE, Circuit, inverse_root
 from fhe_face.models.balance import balance
@@ -40,8 +41,10 @@ _BALANCE_SEED = 0
 _BALANCE_IMAGES = 16
 
 
-class WeightsError(ValueError):
+class WeightsError(Failure, ValueError):
     """Weights that load but cannot be run; the text names the file."""
+
+    code = "weights"
 
 
 def weights_file(

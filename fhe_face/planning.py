@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
+from fhe_core.errors import Failure
 from fhe_face.places import Packing, Run, numbered
 
 #: Time of a run, in times of one face, however full it is: measured 1.07 to 1.1 for a pair, 9 to 11
@@ -18,8 +19,10 @@ MEMORY: Mapping[Packing, int] = MappingProxyType(
 )
 
 
-class PlanningError(ValueError):
+class PlanningError(Failure, ValueError):
     """Faces that cannot be computed in any allowed way; the text says what would be right."""
+
+    code = "planning"
 
 
 def plan_runs(

@@ -24,6 +24,8 @@ RESULT_FACTS = ("normalisation", "embedding")
 class ShapeMismatch(Corrupt):
     """A bundle does not look like what the reader's own plans give; the text says what does."""
 
+    code = "shape-mismatch"
+
 
 def items_of(engine: Engine, what: str, run: Run) -> list[ItemHead]:
     """The ciphertexts of a run, in the order of their plan."""

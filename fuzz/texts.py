@@ -13,12 +13,11 @@ from fhe_face.circuit import inverse_root
 from fhe_face.coeffs.normalisation import CoefficientError, Normalisation
 from fhe_face.coeffs.samples import read_sample
 from fhe_face.evaluation import Outcome
-from fhe_face.failures import CommandError
 from fhe_face.models.faces import Preparation, PreparationError
 from fhe_face.models.manifest import WeightsManifest, WeightsManifestError
 from fhe_face.models.synthetic import untrained
-from fhe_face.server.job import Job
-from fhe_face.server.process import relay
+from fhe_face.server.job import Job, JobError
+from fhe_face.server.process import ServerError, relay
 from fuzz.mutators import either, mutate_bytes, mutate_json
 from fuzz.target import Scratch, Target
 
@@ -77,7 +76,7 @@ def job_target(_folder: Path) -> Target:
     def parse(data: bytes) -> None:
         Job.from_json(data.decode("utf-8", "replace"))
 
-    return Target("job", parse, (CommandError,), [job.to_json().encode()], mutate_json)
+    return Target("job", parse, (JobError,), [job.to_json().encode()], mutate_json)
 
 
 def answers_target(_folder: Path) -> Target:
@@ -92,7 +91,7 @@ def answers_target(_folder: Path) -> Target:
     def parse(data: bytes) -> None:
         relay(data.decode("utf-8", "replace").splitlines(), lambda *_: None)
 
-    return Target("answers", parse, (CommandError,), seeds, mutate_json)
+    return Target("answers", parse, (ServerError,), seeds, mutate_json)
 
 
 def preparation_target(_folder: Path) -> Target:

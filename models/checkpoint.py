@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fhe_core.errors import Failure
 from fhe_core.files import FileError, FileKind, ReplacementError, one_line, reason_of, write_whole
 from fhe_face.models.architecture import State, check_state, input_size_of
 from fhe_face.models.impostors import impostor
@@ -45,8 +46,10 @@ def _is_safetensors(stream: BinaryIO) -> bool:
 WEIGHTS: Final = FileKind("a safetensors file", _is_safetensors)
 
 
-class CheckpointError(ValueError):
+class CheckpointError(Failure, ValueError):
     """A weights file that cannot be used; the text names the file and what would be right."""
+
+    code = "checkpoint"
 
     def __init__(self, path: Path, problem: str) -> None:
         """`path`: the file; `problem`: what is wrong with it and what would be right."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from fhe_core.errors import Failure
 from fhe_core.files import read_bounded, reason_of, write_whole
 from fhe_face.models.checkpoint import MAX_FILE_BYTES
 
@@ -21,8 +22,10 @@ _OTHER_SOURCE: Final = "https://github.com/human-analysis/CryptoFace links to th
 Fetch = Callable[[str, str, Path], Path]
 
 
-class HubError(RuntimeError):
+class HubError(Failure, RuntimeError):
     """A checkpoint that could not be downloaded; one line with what was tried and what helps."""
+
+    code = "download"
 
 
 @dataclass(frozen=True)

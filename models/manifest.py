@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from fhe_core.errors import Failure
 from fhe_core.files import one_line
 from fhe_face.coeffs.normalisation import CoefficientError, Normalisation
 from fhe_face.models.architecture import State, count_patches, input_size_of
@@ -30,8 +31,10 @@ _FIELDS: Final = frozenset(
 )
 
 
-class WeightsManifestError(ValueError):
+class WeightsManifestError(Failure, ValueError):
     """A manifest that cannot be used; the text says what is wrong."""
+
+    code = "weights-manifest"
 
     def __init__(self, text: str) -> None:
         """`text` may quote the manifest: what cannot be printed is escaped."""

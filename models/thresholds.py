@@ -9,12 +9,16 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any, Final
 
+from fhe_core.errors import Failure
+
 _MAX_SETS: Final = 100
 _MAX_NAME: Final = 100
 
 
-class ThresholdsError(ValueError):
+class ThresholdsError(Failure, ValueError):
     """Thresholds that cannot be used; the text says what is wrong."""
+
+    code = "thresholds"
 
 
 class Verdict(str, Enum):

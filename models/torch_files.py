@@ -5,6 +5,7 @@ import re
 import zipfile
 from typing import Any, Final
 
+from fhe_core.errors import Failure
 from fhe_core.files import one_line
 
 #: Before it, the restricted unpickler could be made to run code (CVE-2025-32434).
@@ -13,8 +14,10 @@ _SAVE: Final = 'save {"backbone": model.state_dict()} alone, with torch.save, wh
 _SHOWN: Final = 3
 
 
-class TorchFileError(ValueError):
+class TorchFileError(Failure, ValueError):
     """A torch file that is not read; the text says why and what would be right."""
+
+    code = "torch-file"
 
     def __init__(self, text: str) -> None:
         """`text` may quote the file: what cannot be printed is escaped."""

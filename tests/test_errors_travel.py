@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
+from fhe_core.errors import Failure
 from fhe_face.client.health import HealthReport, UnhealthyResultError
 from fhe_face.client.image_error import ImageError
 from fhe_face.client.images import load_photo
-from fhe_face.failures import CommandError
+from fhe_face.failures import EXIT_STATUSES, CommandError
 from fhe_face.models.checkpoint import CheckpointError
 from tests.test_layering import REPOSITORY, modules_of
 
@@ -60,6 +61,16 @@ def test_every_error_survives() -> None:
             assert facts(again) == facts(error), kind
         count += 1
     assert count >= 35
+
+
+def test_every_error_is_a_failure_with_a_code_of_its_own() -> None:
+    codes: dict[str, type[BaseException]] = {}
+    for kind in errors():
+        if kind.__name__.startswith("_") or kind.__module__.endswith("_native"):
+            continue
+        assert issubclass(kind, Failure), kind
+        assert codes.setdefault(kind.code, kind) is kind, f"{kind} and {codes[kind.code]}"
+    assert set(EXIT_STATUSES) <= set(codes)
 
 
 def _read(path: str) -> None:

@@ -14,6 +14,7 @@ PACKAGES = ("fhe_core", "fhe_face", "benchmarks")
 
 #: The rooms of fhe_core, from the bottom up: each imports only what stands before it.
 CORE_ROOMS = (
+    "errors",
     "files",
     "outputs",
     "streams",
@@ -44,19 +45,14 @@ APART = {
 }
 #: Of ours, models and coeffs know only themselves and each other, and how files are written.
 MAPPED = ("fhe_face.models", "fhe_face.coeffs")
-WRITING = ("fhe_core.files", "fhe_core.outputs", "fhe_core.streams")
+WRITING = ("fhe_core.errors", "fhe_core.files", "fhe_core.outputs", "fhe_core.streams")
 
 #: An oracle that runs our arithmetic proves nothing.
 ORACLES = ("fhe_core.oracles.openfhe_worker", "fhe_core.oracles.seal_backend")
 EXTENSION = "fhe_core._native"
 
 #: Whoever may hold the secret key.
-SECRET_ROOMS = (
-    "fhe_core.secret",
-    "fhe_face.client.client",
-    "fhe_face.client.decryption",
-    "fhe_face.client.keymaking",
-)
+SECRET_ROOMS = ("fhe_core.secret", "fhe_face.client")
 #: Rooms that run where it must never be.
 SERVER_ROOMS = ("fhe_core.runtime", "fhe_core.formats", "fhe_face.server")
 

@@ -15,11 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fhe_core.errors import Failure
+
 AXES = ("lane", "channel", "y", "x")
 
 
-class LayoutError(ValueError):
+class LayoutError(Failure, ValueError):
     """A layout that does not fit its tensor or its ciphertexts."""
+
+    code = "layout"
 
 
 @dataclass(frozen=True)

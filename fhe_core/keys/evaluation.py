@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fhe_core.errors import Failure
 from fhe_core.keys.expand import uniform_row
 from fhe_core.parameters import Parameters
 from fhe_core.plan import KeyName, KeySpecification
@@ -15,8 +16,10 @@ from fhe_core.plan import KeyName, KeySpecification
 Words = NDArray[np.uint64]
 
 
-class MissingKeyError(KeyError):
+class MissingKeyError(Failure, KeyError):
     """A plan asks for an evaluation key that was not given."""
+
+    code = "missing-key"
 
     def __str__(self) -> str:
         return str(self.args[0])

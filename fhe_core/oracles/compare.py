@@ -15,6 +15,8 @@ from fhe_core.oracles.interface import OracleError, Slots
 class OracleMismatch(OracleError):
     """Two backends differ by more than their errors explain."""
 
+    code = "oracle-mismatch"
+
 
 @dataclass(frozen=True)
 class Difference:

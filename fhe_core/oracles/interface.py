@@ -8,12 +8,16 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from fhe_core.errors import Failure
+
 #: Real or complex; a vector shorter than the slots of a ciphertext is repeated.
 Slots = NDArray[Any]
 
 
-class OracleError(RuntimeError):
+class OracleError(Failure, RuntimeError):
     """A foreign library cannot be used, or cannot do what was asked; one line says why."""
+
+    code = "oracle"
 
 
 class Library(Protocol):

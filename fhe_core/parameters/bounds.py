@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
+from fhe_core.errors import Failure
+
 SOURCE = "Bossuat et al. 2024 (ia.cr/2024/463), uniform ternary secret, 128-bit classical"
 SECURITY_BITS = 128
 
@@ -22,8 +24,10 @@ MAX_LOG2_QP_QUANTUM = MappingProxyType({16384: 409, 32768: 825, 65536: 1663, 131
 INSECURE_PREFIX = "insecure-"
 
 
-class InsecureParametersError(ValueError):
+class InsecureParametersError(Failure, ValueError):
     """A parameter set that exceeds the 128-bit bound without saying so in its name."""
+
+    code = "insecure-parameters"
 
 
 def bound(ring_dimension: int) -> int | None:

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
+from fhe_core.errors import Failure
 from fhe_core.parameters import bounds as security
 from fhe_core.parameters.primes import ntt_primes
 
@@ -27,8 +28,10 @@ DIGIT_SLACK_BITS = 6
 ERROR_ETA = 21
 
 
-class ParameterError(ValueError):
+class ParameterError(Failure, ValueError):
     """A specification that cannot be turned into parameters."""
+
+    code = "parameters"
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,8 @@ PROTECTION = "protection"
 class LockedKey(container.ContainerError):
     """A secret key is protected, and the passphrase is missing or wrong."""
 
+    code = "locked-key"
+
 
 def save_secret_key(
     path: Path,

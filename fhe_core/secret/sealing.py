@@ -15,6 +15,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
+from fhe_core.errors import Failure
+
 SALT_BYTES = 16
 NONCE_BYTES = 12
 TAG_BYTES = 16
@@ -27,12 +29,16 @@ _LOG_COSTS = range(14, 20)
 _SCHEME = "scrypt, aes-256-gcm"
 
 
-class SealError(ValueError):
+class SealError(Failure, ValueError):
     """Sealed bytes that are not opened; the text never holds content or passphrase."""
+
+    code = "seal"
 
 
 class WrongPassphrase(SealError):
     """The passphrase does not open it, or the sealed bytes or their header were changed."""
+
+    code = "wrong-passphrase"
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def measure(
     """Every size in turn, with the same keys; those that fill half a batch, as batches.
 
     Raises:
-        FileError, CommandError: files cannot be written, or the server fails.
+        FileError, ServerError: files cannot be written, or the server fails.
         ValueError: a size below one.
     """
     if min(sizes) < 1:

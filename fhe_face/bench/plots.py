@@ -9,7 +9,7 @@ from fhe_core.outputs import Outputs
 from fhe_face.bench.batches import Throughput
 from fhe_face.bench.step_profile import Profile
 from fhe_face.coeffs.figures import PLOT, figure_class, save
-from fhe_face.failures import CommandError
+from fhe_face.failures import UsageError
 from fhe_face.precision.report import Report
 
 
@@ -17,18 +17,18 @@ def check(path: Path | None, outputs: Outputs) -> None:
     """Refuse a plot that could not be drawn before time is spent on what it would show.
 
     Raises:
-        CommandError: matplotlib is missing, or the file is of another kind.
+        UsageError: matplotlib is missing, or the file is of another kind.
         FileError: the file cannot be written, or must stay.
     """
     if path is not None:
-        figure_class(path, CommandError)
+        figure_class(path, UsageError)
         outputs.add(path, PLOT)
 
 
 def draw_profile(profile: Profile, path: Path) -> None:
     """A pair of bars for every row: measured, and the cost model's estimate."""
     rows = profile.merged()
-    figure = figure_class(path, CommandError)(
+    figure = figure_class(path, UsageError)(
         figsize=(9, 1.2 + 0.32 * len(rows)), layout="constrained"
     )
     axes = figure.subplots()
@@ -51,7 +51,7 @@ def draw_profile(profile: Profile, path: Path) -> None:
 def draw_precision(report: Report, path: Path) -> None:
     """Two columns over the layers: bits predicted and measured; room before an overflow."""
     rows, run = report.layers(), "measured" if report.source == "encrypted" else report.source
-    figure = figure_class(path, CommandError)(
+    figure = figure_class(path, UsageError)(
         figsize=(11, 1.4 + 0.25 * len(rows)), layout="constrained"
     )
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(2, 1))
@@ -79,7 +79,7 @@ def draw_batches(batches: Sequence[Throughput], path: Path) -> None:
     Only what was measured is drawn: the time of a batch is flat and then jumps, so that a line
     between two sizes would show what nobody measured.
     """
-    figure = figure_class(path, CommandError)(figsize=(9, 4), layout="constrained")
+    figure = figure_class(path, UsageError)(figsize=(9, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     sizes = [batch.size for batch in batches]
     left.plot(sizes, [batch.seconds_per_face for batch in batches], "o")

@@ -107,7 +107,7 @@ class Rig:
 
         Raises:
             ValueError: fewer than two faces.
-            CommandError: the circuit has no room for two faces.
+            PlanError: the circuit has no room for two faces.
         """
         if size < TOGETHER:
             raise ValueError("a batch has at least two faces")

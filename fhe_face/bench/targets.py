@@ -102,7 +102,7 @@ def measure(
     A batch that fills half of the room of one set of ciphertexts has keys of its own.
 
     Raises:
-        FileError, CommandError: files cannot be written, or the server fails.
+        FileError, ServerError: files cannot be written, or the server fails.
         ValueError: a batch of fewer than two faces.
     """
     parameters = subject.engine.parameters

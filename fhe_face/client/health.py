@@ -13,10 +13,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fhe_core.errors import Failure
 from fhe_core.inverse_root import InverseRoot
 
 #: Imaginary parts of a healthy result are noise, below this share of its size: they take the larger
@@ -34,12 +36,23 @@ NEIGHBOUR_EXCESS = 1000.0
 COPIES_TOLERANCE = 0.02
 
 
-class UnhealthyResultError(ValueError):
+class UnhealthyResultError(Failure, ValueError):
     """A decrypted result that must not be used; ``report`` says why."""
+
+    code = "unhealthy"
 
     def __init__(self, report: HealthReport) -> None:
         super().__init__(report.message)
         self.report = report
+
+    def details(self) -> dict[str, Any]:
+        """What JSON says instead of an embedding or a score."""
+        return {
+            "healthy": False,
+            "reason": self.report.message,
+            "squared_norms": list(self.report.squared_norms),
+            "interval": list(self.report.interval),
+        }
 
     def __reduce__(self) -> tuple[type[UnhealthyResultError], tuple[HealthReport]]:
         """What makes it again, in another process."""

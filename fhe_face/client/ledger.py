@@ -16,6 +16,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
+from fhe_core.errors import Failure
 from fhe_core.files import FileError, explain, shown
 from fhe_core.formats.ciphertexts import Bundle
 
@@ -45,9 +46,13 @@ Warn = Callable[[str], None]
 class LedgerError(FileError):
     """The file that counts answers cannot be used; it is never replaced silently."""
 
+    code = "ledger"
 
-class AnswerLimitError(ValueError):
+
+class AnswerLimitError(Failure, ValueError):
     """The key has given as many answers as it may; the text says what can be done."""
+
+    code = "answer-limit"
 
 
 class Ledger(Protocol):

@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from fhe_core.errors import Failure
 from fhe_face.models import reference
 from fhe_face.models.layers import Array, FusedNetwork
 
@@ -51,8 +52,10 @@ class LayerNoise:
 PAIR: Final = LayerNoise(conv1=9.2e-4, out=8e-4, pooled=2e-3, embedding=1.5e-3)
 
 
-class NoiseGainError(ValueError):
+class NoiseGainError(Failure, ValueError):
     """An image whose embedding the noise of encryption would decide; it was not encrypted."""
+
+    code = "noise-gain"
 
 
 class FixedNoise:

@@ -9,10 +9,17 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from fhe_core.errors import Failure
 from fhe_core.files import FileError, open_regular, shown
-from fhe_face.failures import USAGE, CommandError
+from fhe_face.failures import UsageError
 
 MAX_BYTES = 1024
+
+
+class PassphraseError(Failure):
+    """A passphrase is needed, and none that can be used was given."""
+
+    code = "passphrase"
 
 
 def read(path: Path) -> bytes:
@@ -37,7 +44,7 @@ def opener(path: Path | None, key: Path) -> Callable[[], bytes]:
         if path is not None:
             return read(path)
         if not sys.stdin.isatty():
-            raise CommandError(
+            raise PassphraseError(
                 f"{shown(key)}: is protected by a passphrase; give --passphrase-file"
             )
         return _prompt(f"passphrase of {shown(key)}: ")
@@ -49,22 +56,23 @@ def chosen(path: Path | None, prompt: bool) -> bytes | None:
     """The passphrase for a new key, or None.
 
     Raises:
-        CommandError: both ways at once, no terminal to ask on, or two that differ.
+        UsageError: both ways at once, or no terminal to ask on.
+        PassphraseError: none was given, it is too long, or the two differ.
         FileError: see `read`.
     """
     if path is not None and prompt:
-        raise CommandError("--passphrase asks, --passphrase-file reads: give one of them", USAGE)
+        raise UsageError("--passphrase asks, --passphrase-file reads: give one of them")
     if path is not None:
         return read(path)
     if not prompt:
         return None
     if not sys.stdin.isatty():
-        raise CommandError("--passphrase needs a terminal; give --passphrase-file", USAGE)
+        raise UsageError("--passphrase needs a terminal; give --passphrase-file")
     first = _prompt("new passphrase: ")
     if not 1 <= len(first) <= MAX_BYTES:
-        raise CommandError(f"a passphrase has 1 to {MAX_BYTES} bytes")
+        raise PassphraseError(f"a passphrase has 1 to {MAX_BYTES} bytes")
     if _prompt("once more: ") != first:
-        raise CommandError("the two passphrases differ")
+        raise PassphraseError("the two passphrases differ")
     return first
 
 
@@ -72,4 +80,4 @@ def _prompt(text: str) -> bytes:
     try:
         return getpass.getpass(text).encode("utf-8", "surrogateescape")
     except EOFError:
-        raise CommandError("no passphrase was given") from None
+        raise PassphraseError("no passphrase was given") from None

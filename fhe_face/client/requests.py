@@ -30,6 +30,8 @@ Sent = Bundle | str | os.PathLike[str]
 class RequestMismatch(ContainerError):
     """A result that answers no request of this key, or another one than was meant."""
 
+    code = "request-mismatch"
+
 
 @dataclass(frozen=True)
 class Asked:

@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from fhe_core.errors import Failure
 from fhe_core.secret import sampling
 from fhe_face.client.decryption import Score
 
@@ -29,8 +30,10 @@ MAX_FLOODING_DEVIATION = 1.0
 _FLOODING_GRID = 2.0**-6
 
 
-class SharingError(ValueError):
+class SharingError(Failure, ValueError):
     """A value cannot leave in the way that was asked for; the text says what would be right."""
+
+    code = "sharing"
 
 
 @dataclass(frozen=True)

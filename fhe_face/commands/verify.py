@@ -25,7 +25,7 @@ from fhe_face.commands.face_options import FaceOptions
 from fhe_face.commands.inputs import warn_of_little_memory
 from fhe_face.engine import choose_engine
 from fhe_face.facts import require_same_preparation
-from fhe_face.failures import DIFFERENT, NOT_SURE, UNHEALTHY, USAGE, CommandError, unhealthy
+from fhe_face.failures import DIFFERENT, NOT_SURE, USAGE, CommandError, describe
 from fhe_face.local import LocalServer, fresh_client
 from fhe_face.models.checkpoint import Checkpoint, load
 from fhe_face.models.thresholds import Thresholds, Verdict
@@ -159,9 +159,9 @@ def _answer(
     try:
         return compare(found.results[0], found.results[1], thresholds, names)
     except UnhealthyResultError as error:
-        raise CommandError(
-            f"no answer: {error}", UNHEALTHY, unhealthy(error) | {"verdict": None} | data
-        ) from None
+        described = describe(error)
+        details = described.details() | {"verdict": None} | data
+        raise CommandError(f"no answer: {error}", described.status, details) from None
 
 
 def _said(answer: Verification) -> dict[str, Any]:

@@ -12,11 +12,17 @@ import numpy as np
 
 from fhe_core.analysis.extremes import headroom_bits
 from fhe_core.analysis.precision import MODEL_FACTOR, StepPrecision, predict
+from fhe_core.errors import Failure
 from fhe_core.plan import Step, step_writes
 from fhe_core.runtime.cleartext import Slots
-from fhe_face.failures import CommandError
 from fhe_face.precision.runs import Backend, Work
 from fhe_face.progress import Stage, silent
+
+
+class PrecisionError(Failure):
+    """A precision report that would say nothing: the network diverges in the clear."""
+
+    code = "precision"
 
 
 @dataclass(frozen=True)
@@ -148,7 +154,7 @@ def report(work: Work, source: str, backend: Backend, stage: Stage = silent) -> 
     """Predict every run of ``work``, run it, and compare step by step.
 
     Raises:
-        CommandError: a run is not finite even in the clear.
+        PrecisionError: a run is not finite even in the clear.
     """
     plan = work.plan
     predicted: list[list[StepPrecision]] = []
@@ -158,7 +164,7 @@ def report(work: Work, source: str, backend: Backend, stage: Stage = silent) -> 
         rows = predict(plan, work.tables, work.parameters, inputs, observe=one.remember)
         for row in rows:
             if not math.isfinite(row.magnitude):
-                raise CommandError(f"{name}: the network diverges at '{row.label}', in the clear")
+                raise PrecisionError(f"{name}: the network diverges at '{row.label}', in the clear")
         backend(inputs, rows, one.compare)
         predicted.append(rows)
         measured.append(one.errors)

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from fhe_core.files import FileKind, write_whole
 from fhe_core.outputs import Outputs
-from fhe_face.failures import CommandError
+from fhe_face.failures import UsageError
 from fhe_face.precision.report import Bits, Report, Row
 
 COLUMNS = (
@@ -47,12 +47,12 @@ def check(path: Path | None, outputs: Outputs) -> None:
     """Refuse a file that could not be written.
 
     Raises:
-        CommandError: it is of another kind.
+        UsageError: it is of another kind.
         FileError: its folder is missing or read-only, or the file must stay.
     """
     if path is not None:
         if path.suffix.lower() not in _SUFFIXES:
-            raise CommandError(f"{path}: a table must be one of {', '.join(_SUFFIXES)}")
+            raise UsageError(f"{path}: a table must be one of {', '.join(_SUFFIXES)}")
         outputs.add(path, TABLE)
 
 

@@ -24,13 +24,20 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from fhe_core.container import Kind, read_header
+from fhe_core.errors import Failure
 from fhe_core.formats.ciphertexts import known_facts, save_bundle
-from fhe_face.failures import CommandError, describe, show_traceback
+from fhe_face.failures import describe, show_traceback
 from fhe_face.places import EMBEDDING, IMAGE, Packing, packings_of
 from fhe_face.process import tidy_end
 from fhe_face.progress import Stage
 from fhe_face.server.server import FaceServer
 from fhe_face.system import peak_memory_bytes
+
+
+class JobError(Failure):
+    """The text that should be a job is none."""
+
+    code = "job"
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,7 @@ class Job:
 
     @classmethod
     def from_json(cls, text: str) -> Job:
-        """CommandError where the text is not a job."""
+        """JobError where the text is not a job."""
         try:
             content = json.loads(text)
             weights = content["weights"]
@@ -68,7 +75,7 @@ class Job:
                 match=tuple((str(a), str(b), str(c)) for a, b, c in content["match"]),
             )
         except (KeyError, TypeError, ValueError, RecursionError) as error:
-            raise CommandError(f"not a server job: {error}") from None
+            raise JobError(f"not a server job: {error}") from None
 
 
 def run(job: Job, stage: Stage) -> dict[str, Any]:

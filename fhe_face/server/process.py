@@ -10,10 +10,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from fhe_core.errors import Failure
 from fhe_core.files import one_line
-from fhe_face.failures import CommandError
 from fhe_face.progress import Stage, silent
 from fhe_face.server.job import Job
+
+
+class ServerError(Failure):
+    """The server process reports an error, says what is no answer, or ended without one."""
+
+    code = "server"
+
 
 _PATIENCE_SECONDS = 10
 #: `python -m` looks in the current folder first: it must be ours, not one that has its own
@@ -28,7 +35,7 @@ def run_job(job: Job, stage: Stage = silent) -> dict[str, Any]:
     not outlive this call.
 
     Raises:
-        CommandError: the server reports an error, or ends without a report.
+        ServerError: the server reports an error, or ends without a report.
     """
     with _process() as process:
         assert process.stdin is not None
@@ -38,7 +45,7 @@ def run_job(job: Job, stage: Stage = silent) -> dict[str, Any]:
             process.stdin.close()
         report = relay(process.stdout, stage)
         if report is None:
-            raise CommandError(_ended(process.wait()))
+            raise ServerError(_ended(process.wait()))
         return report
 
 
@@ -46,7 +53,7 @@ def relay(lines: Iterable[str], stage: Stage) -> dict[str, Any] | None:
     """Pass a server's progress on, up to its report; None where it ends without one.
 
     Raises:
-        CommandError: the server reports an error, or says what is no answer.
+        ServerError: the server reports an error, or says what is no answer.
     """
     for line in lines:
         message = _parse(line)
@@ -55,7 +62,7 @@ def relay(lines: Iterable[str], stage: Stage) -> dict[str, Any] | None:
         if isinstance(report, dict):
             return report
         if isinstance(message.get("error"), str):
-            raise CommandError(one_line(f"the server says: {message['error']}"))
+            raise ServerError(one_line(f"the server says: {message['error']}"))
         if not (isinstance(what, str) and isinstance(done, int) and isinstance(total, int)):
             raise _no_answer(line)
         stage(one_line(what), done, total)
@@ -98,8 +105,8 @@ def _parse(line: str) -> Mapping[str, Any]:
     return message
 
 
-def _no_answer(line: str) -> CommandError:
-    return CommandError(f"the server says something that is no answer: {line.strip()[:200]!r}")
+def _no_answer(line: str) -> ServerError:
+    return ServerError(f"the server says something that is no answer: {line.strip()[:200]!r}")
 
 
 def _ended(status: int) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 from scipy import stats
 
+from fhe_core.errors import Failure
 from fhe_face.models.evaluation.embedding import unit
 from fhe_face.models.evaluation.folds import FoldAccuracy, fold_accuracy
 from fhe_face.models.evaluation.identification import SEEDS, Identification, identify
@@ -22,8 +23,10 @@ MIN_ADVANTAGE: Final = 0.1
 MAX_PIXEL_SHARE: Final = 0.75
 
 
-class EvaluationError(ValueError):
+class EvaluationError(Failure, ValueError):
     """Images from which nothing can be measured; the text says what is missing."""
+
+    code = "evaluation"
 
 
 @dataclass(frozen=True)

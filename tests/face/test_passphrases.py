@@ -15,7 +15,8 @@ from fhe_core.secret.files import save_secret_key
 from fhe_core.secret.sealing import Scheme
 from fhe_face.circuit import ENTRY
 from fhe_face.client import passphrases
-from fhe_face.failures import CommandError
+from fhe_face.client.passphrases import PassphraseError
+from fhe_face.failures import UsageError
 from tests.face.kit import CIRCUIT, Kit, Run
 
 PASSPHRASE = b"correct horse"
@@ -100,7 +101,7 @@ def test_a_prompt_that_is_left(monkeypatch: pytest.MonkeyPatch, locked: Path) ->
 
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
     monkeypatch.setattr(getpass, "getpass", end)
-    with pytest.raises(CommandError, match="no passphrase was given"):
+    with pytest.raises(PassphraseError, match="no passphrase was given"):
         passphrases.opener(None, locked)()
 
 
@@ -133,15 +134,15 @@ def test_new_passphrases_are_asked_twice(monkeypatch: pytest.MonkeyPatch, word: 
     typed(monkeypatch, "héllo", "héllo")
     assert passphrases.chosen(None, True) == "héllo".encode()
     typed(monkeypatch, "one", "two")
-    with pytest.raises(CommandError, match="differ"):
+    with pytest.raises(PassphraseError, match="differ"):
         passphrases.chosen(None, True)
     typed(monkeypatch, "")
-    with pytest.raises(CommandError, match="1 to"):
+    with pytest.raises(PassphraseError, match="1 to"):
         passphrases.chosen(None, True)
-    with pytest.raises(CommandError, match="one of them"):
+    with pytest.raises(UsageError, match="one of them"):
         passphrases.chosen(word, True)
     monkeypatch.setattr(sys.stdin, "isatty", lambda: False)
-    with pytest.raises(CommandError, match="needs a terminal"):
+    with pytest.raises(UsageError, match="needs a terminal"):
         passphrases.chosen(None, True)
 
 

@@ -23,7 +23,7 @@ def test_every_name_exists_and_explains_itself(name: str) -> None:
         return
     assert member.__name__ == name
     assert len(inspect.getdoc(member) or "") > 20
-    assert member.__module__.startswith(("fhe_face.", "fhe_core.formats."))
+    assert member.__module__.startswith(("fhe_face.", "fhe_core.formats.", "fhe_core.errors"))
 
 
 def test_the_list_is_sorted_and_small() -> None:

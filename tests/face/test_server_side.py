@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fhe_face.failures import CommandError
-from fhe_face.server.job import Job
-from fhe_face.server.process import run_job
+from fhe_face.server.job import Job, JobError
+from fhe_face.server.process import ServerError, run_job
 from tests.face.kit import Kit
 from tests.face.witness import CLIENT_ONLY, serve_and_witness
 
@@ -43,9 +42,9 @@ def test_the_witness_finds_what_it_looks_for(repository: Path, kit: Kit, tmp_pat
 
 def test_errors_of_the_server_are_told(kit: Kit, tmp_path: Path) -> None:
     stages = []
-    with pytest.raises(CommandError, match=r"the server says: .*no such file"):
+    with pytest.raises(ServerError, match=r"the server says: .*no such file"):
         run_job(job(kit, tmp_path, "/missing.ckpt"))
-    with pytest.raises(CommandError, match=r"the server says: .*evaluation\.key: lacks the key"):
+    with pytest.raises(ServerError, match=r"the server says: .*evaluation\.key: lacks the key"):
         run_job(job(kit, tmp_path), lambda *stage: stages.append(stage))
     assert ("reading weights", 0, 0) in stages
     assert not list(tmp_path.iterdir())
@@ -53,10 +52,10 @@ def test_errors_of_the_server_are_told(kit: Kit, tmp_path: Path) -> None:
 
 def test_a_server_that_says_nothing(monkeypatch: pytest.MonkeyPatch, kit: Kit) -> None:
     monkeypatch.setattr("sys.executable", "/bin/false")
-    with pytest.raises(CommandError, match="ended without an answer"):
+    with pytest.raises(ServerError, match="ended without an answer"):
         run_job(job(kit, Path("/")))
     monkeypatch.setattr("sys.executable", "/bin/echo")
-    with pytest.raises(CommandError, match="no answer"):
+    with pytest.raises(ServerError, match="no answer"):
         run_job(job(kit, Path("/")))
 
 
@@ -64,5 +63,5 @@ def test_jobs_survive_the_pipe(kit: Kit) -> None:
     one = Job("e", None, 2, (("a", "b"), ("c", "d")), (("b", "d", "s"),))
     assert Job.from_json(one.to_json()) == one
     for text in ("", "[]", "{}", json.dumps({**json.loads(one.to_json()), "embed": [["a"]]})):
-        with pytest.raises(CommandError, match="not a server job"):
+        with pytest.raises(JobError, match="not a server job"):
             Job.from_json(text)

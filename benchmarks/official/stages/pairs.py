@@ -28,6 +28,8 @@ _ROOT: Final = Path(__file__).resolve().parents[3]
 class PairsError(FileError):
     """An input that cannot be used; one line that names the file."""
 
+    code = "pairs"
+
 
 def wrong(path: Path, problem: str) -> PairsError:
     """The error for a file."""

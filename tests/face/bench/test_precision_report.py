@@ -17,10 +17,10 @@ from fhe_core.plan import PlanError, step_writes
 from fhe_core.secret.key import SecretKey
 from fhe_face.bench import plots
 from fhe_face.bench.subject import Subject
-from fhe_face.failures import CommandError
+from fhe_face.failures import UsageError
 from fhe_face.places import Packing as Together
 from fhe_face.precision import table as precision_table
-from fhe_face.precision.report import Report, report
+from fhe_face.precision.report import PrecisionError, Report, report
 from fhe_face.precision.runs import Work, encrypted, simulated, work_of
 from tests.core import tiny
 
@@ -140,7 +140,7 @@ def test_overflow_is_seen(subject: Subject) -> None:
 def test_a_diverging_network_is_refused(subject: Subject) -> None:
     work = work_for(subject, 1)
     infinite = replace(work, inputs=[[1e200 * row for row in work.inputs[0]]])
-    with pytest.raises(CommandError, match="image 0: the network diverges at"):
+    with pytest.raises(PrecisionError, match="image 0: the network diverges at"):
         report(infinite, "simulated", simulated(infinite))
 
 
@@ -151,7 +151,7 @@ def test_tables_and_plots(found: Report, tmp_path: Path) -> None:
         text = (tmp_path / name).read_text()
         assert mark in text
         assert len(text.splitlines()) == len(found.layers()) + (2 if name == "t.md" else 1)
-    with pytest.raises(CommandError, match=r"must be one of .md, .csv"):
+    with pytest.raises(UsageError, match=r"must be one of .md, .csv"):
         precision_table.check(tmp_path / "t.txt", Outputs())
     pytest.importorskip("matplotlib")
     plots.draw_precision(found, tmp_path / "p.svg")
