@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -93,10 +94,20 @@ def verify_photos(
 ) -> Verification:
     """See `FaceClient.verify`."""
     size = client.engine.architecture.input_size
-    faces = [one if isinstance(one, PreparedFace) else prepare(one, size) for one in (a, b)]
-    left, right = client.embed(faces, server, twice=twice).results
     names = _called(a, "first face"), _called(b, "second face")
+    faces = [_face(one, size, name) for one, name in zip((a, b), names, strict=True)]
+    left, right = client.embed(faces, server, twice=twice).results
     return compare(left, right, thresholds, names)
+
+
+def _face(photo: Any, size: int, name: str) -> PreparedFace:
+    """A photo's face; what has to be said about it is a Python warning."""
+    if isinstance(photo, PreparedFace):
+        return photo
+    face = prepare(photo, size)
+    for said in face.warnings:
+        warnings.warn(f"{name}: {said}", stacklevel=4)  # of who called FaceClient.verify
+    return face
 
 
 def _called(photo: Any, otherwise: str) -> str:
