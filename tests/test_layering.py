@@ -51,7 +51,7 @@ WRITING = ("fhe_core.errors", "fhe_core.files", "fhe_core.outputs", "fhe_core.st
 ORACLES = ("fhe_core.oracles.openfhe_worker", "fhe_core.oracles.seal_backend")
 EXTENSION = "fhe_core._native"
 
-#: Whoever may hold the secret key.
+#: The code of the secret key, and of its owner.
 SECRET_ROOMS = ("fhe_core.secret", "fhe_face.client")
 #: Rooms that run where it must never be.
 SERVER_ROOMS = ("fhe_core.runtime", "fhe_core.formats", "fhe_face.server")

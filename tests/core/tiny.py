@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core.ciphertext import Ciphertext
-from fhe_core.compiler import BATCH, SAFE, CompiledNetwork, Packing, Policy, compile_network
+from fhe_core.compiler import BATCH, SAFE, CompiledNetwork, Parts, Policy, compile_network
 from fhe_core.compiler.architecture import architecture_of
 from fhe_core.inverse_root import InverseRoot
 from fhe_core.keys.evaluation import EvaluationKeys, expand_key
@@ -96,7 +96,7 @@ def compile_for(
     network: FusedNetwork,
     parameters: Parameters,
     policy: Policy = SAFE,
-    packing: Packing = Packing.ONE,
+    packing: Parts = Parts.ONE,
 ) -> CompiledNetwork:
     return compile_network(architecture_of(network), parameters, policy, ROOT, packing)
 

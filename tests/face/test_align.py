@@ -167,7 +167,8 @@ def test_encrypt_a_photo(fhe_face: Run, kit: Kit, photo: Path, tmp_path: Path) -
     answer = result.json()
     assert result.err.count("warning: ") == 1
     assert "2 faces found; the largest was taken (--face N takes another)" in result.err
-    assert (answer["prepared"], answer["fallback"], answer["face"]) == ("aligned", False, 1)
+    (one,) = answer["faces"]
+    assert (one["prepared"], one["fallback"], one["face"]) == ("aligned", False, 1)
     how = load_bundle(target, "image").facts["preparation"]
     assert how == answer["preparation"] == Preparation.aligned(64, DETECTOR_SHA256).describe()
     assert "face 2 of 2" in fhe_face(*arguments, two_faces(photo), "--face", 2).out
@@ -179,12 +180,15 @@ def test_encrypt_a_photo(fhe_face: Run, kit: Kit, photo: Path, tmp_path: Path) -
     result = fhe_face(*arguments, empty, "--whole", "--json")
     assert "warning: " in result.err
     assert "no face found" in result.err
-    assert result.json()["fallback"] is True
+    assert result.json()["faces"][0]["fallback"] is True
     assert load_bundle(target, "image").facts["preparation"]["fallback"] is True
     line = fhe_face(*arguments, photo, "--face", 1, "--resize").refused(2)
     assert "leave out --face or --resize" in line
-    line = fhe_face(*arguments, photo.parent).refused(2)
-    assert "one image at a time" in line
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in ("a.png", "b.png"):
+        (folder / name).write_bytes(photo.read_bytes())
+    assert len(fhe_face(*arguments, folder, "--json").json()["faces"]) == 2
 
 
 def test_an_aligned_crop_of_another_size(
@@ -195,8 +199,8 @@ def test_an_aligned_crop_of_another_size(
     arguments = ("encrypt", "--key", kit.client_key, "-o", tmp_path / "face.ct", crop)
     assert "--aligned (in Python aligned=True) takes it as it is" in fhe_face(*arguments).err
     result = fhe_face(*arguments, "--aligned", "--json")
-    assert result.err == ""
-    assert result.json()["prepared"] == "as-given"
+    assert result.err == f"replaced {tmp_path / 'face.ct'}\n"
+    assert result.json()["faces"][0]["prepared"] == "as-given"
     expected = aligned_crop(load_photo(crop), 64, crop)
     assert np.array_equal(prepare(crop, aligned=True).unit, to_unit(expected))
     wide = tmp_path / "wide.png"
