@@ -24,7 +24,6 @@ from fhe_face.client.embedding import Embedded, Embedder, embed_faces
 from fhe_face.client.expected import Expected
 from fhe_face.client.headroom import room
 from fhe_face.client.health import HealthReport, UnhealthyResultError
-from fhe_face.client.images import Unit, validate_unit
 from fhe_face.client.keymaking import CLIENT_KEY, make_keys
 from fhe_face.client.ledger import (
     DEFAULT_LIMIT,
@@ -35,13 +34,14 @@ from fhe_face.client.ledger import (
     result_digest,
     warn_in_python,
 )
-from fhe_face.client.preparation import PreparedFace, given
 from fhe_face.client.requests import Sent
 from fhe_face.client.sharing import Decision
 from fhe_face.client.verification import Verification, verify_photos
 from fhe_face.engine import Engine, choose_engine, compile_engine
 from fhe_face.facts import differences
 from fhe_face.models.thresholds import Thresholds
+from fhe_face.photos.images import Unit, validate_unit
+from fhe_face.photos.preparation import PreparedFace, given
 from fhe_face.places import EMBEDDING, ENTRY, IMAGE, SCORE, Packing, Run, describe
 from fhe_face.planning import plan_runs
 from fhe_face.progress import Stage, silent
@@ -163,7 +163,7 @@ class FaceClient:
         """Encrypt an aligned face, or several in one bundle.
 
         A face is a file, uint8 (S, S, 3) RGB, or floats (3, S, S) in [-1, 1], S being the
-        circuit's input size; photos are made into faces by `fhe_face.client.preparation.prepare`,
+        circuit's input size; photos are made into faces by `fhe_face.photos.preparation.prepare`,
         whose result is taken as well. Where the circuit has two views, the mirror image is
         encrypted, too. All faces must have been prepared in the same way. Names of files are not
         kept: they would tell the server who is in the pictures.

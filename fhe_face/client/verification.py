@@ -14,8 +14,8 @@ from fhe_core.files import shown
 from fhe_face.client.decryption import Embedding
 from fhe_face.client.embedding import Embedder
 from fhe_face.client.health import HealthReport, UnhealthyResultError
-from fhe_face.client.preparation import PreparedFace, prepare
 from fhe_face.models.thresholds import MeasuredSet, OperatingPoint, Thresholds, Verdict
+from fhe_face.photos.preparation import PreparedFace, prepare
 
 if TYPE_CHECKING:
     from fhe_face.client.client import FaceClient

@@ -11,14 +11,14 @@ from rich.console import Console
 
 from fhe_core.files import FileError, explain, shown
 from fhe_face.circuit import root_of
-from fhe_face.client.preparation import PreparedFace, given
 from fhe_face.commands.face_options import FaceOptions
 from fhe_face.commands.inputs import warn_of_little_memory
 from fhe_face.demo_faces import demo_faces
-from fhe_face.demonstration import Demonstration
 from fhe_face.failures import UNHEALTHY, USAGE, CommandError
+from fhe_face.local.demonstration import Demonstration
 from fhe_face.network import DEMONSTRATION, bundled_weights, weights_file
 from fhe_face.output import Output, grid
+from fhe_face.photos.preparation import PreparedFace, given
 from fhe_face.system import default_threads, seconds, size, temporary_folder
 
 DRAWN = "two pictures of one face, drawn by this project (nobody's photograph)"

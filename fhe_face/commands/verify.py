@@ -19,18 +19,18 @@ from fhe_face.client.client import FaceClient
 from fhe_face.client.embedding import Embedded
 from fhe_face.client.health import UnhealthyResultError
 from fhe_face.client.keymaking import CLIENT_KEY, EVALUATION_KEY
-from fhe_face.client.preparation import PreparedFace
 from fhe_face.client.verification import Verification, compare, told
 from fhe_face.commands.face_options import FaceOptions
 from fhe_face.commands.inputs import warn_of_little_memory
 from fhe_face.engine import choose_engine
 from fhe_face.facts import require_same_preparation
 from fhe_face.failures import DIFFERENT, NOT_SURE, USAGE, CommandError, describe
-from fhe_face.local import LocalServer, fresh_client
+from fhe_face.local.sides import LocalServer, fresh_client
 from fhe_face.models.checkpoint import Checkpoint, load
 from fhe_face.models.thresholds import Thresholds, Verdict
 from fhe_face.network import caution, recommended_root, require_thresholds, weights_file
 from fhe_face.output import Output, facts
+from fhe_face.photos.preparation import PreparedFace
 from fhe_face.progress import Stage
 from fhe_face.system import seconds, size, temporary_folder
 

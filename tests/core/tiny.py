@@ -22,12 +22,12 @@ from fhe_core.runtime.evaluator import Evaluator
 from fhe_core.secret.key import SecretKey
 from fhe_face.circuit import Circuit
 from fhe_face.client.client import FaceClient
-from fhe_face.client.preparation import PreparedFace
 from fhe_face.engine import Engine
 from fhe_face.models.faces import Preparation
 from fhe_face.models.layers import FusedConv, FusedNetwork
 from fhe_face.models.reference import Trace, embed, squared_norm
 from fhe_face.models.synthetic import random_fused
+from fhe_face.photos.preparation import PreparedFace
 from fhe_face.places import Packing as Together
 from fhe_face.server.server import FaceServer
 

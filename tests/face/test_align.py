@@ -12,9 +12,6 @@ import pytest
 from PIL import Image
 
 from fhe_core.formats.ciphertexts import load_bundle, save_bundle
-from fhe_face.client.images import aligned_crop, load_photo, to_unit
-from fhe_face.client.people import find_photos
-from fhe_face.client.preparation import prepare
 from fhe_face.models.faces import (
     DETECTOR_SHA256,
     DETECTOR_VARIABLE,
@@ -22,6 +19,9 @@ from fhe_face.models.faces import (
     DetectorError,
     Preparation,
 )
+from fhe_face.photos.images import aligned_crop, load_photo, to_unit
+from fhe_face.photos.people import find_photos
+from fhe_face.photos.preparation import prepare
 from tests.face.kit import Kit, Run
 
 
@@ -140,7 +140,7 @@ def test_all_faces(fhe_face: Run, photo: Path, tmp_path: Path) -> None:
 def test_many_pages(
     fhe_face: Run, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fhe_face.client.contact_sheet.ROWS", 1)
+    monkeypatch.setattr("fhe_face.photos.contact_sheet.ROWS", 1)
     answer = fhe_face("align", *[photo] * 7, "-o", tmp_path / "out", "--json").json()
     sheets = answer["contact_sheets"]
     assert sheets == ["contact-sheet.png", "contact-sheet-2.png", "contact-sheet-3.png"]

@@ -14,9 +14,9 @@ from fhe_core.formats.ciphertexts import load_bundle
 from fhe_core.secret.files import save_secret_key
 from fhe_face.circuit import ENTRY, PACKINGS, Circuit, CircuitError, root_of
 from fhe_face.client.client import FaceClient
-from fhe_face.client.images import to_unit
 from fhe_face.demo_faces import demo_faces
 from fhe_face.engine import compile_engine
+from fhe_face.photos.images import to_unit
 from fhe_face.places import Packing
 from tests.face.kit import CIRCUIT, FACES, LENGTH, Kit, Run
 

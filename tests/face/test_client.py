@@ -11,8 +11,8 @@ from PIL import Image
 from fhe_core.container import ContainerError, WrongKind
 from fhe_core.formats.ciphertexts import Bundle, load_bundle
 from fhe_face.client.client import FaceClient
-from fhe_face.client.images import ImageError, to_unit
 from fhe_face.demo_faces import demo_faces
+from fhe_face.photos.images import ImageError, to_unit
 from tests.face.kit import Kit, Run
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from fhe_face.client.verification import told
-from fhe_face.demonstration import Demonstration
+from fhe_face.local.demonstration import Demonstration
 from fhe_face.models.checkpoint import load
 from fhe_face.network import bundled_weights, require_thresholds
 from tests.face.kit import Run

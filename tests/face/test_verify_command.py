@@ -20,7 +20,7 @@ from fhe_face.client.verification import Verification, compare
 from fhe_face.commands import verify
 from fhe_face.demo_faces import demo_faces
 from fhe_face.engine import choose_engine
-from fhe_face.local import LocalServer, fresh_client
+from fhe_face.local.sides import LocalServer, fresh_client
 from fhe_face.models.checkpoint import load
 from fhe_face.models.thresholds import Verdict
 from fhe_face.network import require_thresholds

@@ -14,9 +14,9 @@ from fhe_core.secret.key import SecretKey
 from fhe_face.client.client import FaceClient
 from fhe_face.client.keymaking import EVALUATION_KEY, write_evaluation_keys
 from fhe_face.engine import Engine, key_bytes
+from fhe_face.local.process import run_job
 from fhe_face.progress import Stage, silent
 from fhe_face.server.job import Job
-from fhe_face.server.process import run_job
 from fhe_face.system import require_space
 
 #: Ciphertexts of two faces, beside the keys.

@@ -22,18 +22,18 @@ from fhe_core.secret.files import save_secret_key
 from fhe_face.client.client import FaceClient
 from fhe_face.client.health import UnhealthyResultError
 from fhe_face.client.keymaking import CLIENT_KEY, EVALUATION_KEY
-from fhe_face.client.preparation import PreparedFace
 from fhe_face.client.verification import told
 from fhe_face.engine import Engine, choose_engine
 from fhe_face.facts import require_same_preparation
-from fhe_face.local import fresh_client
+from fhe_face.local.process import run_job
+from fhe_face.local.sides import fresh_client
 from fhe_face.models import reference
 from fhe_face.models.checkpoint import load
 from fhe_face.models.layers import FusedNetwork
 from fhe_face.network import network_of, recommended_root, thresholds_of
+from fhe_face.photos.preparation import PreparedFace
 from fhe_face.progress import Stage
 from fhe_face.server.job import Job
-from fhe_face.server.process import run_job
 from fhe_face.system import peak_memory_bytes
 
 Array = NDArray[np.float64]
