@@ -4,16 +4,17 @@ import sys
 from pathlib import Path
 
 from fhe_core.formats.ciphertexts import load_bundle
-from fhe_face import FaceClient, UnhealthyResultError
+from fhe_face import FaceClient, UnhealthyResultError, load_thresholds
 
-#: Cosine from which two faces count as one person; it depends on the weights.
-THRESHOLD = 0.4
+#: The server's weights: their thresholds say from which cosine two faces count as one person.
+WEIGHTS = "bundled"
 
 
 def main(folder: Path) -> None:
     client = FaceClient.load(folder / "client.key")
     try:
-        same = client.decide(load_bundle(folder / "score.ct"), THRESHOLD)
+        threshold = load_thresholds(WEIGHTS).same_from
+        same = client.decide(load_bundle(folder / "score.ct"), threshold)
     except UnhealthyResultError:
         sys.exit("no answer: the network diverged on one of the faces")
     print("same" if same else "different")

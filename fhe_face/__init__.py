@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from fhe_face.client.client import FaceClient
     from fhe_face.client.decryption import Embedding, Score
     from fhe_face.client.health import HealthReport, UnhealthyResultError
-    from fhe_face.client.images import ImageError
-    from fhe_face.client.preparation import PreparedFace, prepare
+    from fhe_face.client.verification import Verification
+    from fhe_face.network import load_thresholds
+    from fhe_face.photos.images import ImageError
+    from fhe_face.photos.preparation import PreparedFace, prepare
     from fhe_face.server.server import FaceServer
 
     __version__: str
@@ -33,11 +35,13 @@ _HOMES = {
     "FaceServer": "fhe_face.server.server",
     "Failure": "fhe_core.errors",
     "HealthReport": "fhe_face.client.health",
-    "ImageError": "fhe_face.client.images",
-    "PreparedFace": "fhe_face.client.preparation",
+    "ImageError": "fhe_face.photos.images",
+    "PreparedFace": "fhe_face.photos.preparation",
     "Score": "fhe_face.client.decryption",
     "UnhealthyResultError": "fhe_face.client.health",
-    "prepare": "fhe_face.client.preparation",
+    "Verification": "fhe_face.client.verification",
+    "load_thresholds": "fhe_face.network",
+    "prepare": "fhe_face.photos.preparation",
 }
 
 __all__ = [
@@ -52,7 +56,9 @@ __all__ = [
     "PreparedFace",
     "Score",
     "UnhealthyResultError",
+    "Verification",
     "__version__",
+    "load_thresholds",
     "prepare",
 ]
 

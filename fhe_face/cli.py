@@ -151,6 +151,49 @@ def demo(
     command.run(images or [], weights, keep, flip, coefficients, how, threads, json)
 
 
+@app.command(
+    help="Do two photos show one person? Same, different or not sure, computed encrypted. Both "
+    "sides run on this machine, the server as a process that cannot decrypt. Exit status 0: "
+    "same, 4: different, 5: not sure, 3: a face was refused."
+)
+def verify(
+    first: Annotated[Path, typer.Argument(help="A photo, or an aligned face.")],
+    second: Annotated[Path, typer.Argument(help="Another one.")],
+    weights: Weights = DEFAULT_WEIGHTS,
+    keys: Annotated[
+        Path | None,
+        typer.Option("--keys", help="A folder from keygen; default: fresh keys, not kept."),
+    ] = None,
+    flip: Flip = False,
+    coefficients: Coefficients = None,
+    twice: Annotated[
+        bool, typer.Option("--twice", help="Compute every face twice: crafted images differ.")
+    ] = False,
+    whole: Whole = False,
+    resize: Resize = False,
+    aligned: Aligned = False,
+    passphrase_file: PassphraseFile = None,
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    from fhe_face.client import passphrases
+    from fhe_face.commands import verify as command
+    from fhe_face.commands.face_options import FaceOptions
+    from fhe_face.commands.secrecy import hold_secrets
+    from fhe_face.output import Output
+    from fhe_face.system import default_threads
+
+    secret = None if keys is None else keys / "client.key"
+    hold_secrets(Output(json), secret, passphrase_file)
+    ask = None if secret is None else passphrases.opener(passphrase_file, secret)
+    how = FaceOptions(whole=whole, resize=resize, aligned=aligned)
+    request = command.Request(
+        *((first, second), weights, keys, ask, flip, coefficients, twice, how),
+        threads or default_threads(),
+    )
+    command.run(request, json)
+
+
 @app.command(help="Make a secret client.key and an evaluation.key for the server.")
 def keygen(
     out: Annotated[Path, typer.Option("--out", help="Folder for client.key and evaluation.key.")],
@@ -294,6 +337,14 @@ def decrypt(
     threshold: Annotated[
         float | None, typer.Option("--threshold", help="Cosine from which faces are the same.")
     ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--weights",
+            metavar="official|bundled|FILE",
+            help="Whose thresholds decide: the server's weights; default: the bundled ones.",
+        ),
+    ] = None,
     share: Annotated[
         str | None, typer.Option("--share", help="Print a cosine to share: round or flood.")
     ] = None,
@@ -322,14 +373,16 @@ def decrypt(
     from fhe_face.client import passphrases
     from fhe_face.commands import decrypt as command
     from fhe_face.commands.decrypt_shared import release_of
+    from fhe_face.commands.judging import Judge
     from fhe_face.commands.secrecy import hold_secrets
     from fhe_face.output import Output
 
-    release = release_of(share, digits, queries, bits, decision_only, threshold)
+    judge = Judge(threshold, weights)
+    release = release_of(share, digits, queries, bits, decision_only, judge)
     hold_secrets(Output(json), key, passphrase_file)
     ask = passphrases.opener(passphrase_file, key)
     opening = command.Opening(key, ask, answer_limit, tuple(sent or ()))
-    command.run(file, opening, output, names, release, json)
+    command.run(file, opening, output, names, release, judge, json)
 
 
 @app.command(

@@ -19,13 +19,13 @@ from fhe_core.compiler import (
     SAFE,
     CompiledBatch,
     CompiledNetwork,
+    Parts,
     Policy,
     capacity_of,
     compile_batch,
     compile_match,
     compile_network,
 )
-from fhe_core.compiler import Packing as Slots
 from fhe_core.compiler.architecture import Architecture, BlockShape
 from fhe_core.container import Corrupt, Header
 from fhe_core.inverse_root import InverseRoot
@@ -75,12 +75,12 @@ class Engine:
     @cached_property
     def compiled(self) -> CompiledNetwork:
         """The plan for one face, by which faces of pairs are packed, too."""
-        return self._network(Slots.MIRROR if self.circuit.views > 1 else Slots.ONE)
+        return self._network(Parts.MIRROR if self.circuit.views > 1 else Parts.ONE)
 
     @cached_property
     def pair(self) -> CompiledNetwork:
         """The plan for two faces at a time."""
-        return self._network(Slots.PAIR)
+        return self._network(Parts.PAIR)
 
     @cached_property
     def batch(self) -> CompiledBatch:
@@ -109,7 +109,7 @@ class Engine:
     def _batch_match(self) -> Plan:
         return compile_match(self.batch.plan, self.parameters, self.batch_policy)
 
-    def _network(self, slots: Slots) -> CompiledNetwork:
+    def _network(self, slots: Parts) -> CompiledNetwork:
         root = self.circuit.root
         return compile_network(self.architecture, self.parameters, self.policy, root, slots)
 

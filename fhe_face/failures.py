@@ -15,6 +15,7 @@ ERROR: Final = 1
 USAGE: Final = 2
 UNHEALTHY: Final = 3
 DIFFERENT: Final = 4
+NOT_SURE: Final = 5
 INTERRUPTED: Final = 130
 TERMINATED: Final = 143
 

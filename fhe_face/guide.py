@@ -12,7 +12,7 @@ MODELS, INSIDE = "Models: weights and polynomials", "Inside: sizes, security, ti
 #: Of each command its group, and its examples.
 COMMANDS: Final = {
     "demo": (START, ("fhe-face demo", "fhe-face demo a.jpg b.jpg --weights weights.safetensors")),
-    "verify": (START, ("fhe-face verify a.jpg b.jpg",)),
+    "verify": (START, ("fhe-face verify a.jpg b.jpg --weights official",)),
     "keygen": (CLIENT, ("fhe-face keygen --out keys", "fhe-face keygen --out keys --passphrase")),
     "encrypt": (CLIENT, ("fhe-face encrypt --key keys/client.key photo.jpg -o face.ct",)),
     "align": (CLIENT, ("fhe-face align photo.jpg group.jpg -o crops --all-faces",)),
@@ -20,7 +20,7 @@ COMMANDS: Final = {
         CLIENT,
         (
             "fhe-face decrypt --key keys/client.key score.ct",
-            "fhe-face decrypt --key keys/client.key score.ct --decision-only --threshold 0.4",
+            "fhe-face decrypt --key keys/client.key score.ct --decision-only --weights official",
         ),
     ),
     "info": (CLIENT, ("fhe-face info keys/evaluation.key", "fhe-face info face.ct --json")),

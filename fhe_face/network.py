@@ -6,6 +6,7 @@ Clients need none of this: what they share with a server stands in fhe_face.engi
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
@@ -96,6 +97,21 @@ def require_thresholds(checkpoint: Checkpoint) -> Thresholds:
     if found is None:
         raise WeightsError(f"{checkpoint.path}: {without_thresholds(checkpoint)}")
     return found
+
+
+def load_thresholds(weights: str | os.PathLike[str] | None = None) -> Thresholds:
+    """Thresholds of a weights file, by `weights_file`'s rules for names.
+
+    Those of the bundled weights come with a Python warning.
+
+    Raises:
+        CheckpointError, WeightsError: the file cannot be used, or has none.
+    """
+    checkpoint = load(weights_file(weights))
+    demonstration = caution(checkpoint)
+    if demonstration is not None:
+        warnings.warn(demonstration, stacklevel=2)
+    return require_thresholds(checkpoint)
 
 
 def without_thresholds(checkpoint: Checkpoint) -> str:

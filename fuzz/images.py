@@ -14,10 +14,10 @@ from PIL import Image
 
 from benchmarks.official.stages import pairs_worker
 from benchmarks.official.stages.pairs import NAMES, PairsError, receive
-from fhe_face.client.images import ImageError, decode_photo, load_unit
-from fhe_face.client.preparation import given, prepare, save_crop
 from fhe_face.demo_faces import demo_faces
 from fhe_face.models.faces import Aligner, FaceError, Preparation
+from fhe_face.photos.images import ImageError, decode_photo, load_unit
+from fhe_face.photos.preparation import given, prepare, save_crop
 from fuzz.mutators import mutate_bytes
 from fuzz.target import Scratch, Target
 

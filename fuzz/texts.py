@@ -12,12 +12,12 @@ from fhe_core.inverse_root import InverseRootError
 from fhe_face.circuit import inverse_root
 from fhe_face.coeffs.normalisation import CoefficientError, Normalisation
 from fhe_face.coeffs.samples import read_sample
-from fhe_face.evaluation import Outcome
+from fhe_face.local.evaluation import Outcome
+from fhe_face.local.process import ServerError, relay
 from fhe_face.models.faces import Preparation, PreparationError
 from fhe_face.models.manifest import WeightsManifest, WeightsManifestError
 from fhe_face.models.synthetic import untrained
 from fhe_face.server.job import Job, JobError
-from fhe_face.server.process import ServerError, relay
 from fuzz.mutators import either, mutate_bytes, mutate_json
 from fuzz.target import Scratch, Target
 

@@ -15,10 +15,10 @@ import pytest
 
 from fhe_core.errors import Failure
 from fhe_face.client.health import HealthReport, UnhealthyResultError
-from fhe_face.client.image_error import ImageError
-from fhe_face.client.images import load_photo
 from fhe_face.failures import EXIT_STATUSES, CommandError
 from fhe_face.models.checkpoint import CheckpointError
+from fhe_face.photos.image_error import ImageError
+from fhe_face.photos.images import load_photo
 from tests.test_layering import REPOSITORY, modules_of
 
 #: Errors that are made from something else than one text.

@@ -42,6 +42,9 @@ APART = {
     "fhe_face.models": ("benchmarks",),
     "fhe_face.coeffs": ("fhe_face.models", "benchmarks"),
     "fhe_face": ("benchmarks",),
+    "fhe_face.photos": ("fhe_face.client", "fhe_face.server", "fhe_face.local"),
+    "fhe_face.client": ("fhe_face.server", "fhe_face.local", "fhe_face.commands"),
+    "fhe_face.server": ("fhe_face.photos", "fhe_face.local", "fhe_face.commands"),
 }
 #: Of ours, models and coeffs know only themselves and each other, and how files are written.
 MAPPED = ("fhe_face.models", "fhe_face.coeffs")
@@ -51,10 +54,10 @@ WRITING = ("fhe_core.errors", "fhe_core.files", "fhe_core.outputs", "fhe_core.st
 ORACLES = ("fhe_core.oracles.openfhe_worker", "fhe_core.oracles.seal_backend")
 EXTENSION = "fhe_core._native"
 
-#: Whoever may hold the secret key.
+#: The code of the secret key, and of its owner.
 SECRET_ROOMS = ("fhe_core.secret", "fhe_face.client")
-#: Rooms that run where it must never be.
-SERVER_ROOMS = ("fhe_core.runtime", "fhe_core.formats", "fhe_face.server")
+#: Rooms that run where it must never be, or need not be.
+SERVER_ROOMS = ("fhe_core.runtime", "fhe_core.formats", "fhe_face.server", "fhe_face.photos")
 
 # From the bottom up: a folder of cpp/ includes itself and folders before it.
 CPP_LAYERS = ("kernels", "ring", "bindings")

@@ -26,10 +26,10 @@ from benchmarks.divergence.agreement import judge
 from benchmarks.divergence.twin import Noise, Twin
 from fhe_face.circuit import root_of
 from fhe_face.client.health import COPIES_TOLERANCE
-from fhe_face.client.images import load_unit
 from fhe_face.client.noise_gain import PAIR
 from fhe_face.models.layers import FusedNetwork
 from fhe_face.network import load_network
+from fhe_face.photos.images import load_unit
 
 #: Squared norms that ascent keeps to, well inside the interval.
 NORMS = (200.0, 2000.0)

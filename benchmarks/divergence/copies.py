@@ -23,10 +23,10 @@ from fhe_core.formats.ciphertexts import Bundle
 from fhe_face.bundles import apart
 from fhe_face.client.client import FaceClient
 from fhe_face.client.health import HealthReport, UnhealthyResultError, check_copies
-from fhe_face.client.images import load_unit
 from fhe_face.client.noise_gain import noise_gain
 from fhe_face.models import reference
 from fhe_face.network import load_network
+from fhe_face.photos.images import load_unit
 from fhe_face.server.server import FaceServer
 
 _FOLDER = "fhe-face-copies-"

@@ -14,10 +14,10 @@ from fhe_core.formats.ciphertexts import Bundle
 from fhe_face.bundles import apart
 from fhe_face.client.client import FaceClient
 from fhe_face.client.health import UnhealthyResultError
-from fhe_face.client.images import to_unit
 from fhe_face.demo_faces import demo_faces
 from fhe_face.models import reference
 from fhe_face.network import load_network
+from fhe_face.photos.images import to_unit
 from fhe_face.server.server import FaceServer
 
 _FOLDER = "fhe-face-divergence-"

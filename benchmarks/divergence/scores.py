@@ -21,10 +21,10 @@ from fhe_core.inverse_root import InverseRoot
 from fhe_core.runtime import cleartext
 from fhe_face.client.headroom import scores_fit
 from fhe_face.client.health import IMAGINARY_SHARE, NORM_SLACK
-from fhe_face.client.images import to_unit
 from fhe_face.demo_faces import demo_faces
 from fhe_face.engine import Engine
 from fhe_face.models.layers import FusedNetwork
+from fhe_face.photos.images import to_unit
 from fhe_face.places import Packing
 
 Slots = NDArray[np.float64]

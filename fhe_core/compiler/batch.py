@@ -21,7 +21,7 @@ from fhe_core.compiler.convolution import Source, Structure, fill_rows
 from fhe_core.compiler.grids import Grid
 from fhe_core.compiler.layouts import Layout, LayoutError, power_of_two
 from fhe_core.compiler.normalisation import append_normalisation, embedding_scale
-from fhe_core.compiler.packing import Packing
+from fhe_core.compiler.parts import Parts
 from fhe_core.compiler.policy import Policy, lower_by_one
 from fhe_core.compiler.spread import build_spread
 from fhe_core.inverse_root import InverseRoot
@@ -287,4 +287,4 @@ class _Backbone:
             rows[place // layout.slots, place % layout.slots % period] = values[..., None, None]
             return rows
 
-        return Packing.PAIR.shared(fill)
+        return Parts.PAIR.shared(fill)

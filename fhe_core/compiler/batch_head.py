@@ -19,7 +19,7 @@ from fhe_core.compiler.architecture import POOL, Architecture
 from fhe_core.compiler.builder import LinearTables, PlanBuilder, Sums
 from fhe_core.compiler.grids import Grid
 from fhe_core.compiler.layouts import Layout, power_of_two, powers_of_two
-from fhe_core.compiler.packing import Packing
+from fhe_core.compiler.parts import Parts
 from fhe_core.plan import PlanError
 
 
@@ -165,7 +165,7 @@ def append_batch_head(
             ],
             period=grid.block,
         ),
-        LinearTables(weights, Packing.PAIR.shared(bias), 0),
+        LinearTables(weights, Parts.PAIR.shared(bias), 0),
         scale=builder.scale_before_sum(limbs, scale),
         rescale=rescales.linear,
     )[0]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from fhe_core.compiler.architecture import POOL, Architecture
 from fhe_core.compiler.builder import LinearTables, PlanBuilder, Sums
 from fhe_core.compiler.layouts import Layout, power_of_two, powers_of_two
-from fhe_core.compiler.packing import Packing
+from fhe_core.compiler.parts import Parts
 from fhe_core.plan import PlanError
 
 
@@ -90,7 +90,7 @@ def append_head(
     inputs: Sequence[HeadInput],
     layout: Layout,
     sign: int,
-    packing: Packing,
+    parts: Parts,
     scale: Callable[[int], float],
 ) -> tuple[str, int]:
     """Append the head's steps; returns ``sign`` times the embedding, and its period in slots.
@@ -100,7 +100,7 @@ def append_head(
     the average.
     """
     # Re((1 - i)(a + i b)) / 2 = (a + b) / 2
-    factor = sign * (0.5 - 0.5j) if packing is Packing.MIRROR else sign
+    factor = sign * (0.5 - 0.5j) if parts is Parts.MIRROR else sign
     geometry = HeadGeometry(layout, architecture.embedding)
     features = geometry.features
     corner = np.zeros(layout.slots, dtype=bool)
@@ -157,7 +157,7 @@ def append_head(
             ],
             period=layout.slots,
         ),
-        LinearTables(weights, bias if packing is Packing.MIRROR else packing.shared(bias), 0),
+        LinearTables(weights, bias if parts is Parts.MIRROR else parts.shared(bias), 0),
         scale=builder.scale_before_sum(limbs, scale),
         rescale=rescales.linear,
     )[0]

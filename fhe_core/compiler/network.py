@@ -17,7 +17,7 @@ from fhe_core.compiler.convolution import Source, Structure, fill_rows
 from fhe_core.compiler.head import HeadInput, append_head
 from fhe_core.compiler.layouts import Layout, LayoutError, power_of_two, raster, widen
 from fhe_core.compiler.normalisation import append_normalisation, embedding_scale
-from fhe_core.compiler.packing import Packing
+from fhe_core.compiler.parts import Parts
 from fhe_core.compiler.policy import Policy, lower_by_one
 from fhe_core.inverse_root import InverseRoot
 from fhe_core.parameters import Parameters
@@ -31,7 +31,7 @@ class CompiledNetwork(Compiled):
     """A plan for one image, or for two apart, and where an image goes."""
 
     input_layout: Layout
-    packing: Packing
+    parts: Parts
     lanes: int
 
     def pack_image(self, image: Array) -> NDArray[Any]:
@@ -47,8 +47,8 @@ class CompiledNetwork(Compiled):
         arch = self.architecture
         shape = (arch.image_channels, arch.input_size, arch.input_size)
         views = image[None] if image.ndim == len(shape) else image
-        if views.shape != (self.packing.views, *shape):
-            wanted = shape if self.packing.views == 1 else (self.packing.views, *shape)
+        if views.shape != (self.parts.views, *shape):
+            wanted = shape if self.parts.views == 1 else (self.parts.views, *shape)
             raise ValueError(f"expected an image of shape {wanted}, got {image.shape}")
         packed = [self._pack_view(view) for view in views]
         return packed[0] if len(packed) == 1 else packed[0] + 1j * packed[1]
@@ -84,13 +84,13 @@ def compile_network(
     parameters: Parameters,
     policy: Policy,
     root: InverseRoot,
-    packing: Packing = Packing.ONE,
+    parts: Parts = Parts.ONE,
     lanes: int = LANES,
 ) -> CompiledNetwork:
     """The plan from encrypted patches to the normalised embedding and its squared norm.
 
     root: the normalisation; the client checks every result against its interval.
-    packing: what real and imaginary parts carry. A pair takes the inputs of two plans for one
+    parts: what real and imaginary parts carry. A pair takes the inputs of two plans for one
         face, and returns both results, one after the other.
     lanes: patch networks that share ciphertexts; 1 gives every patch ciphertexts of its own.
 
@@ -100,11 +100,11 @@ def compile_network(
         InverseRootError: the polynomial cannot be evaluated as a product.
         LayoutError: a feature map does not fit the ciphertexts.
     """
-    builder = PlanBuilder(parameters, policy if packing is Packing.ONE else lower_by_one(policy))
+    builder = PlanBuilder(parameters, policy if parts is Parts.ONE else lower_by_one(policy))
     product = root.product()
     if lanes not in (1, 2, LANES):
         raise ValueError(f"{lanes} lanes; it must be 1, 2 or {LANES}")
-    backbone = _Backbone(builder, architecture, packing, lanes)
+    backbone = _Backbone(builder, architecture, parts, lanes)
     heads: list[HeadInput] = []
     inputs = backbone.inputs()
     per_group = len(inputs) // len(backbone.groups)
@@ -115,29 +115,29 @@ def compile_network(
 
     def scale(limbs: int) -> float:
         wanted = embedding_scale(parameters, policy, limbs, root)
-        return wanted if packing is Packing.ONE else wanted / 2  # taking a part doubles it
+        return wanted if parts is Parts.ONE else wanted / 2  # taking a part doubles it
 
     embedding, period = append_head(
-        builder, architecture, heads, layout, product.sign, packing, scale
+        builder, architecture, heads, layout, product.sign, parts, scale
     )
     sources = [embedding]
-    if packing is not Packing.ONE:
+    if parts is not Parts.ONE:
         real, imaginary = builder.parts("parts", embedding)
-        sources = [real, imaginary] if packing is Packing.PAIR else [real]
+        sources = [real, imaginary] if parts is Parts.PAIR else [real]
     outputs: list[str] = []
     for number, source in enumerate(sources):
         prefix = f"face {number + 1} " if len(sources) > 1 else ""
         outputs += append_normalisation(builder, source, period, root, product, prefix)
-    if packing is Packing.PAIR:
+    if parts is Parts.PAIR:
         outputs = _with_neighbours(builder, outputs)
     plan = builder.finish(
-        f"embed-{architecture.input_size}-{packing.value}",
+        f"embed-{architecture.input_size}-{parts.value}",
         backbone.plan_inputs,
         outputs,
         {
             "architecture": architecture.describe(),
             "normalisation": root.describe(),
-            "packing": packing.value,
+            "packing": parts.value,
             "input_layout": backbone.input_layout.describe(),
             "embedding": architecture.embedding,
             "period": period,
@@ -149,7 +149,7 @@ def compile_network(
         parameters=parameters,
         fillers=builder.fillers,
         input_layout=backbone.input_layout,
-        packing=packing,
+        parts=parts,
         lanes=lanes,
     )
 
@@ -177,10 +177,10 @@ class _Backbone:
         self,
         builder: PlanBuilder,
         architecture: Architecture,
-        packing: Packing,
+        parts: Parts,
         lanes: int,
     ) -> None:
-        self.builder, self.architecture, self.packing = builder, architecture, packing
+        self.builder, self.architecture, self.parts = builder, architecture, parts
         self.policy, self.together = builder.policy, lanes
         self.lane, self.lanes, self.prefix = 0, 0, ""
         self.plan_inputs: list[str] = []
@@ -219,7 +219,7 @@ class _Backbone:
             for _, _, prefix in self.groups
             for i in range(self.input_layout.ciphertexts)
         ]
-        if self.packing is not Packing.PAIR:
+        if self.parts is not Parts.PAIR:
             self.plan_inputs = [self._input(name) for name in names]
             return self.plan_inputs
         faces = [[self._input(f"face {face} {name}") for name in names] for face in (1, 2)]
@@ -306,7 +306,7 @@ class _Backbone:
 
     def _square(self, label: str, sources: list[str], offset: Filler, rescale: int) -> list[str]:
         square = self.builder.square
-        if self.packing is not Packing.ONE:
+        if self.parts is not Parts.ONE:
             square = self.builder.square_parts
         return square(label, sources, offset, self.lane, rescale=rescale)
 
@@ -342,7 +342,7 @@ class _Backbone:
             row[slots] = get(network)[lane : lane + lanes]
             return row[None]
 
-        return self.packing.shared(fill)
+        return self.parts.shared(fill)
 
 
 def _flat(weight: Array) -> Array:

@@ -1,1 +1,1 @@
-"""Keys. ``secret`` is for the client only; ``evaluation`` and ``expand`` hold public material."""
+"""Evaluation keys, and what seeds expand to: public material, for both sides."""

@@ -1,1 +1,1 @@
-"""Backends that run a plan, and the two sides that use them. Import the module you need."""
+"""Backends that run plans: native, several steps side by side, and in the clear."""

@@ -16,13 +16,13 @@ from fhe_core.formats.ciphertexts import load_bundle, save_bundle
 from fhe_face.bench.subject import Subject
 from fhe_face.client.client import FaceClient
 from fhe_face.client.keymaking import EVALUATION_KEY, make_keys
-from fhe_face.client.preparation import PreparedFace
 from fhe_face.models.faces import Preparation
+from fhe_face.photos.preparation import PreparedFace
 from fhe_face.places import EMBEDDING, Packing, numbered, runs_of
 from fhe_face.progress import Stage
 from fhe_face.server.job import Job
 
-#: Does a job and returns its report: `fhe_face.server.process.run_job`, or a test's own.
+#: Does a job and returns its report: `fhe_face.local.process.run_job`, or a test's own.
 RunJob = Callable[[Job, Stage], dict[str, Any]]
 #: Faces of a pair.
 TOGETHER = 2

@@ -15,13 +15,13 @@ from fhe_core.ciphertext import Ciphertext
 from fhe_core.compiler import CompiledNetwork
 from fhe_core.plan import Plan
 from fhe_core.secret.key import SecretKey
-from fhe_face.client.images import to_unit
 from fhe_face.demo_faces import demo_faces
 from fhe_face.engine import Engine, choose_engine
 from fhe_face.models import reference
 from fhe_face.models.checkpoint import load
 from fhe_face.models.layers import FusedNetwork
 from fhe_face.network import network_of, recommended_root, weights_file
+from fhe_face.photos.images import to_unit
 from fhe_face.places import Packing
 from fhe_face.progress import Stage, silent
 

@@ -24,7 +24,6 @@ from fhe_face.client.embedding import Embedded, Embedder, embed_faces
 from fhe_face.client.expected import Expected
 from fhe_face.client.headroom import room
 from fhe_face.client.health import HealthReport, UnhealthyResultError
-from fhe_face.client.images import Unit, validate_unit
 from fhe_face.client.keymaking import CLIENT_KEY, make_keys
 from fhe_face.client.ledger import (
     DEFAULT_LIMIT,
@@ -35,13 +34,14 @@ from fhe_face.client.ledger import (
     result_digest,
     warn_in_python,
 )
-from fhe_face.client.preparation import PreparedFace, given
 from fhe_face.client.requests import Sent
 from fhe_face.client.sharing import Decision
-from fhe_face.client.verification import Verification, verified
+from fhe_face.client.verification import Verification, verify_photos
 from fhe_face.engine import Engine, choose_engine, engine_for
 from fhe_face.facts import differences
 from fhe_face.models.thresholds import Thresholds
+from fhe_face.photos.images import Unit, validate_unit
+from fhe_face.photos.preparation import PreparedFace, given
 from fhe_face.places import EMBEDDING, ENTRY, IMAGE, SCORE, Packing, Run, describe
 from fhe_face.planning import plan_runs
 from fhe_face.progress import Stage, silent
@@ -163,7 +163,7 @@ class FaceClient:
         """Encrypt an aligned face, or several in one bundle.
 
         A face is a file, uint8 (S, S, 3) RGB, or floats (3, S, S) in [-1, 1], S being the
-        circuit's input size; photos are made into faces by `fhe_face.client.preparation.prepare`,
+        circuit's input size; photos are made into faces by `fhe_face.photos.preparation.prepare`,
         whose result is taken as well. Where the circuit has two views, the mirror image is
         encrypted, too. All faces must have been prepared in the same way. Names of files are not
         kept: they would tell the server who is in the pictures.
@@ -335,17 +335,26 @@ class FaceClient:
         return replace(found, results=agreed(found.results, self.circuit.root)) if twice else found
 
     def verify(
-        self, one: Face, other: Face, server: Embedder, thresholds: Thresholds
+        self,
+        a: Any,
+        b: Any,
+        server: Embedder,
+        thresholds: Thresholds,
+        *,
+        twice: bool = False,
     ) -> Verification:
-        """Whether two faces are of one person: same, different or not sure.
+        """Whether two photos show one person, in one request of two faces.
 
-        thresholds: of the server's network (`fhe_face.network.thresholds_of` its weights).
+        a, b: photos or aligned faces as `prepare` takes them, or what it returned. thresholds: of
+        the server's weights, from `fhe_face.load_thresholds`. twice: as for `embed`.
 
         Raises:
-            UnhealthyResultError: the network diverged on one of them; the text says which.
-            ImageError, CircuitError, ContainerError: as `embed`.
+            ImageError: a photo cannot be used, or has no face.
+            UnhealthyResultError: a face must not be used; the text names its photo.
+            CircuitError: photos that were prepared in different ways.
+            ContainerError, AnswerLimitError: as `decrypt`.
         """
-        return verified(self.embed([one, other], server), thresholds)
+        return verify_photos(self, a, b, server, thresholds, twice)
 
 
 def _listed(faces: Faces) -> list[Face]:

@@ -39,7 +39,7 @@ class Embedding:
 class Score:
     """A decrypted inner product of two normalised embeddings; ``health`` has passed.
 
-    ``cosine`` divides out what the normalisation polynomial left of the norms.
+    ``cosine`` divides out what the normalisation polynomial left of the norms; it is in [-1, 1].
     """
 
     value: float
@@ -121,4 +121,4 @@ class Reader:
         if not report.healthy:
             return report
         norms = np.prod([expected_norm(self.root, y) for y in report.squared_norms])
-        return Score(value, float(value / norms), report)
+        return Score(value, float(np.clip(value / norms, -1.0, 1.0)), report)

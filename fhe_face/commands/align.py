@@ -8,11 +8,11 @@ from pathlib import Path
 from rich.console import Console
 
 from fhe_core.files import shown
-from fhe_face.client.aligning import Aligned, Alignments
-from fhe_face.client.picture_files import picture_files
 from fhe_face.failures import ERROR, CommandError
 from fhe_face.models.faces import Aligner
 from fhe_face.output import Output, grid
+from fhe_face.photos.aligning import Aligned, Alignments
+from fhe_face.photos.picture_files import picture_files
 
 
 def run(

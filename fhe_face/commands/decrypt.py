@@ -19,9 +19,12 @@ from fhe_face.client.health import HealthReport
 from fhe_face.client.ledger import DEFAULT_LIMIT
 from fhe_face.client.names import face_names
 from fhe_face.client.numbers import NUMBERS, save_numbers
-from fhe_face.client.sharing import Release
+from fhe_face.client.sharing import Flooding, Release, Rounding
+from fhe_face.client.verification import SAID
 from fhe_face.commands import decrypt_shared
-from fhe_face.failures import UNHEALTHY, CommandError
+from fhe_face.commands.judging import Judge
+from fhe_face.failures import UNHEALTHY, USAGE, CommandError
+from fhe_face.models.thresholds import Verdict
 from fhe_face.output import Output, facts, grid
 from fhe_face.places import EMBEDDING, IMAGE, SCORE
 
@@ -47,6 +50,7 @@ def run(
     target: Path | None,
     names: Path | None,
     release: Release | None,
+    judge: Judge,
     as_json: bool,
 ) -> None:
     """Every face's numbers. Ends with status 3 where a face must not be used.
@@ -54,11 +58,17 @@ def run(
     The array in ``target`` is NaN for such a face; without any other there is no result at all.
     """
     output = Output(as_json)
-    outputs = Outputs(file, opening.key, names, *opening.sent)
+    outputs = Outputs(file, opening.key, names, judge.weights, *opening.sent)
     outputs.add(target, NUMBERS)
     what = _what(file)
     if release is not None:
         decrypt_shared.require_score(file, what, target)
+    if judge.asked and what != SCORE:
+        raise CommandError(
+            f"{file}: holds an {what}; --threshold and --weights judge scores", USAGE
+        )
+    if what == SCORE and not isinstance(release, Rounding | Flooding):
+        judge.announce(output)
     client = FaceClient.load(
         opening.key,
         passphrase=opening.passphrase,
@@ -69,15 +79,17 @@ def run(
     found = client.decrypt(client.read(file, opening.sent), opening.sent)
     called = face_names(names, len(found))
     if release is not None:
-        decrypt_shared.run(output, found, called, release)
+        decrypt_shared.run(output, found, called, release, judge)
         return
     data = _data(what, found, called, client, target)
+    if what == SCORE:
+        _add_verdicts(data, judge)
     if not any(face["healthy"] for face in data["faces"]):
         raise CommandError(_no_result(data["faces"]), UNHEALTHY, data | {"output": None})
     if target is not None:
         save_numbers(target, _array(found))
         output.replaced(outputs)
-    output.answer(data, lambda console: _show(console, what, data, target))
+    output.answer(data, lambda console: _show(console, what, data, target, judge))
     refused = [str(face["name"]) for face in data["faces"] if not face["healthy"]]
     if refused:
         output.warn(f"no result for {len(refused)} of {len(found)} faces: {', '.join(refused)}")
@@ -120,6 +132,16 @@ def _data(
     return {**_face(found[0]), **data} if len(found) == 1 else data
 
 
+def _add_verdicts(data: dict[str, Any], judge: Judge) -> None:
+    """What the thresholds say, face by face, and which they are."""
+    for face in data["faces"]:
+        if face["healthy"]:
+            face["verdict"] = judge.verdict(face["cosine"]).value
+    if "cosine" in data:
+        data["verdict"] = judge.verdict(data["cosine"]).value
+    data.update(judge.facts())
+
+
 def _face(result: Result) -> dict[str, Any]:
     if isinstance(result, HealthReport):
         return {
@@ -157,15 +179,21 @@ def _numbers(result: Result) -> Any:
     return result.values if isinstance(result, Embedding) else np.asarray(result.value)
 
 
-def _show(console: Console, what: str, data: dict[str, Any], target: Path | None) -> None:
+def _show(
+    console: Console, what: str, data: dict[str, Any], target: Path | None, judge: Judge
+) -> None:
     low, high = data["interval"]
+    if "cosine" in data:
+        console.print(judge.sentence(data["cosine"]), markup=False, soft_wrap=True)
     if len(data["faces"]) == 1:
         console.print(facts(f"Decrypted {what}", _rows(what, data, target)))
     else:
         many = [_row(face) for face in data["faces"]]
         first = "first values (all of them: -o FILE.npy or --json)"
-        columns = ("", "face", "squared norm", "score" if what == SCORE else first)
+        columns = ("", "face", "squared norm", "answer" if what == SCORE else first)
         console.print(grid(f"Decrypted {what}s", columns, many))
+        if what == SCORE:
+            console.print(f"{judge.rule()}.", markup=False)
         console.print(f"Squared norms are healthy in [{low:g}, {high:g}].")
         if target is not None:
             console.print(f"written to {target}", markup=False)
@@ -176,7 +204,7 @@ def _rows(what: str, data: dict[str, Any], target: Path | None) -> list[tuple[st
     low, high = data["interval"]
     rows: list[tuple[str, object]] = []
     if what == SCORE:
-        rows += [("score", f"{data['score']:.6f}"), ("cosine", f"{data['cosine']:.6f}")]
+        rows += [("cosine", f"{data['cosine']:.6f}")]
     else:
         all_of_them = "(all of them: -o FILE.npy or --json)"
         rows += [("length", data["length"])]
@@ -191,7 +219,7 @@ def _row(face: dict[str, Any]) -> tuple[str, str, str, str]:
     if not face["healthy"]:
         shown = f"must not be used: {face['reason']}"
     elif "score" in face:
-        shown = f"{face['score']:.6f}, cosine {face['cosine']:.6f}"
+        shown = f"{SAID[Verdict(face['verdict'])]}, cosine {face['cosine']:.6f}"
     else:
         shown = _first(face)
     return str(face["number"]), face["name"], _norms(face), shown

@@ -13,6 +13,7 @@ from rich.console import Console
 from fhe_face.client.client import Result
 from fhe_face.client.decryption import Score
 from fhe_face.client.sharing import Decision, Flooding, Release, Rounding, SharingError
+from fhe_face.commands.judging import Judge
 from fhe_face.failures import DIFFERENT, UNHEALTHY, USAGE, CommandError
 from fhe_face.output import Output, facts, grid
 from fhe_face.places import SCORE
@@ -26,17 +27,17 @@ def release_of(
     queries: int | None,
     bits: float | None,
     decision_only: bool,
-    threshold: float | None,
+    judge: Judge,
 ) -> Release | None:
     """What the options ask for; None: the values stay here.
 
     Raises:
         CommandError: options that do not go together, or values that cannot be shared so.
     """
-    if decision_only != (threshold is not None):
-        raise CommandError("--decision-only and --threshold go together", USAGE)
     if decision_only and share is not None:
         raise CommandError("--decision-only shares no value: leave out --share", USAGE)
+    if share is not None and judge.asked:
+        raise CommandError("--threshold and --weights decide: leave them out, or --share", USAGE)
     if share not in (None, "round", "flood"):
         raise CommandError(f"--share is '{share}'; it must be round or flood", USAGE)
     if digits is not None and share != "round":
@@ -44,8 +45,8 @@ def release_of(
     if (queries is not None or bits is not None) and share != "flood":
         raise CommandError("--queries and --bits go with --share flood", USAGE)
     try:
-        if threshold is not None:
-            return Decision(threshold)
+        if decision_only:
+            return Decision(judge.same_from)
         if share == "round":
             return Rounding() if digits is None else Rounding(digits)
         if share == "flood":
@@ -69,7 +70,13 @@ def require_score(file: Path, what: str, target: Path | None) -> None:
         raise CommandError("-o writes exact numbers: leave out -o, or what is shared", USAGE)
 
 
-def run(output: Output, found: Sequence[Result], called: Sequence[str], release: Release) -> None:
+def run(
+    output: Output,
+    found: Sequence[Result],
+    called: Sequence[str],
+    release: Release,
+    judge: Judge,
+) -> None:
     """The shared part of scores; status 4 where the only face is a different one."""
     faces: list[dict[str, Any]] = []
     for number, (name, score) in enumerate(zip(called, found, strict=True)):
@@ -82,6 +89,8 @@ def run(output: Output, found: Sequence[Result], called: Sequence[str], release:
     if len(faces) == 1:
         own = {key: value for key, value in faces[0].items() if key not in ("number", "name")}
         data = {"kind": SCORE, **own}
+    if isinstance(release, Decision) and judge.thresholds is not None:
+        data["weights"] = judge.facts()["weights"]
     if not healthy:
         raise CommandError(f"no result: {_REASON}", UNHEALTHY, data)
     output.answer(data, lambda console: _show(console, data, faces))

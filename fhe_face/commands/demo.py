@@ -11,17 +11,19 @@ from rich.console import Console
 
 from fhe_core.files import FileError, explain, shown
 from fhe_face.circuit import root_of
-from fhe_face.client.preparation import PreparedFace, given
 from fhe_face.commands.face_options import FaceOptions
 from fhe_face.commands.inputs import warn_of_little_memory
 from fhe_face.demo_faces import demo_faces
-from fhe_face.demonstration import Demonstration
 from fhe_face.failures import UNHEALTHY, USAGE, CommandError
+from fhe_face.local.demonstration import Demonstration
 from fhe_face.network import DEMONSTRATION, bundled_weights, weights_file
 from fhe_face.output import Output, grid
+from fhe_face.photos.preparation import PreparedFace, given
 from fhe_face.system import default_threads, seconds, size, temporary_folder
 
 DRAWN = "two pictures of one face, drawn by this project (nobody's photograph)"
+#: Instead of an answer.
+WITHOUT = "no answer: these weights have no thresholds (fhe-face evaluate --set-thresholds)"
 
 
 def run(
@@ -53,6 +55,7 @@ def run(
             keep is not None,
             threads or default_threads(),
             lambda engine: warn_of_little_memory(output, engine.keys(), engine.parameters),
+            *([[str(image) for image in images]] if images else []),
         )
         data = {"faces": source, "bundled_weights": bundled, **demonstration.run(stage)}
     if not data["healthy"]:
@@ -94,6 +97,7 @@ def _folder(keep: Path | None) -> Iterator[Path]:
 def show(console: Console, data: dict[str, Any]) -> None:
     """What was measured, for people."""
     embed = data["embed_seconds"]
+    console.print(data.get("meaning", WITHOUT), markup=False, soft_wrap=True)
     console.print()
     console.print(grid("Stages", ("who", "what", "time", "size"), _stages(data), 2))
     results = [
@@ -107,8 +111,6 @@ def show(console: Console, data: dict[str, Any]) -> None:
     low, high = data["interval"]
     norms = ", ".join(f"{norm:.1f}" for norm in data["squared_norms"])
     results += [
-        ("score, computed encrypted", f"{data['score']:.6f}"),
-        ("score, computed in the clear", f"{data['score_cleartext']:.6f}"),
         ("cosine of the two faces, decrypted", f"{data['cosine']:.6f}"),
         ("cosine of the two faces, in the clear", f"{data['cosine_cleartext']:.6f}"),
         (f"health: squared norms in [{low:g}, {high:g}]", f"healthy: {norms}"),

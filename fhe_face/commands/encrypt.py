@@ -16,11 +16,11 @@ from fhe_core.outputs import Outputs
 from fhe_core.secret.files import Passphrase
 from fhe_face.client.client import FaceClient
 from fhe_face.client.names import NAMES, save_names
-from fhe_face.client.picture_files import picture_files
-from fhe_face.client.preparation import PreparedFace
 from fhe_face.commands.face_options import FaceOptions
 from fhe_face.failures import USAGE, CommandError
 from fhe_face.output import Output
+from fhe_face.photos.picture_files import picture_files
+from fhe_face.photos.preparation import PreparedFace
 from fhe_face.places import IMAGE, MAX_FACES, Packing, Run
 from fhe_face.progress import Stage
 from fhe_face.system import seconds, size

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from fhe_core.files import shown
 from fhe_core.outputs import Outputs
-from fhe_face.client.people import Collection, Faces, find_photos, read_faces
 from fhe_face.coeffs.figures import PLOT, figure_class
 from fhe_face.coeffs.normalisation import Normalisation
 from fhe_face.commands.evaluate_table import show
@@ -26,6 +25,7 @@ from fhe_face.models.evaluation.report import EvaluationError, Report, evaluate
 from fhe_face.models.faces import FaceError
 from fhe_face.network import caution, fused, thresholds_of, weights_file
 from fhe_face.output import Output
+from fhe_face.photos.people import Collection, Faces, find_photos, read_faces
 
 if TYPE_CHECKING:
     from fhe_face.commands.evaluate_encrypted import EncryptedRun

@@ -16,7 +16,7 @@ from fhe_face.client.client import FaceClient
 from fhe_face.client.keymaking import EVALUATION_KEY
 from fhe_face.coeffs.normalisation import Normalisation
 from fhe_face.engine import Engine, choose_engine, compile_engine
-from fhe_face.evaluation import Cache, FacePipeline, Outcome, Pipeline, embed_encrypted
+from fhe_face.local.evaluation import Cache, FacePipeline, Outcome, Pipeline, embed_encrypted
 from fhe_face.output import Output
 from fhe_face.places import Packing
 from fhe_face.planning import plan_runs

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from fhe_face.client.preparation import PreparedFace, prepare
 from fhe_face.failures import USAGE, CommandError
 from fhe_face.models.faces import Aligner
 from fhe_face.output import Output
+from fhe_face.photos.preparation import PreparedFace, prepare
 
 
 @dataclass(frozen=True)

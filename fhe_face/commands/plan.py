@@ -14,7 +14,6 @@ from fhe_core.analysis.cost import Machine, StepCost, Totals, Work, merged, step
 from fhe_core.analysis.precision import StepPrecision, predict
 from fhe_core.plan import Plan
 from fhe_face.circuit import INPUT_SIZE, root_of
-from fhe_face.client.images import to_unit
 from fhe_face.demo_faces import demo_faces
 from fhe_face.engine import (
     DEFAULT_PACKINGS,
@@ -25,6 +24,7 @@ from fhe_face.engine import (
 from fhe_face.models.layers import FusedNetwork
 from fhe_face.network import WeightsError, load_network
 from fhe_face.output import Output, grid
+from fhe_face.photos.images import to_unit
 from fhe_face.places import Packing
 from fhe_face.system import default_threads, seconds, size
 
@@ -102,7 +102,7 @@ def predicted_precision(engine: Engine, network: FusedNetwork) -> list[StepPreci
         return predict(engine.batch.plan, engine.batch.tables(network), engine.parameters, rows)
     compiled = engine.compiled
     face = to_unit(demo_faces(network.input_size)[0])
-    inputs = list(compiled.pack_image(np.stack([face, face[..., ::-1]][: compiled.packing.views])))
+    inputs = list(compiled.pack_image(np.stack([face, face[..., ::-1]][: compiled.parts.views])))
     return predict(compiled.plan, compiled.tables(network), engine.parameters, inputs)
 
 

@@ -16,13 +16,13 @@ from rich.console import Console
 
 from fhe_core.files import FileKind, atomic_write, shown
 from fhe_core.outputs import Outputs
-from fhe_face.client.people import Photo, find_photos, read_faces
 from fhe_face.coeffs.figures import PLOT, figure_class
 from fhe_face.failures import USAGE, CommandError
 from fhe_face.models.checkpoint import WEIGHTS, load, sha256
 from fhe_face.models.faces import FaceError
 from fhe_face.network import weights_file
 from fhe_face.output import Output, facts
+from fhe_face.photos.people import Photo, find_photos, read_faces
 from fhe_face.postponed import postponed_signals
 from fhe_face.progress import Stage
 

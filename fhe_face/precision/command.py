@@ -17,7 +17,6 @@ from fhe_core.outputs import Outputs
 from fhe_core.plan import required_keys
 from fhe_face.bench import plots
 from fhe_face.circuit import root_of
-from fhe_face.client.images import to_unit
 from fhe_face.commands.face_options import FaceOptions
 from fhe_face.commands.inputs import warn_of_little_memory
 from fhe_face.demo_faces import demo_faces
@@ -30,6 +29,7 @@ from fhe_face.failures import USAGE, CommandError
 from fhe_face.models.checkpoint import load
 from fhe_face.network import network_of, recommended_root, weights_file
 from fhe_face.output import Output, grid
+from fhe_face.photos.images import to_unit
 from fhe_face.places import Packing
 from fhe_face.precision import runs as precision_runs
 from fhe_face.precision import table as precision_table

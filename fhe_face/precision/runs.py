@@ -73,7 +73,7 @@ def work_of(
             inputs.append([row for one in both for row in engine.compiled.pack_image(one)])
         else:
             image = group[0]
-            views = compiled.packing.views
+            views = compiled.parts.views
             mirrored = np.stack([image, image[..., ::-1]]) if views > 1 else image
             inputs.append(list(compiled.pack_image(mirrored)))
     tables = compiled.tables(network)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -342,3 +342,27 @@ def test_one_call_says_whether_two_faces_are_of_one_person(world: tiny.World) ->
     wild = world.server_for(tiny.scaled_block(world.network, 100.0))
     with pytest.raises(UnhealthyResultError, match=r"^first face: "):
         world.client.verify(one, other, wild, Thresholds((measured,)))
+
+
+@dataclass
+class Counting:
+    """A server that notes how many faces each request had."""
+
+    server: FaceServer
+    faces: list[int] = field(default_factory=list)
+
+    def embed(self, bundle: Bundle, /) -> Bundle:
+        self.faces.append(sum(faces for _, faces in bundle.facts["runs"]))
+        return self.server.embed(bundle)
+
+
+def test_two_faces_are_one_request(world: tiny.World) -> None:
+    one, other = tiny.faces(world.images[:2])
+    point = OperatingPoint(0.0, 0.01, 0.99)
+    thresholds = Thresholds((MeasuredSet("a set", 5, 10, 10, "2026-11-30", "0", point),))
+    for twice, faces in ((False, 2), (True, 4)):
+        server = Counting(world.server)
+        found = world.client.verify(one, other, server, thresholds, twice=twice)
+        assert server.faces == [faces]
+        assert all(report.healthy for report in found.health)
+        assert found.threshold == 0.0

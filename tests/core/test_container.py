@@ -480,8 +480,9 @@ def write_small(path: Path, **options: Any) -> None:
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o277])
 def test_private_mode_from_creation(tmp_path: Path, umask: int) -> None:
     path = tmp_path / "client.key"
-    path.write_bytes(b"older, readable by all")
-    path.chmod(0o644)
+    older = Section("secret", DType.U8, (32,), [bytes(32)])
+    container.write(path, Kind.SECRET_KEY, PARAMETERS, KEY, {}, [older], private=True)
+    path.chmod(0o644)  # readable by all
     seen = []
 
     def chunks() -> Iterator[bytes]:
@@ -515,13 +516,14 @@ def test_secret_key_must_be_private(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, OSError, MemoryError])
-@pytest.mark.parametrize("older", [None, b"older content"])
+@pytest.mark.parametrize("replacing", [False, True])
 def test_interruption_leaves_nothing(
-    tmp_path: Path, error: type[BaseException], older: bytes | None
+    tmp_path: Path, error: type[BaseException], replacing: bool
 ) -> None:
     path = tmp_path / "keys"
-    if older is not None:
-        path.write_bytes(older)
+    if replacing:
+        container.write(path, Kind.EVALUATION_KEYS, PARAMETERS, KEY, {"older": True}, [])
+    older = path.read_bytes() if replacing else None
 
     def chunks() -> Iterator[bytes]:
         yield bytes(1 << 20)

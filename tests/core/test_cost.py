@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fhe_core import _native
 from fhe_core.analysis.cost import Machine, StepCost, Work, mask_products, step_costs, totals
-from fhe_core.compiler import LEAN, SAFE, Packing, compile_network
+from fhe_core.compiler import LEAN, SAFE, Parts, compile_network
 from fhe_core.compiler.architecture import Architecture, BlockShape
 from fhe_core.inverse_root import InverseRoot
 from fhe_core.parameters import presets
@@ -218,7 +218,7 @@ def test_full_size(name: str) -> None:
     parameters = presets.load(name)
     plans = [
         compile_network(CRYPTOFACENET4, parameters, policy, ROOT, packing).plan
-        for packing in (Packing.ONE, Packing.PAIR)
+        for packing in (Parts.ONE, Parts.PAIR)
     ]
     works = [totals(step_costs(plan, parameters)).work for plan in plans]
     found = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fhe_core.compiler import SAFE, Packing, compile_network
+from fhe_core.compiler import SAFE, Parts, compile_network
 from fhe_core.compiler.architecture import architecture_of
 from fhe_core.compiler.network import LANES
 from fhe_core.plan import required_keys
@@ -74,7 +74,7 @@ def test_lanes_that_do_not_exist_are_refused(world: tiny.World) -> None:
 def test_a_pair_with_one_lane(world: tiny.World) -> None:
     network, parameters = world.network, tiny.chain(11, 18)
     shape = architecture_of(network)
-    pair = compile_network(shape, parameters, SAFE, tiny.ROOT, Packing.PAIR, lanes=1)
+    pair = compile_network(shape, parameters, SAFE, tiny.ROOT, Parts.PAIR, lanes=1)
     one = compile_network(shape, parameters, SAFE, tiny.ROOT, lanes=1)
     slots = [list(one.pack_image(image)) for image in world.images[:2]]
     results = cleartext.run(pair.plan, pair.tables(network), slots[0] + slots[1])

@@ -9,7 +9,7 @@ import pytest
 
 from fhe_core import encoding
 from fhe_core.analysis.precision import predict
-from fhe_core.compiler import LEAN, SAFE, Packing, compile_network
+from fhe_core.compiler import LEAN, SAFE, Parts, compile_network
 from fhe_core.compiler.architecture import architecture_of
 from fhe_core.compiler.builder import PlanBuilder
 from fhe_core.parameters import Parameters, Specification, Tier, build, presets
@@ -41,14 +41,14 @@ def reference(image: tiny.Array) -> tiny.Array:
     return np.asarray(plain * tiny.ROOT.evaluate(np.sum(plain**2)))
 
 
-@pytest.mark.parametrize("packing", [Packing.ONE, Packing.PAIR])
+@pytest.mark.parametrize("packing", [Parts.ONE, Parts.PAIR])
 def test_encrypted_answers_are_close(
-    parameters: Parameters, key: SecretKey, packing: Packing
+    parameters: Parameters, key: SecretKey, packing: Parts
 ) -> None:
     network = random_fused(0)
     compiled = tiny.compile_for(network, parameters, LEAN, packing)
     plan, tables = compiled.plan, compiled.tables(network)
-    faces = 2 if packing is Packing.PAIR else 1
+    faces = 2 if packing is Parts.PAIR else 1
     images = tiny.images_for(network, faces)
     slots = np.concatenate([compiled.pack_image(image) for image in images])
     exact = cleartext.run(plan, tables, list(slots))

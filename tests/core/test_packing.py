@@ -9,7 +9,7 @@ import pytest
 
 from fhe_core.analysis.cost import step_costs, totals
 from fhe_core.analysis.precision import predict
-from fhe_core.compiler import Packing
+from fhe_core.compiler import Parts
 from fhe_core.parameters import Parameters
 from fhe_core.plan import KeyName, from_json, required_keys
 from fhe_core.runtime import cleartext, native, packed
@@ -49,7 +49,7 @@ def pair_inputs(network: FusedNetwork, parameters: Parameters, images: tiny.Arra
 @pytest.mark.parametrize("shape", SHAPES, ids=["4 patches", "9 patches"])
 def test_a_pair_in_the_clear(parameters: Parameters, shape: dict[str, Any]) -> None:
     network = make(shape)
-    pair = tiny.compile_for(network, parameters, packing=Packing.PAIR)
+    pair = tiny.compile_for(network, parameters, packing=Parts.PAIR)
     images = tiny.images_for(network, 2)
     inputs = list(pair_inputs(network, parameters, images))
     first, norm1, second, norm2 = cleartext.run(pair.plan, pair.tables(network), inputs)
@@ -67,7 +67,7 @@ def test_mirror_images_are_averaged_before_they_are_normalised(
     parameters: Parameters, shape: dict[str, Any]
 ) -> None:
     network = make(shape)
-    compiled = tiny.compile_for(network, parameters, packing=Packing.MIRROR)
+    compiled = tiny.compile_for(network, parameters, packing=Parts.MIRROR)
     images = tiny.images_for(network, 2)
     slots, norm = cleartext.run(
         compiled.plan, compiled.tables(network), list(compiled.pack_image(images))
@@ -79,14 +79,14 @@ def test_mirror_images_are_averaged_before_they_are_normalised(
         compiled.pack_image(images[0])
 
 
-@pytest.mark.parametrize("packing", [Packing.PAIR, Packing.MIRROR])
-def test_encrypted(parameters: Parameters, packing: Packing) -> None:
+@pytest.mark.parametrize("packing", [Parts.PAIR, Parts.MIRROR])
+def test_encrypted(parameters: Parameters, packing: Parts) -> None:
     network = make(SHAPES[0])
     compiled = tiny.compile_for(network, parameters, packing=packing)
     key = SecretKey.generate(parameters)
     keys = tiny.make_keys(key, required_keys([compiled.plan], parameters))
     images = tiny.images_for(network, 2)
-    pair = packing is Packing.PAIR
+    pair = packing is Parts.PAIR
     slots = pair_inputs(network, parameters, images) if pair else compiled.pack_image(images)
     inputs = tiny.encrypt_inputs(key, compiled.plan, slots)
     tables = compiled.tables(network)
@@ -107,7 +107,7 @@ def test_encrypted(parameters: Parameters, packing: Packing) -> None:
 
 def test_a_pair_costs_little_more_than_one(parameters: Parameters) -> None:
     network = make(SHAPES[0])
-    plans = [tiny.compile_for(network, parameters, packing=p).plan for p in Packing]
+    plans = [tiny.compile_for(network, parameters, packing=p).plan for p in Parts]
     one, mirror, pair = (totals(step_costs(plan, parameters)).work for plan in plans)
     assert mirror.inner_products == pair.inner_products == one.inner_products
     assert mirror.key_switches < pair.key_switches < 1.35 * one.key_switches
@@ -120,6 +120,6 @@ def test_a_pair_costs_little_more_than_one(parameters: Parameters) -> None:
 
 def test_pairs_need_no_more_levels(parameters: Parameters) -> None:
     network = make(SHAPES[0])
-    plans = [tiny.compile_for(network, parameters, packing=p).plan for p in Packing]
+    plans = [tiny.compile_for(network, parameters, packing=p).plan for p in Parts]
     assert {plan.values[plan.outputs[0]].limbs for plan in plans} == {2}
     assert len({plan.values[plan.outputs[0]].scale for plan in plans}) == 1

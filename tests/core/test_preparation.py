@@ -11,9 +11,9 @@ import pytest
 from fhe_core.container import Corrupt, ParameterMismatch
 from fhe_core.formats.ciphertexts import load_bundle, save_bundle
 from fhe_core.formats.preparation import ENTRY, check_preparation
-from fhe_face.client.preparation import PreparedFace
 from fhe_face.facts import require_same_preparation
 from fhe_face.models.faces import Preparation
+from fhe_face.photos.preparation import PreparedFace
 from tests.core import tiny
 
 FACE = Preparation(64, "arcface-112", "aligned", "a" * 64)

@@ -148,6 +148,7 @@ class Parts:
 
     def write(self, path: Path) -> None:
         sections = [Section.from_array(name, array) for name, array in self.arrays.items()]
+        path.unlink(missing_ok=True)  # a file of another kind would not be replaced
         container.write(
             path,
             self.kind,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core.ciphertext import Ciphertext
-from fhe_core.compiler import BATCH, SAFE, CompiledNetwork, Packing, Policy, compile_network
+from fhe_core.compiler import BATCH, SAFE, CompiledNetwork, Parts, Policy, compile_network
 from fhe_core.compiler.architecture import architecture_of
 from fhe_core.inverse_root import InverseRoot
 from fhe_core.keys.evaluation import EvaluationKeys, expand_key
@@ -22,12 +22,12 @@ from fhe_core.runtime.evaluator import Evaluator
 from fhe_core.secret.key import SecretKey
 from fhe_face.circuit import Circuit
 from fhe_face.client.client import FaceClient
-from fhe_face.client.preparation import PreparedFace
 from fhe_face.engine import Engine
 from fhe_face.models.faces import Preparation
 from fhe_face.models.layers import FusedConv, FusedNetwork
 from fhe_face.models.reference import Trace, embed, squared_norm
 from fhe_face.models.synthetic import random_fused
+from fhe_face.photos.preparation import PreparedFace
 from fhe_face.places import Packing as Together
 from fhe_face.server.server import FaceServer
 
@@ -96,7 +96,7 @@ def compile_for(
     network: FusedNetwork,
     parameters: Parameters,
     policy: Policy = SAFE,
-    packing: Packing = Packing.ONE,
+    packing: Parts = Parts.ONE,
 ) -> CompiledNetwork:
     return compile_network(architecture_of(network), parameters, policy, ROOT, packing)
 

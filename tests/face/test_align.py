@@ -12,9 +12,6 @@ import pytest
 from PIL import Image
 
 from fhe_core.formats.ciphertexts import load_bundle, save_bundle
-from fhe_face.client.images import aligned_crop, load_photo, to_unit
-from fhe_face.client.people import find_photos
-from fhe_face.client.preparation import prepare
 from fhe_face.models.faces import (
     DETECTOR_SHA256,
     DETECTOR_VARIABLE,
@@ -22,6 +19,9 @@ from fhe_face.models.faces import (
     DetectorError,
     Preparation,
 )
+from fhe_face.photos.images import aligned_crop, load_photo, to_unit
+from fhe_face.photos.people import find_photos
+from fhe_face.photos.preparation import prepare
 from tests.face.kit import Kit, Run
 
 
@@ -140,7 +140,7 @@ def test_all_faces(fhe_face: Run, photo: Path, tmp_path: Path) -> None:
 def test_many_pages(
     fhe_face: Run, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fhe_face.client.contact_sheet.ROWS", 1)
+    monkeypatch.setattr("fhe_face.photos.contact_sheet.ROWS", 1)
     answer = fhe_face("align", *[photo] * 7, "-o", tmp_path / "out", "--json").json()
     sheets = answer["contact_sheets"]
     assert sheets == ["contact-sheet.png", "contact-sheet-2.png", "contact-sheet-3.png"]
@@ -167,7 +167,8 @@ def test_encrypt_a_photo(fhe_face: Run, kit: Kit, photo: Path, tmp_path: Path) -
     answer = result.json()
     assert result.err.count("warning: ") == 1
     assert "2 faces found; the largest was taken (--face N takes another)" in result.err
-    assert (answer["prepared"], answer["fallback"], answer["face"]) == ("aligned", False, 1)
+    (one,) = answer["faces"]
+    assert (one["prepared"], one["fallback"], one["face"]) == ("aligned", False, 1)
     how = load_bundle(target, "image").facts["preparation"]
     assert how == answer["preparation"] == Preparation.aligned(64, DETECTOR_SHA256).describe()
     assert "face 2 of 2" in fhe_face(*arguments, two_faces(photo), "--face", 2).out
@@ -179,12 +180,15 @@ def test_encrypt_a_photo(fhe_face: Run, kit: Kit, photo: Path, tmp_path: Path) -
     result = fhe_face(*arguments, empty, "--whole", "--json")
     assert "warning: " in result.err
     assert "no face found" in result.err
-    assert result.json()["fallback"] is True
+    assert result.json()["faces"][0]["fallback"] is True
     assert load_bundle(target, "image").facts["preparation"]["fallback"] is True
     line = fhe_face(*arguments, photo, "--face", 1, "--resize").refused(2)
     assert "leave out --face or --resize" in line
-    line = fhe_face(*arguments, photo.parent).refused(2)
-    assert "one image at a time" in line
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in ("a.png", "b.png"):
+        (folder / name).write_bytes(photo.read_bytes())
+    assert len(fhe_face(*arguments, folder, "--json").json()["faces"]) == 2
 
 
 def test_an_aligned_crop_of_another_size(
@@ -195,8 +199,8 @@ def test_an_aligned_crop_of_another_size(
     arguments = ("encrypt", "--key", kit.client_key, "-o", tmp_path / "face.ct", crop)
     assert "--aligned (in Python aligned=True) takes it as it is" in fhe_face(*arguments).err
     result = fhe_face(*arguments, "--aligned", "--json")
-    assert result.err == ""
-    assert result.json()["prepared"] == "as-given"
+    assert result.err == f"replaced {tmp_path / 'face.ct'}\n"
+    assert result.json()["faces"][0]["prepared"] == "as-given"
     expected = aligned_crop(load_photo(crop), 64, crop)
     assert np.array_equal(prepare(crop, aligned=True).unit, to_unit(expected))
     wide = tmp_path / "wide.png"

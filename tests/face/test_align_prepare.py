@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from fhe_face.client.images import ImageError, to_unit
-from fhe_face.client.preparation import RESIZED, given, prepare, save_crop
 from fhe_face.models.faces import INSTALL, Aligner, Detector, DetectorError, Flag, Preparation
+from fhe_face.photos.images import ImageError, to_unit
+from fhe_face.photos.preparation import RESIZED, given, prepare, save_crop
 
 Pixels = NDArray[np.uint8]
 

@@ -14,9 +14,9 @@ from fhe_core.formats.ciphertexts import load_bundle
 from fhe_core.secret.files import save_secret_key
 from fhe_face.circuit import ENTRY, PACKINGS, Circuit, CircuitError, root_of
 from fhe_face.client.client import FaceClient
-from fhe_face.client.images import to_unit
 from fhe_face.demo_faces import demo_faces
 from fhe_face.engine import compile_engine
+from fhe_face.photos.images import to_unit
 from fhe_face.places import Packing
 from tests.face.kit import CIRCUIT, FACES, LENGTH, Kit, Run
 
@@ -89,7 +89,12 @@ def test_decrypt_scores(fhe_face: Run, kit: Kit, tmp_path: Path) -> None:
     answer = fhe_face(*arguments, "-o", target, "--json").json()
     assert [face["score"] for face in answer["faces"]] == pytest.approx([0.1, 0.2, 0.3], abs=1e-6)
     assert np.load(target) == pytest.approx([0.1, 0.2, 0.3], abs=1e-6)
-    assert "0.200000" in fhe_face(*arguments).out
+    text = fhe_face(*arguments).out
+    for face in answer["faces"]:
+        assert face["verdict"] == "different"
+        assert f"different people, cosine {face['cosine']:.6f}" in text
+    assert "same from cosine 0.742 on, at which 1 stranger in 101" in text
+    assert "0.200000" not in text
 
 
 def test_unhealthy_faces(fhe_face: Run, kit: Kit, tmp_path: Path) -> None:

@@ -23,13 +23,23 @@ def test_a_score(fhe_face: Run, kit: Kit, tmp_path: Path) -> None:
     assert answer["healthy"] is True
     assert answer["score"] == pytest.approx(0.5 * NORM**2, abs=1e-6)
     assert answer["cosine"] == pytest.approx(0.5, abs=1e-6)
+    assert answer["verdict"] == "not sure"
+    assert answer["threshold"] == pytest.approx(0.742, abs=0.001)
+    assert answer["different_below"] == pytest.approx(0.375, abs=0.001)
+    assert answer["weights"].endswith("cryptofacenet4.safetensors")
     assert answer["squared_norms"] == pytest.approx([SQUARED_NORM] * 2, abs=1e-3)
     assert answer["interval"] == [100.0, 3000.0]
     assert float(np.load(target)) == answer["score"]
     text = fhe_face("decrypt", "--key", kit.client_key, kit.score_ct)
     assert text.status == 0
+    assert text.out.startswith("not sure: cosine 0.500, between the thresholds ")
     assert "0.500000" in text.out
-    assert text.err == ""
+    assert f"{answer['score']:.6f}" not in text.out
+    assert text.err.startswith("warning: judged by the thresholds of the bundled weights")
+    assert text.err.count("\n") == 1
+    given = fhe_face("decrypt", "--key", kit.client_key, kit.score_ct, "--threshold", "0.4")
+    assert given.out.startswith("same person: cosine 0.500, threshold 0.400, as given\n")
+    assert given.err == ""
 
 
 def test_an_embedding(fhe_face: Run, kit: Kit, tmp_path: Path) -> None:

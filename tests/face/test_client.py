@@ -11,11 +11,11 @@ from PIL import Image
 from fhe_core.container import ContainerError, WrongKind
 from fhe_core.formats.ciphertexts import Bundle, load_bundle
 from fhe_face.client.client import FaceClient
-from fhe_face.client.images import ImageError, to_unit
-from fhe_face.client.preparation import PreparedFace
 from fhe_face.commands.decrypt import Opening
 from fhe_face.demo_faces import demo_faces
 from fhe_face.models.faces import Preparation
+from fhe_face.photos.images import ImageError, to_unit
+from fhe_face.photos.preparation import PreparedFace
 from tests.face.kit import Kit, Run
 
 

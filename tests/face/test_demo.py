@@ -10,8 +10,13 @@ from typing import Any
 
 import pytest
 
-from fhe_face.demonstration import Demonstration
+from fhe_face.client.verification import told
+from fhe_face.local.demonstration import Demonstration
+from fhe_face.models.checkpoint import load
+from fhe_face.network import bundled_weights, require_thresholds
 from tests.face.kit import Run
+
+BUNDLED = require_thresholds(load(bundled_weights()))
 
 PROMISED = {
     "embed_seconds",
@@ -65,6 +70,7 @@ def measured() -> dict[str, Any]:
         "log2_qp_bound": 1747,
         "margin_bits": 43.0,
         "client_peak_rss_bytes": 819_433_472,
+        **told(0.97973, BUNDLED),
     }
 
 
@@ -76,14 +82,28 @@ def test_what_it_shows(fhe_face: Run, monkeypatch: pytest.MonkeyPatch, tmp_path:
     pretend(monkeypatch, measured())
     result = fhe_face("demo")
     assert result.status == 0
-    for text in ("1.123570", "1.123940", "13.0 s", "3.23 GB", "10 GB", "0.99999910", "1747"):
+    assert result.out.startswith("same person: cosine 0.980, threshold 0.742, at which 1 stranger")
+    assert "1.123570" not in result.out  # a score above 1 beside a cosine looks broken
+    for text in ("0.979730", "0.979720", "13.0 s", "3.23 GB", "10 GB", "0.99999910", "1747"):
         assert text in result.out, text
     assert "drawn by this project" in result.err
     assert "the bundled weights" in result.err
     assert fhe_face("demo", "--json").json()["bundled_weights"] is True
     answer = fhe_face("demo", "--weights", tmp_path / "w.ckpt", "--json").json()
+    assert answer["verdict"] == "same"
+    assert answer["score"] == 1.12357
     assert answer.keys() >= PROMISED
     assert answer["bundled_weights"] is False
+
+
+def test_weights_without_thresholds_give_no_answer(
+    fhe_face: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    unknown = told(0.0, BUNDLED)
+    pretend(monkeypatch, {name: v for name, v in measured().items() if name not in unknown})
+    result = fhe_face("demo", "--weights", tmp_path / "w.ckpt")
+    assert result.status == 0
+    assert result.out.startswith("no answer: these weights have no thresholds")
 
 
 def test_a_face_on_which_the_network_diverges(

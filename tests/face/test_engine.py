@@ -12,7 +12,6 @@ from fhe_core.compiler.architecture import architecture_of
 from fhe_core.inverse_root import InverseRoot
 from fhe_core.plan import PlanError
 from fhe_face.circuit import INPUT_SIZE, Circuit, CircuitError, root_of
-from fhe_face.client.images import to_unit
 from fhe_face.engine import architecture, choose_engine, compile_engine
 from fhe_face.models import reference
 from fhe_face.models.checkpoint import Checkpoint, load, save_safetensors
@@ -27,6 +26,7 @@ from fhe_face.network import (
     recommended_root,
     require_size,
 )
+from fhe_face.photos.images import to_unit
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from fhe_face.client.embedding import Embedded, embed_faces
-from fhe_face.evaluation import Cache, FacePipeline, Outcome, embed_encrypted
+from fhe_face.local.evaluation import Cache, FacePipeline, Outcome, embed_encrypted
 from fhe_face.models.reference import embed, squared_norm
 from fhe_face.places import Packing
 from tests.core import tiny

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fhe_core.files import FileError
-from fhe_face.client.people import Collection, Photo, find_photos, read_faces
 from fhe_face.models.calibration import images
 from fhe_face.models.faces import NoFaceError, alignment
+from fhe_face.photos.people import Collection, Photo, find_photos, read_faces
 
 
 def photograph(path: Path, seed: int = 0, size: tuple[int, int] = (64, 64)) -> Path:

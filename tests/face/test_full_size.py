@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from fhe_core.formats.ciphertexts import load_bundle, save_bundle
 from fhe_face.client.client import FaceClient
 from fhe_face.client.health import UnhealthyResultError
-from fhe_face.client.images import to_unit
 from fhe_face.models import reference
 from fhe_face.network import load_network
+from fhe_face.photos.images import to_unit
 from fhe_face.server.job import Job
 from fhe_face.system import default_threads
 from tests.face.witness import (

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fhe_face.client.images import ImageError, load_face, load_unit, to_unit, validate_unit
+from fhe_face.photos.images import ImageError, load_face, load_unit, to_unit, validate_unit
 
 
 def _pixels(size: int = 64) -> np.ndarray:

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fhe_face.client.people import find_photos, read_faces
 from fhe_face.models.checkpoint import Checkpoint, load
 from fhe_face.models.evaluation import embed_crops, pair_scores
 from fhe_face.models.evaluation.embedding import unit
@@ -27,6 +26,7 @@ from fhe_face.network import (
     thresholds_of,
     weights_file,
 )
+from fhe_face.photos.people import find_photos, read_faces
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fhe_face.client.images import to_unit
 from fhe_face.client.noise_gain import (
     MAX_GAIN,
     PAIR,
@@ -27,6 +26,7 @@ from fhe_face.models.layers import FusedNetwork
 from fhe_face.models.reference import embed
 from fhe_face.models.synthetic import random_fused
 from fhe_face.network import load_network
+from fhe_face.photos.images import to_unit
 from tests.core.tiny import Array, cancelling, images_for
 
 

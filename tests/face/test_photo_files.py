@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
-from fhe_face.client import decoding
-from fhe_face.client.images import ImageError, load_photo
 from fhe_face.demo_faces import demo_faces
+from fhe_face.photos import decoding
+from fhe_face.photos.images import ImageError, load_photo
 
 
 def photo(side: int = 96) -> Image.Image:

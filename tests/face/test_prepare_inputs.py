@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fhe_face.client.images import ImageError, to_unit
-from fhe_face.client.preparation import UNIT_INTERVAL, given, prepare
 from fhe_face.demo_faces import demo_faces
 from fhe_face.models.faces import Aligner, DetectorError
+from fhe_face.photos.images import ImageError, to_unit
+from fhe_face.photos.preparation import UNIT_INTERVAL, given, prepare
 
 
 def scene() -> Image.Image:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from fhe_face.local.process import ServerError, run_job
 from fhe_face.server.job import Job, JobError
-from fhe_face.server.process import ServerError, run_job
 from tests.face.kit import Kit
 from tests.face.witness import CLIENT_ONLY, serve_and_witness
 

@@ -51,6 +51,20 @@ def test_a_decision(fhe_face: Run, kit: Kit, threshold: str, same: bool) -> None
     }
 
 
+def test_a_decision_by_the_weights(fhe_face: Run, kit: Kit) -> None:
+    """The kit's cosine is 0.5; the bundled weights say same from 0.742 on."""
+    arguments = ("decrypt", "--key", kit.client_key, kit.score_ct, "--decision-only")
+    for named in ((), ("--weights", "bundled")):
+        text = fhe_face(*arguments, *named)
+        assert (text.status, text.out) == (4, "different\n")
+        assert ("judged by the thresholds of the bundled weights" in text.err) is (not named)
+        assert "is a demonstration" in text.err
+        answer = fhe_face(*arguments, *named, "--json").json()
+        assert answer.keys() == {"kind", "healthy", "threshold", "same", "weights"}
+        assert answer["threshold"] == pytest.approx(0.742, abs=0.001)
+        assert answer["weights"].endswith("cryptofacenet4.safetensors")
+
+
 @pytest.mark.parametrize("how", [("--decision-only", "--threshold", "0.2"), ("--share", "round")])
 def test_an_unhealthy_result_tells_no_numbers(
     fhe_face: Run, kit: Kit, monkeypatch: pytest.MonkeyPatch, how: tuple[str, ...]
@@ -111,8 +125,9 @@ def test_a_flooded_score(fhe_face: Run, kit: Kit) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--decision-only",), "go together"),
-        (("--threshold", "0.5"), "go together"),
+        (("--threshold", "0.5", "--share", "round"), "--threshold and --weights decide"),
+        (("--weights", "bundled", "--share", "round"), "--threshold and --weights decide"),
+        (("--threshold", "0.5", "--weights", "bundled"), "choose one of --threshold and"),
         (("--decision-only", "--threshold", "0.5", "--share", "round"), "shares no value"),
         (("--share", "all"), "must be round or flood"),
         (("--digits", "1"), "goes with --share round"),

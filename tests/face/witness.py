@@ -22,7 +22,7 @@ CLIENT_ONLY = {
     "fhe_face.client.decryption",
     "fhe_face.client.client",
     "fhe_face.client.keymaking",
-    "fhe_face.demonstration",
+    "fhe_face.local.demonstration",
 }
 
 _SERVE = "import sys\nfrom fhe_face.server.job import serve\nserve(sys.stdin, sys.stdout)\n"

@@ -60,7 +60,12 @@ print(refused)
 
 def test_no_operation_ends_the_process() -> None:
     # Freed memory goes back at once, so that it must be had again.
-    eager = {"MALLOC_MMAP_THRESHOLD_": "16384", "MALLOC_TRIM_THRESHOLD_": "0"}
+    # One arena: those of threads reserve memory that is then to be had whatever the limit.
+    eager = {
+        "MALLOC_MMAP_THRESHOLD_": "16384",
+        "MALLOC_TRIM_THRESHOLD_": "0",
+        "MALLOC_ARENA_MAX": "1",
+    }
     done = subprocess.run(
         [sys.executable, "-c", _CODE],
         env={**os.environ, **eager},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fhe_core.compiler import LEAN, SAFE, Packing, Policy
+from fhe_core.compiler import LEAN, SAFE, Parts, Policy
 from fhe_core.oracles.compare import require_agreement
 from fhe_core.oracles.openfhe_backend import OpenFheBackend
 from fhe_core.parameters import Specification, Tier, build
@@ -22,9 +22,9 @@ LEAN_PARAMETERS = Specification(
 @pytest.mark.parametrize(
     ("specification", "policy", "packing"),
     [
-        (tiny.TINY, SAFE, Packing.ONE),
-        (LEAN_PARAMETERS, LEAN, Packing.ONE),
-        (LEAN_PARAMETERS, LEAN, Packing.PAIR),
+        (tiny.TINY, SAFE, Parts.ONE),
+        (LEAN_PARAMETERS, LEAN, Parts.ONE),
+        (LEAN_PARAMETERS, LEAN, Parts.PAIR),
     ],
     ids=["safe, one", "lean, one", "lean, pair"],
 )
@@ -33,11 +33,11 @@ def test_whole_network(
     openfhe: OpenFheBackend,
     specification: Specification,
     policy: Policy,
-    packing: Packing,
+    packing: Parts,
 ) -> None:
     parameters = build(specification)
     compiled = tiny.compile_for(world.network, parameters, policy, packing)
-    faces = world.images[:2] if packing is Packing.PAIR else world.images[:1]
+    faces = world.images[:2] if packing is Parts.PAIR else world.images[:1]
     values = [row for face in faces for row in compiled.pack_image(face)]
     tables = compiled.tables(world.network)
     bench = bench_of(parameters, compiled.plan, tables, values)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fhe_core.compiler import SAFE, Packing
+from fhe_core.compiler import SAFE, Parts
 from fhe_core.oracles.interface import OracleError
 from fhe_core.oracles.run import Runner, conjugates, eighth_root, multiplies, rotations
 from fhe_core.parameters.primes import ntt_primes
@@ -34,14 +34,14 @@ def test_every_step_with_other_primes(bench: Bench) -> None:
     assert runner.counts["conjugate"] == 2
 
 
-@pytest.mark.parametrize("packing", list(Packing), ids=lambda packing: packing.value)
-def test_whole_network(world: tiny.World, packing: Packing) -> None:
+@pytest.mark.parametrize("packing", list(Parts), ids=lambda packing: packing.value)
+def test_whole_network(world: tiny.World, packing: Parts) -> None:
     compiled = tiny.compile_for(world.network, world.parameters, SAFE, packing)
-    faces = world.images[: 1 if packing is Packing.ONE else 2]
-    if packing is Packing.PAIR:
+    faces = world.images[: 1 if packing is Parts.ONE else 2]
+    if packing is Parts.PAIR:
         values = [row for face in faces for row in compiled.pack_image(face)]
     else:
-        values = list(compiled.pack_image(faces if packing is Packing.MIRROR else faces[0]))
+        values = list(compiled.pack_image(faces if packing is Parts.MIRROR else faces[0]))
     tables = compiled.tables(world.network)
     library = ClearLibrary(world.parameters.slots, world.parameters.moduli)
     got = Runner(library, compiled.plan, tables).run(values)

@@ -15,8 +15,8 @@ from benchmarks.official.stages.pairs import open_pairs, wrong
 from benchmarks.official.stages.program import Progress, for_instance
 from fhe_core.files import FileError, atomic_write, shown
 from fhe_face.circuit import INPUT_SIZE
-from fhe_face.client.images import decode_photo
 from fhe_face.models.faces import Aligner, Alignment, Flag
+from fhe_face.photos.images import decode_photo
 
 Pixels = NDArray[np.uint8]
 #: A random name of a prepared pair. It travels with its ciphertexts and says nothing of the faces.

@@ -15,8 +15,8 @@ from fhe_face.bench.commands.common import show_machine, warn_of_load, workspace
 from fhe_face.bench.subject import Subject
 from fhe_face.commands.inputs import warn_of_little_memory
 from fhe_face.failures import USAGE, CommandError
+from fhe_face.local.process import run_job
 from fhe_face.output import Output, grid
-from fhe_face.server.process import run_job
 from fhe_face.system import default_threads, seconds, size
 
 _COLUMNS = ("faces", "time", "per face", "faces per hour", "peak memory", "worst error")

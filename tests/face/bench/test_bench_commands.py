@@ -108,7 +108,7 @@ def test_sizes_that_are_none(fhe_face: Run, small: HereServer, sizes: str) -> No
 def test_plots_are_checked_first(fhe_face: Run, small: HereServer, tmp_path: Path) -> None:
     for command in ("profile", "batch"):
         refused = fhe_face("bench", command, "--weights", "w", "--plot", tmp_path / "x.txt")
-        assert "must be one of .png" in refused.refused()
+        assert "must be one of .png" in refused.refused(2)
         missing = tmp_path / "missing" / "x.png"
         refused = fhe_face("bench", command, "--weights", "w", "--plot", missing)
         assert "there is no folder" in refused.refused()

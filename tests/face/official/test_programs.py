@@ -127,7 +127,7 @@ def test_stages_without_faces_cannot_reach_them(repository: Path, module: str) -
     for other in (
         "benchmarks.official.stages.faces",
         "benchmarks.official.stages.pairs",
-        "fhe_face.client.preparation",
+        "fhe_face.photos.preparation",
     ):
         assert other not in seen
 

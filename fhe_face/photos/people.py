@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core.files import FileError, explain, shown
-from fhe_face.client.images import ImageError, aligned_crop, load_photo
-from fhe_face.client.picture_kinds import is_picture
 from fhe_face.models.evaluation.embedding import pixels_as_embeddings
+from fhe_face.photos.images import ImageError, aligned_crop, load_photo
+from fhe_face.photos.picture_kinds import is_picture
 from fhe_face.progress import Stage, silent
 
 #: Cosines of two crops' pixels from which on they are one picture.

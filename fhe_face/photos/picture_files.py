@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fhe_core.files import FileError, explain, shown
-from fhe_face.client.picture_kinds import is_picture
+from fhe_face.photos.picture_kinds import is_picture
 
 
 @dataclass(frozen=True)

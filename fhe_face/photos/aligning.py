@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from fhe_core.files import FileError, atomic_write, explain, shown
-from fhe_face.client.contact_sheet import Cell, ContactSheet, marked
-from fhe_face.client.images import ImageError, load_photo
-from fhe_face.client.picture_files import PictureFile
-from fhe_face.client.preparation import Pixels, save_crop, write_png
 from fhe_face.models.faces import Aligner, Choice, Crop, NoFaceError, Preparation
+from fhe_face.photos.contact_sheet import Cell, ContactSheet, marked
+from fhe_face.photos.images import ImageError, load_photo
+from fhe_face.photos.picture_files import PictureFile
+from fhe_face.photos.preparation import Pixels, save_crop, write_png
 from fhe_face.progress import Stage, silent
 
 MANIFEST: Final = "manifest.json"

@@ -16,7 +16,17 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from fhe_core.files import atomic_write
-from fhe_face.client.images import (
+from fhe_face.models.faces import (
+    Aligner,
+    Choice,
+    Flag,
+    NoFaceError,
+    Preparation,
+    PreparationError,
+    letterboxed,
+    template_shift,
+)
+from fhe_face.photos.images import (
     ImageError,
     Picture,
     Unit,
@@ -29,16 +39,6 @@ from fhe_face.client.images import (
     load_unit,
     to_unit,
     validate_unit,
-)
-from fhe_face.models.faces import (
-    Aligner,
-    Choice,
-    Flag,
-    NoFaceError,
-    Preparation,
-    PreparationError,
-    letterboxed,
-    template_shift,
 )
 
 Pixels = NDArray[np.uint8]

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError, features
 from PIL.JpegImagePlugin import JpegImageFile, jpeg_factory
 
-from fhe_face.client.image_error import ImageError
-from fhe_face.client.picture_kinds import HEAD, TAKEN, is_avif, refusal
 from fhe_face.models.faces import MAX_SIDE
+from fhe_face.photos.image_error import ImageError
+from fhe_face.photos.picture_kinds import HEAD, TAKEN, is_avif, refusal
 
 Pixels = NDArray[np.uint8]
 

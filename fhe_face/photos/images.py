@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fhe_face.client.decoding import Picture, converted, decode
-from fhe_face.client.image_error import ImageError
 from fhe_face.models.faces import letterboxed
+from fhe_face.photos.decoding import Picture, converted, decode
+from fhe_face.photos.image_error import ImageError
 
 __all__ = [
     "ImageError",

@@ -19,25 +19,24 @@ from fhe_core.formats.ciphertexts import save_bundle
 from fhe_core.formats.preparation import ENTRY
 from fhe_core.inverse_root import InverseRoot
 from fhe_core.secret.files import save_secret_key
-from fhe_core.secret.key import SecretKey
 from fhe_face.client.client import FaceClient
 from fhe_face.client.health import UnhealthyResultError
-from fhe_face.client.keymaking import CLIENT_KEY, EVALUATION_KEY, write_evaluation_keys
-from fhe_face.client.preparation import PreparedFace
-from fhe_face.engine import Engine, choose_engine, key_bytes
+from fhe_face.client.keymaking import CLIENT_KEY, EVALUATION_KEY
+from fhe_face.client.verification import told
+from fhe_face.engine import Engine, choose_engine
 from fhe_face.facts import require_same_preparation
+from fhe_face.local.process import run_job
+from fhe_face.local.sides import fresh_client
 from fhe_face.models import reference
 from fhe_face.models.checkpoint import load
 from fhe_face.models.layers import FusedNetwork
-from fhe_face.network import network_of, recommended_root
+from fhe_face.network import network_of, recommended_root, thresholds_of
+from fhe_face.photos.preparation import PreparedFace
 from fhe_face.progress import Stage
 from fhe_face.server.job import Job
-from fhe_face.server.process import run_job
-from fhe_face.system import peak_memory_bytes, require_space
+from fhe_face.system import peak_memory_bytes
 
 Array = NDArray[np.float64]
-#: Ciphertexts of two faces, beside the keys.
-_CIPHERTEXT_BYTES = 200 << 20
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Demonstration:
     """Two faces (of a size that the network decides), the network, and where files go.
 
     root: the normalisation; without it, the one that the weights are meant for. check: is called
-    with the engine before keys are made.
+    with the engine before keys are made. names: of the faces, for reasons.
     """
 
     faces: Callable[[int], Sequence[PreparedFace]]
@@ -56,6 +55,7 @@ class Demonstration:
     keep: bool
     threads: int
     check: Callable[[Engine], object] = lambda _engine: None
+    names: Sequence[str] = ("face 1", "face 2")
 
     def run(self, stage: Stage) -> dict[str, Any]:
         """Do everything; the result is JSON-ready. Unhealthy faces give no score.
@@ -74,11 +74,6 @@ class Demonstration:
         self.check(engine)
         faces = self.faces(network.input_size)
         require_same_preparation(*({ENTRY: face.preparation.describe()} for face in faces))
-        require_space(
-            self.folder,
-            key_bytes(engine.keys(), engine.parameters) + _CIPHERTEXT_BYTES,
-            "; set TMPDIR, or --keep a folder elsewhere",
-        )
         server_folder = self.folder.resolve() / "server"
         server_folder.mkdir()
         data: dict[str, Any] = {
@@ -93,6 +88,9 @@ class Demonstration:
         report = run_job(job, stage)
         data |= _server_facts(report, time.perf_counter() - started)
         data |= self._decrypt(client, network, engine, job, faces)
+        thresholds = thresholds_of(checkpoint)
+        if "cosine" in data and thresholds is not None:
+            data |= told(data["cosine"], thresholds)
         data |= _parameter_facts(engine)
         data["client_peak_rss_bytes"] = peak_memory_bytes()
         return data
@@ -101,20 +99,19 @@ class Demonstration:
         self, engine: Engine, server_folder: Path, stage: Stage
     ) -> tuple[FaceClient, dict[str, Any]]:
         started = time.perf_counter()
-        key = SecretKey.generate(engine.parameters, self.threads)
-        path = server_folder / EVALUATION_KEY
-        write_evaluation_keys(path, key, engine, stage)
+        remedy = "; set TMPDIR, or --keep a folder elsewhere"
+        client = fresh_client(engine, server_folder, self.threads, remedy, stage)
         elapsed = time.perf_counter() - started
         if self.keep:
             client_folder = self.folder / "client"
             client_folder.mkdir(mode=0o700)
-            save_secret_key(client_folder / CLIENT_KEY, key, engine.facts())
+            save_secret_key(client_folder / CLIENT_KEY, client.key, engine.facts())
         facts = {
             "keygen_seconds": elapsed,
-            "evaluation_key_bytes": path.stat().st_size,
+            "evaluation_key_bytes": (server_folder / EVALUATION_KEY).stat().st_size,
             "evaluation_keys": len(engine.keys()),
         }
-        return FaceClient(key, engine), facts
+        return client, facts
 
     def _encrypt(
         self, client: FaceClient, faces: Sequence[PreparedFace], folder: Path, stage: Stage
@@ -166,10 +163,12 @@ class Demonstration:
                 report = result.health
             except UnhealthyResultError as error:
                 report = error.report
-                reasons.append(f"face {number + 1}: {report.message}")
+                reasons.append(f"{self.names[number]}: {report.message}")
             norms.append(report.squared_norms[0])
             if report.healthy and not low <= clear_norms[number] <= high:
-                reasons.append(f"face {number + 1}: diverges in the clear, yet decrypts as healthy")
+                reasons.append(
+                    f"{self.names[number]}: diverges in the clear, yet decrypts as healthy"
+                )
         facts: dict[str, Any] = {
             "squared_norms": norms,
             "squared_norms_cleartext": clear_norms.tolist(),
@@ -195,7 +194,7 @@ class Demonstration:
 
 
 def _cosine(a: Array, b: Array) -> float:
-    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
+    return float(np.clip(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)), -1.0, 1.0))
 
 
 def _server_facts(report: dict[str, Any], total: float) -> dict[str, Any]:

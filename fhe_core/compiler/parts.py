@@ -12,7 +12,7 @@ from typing import Any
 from fhe_core.compiler.builder import Filler
 
 
-class Packing(Enum):
+class Parts(Enum):
     """What the real and the imaginary parts of the slots hold.
 
     ONE: a face in the real parts. MIRROR: a face and its mirror image, whose embeddings are
@@ -26,11 +26,11 @@ class Packing(Enum):
     @property
     def views(self) -> int:
         """Images that the client packs into one set of ciphertexts."""
-        return 2 if self is Packing.MIRROR else 1
+        return 2 if self is Parts.MIRROR else 1
 
     def shared(self, filler: Filler) -> Filler:
         """A table that is added to both parts."""
-        if self is Packing.ONE:
+        if self is Parts.ONE:
             return filler
 
         def fill(network: Any, lane: int) -> Any:

@@ -1,0 +1,1 @@
+"""From photos to faces that can be encrypted: decoding, finding, aligning. No keys here."""

@@ -1,0 +1,60 @@
+"""The numbers in the pages are those of one measurement, which names its machine."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import measured
+from fhe_face.bench import machine
+
+
+def numbers() -> dict[str, Any]:
+    found = json.loads(measured.MEASURED.read_text(encoding="utf-8"))
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(measured.PAGES))
+def test_pages_have_the_measured_numbers(repository: Path, name: str) -> None:
+    page = (repository / name).read_text(encoding="utf-8")
+    assert measured.block(page) == measured.PAGES[name](numbers())
+
+
+def test_they_name_the_cpu_and_no_path() -> None:
+    found = numbers()
+    assert found["machine"]["cpu"]
+    assert found["machine"]["cpu"] in measured.few(found)
+    assert "/" not in json.dumps(found["machine"]) + json.dumps(found["demo"])
+
+
+def test_what_is_kept_of_an_answer() -> None:
+    demo = {name: 1.0 for name in measured.DEMO} | {"weights": "/home/somebody/w.ckpt"}
+    targets = {name: 2 for name in measured.TARGETS} | {"passed": True}
+    found = measured.kept(demo, targets, machine.facts(2), "2026-01-02")
+    assert "somebody" not in json.dumps(found)
+    assert found["targets"].keys() == set(measured.TARGETS)
+    assert measured.kept(demo, None, machine.facts(2), "2026-01-02")["targets"] is None
+
+
+def test_only_between_the_marks() -> None:
+    page = "a\n<!-- measured: begin (x) -->\nold\n<!-- measured: end -->\nb\n"
+    assert measured.with_block(page, r"\1 new" + "\n") == page.replace("old", r"\1 new")
+    with pytest.raises(ValueError, match="without the marks"):
+        measured.with_block("a page", "new")
+
+
+def test_an_error_is_not_written_down(tmp_path: Path, repository: Path) -> None:
+    before = measured.MEASURED.read_bytes()
+    answer = tmp_path / "demo.json"
+    answer.write_text('{"error": "no result: face 1"}', encoding="utf-8")
+    command = [sys.executable, "-m", "benchmarks.measured", "--demo", str(answer), "--no-targets"]
+    process = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False)
+    assert process.returncode == 1
+    assert "no result: face 1" in process.stderr
+    assert measured.MEASURED.read_bytes() == before
