@@ -411,6 +411,15 @@ def test_a_server_that_refuses_every_face_ends_the_rounds(fields: Fields) -> Non
         limited.embed(faces, Refusing())
 
 
+def test_the_digest_of_a_plan_is_made_once(fields: Fields, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A header may name 256 runs: each is compared with the plan, which is not hashed again."""
+    plan = fields.engine.compiled.plan
+    digest = plan.digest
+    monkeypatch.setattr(type(plan), "to_json", lambda _: pytest.fail("hashed again"))
+    tokens = [fields.token(1, "alone", digest) for _ in range(8)]
+    assert len(fields.client().decrypt(singles(fields, "embedding", 8, tokens))) == 8
+
+
 def test_a_large_file_is_refused_before_it_is_read(
     fields: Fields, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
