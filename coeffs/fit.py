@@ -26,8 +26,8 @@ from fhe_face.coeffs.normalisation import (
     COEFFICIENTS,
     MAX_NEWTON_STEPS,
     CoefficientError,
+    FittedNormalisation,
     Measurement,
-    Normalisation,
 )
 from fhe_face.coeffs.plot import draw
 from fhe_face.coeffs.samples import Sample, read_sample, require_separate
@@ -82,7 +82,7 @@ class Request:
 class Fit:
     """A fit that was made, its error without Newton steps, and what its user should know."""
 
-    normalisation: Normalisation
+    normalisation: FittedNormalisation
     polynomial_errors: tuple[float, float]
     warnings: tuple[str, ...]
 
@@ -138,7 +138,7 @@ def fit(
     points: int = DEFAULT_POINTS,
     newton_steps: int = 0,
     sample: Sample | None = None,
-) -> Normalisation:
+) -> FittedNormalisation:
     """A fitted polynomial with its errors.
 
     sample: what `distribution-weighted` is weighted by (values outside the interval are left out);
@@ -172,7 +172,7 @@ def fit(
     worst, mean = relative_errors(chebyshev, interval, newton_steps)
     source = f"fhe_face.coeffs.fit, {method} of 1/sqrt(y) on {what}"
     terms = tuple(float(c) for c in chebyshev)
-    return Normalisation(
+    return FittedNormalisation(
         coefficients, interval, method, used, worst, mean, source, newton_steps, terms
     )
 
@@ -222,7 +222,7 @@ def perform(request: Request) -> Fit:
     return Fit(fitted, before, tuple(warnings))
 
 
-def save(normalisation: Normalisation, path: str | os.PathLike[str]) -> None:
+def save(normalisation: FittedNormalisation, path: str | os.PathLike[str]) -> None:
     """Write a coefficient file atomically; FileError where it cannot be written."""
     content = json.dumps(normalisation.to_json(), indent=2, allow_nan=False) + "\n"
     write_whole(path, content.encode(), kind=COEFFICIENTS)
@@ -359,7 +359,7 @@ def _outside(data: Sample, interval: Interval, allowed: bool) -> list[str]:
     return [f"{text}; the polynomial is worthless there and such faces will be refused"]
 
 
-def _doubts(fitted: Normalisation, before: float, from_sample: bool) -> list[str]:
+def _doubts(fitted: FittedNormalisation, before: float, from_sample: bool) -> list[str]:
     """What else the user of a fit should know."""
     found = []
     low, high = fitted.interval

@@ -99,7 +99,7 @@ class Measurement:
 
 
 @dataclass(frozen=True)
-class Normalisation:
+class FittedNormalisation:
     """p(y) ≈ 1/√y for squared norms y inside `interval`; worth nothing outside it.
 
     coefficients: of powers of y, highest degree first. method, points: how it was fitted (0 points
@@ -158,7 +158,7 @@ class Normalisation:
     def multiplicative_depth(self) -> int:
         """Levels from y to p(y): ceil(log2(D)), D the degree with the Newton steps.
 
-        Shifts and factors are free (fhe_core.inverse_root evaluates p as a product of squares).
+        Shifts and factors are free (fhe_core.normalisation evaluates p as a product of squares).
         """
         return (whole_degree(self.degree, self.newton_steps) - 1).bit_length()
 
@@ -204,7 +204,7 @@ class Normalisation:
         return content
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> "Normalisation":
+    def from_json(cls, content: Mapping[str, Any]) -> "FittedNormalisation":
         """From the content of a coefficient file; CoefficientError names the entry at fault."""
         version = content.get("version", 1)
         if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
@@ -256,7 +256,7 @@ class Normalisation:
         )
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str] | None = None) -> "Normalisation":
+    def load(cls, path: str | os.PathLike[str] | None = None) -> "FittedNormalisation":
         """From a coefficient file; without one, the default quadratic on [100, 3000].
 
         The errors are computed again; CoefficientError (naming the file) where the file is

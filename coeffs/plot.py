@@ -8,14 +8,14 @@ import numpy as np
 
 from fhe_face.coeffs import basis
 from fhe_face.coeffs.figures import figure_class, save
-from fhe_face.coeffs.normalisation import CoefficientError, Normalisation
+from fhe_face.coeffs.normalisation import CoefficientError, FittedNormalisation
 from fhe_face.coeffs.samples import Sample
 
 _POINTS: Final = 2000
 
 
 def draw(
-    normalisation: Normalisation,
+    normalisation: FittedNormalisation,
     path: str | os.PathLike[str],
     samples: Sequence[tuple[str, Sample]] = (),
 ) -> None:

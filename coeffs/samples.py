@@ -12,7 +12,7 @@ import numpy as np
 
 from fhe_core.files import FileError, read_bounded, shown
 from fhe_face.coeffs.basis import Floats
-from fhe_face.coeffs.normalisation import CoefficientError, Measurement, Normalisation
+from fhe_face.coeffs.normalisation import CoefficientError, FittedNormalisation, Measurement
 
 MAX_FILE_BYTES: Final = 1 << 28
 MAX_VALUES: Final = 10_000_000
@@ -39,7 +39,7 @@ class Sample:
         low, high = interval
         return self.values[(low <= self.values) & (self.values <= high)]
 
-    def measure(self, normalisation: Normalisation) -> Measurement:
+    def measure(self, normalisation: FittedNormalisation) -> Measurement:
         """Coverage by the interval, and the relative errors of the values inside."""
         inside = self.inside(normalisation.interval)
         finite = self.values[np.isfinite(self.values)]

@@ -9,8 +9,8 @@ from typing import Any
 
 from fhe_core.container import Corrupt, Header, ParameterMismatch
 from fhe_core.errors import Failure
-from fhe_core.inverse_root import InverseRoot, InverseRootError
-from fhe_face.coeffs.normalisation import Normalisation
+from fhe_core.normalisation import Normalisation, NormalisationError
+from fhe_face.coeffs.normalisation import FittedNormalisation
 from fhe_face.models.architecture import INPUT_SIZES
 from fhe_face.places import Packing
 
@@ -38,13 +38,13 @@ class Circuit:
 
     Attributes:
         preset: name of the parameters.
-        root: the polynomial in place of 1 / sqrt(squared norm).
+        normalisation: the polynomial in place of 1 / sqrt(squared norm).
         input_size: side of the aligned faces, 64, 96 or 128: CryptoFaceNet4, 9 or 16.
         views: 2 averages the embeddings of a face and of its mirror image.
     """
 
     preset: str
-    root: InverseRoot
+    normalisation: Normalisation
     input_size: int = INPUT_SIZE
     views: int = 1
 
@@ -57,11 +57,11 @@ class Circuit:
 
     def summary(self) -> str:
         """One line for people."""
-        low, high = self.root.interval
+        low, high = self.normalisation.interval
         mirror = " and their mirror images" if self.views > 1 else ""
         return (
             f"faces of {self.input_size}x{self.input_size} pixels{mirror}; normalisation of "
-            f"degree {self.root.degree} on [{low:g}, {high:g}]"
+            f"degree {self.normalisation.degree} on [{low:g}, {high:g}]"
         )
 
     def describe(self) -> dict[str, Any]:
@@ -70,7 +70,7 @@ class Circuit:
             "preset": self.preset,
             "input_size": self.input_size,
             "views": self.views,
-            "normalisation": self.root.describe(),
+            "normalisation": self.normalisation.describe(),
         }
 
     @classmethod
@@ -82,24 +82,24 @@ class Circuit:
         if not isinstance(preset, str) or type(size) is not int or type(views) is not int:
             raise CircuitError("a circuit without preset, input size and views")
         try:
-            root = InverseRoot.from_description(content.get("normalisation"))
-        except InverseRootError as error:
+            normalisation = Normalisation.from_description(content.get("normalisation"))
+        except NormalisationError as error:
             raise CircuitError(str(error)) from None
-        return cls(preset, root, size, views)
+        return cls(preset, normalisation, size, views)
 
 
-def root_of(coefficients: str | os.PathLike[str] | None) -> InverseRoot:
+def normalisation_of(coefficients: str | os.PathLike[str] | None) -> Normalisation:
     """The polynomial of a coefficient file; without one, the default quadratic on [100, 3000].
 
     Raises:
         CoefficientError: the file cannot be used; the text names it.
     """
-    return inverse_root(Normalisation.load(coefficients))
+    return as_compiled(FittedNormalisation.load(coefficients))
 
 
-def inverse_root(fitted: Normalisation) -> InverseRoot:
+def as_compiled(fitted: FittedNormalisation) -> Normalisation:
     """A fitted polynomial, as the compiler takes it."""
-    return InverseRoot(fitted.chebyshev, fitted.interval, fitted.newton_steps)
+    return Normalisation(fitted.chebyshev, fitted.interval, fitted.newton_steps)
 
 
 def circuit_of(header: Header) -> Circuit:
@@ -117,9 +117,10 @@ def circuit_of(header: Header) -> Circuit:
         circuit = Circuit.from_description(header.metadata[ENTRY])
     except CircuitError as error:
         raise Corrupt(f"{header.source}: {error}") from None
-    if circuit.root.degree > MAX_DEGREE:
+    if circuit.normalisation.degree > MAX_DEGREE:
         raise Corrupt(
-            f"{header.source}: its circuit has a normalisation of degree {circuit.root.degree}; "
+            f"{header.source}: its circuit has a normalisation of degree "
+            f"{circuit.normalisation.degree}; "
             f"keys are made for {MAX_DEGREE} at most"
         )
     if header.metadata.get("parameters") != circuit.preset:

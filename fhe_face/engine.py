@@ -28,7 +28,7 @@ from fhe_core.compiler import (
 )
 from fhe_core.compiler.architecture import Architecture, BlockShape
 from fhe_core.container import Corrupt, Header
-from fhe_core.inverse_root import InverseRoot
+from fhe_core.normalisation import Normalisation
 from fhe_core.parameters import Parameters, presets
 from fhe_core.plan import KeySpecification, Plan, PlanError, required_keys
 from fhe_face.circuit import (
@@ -38,8 +38,8 @@ from fhe_face.circuit import (
     Circuit,
     CircuitError,
     circuit_of,
+    normalisation_of,
     packings_for,
-    root_of,
 )
 from fhe_face.models import architecture as shapes
 from fhe_face.places import EMBEDDING, IMAGE, SCORE, SCORE_NAMES, Packing, Places, Run
@@ -85,8 +85,10 @@ class Engine:
     @cached_property
     def batch(self) -> CompiledBatch:
         """The plan for up to ``capacity`` faces."""
-        shape, root = self.architecture, self.circuit.root
-        return compile_batch(shape, self.parameters, self.batch_policy, root, self.capacity)
+        shape, normalisation = self.architecture, self.circuit.normalisation
+        return compile_batch(
+            shape, self.parameters, self.batch_policy, normalisation, self.capacity
+        )
 
     @cached_property
     def match_plan(self) -> Plan:
@@ -110,8 +112,10 @@ class Engine:
         return compile_match(self.batch.plan, self.parameters, self.batch_policy)
 
     def _network(self, slots: Parts) -> CompiledNetwork:
-        root = self.circuit.root
-        return compile_network(self.architecture, self.parameters, self.policy, root, slots)
+        normalisation = self.circuit.normalisation
+        return compile_network(
+            self.architecture, self.parameters, self.policy, normalisation, slots
+        )
 
     def of(self, packing: Packing) -> CompiledNetwork | CompiledBatch:
         """What computes faces that are packed so.
@@ -219,31 +223,31 @@ def engine_for(header: Header) -> Engine:
 
 
 def choose_engine(
-    root: InverseRoot | None = None,
+    normalisation: Normalisation | None = None,
     input_size: int = INPUT_SIZE,
     views: int = 1,
     packings: Iterable[Packing] = DEFAULT_PACKINGS,
 ) -> Engine:
     """The engine with the cheapest preset whose modulus chain is long enough.
 
-    root: the normalisation; without it, the default quadratic on [100, 3000]. packings: what keys
-    will be for.
+    normalisation: without it, the default quadratic on [100, 3000]. packings: what keys will be
+    for.
 
     Raises:
         CircuitError: input size, views or packings that do not exist.
         PlanError: no preset is long enough for the normalisation.
-        InverseRootError: the normalisation cannot be evaluated.
+        NormalisationError: the normalisation cannot be evaluated.
     """
-    root, packings = root or root_of(None), tuple(packings)
+    normalisation, packings = normalisation or normalisation_of(None), tuple(packings)
     *others, last = [name for name, _ in _POLICIES]
     for name in others:
-        engine = compile_engine(Circuit(name, root, input_size, views), packings)
+        engine = compile_engine(Circuit(name, normalisation, input_size, views), packings)
         try:
             engine.plans()
         except PlanError:
             continue
         return engine
-    engine = compile_engine(Circuit(last, root, input_size, views), packings)
+    engine = compile_engine(Circuit(last, normalisation, input_size, views), packings)
     engine.plans()
     return engine
 

@@ -15,8 +15,8 @@ from typing import Final
 import numpy as np
 
 from fhe_core.errors import Failure
-from fhe_core.inverse_root import InverseRoot
-from fhe_face.circuit import INPUT_SIZE, Circuit, inverse_root
+from fhe_core.normalisation import Normalisation
+from fhe_face.circuit import INPUT_SIZE, Circuit, as_compiled
 from fhe_face.models.balance import balance
 from fhe_face.models.calibration import images
 from fhe_face.models.checkpoint import Checkpoint, load
@@ -164,9 +164,9 @@ def _named(checkpoint: Checkpoint, make: Callable[[], FusedNetwork]) -> FusedNet
         raise WeightsError(f"{checkpoint.path}: {error}") from None
 
 
-def recommended_root(checkpoint: Checkpoint) -> InverseRoot | None:
+def recommended_normalisation(checkpoint: Checkpoint) -> Normalisation | None:
     """The normalisation that the weights' manifest says they are meant for; None without one."""
-    return None if checkpoint.manifest is None else inverse_root(checkpoint.manifest.coefficients)
+    return None if checkpoint.manifest is None else as_compiled(checkpoint.manifest.coefficients)
 
 
 def bundled_weights() -> Path:

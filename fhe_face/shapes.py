@@ -12,7 +12,7 @@ from typing import Any
 
 from fhe_core.container import Corrupt, KeyMismatch, ParameterMismatch, WrongKind
 from fhe_core.formats.heads import Admission, Head, ItemHead
-from fhe_core.inverse_root import InverseRoot, InverseRootError
+from fhe_core.normalisation import Normalisation, NormalisationError
 from fhe_core.runtime.native import SCALE_TOLERANCE
 from fhe_face.engine import Engine
 from fhe_face.places import IMAGE, SCORE, Packing, Run, runs_of
@@ -135,8 +135,8 @@ def _require_fact(head: Head, name: str, wanted: Any) -> None:
         return
     if name == "normalisation":
         try:
-            InverseRoot.from_description(found)
-        except InverseRootError:
+            Normalisation.from_description(found)
+        except NormalisationError:
             raise Corrupt(f"{head.source}: does not say which normalisation was used") from None
         # A wider interval, claimed by the server, would let diverging results pass.
         raise ParameterMismatch(

@@ -12,13 +12,13 @@ from fhe_core import container, plan
 from fhe_core.compiler import SAFE, compile_match
 from fhe_core.container import ContainerError, DType, Kind, Section
 from fhe_core.formats.ciphertexts import Bundle, load_bundle, load_evaluation_keys, save_bundle
-from fhe_core.inverse_root import InverseRootError
+from fhe_core.normalisation import NormalisationError
 from fhe_core.parameters import ParameterError
 from fhe_core.plan import KeyName, KeySpecification, PlanError
 from fhe_core.secret.files import load_secret_key, save_evaluation_keys, save_secret_key
 from fhe_core.secret.key import SecretKey
 from fhe_core.secret.sealing import Scheme
-from fhe_face.circuit import Circuit, CircuitError, root_of
+from fhe_face.circuit import Circuit, CircuitError, normalisation_of
 from fhe_face.client.client import FaceClient
 from fhe_face.client.health import UnhealthyResultError
 from fhe_face.client.ledger import AnswerLimitError, FileLedger, LedgerError, MemoryLedger
@@ -185,8 +185,8 @@ def plan_target(_folder: Path) -> Target:
 
 def circuit_target(_folder: Path) -> Target:
     """The circuit in a key file, up to the product that both sides compile."""
-    circuit = Circuit("safe", root_of(None))
-    steps = replace(circuit, root=replace(circuit.root, newton_steps=1))
+    circuit = Circuit("safe", normalisation_of(None))
+    steps = replace(circuit, normalisation=replace(circuit.normalisation, newton_steps=1))
     seeds = [json.dumps(c.describe()).encode() for c in (circuit, steps)]
 
     def parse(data: bytes) -> None:
@@ -197,6 +197,6 @@ def circuit_target(_folder: Path) -> Target:
         found = Circuit.from_description(content)
         assert Circuit.from_description(found.describe()) == found
         found.summary()
-        found.root.product()
+        found.normalisation.product()
 
-    return Target("circuit", parse, (CircuitError, InverseRootError), seeds, mutate_json)
+    return Target("circuit", parse, (CircuitError, NormalisationError), seeds, mutate_json)

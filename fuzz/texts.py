@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fhe_core.inverse_root import InverseRootError
-from fhe_face.circuit import inverse_root
-from fhe_face.coeffs.normalisation import CoefficientError, Normalisation
+from fhe_core.normalisation import NormalisationError
+from fhe_face.circuit import as_compiled
+from fhe_face.coeffs.normalisation import CoefficientError, FittedNormalisation
 from fhe_face.coeffs.samples import read_sample
 from fhe_face.local.evaluation import Outcome
 from fhe_face.local.process import ServerError, relay
@@ -24,7 +24,7 @@ from fuzz.target import Scratch, Target
 
 def coefficients_target(folder: Path) -> Target:
     scratch = Scratch(folder, "coefficients.json")
-    content = Normalisation.load().to_json()
+    content = FittedNormalisation.load().to_json()
     measured = {
         "file": "a", "sha256": "0" * 64, "values": 9, "inside": 8, "minimum": 1.0,
         "maximum": 2.0, "worst_relative_error": 0.1, "mean_relative_error": 0.01,
@@ -35,10 +35,10 @@ def coefficients_target(folder: Path) -> Target:
     seeds = [json.dumps(one).encode() for one in both]
 
     def parse(data: bytes) -> None:
-        found = Normalisation.load(scratch.holding(data))
-        inverse_root(found).product()
+        found = FittedNormalisation.load(scratch.holding(data))
+        as_compiled(found).product()
 
-    return Target("coefficients", parse, (CoefficientError, InverseRootError), seeds, mutate_json)
+    return Target("coefficients", parse, (CoefficientError, NormalisationError), seeds, mutate_json)
 
 
 def sample_target(folder: Path) -> Target:
@@ -46,7 +46,7 @@ def sample_target(folder: Path) -> Target:
     array = io.BytesIO()
     np.save(array, np.array([300.0, 900.0, np.nan]))
     seeds = [b"300\n# text\n 9e2\n", b"[300, 900.5]", array.getvalue()]
-    fitted = Normalisation.load()
+    fitted = FittedNormalisation.load()
 
     def parse(data: bytes) -> None:
         found = read_sample(scratch.holding(data))

@@ -15,7 +15,7 @@ import numpy as np
 
 from fhe_core.errors import Failure
 from fhe_core.files import one_line
-from fhe_face.coeffs.normalisation import CoefficientError, Normalisation
+from fhe_face.coeffs.normalisation import CoefficientError, FittedNormalisation
 from fhe_face.models.architecture import State, count_patches, input_size_of
 from fhe_face.models.thresholds import Thresholds, ThresholdsError
 
@@ -68,7 +68,7 @@ class WeightsManifest:
 
     input_size: int
     tensors_sha256: str
-    coefficients: Normalisation = field(default_factory=Normalisation.load)
+    coefficients: FittedNormalisation = field(default_factory=FittedNormalisation.load)
     training: Mapping[str, Any] = field(default_factory=dict)
     thresholds: Thresholds | None = None
 
@@ -82,7 +82,7 @@ class WeightsManifest:
     def of(
         cls,
         state: State,
-        coefficients: Normalisation | None = None,
+        coefficients: FittedNormalisation | None = None,
         training: Mapping[str, Any] | None = None,
         thresholds: Thresholds | None = None,
     ) -> "WeightsManifest":
@@ -91,7 +91,7 @@ class WeightsManifest:
         ValueError: not a CryptoFaceNet, or a training record that is not JSON.
         """
         size = input_size_of(count_patches(state))
-        found = Normalisation.load() if coefficients is None else coefficients
+        found = FittedNormalisation.load() if coefficients is None else coefficients
         return cls(size, tensors_digest(state), found, dict(training or {}), thresholds)
 
     @property
@@ -146,7 +146,7 @@ class WeightsManifest:
         if not isinstance(training, dict) or not isinstance(content["normalisation"], dict):
             raise WeightsManifestError("training and normalisation must be objects")
         try:
-            coefficients = Normalisation.from_json(content["normalisation"])
+            coefficients = FittedNormalisation.from_json(content["normalisation"])
         except CoefficientError as error:
             raise WeightsManifestError(f"normalisation: {str(error)[:200]}") from None
         thresholds = None

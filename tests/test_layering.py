@@ -22,7 +22,7 @@ CORE_ROOMS = (
     "parameters",
     "ciphertext",
     "encoding",
-    "inverse_root",
+    "normalisation",
     "plan",
     "compiler",
     "keys",

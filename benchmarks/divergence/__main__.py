@@ -73,7 +73,7 @@ def _scores(weights: Path | None, samples: int) -> list[dict[str, Any]]:
     score = engine.match_plan.values[engine.match_plan.outputs[0]]
     room = 2.0 ** (engine.parameters.log2_modulus(score.limbs) - 1) / score.scale
     left, right = Half(engine, network, 0, 4), Half(engine, network, 1)
-    expected = likely(engine.circuit.root, _TYPICAL, room, engine.parameters.slots)
+    expected = likely(engine.circuit.normalisation, _TYPICAL, room, engine.parameters.slots)
     return [
         {"log10_squared_norm": list(range_), "likely": expected}
         | tally(left, right, room, samples, 0, range_).described()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fhe_core.inverse_root import InverseRoot
+from fhe_core.normalisation import Normalisation
 from fhe_face.client.health import COPIES_TOLERANCE
 from fhe_face.client.noise_gain import PAIR, FixedNoise, directions, disturbance
 from fhe_face.models import reference
@@ -45,18 +45,18 @@ class Judged:
 
 
 def judge(
-    network: FusedNetwork, image: Array, root: InverseRoot, draws: int, seed: int = 0
+    network: FusedNetwork, image: Array, normalisation: Normalisation, draws: int, seed: int = 0
 ) -> Judged:
     """Of ``draws`` encryptions of an image (3, S, S); weights are rounded alike in all."""
     true = reference.embed(network, image[None])[0]
     disturb = disturbance(PAIR, np.random.default_rng(seed), FixedNoise(seed))
     many = np.broadcast_to(image, (draws, *image.shape))
-    return judged(true, reference.embed(network, many, disturb=disturb), root)
+    return judged(true, reference.embed(network, many, disturb=disturb), normalisation)
 
 
-def judged(true: Array, found: Array, root: InverseRoot) -> Judged:
+def judged(true: Array, found: Array, normalisation: Normalisation) -> Judged:
     """Of embeddings before normalisation: without noise (E,), of copies (draws, E)."""
-    low, high = root.interval
+    low, high = normalisation.interval
     norms = reference.squared_norm(found)
     passing = (norms >= low) & (norms <= high)
     errors = np.linalg.norm(directions(found) - directions(true), axis=1)

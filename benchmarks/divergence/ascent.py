@@ -24,7 +24,7 @@ from torch.nn import functional
 
 from benchmarks.divergence.agreement import judge
 from benchmarks.divergence.twin import Noise, Twin
-from fhe_face.circuit import root_of
+from fhe_face.circuit import normalisation_of
 from fhe_face.client.health import COPIES_TOLERANCE
 from fhe_face.client.noise_gain import PAIR
 from fhe_face.models.layers import FusedNetwork
@@ -109,7 +109,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    network, root = load_network(chosen.weights), root_of(None)
+    network, normalisation = load_network(chosen.weights), normalisation_of(None)
     for path in chosen.faces:
         face = load_unit(path, network.input_size)
         image = ascend(network, face, OBJECTIVES[chosen.against], chosen.steps)
@@ -117,7 +117,7 @@ def main() -> None:
             chosen.folder.mkdir(parents=True, exist_ok=True)
             save(image, chosen.folder / f"{chosen.against}-{path.stem}.png")
         for what, picture in (("face", face), ("crafted", image)):
-            row = vars(judge(network, picture, root, chosen.draws))
+            row = vars(judge(network, picture, normalisation, chosen.draws))
             found = {"face": path.name, "what": what, "against": chosen.against, **row}
             print(json.dumps(found) if chosen.json else found, flush=True)
 

@@ -54,9 +54,9 @@ def _pair(client: FaceClient, results: list[Bundle], true: Image) -> dict[str, A
     raw = [values for values, _, _ in found]
     off = [values - true for values in raw]
     report = check_copies(
-        [values * float(client.circuit.root.evaluate(y)) for values, y, _ in found],
+        [values * float(client.circuit.normalisation.evaluate(y)) for values, y, _ in found],
         [y for _, y, _ in found],
-        client.circuit.root,
+        client.circuit.normalisation,
     )
     return {
         "error": [_relative(one, true) for one in off],
@@ -84,10 +84,10 @@ def _seen(client: FaceClient, bundle: Bundle) -> tuple[Image, float, str]:
     squared = float(np.median(norm.real))
     try:
         client.embedding(bundle)
-        verdict = HealthReport((squared,), client.circuit.root.interval, ()).message
+        verdict = HealthReport((squared,), client.circuit.normalisation.interval, ()).message
     except UnhealthyResultError as error:
         verdict = str(error)
-    factor = float(client.circuit.root.evaluate(squared))
+    factor = float(client.circuit.normalisation.evaluate(squared))
     return values[: client.engine.compiled.architecture.embedding].real / factor, squared, verdict
 
 

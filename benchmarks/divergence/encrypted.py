@@ -43,7 +43,7 @@ def _seen(client: FaceClient, bundle: Bundle, raw: Image) -> dict[str, Any]:
     """Error of an embedding before any check, its squared norm, and whether it passes."""
     key = client.key  # what the checks would hide
     values, norm = (key.decrypt(item) for item in bundle.items.values())
-    wanted = raw * float(client.circuit.root.evaluate(float(np.sum(raw**2))))
+    wanted = raw * float(client.circuit.normalisation.evaluate(float(np.sum(raw**2))))
     middle = float(np.median(norm.real))
     try:
         client.embedding(bundle)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from benchmarks.divergence.statistics import log2_within
 from fhe_core.analysis.precision import ErrorModel
 from fhe_core.plan import Plan, PlanError, steps
-from fhe_face.circuit import Circuit, root_of
+from fhe_face.circuit import Circuit, normalisation_of
 from fhe_face.client.health import NEIGHBOUR_EXCESS, SPREAD_SHARE
 from fhe_face.engine import DEFAULT_PACKINGS, Engine, compile_engine
 from fhe_face.places import Packing
@@ -51,7 +51,7 @@ def engines() -> Iterator[tuple[str, Engine]]:
     kinds = (("", 1, DEFAULT_PACKINGS), (" flip", 2, DEFAULT_PACKINGS), (" batch", 1, batch))
     for preset in ("lean", "safe"):
         for label, views, packings in kinds:
-            engine = compile_engine(Circuit(preset, root_of(None), views=views), packings)
+            engine = compile_engine(Circuit(preset, normalisation_of(None), views=views), packings)
             try:
                 engine.plans()
             except PlanError:
@@ -73,7 +73,7 @@ def rooms(name: str, engine: Engine) -> list[Room]:
 
 def constant(name: str, engine: Engine, plan: Plan) -> Constant:
     """Of an embedding plan."""
-    low, high = engine.circuit.root.interval
+    low, high = engine.circuit.normalisation.interval
     distance = 2.0 ** next(
         r.log_distance
         for r in rooms(name, engine)

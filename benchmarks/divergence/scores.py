@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from benchmarks.divergence.statistics import wilson
 from benchmarks.divergence.wrapping import wrapped
 from fhe_core.compiler.layouts import powers_of_two
-from fhe_core.inverse_root import InverseRoot
+from fhe_core.normalisation import Normalisation
 from fhe_core.runtime import cleartext
 from fhe_face.client.headroom import scores_fit
 from fhe_face.client.health import IMAGINARY_SHARE, NORM_SLACK
@@ -70,7 +70,7 @@ class Half:
     ) -> None:
         if Packing.BATCH not in engine.packings:
             raise ValueError("not a circuit for batches")
-        self.engine, self.root = engine, engine.circuit.root
+        self.engine, self.normalisation = engine, engine.circuit.normalisation
         plan = engine.batch.plan
         self.period = int(plan.metadata["period"])
         self.batch = engine.places
@@ -91,7 +91,7 @@ class Half:
         compiled = self.engine.batch
         rows = list(compiled.pack_images(images))
         result, norms, *_ = cleartext.run(compiled.plan, self.tables, rows)
-        return np.asarray(result.real / self.root.evaluate(norms.real))
+        return np.asarray(result.real / self.normalisation.evaluate(norms.real))
 
 
 def sums(values: Slots, period: int) -> Slots:
@@ -106,20 +106,22 @@ def tally(
 ) -> Tally:
     """Of ``samples`` batches, the squared norm of the first face log-uniform in 10^exponents."""
     generator = np.random.default_rng(seed)
-    root, period, block = left.root, left.period, left.batch.block
+    normalisation, period, block = left.normalisation, left.period, left.batch.block
     others = slice(block, right.slots.size - block)  # those beside the first one hold parts of it
     right_norms = sums(right.slots**2, period)
-    right_normalised = right.slots * root.evaluate(right_norms)
+    right_normalised = right.slots * normalisation.evaluate(right_norms)
     counts = dict.fromkeys(Tally.__dataclass_fields__, 0)
     for number in range(samples):
         direction = left.directions[number % len(left.directions)]
         size = 10.0 ** (generator.uniform(*exponents) / 2)
         slots = left.slots + direction * (size / np.linalg.norm(direction[:period]))
         norms = sums(slots**2, period)
-        true = sums(slots * root.evaluate(norms) * right_normalised, period)
+        true = sums(slots * normalisation.evaluate(norms) * right_normalised, period)
         found, true = wrapped(true, room)[others], true[others]
-        fit = scores_fit(norms, right_norms, root, period, room)
-        limits = _expected(root, norms[others]) * _expected(root, right_norms[others])
+        fit = scores_fit(norms, right_norms, normalisation, period, room)
+        limits = _expected(normalisation, norms[others]) * _expected(
+            normalisation, right_norms[others]
+        )
         wrong = np.abs(found.real - true) > WRONG
         real = np.abs(found.imag) <= IMAGINARY_SHARE * np.maximum(np.abs(found.real), 1.0)
         accepted = wrong & real & (np.abs(found.real) <= limits * (1 + NORM_SLACK))
@@ -134,15 +136,15 @@ def tally(
     return Tally(**counts)
 
 
-def likely(root: InverseRoot, squared_norm: float, room: float, slots: int) -> float:
+def likely(normalisation: Normalisation, squared_norm: float, room: float, slots: int) -> float:
     """The share of wrong scores that pass: all coefficients uniform, all slots Gaussian.
 
     Of real slots, for faces of that squared norm.
     """
-    limit = float(_expected(root, np.array([squared_norm]))[0]) ** 2 * (1 + NORM_SLACK)
+    limit = float(_expected(normalisation, np.array([squared_norm]))[0]) ** 2 * (1 + NORM_SLACK)
     return math.erf(limit / (2 * room * math.sqrt(2 * slots / 12)) / math.sqrt(2))
 
 
-def _expected(root: InverseRoot, squared_norms: Slots) -> Slots:
+def _expected(normalisation: Normalisation, squared_norms: Slots) -> Slots:
     """As `health.expected_norm`, of many."""
-    return np.asarray(np.sqrt(squared_norms) * root.evaluate(squared_norms))
+    return np.asarray(np.sqrt(squared_norms) * normalisation.evaluate(squared_norms))

@@ -24,7 +24,7 @@ from fhe_core.compiler.normalisation import append_normalisation, embedding_scal
 from fhe_core.compiler.parts import Parts
 from fhe_core.compiler.policy import Policy, lower_by_one
 from fhe_core.compiler.spread import build_spread
-from fhe_core.inverse_root import InverseRoot
+from fhe_core.normalisation import Normalisation
 from fhe_core.parameters import Parameters
 
 #: Channels that share the gaps of a pixel, vertically and horizontally. Two in a row halve the
@@ -108,7 +108,7 @@ def compile_batch(
     architecture: Architecture,
     parameters: Parameters,
     policy: Policy,
-    root: InverseRoot,
+    normalisation: Normalisation,
     capacity: int,
     fill: tuple[int, int] = FILL,
 ) -> CompiledBatch:
@@ -119,17 +119,19 @@ def compile_batch(
 
     Raises:
         PlanError: the modulus chain is too short.
-        InverseRootError: the polynomial cannot be evaluated as a product.
+        NormalisationError: the polynomial cannot be evaluated as a product.
         LayoutError: no grid for that capacity.
     """
     grid = grid_for(architecture, parameters.slots, capacity)
     builder = PlanBuilder(parameters, lower_by_one(policy))
-    product = root.product()
+    product = normalisation.product()
     backbone = _Backbone(builder, architecture, grid, fill)
     squares, layout = backbone.append()
 
     def scale(limbs: int) -> float:
-        return embedding_scale(parameters, policy, limbs, root) / 2  # taking a part doubles it
+        return (
+            embedding_scale(parameters, policy, limbs, normalisation) / 2
+        )  # taking a part doubles it
 
     embedding, period = append_batch_head(
         builder, architecture, squares, grid, layout, product.sign, scale
@@ -138,14 +140,14 @@ def compile_batch(
     for half, source in zip(
         ("first half ", "second half "), builder.parts("parts", embedding), strict=True
     ):
-        outputs += append_normalisation(builder, source, period, root, product, half)
+        outputs += append_normalisation(builder, source, period, normalisation, product, half)
     plan = builder.finish(
         f"embed-{architecture.input_size}-batch-{capacity}",
         backbone.plan_inputs,
         outputs,
         {
             "architecture": architecture.describe(),
-            "normalisation": root.describe(),
+            "normalisation": normalisation.describe(),
             "packing": "batch",
             "batch": {"capacity": capacity, "block": grid.block},
             "input_layout": backbone.input_layout.describe(),

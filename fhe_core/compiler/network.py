@@ -19,7 +19,7 @@ from fhe_core.compiler.layouts import Layout, LayoutError, power_of_two, raster,
 from fhe_core.compiler.normalisation import append_normalisation, embedding_scale
 from fhe_core.compiler.parts import Parts
 from fhe_core.compiler.policy import Policy, lower_by_one
-from fhe_core.inverse_root import InverseRoot
+from fhe_core.normalisation import Normalisation
 from fhe_core.parameters import Parameters
 
 #: Patch networks that run side by side in one set of ciphertexts, unless fewer are asked for.
@@ -83,13 +83,13 @@ def compile_network(
     architecture: Architecture,
     parameters: Parameters,
     policy: Policy,
-    root: InverseRoot,
+    normalisation: Normalisation,
     parts: Parts = Parts.ONE,
     lanes: int = LANES,
 ) -> CompiledNetwork:
     """The plan from encrypted patches to the normalised embedding and its squared norm.
 
-    root: the normalisation; the client checks every result against its interval.
+    normalisation: the client checks every result against its interval.
     parts: what real and imaginary parts carry. A pair takes the inputs of two plans for one
         face, and returns both results, one after the other.
     lanes: patch networks that share ciphertexts; 1 gives every patch ciphertexts of its own.
@@ -97,11 +97,11 @@ def compile_network(
     Raises:
         ValueError: lanes is not 1, 2 or 4.
         PlanError: the modulus chain is too short.
-        InverseRootError: the polynomial cannot be evaluated as a product.
+        NormalisationError: the polynomial cannot be evaluated as a product.
         LayoutError: a feature map does not fit the ciphertexts.
     """
     builder = PlanBuilder(parameters, policy if parts is Parts.ONE else lower_by_one(policy))
-    product = root.product()
+    product = normalisation.product()
     if lanes not in (1, 2, LANES):
         raise ValueError(f"{lanes} lanes; it must be 1, 2 or {LANES}")
     backbone = _Backbone(builder, architecture, parts, lanes)
@@ -114,7 +114,7 @@ def compile_network(
         heads.append(HeadInput(last, lane, count, prefix))
 
     def scale(limbs: int) -> float:
-        wanted = embedding_scale(parameters, policy, limbs, root)
+        wanted = embedding_scale(parameters, policy, limbs, normalisation)
         return wanted if parts is Parts.ONE else wanted / 2  # taking a part doubles it
 
     embedding, period = append_head(
@@ -127,7 +127,7 @@ def compile_network(
     outputs: list[str] = []
     for number, source in enumerate(sources):
         prefix = f"face {number + 1} " if len(sources) > 1 else ""
-        outputs += append_normalisation(builder, source, period, root, product, prefix)
+        outputs += append_normalisation(builder, source, period, normalisation, product, prefix)
     if parts is Parts.PAIR:
         outputs = _with_neighbours(builder, outputs)
     plan = builder.finish(
@@ -136,7 +136,7 @@ def compile_network(
         outputs,
         {
             "architecture": architecture.describe(),
-            "normalisation": root.describe(),
+            "normalisation": normalisation.describe(),
             "packing": parts.value,
             "input_layout": backbone.input_layout.describe(),
             "embedding": architecture.embedding,

@@ -1,8 +1,9 @@
 """Squared norm, a polynomial in place of its inverse square root, and the normalised embedding.
 
-The polynomial is a product of completed squares (fhe_core.inverse_root). A factor reads the squared
-norm's ciphertext at another scale and adds a constant, both free; one squaring follows. Factors and
-embedding are multiplied as a tree of the least depth: always the two with the most limbs left.
+The polynomial is a product of completed squares (fhe_core.normalisation). A factor reads the
+squared norm's ciphertext at another scale and adds a constant, both free; one squaring follows.
+Factors and embedding are multiplied as a tree of the least depth: always the two with the most
+limbs left.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from fhe_core.compiler.builder import Filler, PlanBuilder
 from fhe_core.compiler.layouts import powers_of_two
 from fhe_core.compiler.policy import Policy
-from fhe_core.inverse_root import Factor, InverseRoot, Product
+from fhe_core.normalisation import Factor, Normalisation, Product
 from fhe_core.parameters import Parameters
 from fhe_core.plan import PlanError
 
@@ -25,7 +26,9 @@ RESULT_LIMBS = 2
 MIN_EMBEDDING_LOG_SCALE = 23.0
 
 
-def embedding_scale(parameters: Parameters, policy: Policy, limbs: int, root: InverseRoot) -> float:
+def embedding_scale(
+    parameters: Parameters, policy: Policy, limbs: int, normalisation: Normalisation
+) -> float:
     """Scale of an embedding with ``limbs`` for which the normalised one gets the policy's scale.
 
     Raises:
@@ -35,7 +38,7 @@ def embedding_scale(parameters: Parameters, policy: Policy, limbs: int, root: In
     def result(log_scale: float) -> float:
         trial = PlanBuilder(parameters, policy)
         source = trial.input("embedding", limbs, 2.0**log_scale)
-        name, _ = append_normalisation(trial, source, 1, root, root.product())
+        name, _ = append_normalisation(trial, source, 1, normalisation, normalisation.product())
         return math.log2(trial.values[name].scale)
 
     # log2 scale of the result is a linear function of log2 scale of the embedding.
@@ -44,7 +47,7 @@ def embedding_scale(parameters: Parameters, policy: Policy, limbs: int, root: In
     log_scale = start + (start - found) / (result(start + 1) - found)
     if log_scale < MIN_EMBEDDING_LOG_SCALE:
         raise PlanError(
-            f"a normalisation of degree {root.degree} (Newton steps included) leaves 2^"
+            f"a normalisation of degree {normalisation.degree} (Newton steps included) leaves 2^"
             f"{log_scale:.1f} for the embedding's scale with '{parameters.name}', where noise "
             f"would show: choose a lower degree or parameters with a longer modulus chain"
         )
@@ -55,7 +58,7 @@ def append_normalisation(
     builder: PlanBuilder,
     source: str,
     period: int,
-    root: InverseRoot,
+    normalisation: Normalisation,
     product: Product,
     prefix: str = "",
 ) -> tuple[str, str]:
@@ -76,16 +79,16 @@ def append_normalisation(
     )
     try:
         leaves = [source] + [
-            _factor(builder, norm, f"{prefix}factor {number + 1}", factor, root)
+            _factor(builder, norm, f"{prefix}factor {number + 1}", factor, normalisation)
             for number, factor in enumerate(product.factors)
         ]
         result = _multiplied(builder, leaves, prefix)
     except PlanError:
         left = builder.values[norm].limbs
         raise PlanError(
-            f"a normalisation of degree {root.degree} (Newton steps included) needs more than the "
-            f"{left} limbs that '{builder.parameters.name}' has left: choose a lower degree or "
-            "parameters with a longer modulus chain"
+            f"a normalisation of degree {normalisation.degree} (Newton steps included) needs more "
+            f"than the {left} limbs that '{builder.parameters.name}' has left: choose a lower "
+            "degree or parameters with a longer modulus chain"
         ) from None
     health = builder.drop_level(
         f"{prefix}health", norm, f"{prefix}health", builder.policy.health_limbs
@@ -93,19 +96,21 @@ def append_normalisation(
     return result, health
 
 
-def _stretch(root: InverseRoot) -> float:
+def _stretch(normalisation: Normalisation) -> float:
     """dt / dy."""
-    low, high = root.interval
+    low, high = normalisation.interval
     return 2 / (high - low)
 
 
-def _factor(builder: PlanBuilder, norm: str, name: str, factor: Factor, root: InverseRoot) -> str:
-    centre = float(root.variable(np.zeros(1))[0]) - factor.centre
+def _factor(
+    builder: PlanBuilder, norm: str, name: str, factor: Factor, normalisation: Normalisation
+) -> str:
+    centre = float(normalisation.variable(np.zeros(1))[0]) - factor.centre
     line = builder.affine(
         f"{name}: line",
         norm,
         f"{name}: line",
-        factor.gain * _stretch(root),
+        factor.gain * _stretch(normalisation),
         _constant(factor.gain * centre),
     )
     if not factor.squared:

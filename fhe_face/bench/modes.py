@@ -106,7 +106,7 @@ def compile_with(subject: Subject, lanes: int) -> CompiledNetwork:
         engine.compiled.architecture,
         engine.parameters,
         engine.policy,
-        engine.circuit.root,
+        engine.circuit.normalisation,
         lanes=lanes,
     )
 

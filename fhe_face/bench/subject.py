@@ -20,7 +20,7 @@ from fhe_face.engine import Engine, choose_engine
 from fhe_face.models import reference
 from fhe_face.models.checkpoint import load
 from fhe_face.models.layers import FusedNetwork
-from fhe_face.network import network_of, recommended_root, weights_file
+from fhe_face.network import network_of, recommended_normalisation, weights_file
 from fhe_face.photos.images import to_unit
 from fhe_face.places import Packing
 from fhe_face.progress import Stage, silent
@@ -54,8 +54,8 @@ class Subject:
         network = network_of(checkpoint)
         stage("reading weights", 1, 1)
         stage("compiling the plan", 0, 0)
-        root = recommended_root(checkpoint)
-        engine = choose_engine(root, network.input_size, packings=Packing)
+        normalisation = recommended_normalisation(checkpoint)
+        engine = choose_engine(normalisation, network.input_size, packings=Packing)
         stage("compiling the plan", 1, 1)
         faces = np.stack([to_unit(face) for face in demo_faces(network.input_size)])
         return cls(engine, network, faces, str(weights))
@@ -69,13 +69,13 @@ class Subject:
         """Normalised embeddings (count, length) of the images, in the clear."""
         raw, norms = self._raw
         with np.errstate(all="ignore"):  # of a network that diverges
-            result: Array = raw * self.engine.circuit.root.evaluate(norms)[:, None]
+            result: Array = raw * self.engine.circuit.normalisation.evaluate(norms)[:, None]
         return result
 
     @cached_property
     def healthy(self) -> list[bool]:
         """Whether each image's squared norm lies where the normalisation was fitted."""
-        low, high = self.engine.circuit.root.interval
+        low, high = self.engine.circuit.normalisation.interval
         return [bool(low <= norm <= high) for norm in self._raw[1]]
 
     @cached_property

@@ -255,8 +255,8 @@ class FaceClient:
         """
         runs = self.expected.require(head_of(bundle), sent=sent)
         self.ledger.spend(result_digest(bundle), sum(run.faces for run in runs))
-        root, length = self.circuit.root, self.engine.architecture.embedding
-        reader = Reader(root, length, self.engine.places)
+        normalisation, length = self.circuit.normalisation, self.engine.architecture.embedding
+        reader = Reader(normalisation, length, self.engine.places)
         found: list[Result] = []
         for run in runs:
             items = [bundle.items[name] for name in self.engine.item_names(bundle.what, run)]
@@ -332,7 +332,11 @@ class FaceClient:
         """
         listed = _listed(faces)
         found = embed_faces(self, doubled(listed) if twice else listed, server, memory)
-        return replace(found, results=agreed(found.results, self.circuit.root)) if twice else found
+        return (
+            replace(found, results=agreed(found.results, self.circuit.normalisation))
+            if twice
+            else found
+        )
 
     def verify(
         self,

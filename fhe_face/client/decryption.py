@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fhe_core.inverse_root import InverseRoot
+from fhe_core.normalisation import Normalisation
 from fhe_face.client.headroom import embeddings_fit, scores_fit
 from fhe_face.client.health import (
     HealthReport,
@@ -54,7 +54,7 @@ class Reader:
     length: of an embedding; places: of the faces of a batch.
     """
 
-    root: InverseRoot
+    normalisation: Normalisation
     length: int
     places: Places
 
@@ -71,21 +71,21 @@ class Reader:
         found: list[Embedding | HealthReport] = []
         for first in range(0, len(slots), 2):
             values, norm = slots[first][: self.length], slots[first + 1]
-            report = check_embedding(values, norm, self.root, together)
+            report = check_embedding(values, norm, self.normalisation, together)
             found.append(self._embedding(values, report))
         return found
 
     def _batch(
         self, run: Run, slots: Sequence[Slots], rooms: Sequence[float]
     ) -> list[Embedding | HealthReport]:
-        fit = [embeddings_fit(slots[i + 1].real, self.root, rooms[i]) for i in (0, 2)]
+        fit = [embeddings_fit(slots[i + 1].real, self.normalisation, rooms[i]) for i in (0, 2)]
         found: list[Embedding | HealthReport] = []
         for number in range(run.faces):
             half, start = self.places.locate(number)
             own = slice(start, start + self.length)
             values = slots[2 * half][own]
             norm = beside(slots[2 * half + 1][own], slots[3 - 2 * half][own])
-            report = check_embedding(values, norm, self.root, run.faces > 1)
+            report = check_embedding(values, norm, self.normalisation, run.faces > 1)
             found.append(self._embedding(values, fitting(report, "embeddings", fit[half])))
         return found
 
@@ -94,10 +94,12 @@ class Reader:
     ) -> list[Score | HealthReport]:
         """As ``embeddings``. In a batch a score stands in the first slot of its block only."""
         if run.packing is not Packing.BATCH:
-            value, report = check_score(slots[0], slots[1:], self.root)
+            value, report = check_score(slots[0], slots[1:], self.normalisation)
             return [self._score(value, report)]
         fit = [
-            scores_fit(slots[i + 1].real, slots[i + 2].real, self.root, self.length, rooms[i])
+            scores_fit(
+                slots[i + 1].real, slots[i + 2].real, self.normalisation, self.length, rooms[i]
+            )
             for i in (0, 3)
         ]
         found: list[Score | HealthReport] = []
@@ -109,7 +111,7 @@ class Reader:
             )
             norms = [beside(*pair) for pair in zip(own, other, strict=True)]
             score = slots[3 * half][start : start + 1]
-            value, report = check_score(score, norms, self.root, run.faces > 1)
+            value, report = check_score(score, norms, self.normalisation, run.faces > 1)
             found.append(self._score(value, fitting(report, "scores", fit[half])))
         return found
 
@@ -120,5 +122,5 @@ class Reader:
     def _score(self, value: float, report: HealthReport) -> Score | HealthReport:
         if not report.healthy:
             return report
-        norms = np.prod([expected_norm(self.root, y) for y in report.squared_norms])
+        norms = np.prod([expected_norm(self.normalisation, y) for y in report.squared_norms])
         return Score(value, float(np.clip(value / norms, -1.0, 1.0)), report)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fhe_core.ciphertext import Ciphertext
 from fhe_core.compiler.layouts import power_of_two, powers_of_two
-from fhe_core.inverse_root import InverseRoot
+from fhe_core.normalisation import Normalisation
 from fhe_core.parameters import Parameters
 from fhe_core.secret.key import decrypted_limbs
 
@@ -42,18 +42,20 @@ def largest_coefficient(sizes: Slots) -> float:
     return float(np.mean(sizes))
 
 
-def embeddings_fit(squared_norms: Slots, root: InverseRoot, limit: float) -> bool:
+def embeddings_fit(squared_norms: Slots, normalisation: Normalisation, limit: float) -> bool:
     """Whether normalised embeddings can not have wrapped around.
 
     squared_norms: of all slots [N/2]: slot j holds the sum of squares of as many slots as a period
     has, from j on, so that it bounds what slot j of the embedding was. limit: see ``room``.
     """
     with np.errstate(all="ignore"):
-        sizes = np.sqrt(np.maximum(squared_norms, 0.0)) * _factor(squared_norms, root)
+        sizes = np.sqrt(np.maximum(squared_norms, 0.0)) * _factor(squared_norms, normalisation)
         return _fits(sizes, limit)
 
 
-def scores_fit(left: Slots, right: Slots, root: InverseRoot, length: int, limit: float) -> bool:
+def scores_fit(
+    left: Slots, right: Slots, normalisation: Normalisation, length: int, limit: float
+) -> bool:
     """Whether scores can not have wrapped around.
 
     left, right: squared norms of all slots [N/2]; length: of an embedding. A score is a sum over a
@@ -63,16 +65,16 @@ def scores_fit(left: Slots, right: Slots, root: InverseRoot, length: int, limit:
     with np.errstate(all="ignore"):
         sizes = np.sqrt(np.maximum(left, 0.0)) * np.sqrt(np.maximum(right, 0.0))
         for squared_norms in (left, right):
-            largest = _factor(squared_norms, root)
+            largest = _factor(squared_norms, normalisation)
             for amount in powers_of_two(power_of_two(length)):
                 largest = np.maximum(largest, np.roll(largest, -amount))
             sizes = sizes * largest
         return _fits(sizes, limit)
 
 
-def _factor(squared_norms: Slots, root: InverseRoot) -> Slots:
+def _factor(squared_norms: Slots, normalisation: Normalisation) -> Slots:
     """|p(y)|, with which slots were multiplied."""
-    return np.asarray(np.abs(root.evaluate(squared_norms)), dtype=np.float64)
+    return np.asarray(np.abs(normalisation.evaluate(squared_norms)), dtype=np.float64)
 
 
 def _fits(sizes: Slots, limit: float) -> bool:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core.errors import Failure
-from fhe_core.inverse_root import InverseRoot
+from fhe_core.normalisation import Normalisation
 
 #: Imaginary parts of a healthy result are noise, below this share of its size: they take the larger
 #: part of the rounding of plaintexts (encoding.round_real), up to 0.7 % of a squared norm.
@@ -94,9 +94,9 @@ class HealthReport:
             raise UnhealthyResultError(self)
 
 
-def expected_norm(root: InverseRoot, squared_norm: float) -> float:
+def expected_norm(normalisation: Normalisation, squared_norm: float) -> float:
     """Norm of the normalised embedding: sqrt(y) p(y)."""
-    return math.sqrt(max(squared_norm, 0.0)) * float(root.evaluate(squared_norm))
+    return math.sqrt(max(squared_norm, 0.0)) * float(normalisation.evaluate(squared_norm))
 
 
 @dataclass
@@ -112,10 +112,12 @@ class Findings:
         self.failures.append(failure)
         self.causes.add(cause or (Cause.UNCLEAR if self.together else Cause.OWN))
 
-    def report(self, squared_norms: Sequence[float], root: InverseRoot) -> HealthReport:
+    def report(self, squared_norms: Sequence[float], normalisation: Normalisation) -> HealthReport:
         """All of it; a cause that is sure comes first."""
         found = next((cause for cause in _SUREST if cause in self.causes), None)
-        return HealthReport(tuple(squared_norms), root.interval, tuple(self.failures), found)
+        return HealthReport(
+            tuple(squared_norms), normalisation.interval, tuple(self.failures), found
+        )
 
 
 _SUREST = (Cause.OWN, Cause.UNCLEAR, Cause.PARTNER)
@@ -148,9 +150,9 @@ def _constant(values: NDArray[np.float64], value: float, size: float) -> bool:
     return float(np.max(np.abs(values - value))) <= SPREAD_SHARE * size
 
 
-def _calm(slots: NDArray[np.float64], root: InverseRoot) -> bool:
+def _calm(slots: NDArray[np.float64], normalisation: Normalisation) -> bool:
     """Whether these can be the squared norm of a face that leaves its neighbour alone."""
-    low, high = root.interval
+    low, high = normalisation.interval
     value = float(np.median(slots))
     size = max(abs(value), low)
     return -SPREAD_SHARE * low <= value <= NEIGHBOUR_EXCESS * high and _constant(slots, value, size)
@@ -175,18 +177,18 @@ def fitting(report: HealthReport, what: str, fit: bool) -> HealthReport:
 
 
 def check_norm(
-    slots: NDArray[np.complex128], root: InverseRoot, name: str, findings: Findings
+    slots: NDArray[np.complex128], normalisation: Normalisation, name: str, findings: Findings
 ) -> float:
     """Squared norm before normalisation, checked against the interval of the polynomial.
 
     Imaginary parts are noise, or the squared norm of the face that was computed beside this one,
     whose values would reach this one as noise if it diverged.
     """
-    low, high = root.interval
+    low, high = normalisation.interval
     own, disturbed = slots, False
     if np.all(np.isfinite(slots)) and _more_than_noise(slots, low):
         own = slots.real.astype(np.complex128)
-        disturbed = not _calm(slots.imag, root)
+        disturbed = not _calm(slots.imag, normalisation)
     before = len(findings.failures)
     value = constant_of(own, name, findings, low)
     fine = len(findings.failures) == before
@@ -216,7 +218,7 @@ _SOMEWHERE = "on this image, or on one that was computed together with it"
 def check_embedding(
     embedding: NDArray[np.complex128],
     squared_norm: NDArray[np.complex128],
-    root: InverseRoot,
+    normalisation: Normalisation,
     together: bool = False,
 ) -> HealthReport:
     """Check one embedding [length] with its squared norm [slots].
@@ -224,9 +226,9 @@ def check_embedding(
     together: it was computed with other faces, which may be the cause.
     """
     findings = Findings(together)
-    norm = check_norm(squared_norm, root, "squared norm", findings)
+    norm = check_norm(squared_norm, normalisation, "squared norm", findings)
     if not findings.failures:
-        expected = expected_norm(root, norm)
+        expected = expected_norm(normalisation, norm)
         actual = float(np.linalg.norm(embedding.real))
         slack = NORM_SLACK * max(expected, 0.1)
         if not abs(actual - expected) <= slack < math.inf:
@@ -236,13 +238,13 @@ def check_embedding(
             )
         elif not np.max(np.abs(embedding.imag)) <= IMAGINARY_SHARE * max(expected, 0.1):
             findings.add("the embedding is not real: the computation wrapped around")
-    return findings.report((norm,), root)
+    return findings.report((norm,), normalisation)
 
 
 def check_score(
     score: NDArray[np.complex128],
     squared_norms: Sequence[NDArray[np.complex128]],
-    root: InverseRoot,
+    normalisation: Normalisation,
     together: bool = False,
 ) -> tuple[float, HealthReport]:
     """Check one score [slots] with the squared norms [slots] of both embeddings.
@@ -252,19 +254,21 @@ def check_score(
     findings = Findings(together)
     names = ("squared norm of the first face", "squared norm of the second face")
     norms = [
-        check_norm(slots, root, name, findings)
+        check_norm(slots, normalisation, name, findings)
         for slots, name in zip(squared_norms, names, strict=True)
     ]
     value = constant_of(score, "score", findings, 1.0)
     if not findings.failures:
-        limit = math.prod(expected_norm(root, norm) for norm in norms)
+        limit = math.prod(expected_norm(normalisation, norm) for norm in norms)
         if not abs(value) <= limit * (1 + NORM_SLACK) < math.inf:  # NaN fails
             findings.add(f"score {value:.4g} exceeds the product of the norms {limit:.4g}")
-    return value, findings.report(norms, root)
+    return value, findings.report(norms, normalisation)
 
 
 def check_copies(
-    copies: Sequence[NDArray[np.float64]], squared_norms: Sequence[float], root: InverseRoot
+    copies: Sequence[NDArray[np.float64]],
+    squared_norms: Sequence[float],
+    normalisation: Normalisation,
 ) -> HealthReport:
     """Check results of one image that was encrypted anew for each of them.
 
@@ -284,7 +288,7 @@ def check_copies(
     failures: list[str] = []
     with np.errstate(all="ignore"):
         raw = [
-            values / float(root.evaluate(y))
+            values / float(normalisation.evaluate(y))
             for values, y in zip(copies, squared_norms, strict=True)
         ]
         limit = COPIES_TOLERANCE * min(float(np.linalg.norm(values)) for values in raw)
@@ -298,4 +302,4 @@ def check_copies(
             "the image is damaged or was crafted"
         )
     cause = Cause.OWN if failures else None
-    return HealthReport(tuple(squared_norms), root.interval, tuple(failures), cause)
+    return HealthReport(tuple(squared_norms), normalisation.interval, tuple(failures), cause)

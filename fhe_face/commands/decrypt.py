@@ -126,7 +126,7 @@ def _data(
         "kind": what,
         "healthy": all(face["healthy"] for face in faces),
         "faces": faces,
-        "interval": list(client.circuit.root.interval),
+        "interval": list(client.circuit.normalisation.interval),
         "output": None if target is None else str(target),
     }
     return {**_face(found[0]), **data} if len(found) == 1 else data

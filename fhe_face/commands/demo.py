@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from fhe_core.files import FileError, explain, shown
-from fhe_face.circuit import root_of
+from fhe_face.circuit import normalisation_of
 from fhe_face.commands.face_options import FaceOptions
 from fhe_face.commands.inputs import warn_of_little_memory
 from fhe_face.demo_faces import demo_faces
@@ -38,7 +38,7 @@ def run(
 ) -> None:
     output = Output(as_json)
     faces, source = _faces(images, how, output)
-    root = None if coefficients is None else root_of(coefficients)
+    normalisation = None if coefficients is None else normalisation_of(coefficients)
     output.note(f"faces:   {source}")
     file = weights_file(weights)
     bundled = file == bundled_weights()
@@ -49,7 +49,7 @@ def run(
         demonstration = Demonstration(
             faces,
             file,
-            root,
+            normalisation,
             2 if flip else 1,
             folder,
             keep is not None,

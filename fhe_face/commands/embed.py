@@ -15,13 +15,13 @@ from fhe_core.formats.ciphertexts import (
     parameters_of,
     save_bundle,
 )
-from fhe_core.inverse_root import InverseRoot
+from fhe_core.normalisation import Normalisation
 from fhe_core.outputs import Outputs
 from fhe_face.circuit import circuit_of
 from fhe_face.commands.inputs import check_inputs, warn_of_little_memory
 from fhe_face.failures import USAGE, CommandError
 from fhe_face.models.checkpoint import Checkpoint, load
-from fhe_face.network import caution, recommended_root, weights_file
+from fhe_face.network import caution, recommended_normalisation, weights_file
 from fhe_face.output import Output, grid
 from fhe_face.places import EMBEDDING, IMAGE, Packing, runs_of
 from fhe_face.server.job import needed
@@ -113,7 +113,7 @@ def _warn_about(output: Output, header: Header, weights: Checkpoint) -> None:
     demonstration = caution(weights)
     if demonstration is not None:
         output.warn(demonstration)
-    meant, used = recommended_root(weights), circuit_of(header).root
+    meant, used = recommended_normalisation(weights), circuit_of(header).normalisation
     if meant is not None and meant != used:
         output.warn(
             f"{weights.path}: meant for {_named(meant)}, the keys were made for {_named(used)}; "
@@ -121,6 +121,6 @@ def _warn_about(output: Output, header: Header, weights: Checkpoint) -> None:
         )
 
 
-def _named(root: InverseRoot) -> str:
-    low, high = root.interval
-    return f"a normalisation of degree {root.degree} on [{low:g}, {high:g}]"
+def _named(normalisation: Normalisation) -> str:
+    low, high = normalisation.interval
+    return f"a normalisation of degree {normalisation.degree} on [{low:g}, {high:g}]"

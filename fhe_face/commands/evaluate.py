@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fhe_core.files import shown
 from fhe_core.outputs import Outputs
 from fhe_face.coeffs.figures import PLOT, figure_class
-from fhe_face.coeffs.normalisation import Normalisation
+from fhe_face.coeffs.normalisation import FittedNormalisation
 from fhe_face.commands.evaluate_table import show
 from fhe_face.commands.thresholds import decision, keep, require_keepable
 from fhe_face.failures import USAGE, CommandError
@@ -159,13 +159,13 @@ def _check(request: Request) -> Outputs:
     return outputs
 
 
-def _normalisation(request: Request, checkpoint: Checkpoint) -> tuple[Normalisation, str]:
+def _normalisation(request: Request, checkpoint: Checkpoint) -> tuple[FittedNormalisation, str]:
     """The polynomial and where it is from: asked for, of the weights, or the default one."""
     if request.coefficients is not None:
-        return Normalisation.load(request.coefficients), str(request.coefficients)
+        return FittedNormalisation.load(request.coefficients), str(request.coefficients)
     if checkpoint.manifest is not None:
         return checkpoint.manifest.coefficients, "manifest of the weights"
-    return Normalisation.load(), "default"
+    return FittedNormalisation.load(), "default"
 
 
 def _photos(request: Request, output: Output) -> Collection:
@@ -199,7 +199,7 @@ def _warn_about(faces: Faces, output: Output) -> None:
 
 
 def _encrypted_run(
-    request: Request, checkpoint: Checkpoint, normalisation: Normalisation
+    request: Request, checkpoint: Checkpoint, normalisation: FittedNormalisation
 ) -> EncryptedRun | None:
     if "encrypted" not in request.modes:
         return None
@@ -226,7 +226,9 @@ def _refusals(
     ]
 
 
-def _clear(faces: Faces, raw: Embeddings, mode: Mode, normalisation: Normalisation) -> Measured:
+def _clear(
+    faces: Faces, raw: Embeddings, mode: Mode, normalisation: FittedNormalisation
+) -> Measured:
     healthy = raw.healthy(normalisation.interval)
     refused = _refusals(faces, raw.squared_norms.tolist(), healthy)
     embeddings = raw.normalised(mode, normalisation)[healthy]
@@ -234,7 +236,11 @@ def _clear(faces: Faces, raw: Embeddings, mode: Mode, normalisation: Normalisati
 
 
 def _encrypted(
-    faces: Faces, raw: Embeddings, normalisation: Normalisation, run: EncryptedRun, output: Output
+    faces: Faces,
+    raw: Embeddings,
+    normalisation: FittedNormalisation,
+    run: EncryptedRun,
+    output: Output,
 ) -> Measured:
     outcomes = run.embed(faces.crops, output)
     healthy = np.array([outcome.values is not None for outcome in outcomes], dtype=bool)
@@ -307,7 +313,7 @@ def _facts(
     }
 
 
-def _norms(raw: Embeddings, normalisation: Normalisation) -> dict[str, Any]:
+def _norms(raw: Embeddings, normalisation: FittedNormalisation) -> dict[str, Any]:
     """Of the healthy images, before normalisation."""
     norms = raw.squared_norms[raw.healthy(normalisation.interval)]
     return {

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core.plan import PlanError
-from fhe_face.circuit import inverse_root
+from fhe_face.circuit import as_compiled
 from fhe_face.client.client import FaceClient
 from fhe_face.client.keymaking import EVALUATION_KEY
-from fhe_face.coeffs.normalisation import Normalisation
+from fhe_face.coeffs.normalisation import FittedNormalisation
 from fhe_face.engine import Engine, choose_engine, compile_engine
 from fhe_face.local.evaluation import Cache, FacePipeline, Outcome, Pipeline, embed_encrypted
 from fhe_face.output import Output
@@ -44,7 +44,7 @@ class EncryptedRun:
         cls,
         weights: Path,
         tensors: str,
-        normalisation: Normalisation,
+        normalisation: FittedNormalisation,
         input_size: int,
         flip: bool,
         cache: Path | None,
@@ -53,10 +53,10 @@ class EncryptedRun:
         """Compile the plan; takes seconds. `tensors`: digest of the weights.
 
         Raises:
-            PlanError, InverseRootError: the polynomial cannot be evaluated.
+            PlanError, NormalisationError: the polynomial cannot be evaluated.
             FileError: the cache's folder cannot be made.
         """
-        engine = choose_engine(inverse_root(normalisation), input_size, 2 if flip else 1)
+        engine = choose_engine(as_compiled(normalisation), input_size, 2 if flip else 1)
         network = f"{tensors} {engine.compiled.plan.digest}"
         kept = cache is not None
         count = threads or default_threads()

@@ -11,7 +11,7 @@ from rich.console import Console
 from fhe_core.container import Kind, file_kind, read_header
 from fhe_core.files import keeps_modes_private, require_replaceable, shown
 from fhe_core.secret.files import PROTECTION, Passphrase, load_secret_key
-from fhe_face.circuit import INPUT_SIZE, circuit_of, packings_for, root_of
+from fhe_face.circuit import INPUT_SIZE, circuit_of, normalisation_of, packings_for
 from fhe_face.client.keymaking import (
     CLIENT_KEY,
     EVALUATION_KEY,
@@ -136,7 +136,7 @@ def _engine(request: Request) -> Engine:
     batch = (Packing.BATCH,) if request.batch else ()
     if request.key is None:
         views, side = 2 if request.flip else 1, request.face_size or INPUT_SIZE
-        root = root_of(request.coefficients)
-        return choose_engine(root, side, views, (*DEFAULT_PACKINGS, *batch))
+        normalisation = normalisation_of(request.coefficients)
+        return choose_engine(normalisation, side, views, (*DEFAULT_PACKINGS, *batch))
     header = read_header(request.key, expect_kind=Kind.SECRET_KEY)
     return compile_engine(circuit_of(header), (*packings_for(header), *batch))

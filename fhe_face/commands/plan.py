@@ -13,7 +13,7 @@ from rich.console import Console
 from fhe_core.analysis.cost import Machine, StepCost, Totals, Work, merged, step_costs, totals
 from fhe_core.analysis.precision import StepPrecision, predict
 from fhe_core.plan import Plan
-from fhe_face.circuit import INPUT_SIZE, root_of
+from fhe_face.circuit import INPUT_SIZE, normalisation_of
 from fhe_face.demo_faces import demo_faces
 from fhe_face.engine import (
     DEFAULT_PACKINGS,
@@ -48,7 +48,7 @@ def run(
     """
     output = Output(as_json)
     network = None if weights is None else load_network(weights)
-    root = root_of(coefficients)
+    normalisation = normalisation_of(coefficients)
     if network is not None:
         if face_size not in (None, network.input_size):
             raise WeightsError(f"{weights}: a network for faces of {network.input_size} pixels")
@@ -58,7 +58,7 @@ def run(
     with output.stages() as stage:
         stage("compiling the plan", 0, 0)
         packings = (Packing.BATCH,) if batch else DEFAULT_PACKINGS
-        engine = choose_engine(root, face_size or INPUT_SIZE, 2 if flip else 1, packings)
+        engine = choose_engine(normalisation, face_size or INPUT_SIZE, 2 if flip else 1, packings)
         stage("compiling the plan", 1, 1)
         if network is not None:
             stage("predicting precision", 0, 0)

@@ -77,9 +77,9 @@ def _noise(network: FusedNetwork) -> dict[str, Any]:
     rows = predicted_precision(engine, network)
     embedding = rows[plan.labels.index("normalise")]
     # The match: two embeddings of that noise, as large as the polynomial can make them.
-    low, high = engine.circuit.root.interval
+    low, high = engine.circuit.normalisation.interval
     squared = np.linspace(low, high, 1000)
-    norm = float(np.max(np.sqrt(squared) * engine.circuit.root.evaluate(squared)))
+    norm = float(np.max(np.sqrt(squared) * engine.circuit.normalisation.evaluate(squared)))
     slots = np.zeros(parameters.slots)
     slots[:EMBEDDING] = norm / math.sqrt(EMBEDDING)
     matched = predict(engine.match_plan, {}, parameters, [slots, slots])

@@ -14,7 +14,7 @@ from rich.console import Console
 from fhe_core.container import Kind, read_header, require_match
 from fhe_core.formats.preparation import ENTRY
 from fhe_core.secret.files import Passphrase
-from fhe_face.circuit import root_of
+from fhe_face.circuit import normalisation_of
 from fhe_face.client.client import FaceClient
 from fhe_face.client.embedding import Embedded
 from fhe_face.client.health import UnhealthyResultError
@@ -28,7 +28,7 @@ from fhe_face.failures import DIFFERENT, NOT_SURE, USAGE, CommandError, describe
 from fhe_face.local.sides import LocalServer, fresh_client
 from fhe_face.models.checkpoint import Checkpoint, load
 from fhe_face.models.thresholds import Thresholds, Verdict
-from fhe_face.network import caution, recommended_root, require_thresholds, weights_file
+from fhe_face.network import caution, recommended_normalisation, require_thresholds, weights_file
 from fhe_face.output import Output, facts
 from fhe_face.photos.preparation import PreparedFace
 from fhe_face.progress import Stage
@@ -123,10 +123,10 @@ def _both_sides(
 
 
 def _fresh(request: Request, checkpoint: Checkpoint, folder: Path, stage: Stage) -> FaceClient:
-    given = None if request.coefficients is None else root_of(request.coefficients)
+    given = None if request.coefficients is None else normalisation_of(request.coefficients)
     stage("compiling the plan", 0, 0)
-    root = given or recommended_root(checkpoint)
-    engine = choose_engine(root, checkpoint.input_size, 2 if request.flip else 1)
+    normalisation = given or recommended_normalisation(checkpoint)
+    engine = choose_engine(normalisation, checkpoint.input_size, 2 if request.flip else 1)
     stage("compiling the plan", 1, 1)
     remedy = "; set TMPDIR to a folder elsewhere"
     return fresh_client(engine, folder, request.threads, remedy, stage)

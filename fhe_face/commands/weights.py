@@ -120,7 +120,7 @@ def convert(
     json: Json = False,
 ) -> None:
     from fhe_core.outputs import Outputs
-    from fhe_face.coeffs.normalisation import Normalisation
+    from fhe_face.coeffs.normalisation import FittedNormalisation
     from fhe_face.failures import USAGE, CommandError
     from fhe_face.models.checkpoint import WEIGHTS, load, save_safetensors
     from fhe_face.models.manifest import WeightsManifest, WeightsManifestError
@@ -141,7 +141,7 @@ def convert(
     if before is not None and coefficients is None:
         polynomial = before.coefficients
     else:
-        polynomial = Normalisation.load(coefficients)
+        polynomial = FittedNormalisation.load(coefficients)
     try:
         manifest = WeightsManifest.of(
             given.state, polynomial, {**record, **notes}, thresholds_of(given)

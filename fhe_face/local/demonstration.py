@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fhe_core.formats.ciphertexts import save_bundle
 from fhe_core.formats.preparation import ENTRY
-from fhe_core.inverse_root import InverseRoot
+from fhe_core.normalisation import Normalisation
 from fhe_core.secret.files import save_secret_key
 from fhe_face.client.client import FaceClient
 from fhe_face.client.health import UnhealthyResultError
@@ -30,7 +30,7 @@ from fhe_face.local.sides import fresh_client
 from fhe_face.models import reference
 from fhe_face.models.checkpoint import load
 from fhe_face.models.layers import FusedNetwork
-from fhe_face.network import network_of, recommended_root, thresholds_of
+from fhe_face.network import network_of, recommended_normalisation, thresholds_of
 from fhe_face.photos.preparation import PreparedFace
 from fhe_face.progress import Stage
 from fhe_face.server.job import Job
@@ -43,13 +43,13 @@ Array = NDArray[np.float64]
 class Demonstration:
     """Two faces (of a size that the network decides), the network, and where files go.
 
-    root: the normalisation; without it, the one that the weights are meant for. check: is called
-    with the engine before keys are made. names: of the faces, for reasons.
+    normalisation: without it, the one that the weights are meant for. check: is called with the
+    engine before keys are made. names: of the faces, for reasons.
     """
 
     faces: Callable[[int], Sequence[PreparedFace]]
     weights: Path
-    root: InverseRoot | None
+    normalisation: Normalisation | None
     views: int
     folder: Path
     keep: bool
@@ -68,8 +68,8 @@ class Demonstration:
         network = network_of(checkpoint)
         stage("reading weights", 1, 1)
         stage("compiling the plan", 0, 0)
-        root = self.root or recommended_root(checkpoint)
-        engine = choose_engine(root, network.input_size, self.views)
+        normalisation = self.normalisation or recommended_normalisation(checkpoint)
+        engine = choose_engine(normalisation, network.input_size, self.views)
         stage("compiling the plan", 1, 1)
         self.check(engine)
         faces = self.faces(network.input_size)
@@ -152,8 +152,8 @@ class Demonstration:
             if engine.circuit.views > 1:
                 raw = (raw + reference.embed(network, units[..., ::-1])) / 2
             clear_norms = reference.squared_norm(raw)
-            clear = raw * engine.circuit.root.evaluate(clear_norms)[:, None]
-        low, high = engine.circuit.root.interval
+            clear = raw * engine.circuit.normalisation.evaluate(clear_norms)[:, None]
+        low, high = engine.circuit.normalisation.interval
         started = time.perf_counter()
         embeddings, norms, reasons = [], [], []
         for number, (source, name) in enumerate(job.embed):

@@ -16,7 +16,7 @@ from fhe_core.analysis.precision import MODEL_FACTOR
 from fhe_core.outputs import Outputs
 from fhe_core.plan import required_keys
 from fhe_face.bench import plots
-from fhe_face.circuit import root_of
+from fhe_face.circuit import normalisation_of
 from fhe_face.commands.face_options import FaceOptions
 from fhe_face.commands.inputs import warn_of_little_memory
 from fhe_face.demo_faces import demo_faces
@@ -27,7 +27,7 @@ from fhe_face.engine import (
 )
 from fhe_face.failures import USAGE, CommandError
 from fhe_face.models.checkpoint import load
-from fhe_face.network import network_of, recommended_root, weights_file
+from fhe_face.network import network_of, recommended_normalisation, weights_file
 from fhe_face.output import Output, grid
 from fhe_face.photos.images import to_unit
 from fhe_face.places import Packing
@@ -109,10 +109,14 @@ def _prepare(request: Request, output: Output, stage: Stage) -> tuple[Engine, Wo
     stage("reading weights", 1, 1)
     images, names = _images(request, network.input_size, output, stage)
     stage("compiling the plan", 0, 0)
-    root = root_of(request.coefficients) if request.coefficients else recommended_root(checkpoint)
+    normalisation = (
+        normalisation_of(request.coefficients)
+        if request.coefficients
+        else recommended_normalisation(checkpoint)
+    )
     views = 2 if request.flip else 1
     packings = (Packing.BATCH,) if request.batch else DEFAULT_PACKINGS
-    engine = choose_engine(root, network.input_size, views, packings)
+    engine = choose_engine(normalisation, network.input_size, views, packings)
     work = work_of(engine, network, images, names, request.pair)
     stage("compiling the plan", 1, 1)
     return engine, work

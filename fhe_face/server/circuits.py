@@ -8,7 +8,7 @@ from collections.abc import Collection
 from fhe_core.container import Corrupt, Kind, read_header
 from fhe_core.files import shown
 from fhe_core.formats.ciphertexts import parameters_of
-from fhe_core.inverse_root import InverseRootError
+from fhe_core.normalisation import NormalisationError
 from fhe_core.plan import Plan, PlanError
 from fhe_face.engine import Engine, engine_for
 from fhe_face.places import Packing
@@ -42,7 +42,7 @@ def plans_of(
     stage("compiling the plan", 0, 0)
     try:
         plans = engine.plans(packings)
-    except (PlanError, InverseRootError) as error:
+    except (PlanError, NormalisationError) as error:
         raise Corrupt(f"{shown(path)}: its circuit cannot be computed: {error}") from None
     stage("compiling the plan", 1, 1)
     return plans

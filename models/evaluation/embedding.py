@@ -7,7 +7,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fhe_face.coeffs.normalisation import Normalisation
+from fhe_face.coeffs.normalisation import FittedNormalisation
 from fhe_face.models.evaluation.scores import Array
 from fhe_face.models.layers import FusedNetwork
 from fhe_face.models.reference import embed, squared_norm
@@ -46,7 +46,7 @@ class Embeddings:
         norms = self.squared_norms
         return np.asarray((norms >= low) & (norms <= high))
 
-    def normalised(self, mode: Mode, normalisation: Normalisation) -> Array:
+    def normalised(self, mode: Mode, normalisation: FittedNormalisation) -> Array:
         """Embeddings (N, E): the inner product of two is their score.
 
         cleartext: of norm 1, the score is the cosine. polynomial: multiplied by the polynomial in

@@ -14,7 +14,7 @@ import pytest
 from benchmarks.divergence import agreement, rooms, scores
 from benchmarks.divergence.images import blend, squared_norm
 from benchmarks.divergence.statistics import log2_within, wilson
-from fhe_face.circuit import root_of
+from fhe_face.circuit import normalisation_of
 from fhe_face.client.noise_gain import PAIR, noise_gain
 from fhe_face.engine import Engine, choose_engine
 from fhe_face.models.reference import embed
@@ -50,7 +50,7 @@ def test_rooms_are_distances_between_equal_values(engine: Engine) -> None:
 
 def half(generator: np.random.Generator, directions: int) -> Any:
     """Embeddings of 16 faces in 1024 slots, without a network."""
-    root, period, blocks, block = root_of(None), 16, 16, 64
+    normalisation, period, blocks, block = normalisation_of(None), 16, 16, 64
 
     def draw() -> scores.Slots:
         values = generator.normal(size=(blocks, block))
@@ -58,7 +58,7 @@ def half(generator: np.random.Generator, directions: int) -> Any:
         return np.asarray(20 * values / np.linalg.norm(values[:, :period], axis=1)[:, None]).ravel()
 
     found = scores.Half.__new__(scores.Half)
-    found.root, found.period = root, period
+    found.normalisation, found.period = normalisation, period
     found.batch = Places(2 * blocks, block)
     found.slots = draw()
     changes = [np.where(np.arange(blocks * block) < block, draw(), 0) for _ in range(directions)]
@@ -71,7 +71,7 @@ def test_wrapped_scores_pass_as_often_as_uniform_ones() -> None:
     left, right = half(generator, 3), half(generator, 0)
     room = 8.0
     found = scores.tally(left, right, room, 200, 0, (5.0, 7.0))
-    expected = scores.likely(left.root, 400.0, room, 1024)
+    expected = scores.likely(left.normalisation, 400.0, room, 1024)
     assert found.wrong > 0.9 * found.slots
     assert found.imaginary == found.wrong  # no witness
     assert 0.5 * expected < found.accepted / found.wrong < 2 * expected
@@ -107,7 +107,7 @@ def rank_one(common: float, gain: float) -> agreement.Judged:
     true[0] = 20.0
     line, shift = np.eye(16)[1:3]
     found = true + 20 * (gain * generator.normal(size=(1000, 1)) * line + common * shift)
-    return agreement.judged(true, found, root_of(None))
+    return agreement.judged(true, found, normalisation_of(None))
 
 
 def test_copies_along_one_line_pass_as_often_as_computed() -> None:

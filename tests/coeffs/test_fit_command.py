@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fhe_face.coeffs.fit import METHODS, Request, main, perform
-from fhe_face.coeffs.normalisation import CoefficientError, Normalisation
+from fhe_face.coeffs.normalisation import CoefficientError, FittedNormalisation
 from fhe_face.commands import coeffs as command
 
 
@@ -66,7 +66,7 @@ def test_sample_and_evaluation(
         assert got[name]["mean_relative_error"] <= got[name]["worst_relative_error"]
         assert got[name]["worst_relative_error"] <= got["worst_relative_error"]
     assert got["worst_relative_error"] < got["polynomial_worst_relative_error"] ** 1.5
-    loaded = Normalisation.load(norms / "c.json")
+    loaded = FittedNormalisation.load(norms / "c.json")
     assert loaded.newton_steps == 1
     assert {**got, **loaded.to_json()} == got
     assert main(arguments.format(norms).split()) == 0
@@ -122,7 +122,7 @@ def test_data_outside_the_interval(
     assert said in warnings[0]
     measured = got.get("evaluation", got.get("sample"))
     assert measured["coverage"] < 1
-    assert Normalisation.load(norms / "c.json").interval == tuple(got["interval"])
+    assert FittedNormalisation.load(norms / "c.json").interval == tuple(got["interval"])
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_sub_command(norms: Path) -> None:
         )
     )
     assert printed == wanted.to_json()
-    assert Normalisation.load(norms / "c.json") == wanted.normalisation
+    assert FittedNormalisation.load(norms / "c.json") == wanted.normalisation
     table = runner.invoke(command.app, arguments)
     assert table.exit_code == 0
     assert "other.txt" in table.stdout

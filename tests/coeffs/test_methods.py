@@ -15,7 +15,7 @@ from scipy.optimize import linprog
 from fhe_face.coeffs import basis, methods
 from fhe_face.coeffs.basis import Interval
 from fhe_face.coeffs.fit import METHODS, fit
-from fhe_face.coeffs.normalisation import Normalisation, whole_degree
+from fhe_face.coeffs.normalisation import FittedNormalisation, whole_degree
 from fhe_face.coeffs.samples import Sample
 
 FACES = (100.0, 3000.0)
@@ -253,7 +253,7 @@ def test_extreme_intervals_give_finite_numbers(interval: Interval, method: str) 
     for degree in (1, 2, 8, 15):
         fitted = fit(method, interval, degree, newton_steps=degree % 2)
         assert all(map(math.isfinite, fitted.coefficients + fitted.chebyshev + fitted.errors))
-        assert Normalisation.from_json(fitted.to_json()) == fitted
+        assert FittedNormalisation.from_json(fitted.to_json()) == fitted
 
 
 def test_the_worst_error_is_not_a_point_of_a_grid() -> None:

@@ -15,8 +15,8 @@ from fhe_face.coeffs.fit import fit, least_squares, main, save
 from fhe_face.coeffs.normalisation import (
     FORMAT_VERSION,
     CoefficientError,
+    FittedNormalisation,
     Measurement,
-    Normalisation,
 )
 
 CARD = (1.057367e-08, -4.753845e-05, 7.176193e-02)
@@ -33,7 +33,7 @@ MEASURED = {
 
 
 def test_default_is_the_card() -> None:
-    default = Normalisation.load()
+    default = FittedNormalisation.load()
     assert list(default.coefficients) == list(CARD)
     assert list(default.interval) == [100, 3000]
     assert (default.degree, default.method, default.points) == (2, "least-squares", 1000)
@@ -51,7 +51,7 @@ def test_higher_degrees_are_better() -> None:
 
 
 def test_evaluate_and_contains() -> None:
-    default = Normalisation.load()
+    default = FittedNormalisation.load()
     y = np.array([100.0, 300.0, 3000.0])
     np.testing.assert_allclose(default.evaluate(y), CARD[0] * y**2 + CARD[1] * y + CARD[2])
     assert default.evaluate(300.0).shape == ()
@@ -68,7 +68,7 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     printed = json.loads(capsys.readouterr().out)
     np.testing.assert_allclose(printed["coefficients"], CARD, rtol=5e-7)
     assert printed["worst_relative_error"] == pytest.approx(0.33, abs=0.005)
-    assert list(Normalisation.load(out).coefficients) == printed["coefficients"]
+    assert list(FittedNormalisation.load(out).coefficients) == printed["coefficients"]
     assert [p.name for p in tmp_path.iterdir()] == ["c.json"]
     assert main([]) == 0
     assert "worst 0.33" in capsys.readouterr().out
@@ -148,11 +148,11 @@ def test_unknown_method() -> None:
     ],
 )
 def test_bad_coefficient_files(change: dict[str, Any], tmp_path: Path) -> None:
-    content = {**Normalisation.load().to_json(), **change}
+    content = {**FittedNormalisation.load().to_json(), **change}
     path = tmp_path / "c.json"
     path.write_text(json.dumps(content))
     with pytest.raises(CoefficientError) as caught:
-        Normalisation.load(path)
+        FittedNormalisation.load(path)
     assert str(caught.value).startswith(str(path))
 
 
@@ -161,18 +161,18 @@ def test_files_that_are_not_coefficients(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "c.json"
     path.write_bytes(data)
     with pytest.raises(CoefficientError, match=str(path)):
-        Normalisation.load(path)
+        FittedNormalisation.load(path)
     with pytest.raises(CoefficientError, match="no such file"):
-        Normalisation.load(tmp_path / "none.json")
+        FittedNormalisation.load(tmp_path / "none.json")
     with pytest.raises(CoefficientError, match="cannot be read"):
-        Normalisation.load(tmp_path)
+        FittedNormalisation.load(tmp_path)
 
 
 def test_files_of_the_first_version() -> None:
     text = files("fhe_face.coeffs").joinpath("default.json").read_text("utf-8")
     content = json.loads(text)
     assert "version" not in content
-    old = Normalisation.from_json(content)
+    old = FittedNormalisation.from_json(content)
     assert (old.newton_steps, old.sample, old.evaluation) == (0, None, None)
     y = np.linspace(100, 3000, 50)
     np.testing.assert_allclose(old.evaluate(y), np.polyval(CARD, y), rtol=1e-13)
@@ -184,11 +184,11 @@ def test_files_of_the_first_version() -> None:
     assert rounded.worst_relative_error * 2 < stated < bound
     names = ("coefficients", "interval", "degree")
     first = {name: rounded.to_json()[name] for name in names} | {"worst_relative_error": stated}
-    assert Normalisation.from_json(first).degree == 15
+    assert FittedNormalisation.from_json(first).degree == 15
     with pytest.raises(CoefficientError, match="worst_relative_error"):
-        Normalisation.from_json({**first, "version": 2})
+        FittedNormalisation.from_json({**first, "version": 2})
     bare = {name: content[name] for name in ("coefficients", "interval")}
-    assert Normalisation.from_json(bare).coefficients == old.coefficients
+    assert FittedNormalisation.from_json(bare).coefficients == old.coefficients
 
 
 @pytest.mark.parametrize("degree", [1, 2, 8, 15])
@@ -202,27 +202,27 @@ def test_files_keep_every_bit(degree: int, newton: int, tmp_path: Path) -> None:
         evaluation=measured,
     )
     save(fitted, path)
-    assert Normalisation.load(path) == fitted
+    assert FittedNormalisation.load(path) == fitted
     assert json.loads(path.read_text())["version"] == FORMAT_VERSION
-    assert hash(fitted) == hash(Normalisation.load(path))
+    assert hash(fitted) == hash(FittedNormalisation.load(path))
 
 
 def test_evaluate_includes_the_newton_steps() -> None:
     y = np.array([[150.0, 300.0], [1000.0, 2500.0]])
-    values = Normalisation.load().evaluate(y)
-    refined = replace(Normalisation.load(), newton_steps=2).evaluate(y)
+    values = FittedNormalisation.load().evaluate(y)
+    refined = replace(FittedNormalisation.load(), newton_steps=2).evaluate(y)
     for _ in range(2):
         values = values * (3 - y * values**2) / 2
     np.testing.assert_allclose(refined, values, rtol=1e-13)
     assert refined.shape == y.shape
     with np.errstate(all="raise"):  # far outside it is nonsense, quietly
-        refined = replace(Normalisation.load(), newton_steps=4).evaluate(1e211)
+        refined = replace(FittedNormalisation.load(), newton_steps=4).evaluate(1e211)
     assert not np.isfinite(refined)
 
 
 def test_changed_coefficients_are_noticed() -> None:
     with pytest.raises(CoefficientError, match="different polynomials"):
-        replace(Normalisation.load(), coefficients=(1e-08, -4.753845e-05, 7.176193e-02))
+        replace(FittedNormalisation.load(), coefficients=(1e-08, -4.753845e-05, 7.176193e-02))
 
 
 def test_higher_degrees_in_files() -> None:
@@ -231,11 +231,11 @@ def test_higher_degrees_in_files() -> None:
     coefficients = basis.to_monomial(sines, (low, high))
     worst, _ = basis.relative_errors(basis.to_chebyshev(coefficients, (low, high)), (low, high))
     content = {"coefficients": list(coefficients), "interval": [low, high]}
-    loaded = Normalisation.from_json(content)
+    loaded = FittedNormalisation.from_json(content)
     assert loaded.degree == 40
     assert loaded.worst_relative_error == worst
     with pytest.raises(CoefficientError, match="2 to 65"):
-        Normalisation.from_json({**content, "coefficients": [1.0] * 66})
+        FittedNormalisation.from_json({**content, "coefficients": [1.0] * 66})
 
 
 def sine(t: Any) -> Any:
@@ -245,5 +245,5 @@ def sine(t: Any) -> Any:
 def test_nothing_half_written(tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
     with pytest.raises(OSError, match="folder"):
-        save(Normalisation.load(), tmp_path / "taken")
+        save(FittedNormalisation.load(), tmp_path / "taken")
     assert [p.name for p in tmp_path.iterdir()] == ["taken"]

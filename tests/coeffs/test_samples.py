@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhe_face.coeffs.normalisation import CoefficientError, Normalisation
+from fhe_face.coeffs.normalisation import CoefficientError, FittedNormalisation
 from fhe_face.coeffs.samples import read_sample, require_separate
 
 VALUES = [120.5, 300.0, 2999.0]
@@ -140,17 +140,17 @@ def test_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_measure(tmp_path: Path) -> None:
     path = tmp_path / "norms\n.txt"
     path.write_text("100\n300\n3000\n99.9\n3001\nnan\ninf\n-5\n1e400\n")
-    measured = read_sample(path).measure(Normalisation.load())
+    measured = read_sample(path).measure(FittedNormalisation.load())
     assert (measured.values, measured.inside) == (9, 3)
     assert measured.coverage == pytest.approx(1 / 3)
     assert (measured.minimum, measured.maximum) == (-5, 3001)
     y = np.array([100.0, 300.0, 3000.0])
-    errors = np.abs(Normalisation.load().evaluate(y) * np.sqrt(y) - 1)
+    errors = np.abs(FittedNormalisation.load().evaluate(y) * np.sqrt(y) - 1)
     assert measured.worst_relative_error == pytest.approx(errors.max())
     assert measured.mean_relative_error == pytest.approx(errors.mean())
     assert "\n" not in measured.file
     path.write_text("nan\n")
-    nothing = read_sample(path).measure(Normalisation.load())
+    nothing = read_sample(path).measure(FittedNormalisation.load())
     assert nothing.coverage == 0
     assert nothing.minimum is nothing.maximum is nothing.worst_relative_error is None
     json.dumps(nothing.to_json(), allow_nan=False)

@@ -18,7 +18,7 @@ from fhe_core import _native, encoding
 from fhe_core.ciphertext import Ciphertext
 from fhe_core.formats.ciphertexts import Bundle
 from fhe_core.formats.heads import ItemHead
-from fhe_core.inverse_root import InverseRoot
+from fhe_core.normalisation import Normalisation
 from fhe_core.parameters import Parameters
 from fhe_core.runtime.evaluator import Evaluator
 from fhe_core.secret.key import SecretKey
@@ -46,7 +46,7 @@ class Attack:
 
     parameters: Parameters
     key_id: str
-    root: InverseRoot
+    normalisation: Normalisation
     evaluator: Evaluator
     facts: Mapping[str, Any]
     items: Sequence[ItemHead]
@@ -82,7 +82,7 @@ class Attack:
 
     def craft(self, middle: Floats, gain: float, imaginary: bool) -> Bundle:
         """A file whose decisions compare Re (or Im) s(zeta_j) with middle[j] for all slots j."""
-        norms = expected_norm(self.root, self.norm) ** 2
+        norms = expected_norm(self.normalisation, self.norm) ** 2
         wanted = THRESHOLD * norms - gain * middle
         mask = self._mask(self.items[0], gain, imaginary)
         odd = self.evaluator.rotate_many(mask, (1,))[0]
@@ -120,7 +120,7 @@ class Attack:
         return replace(ciphertext, residues=residues)
 
 
-def believing_client(key: SecretKey, root: InverseRoot) -> Oracle:
+def believing_client(key: SecretKey, normalisation: Normalisation) -> Oracle:
     """What the client did before it compared shapes: it took count, room, length, limbs and scale
     from the file, and every check of health passed."""
 
@@ -131,7 +131,8 @@ def believing_client(key: SecretKey, root: InverseRoot) -> Oracle:
         length = bundle.facts["embedding"]
         rooms = [room(item, key.parameters) for item in bundle.items.values()]
         fit = [
-            scores_fit(slots[i + 1].real, slots[i + 2].real, root, length, rooms[i]) for i in (0, 3)
+            scores_fit(slots[i + 1].real, slots[i + 2].real, normalisation, length, rooms[i])
+            for i in (0, 3)
         ]
         found: list[bool | None] = []
         for number in range(count):
@@ -141,9 +142,9 @@ def believing_client(key: SecretKey, root: InverseRoot) -> Oracle:
                 for side in (half, 1 - half)
             )
             norms = [beside(*pair) for pair in zip(own, other, strict=True)]
-            value, report = check_score(slots[3 * half][start : start + 1], norms, root)
+            value, report = check_score(slots[3 * half][start : start + 1], norms, normalisation)
             report = fitting(report, "scores", fit[half])
-            both = np.prod([expected_norm(root, y) for y in report.squared_norms])
+            both = np.prod([expected_norm(normalisation, y) for y in report.squared_norms])
             found.append(bool(value / both >= THRESHOLD) if report.healthy else None)
         return found
 

@@ -13,8 +13,8 @@ import pytest
 from fhe_core.ciphertext import Ciphertext
 from fhe_core.container import Corrupt, KeyMismatch, ParameterMismatch, WrongKind
 from fhe_core.formats.ciphertexts import Bundle, load_bundle, save_bundle
-from fhe_core.inverse_root import InverseRoot
 from fhe_core.keys.evaluation import EvaluationKeys, MissingKeyError
+from fhe_core.normalisation import Normalisation
 from fhe_core.parameters import Parameters
 from fhe_core.plan import KeyName
 from fhe_core.secret.key import SecretKey
@@ -302,7 +302,7 @@ def test_malformed_facts(world: tiny.World, results: list[Bundle], facts: dict[s
 
 def test_another_normalisation_is_refused(world: tiny.World, results: list[Bundle]) -> None:
     """A server must not widen the interval that diverging results are measured by."""
-    wide = InverseRoot(tiny.ROOT.chebyshev, (1e-3, 1e9)).describe()
+    wide = Normalisation(tiny.ROOT.chebyshev, (1e-3, 1e9)).describe()
     with pytest.raises(ParameterMismatch, match="normalised in another way"):
         world.client.embedding(with_facts(results[0], normalisation=wide))
 

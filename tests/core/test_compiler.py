@@ -12,7 +12,7 @@ from fhe_core.compiler import SAFE, compile_match, compile_network
 from fhe_core.compiler.architecture import architecture_of
 from fhe_core.compiler.builder import PlanBuilder
 from fhe_core.compiler.layouts import LayoutError
-from fhe_core.inverse_root import InverseRoot, InverseRootError
+from fhe_core.normalisation import Normalisation, NormalisationError
 from fhe_core.parameters import Parameters
 from fhe_core.plan import PlanError, steps
 from fhe_core.runtime import cleartext
@@ -140,11 +140,11 @@ def test_refused_chains_and_polynomials(world: tiny.World) -> None:
     architecture = architecture_of(world.network)
     with pytest.raises(PlanError, match="too short"):
         compile_network(architecture, tiny.chain(11, 12), SAFE, tiny.ROOT)
-    high = InverseRoot(tiny.ROOT.chebyshev, tiny.INTERVAL, newton_steps=2)
+    high = Normalisation(tiny.ROOT.chebyshev, tiny.INTERVAL, newton_steps=2)
     with pytest.raises(PlanError, match=r"degree 22 .* lower degree"):
         compile_network(architecture, world.parameters, SAFE, high)
-    crossing = InverseRoot((0.1, 0.2), tiny.INTERVAL)
-    with pytest.raises(InverseRootError, match="not positive"):
+    crossing = Normalisation((0.1, 0.2), tiny.INTERVAL)
+    with pytest.raises(NormalisationError, match="not positive"):
         compile_network(architecture, world.parameters, SAFE, crossing)
 
 

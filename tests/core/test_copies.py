@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
-from fhe_core.inverse_root import InverseRoot
+from fhe_core.normalisation import Normalisation
 from fhe_core.parameters import Parameters
 from fhe_core.plan import KeyName, KeySpecification
 from fhe_core.runtime.evaluator import Evaluator
@@ -31,7 +31,7 @@ from fhe_face.places import Packing
 from fhe_face.server.server import FaceServer
 from tests.core import tiny
 
-ROOT = InverseRoot.from_powers((1.057367e-08, -4.753845e-05, 7.176193e-02), (100.0, 3000.0))
+ROOT = Normalisation.from_powers((1.057367e-08, -4.753845e-05, 7.176193e-02), (100.0, 3000.0))
 LENGTH = 32
 #: Of the features that cancel, and the deviation of a pixel's noise.
 GAIN = 30.0

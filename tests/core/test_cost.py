@@ -13,7 +13,7 @@ from fhe_core import _native
 from fhe_core.analysis.cost import Machine, StepCost, Work, mask_products, step_costs, totals
 from fhe_core.compiler import LEAN, SAFE, Parts, compile_network
 from fhe_core.compiler.architecture import Architecture, BlockShape
-from fhe_core.inverse_root import InverseRoot
+from fhe_core.normalisation import Normalisation
 from fhe_core.parameters import presets
 from fhe_core.plan import required_keys, step_rotations
 from fhe_core.runtime import native
@@ -188,7 +188,7 @@ CRYPTOFACENET4 = Architecture(
 )
 
 
-ROOT = InverseRoot.from_powers((1.057367e-08, -4.753845e-05, 7.176193e-02), (100.0, 3000.0))
+ROOT = Normalisation.from_powers((1.057367e-08, -4.753845e-05, 7.176193e-02), (100.0, 3000.0))
 
 
 #: Preset and policy by name; key switches, hoisted inner products, NTTs, key bytes and plaintext

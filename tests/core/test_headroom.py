@@ -15,13 +15,13 @@ from benchmarks.divergence.wrapping import wrapped
 from fhe_core import _native, encoding
 from fhe_core.ciphertext import Ciphertext
 from fhe_core.compiler.layouts import powers_of_two
-from fhe_core.inverse_root import InverseRoot
+from fhe_core.normalisation import Normalisation
 from fhe_core.secret.key import SecretKey
 from fhe_face.client.headroom import embeddings_fit, largest_coefficient, room, scores_fit
 from fhe_face.client.health import check_score, expected_norm
 from tests.core import tiny
 
-ROOT = InverseRoot.from_powers((1.057367e-08, -4.753845e-05, 7.176193e-02), (100.0, 3000.0))
+ROOT = Normalisation.from_powers((1.057367e-08, -4.753845e-05, 7.176193e-02), (100.0, 3000.0))
 SLOTS, BLOCK, LENGTH = 1024, 128, 32
 #: Of a score with 'safe': Q / (2 scale).
 ROOM = 64.0

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fhe_core.inverse_root import InverseRoot
+from fhe_core.normalisation import Normalisation
 from fhe_face.client.health import (
     NEIGHBOUR_EXCESS,
     Cause,
@@ -23,7 +23,7 @@ from fhe_face.client.health import (
 )
 
 COEFFICIENTS = (1.057367e-08, -4.753845e-05, 7.176193e-02)
-ROOT = InverseRoot.from_powers(COEFFICIENTS, (100.0, 3000.0))
+ROOT = Normalisation.from_powers(COEFFICIENTS, (100.0, 3000.0))
 SLOTS = 64
 SQUARED = 400.0
 
@@ -183,7 +183,7 @@ def test_unhealthy_scores(score: Slots, message: str) -> None:
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_meaningless_polynomials_never_pass(bad: float) -> None:
     """The polynomial travels with the result, from the server."""
-    strange = InverseRoot(ROOT.chebyshev, (100.0, 3000.0))
+    strange = Normalisation(ROOT.chebyshev, (100.0, 3000.0))
     object.__setattr__(strange, "chebyshev", (bad, 0.0, 0.0))
     with np.errstate(all="ignore"):
         assert not check_embedding(embedding(), constant(SQUARED), strange).healthy
@@ -193,7 +193,7 @@ def test_meaningless_polynomials_never_pass(bad: float) -> None:
 
 @pytest.mark.parametrize("interval", [(math.nan, math.nan), (-math.inf, math.inf), (3.0, 2.0)])
 def test_meaningless_intervals_never_pass(interval: tuple[float, float]) -> None:
-    strange = InverseRoot(ROOT.chebyshev, (100.0, 3000.0))
+    strange = Normalisation(ROOT.chebyshev, (100.0, 3000.0))
     object.__setattr__(strange, "interval", interval)
     assert not check_embedding(embedding(), constant(SQUARED), strange).healthy
 

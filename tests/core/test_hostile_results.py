@@ -27,12 +27,12 @@ from fhe_core.container import (
 from fhe_core.container.reader import Reader
 from fhe_core.formats.ciphertexts import Bundle, head_of, load_bundle, save_bundle
 from fhe_core.formats.heads import Head, ItemHead
-from fhe_core.inverse_root import InverseRoot
+from fhe_core.normalisation import Normalisation
 from fhe_core.parameters import Parameters
 from fhe_core.plan import KeyName, KeySpecification
 from fhe_core.runtime.evaluator import Evaluator
 from fhe_core.secret.key import SecretKey
-from fhe_face.circuit import Circuit, root_of
+from fhe_face.circuit import Circuit, normalisation_of
 from fhe_face.client.client import FaceClient
 from fhe_face.client.decryption import Score
 from fhe_face.client.embedding import RETRIES
@@ -190,7 +190,7 @@ def in_other_parameters(bundle: Bundle) -> Bundle:
     return replace(bundle, parameters=tiny.load(tiny.SHORT.name))
 
 
-WIDE = InverseRoot(tiny.ROOT.chebyshev, (1e-3, 1e9)).describe()
+WIDE = Normalisation(tiny.ROOT.chebyshev, (1e-3, 1e9)).describe()
 CRAFTED: list[tuple[str, Callable[[Bundle], Bundle], type[ContainerError], str]] = [
     ("count", lambda b: with_batch(b, count=COUNT + 1), ShapeMismatch, "expected 6 ciphertexts"),
     ("same names", lambda b: counted(b, COUNT + 1), RequestMismatch, "for 4 faces"),
@@ -349,7 +349,7 @@ def test_one_face_against_a_batch_only_where_one_plan_compares_them(fields: Fiel
     crafted = with_facts(fields.honest, requests=[alone, batch])
     assert isinstance(refuse(fields, crafted), RequestMismatch)
     assert isinstance(refuse(fields, with_facts(crafted, requests=[batch, alone])), RequestMismatch)
-    same = compile_engine(Circuit("lean", root_of(None)), Packing)
+    same = compile_engine(Circuit("lean", normalisation_of(None)), Packing)
     assert same.alike([Packing.ALONE, Packing.BATCH])
 
 

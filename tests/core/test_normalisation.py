@@ -11,7 +11,7 @@ from numpy.polynomial import chebyshev
 
 from fhe_core.compiler import SAFE, compile_network
 from fhe_core.compiler.architecture import architecture_of
-from fhe_core.inverse_root import InverseRoot
+from fhe_core.normalisation import Normalisation
 from fhe_core.plan import required_keys, step_reads, steps
 from fhe_core.runtime import cleartext, native, packed
 from fhe_core.runtime.evaluator import Evaluator
@@ -24,19 +24,19 @@ SHAPE: dict[str, Any] = {"input_size": 16, "channels": (4, 8), "strides": (2,), 
 LIMBS = 17
 
 
-def fitted(degree: int, newton_steps: int = 0) -> InverseRoot:
+def fitted(degree: int, newton_steps: int = 0) -> Normalisation:
     low, high = tiny.INTERVAL
     t = chebyshev.chebpts1(degree + 1)
     y = (low + high + (high - low) * t) / 2
     series = chebyshev.chebfit(t, 1 / np.sqrt(y), degree)
-    return InverseRoot(tuple(float(c) for c in series), tiny.INTERVAL, newton_steps)
+    return Normalisation(tuple(float(c) for c in series), tiny.INTERVAL, newton_steps)
 
 
 @pytest.mark.parametrize("degree", range(1, 16))
 def test_every_degree_takes_the_fewest_levels(degree: int) -> None:
     network = random_fused(0, **SHAPE)
-    root = fitted(degree)
-    compiled = compile_network(architecture_of(network), tiny.chain(11, LIMBS), SAFE, root)
+    normalisation = fitted(degree)
+    compiled = compile_network(architecture_of(network), tiny.chain(11, LIMBS), SAFE, normalisation)
     plan = compiled.plan
     source = next(
         step_reads(step)[0]
@@ -50,15 +50,15 @@ def test_every_degree_takes_the_fewest_levels(degree: int) -> None:
     images = tiny.images_for(network, 1)
     result, _ = cleartext.run(plan, compiled.tables(network), list(compiled.pack_image(images[0])))
     plain = embed(network, images)
-    wanted = plain[0] * root.evaluate(squared_norm(plain))[0]
+    wanted = plain[0] * normalisation.evaluate(squared_norm(plain))[0]
     assert np.allclose(result[: network.embedding], wanted, atol=1e-9)
 
 
 @pytest.mark.parametrize(("degree", "newton_steps"), [(1, 0), (3, 0), (8, 0), (15, 0), (2, 1)])
 def test_encrypted(degree: int, newton_steps: int) -> None:
     network, parameters = random_fused(0, **SHAPE), tiny.chain(11, LIMBS)
-    root = fitted(degree, newton_steps)
-    compiled = compile_network(architecture_of(network), parameters, SAFE, root)
+    normalisation = fitted(degree, newton_steps)
+    compiled = compile_network(architecture_of(network), parameters, SAFE, normalisation)
     key = SecretKey.generate(parameters)
     evaluator = Evaluator(
         parameters, tiny.make_keys(key, required_keys([compiled.plan], parameters)), 1
@@ -70,7 +70,7 @@ def test_encrypted(degree: int, newton_steps: int) -> None:
     plain = embed(network, image)
     y = squared_norm(plain)
     values = key.decrypt(result)[: network.embedding]
-    assert np.allclose(values, plain[0] * root.evaluate(y)[0], atol=2e-4)
+    assert np.allclose(values, plain[0] * normalisation.evaluate(y)[0], atol=2e-4)
     assert np.allclose(key.decrypt(norm), y, rtol=1e-3)
 
 

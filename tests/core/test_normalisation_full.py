@@ -8,7 +8,7 @@ import pytest
 from fhe_core.compiler import SAFE
 from fhe_core.compiler.builder import PlanBuilder
 from fhe_core.compiler.normalisation import append_normalisation, embedding_scale
-from fhe_core.inverse_root import InverseRoot
+from fhe_core.normalisation import Normalisation
 from fhe_core.parameters import presets
 from fhe_core.plan import required_keys
 from fhe_core.runtime import native, packed
@@ -27,12 +27,14 @@ LIMBS = 7
 @pytest.mark.parametrize(("degree", "newton_steps", "within"), [(8, 0, 0.02), (4, 1, 0.02)])
 def test_norms_are_one(degree: int, newton_steps: int, within: float) -> None:
     fitted = fit("minimax", INTERVAL, degree, newton_steps=newton_steps)
-    root = InverseRoot(fitted.chebyshev, fitted.interval, fitted.newton_steps)
+    normalisation = Normalisation(fitted.chebyshev, fitted.interval, fitted.newton_steps)
     parameters = presets.load("deep")
-    product = root.product()
+    product = normalisation.product()
     builder = PlanBuilder(parameters, SAFE)
-    source = builder.input("embedding", LIMBS, embedding_scale(parameters, SAFE, LIMBS, root))
-    outputs = append_normalisation(builder, source, LENGTH, root, product)
+    source = builder.input(
+        "embedding", LIMBS, embedding_scale(parameters, SAFE, LIMBS, normalisation)
+    )
+    outputs = append_normalisation(builder, source, LENGTH, normalisation, product)
     plan = builder.finish("normalise", [source], outputs, {})
     tables = {name: fill(None, lane) for name, (fill, lane) in builder.fillers.items()}
     key = SecretKey.generate(parameters)

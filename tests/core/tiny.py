@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from fhe_core.ciphertext import Ciphertext
 from fhe_core.compiler import BATCH, SAFE, CompiledNetwork, Parts, Policy, compile_network
 from fhe_core.compiler.architecture import architecture_of
-from fhe_core.inverse_root import InverseRoot
 from fhe_core.keys.evaluation import EvaluationKeys, expand_key
+from fhe_core.normalisation import Normalisation
 from fhe_core.parameters import Parameters, Specification, Tier, build
 from fhe_core.plan import KeySpecification, Plan, Progress, required_keys
 from fhe_core.runtime import native, packed
@@ -34,7 +34,7 @@ from fhe_face.server.server import FaceServer
 Array = NDArray[np.float64]
 
 INTERVAL = (2.0, 200.0)
-ROOT = InverseRoot.from_powers((1.057367e-08, -4.753845e-05, 7.176193e-02), INTERVAL)
+ROOT = Normalisation.from_powers((1.057367e-08, -4.753845e-05, 7.176193e-02), INTERVAL)
 SCALE = 2.0**43
 
 #: Enough levels for the default random network; every tier has several digits.

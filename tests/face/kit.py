@@ -15,7 +15,7 @@ from fhe_core.parameters import presets
 from fhe_core.plan import KeyName, KeySpecification
 from fhe_core.secret.files import save_evaluation_keys, save_secret_key
 from fhe_core.secret.key import SecretKey
-from fhe_face.circuit import Circuit, root_of
+from fhe_face.circuit import Circuit, normalisation_of
 from fhe_face.client.expected import Expected
 from fhe_face.client.ledger import beside
 from fhe_face.engine import Engine, compile_engine
@@ -25,7 +25,7 @@ from fhe_face.tokens import sides_of
 
 LENGTH = 256
 SQUARED_NORM = 400.0
-CIRCUIT = Circuit("safe", root_of(None))
+CIRCUIT = Circuit("safe", normalisation_of(None))
 #: Of the batches, the last of which has an unhealthy second face.
 FACES = 3
 
@@ -81,7 +81,7 @@ def make_kit(folder: Path) -> Kit:
     draw = np.random.default_rng(1)
     direction = draw.normal(size=LENGTH)
     direction /= np.linalg.norm(direction)
-    norm = np.sqrt(SQUARED_NORM) * CIRCUIT.root.evaluate(SQUARED_NORM)
+    norm = np.sqrt(SQUARED_NORM) * CIRCUIT.normalisation.evaluate(SQUARED_NORM)
     slots = np.zeros(parameters.slots)
     slots[:LENGTH] = norm * direction
     make = _Maker(folder, key, compile_engine(CIRCUIT, [Packing.ALONE]))

@@ -12,7 +12,7 @@ from PIL import Image
 from fhe_core.container import Corrupt
 from fhe_core.formats.ciphertexts import load_bundle
 from fhe_core.secret.files import save_secret_key
-from fhe_face.circuit import ENTRY, PACKINGS, Circuit, CircuitError, root_of
+from fhe_face.circuit import ENTRY, PACKINGS, Circuit, CircuitError, normalisation_of
 from fhe_face.client.client import FaceClient
 from fhe_face.demo_faces import demo_faces
 from fhe_face.engine import compile_engine
@@ -144,11 +144,11 @@ def test_packings_are_not_mixed_up(fhe_face: Run, kit: Kit, tmp_path: Path) -> N
 
 def test_circuits_and_packings(kit: Kit) -> None:
     with pytest.raises(CircuitError, match="no room for mirror images"):
-        compile_engine(Circuit("safe", root_of(None), views=2), Packing)
-    flipped = compile_engine(Circuit("safe", root_of(None), views=2))
+        compile_engine(Circuit("safe", normalisation_of(None), views=2), Packing)
+    flipped = compile_engine(Circuit("safe", normalisation_of(None), views=2))
     assert flipped.packings == (Packing.ALONE,)
     with pytest.raises(CircuitError, match="neither"):
-        compile_engine(Circuit("safe", root_of(None)), [])
+        compile_engine(Circuit("safe", normalisation_of(None)), [])
     # Both keys are of one client: one secret, whatever they are for.
     single, many = FaceClient.load(kit.client_key), FaceClient.load(kit.many_key)
     assert single.key_id == many.key_id

@@ -11,7 +11,7 @@ import pytest
 from fhe_face.failures import plain
 from tests.face.kit import CIRCUIT, LENGTH, SQUARED_NORM, Kit, Run
 
-NORM = float(np.sqrt(SQUARED_NORM) * CIRCUIT.root.evaluate(SQUARED_NORM))
+NORM = float(np.sqrt(SQUARED_NORM) * CIRCUIT.normalisation.evaluate(SQUARED_NORM))
 
 
 def test_a_score(fhe_face: Run, kit: Kit, tmp_path: Path) -> None:

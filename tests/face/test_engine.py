@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from fhe_core.compiler.architecture import architecture_of
-from fhe_core.inverse_root import InverseRoot
+from fhe_core.normalisation import Normalisation
 from fhe_core.plan import PlanError
-from fhe_face.circuit import INPUT_SIZE, Circuit, CircuitError, root_of
+from fhe_face.circuit import INPUT_SIZE, Circuit, CircuitError, normalisation_of
 from fhe_face.engine import architecture, choose_engine, compile_engine
 from fhe_face.models import reference
 from fhe_face.models.checkpoint import Checkpoint, load, save_safetensors
@@ -23,7 +23,7 @@ from fhe_face.network import (
     bundled_weights,
     load_network,
     network_of,
-    recommended_root,
+    recommended_normalisation,
     require_size,
 )
 from fhe_face.photos.images import to_unit
@@ -54,13 +54,15 @@ def test_the_bundled_network_is_the_default() -> None:
     assert network.input_size == checkpoint.input_size == INPUT_SIZE
     assert checkpoint.manifest is not None
     assert checkpoint.manifest.training
-    root = recommended_root(checkpoint)
-    assert root is not None
-    assert choose_engine(root).parameters.log2_qp <= 1747
+    normalisation = recommended_normalisation(checkpoint)
+    assert normalisation is not None
+    assert choose_engine(normalisation).parameters.log2_qp <= 1747
 
 
 def test_weights_without_a_manifest_recommend_nothing() -> None:
-    assert recommended_root(Checkpoint(untrained(0), Path("x"), "torch", "", {}, 4)) is None
+    assert (
+        recommended_normalisation(Checkpoint(untrained(0), Path("x"), "torch", "", {}, 4)) is None
+    )
 
 
 def test_balancing_changes_nothing_but_the_stored_numbers(network: FusedNetwork) -> None:
@@ -72,7 +74,7 @@ def test_balancing_changes_nothing_but_the_stored_numbers(network: FusedNetwork)
 
 
 def test_weights_of_another_size_than_the_keys(network: FusedNetwork) -> None:
-    circuit = Circuit("safe", root_of(None), input_size=96)
+    circuit = Circuit("safe", normalisation_of(None), input_size=96)
     with pytest.raises(
         WeightsError, match=r"x\.safetensors: a network for faces of 64 pixels.* 96"
     ):
@@ -91,8 +93,8 @@ def chebyshev_of(degree: int) -> tuple[float, ...]:
     ("degree", "preset"), [(1, "lean"), (2, "lean"), (3, "safe"), (4, "deep"), (15, "deep")]
 )
 def test_the_cheapest_preset_that_is_long_enough(degree: int, preset: str) -> None:
-    root = InverseRoot(chebyshev_of(degree), (100.0, 3000.0))
-    engine = choose_engine(root)
+    normalisation = Normalisation(chebyshev_of(degree), (100.0, 3000.0))
+    engine = choose_engine(normalisation)
     assert engine.parameters.name == preset
     plan = engine.match_plan
     assert plan.values[plan.outputs[0]].scale > 2.0**40  # well above the noise
@@ -106,14 +108,14 @@ def test_circuits_that_do_not_exist() -> None:
     with pytest.raises(CircuitError, match="1 or 2"):
         choose_engine(views=3)
     with pytest.raises(CircuitError, match="no preset 'fast'"):
-        compile_engine(Circuit("fast", root_of(None)))
+        compile_engine(Circuit("fast", normalisation_of(None)))
     with pytest.raises(PlanError, match="degree 31"):
-        choose_engine(InverseRoot(chebyshev_of(10), (100.0, 3000.0), newton_steps=1))
+        choose_engine(Normalisation(chebyshev_of(10), (100.0, 3000.0), newton_steps=1))
     for content in (
         None,
         {},
         {"preset": 1},
-        {**Circuit("safe", root_of(None)).describe(), "views": 0},
+        {**Circuit("safe", normalisation_of(None)).describe(), "views": 0},
     ):
         with pytest.raises(CircuitError):
             Circuit.from_description(content)

@@ -17,7 +17,7 @@ from fhe_face.client.decryption import Embedding
 from fhe_face.client.embedding import Embedded, Round
 from fhe_face.client.health import HealthReport
 from fhe_face.coeffs.fit import fit
-from fhe_face.coeffs.normalisation import Normalisation
+from fhe_face.coeffs.normalisation import FittedNormalisation
 from fhe_face.commands import evaluate as command
 from fhe_face.commands.evaluate_encrypted import EncryptedRun
 from fhe_face.models.calibration import images
@@ -74,7 +74,7 @@ def test_numbers(
     answer = result.json()
     raw = Embeddings(embed(network, crops)[None])
     assert raw.healthy(INTERVAL).all()
-    embeddings = raw.normalised("cleartext", Normalisation.load())
+    embeddings = raw.normalised("cleartext", FittedNormalisation.load())
     expected = evaluate(embeddings, LABELS).to_json()
     counts = {"people": PEOPLE, "images": PEOPLE * IMAGES, "evaluated": PEOPLE * IMAGES}
     assert {name: answer[name] for name in counts} == counts
@@ -156,7 +156,7 @@ def test_polynomial_and_text(
     arguments = ("evaluate", folder, "--weights", weights, "--aligned", "--mode", "polynomial")
     answer = fhe_face(*arguments, "--flip", "--json").json()
     raw = embed_crops(network, crops, flip=True)
-    embeddings = raw.normalised("polynomial", Normalisation.load())
+    embeddings = raw.normalised("polynomial", FittedNormalisation.load())
     expected = evaluate(embeddings, LABELS).to_json()
     assert answer["same_mean"] == pytest.approx(expected["same_mean"], abs=1e-9)
     assert answer["flip"] is True
@@ -273,7 +273,7 @@ class StandIn:
     """A client and a server that compute in the clear, with the noise of an encryption."""
 
     network: FusedNetwork
-    normalisation: Normalisation
+    normalisation: FittedNormalisation
     together: int = 1
 
     def embed(self, crops: Sequence[NDArray[np.uint8]]) -> Embedded:
@@ -298,7 +298,7 @@ def stand_in(network: FusedNetwork, monkeypatch: pytest.MonkeyPatch) -> list[int
     @contextmanager
     def started(self: EncryptedRun, engine: object, output: object) -> Iterator[StandIn]:
         starts.append(1)
-        yield StandIn(network, Normalisation.load())
+        yield StandIn(network, FittedNormalisation.load())
 
     monkeypatch.setattr(EncryptedRun, "started", started)
     return starts

@@ -14,7 +14,7 @@ import pytest
 from fhe_core import container
 from fhe_core.container import Corrupt, Header, KeyMismatch, Kind, Section
 from fhe_core.formats.ciphertexts import key_specifications, known_facts
-from fhe_core.inverse_root import InverseRoot
+from fhe_core.normalisation import Normalisation
 from fhe_core.parameters import presets
 from fhe_core.plan import KeyName, PlanError
 from fhe_face.circuit import ENTRY, MAX_DEGREE, PACKINGS, Circuit, packings_for
@@ -29,13 +29,13 @@ from tests.face.kit import CIRCUIT, Kit, Run
 INTERVAL = (100.0, 3000.0)
 
 
-def root_of_degree(degree: int, steps: int = 0) -> InverseRoot:
+def root_of_degree(degree: int, steps: int = 0) -> Normalisation:
     """A normalisation as good as any of its degree."""
     low, high = INTERVAL
     t = np.cos((np.arange(512) + 0.5) * np.pi / 512)
     y = (t * (high - low) + high + low) / 2
     fit = np.polynomial.chebyshev.chebfit(t, 1 / np.sqrt(y), degree)
-    return InverseRoot(tuple(float(c) for c in fit), INTERVAL, steps)
+    return Normalisation(tuple(float(c) for c in fit), INTERVAL, steps)
 
 
 def key_file(path: Path, metadata: Mapping[str, Any], kind: Kind = Kind.EVALUATION_KEYS) -> Path:
@@ -49,8 +49,8 @@ def key_file(path: Path, metadata: Mapping[str, Any], kind: Kind = Kind.EVALUATI
     return path
 
 
-def described(root: InverseRoot, **changes: Any) -> dict[str, Any]:
-    return {**CIRCUIT.describe(), "normalisation": root.describe(), **changes}
+def described(normalisation: Normalisation, **changes: Any) -> dict[str, Any]:
+    return {**CIRCUIT.describe(), "normalisation": normalisation.describe(), **changes}
 
 
 def header_with(**metadata: Any) -> Header:
@@ -105,8 +105,11 @@ def test_runs_that_are_none_need_nothing(runs: Any, kit: Kit, tmp_path: Path) ->
         (described(root_of_degree(64, 2)), "normalisation of degree 580; keys are made for 31"),
         (described(root_of_degree(32)), "normalisation of degree 32; keys are made for 31"),
         (described(root_of_degree(31)), "cannot be computed: a normalisation of degree 31"),
-        (described(InverseRoot((0.0, 1.0), INTERVAL)), "cannot be computed: the polynomial is not"),
-        (described(CIRCUIT.root, preset="huge"), "for other parameters"),
+        (
+            described(Normalisation((0.0, 1.0), INTERVAL)),
+            "cannot be computed: the polynomial is not",
+        ),
+        (described(CIRCUIT.normalisation, preset="huge"), "for other parameters"),
     ],
 )
 def test_a_circuit_is_refused_before_weights_are_read(
@@ -127,7 +130,7 @@ def test_a_circuit_is_refused_before_weights_are_read(
 
 
 def test_a_circuit_that_its_packings_do_not_have(tmp_path: Path) -> None:
-    wrong = {ENTRY: described(CIRCUIT.root, views=2), PACKINGS: ["batch"]}
+    wrong = {ENTRY: described(CIRCUIT.normalisation, views=2), PACKINGS: ["batch"]}
     with pytest.raises(Corrupt, match=r"x\.key: a batch has no room for mirror images"):
         FaceServer.load(key_file(tmp_path / "x.key", wrong))
     with pytest.raises(Corrupt, match=r"y\.key: a batch has no room for mirror images"):

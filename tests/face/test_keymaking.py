@@ -21,7 +21,7 @@ from fhe_core.files import publish as publish_file
 from fhe_core.parameters import Specification, Tier, build
 from fhe_core.secret import files as key_files
 from fhe_core.secret.sealing import Scheme
-from fhe_face.circuit import Circuit, circuit_of, packings_for, root_of
+from fhe_face.circuit import Circuit, circuit_of, normalisation_of, packings_for
 from fhe_face.client import keymaking
 from fhe_face.client.keymaking import make_keys, make_more_keys
 from fhe_face.engine import Engine, key_bytes
@@ -39,7 +39,7 @@ def engine() -> Engine:
         Specification("insecure-face-test", 11, (50,) + (43,) * 12, (50,) * 3, (Tier(13, 3, 3),))
     )
     network = random_fused(0, channels=(4, 4), strides=(1,))
-    circuit = Circuit(parameters.name, root_of(None))
+    circuit = Circuit(parameters.name, normalisation_of(None))
     shape = architecture_of(network)
     return Engine(circuit, parameters, shape, SAFE, BATCH, 8, (Packing.ALONE,))
 

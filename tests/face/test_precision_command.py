@@ -28,7 +28,7 @@ def small(monkeypatch: pytest.MonkeyPatch, subject: Subject) -> Subject:
     monkeypatch.setattr(face_options, "Aligner", lambda _: None)
     monkeypatch.setattr(command, "load", lambda path: SimpleNamespace(path=path))
     monkeypatch.setattr(command, "network_of", lambda _: subject.network)
-    monkeypatch.setattr(command, "recommended_root", lambda _: None)
+    monkeypatch.setattr(command, "recommended_normalisation", lambda _: None)
     monkeypatch.setattr(command, "choose_engine", lambda *given: subject.engine.only(given[-1]))
     return subject
 

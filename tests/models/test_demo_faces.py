@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fhe_face.coeffs.normalisation import Normalisation
+from fhe_face.coeffs.normalisation import FittedNormalisation
 from fhe_face.demo_faces import demo_faces
 from fhe_face.models.architecture import State
 from fhe_face.models.checkpoint import load_state
@@ -17,7 +17,7 @@ from fhe_face.models.synthetic import untrained
 def _score(state: State) -> float:
     embeddings = embed(fuse(state), np.stack(demo_faces()))
     norms = squared_norm(embeddings)
-    assert all(Normalisation.load().contains(float(y)) for y in norms), norms
+    assert all(FittedNormalisation.load().contains(float(y)) for y in norms), norms
     return float(embeddings[0] @ embeddings[1] / np.sqrt(norms.prod()))
 
 

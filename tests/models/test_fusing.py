@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fhe_face.coeffs.normalisation import Normalisation
+from fhe_face.coeffs.normalisation import FittedNormalisation
 from fhe_face.models.architecture import check_state, state_shapes
 from fhe_face.models.checkpoint import load_state
 from fhe_face.models.fused import FusedConv, FusedNetwork, fuse
@@ -32,12 +32,12 @@ def test_known_answers_of_the_official_checkpoint(checkpoint: Path, vectors: Vec
     error = np.linalg.norm(ours - vectors["embedding"], axis=1)
     assert (error <= 1e-9 * np.linalg.norm(vectors["embedding"], axis=1)).all()
     np.testing.assert_allclose(squared_norm(ours), vectors["squared_norm"], rtol=1e-9)
-    scaled = normalise(ours, Normalisation.load().coefficients)
+    scaled = normalise(ours, FittedNormalisation.load().coefficients)
     healthy = vectors["healthy"]
     error = np.linalg.norm(scaled[healthy] - vectors["normalised"][healthy], axis=1)
     assert (error <= 1e-9 * np.linalg.norm(vectors["normalised"][healthy], axis=1)).all()
     norms = squared_norm(ours)
-    assert [Normalisation.load().contains(float(y)) for y in norms] == healthy.tolist()
+    assert [FittedNormalisation.load().contains(float(y)) for y in norms] == healthy.tolist()
 
     tensors = dict(trace)
     plain = tensors["stem"][0, 0] - network.stem.bias[0][:, None, None]
@@ -55,7 +55,7 @@ def test_diverging_images_give_no_warnings(checkpoint: Path) -> None:
     network = fuse(load_state(checkpoint))
     noise = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
     norms = squared_norm(embed(network, noise))
-    assert not any(Normalisation.load().contains(float(y)) for y in norms)
+    assert not any(FittedNormalisation.load().contains(float(y)) for y in norms)
 
 
 @pytest.mark.parametrize(("size", "patches"), [(64, 4), (96, 9), (128, 16)])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fhe_face.coeffs.normalisation import Normalisation
+from fhe_face.coeffs.normalisation import FittedNormalisation
 from fhe_face.models.architecture import state_shapes, training_shapes
 from fhe_face.models.calibration import images
 from fhe_face.models.fused import fuse
@@ -17,7 +17,7 @@ def test_untrained_is_bounded_and_healthy(size: int) -> None:
     generator = np.random.default_rng(70)
     batch = np.concatenate([images(generator, 6, size), rough_images(generator, 8, size)])
     norms = squared_norm(embed(network, batch))
-    assert all(Normalisation.load().contains(float(y)) for y in norms)
+    assert all(FittedNormalisation.load().contains(float(y)) for y in norms)
     assert norms[:6].min() > 250
     assert norms[:6].max() < 900
 

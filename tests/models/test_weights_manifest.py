@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from fhe_face.coeffs.fit import fit
-from fhe_face.coeffs.normalisation import Normalisation
+from fhe_face.coeffs.normalisation import FittedNormalisation
 from fhe_face.models.architecture import FEATURES, patches_of
 from fhe_face.models.calibration import images
 from fhe_face.models.checkpoint import CheckpointError, load, save_safetensors
@@ -245,7 +245,7 @@ training_values = st.recursive(
 
 @given(st.dictionaries(st.text(), training_values, max_size=5))
 def test_any_training_record_survives(record: dict[str, Any]) -> None:
-    manifest = WeightsManifest(96, "a" * 64, Normalisation.load(), record)
+    manifest = WeightsManifest(96, "a" * 64, FittedNormalisation.load(), record)
     assert WeightsManifest.from_json(manifest.to_json()) == manifest
 
 

@@ -9,9 +9,9 @@ from typing import Final
 from benchmarks.official.stages.layout import Model, make_folder
 from benchmarks.official.stages.program import Progress, for_model
 from fhe_core.files import FileError
-from fhe_face.circuit import INPUT_SIZE, root_of
+from fhe_face.circuit import INPUT_SIZE, normalisation_of
 from fhe_face.models.checkpoint import load, save_safetensors
-from fhe_face.network import WeightsError, network_of, recommended_root
+from fhe_face.network import WeightsError, network_of, recommended_normalisation
 
 #: Names the weights; without it, one of the files below is taken, relative to the root.
 VARIABLE: Final = "FHE_FACE_WEIGHTS"
@@ -34,8 +34,8 @@ def preprocess(model: Model, progress: Progress) -> None:
             f"{source}: for faces of {checkpoint.input_size} pixels; it must be {INPUT_SIZE}"
         )
     network_of(checkpoint)
-    meant = recommended_root(checkpoint)
-    if meant is not None and meant != root_of(None):
+    meant = recommended_normalisation(checkpoint)
+    if meant is not None and meant != normalisation_of(None):
         progress.say(f"warning: {source} is meant for another normalisation than the keys have")
     make_folder(model.weights.parent)
     save_safetensors(checkpoint.state, model.weights, manifest=checkpoint.manifest)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fhe_face.coeffs.normalisation import Normalisation
+from fhe_face.coeffs.normalisation import FittedNormalisation
 from fhe_face.models.calibration import images
 from fhe_face.models.evaluation.embedding import (
     Embeddings,
@@ -86,7 +86,7 @@ def test_an_untrained_network_does_not_recognise(network: FusedNetwork) -> None:
     draw = np.random.default_rng(3)
     crops = images(draw, 40, 64)
     found = embed_crops(network, crops)
-    embeddings = found.normalised("cleartext", Normalisation.load())
+    embeddings = found.normalised("cleartext", FittedNormalisation.load())
     assert not evaluate(embeddings, np.repeat(np.arange(10), 4)).verdict.recognises
 
 
@@ -122,7 +122,7 @@ def test_an_untrained_network_on_easy_images(network: FusedNetwork) -> None:
     base = images(draw, 8, 64)[labels].astype(np.float64)
     crops = np.clip(base + draw.normal(scale=8, size=base.shape), 0, 255).astype(np.uint8)
     found = embed_crops(network, crops)
-    embeddings = found.normalised("cleartext", Normalisation.load())
+    embeddings = found.normalised("cleartext", FittedNormalisation.load())
     report = evaluate(embeddings, labels, pixels_as_embeddings(crops))
     assert report.identification.rank1 == 1.0
     assert not report.verdict.recognises
@@ -140,7 +140,7 @@ def test_what_cannot_be_evaluated() -> None:
 
 def test_modes_and_health() -> None:
     draw = np.random.default_rng(4)
-    normalisation = Normalisation.load()
+    normalisation = FittedNormalisation.load()
     raw = draw.normal(size=(1, 6, 256)) * np.sqrt([[50], [101], [300], [2999], [4000], [1]]) / 16
     raw[0, 5] = np.nan
     exact = np.sqrt(np.array([50, 100, 300, 3000, 3000.1]) / np.sum(raw[0, :5] ** 2, axis=1))
@@ -166,7 +166,7 @@ def test_two_views(network: FusedNetwork) -> None:
     mirrored = np.ascontiguousarray(crops[:, :, ::-1])
     assert np.array_equal(found.views[0], embed(network, crops))
     assert np.array_equal(found.views[1], embed(network, mirrored))
-    clear = found.normalised("cleartext", Normalisation.load())
+    clear = found.normalised("cleartext", FittedNormalisation.load())
     assert np.allclose(clear, unit(found.views[0] + found.views[1]))
     every = np.ones(3, dtype=bool)
     assert found.paired_similarity(every) == paired_similarity(*found.views)

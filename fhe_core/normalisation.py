@@ -35,10 +35,10 @@ _MAX_ROOT = 2.0**500
 Array = NDArray[np.float64]
 
 
-class InverseRootError(Failure, ValueError):
+class NormalisationError(Failure, ValueError):
     """Coefficients that cannot stand for an inverse square root."""
 
-    code = "inverse-root"
+    code = "normalisation"
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Product:
 
 
 @dataclass(frozen=True)
-class InverseRoot:
+class Normalisation:
     """p(y) close to 1 / sqrt(y) for y in ``interval``, and worth nothing outside.
 
     Attributes:
@@ -81,23 +81,23 @@ class InverseRoot:
     newton_steps: int = 0
 
     def __post_init__(self) -> None:
-        """Raise InverseRootError for numbers that cannot be."""
+        """Raise NormalisationError for numbers that cannot be."""
         low, high = self.interval
         if not 0 < low < high < math.inf:
-            raise InverseRootError(f"interval [{low}, {high}]; it must be 0 < low < high")
+            raise NormalisationError(f"interval [{low}, {high}]; it must be 0 < low < high")
         if not 2 <= len(self.chebyshev) <= MAX_DEGREE + 1:
-            raise InverseRootError(f"{len(self.chebyshev)} coefficients; it must be 2 to 65")
+            raise NormalisationError(f"{len(self.chebyshev)} coefficients; it must be 2 to 65")
         if not all(math.isfinite(c) for c in self.chebyshev) or not self.chebyshev[-1]:
-            raise InverseRootError("coefficients must be finite, and the highest not zero")
+            raise NormalisationError("coefficients must be finite, and the highest not zero")
         if not 0 <= self.newton_steps <= MAX_NEWTON_STEPS:
-            raise InverseRootError(
+            raise NormalisationError(
                 f"{self.newton_steps} Newton steps; it must be 0 to {MAX_NEWTON_STEPS}"
             )
 
     @classmethod
     def from_powers(
         cls, coefficients: Sequence[float], interval: tuple[float, float]
-    ) -> InverseRoot:
+    ) -> Normalisation:
         """From coefficients of powers of y, highest degree first."""
         low, high = interval
         line = np.array([(low + high) / 2, (high - low) / 2])
@@ -134,10 +134,10 @@ class InverseRoot:
         """The polynomial, Newton steps included, as a product.
 
         Raises:
-            InverseRootError: the product would lose precision, or p has a zero in the interval.
+            NormalisationError: the product would lose precision, or p has a zero in the interval.
         """
         if self.degree > MAX_PRODUCT_DEGREE:
-            raise InverseRootError(
+            raise NormalisationError(
                 f"degree {self.degree} is too high to be evaluated as a product; it must be at "
                 f"most {MAX_PRODUCT_DEGREE}"
             )
@@ -149,21 +149,21 @@ class InverseRoot:
         try:
             roots = np.asarray(chebyshev.chebroots(expanded), dtype=np.complex128)
         except np.linalg.LinAlgError:  # not finite, or a leading coefficient that is nearly zero
-            raise InverseRootError("the polynomial's coefficients are too unlike") from None
+            raise NormalisationError("the polynomial's coefficients are too unlike") from None
         if not np.all(np.abs(roots) < _MAX_ROOT):
-            raise InverseRootError("the polynomial's coefficients are too unlike")
+            raise NormalisationError("the polynomial's coefficients are too unlike")
         factors = [_scaled(factor) for factor in _factors(roots)]
         t = np.cos(np.linspace(0, np.pi, 4 * len(expanded) + 65))
         wanted = chebyshev.chebval(t, expanded)
         plain = math.prod((f.evaluate(t) for f in factors), start=np.ones_like(t))
         if not np.all(np.abs(plain) > 0) or not np.all(wanted > 0):
-            raise InverseRootError("the polynomial is not positive on the whole interval")
+            raise NormalisationError("the polynomial is not positive on the whole interval")
         leading = float(np.dot(plain, wanted) / np.dot(plain, plain))
         factors[0] = _stretched(factors[0], abs(leading))
         product = Product(1 if leading > 0 else -1, tuple(factors))
         error = np.max(np.abs(product.evaluate(t) - wanted)) / np.max(np.abs(wanted))
         if not error <= _AGREEMENT:
-            raise InverseRootError(
+            raise NormalisationError(
                 f"degree {self.degree} is too high to be evaluated as a product (error {error:.1g})"
             )
         return product
@@ -177,16 +177,16 @@ class InverseRoot:
         }
 
     @classmethod
-    def from_description(cls, content: Any) -> InverseRoot:
-        """Inverse of :meth:`describe`; InverseRootError for anything else."""
+    def from_description(cls, content: Any) -> Normalisation:
+        """Inverse of :meth:`describe`; NormalisationError for anything else."""
         try:
             if not isinstance(content, Mapping) or type(content["newton_steps"]) is not int:
-                raise InverseRootError("not a description of an inverse root")
+                raise NormalisationError("not a description of an inverse root")
             low, high = (float.fromhex(bound) for bound in content["interval"])
             coefficients = tuple(float.fromhex(c) for c in content["chebyshev"])
             return cls(coefficients, (low, high), content["newton_steps"])
         except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise InverseRootError(f"not a description of an inverse root: {error}") from None
+            raise NormalisationError(f"not a description of an inverse root: {error}") from None
 
     def _expanded(self) -> Array:
         """Chebyshev coefficients with the Newton steps multiplied out."""
@@ -220,7 +220,7 @@ def _scaled(factor: Factor) -> Factor:
     largest = float(np.max(np.abs(factor.evaluate(points))))
     terms = (abs(factor.centre) + 1) ** 2 + abs(factor.offset) if factor.squared else largest
     if not 0 < terms <= _MAX_CANCELLATION * largest:
-        raise InverseRootError("the polynomial's zeros are too unlike to be paired")
+        raise NormalisationError("the polynomial's zeros are too unlike to be paired")
     return _stretched(factor, 1 / largest)
 
 
