@@ -111,7 +111,8 @@ class Fit:
         ]
         if n.newton_steps:
             rows.append(("before the Newton steps", _errors(self.polynomial_errors)))
-        depth = f"{n.multiplicative_depth} levels from y; {n.levels} from the embedding"
+        unit = "level" if n.multiplicative_depth == 1 else "levels"
+        depth = f"{n.multiplicative_depth} {unit} from y; {n.levels} from the embedding"
         rows.append(("multiplicative depth", depth))
         if n.sample is not None:
             rows.append(("sample", _measured(n.sample)))
