@@ -119,12 +119,11 @@ def _prepared(
 
 
 def in_words(runs: Sequence[Run]) -> str:
-    """How runs are computed, for people: "a batch of 64, 2 together, 1 alone"."""
-    batches = [f"in a batch of {run.faces}" for run in runs if run.packing is Packing.BATCH]
+    """How runs are computed, for people: "in a batch of 64, 2 in pairs, 1 alone"."""
+    parts = [f"in a batch of {run.faces}" for run in runs if run.packing is Packing.BATCH]
     counted = Counter(run.packing for run in runs)
     pairs, single = counted[Packing.PAIR], counted[Packing.ALONE]
-    parts = list(batches)
-    parts += [f"{2 * pairs} two at a time"] if pairs else []
+    parts += [f"{2 * pairs} in pairs"] if pairs else []
     parts += [f"{single} alone"] if single else []
     return ", ".join(parts)
 
