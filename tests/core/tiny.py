@@ -83,8 +83,9 @@ def gallery_keys(key: SecretKey, parameters: MatchParameters) -> EvaluationKeys:
 
 def unit_vectors(count: int, length: int, seed: int = 1) -> Array:
     """Random directions, [count, length]."""
-    vectors = np.random.default_rng(seed).normal(size=(count, length))
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors: Array = np.random.default_rng(seed).normal(size=(count, length))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors
 
 
 def chain(log_ring_dimension: int, limbs: int) -> Parameters:
