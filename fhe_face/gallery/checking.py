@@ -9,7 +9,6 @@ from typing import Any, Final
 import numpy as np
 
 from fhe_core.container import ContainerError
-from fhe_core.formats.matching import block_from_bytes
 from fhe_face.gallery.errors import RecordError
 from fhe_face.gallery.opened import ATTEMPTS, Opened, busy
 from fhe_face.gallery.sealing import owners_of, seal_owners
@@ -40,10 +39,10 @@ def check_client(opened: Opened, stage: Stage = silent) -> Iterator[Finding]:
             opened.vault.open_record(row.id, row.record)
         except RecordError as error:
             yield Finding("record", str(error))
-    for row in opened.store.subjects(include_deleted=True):
+    for person in opened.store.subjects(include_deleted=True):
         try:
-            if row.name is not None:
-                opened.vault.open_name(row.id, row.name)
+            if person.name is not None:
+                opened.vault.open_name(person.id, person.name)
         except RecordError as error:
             yield Finding("name", str(error))
     blocks = opened.store.blocks()
@@ -58,8 +57,7 @@ def check_client(opened: Opened, stage: Stage = silent) -> Iterator[Finding]:
 def block_problem(opened: Opened, block: Block) -> str | None:
     """What is wrong with a block: unreadable, or not what the records say."""
     try:
-        sealed = block_from_bytes(opened.store.read_block(block.digest))
-        templates = opened.sealer.open_block(sealed)
+        templates = opened.block(block.digest)
     except (DamagedBlock, ContainerError) as error:
         return f"block {block.digest[:12]}: {error}"
     entries = opened.store.entries(block.digest)

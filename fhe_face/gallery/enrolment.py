@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-
 from fhe_core.files import FileError
 from fhe_face.client.decryption import Embedding
 from fhe_face.client.health import HealthReport

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -13,11 +12,11 @@ import numpy as np
 
 from fhe_core.files import explain, open_regular, shown
 from fhe_face.gallery.facts import Facts
-from fhe_face.models.faces import ALIGNED, Aligner, Crop, Flag, NoFaceError
-from fhe_face.models.faces.face import Box
+from fhe_face.models.faces import Aligner, Crop, Flag, NoFaceError
+from fhe_face.models.faces.face import Box, Pixels
+from fhe_face.models.faces.preparation import ALIGNED
 from fhe_face.photos.images import (
     ImageError,
-    Pixels,
     array_of,
     is_npy,
     load_picture,
@@ -150,8 +149,3 @@ def _of_file(path: Path) -> bytes:
         except OSError as error:
             raise explain(path, "read", error) from error
     return digest.digest()
-
-
-def boxes(faces: Sequence[FoundFace]) -> list[Box | None]:
-    """Of all faces, in order."""
-    return [face.box for face in faces]

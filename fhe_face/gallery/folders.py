@@ -17,17 +17,13 @@ from typing import Final
 from fhe_core.container import Kind, read_header
 from fhe_core.errors import Failure
 from fhe_core.files import FileError, explain, keeps_modes_private, shown
-from fhe_core.matching import MatchParameters, MatchPlan
-from fhe_core.secret.files import (
-    Passphrase,
-    load_secret_key,
-    save_evaluation_keys,
-    save_secret_key,
-)
+from fhe_core.matching import MatchParameters
+from fhe_core.secret.files import Passphrase
+from fhe_core.secret.gallery_files import load_gallery_key, save_gallery_key, save_gallery_keys
 from fhe_core.secret.key import SecretKey
 from fhe_face.client.ledger import SUFFIX
 from fhe_face.gallery.errors import GalleryError
-from fhe_face.server.searching import EVALUATION_KEY, NEXT, loader_of
+from fhe_face.server.searching import EVALUATION_KEY, NEXT
 
 KEY: Final = "gallery.key"
 
@@ -67,7 +63,7 @@ class Folder:
 
         Raises:
             GalleryError: there is no key here, or it is another gallery's.
-            LockedKey, ContainerError: as `load_secret_key`.
+            LockedKey, ContainerError: as `load_gallery_key`.
         """
         self._settle(self.key, Kind.SECRET_KEY, key_id)
         self._settle(self.evaluation_key, Kind.EVALUATION_KEYS, key_id)
@@ -76,7 +72,7 @@ class Folder:
                 f"{shown(self.key)} is missing: without it nothing in the gallery can be opened; "
                 "bring the folder client/ along"
             )
-        key = load_secret_key(self.key, loader_of(parameters), threads, passphrase)
+        key = load_gallery_key(self.key, parameters, threads, passphrase)
         if key.key_id != key_id:
             raise GalleryError(
                 f"{shown(self.key)} is key {key.key_id[:8]}, the gallery was sealed with "
@@ -113,11 +109,10 @@ def write_keys(
             f"{shown(folder.client)}: others could read {KEY}, because the file system keeps no "
             "private modes; choose another folder, or protect the key by a passphrase"
         )
-    facts = {"gallery": parameters.digest}
     public = folder.evaluation_key.with_name(folder.evaluation_key.name + suffix)
     secret = folder.key.with_name(folder.key.name + suffix)
-    save_evaluation_keys(public, key, MatchPlan(parameters).keys(), facts, overwrite=False)
-    save_secret_key(secret, key, facts, passphrase=passphrase)
+    save_gallery_keys(public, key, parameters, {})
+    save_gallery_key(secret, key, {}, passphrase=passphrase)
 
 
 @contextmanager

@@ -86,7 +86,7 @@ def identify_fused(
             if isinstance(embedding, HealthReport):
                 reasons.append(f"{gallery.name}: {embedding.message}")
                 continue
-            found, scores = gallery.finder.scores(embedding, match, gallery.searcher)
+            found, scores = gallery.scores(embedding, match)
             said += missing(found)
             called = gallery.called(scores.subjects)
             own = dict(zip(called, scores.scores.tolist(), strict=True))

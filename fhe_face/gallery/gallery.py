@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from fhe_core.matching import MatchParameters, gallery_parameters
+from fhe_core.matching import MatchParameters, Probe, Scores, gallery_parameters
 from fhe_core.secret.files import Passphrase
 from fhe_face.client.ledger import Warn, warn_in_python
 from fhe_face.gallery.calibrating import calibrate_gallery
 from fhe_face.gallery.calibration import CENTRE_FROM, Calibrated
 from fhe_face.gallery.checking import Finding
 from fhe_face.gallery.creating import Model, create_gallery, folder_of, preparation_of
-from fhe_face.gallery.decisions import Decision
+from fhe_face.gallery.decisions import Answer, Decision
 from fhe_face.gallery.embedders import Embedder, LocalEmbedder
 from fhe_face.gallery.enrolment import Enroller
 from fhe_face.gallery.errors import GalleryError
@@ -22,16 +23,17 @@ from fhe_face.gallery.export import Exported, Kind
 from fhe_face.gallery.faces import FaceReader
 from fhe_face.gallery.facts import Facts, Mode
 from fhe_face.gallery.identification import Finder, Match, Verified
-from fhe_face.gallery.index import Index, Searcher
+from fhe_face.gallery.index import Found, Index, Searcher
 from fhe_face.gallery.opened import Opened
 from fhe_face.gallery.photos import Person, find_items
-from fhe_face.gallery.ranking import TOP, Identified
+from fhe_face.gallery.ranking import TOP, BySubject, Identified
 from fhe_face.gallery.report import Enrolment, Progress
 from fhe_face.gallery.resealing import Compacted, compact
 from fhe_face.gallery.sealing import seal_pending
 from fhe_face.gallery.searchers import Counted
 from fhe_face.gallery.settings import Settings
 from fhe_face.gallery.subjects import People, SubjectInfo
+from fhe_face.gallery.templates import Array
 from fhe_face.gallery.upkeep import Upkeep
 from fhe_face.models.faces import Preparation
 from fhe_face.progress import Stage, silent
@@ -283,7 +285,9 @@ class Gallery:
             ContainerError, AnswerLimitError: the searcher's scores cannot be used.
         """
         chosen = embedder or self.embedder
-        return self.finder.identify(photo, chosen, self._used(searcher), match, top, every)
+        people = self.opened.store.counts().subjects if searcher is not None else 0
+        used = self._used(searcher, 2 * people + 1)
+        return self.finder.identify(photo, chosen, used, match, top, every)
 
     def verify(
         self,
@@ -302,7 +306,12 @@ class Gallery:
             Others: as `identify`.
         """
         chosen = embedder or self.embedder
-        return self.finder.verify(photo, subject, chosen, self._used(searcher), match)
+        used = self._used(searcher, len(Answer))
+        return self.finder.verify(photo, subject, chosen, used, match)
+
+    def scores(self, embedding: Array, match: Match = "encrypted") -> tuple[Found, BySubject]:
+        """Of a unit embedding (F,) with everybody; errors as `identify`."""
+        return self.finder.scores(embedding, match, _Own(self))
 
     def called(self, subjects: Iterable[str]) -> list[str]:
         """Names where the gallery keeps them, or else ids: what fusion takes people by."""
@@ -312,9 +321,9 @@ class Gallery:
             names = {row.id: self.people.name(row) for row in rows}
         return [names.get(id) or id for id in subjects]
 
-    def _used(self, searcher: Searcher | None) -> Searcher:
+    def _used(self, searcher: Searcher | None, outcomes: int) -> Searcher:
         """The caller's searcher, whose answers are counted, or the one of this process."""
-        return self.searcher if searcher is None else self._counted.around(searcher)
+        return _Own(self) if searcher is None else self._counted.around(searcher, outcomes)
 
     # --- people and templates ---------------------------------------------------------------------
 
@@ -396,6 +405,16 @@ class Gallery:
     ) -> Exported:
         """Embeddings in the clear, with an index: see `fhe_face.gallery.export`."""
         return self.upkeep.export(folder, kind, parquet)
+
+
+@dataclass(frozen=True)
+class _Own:
+    """The server's part in this process, which is only loaded where somebody searches."""
+
+    gallery: Gallery
+
+    def search(self, probe: Probe, /) -> Scores:
+        return self.gallery.searcher.search(probe)
 
 
 def _mode(template: str) -> Mode:

@@ -65,8 +65,8 @@ class Finder:
         found = self.opened.settings.decision
         if found is None:
             raise GalleryError(
-                "the gallery has no thresholds, so nothing tells a match from a stranger: calibrate "
-                "it, or give them when it is created (thresholds=(0.3, 0.4))"
+                "the gallery has no thresholds, so nothing tells a match from a stranger: "
+                "calibrate it, or give them when it is created (thresholds=(0.3, 0.4))"
             )
         return found
 

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core.container import ContainerError
-from fhe_core.formats.matching import block_from_bytes
 from fhe_core.matching import AnswerMismatch, Probe, Scores
 from fhe_face.gallery.opened import ATTEMPTS, Opened, busy
 from fhe_face.gallery.templates import Array, centred
@@ -145,8 +144,7 @@ class Index:
     def _templates(self, digest: str) -> NDArray[np.float32] | None:
         if digest not in self._clear:
             try:
-                block = block_from_bytes(self.opened.store.read_block(digest))
-                opened = self.opened.sealer.open_block(block)
+                opened = self.opened.block(digest)
             except (DamagedBlock, ContainerError):
                 return None
             self._clear[digest] = opened.astype(np.float32)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from fhe_core.formats.matching import block_from_bytes
 from fhe_core.matching import MatchParameters
 from fhe_core.secret.key import SecretKey
 from fhe_core.secret.matching import Sealer
@@ -71,6 +72,17 @@ class Opened:
             except Conflict:
                 continue
         raise busy()
+
+    def block(self, digest: str) -> Array:
+        """The templates (N, F) of a block, opened.
+
+        Raises:
+            DamagedBlock, ContainerError: it cannot be read, or is no block of this gallery.
+        """
+        data = self.store.read_block(digest)
+        named = f"block {digest[:12]}"
+        block = block_from_bytes(data, self.parameters, self.key.key_id, named)
+        return self.sealer.open_block(block)
 
     def embeddings(self, owners: Iterable[str]) -> Iterator[tuple[str, Array]]:
         """Owners that have a place or wait for one, each with its unit embeddings (k, F).

@@ -117,7 +117,7 @@ class Enrolment:
         counts = Counter(one.why for one in self.refused)
         parts = [f"{len(self.enrolled)} faces enrolled"]
         parts += [f"{count} {why.text}" for why, count in counts.items()]
-        named = {
+        named: dict[str, list[Any]] = {
             "known before": self.known,
             "double": self.repeated,
             "of two people": self.conflicting,

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from fhe_core.formats.matching import block_to_bytes
+from fhe_core.formats.matching import to_bytes
 from fhe_face.gallery.opened import ATTEMPTS, Opened, busy
 from fhe_face.gallery.settings import Settings
 from fhe_face.progress import Stage, silent
@@ -64,7 +64,7 @@ def seal_owners(
         usable = [owner for owner in chunk if owner.id in found]
         if usable:
             block = opened.sealer.seal_block(np.stack([found[owner.id] for owner in usable]))
-            added.append(NewBlock(opened.store.write_block(block_to_bytes(block)), usable))
+            added.append(NewBlock(opened.store.write_block(to_bytes(block)), usable))
     stage(_WHAT, len(owners), len(owners))
     return added
 

@@ -1,6 +1,6 @@
-"""From embeddings to what is searched: unit vectors, means of a person's, less the gallery's mean.
+"""From embeddings to what is searched: unit vectors, a person's mean, less the gallery's mean.
 
-Why: docs/gallery.md. All of it is linear up to lengths, so a sealed gallery can have it for nothing.
+Why: docs/gallery.md. All of it is linear up to lengths: a sealed gallery can have it for nothing.
 """
 
 from __future__ import annotations

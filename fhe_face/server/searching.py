@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -17,11 +17,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fhe_core.container import ContainerError, Kind, KeyMismatch, read_header
+from fhe_core.container import ContainerError, Kind, read_header
 from fhe_core.errors import Failure
-from fhe_core.files import shown
-from fhe_core.formats.ciphertexts import load_evaluation_keys
-from fhe_core.formats.matching import block_from_bytes
+from fhe_core.formats.matching import block_from_bytes, load_gallery_keys
 from fhe_core.matching import (
     Constants,
     Loaded,
@@ -32,7 +30,6 @@ from fhe_core.matching import (
     Scores,
     gallery_parameters,
 )
-from fhe_core.parameters import Parameters
 from fhe_face.store import DamagedBlock, Store
 from fhe_face.system import default_threads
 
@@ -86,11 +83,7 @@ class SearchServer:
         try:
             wanted = str(store.facts.get("key_id"))
             path = evaluation_key_of(Path(folder), wanted)
-            keys = load_evaluation_keys(path, MatchPlan(chosen).keys(), loader_of(chosen))
-            if keys.key_id != wanted:
-                raise KeyMismatch(
-                    f"{shown(path)} belongs to key {keys.key_id[:8]}, the gallery to {wanted[:8]}"
-                )
+            keys = load_gallery_keys(path, chosen, wanted)
             return cls(store, Matcher(chosen, keys, threads or default_threads()), memory)
         except BaseException:
             store.close()
@@ -128,8 +121,7 @@ class SearchServer:
                 names, words = self._search(constants)
                 if not self._damaged or self.store.state().changes == self._seen:
                     break  # what went missing may have been replaced meanwhile
-        digest = self.matcher.parameters.digest
-        return Scores(self.matcher.key_id, digest, probe.token, names, words)
+        return Scores(self.matcher.parameters, self.matcher.key_id, probe.token, names, words)
 
     def _search(self, constants: Constants) -> tuple[tuple[str, ...], Words]:
         """The blocks that can be read, and their scores; as many at once as are in memory."""
@@ -177,7 +169,9 @@ class SearchServer:
         if kept is not None:
             return kept
         try:
-            loaded = self.matcher.load(block_from_bytes(self.store.read_block(digest)))
+            data = self.store.read_block(digest)
+            p, key_id = self.matcher.parameters, self.matcher.key_id
+            loaded = self.matcher.load(block_from_bytes(data, p, key_id, f"block {digest[:12]}"))
         except (DamagedBlock, ContainerError) as error:
             self._damaged[digest] = str(error)
             return None
@@ -199,14 +193,3 @@ def evaluation_key_of(folder: Path, key_id: str) -> Path:
         except Failure:
             return path
     return path
-
-
-def loader_of(parameters: MatchParameters) -> Callable[[str], Parameters]:
-    """A loader of key files that knows only a gallery's parameters, by name."""
-
-    def load(name: str) -> Parameters:
-        if name != parameters.parameters.name:
-            raise KeyError(name)
-        return parameters.parameters
-
-    return load
