@@ -167,7 +167,13 @@ def test_shapes_that_do_not_fit_are_refused(sides: Sides) -> None:
         sides.sealer.seal_probe(np.zeros(p.features + 1))
     block = sides.matcher.load(sides.sealer.seal_block(np.zeros((0, p.features))))
     constants = sides.matcher.expand(sides.sealer.seal_probe(np.zeros(p.features)))
-    for masks in ([], sides.masks(2), [np.ones(p.templates - 1, np.bool_)], [np.ones(p.templates)]):
+    wrong: list[list[Any]] = [
+        [],
+        sides.masks(2),
+        [np.ones(p.templates - 1, np.bool_)],
+        [np.ones(p.templates)],
+    ]
+    for masks in wrong:
         with pytest.raises(MatchingError, match="masks"):
             sides.matcher.search(constants, [block], masks)
     with pytest.raises(MatchingError, match="at least one block"):
@@ -228,9 +234,14 @@ def test_residues_and_shapes_of_what_came_in_are_checked(sides: Sides) -> None:
     bodies[1, :6] = 255
     with pytest.raises(Corrupt, match="not below its modulus"):
         sides.matcher.expand(Probe(p, probe.key_id, probe.seed, bodies, probe.token))
-    for wrong in (block.bodies[1:], block.bodies[:, 6:], block.bodies.astype(np.uint64)):
+    wrong: list[Any] = [
+        block.bodies[1:],
+        block.bodies[:, 6:],
+        block.bodies.astype(np.uint64),
+    ]
+    for bodies in wrong:
         with pytest.raises(Corrupt, match="does not hold 16 ciphertexts"):
-            sides.matcher.load(SealedBlock(p, block.key_id, block.seed, wrong))
+            sides.matcher.load(SealedBlock(p, block.key_id, block.seed, bodies))
     with pytest.raises(Corrupt, match="no seed"):
         sides.matcher.load(SealedBlock(p, block.key_id, b"", block.bodies))
 
