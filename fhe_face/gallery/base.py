@@ -54,9 +54,11 @@ class OpenGallery:
     def _attach(self, opened: Opened) -> None:
         """Use these parts from now on: a new key or model has new ones."""
         self._forget_searcher()
+        before = self.finder.reader if hasattr(self, "finder") else FaceReader(opened.facts)
+        reader = FaceReader(opened.facts, before.aligner_of(opened.facts.preparation.size))
         self.opened = opened
         self.people = People(opened)
-        self.finder = Finder(opened, Index(opened), self.people, FaceReader(opened.facts))
+        self.finder = Finder(opened, Index(opened), self.people, reader)
         self.upkeep = Upkeep(opened, self.people)
 
     @classmethod

@@ -354,8 +354,8 @@ class Gallery(OpenGallery):
             run = Rebuilder(self.opened, after, chosen, reader, progress)
             found = run.run(find_items(source).items, decision, model.weights, drop)
             self._embedder = chosen
-            self._attach(replace(self.opened, facts=after))
             self.finder.reader.aligner = reader.aligner
+            self._attach(replace(self.opened, facts=after))
             self.compact(stage)
         return found
 

@@ -17,7 +17,7 @@ from fhe_face.gallery.photos import Person
 from fhe_face.gallery.saving import back_up
 from fhe_face.gallery.sealing import seal_pending
 from fhe_face.gallery.subjects import People
-from fhe_face.gallery.templates import Array
+from fhe_face.gallery.templates import Array, unit
 from fhe_face.progress import Stage, silent
 
 
@@ -109,7 +109,7 @@ class Upkeep:
                 continue
             name = names.get(template.subject, "")
             rows.append(Row(len(rows), template.id, template.subject, name, ""))
-            embeddings.append(embedding)
+            embeddings.append(unit(embedding))
         features = self.opened.parameters.features
         matrix = np.stack(embeddings) if embeddings else np.zeros((0, features))
         return write_export(folder, matrix, rows, kind, parquet)
