@@ -135,10 +135,10 @@ def read_settings() -> LaneSettings:
     return settings
 
 
-def exit_with(error: Failure) -> None:
-    """Say why this lane cannot start, and end."""
+def cannot_start(error: Failure) -> int:
+    """Say why this process would fail again; the status to end with."""
     log("cannot start", {"code": error.code, "error": one_line(str(error))})
-    sys.exit(CANNOT_START)
+    return CANNOT_START
 
 
 def _budget() -> int:
@@ -154,7 +154,7 @@ def main() -> None:
         Path(settings.folder).resolve(strict=True)
         serve(settings, FaceEngines(settings.weights, settings.threads))
     except Failure as error:
-        exit_with(error)
+        sys.exit(cannot_start(error))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from fhe_core.files import one_line
 from fhe_face.service.jobs.claims import Claims
 from fhe_face.service.jobs.confining import confine
 from fhe_face.service.jobs.keeping import RUN, Keeper, Presence, host
-from fhe_face.service.jobs.lane import CANNOT_START, LaneSettings, exit_with, log
+from fhe_face.service.jobs.lane import CANNOT_START, LaneSettings, cannot_start, log
 from fhe_face.service.jobs.opening import open_jobs
 from fhe_face.service.jobs.records import Limits
 from fhe_face.service.jobs.stopping import Stopping
@@ -252,17 +252,21 @@ def run(
 ) -> int:
     """The worker as a process; the exit status: 0 if it was asked to end."""
     confine()
-    worker = make_worker(settings, modules, root)
-    worker.stopping.on_signals()
-    return worker.run()
+    try:
+        worker = make_worker(settings, modules, root)
+        worker.stopping.on_signals()
+        return worker.run()
+    except Failure as error:
+        return cannot_start(error)
 
 
 def main() -> None:
     """``python -m fhe_face.service.jobs.worker``"""
     try:
-        sys.exit(run(parsed()))
+        settings = parsed()
     except Failure as error:
-        exit_with(error)
+        sys.exit(cannot_start(error))
+    sys.exit(run(settings))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +29,8 @@ COUNTS: Final = "JOBS_TEST_COUNTS"
 PAUSE: Final = "JOBS_TEST_PAUSE"
 #: A line in this file kills the process: what a hostile file may do.
 POISON: Final = "JOBS_TEST_POISON"
+#: Bytes that the engine says it needs beside keys.
+WORKING: Final = "JOBS_TEST_WORKING"
 NETWORK: Final = 0
 
 
@@ -58,7 +60,7 @@ class TinyEngines:
     """Real ciphertexts on a ring that protects nothing."""
 
     name: str = "insecure-tiny"
-    working_bytes: int = 0
+    working_bytes: int = field(default_factory=lambda: int(os.environ.get(WORKING, "0")))
     threads: int = 1
 
     def identity(self) -> str:
