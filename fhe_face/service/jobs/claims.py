@@ -127,7 +127,7 @@ class Claims:
                 failed = error_text("retries", text)
                 self._end(connection, claim, State.FAILED, now, error=failed)
                 return
-            pause = min(self.limits.pause_seconds * 2.0**claim.failures, _LONGEST_PAUSE_SECONDS)
+            pause = self._pause(claim.failures)
             self._back(connection, claim, failures=failures, not_before=now + pause)
 
     def hand_back(self, claim: Claim) -> None:
@@ -207,8 +207,12 @@ class Claims:
                 "deaths": deaths,
                 "error": error_text("set-aside", text),
             }
-        pause = self.limits.pause_seconds * (2.0 ** (deaths - 1) - 1)  # the first one: at once
+        pause = 0.0 if deaths == 1 else self._pause(deaths - 2)
         return {**_QUEUED, "deaths": deaths, "not_before": now + pause}
+
+    def _pause(self, before: int) -> float:
+        """Seconds until the next try, after so many earlier ones."""
+        return min(self.limits.pause_seconds * 2.0 ** min(before, 20), _LONGEST_PAUSE_SECONDS)
 
     def _mine(self, claim: Claim) -> ColumnElement[bool]:
         return and_(jobs.c.number == claim.number, jobs.c.token == claim.token, _running())

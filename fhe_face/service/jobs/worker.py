@@ -83,7 +83,8 @@ class Lane:
         if status is not None:
             self._process = None
             self._deaths = 1 if now - self._started > _HEALTHY_SECONDS else self._deaths + 1
-            pause = 0.0 if self._deaths == 1 else 0.5 * 2.0 ** (self._deaths - 2)
+            first = self.settings.limits.pause_seconds
+            pause = 0.0 if self._deaths == 1 else first * 2.0 ** min(self._deaths - 2, 20)
             self._not_before = now + min(pause, _LONGEST_PAUSE_SECONDS)
         return status
 
