@@ -45,15 +45,18 @@ class Claims:
     worker: str
     limits: Limits
 
-    def claim(self, turns: Turns) -> Claim | None:
-        """The next job; None if none waits. Two workers never get the same."""
+    def claim(self, turns: Turns, loaded: Collection[str] = ()) -> Claim | None:
+        """The next job; None if none waits. Two workers never get the same.
+
+        loaded: digests of the keys that are in memory.
+        """
         with self.database.reading() as connection:  # most of the time there is nothing
             if not _waiting(connection, clock(connection)):
                 return None
         with self.database.locked() as connection:
             connection.execute(select(queue.c.number).with_for_update()).one()
             now = clock(connection)
-            chosen = turns.choose(_waiting(connection, now), time.monotonic())
+            chosen = turns.choose(_waiting(connection, now), loaded, time.monotonic())
             if chosen is None:
                 return None
             row = connection.execute(select(jobs).where(jobs.c.number == chosen.first)).one()

@@ -29,7 +29,8 @@ RUN: Final = "run"
 PARTS: Final = "parts"
 _LOCK: Final = ".lock"
 _BATCH: Final = 500
-_SCRATCH: Final = re.compile("([0-9a-f]{32})-[0-9]+")
+#: Of a claim's output, also while it is being written.
+_SCRATCH: Final = re.compile(r"\.?([0-9a-f]{32})-[0-9]+(?:\.[0-9a-f]+\.tmp)?")
 
 
 @dataclass

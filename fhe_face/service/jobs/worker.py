@@ -41,8 +41,11 @@ _ROOT: Final = Path(__file__).resolve().parents[3]
 _TICK_SECONDS: Final = 0.1
 _LOOK_SECONDS: Final = 2.0
 _SWEEP_SECONDS: Final = 60.0
-#: A job that should have ended itself by its time limit is ended with its lane after that.
+#: A job that should have ended itself by its time limit is ended with its lane after that, or after
+#: as long as the limit itself.
 _SLACK_SECONDS: Final = 30.0
+#: Address space of the lane of searches beside blocks: libraries, tables, probes.
+_SEARCH_BYTES: Final = 4 << 30
 _LONGEST_PAUSE_SECONDS: Final = 30.0
 #: A lane that lived so long did not die of how it was started.
 _HEALTHY_SECONDS: Final = 60.0
@@ -162,7 +165,7 @@ class Worker:
     def _overdue(self, jobs: Lane) -> None:
         """A job that does not end itself is ended with its lane."""
         claims = self.keeper.claims
-        if claims.overdue(_SLACK_SECONDS):
+        if claims.overdue(min(_SLACK_SECONDS, claims.limits.job_seconds)):
             claims.time_out()
             jobs.signal(signal.SIGKILL)
 
@@ -211,8 +214,7 @@ def make_worker(
     presence = Presence(service.folder / RUN, settings.worker)
     keeper = Keeper(claims, presence, service.blobs, service.folder)
     jobs, searches = (Lane(module, settings, root) for module in modules)
-    # Blocks have a limit of their own; tables, buffers and libraries come on top.
-    searches.settings = replace(settings, memory=None)
+    searches.settings = replace(settings, memory=settings.blocks + _SEARCH_BYTES)
     return Worker(keeper, (jobs, searches), Stopping(settings.grace))
 
 

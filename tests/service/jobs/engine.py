@@ -29,6 +29,8 @@ COUNTS: Final = "JOBS_TEST_COUNTS"
 PAUSE: Final = "JOBS_TEST_PAUSE"
 #: A line in this file kills the process: what a hostile file may do.
 POISON: Final = "JOBS_TEST_POISON"
+#: While this file is there, a part hangs, as if it never came back from native code.
+HANG: Final = "JOBS_TEST_HANG"
 #: Bytes that the engine says it needs beside keys.
 WORKING: Final = "JOBS_TEST_WORKING"
 NETWORK: Final = 0
@@ -103,6 +105,9 @@ class CountedWork:
         poison = os.environ.get(POISON)
         if poison and self.name in Path(poison).read_text():
             os.abort()
+        hang = os.environ.get(HANG)
+        while hang and Path(hang).exists():
+            time.sleep(0.1)
         end = time.monotonic() + float(os.environ.get(PAUSE, "0"))
         while time.monotonic() < end:
             stage("pausing", 0, 0)

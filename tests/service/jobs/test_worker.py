@@ -24,8 +24,9 @@ from fhe_face.service.jobs.stopping import Stopping
 from fhe_face.service.queueing import Answer, State
 from fhe_face.service.rows import Room
 from tests.gallery import kit as galleries
-from tests.service.jobs.engine import PAUSE, POISON
+from tests.service.jobs.engine import HANG, PAUSE, POISON
 from tests.service.jobs.kit import (
+    LIMITS,
     Kit,
     Owner,
     Process,
@@ -143,6 +144,27 @@ def test_a_running_job_is_cancelled(kit: Kit, counts: Path) -> None:
         other = kit.embed("alice", "face", "out")
         wait_for(lambda: len(counted(counts, "begin")) == 2)
         kit.queue.cancel("alice", other)
+
+
+@SQLITE
+def test_a_job_that_hangs_is_ended_with_its_lane(
+    tmp_path: Path, owner: Owner, counts: Path, url: str | None
+) -> None:
+    kit = make_kit(tmp_path / "service", owner, url, replace(LIMITS, job_seconds=1.0))
+    kit.tenant("alice")
+    for seed, name in enumerate(("bad", "good")):
+        kit.faces("alice", name, seed=seed)
+    hang = tmp_path / "hang"
+    hang.touch()
+    with worker(kit, counts, **{HANG: hang}):
+        bad = kit.embed("alice", "bad", "bad")
+        failed = kit.until("alice", bad)
+        hang.unlink()
+        good = kit.embed("alice", "good", "good")
+        assert kit.until("alice", good).state is State.DONE
+    assert failed.error is not None
+    assert failed.error["code"] == "time-limit"
+    kit.close()
 
 
 @SQLITE
