@@ -8,6 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from tempfile import mkdtemp
 
+from fastapi.testclient import TestClient
+
 from fhe_core import container
 from fhe_core.container import Header, Limits
 from fhe_core.matching import MatchPlan
@@ -18,12 +20,16 @@ from fhe_face.client.client import FaceClient
 from fhe_face.engine import Engine
 from fhe_face.models.synthetic import random_fused
 from fhe_face.service.admission import Circuits
+from fhe_face.service.app import build_app
+from fhe_face.service.context import Context
 from fhe_face.service.opening import Service, create_service
 from fhe_face.service.rows import Quotas, Room, Scope
+from fhe_face.service.settings import Settings
 from fhe_face.service.tenants import make_tenant
 from fhe_face.service.tokens import create_token
 from fhe_face.service.uploads import Uploads
 from tests.core import tiny
+from tests.service.fake_queue import FakeQueue
 
 RING = tiny.gallery()
 NETWORK = random_fused(0)
@@ -120,3 +126,31 @@ def make(folder: Path, url: str | None = None, tenants: Iterable[str] = ("anna",
 
 def token(service: Service, tenant: str = "anna", scopes: Iterable[Scope] = tuple(Scope)) -> str:
     return create_token(service.database, tenant, set(scopes))[1]
+
+
+class World:
+    """A service with its app, and clients of tenants."""
+
+    def __init__(self, service: Service, settings: Settings | None = None) -> None:
+        self.service = service
+        self.queue = FakeQueue(service)
+        self.context = Context(service, settings or Settings(free_bytes=0), self.queue, circuits())
+        self.app = build_app(self.context)
+
+    def client(
+        self, tenant: str | None = "anna", scopes: Iterable[Scope] = (Scope.ADMIN,)
+    ) -> TestClient:
+        """Somebody with a token of a tenant, or without one."""
+        secret = "" if tenant is None else token(self.service, tenant, scopes)
+        headers = {"Authorization": f"Bearer {secret}"} if tenant else {}
+        return TestClient(self.app, headers=headers, raise_server_exceptions=True)
+
+
+def push(client: TestClient, room: str, id: str, sent: Sent) -> None:
+    """Send a file over HTTP."""
+    answer = client.put(f"/v1/{room}/{id}", content=sent.front)
+    assert answer.status_code in (200, 201), answer.text
+    for one in answer.json()["missing"]:
+        content = sent.sections[one["digest"]]
+        done = client.put(f"/v1/{room}/{id}/sections/{one['digest']}", content=content)
+        assert done.status_code == 204, done.text
