@@ -7,6 +7,8 @@ import os
 import shutil
 import sqlite3
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -80,6 +82,13 @@ def test_waiting_owners_are_found_by_their_index(make: Make, url: str | None) ->
             "ORDER BY number LIMIT 5"
         ).all()
     assert "waiting" in str(plan)
+
+
+def test_what_a_command_line_loads_has_no_database() -> None:
+    code = "import sys, fhe_face.cli, fhe_face.store, fhe_face.store.errors, fhe_face.store.rows;"
+    heavy = "print(sorted({'sqlalchemy', 'alembic', 'psycopg', 'sqlite3'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code + heavy], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
 # --- URLs ----------------------------------------------------------------------------------------
