@@ -72,6 +72,7 @@ SERVER_ROOMS = (
     "fhe_core.matching",
     "fhe_face.server",
     "fhe_face.photos",
+    "fhe_face.store",
 )
 
 # From the bottom up: a folder of cpp/ includes itself and folders before it.
@@ -191,6 +192,14 @@ def test_models_and_coefficients_know_only_themselves(room: str) -> None:
         found = imports(module, REPOSITORY)
         ours = {t for t in found if any(within(t, top) for top in tops)} - {"fhe_face"}
         allowed = (*MAPPED, *WRITING)
+        assert all(any(within(t, own) for own in allowed) for t in ours), f"{module}: {ours}"
+
+
+def test_a_store_knows_only_itself_and_how_files_are_written() -> None:
+    for module in modules_of("fhe_face.store", REPOSITORY):
+        found = imports(module, REPOSITORY)
+        ours = {t for t in found if t.split(".")[0] in PACKAGES} - {"fhe_face"}
+        allowed = ("fhe_face.store", "fhe_core.errors", "fhe_core.files")
         assert all(any(within(t, own) for own in allowed) for t in ours), f"{module}: {ours}"
 
 
