@@ -67,7 +67,7 @@ def scores_target(_folder: Path) -> Target:
     answer = matcher.answer(matcher.expand(probe), [(name, block, live) for name in NAMES])
 
     def parse(data: bytes) -> None:
-        found = formats.scores_from_bytes(data, sealer.asked(probe, NAMES))
+        found = formats.scores_from_bytes(data, sealer.asked(probe, NAMES, [live, live]))
         scores = sealer.open_scores(found, probe, NAMES, [live, live])
         assert np.all(np.isfinite(scores[:, :5]))
         with container.loads(data) as reader:

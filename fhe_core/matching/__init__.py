@@ -1,7 +1,7 @@
 """Searching sealed galleries: parameters, plan, and the server's side. It knows no faces."""
 
 from fhe_core.matching.cleartext import CleartextMatcher
-from fhe_core.matching.errors import AnswerMismatch, MatchingError
+from fhe_core.matching.errors import AnswerMismatch, MatchingError, StaleAnswer
 from fhe_core.matching.matcher import Constants, Loaded, Matcher
 from fhe_core.matching.parameters import MatchParameters, gallery_parameters
 from fhe_core.matching.plan import MatchPlan
@@ -21,5 +21,6 @@ __all__ = [
     "Probe",
     "Scores",
     "SealedBlock",
+    "StaleAnswer",
     "gallery_parameters",
 ]
