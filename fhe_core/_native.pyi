@@ -155,7 +155,7 @@ def expand_constants(
     permutations: Sequence[_Index],
     powers: Sequence[int],
 ) -> _Words:
-    """[roots * 2^levels, 2, n] of roots [roots, 2, n], modulo the first of the context's two moduli.
+    """[roots * 2^levels, 2, n] of roots [roots, 2, n], modulo the first of the two moduli.
 
     Level l turns every node c into c + s(c) and X^-powers[l] (c - s(c)), s by the l-th key
     [1, 2, 2, n] (as for ``Context.switch_key``) and permutation; node i becomes i and i + 2^l of
@@ -247,9 +247,9 @@ class kernels:  # a module, written as a class so that one stub file is enough
             """
 
         def packed_products(self, plain: _Words, packed: _Bytes) -> _Words:
-            """(p0 t0, p0 t1 + p1 t0, p1 t1), summed over the terms: [3, strips * 16].
+            """(p0 t0, p0 t1 + p1 t0, p1 t1), summed over the terms: [blocks, 3, strips * 16].
 
-            plain: [strips, terms, 2, 16], below 2^48; packed: [strips, terms, 2, 96].
+            plain: [strips, terms, 2, 16], below 2^48; packed: [blocks, strips, terms, 2, 96].
             """
 
     @final

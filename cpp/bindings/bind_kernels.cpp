@@ -218,7 +218,8 @@ class Kernels {
         return out;
     }
 
-    // plain [strips][terms][2][kStrip], packed the same in bytes; returns [3][strips * kStrip].
+    // plain [strips][terms][2][kStrip], packed [blocks] of the same in bytes; returns
+    // [blocks][3][strips * kStrip].
     Words packed_products(const Words& plain, const Bytes& packed) const {
         const auto strip = static_cast<py::ssize_t>(fk::kStrip);
         const auto bytes = static_cast<py::ssize_t>(fk::kPackedBytes);
@@ -228,14 +229,19 @@ class Kernels {
         require(plain.shape(1) <= static_cast<py::ssize_t>(fk::kMaxTerms),
                 "plain has more than " + std::to_string(fk::kMaxTerms) + " terms");
         require_below(plain, Word{1} << fk::kPackedBits, "plain");
-        require(packed.ndim() == 4 &&
-                    std::equal(plain.shape(), plain.shape() + 3, packed.shape()) &&
-                    packed.shape(3) == strip * bytes,
-                "packed is not an array like plain, of 6 bytes a number");
+        require(packed.ndim() == 5 &&
+                    std::equal(plain.shape(), plain.shape() + 3, packed.shape() + 1) &&
+                    packed.shape(4) == strip * bytes,
+                "packed is not an array of blocks like plain, of 6 bytes a number");
         const py::ssize_t n = plain.shape(0) * strip;
-        Words out(std::vector<py::ssize_t>{3, n});
-        Word* targets[] = {out.mutable_data(0, 0), out.mutable_data(1, 0), out.mutable_data(2, 0)};
-        kernels_.packed_products(targets, plain.data(), packed.data(),
+        Words out(std::vector<py::ssize_t>{packed.shape(0), 3, n});
+        std::vector<Word*> targets;
+        std::vector<const std::uint8_t*> blocks;
+        for (py::ssize_t b = 0; b < packed.shape(0); ++b) {
+            blocks.push_back(packed.data(b, 0, 0, 0, 0));
+            for (py::ssize_t k = 0; k < 3; ++k) targets.push_back(out.mutable_data(b, k, 0));
+        }
+        kernels_.packed_products(targets.data(), plain.data(), blocks.data(), blocks.size(),
                                  static_cast<std::size_t>(plain.shape(1)),
                                  static_cast<std::size_t>(plain.shape(0)), modulus());
         return out;

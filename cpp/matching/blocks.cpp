@@ -100,12 +100,17 @@ void search(const ring::Context& context, std::uint64_t* out, const ProbeTiles& 
     ring::parallel_for(context.threads(), tiles, [&](std::size_t number, std::size_t) {
         const std::size_t first = number * tile;
         const std::size_t count = std::min(tile, strips - first);
+        std::vector<std::uint64_t*> sums;
+        std::vector<const std::uint8_t*> packed;
         for (std::size_t b = 0; b < blocks.size(); ++b) {
-            std::uint64_t* const from = out + b * 3 * n + first * kStrip;
-            std::uint64_t* const sums[] = {from, from + n, from + 2 * n};
-            context.kernels().packed_products(sums, probe.strip(first), blocks[b]->strip(first),
-                                              probe.features(), count, context.modulus(0));
+            packed.push_back(blocks[b]->strip(first));
+            for (std::size_t k = 0; k < 3; ++k) {
+                sums.push_back(out + (b * 3 + k) * n + first * kStrip);
+            }
         }
+        context.kernels().packed_products(sums.data(), probe.strip(first), packed.data(),
+                                          blocks.size(), probe.features(), count,
+                                          context.modulus(0));
     });
 }
 

@@ -97,33 +97,40 @@ def test_only_the_last_extent_changes() -> None:
 
 
 @pytest.mark.parametrize("bits", [17, 48, 50])
-@pytest.mark.parametrize(("strips", "terms"), [(1, 1), (3, 2), (2, 256), (1, 4096)])
+@pytest.mark.parametrize(
+    ("blocks", "strips", "terms"), [(0, 1, 1), (1, 1, 1), (2, 3, 2), (3, 2, 256), (1, 1, 4096)]
+)
 @pytest.mark.parametrize("kind", ["zero", "max", "edges", "random"])
-def test_packed_products(target: str, bits: int, strips: int, terms: int, kind: str) -> None:
+def test_packed_products(
+    target: str, bits: int, blocks: int, strips: int, terms: int, kind: str
+) -> None:
     """Operands reach 2^48 - 1 whatever the modulus."""
     (q,) = distinct_primes((bits,), STRIP)
     generator = np.random.default_rng(terms)
-    for bound in {q, BOUND} if q < BOUND else {BOUND}:
-        plain, other = draw(generator, kind, bound, 2, strips, terms, 2, STRIP)
-        kernels = _native.kernels.Kernels(target, STRIP, q)
-        got = kernels.packed_products(plain, _native.pack48(other))
-        expected = [tensor_sums(p, t, q) for p, t in zip(plain, other, strict=True)]
-        assert got.dtype == np.uint64
-        assert np.array_equal(integers(got), np.concatenate(expected, axis=1))
+    kernels = _native.kernels.Kernels(target, STRIP, q)
+    for bound in {min(q, BOUND), BOUND}:
+        plain = draw(generator, kind, bound, strips, terms, 2, STRIP)
+        others = draw(generator, kind, bound, blocks, strips, terms, 2, STRIP)
+        got = kernels.packed_products(plain, _native.pack48(others))
+        assert (got.shape, got.dtype) == ((blocks, 3, strips * STRIP), np.uint64)
+        for sums, other in zip(got, others, strict=True):
+            expected = [tensor_sums(p, t, q) for p, t in zip(plain, other, strict=True)]
+            assert np.array_equal(integers(sums), np.concatenate(expected, axis=1))
 
 
 def test_packed_products_refuse_other_shapes() -> None:
     kernels = _native.kernels.Kernels("scalar", STRIP, distinct_primes((48,), STRIP)[0])
-    plain, packed = np.zeros((1, 3, 2, 16), np.uint64), np.zeros((1, 3, 2, 96), np.uint8)
-    assert kernels.packed_products(plain, packed).shape == (3, 16)
+    plain, packed = np.zeros((1, 3, 2, 16), np.uint64), np.zeros((2, 1, 3, 2, 96), np.uint8)
+    assert kernels.packed_products(plain, packed).shape == (2, 3, 16)
     many = np.zeros((1, 4097, 2, 16), np.uint64)
     for bad in (
-        (plain[:, :0].copy(), packed[:, :0].copy()),
-        (plain, packed[:, :2].copy()),
+        (plain[:, :0].copy(), packed[:, :, :0].copy()),
+        (plain, packed[0].copy()),
+        (plain, packed[:, :, :2].copy()),
         (plain, packed[..., :90].copy()),
-        (plain[:, :, :1].copy(), packed[:, :, :1].copy()),
+        (plain[:, :, :1].copy(), packed[:, :, :, :1].copy()),
         (plain + np.uint64(BOUND), packed),
-        (many, _native.pack48(many)),
+        (many, _native.pack48(many[None])),
     ):
         with pytest.raises(ValueError, match=r"plain|packed"):
             kernels.packed_products(*bad)
