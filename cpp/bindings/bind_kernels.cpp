@@ -284,7 +284,8 @@ class Workload {
   public:
     Workload(const Kernels& kernels, std::size_t terms)
         : kernels_(kernels), n_(kernels.tables().n), index_(n_), weights_(fk::kSumsAtOnce * terms) {
-        const Word q = kernels.tables().modulus.q;
+        // Below 2^48 as well, which packed_products asks for.
+        const Word q = std::min(kernels.tables().modulus.q, Word{1} << fk::kPackedBits);
         require(terms >= 2 && terms <= fk::kMaxTerms, "terms is not from 2 to 4096");
         Word state = 1;
         const auto next = [&] { return (state = state * 6364136223846793005 + 1) >> 14; };
@@ -379,6 +380,15 @@ class Workload {
                                     nullptr,
                                     0},
                                    w.n_, w.m());
+             }},
+            {"packed_products",
+             [](Workload& w) {
+                 require(w.pointers_.size() >= 4 && w.n_ % fk::kStrip == 0,
+                         "packed_products takes 4 terms or more and an n of whole strips");
+                 const std::size_t terms = w.pointers_.size() / 4;
+                 const auto* packed = reinterpret_cast<const std::uint8_t*>(w.pointers_[2 * terms]);
+                 Word* targets[] = {w.out(), w.out() + w.n_, w.out() + 2 * w.n_};
+                 w.k().packed_products(targets, w.a(), &packed, 1, terms, w.n_ / fk::kStrip, w.m());
              }},
         };
         return table;
