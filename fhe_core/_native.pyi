@@ -166,10 +166,11 @@ def expand_constants(
 class ProbeTiles:
     """A copy of a probe's constants [features, 2, n], words below 2^48, as ``search`` reads them.
 
-    At most 4,096 features; n is a power of two from 16 to 131,072.
+    At most 4,096 features; n is a power of two from 16 to 131,072. context: whose threads copy and
+    whose memory is used again; without it one thread copies to new memory.
     """
 
-    def __init__(self, constants: _Words) -> None: ...
+    def __init__(self, constants: _Words, context: Context | None = None) -> None: ...
     @property
     def features(self) -> int: ...
     @property

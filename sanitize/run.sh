@@ -23,7 +23,7 @@ address)
     export UBSAN_OPTIONS="print_stacktrace=1:${UBSAN_OPTIONS:-}"
     run=""
     # The tests of single kernels take as long again; these call the same kernels.
-    tests="tests/native/test_ring.py tests/native/test_matching.py tests/native/test_arguments.py"
+    tests="tests/native/test_ring.py tests/native/test_matching*.py tests/native/test_arguments.py"
     ;;
 thread)
     preload="$(library libtsan.so)"
@@ -31,7 +31,7 @@ thread)
     # Its fixed memory layout does not stand much randomisation of addresses.
     run="setarch $(uname -m) -R"
     # Those that run every operation on several threads.
-    tests="tests/native/test_ring.py tests/native/test_matching.py"
+    tests="tests/native/test_ring.py tests/native/test_matching*.py"
     chosen="threads_or_kernels"
     ;;
 *)
