@@ -5,7 +5,7 @@ from fhe_core.matching.errors import AnswerMismatch, MatchingError, StaleAnswer
 from fhe_core.matching.matcher import Constants, Loaded, Matcher
 from fhe_core.matching.parameters import MatchParameters, gallery_parameters
 from fhe_core.matching.plan import MatchPlan
-from fhe_core.matching.values import TOKEN_BYTES, Asked, Probe, Scores, SealedBlock
+from fhe_core.matching.values import TOKEN_BYTES, Asked, Probe, Scores, SealedBlock, masks_digest
 
 __all__ = [
     "TOKEN_BYTES",
@@ -23,4 +23,5 @@ __all__ = [
     "SealedBlock",
     "StaleAnswer",
     "gallery_parameters",
+    "masks_digest",
 ]

@@ -21,9 +21,9 @@ from fhe_core.matching import (
     Scores,
     SealedBlock,
     gallery_parameters,
+    masks_digest,
 )
 from fhe_core.matching.parameters import MAX_NORM
-from fhe_core.matching.values import masks_digest
 from fhe_core.parameters import Specification, Tier, build
 from fhe_core.plan import KeyName
 from fhe_core.secret.key import SecretKey

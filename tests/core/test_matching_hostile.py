@@ -21,9 +21,9 @@ from fhe_core.matching import (
     Scores,
     StaleAnswer,
     gallery_parameters,
+    masks_digest,
 )
 from fhe_core.matching.answers import ANSWER_LIMIT, answers_of, bits_left
-from fhe_core.matching.values import masks_digest
 from fhe_core.secret.key import SecretKey
 from tests.core import tiny
 from tests.core.matching_kit import Sides, make_sides
