@@ -194,7 +194,7 @@ def _token(header: Header) -> bytes:
 
 
 def _blocks(header: Header) -> list[str]:
-    found = header.metadata["blocks"]
+    found = header.metadata.get("blocks")
     if not isinstance(found, list) or not all(_is_hex(digest, 32) for digest in found):
         raise Corrupt(f"{header.source}: its list of blocks is malformed")
     return found

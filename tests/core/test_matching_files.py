@@ -231,6 +231,13 @@ def test_what_a_file_says_of_itself(
     assert found["scores"] == ("scores", {**named, "token": probe.token.hex(), "blocks": 2})
 
 
+@pytest.mark.parametrize("change", [{"blocks": None}, {"blocks": [1]}, {"token": None}])
+def test_what_cannot_be_said_of_a_file_is_an_error(scores: Scores, change: dict[str, Any]) -> None:
+    data = rewritten(formats.to_bytes(scores), **change)
+    with container.loads(data) as reader, pytest.raises(Corrupt):
+        formats.describe(reader.header)
+
+
 def test_the_keys_of_a_gallery_come_back(sides: Sides, tmp_path: Path) -> None:
     p, key = sides.parameters, sides.sealer.key
     secret, public = tmp_path / "gallery.key", tmp_path / "gallery.evaluation.key"

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from fhe_core import encoding
 from fhe_core.matching import MatchParameters, MatchPlan, gallery_parameters
 from fhe_core.matching.precision import constant_variance, predict
-from fhe_core.oracles import seal_library
-from fhe_core.oracles.interface import OracleError
 from fhe_core.oracles.seal_library import SealLibrary
 from fhe_core.parameters import ERROR_ETA
 from tests.core import tiny
@@ -20,13 +18,7 @@ from tests.core import tiny
 Float = NDArray[np.float64]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def seal() -> None:
-    """Skips where TenSEAL cannot be imported."""
-    try:
-        seal_library.imported()
-    except OracleError as error:
-        pytest.skip(str(error))
+pytestmark = pytest.mark.usefixtures("seal")
 
 
 def slots_of(polynomial: Float) -> NDArray[np.complex128]:
@@ -68,9 +60,9 @@ def test_seal_finds_the_same_scores() -> None:
     found = library.decrypt(total, p.score_scale)
     scores = encoding.coefficients(found, p.templates)
     error = scores - templates @ vector
-    # Ours but for digits that are not centred: their squares are four times as large, and their mean
-    # meets the same few keys again and again, so that it spreads. SEAL does not switch to 24 bits,
-    # and relinearises every term, which is far below the rest.
+    # Ours but for digits that are not centred: their squares are four times as large, and their
+    # mean meets the same few keys again and again, so that it spreads. SEAL does not switch to 24
+    # bits, and relinearises every term, which is far below the rest.
     share = p.modulus / p.parameters.specials[0]
     more = 3 * p.templates * ERROR_ETA / 2 * share**2 / 12
     constant = constant_variance(p) + (p.leaves - 1) * more
