@@ -50,6 +50,29 @@ def test_a_full_block_at_full_size(capsys: pytest.CaptureFixture[str]) -> None:
     assert largest < LARGEST
 
 
+@pytest.mark.parametrize("kind", ["all alike", "one number only", "in step with a level"])
+def test_templates_that_are_not_random(kind: str) -> None:
+    """Noise of constants is not independent of each other: templates in step with it have more."""
+    parameters = gallery_parameters()
+    sides = make_sides(parameters)
+    vector = tiny.unit_vectors(1, parameters.features)[0]
+    if kind != "all alike":
+        vector = np.eye(parameters.features)[0]
+    signs = np.ones(parameters.templates)
+    if kind == "in step with a level":
+        signs = np.where(np.arange(parameters.templates) // parameters.stride % 2, -1.0, 1.0)
+    vectors = signs[:, None] * vector
+    block = sides.matcher.load(sides.sealer.seal_block(vectors))
+    probe = sides.sealer.seal_probe(vector)
+    answer = sides.matcher.answer(
+        sides.matcher.expand(probe), [("0a" * 32, block, *sides.masks(1))]
+    )
+    (scores,) = sides.sealer.open_scores(answer, probe, ["0a" * 32], sides.masks(1))
+    error = scores - vectors @ vector
+    assert np.sqrt(np.mean(error**2)) < 3 * predict(parameters).deviation
+    assert np.max(np.abs(error)) < 5e-4
+
+
 @pytest.mark.parametrize("templates", [64, 8192])
 def test_with_rounded_records_a_full_block_stays_within_the_aim(templates: int) -> None:
     expected = predict(gallery_parameters(), templates, RECORD_STEP)
