@@ -64,10 +64,9 @@ def test_templates_that_are_not_random(kind: str) -> None:
     vectors = signs[:, None] * vector
     block = sides.matcher.load(sides.sealer.seal_block(vectors))
     probe = sides.sealer.seal_probe(vector)
-    answer = sides.matcher.answer(
-        sides.matcher.expand(probe), [("0a" * 32, block, *sides.masks(1))]
-    )
-    (scores,) = sides.sealer.open_scores(answer, probe, ["0a" * 32], sides.masks(1))
+    (live,) = sides.masks(1)
+    answer = sides.matcher.answer(sides.matcher.expand(probe), [("0a" * 32, block, live)])
+    (scores,) = sides.sealer.open_scores(answer, probe, ["0a" * 32], [live])
     error = scores - vectors @ vector
     assert np.sqrt(np.mean(error**2)) < 3 * predict(parameters).deviation
     assert np.max(np.abs(error)) < 5e-4
