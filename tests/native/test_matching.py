@@ -191,7 +191,8 @@ def operations(threads: int) -> dict[str, Callable[[], Any]]:
     products = generator.integers(0, q, (5, 3, n), dtype=np.uint64)
     keys = [model.random_key(generator) for _ in range(2)]
     moves = [_native.galois_permutation(n, e) for e in (65, 129)]
-    probe, blocks = _native.ProbeTiles(constants), [block_of(first), block_of(second)]
+    probe = _native.ProbeTiles(constants, model.context)
+    blocks = [block_of(first), block_of(second)]
     return {
         "expand_constants": lambda: _native.expand_constants(
             model.context, roots, keys, moves, [128, 256]
