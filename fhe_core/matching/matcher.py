@@ -89,7 +89,7 @@ class Matcher:
         constants = _native.expand_constants(
             self._context, roots, self._keys, self._permutations, self._powers
         )
-        return Constants(_native.ProbeTiles(constants), probe.token)
+        return Constants(_native.ProbeTiles(constants, self._context), probe.token)
 
     def search(self, constants: Constants, blocks: Sequence[Loaded], live: Sequence[Mask]) -> Bytes:
         """Scores of all templates of some blocks: u8 [blocks, 2, N, bytes of a word].

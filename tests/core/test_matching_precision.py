@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -104,6 +105,16 @@ def test_the_scales_are_where_the_noise_is_smallest() -> None:
         )
         assert predict(other).deviation > 1.2 * best
     assert 0.2 < p.log2_room < 0.3
+
+
+def test_the_page_says_what_the_model_says(repository: Path) -> None:
+    page = (repository / "docs" / "precision.md").read_text(encoding="utf-8")
+    section = page.split("## Galleries")[1].split("\n## ")[0]
+    p = predict(gallery_parameters(), record_step=RECORD_STEP)
+    sealed = predict(gallery_parameters())
+    figures = (p.templates, p.probe, p.products, p.switching, p.records, sealed.deviation)
+    for figure in (*figures, sealed.largest(8192), p.largest(8192)):
+        assert f"{figure:.2e}".replace("e-0", "e-") in section
 
 
 def test_the_parts_add_up() -> None:
