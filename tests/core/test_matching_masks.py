@@ -40,7 +40,7 @@ def test_dead_positions_are_not_numbers(sides: Sides) -> None:
     assert np.array_equal(np.isnan(found), ~live)
     assert np.max(np.abs(found[live] - 1)) < TOLERANCE
     (raw,) = looking(sides, answer, probe)
-    assert np.sum(np.abs(raw[~live] - 1) < 0.01) <= 2
+    assert np.sum(np.abs(raw[~live] - 1) < 0.01) < 8  # of 22; each by chance once in 120
 
 
 def test_dead_positions_are_uniform(sides: Sides) -> None:
