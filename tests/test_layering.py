@@ -26,6 +26,7 @@ CORE_ROOMS = (
     "plan",
     "compiler",
     "keys",
+    "matching",
     "formats",
     "secret",
     "runtime",
@@ -37,6 +38,7 @@ CORE_ROOMS = (
 APART = {
     "fhe_core.runtime": ("fhe_core.compiler", "fhe_core.secret"),
     "fhe_core.analysis": ("fhe_core.compiler", "fhe_core.secret"),
+    "fhe_core.matching": ("fhe_core.compiler",),
     "fhe_core.oracles": ("fhe_core.secret",),
     "fhe_core": ("fhe_face", "benchmarks"),
     "fhe_face.models": ("benchmarks",),
@@ -57,7 +59,13 @@ EXTENSION = "fhe_core._native"
 #: The code of the secret key, and of its owner.
 SECRET_ROOMS = ("fhe_core.secret", "fhe_face.client")
 #: Rooms that run where it must never be, or need not be.
-SERVER_ROOMS = ("fhe_core.runtime", "fhe_core.formats", "fhe_face.server", "fhe_face.photos")
+SERVER_ROOMS = (
+    "fhe_core.runtime",
+    "fhe_core.formats",
+    "fhe_core.matching",
+    "fhe_face.server",
+    "fhe_face.photos",
+)
 
 # From the bottom up: a folder of cpp/ includes itself and folders before it.
 CPP_LAYERS = ("kernels", "ring", "matching", "bindings")
