@@ -22,6 +22,7 @@ from fhe_face.service.settings import Settings
 #: From the first byte of a request to the end of its headers.
 HEADER_SECONDS: Final = 10.0
 _KEEP_ALIVE_SECONDS: Final = 15
+_BACKLOG: Final = 256
 #: Requests that run when the service is asked to end may go on for so long.
 _FAREWELL_SECONDS: Final = 20
 #: Connections, of which most are silent, for each request that may run.
@@ -61,6 +62,26 @@ class Address:
                 f"listening on {self.host} without TLS would show tokens to the network: give "
                 "--tls-certificate and --tls-key, or --behind-proxy where a proxy does that"
             )
+
+    def bind(self) -> socket.socket:
+        """A socket that listens. UsageError: the address is taken, or none of this machine's."""
+        try:
+            family, kind, protocol, _, place = socket.getaddrinfo(
+                self.host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )[0]
+            listening = socket.socket(family, kind, protocol)
+            try:
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listening.bind(place)
+                listening.listen(_BACKLOG)
+            except BaseException:
+                listening.close()
+                raise
+        except OSError as error:
+            raise UsageError(
+                f"cannot listen on {self.host} port {self.port}: {error.strerror or error}"
+            ) from error
+        return listening
 
     @property
     def scheme(self) -> str:
@@ -126,8 +147,8 @@ class Announcing(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and tell."""
         await super().startup(sockets)
-        if self.started:
-            name = self.servers[0].sockets[0].getsockname()
+        if self.started and sockets:
+            name = sockets[0].getsockname()
             host = f"[{name[0]}]" if ":" in name[0] else name[0]
             print(f"listening on {self._address.scheme}://{host}:{name[1]}", flush=True)
             notify("READY=1")
@@ -142,8 +163,6 @@ def server_of(app: Any, address: Address, settings: Settings) -> Announcing:
     """The server of an app."""
     config = uvicorn.Config(
         app,
-        host=address.host,
-        port=address.port,
         http=Patient,
         ws="none",
         loop="asyncio",

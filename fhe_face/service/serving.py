@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import resource
+import socket
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -19,7 +20,7 @@ from fhe_core.errors import Failure
 from fhe_face.service.admission import Circuits
 from fhe_face.service.app import Lifespan, build_app
 from fhe_face.service.context import Context
-from fhe_face.service.listening import Address, server_of
+from fhe_face.service.listening import Address, Announcing, server_of
 from fhe_face.service.opening import Service, create_service, exists, open_service
 from fhe_face.service.queueing import Queue
 from fhe_face.service.settings import Settings, load_settings
@@ -49,17 +50,25 @@ def serve(
     address.check()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no ciphertexts of tenants on the disk
     _log_to_stderr()
-    with make_or_open(folder, url) as service:
+    with address.bind() as listening, make_or_open(folder, url) as service:
         settings = load_settings(folder)
         queue = durable_queue(service, settings)
         try:
             context = Context(service, settings, queue, Circuits.default())
             command = worker_command(folder, settings) if worker else None
             app = build_app(context, open_docs=open_docs, lifespan=beside(context, command))
-            server = server_of(app, address, settings)
-            server.run()
+            _run(server_of(app, address, settings), listening)
         finally:
             queue.close()
+
+
+def _run(server: Announcing, listening: socket.socket) -> None:
+    """Until a signal says so: that is a good end, and no error."""
+    try:
+        server.run([listening])
+    except (SystemExit, KeyboardInterrupt):
+        if not server.should_exit or not server.started:
+            raise
 
 
 def make_or_open(folder: Path, url: str | None) -> Service:
