@@ -53,7 +53,15 @@ APART = {
         "fhe_face.store",
     ),
     "fhe_face.server": ("fhe_face.photos", "fhe_face.local", "fhe_face.commands"),
-    "fhe_face.gallery": ("fhe_face.local", "fhe_face.commands"),
+    "fhe_face.gallery": ("fhe_face.local", "fhe_face.commands", "fhe_face.service"),
+    "fhe_face.store": ("fhe_face.service",),
+    "fhe_face.service": (
+        "fhe_face.client",
+        "fhe_face.gallery",
+        "fhe_face.local",
+        "fhe_face.photos",
+        "fhe_face.commands",
+    ),
 }
 #: Of ours, models and coeffs know only themselves and each other, and how files are written.
 MAPPED = ("fhe_face.models", "fhe_face.coeffs")
@@ -71,11 +79,15 @@ SERVER_ROOMS = (
     "fhe_core.formats",
     "fhe_core.matching",
     "fhe_face.server",
+    "fhe_face.service",
     "fhe_face.photos",
+    "fhe_face.store",
 )
+#: What the process that listens must not load: it computes nothing.
+ENGINE_ROOMS = ("fhe_face.server", "fhe_face.service.jobs.lane", "fhe_face.service.jobs.engines")
 
 # From the bottom up: a folder of cpp/ includes itself and folders before it.
-CPP_LAYERS = ("kernels", "ring", "bindings")
+CPP_LAYERS = ("kernels", "ring", "matching", "bindings")
 
 
 # --- Python --------------------------------------------------------------------------------------
@@ -194,6 +206,14 @@ def test_models_and_coefficients_know_only_themselves(room: str) -> None:
         assert all(any(within(t, own) for own in allowed) for t in ours), f"{module}: {ours}"
 
 
+def test_a_store_knows_only_itself_and_how_files_are_written() -> None:
+    for module in modules_of("fhe_face.store", REPOSITORY):
+        found = imports(module, REPOSITORY)
+        ours = {t for t in found if t.split(".")[0] in PACKAGES} - {"fhe_face"}
+        allowed = ("fhe_face.store", "fhe_core.errors", "fhe_core.files")
+        assert all(any(within(t, own) for own in allowed) for t in ours), f"{module}: {ours}"
+
+
 def test_rooms_of_the_core_import_what_stands_below() -> None:
     seen = set()
     for module in modules_of("fhe_core", REPOSITORY):
@@ -232,6 +252,14 @@ def test_nothing_that_a_server_runs_can_decrypt(room: str) -> None:
         for found in seen:
             held = any(within(found, secret) for secret in SECRET_ROOMS)
             assert not held, f"{module} reaches {chain(found, seen)}"
+
+
+def test_the_process_that_listens_computes_nothing() -> None:
+    seen = reached("fhe_face.service.serving", REPOSITORY)
+    assert "fhe_face.service.routes.files" in seen
+    for found in seen:
+        held = any(within(found, room) for room in ENGINE_ROOMS)
+        assert not held, f"the service reaches {chain(found, seen)}"
 
 
 @pytest.mark.parametrize(
@@ -288,7 +316,7 @@ def cpp_violations(root: Path) -> list[str]:
 
 def test_cpp_includes_point_down() -> None:
     root = REPOSITORY / "cpp"
-    for layer in ("kernels", "ring", "bindings"):
+    for layer in ("kernels", "ring", "matching", "bindings"):
         assert list((root / layer).glob("*.cpp")), f"cpp/{layer} has no sources"
     assert cpp_violations(root) == []
 
@@ -297,7 +325,7 @@ def test_cpp_includes_point_down() -> None:
     "included", ["ring/b.hpp", "../ring/b.hpp", "kernels/missing.hpp", "../bindings/c.hpp"]
 )
 def test_cpp_violations_are_found(tmp_path: Path, included: str) -> None:
-    for name in ("kernels/a.hpp", "ring/b.hpp", "bindings/c.hpp"):
+    for name in ("kernels/a.hpp", "ring/b.hpp", "matching/d.hpp", "bindings/c.hpp"):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).touch()
     (tmp_path / "ring/b.hpp").write_text('#include "kernels/a.hpp"\n#include "b.hpp"\n#include <x>')

@@ -127,6 +127,16 @@ class Galleries:
         with tenant_locked(self._database, tenant) as connection:
             _add(connection, tenant, id, -less)
 
+    def recount(self, tenant: str, gallery: GalleryRow) -> None:
+        """Remove block files that nothing refers to, and count those that are there."""
+        with Store.open(gallery.folder) as store:
+            store.sweep()
+            paths = [store.block_path(block.digest) for block in store.blocks()]
+        size = sum(path.stat().st_size for path in paths if path.exists())
+        chosen = galleries.c.tenant == tenant, galleries.c.id == gallery.id
+        with tenant_locked(self._database, tenant) as connection:
+            connection.execute(galleries.update().where(*chosen).values(bytes=size))
+
     def _fill(self, folder: Path, facts: Mapping[str, Any], settings: bytes, keys: Path) -> None:
         make_private_folder(folder)
         try:

@@ -14,7 +14,7 @@ from fhe_face.service.galleries import Galleries
 from fhe_face.service.tables import HEAD
 from fhe_face.store.database import Database
 from fhe_face.store.migrating import Steps
-from fhe_face.store.opening import Holding, create_database, open_database
+from fhe_face.store.opening import SERVER, Holding, create_database, open_database
 
 #: "FHES": tells a service's SQLite file from others.
 SERVICE: Final = Holding(
@@ -60,6 +60,11 @@ class Service:
         _trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def exists(folder: str | os.PathLike[str]) -> bool:
+    """Whether a folder holds a service."""
+    return any(os.path.lexists(Path(folder) / name) for name in (SERVICE.file, SERVER))
 
 
 def create_service(folder: str | os.PathLike[str], url: str | None = None) -> Service:

@@ -61,8 +61,10 @@ class Incoming:
 
         Raises:
             Corrupt: it is longer than the header says. FileError: it cannot be written.
+            The section is let go then.
         """
         if self._written + len(data) > self.length:
+            self.abort()
             raise Corrupt(f"section '{self._name}' has more than {self.length} bytes")
         for start in self._starts:
             self._put(data, start + self._written)
@@ -99,6 +101,7 @@ class Incoming:
                 count = os.pwrite(self._descriptor, view, position)
                 view, position = view[count:], position + count
         except OSError as error:
+            self.abort()
             raise explain(self._file, "write", error) from error
 
 

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, select
 
 from fhe_core import container
 from fhe_core.container import Header, Limits, SectionInfo
-from fhe_core.files import explain, publish
+from fhe_core.files import atomic_write, explain, publish
 from fhe_face.service.blobs import Blobs, found, one, resource_of, row_of
 from fhe_face.service.errors import DiskFull, NotHere, OtherContent
 from fhe_face.service.folders import make_private_folder
@@ -202,16 +202,9 @@ class Uploads:
             if path.exists():
                 return
             self._forget(connection, resource)  # what an earlier file held is gone with it
-            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-            try:
-                descriptor = os.open(path, flags, 0o600)
-                try:
-                    os.pwrite(descriptor, front, 0)
-                    os.ftruncate(descriptor, header.total_bytes)
-                finally:
-                    os.close(descriptor)
-            except OSError as error:
-                raise explain(path, "write", error) from error
+            with atomic_write(path, private=True, overwrite=False) as stream:
+                stream.write(front)
+                stream.truncate(header.total_bytes)
 
     def _forget(self, connection: Connection, resource: Resource) -> None:
         mine = sections.update().where(sections.c.resource == resource.number)
