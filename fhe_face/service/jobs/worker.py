@@ -12,7 +12,9 @@ from __future__ import annotations
 import argparse
 import os
 import secrets
+import select
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -47,6 +49,8 @@ _SLACK_SECONDS: Final = 30.0
 #: Address space of the lane of searches beside blocks: libraries, tables, probes.
 _SEARCH_BYTES: Final = 4 << 30
 _LONGEST_PAUSE_SECONDS: Final = 30.0
+#: A lane that was asked to end may take so much longer than the grace: a step of a plan.
+_END_SECONDS: Final = 3.0
 #: A lane that lived so long did not die of how it was started.
 _HEALTHY_SECONDS: Final = 60.0
 
@@ -122,6 +126,9 @@ class Worker:
         self.keeper.presence.enter()
         status = 0
         while not self.stopping.asked and status != CANNOT_START:
+            if is_abandoned():
+                log("abandoned", {"worker": self.keeper.claims.worker})
+                break
             now = time.monotonic()
             for lane in self.lanes:
                 status = lane.ended(now) or 0
@@ -172,7 +179,7 @@ class Worker:
     def _end(self) -> None:
         for lane in self.lanes:
             lane.signal(signal.SIGTERM)
-        until = time.monotonic() + self.stopping.grace + 5.0
+        until = time.monotonic() + self.stopping.grace + _END_SECONDS
         for lane in self.lanes:
             if not lane.wait(until - time.monotonic()):
                 lane.signal(signal.SIGKILL)
@@ -216,6 +223,20 @@ def make_worker(
     jobs, searches = (Lane(module, settings, root) for module in modules)
     searches.settings = replace(settings, memory=settings.blocks + _SEARCH_BYTES)
     return Worker(keeper, (jobs, searches), Stopping(settings.grace))
+
+
+def is_abandoned() -> bool:
+    """Whether whoever started this process has gone: its end of the pipe on stdin is closed.
+
+    Where stdin is no pipe (a terminal, /dev/null), nobody is expected there.
+    """
+    try:
+        if not stat.S_ISFIFO(os.fstat(0).st_mode):
+            return False
+        readable, _, _ = select.select([0], [], [], 0)
+        return bool(readable) and not os.read(0, 4096)
+    except OSError:
+        return False
 
 
 def worker_name() -> str:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -213,6 +214,16 @@ def test_keys_that_are_in_memory_go_first(kit: Kit, counts: Path, other: Owner) 
     with worker(kit, counts, memory=2 << 30, **{"JOBS_TEST_WORKING": (2 << 30) - (100 << 20)}):
         assert kit.until("bob", last, 60.0).state is State.DONE
     assert len(counted(counts, "load")) == 2
+
+
+@SQLITE
+def test_a_worker_ends_when_its_parent_is_gone(kit: Kit, counts: Path) -> None:
+    process = start_worker(kit, counts, stdin=subprocess.PIPE)
+    wait_for(lambda: kit.queue.workers() == 1)
+    assert process.process.stdin is not None
+    process.process.stdin.close()
+    assert process.process.wait(20.0) == 0
+    assert kit.queue.workers() == 0
 
 
 @SQLITE
