@@ -16,7 +16,7 @@ import typer
 from fhe_core import streams
 from fhe_face import guide, process
 from fhe_face.bench.commands import app as bench
-from fhe_face.commands import coeffs, serve, weights
+from fhe_face.commands import coeffs, serve, weights, worker
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Threads = Annotated[
@@ -119,6 +119,7 @@ app.add_typer(bench.app, name="bench")
 app.add_typer(coeffs.app, name="coeffs")
 app.add_typer(weights.app, name="weights")
 app.add_typer(serve.app, name="serve")
+app.command("worker", help=worker.HELP)(worker.worker)
 
 
 @app.command(

@@ -42,6 +42,7 @@ COMMANDS: Final = {
             "fhe-face serve token create --folder data --tenant office",
         ),
     ),
+    "worker": (SERVER, ("fhe-face worker --folder data --memory 10",)),
     "weights": (MODELS, ("fhe-face weights list", "fhe-face weights download")),
     "evaluate": (MODELS, ("fhe-face evaluate people/ --weights weights.safetensors",)),
     "train": (MODELS, ("fhe-face train people/ --out run --epochs 30",)),
