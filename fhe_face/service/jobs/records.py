@@ -80,7 +80,7 @@ class JobFailed(Failure):
 
     code = "job-failed"
 
-    def __init__(self, reason: str, text: str) -> None:
+    def __init__(self, text: str, *, reason: str = "job-failed") -> None:
         super().__init__(text)
         self.reason = reason
 

@@ -71,10 +71,12 @@ class Residents:
         room = size(self.room_bytes)
         if keys > self.room_bytes:
             text = f"these evaluation keys take {size(keys)} of memory"
-            raise JobFailed("memory", f"{text}; this server has {room} for keys")
+            raise JobFailed(f"{text}; this server has {room} for keys", reason="memory")
         if keys + beside > self.room_bytes:
             text = f"this job takes {size(keys + beside)} of memory"
-            raise JobFailed("memory", f"{text}; this server has {room}: send fewer faces in a file")
+            raise JobFailed(
+                f"{text}; this server has {room}: send fewer faces in a file", reason="memory"
+            )
 
     def _make_room(self, digest: str, needed: int) -> None:
         """Let go of other keys, the longest unused first, until so much fits beside the rest."""

@@ -187,7 +187,7 @@ class _Watch:
         self.stopping.check()
         limit = self.claims.limits.job_seconds
         if now - self.started > limit:
-            raise TimeUp(limit)
+            raise TimeUp(f"it was ended after {limit:.0f} s")
         if now - self._told < _TELL_SECONDS:
             return
         self._told = now
@@ -217,18 +217,18 @@ def explained(error: Exception, places: Mapping[str, str]) -> tuple[JobFailed, b
     if isinstance(error, JobFailed):
         return error, False
     if isinstance(error, TimeUp):
-        return JobFailed("time-limit", str(error)), False
+        return JobFailed(str(error), reason="time-limit"), False
     if isinstance(error, MemoryError):
-        return JobFailed("memory", "the server has not enough memory"), True
+        return JobFailed("the server has not enough memory", reason="memory"), True
     if isinstance(error, NotHere | NotComplete):
-        return JobFailed("not-here", without_paths(str(error), places)), False
+        return JobFailed(without_paths(str(error), places), reason="not-here"), False
     if isinstance(error, StoreError):
-        return JobFailed(error.code, "the server's database cannot be used"), True
+        return JobFailed("the server's database cannot be used", reason=error.code), True
     if isinstance(error, OSError):  # also where a container cannot be read
-        return JobFailed("file", without_paths(reason_of(error), places)), True
+        return JobFailed(without_paths(reason_of(error), places), reason="file"), True
     if isinstance(error, Failure):
-        return JobFailed(error.code, without_paths(str(error), places)), False
-    return JobFailed("internal", f"internal error ({type(error).__name__})"), True
+        return JobFailed(without_paths(str(error), places), reason=error.code), False
+    return JobFailed(f"internal error ({type(error).__name__})", reason="internal"), True
 
 
 def without_paths(text: str, places: Mapping[str, str]) -> str:

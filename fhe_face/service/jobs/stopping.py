@@ -21,10 +21,7 @@ class HandedBack(Exception):
 
 
 class TimeUp(Exception):
-    """It has taken longer than it may."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"it was ended after {seconds:.0f} s")
+    """It has taken longer than it may; the text says how long that was."""
 
 
 @dataclass

@@ -229,8 +229,8 @@ def serve(
     Raises:
         Failure: there is no such service, or its database cannot be reached.
     """
-    confine()
     worker = make_worker(settings, modules, root)
+    confine()
     worker.stopping.on_signals()
     return worker.run()
 
