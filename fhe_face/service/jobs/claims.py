@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, literal, select
 
+from fhe_core.errors import Failure
 from fhe_face.service.jobs.ends import error_text, time_limit_error
 from fhe_face.service.jobs.opening import clock, insert_new
 from fhe_face.service.jobs.records import Claim, JobFailed, Kind, Limits
@@ -25,8 +26,10 @@ from fhe_face.store.database import Database
 _LONGEST_PAUSE_SECONDS = 300.0
 
 
-class Lost(Exception):
+class Lost(Failure):
     """The claim is no longer ours: its lease had run out, or the job was removed."""
+
+    code = "lost"
 
 
 @dataclass(frozen=True)
