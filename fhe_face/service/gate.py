@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import anyio
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fhe_core.errors import Failure
@@ -32,6 +33,8 @@ _SECURITY: Final = (
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
+#: Of a client that went away in its own request; nobody gets this status.
+_GONE: Final = 499
 _log = logging.getLogger("fhe_face.service")
 
 
@@ -101,6 +104,8 @@ class Gate:
             state["caller"] = visit.caller
             body.check(dict(scope["headers"]))
             await self.app(scope, body, visit.answer)
+        except ClientDisconnect:
+            visit.status = visit.status or _GONE
         except Exception as error:  # also what a route did not foresee: one shape for all
             problem = problem_of(error)
             self.context.metrics.refused(problem.code)
