@@ -42,6 +42,7 @@ STATUSES: Final[Mapping[str, int]] = {
     "body-too-large": 413,
     "too-large": 413,
     "encoding": 415,
+    "range": 416,
     "over-quota": 429,
     "too-many-requests": 429,
     "internal": 500,
@@ -51,7 +52,7 @@ STATUSES: Final[Mapping[str, int]] = {
 }
 _SENT: Final = 422
 #: Statuses of failures that pass by themselves, and after how many seconds to try again.
-_PASSING: Final = {"in-progress": 1.0, "unavailable": 2.0}
+_PASSING: Final[Mapping[str, float]] = {"in-progress": 1.0, "unavailable": 2.0}
 _FULL: Final = ("no space left", "quota is used up")
 _log = logging.getLogger("fhe_face.service")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from fastapi.testclient import TestClient
+from httpx import Client
 
 from fhe_core import container
 from fhe_core.container import Header, Limits
@@ -146,7 +147,7 @@ class World:
         return TestClient(self.app, headers=headers, raise_server_exceptions=True)
 
 
-def push(client: TestClient, room: str, id: str, sent: Sent) -> None:
+def push(client: Client, room: str, id: str, sent: Sent) -> None:
     """Send a file over HTTP."""
     answer = client.put(f"/v1/{room}/{id}", content=sent.front)
     assert answer.status_code in (200, 201), answer.text

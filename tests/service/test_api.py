@@ -181,6 +181,9 @@ def test_files_over_http(anna: TestClient) -> None:
     part = anna.get("/v1/keys/mine/content", headers={"Range": "bytes=8-15"})
     assert part.status_code == 206
     assert part.content == sent.keys.path.read_bytes()[8:16]
+    far = anna.get("/v1/keys/mine/content", headers={"Range": "bytes=999999999-"})
+    problem(far, 416, "range")
+    problem(anna.get("/v1/keys/mine/content", headers={"Range": "bytes=x"}), 416, "range")
     problem(anna.put("/v1/keys/mine", content=kit.files(1).keys.front), 409, "other-content")
     assert anna.delete("/v1/keys/mine").status_code == 204
     problem(anna.get("/v1/keys/mine"), 404, "not-here")
