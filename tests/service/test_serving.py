@@ -26,6 +26,7 @@ from fhe_face.service.listening import Address, is_loopback
 from fhe_face.service.opening import open_service
 from fhe_face.service.rows import Scope
 from fhe_face.service.settings import Settings, load_settings, save_settings
+from fhe_face.service.tenants import make_tenant
 from fhe_face.service.tokens import create_token
 from tests.service import kit, running
 
@@ -41,7 +42,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> kit.Sent:
 
 def client(serving: running.Serving, folder: Path) -> httpx.Client:
     with open_service(folder) as service:
-        kit.make_tenant(service.database, "anna", kit.QUOTAS)
+        make_tenant(service.database, "anna", kit.QUOTAS)
         _, secret = create_token(service.database, "anna", {Scope.ADMIN})
     return httpx.Client(
         base_url=serving.url, headers={"Authorization": f"Bearer {secret}"}, timeout=30
