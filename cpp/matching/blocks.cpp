@@ -18,8 +18,9 @@ using kernels::kPackedBytes;
 using kernels::kStrip;
 
 constexpr std::size_t kPackedStrip = kStrip * kPackedBytes;
-// Of a probe, that stay in the second cache while all blocks pass.
-constexpr std::size_t kTileBytes = std::size_t{512} << 10;
+// Of a probe, that stay in the second cache while all blocks pass: smaller tiles read blocks in
+// shorter runs, which takes longer (benchmarks/RESULTS.md).
+constexpr std::size_t kTileBytes = std::size_t{768} << 10;
 constexpr std::size_t kTilesPerThread = 8;  // at least: threads do not advance equally
 
 // One large piece of memory, on huge pages; given back with its owner.
