@@ -1,0 +1,104 @@
+"""Opening galleries for commands, and what commands say about them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fhe_core.files import shown
+from fhe_face.client import passphrases
+from fhe_face.commands.secrecy import hold_secrets
+from fhe_face.failures import USAGE, CommandError
+from fhe_face.gallery.folders import Folder
+from fhe_face.gallery.gallery import Gallery
+from fhe_face.output import Output
+
+MEANS = {
+    "mean": "the mean of a person's photos",
+    "each": "each photo",
+}
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A gallery's folder, and how its key is opened."""
+
+    folder: Path
+    passphrase_file: Path | None = None
+    threads: int | None = None
+
+    @contextmanager
+    def opened(self, output: Output) -> Iterator[Gallery]:
+        """The open gallery; this process keeps its memory private from then on.
+
+        Raises: as `Gallery.open`.
+        """
+        key = Folder(self.folder).key
+        hold_secrets(output, key, self.passphrase_file)
+        with Gallery.open(
+            self.folder,
+            passphrase=passphrases.opener(self.passphrase_file, key),
+            threads=self.threads,
+            warn=output.warn,
+        ) as gallery:
+            yield gallery
+
+
+def confirm(what: str, yes: bool, output: Output) -> None:
+    """Ask whether something that cannot be undone shall be done.
+
+    Raises:
+        CommandError: it shall not, or there is nobody to ask and no --yes.
+    """
+    if yes:
+        return
+    if output.as_json or not sys.stdin.isatty():
+        raise CommandError(f"{what}: give --yes", USAGE)
+    print(f"{what}. Do it? [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise CommandError("nothing was done")
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """A number with its noun, such as "1 photo" or "3 photos"."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def thresholds_text(gallery: Gallery) -> str:
+    """By what a gallery decides, in one line."""
+    decision = gallery.settings.decision
+    if decision is None:
+        return "none yet: fhe-face gallery calibrate, after enrolling"
+    origin = {
+        "weights": "those of the network",
+        "calibration": "measured on the gallery's own photos",
+        "caller": "as given",
+    }.get(decision.origin, decision.origin)
+    return (
+        f"match from {decision.same_from:.3f}, unknown below {decision.different_below:.3f}; "
+        f"{origin}"
+    )
+
+
+def facts_of(gallery: Gallery) -> dict[str, Any]:
+    """What is said about a gallery by every command, for JSON."""
+    counts, facts = gallery.counts(), gallery.facts
+    return {
+        "gallery": str(gallery.opened.folder.root),
+        "people": counts["subjects"],
+        "templates": counts["templates"],
+        "model": facts.model,
+        "key_id": facts.key_id,
+        "names": facts.names,
+        "template": facts.mode.value,
+    }
+
+
+def network_text(weights: str | None, model: str) -> str:
+    """Which network, for people: its name or file, and the digest that decides."""
+    named = "not kept" if weights is None else shown(weights)
+    return f"{named} (tensors {model[:12]})"

@@ -1,0 +1,129 @@
+"""``fhe-face gallery``: the commands on people and photos, hooked into its app by importing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fhe_face.commands.gallery import (
+    ENCRYPTED,
+    Embed,
+    EngineKeys,
+    Gallery,
+    MaybeWeights,
+    app,
+)
+from fhe_face.commands.options import Json, PassphraseFile, Threads
+
+Subject = Annotated[str, typer.Argument(help="A person, by name or id.")]
+Subjects = Annotated[list[str] | None, typer.Argument(help="People, by name or id.")]
+Photos = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--template",
+        metavar="ID|PHOTO",
+        help="A template: its id, the start of it, or the photo it is of; repeatable.",
+    ),
+]
+
+
+@app.command("add", help="Enrol photos of one person, who is made where there is none.")
+def add(
+    gallery: Gallery,
+    subject: Annotated[str, typer.Argument(help="Whose photos they are: a name or id.")],
+    photos: Annotated[list[Path], typer.Argument(help="Photos, or folders of them.")],
+    embed: Embed = ENCRYPTED,
+    keys: EngineKeys = None,
+    weights: MaybeWeights = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Try photos again that were refused before.")
+    ] = False,
+    passphrase_file: PassphraseFile = None,
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    from fhe_face.commands import enroll as command
+    from fhe_face.commands.gallery_embedding import EmbedOptions
+    from fhe_face.commands.gallery_opening import Opening
+
+    opening = Opening(gallery, passphrase_file, threads)
+    command.run(opening, photos, EmbedOptions(embed, keys, weights), json, again, subject)
+
+
+@app.command("move", help="Give photos to another person, without computing anything again.")
+def move(
+    gallery: Gallery,
+    templates: Annotated[
+        list[str],
+        typer.Argument(help="Templates: their ids, the starts of them, or their photos."),
+    ],
+    to: Annotated[str, typer.Option("--to", help="The person who gets them, by name or id.")],
+    passphrase_file: PassphraseFile = None,
+    json: Json = False,
+) -> None:
+    from fhe_face.commands import gallery_correcting as command
+    from fhe_face.commands.gallery_opening import Opening
+
+    command.move(Opening(gallery, passphrase_file), templates, to, json)
+
+
+@app.command("rename", help="Change the name of a person; the id stays.")
+def rename(
+    gallery: Gallery,
+    subject: Subject,
+    name: Annotated[str, typer.Argument(help="The new name.")],
+    passphrase_file: PassphraseFile = None,
+    json: Json = False,
+) -> None:
+    from fhe_face.commands import gallery_correcting as command
+    from fhe_face.commands.gallery_opening import Opening
+
+    command.rename(Opening(gallery, passphrase_file), subject, name, json)
+
+
+@app.command("merge", help="Make one person of several, who turned out to be the same.")
+def merge(
+    gallery: Gallery,
+    subjects: Annotated[list[str], typer.Argument(help="People, by name or id.")],
+    into: Annotated[str, typer.Option("--into", help="The person who stays, by name or id.")],
+    passphrase_file: PassphraseFile = None,
+    json: Json = False,
+) -> None:
+    from fhe_face.commands import gallery_correcting as command
+    from fhe_face.commands.gallery_opening import Opening
+
+    command.merge(Opening(gallery, passphrase_file), subjects, into, json)
+
+
+@app.command(
+    "delete", help="Delete people or photos: found no more at once; undelete works until compact."
+)
+def delete(
+    gallery: Gallery,
+    subjects: Subjects = None,
+    templates: Photos = None,
+    passphrase_file: PassphraseFile = None,
+    json: Json = False,
+) -> None:
+    from fhe_face.commands import gallery_correcting as command
+    from fhe_face.commands.gallery_opening import Opening
+
+    opening = Opening(gallery, passphrase_file)
+    command.delete(opening, subjects or [], templates or [], json)
+
+
+@app.command("undelete", help="Bring deleted people or photos back, until compact removes them.")
+def undelete(
+    gallery: Gallery,
+    subjects: Subjects = None,
+    templates: Photos = None,
+    passphrase_file: PassphraseFile = None,
+    json: Json = False,
+) -> None:
+    from fhe_face.commands import gallery_correcting as command
+    from fhe_face.commands.gallery_opening import Opening
+
+    opening = Opening(gallery, passphrase_file)
+    command.undelete(opening, subjects or [], templates or [], json)
