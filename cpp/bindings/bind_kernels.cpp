@@ -25,6 +25,7 @@ namespace {
 using fhe::bindings::Index;
 using fhe::bindings::require;
 using fhe::bindings::Words;
+using Bytes = py::array_t<std::uint8_t, py::array::c_style>;
 using Word = std::uint64_t;
 
 constexpr Word kBelow50Bits = Word{1} << fk::kMaxModulusBits;
@@ -214,6 +215,29 @@ class Kernels {
                               a.data(),
                               a.size()},
                              n, modulus());
+        return out;
+    }
+
+    // plain [strips][terms][2][kStrip], packed the same in bytes; returns [3][strips * kStrip].
+    Words packed_products(const Words& plain, const Bytes& packed) const {
+        const auto strip = static_cast<py::ssize_t>(fk::kStrip);
+        const auto bytes = static_cast<py::ssize_t>(fk::kPackedBytes);
+        require(
+            plain.ndim() == 4 && plain.size() > 0 && plain.shape(2) == 2 && plain.shape(3) == strip,
+            "plain is not a non-empty array of strips by terms by 2 by 16");
+        require(plain.shape(1) <= static_cast<py::ssize_t>(fk::kMaxTerms),
+                "plain has more than " + std::to_string(fk::kMaxTerms) + " terms");
+        require_below(plain, Word{1} << fk::kPackedBits, "plain");
+        require(packed.ndim() == 4 &&
+                    std::equal(plain.shape(), plain.shape() + 3, packed.shape()) &&
+                    packed.shape(3) == strip * bytes,
+                "packed is not an array like plain, of 6 bytes a number");
+        const py::ssize_t n = plain.shape(0) * strip;
+        Words out(std::vector<py::ssize_t>{3, n});
+        Word* targets[] = {out.mutable_data(0, 0), out.mutable_data(1, 0), out.mutable_data(2, 0)};
+        kernels_.packed_products(targets, plain.data(), packed.data(),
+                                 static_cast<std::size_t>(plain.shape(1)),
+                                 static_cast<std::size_t>(plain.shape(0)), modulus());
         return out;
     }
 
@@ -429,7 +453,9 @@ void bind_kernels(py::module_& m) {
         .def("permute", &Kernels::permute, a, py::arg("index").noconvert())
         .def("key_product", &Kernels::key_product, py::arg("digits").noconvert(),
              py::arg("keys").noconvert(), py::arg("addends").noconvert(), py::arg("factor"),
-             py::arg("index").noconvert());
+             py::arg("index").noconvert())
+        .def("packed_products", &Kernels::packed_products, py::arg("plain").noconvert(),
+             py::arg("packed").noconvert());
 
     py::class_<Workload>(kernels, "Workload", "Prepared data on which to run and time a kernel")
         .def(py::init<const Kernels&, std::size_t>(), py::arg("kernels"), py::arg("terms"),

@@ -4,11 +4,13 @@
 //   Field(modulus)                  add ... reduce on Vec, the contract of KernelTable lane by lane
 //   Scalar(factor, modulus)         a broadcast ShoupFactor, used by Field
 //   Sum, Operand                    an accumulator of products and what it multiplies:
-//                                   operand(Vec), broadcast(word), accumulate,
+//                                   operand(Vec), broadcast(word), plus, accumulate,
 //                                   Summing(m, exact number of terms).finish
 //   Ntt(modulus, roots, length)     butterflies on Ntt::Vec, the form residues have between layers
 //   shorter()                       the kernels for shorter transforms than kTail allows
 //   permute_block(out, in, pattern) out[i] = in[pattern[i]], kBlock words
+//   unpack(p)                       a vector of packed residues, reading no byte beyond them
+//   kPackedVectors                  whose packed products are summed at once, a divisor of a strip
 // Everything here is in an unnamed namespace, and no standard library template is used, so that no
 // code compiled for a newer processor is ever merged by the linker with code that must run on any.
 #pragma once
@@ -540,6 +542,64 @@ struct Transform {
     }
 };
 
+// Karatsuba: the unpacking and the products, three instead of four, take as long as the reading.
+template <class Simd>
+struct PackedProducts {
+    using Vec = typename Simd::Vec;
+    using Sum = typename Simd::Sum;
+    static constexpr std::size_t kLanes = Simd::kLanes;
+    static constexpr std::size_t kWidth = Simd::kPackedVectors;
+    static_assert(kStrip % (kWidth * kLanes) == 0);
+
+    // kWidth vectors of one strip.
+    static void part(Word* const* out, const Word* plain, const std::uint8_t* packed,
+                     std::size_t terms, const typename Simd::Summing& summing,
+                     const typename Simd::Field& field) {
+        Sum sums[kWidth][3];
+        for (auto& column : sums) {
+            for (Sum& sum : column) sum = Simd::zero();
+        }
+        for (std::size_t t = 0; t < terms; ++t) {
+            for (std::size_t s = 0; s < kWidth; ++s) {
+                const Word* p = plain + s * kLanes;
+                const std::uint8_t* q = packed + s * kLanes * kPackedBytes;
+                const auto p0 = Simd::operand(Simd::load(p));
+                const auto p1 = Simd::operand(Simd::load(p + kStrip));
+                const auto t0 = Simd::operand(Simd::unpack(q));
+                const auto t1 = Simd::operand(Simd::unpack(q + kStrip * kPackedBytes));
+                sums[s][0] = Simd::accumulate(sums[s][0], p0, t0);
+                sums[s][1] = Simd::accumulate(sums[s][1], Simd::plus(p0, p1), Simd::plus(t0, t1));
+                sums[s][2] = Simd::accumulate(sums[s][2], p1, t1);
+            }
+            plain += 2 * kStrip;
+            packed += 2 * kStrip * kPackedBytes;
+        }
+        for (std::size_t s = 0; s < kWidth; ++s) {
+            const Vec d0 = summing.finish(sums[s][0]);
+            const Vec d2 = summing.finish(sums[s][2]);
+            const Vec d1 = field.subtract(field.subtract(summing.finish(sums[s][1]), d0), d2);
+            Simd::store(out[0] + s * kLanes, d0);
+            Simd::store(out[1] + s * kLanes, d1);
+            Simd::store(out[2] + s * kLanes, d2);
+        }
+    }
+
+    static void run(Word* const* out, const Word* plain, const std::uint8_t* packed,
+                    std::size_t terms, std::size_t strips, const Modulus& m) {
+        const typename Simd::Summing summing(m, terms);
+        const typename Simd::Field field(m);
+        for (std::size_t strip = 0; strip < strips; ++strip) {
+            for (std::size_t i = 0; i < kStrip; i += kWidth * kLanes) {
+                const std::size_t at = strip * kStrip + i;
+                Word* const targets[] = {out[0] + at, out[1] + at, out[2] + at};
+                part(targets, plain + i, packed + i * kPackedBytes, terms, summing, field);
+            }
+            plain += terms * 2 * kStrip;
+            packed += terms * 2 * kStrip * kPackedBytes;
+        }
+    }
+};
+
 template <class Simd>
 constexpr KernelTable make_table(const char* name) {
     using P = Pointwise<Simd>;
@@ -558,7 +618,8 @@ constexpr KernelTable make_table(const char* name) {
             Sums<Simd>::weighted_sum,
             SharedSums<Simd>::run,
             Sums<Simd>::permute,
-            Sums<Simd>::key_product};
+            Sums<Simd>::key_product,
+            PackedProducts<Simd>::run};
 }
 
 }  // namespace

@@ -10,7 +10,7 @@ import pytest
 from fhe_core.formats.preparation import ENTRY as PREPARATION
 from fhe_core.parameters import attacks as lattice
 from fhe_core.parameters import presets
-from fhe_core.secret.sealing import Scheme
+from fhe_core.secret.protection import Scheme
 from fhe_face.client.ledger import DEFAULT_LIMIT, WARNING_SHARE
 from fhe_face.client.sharing import COSINE_BOUND, Rounding, flooding_deviation
 from fhe_face.commands.security import preset_facts

@@ -1,0 +1,424 @@
+"""A gallery in one object: people enrolled from photos, and found again on others."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from fhe_core.matching import MatchParameters, Probe, Scores, gallery_parameters
+from fhe_core.secret.files import Passphrase
+from fhe_face.client.ledger import Warn, warn_in_python
+from fhe_face.gallery.calibrating import calibrate_gallery
+from fhe_face.gallery.calibration import CENTRE_FROM, Calibrated
+from fhe_face.gallery.checking import Finding
+from fhe_face.gallery.creating import Model, create_gallery, folder_of, preparation_of
+from fhe_face.gallery.decisions import Answer, Decision
+from fhe_face.gallery.embedders import Embedder, LocalEmbedder
+from fhe_face.gallery.enrolment import Enroller
+from fhe_face.gallery.errors import GalleryError
+from fhe_face.gallery.export import Exported, Kind
+from fhe_face.gallery.faces import FaceReader
+from fhe_face.gallery.facts import Facts, Mode
+from fhe_face.gallery.identification import Finder, Match, Verified
+from fhe_face.gallery.index import Found, Index, Searcher
+from fhe_face.gallery.opened import Opened
+from fhe_face.gallery.photos import Person, find_items
+from fhe_face.gallery.ranking import TOP, BySubject, Identified
+from fhe_face.gallery.report import Enrolment, Progress
+from fhe_face.gallery.resealing import Compacted, compact
+from fhe_face.gallery.sealing import seal_pending
+from fhe_face.gallery.searchers import Counted
+from fhe_face.gallery.settings import Settings
+from fhe_face.gallery.subjects import People, SubjectInfo
+from fhe_face.gallery.templates import Array
+from fhe_face.gallery.upkeep import Upkeep
+from fhe_face.models.faces import Preparation
+from fhe_face.progress import Stage, silent
+from fhe_face.server.searching import SearchServer
+from fhe_face.store import Store, StoredTemplate
+from fhe_face.system import default_threads
+
+
+class Gallery:
+    """Holds the gallery's secret key. What it says must not be shared as it is (docs/security.md).
+
+    Use it in a ``with`` block, or `close` it. One object serves one thread; several objects, also
+    in several processes, may use one gallery at once.
+    """
+
+    def __init__(self, opened: Opened, embedder: Embedder | None, counted: Counted) -> None:
+        """Use :meth:`create` or :meth:`open`."""
+        self.opened = opened
+        self._embedder = embedder
+        self._counted = counted
+        self._searcher: SearchServer | None = None
+        people = People(opened)
+        self.people = people
+        self.finder = Finder(opened, Index(opened), people, FaceReader(opened.facts))
+        self.upkeep = Upkeep(opened, people)
+
+    @classmethod
+    def create(
+        cls,
+        folder: str | os.PathLike[str],
+        weights: str | os.PathLike[str] | None = None,
+        *,
+        embedder: Embedder | None = None,
+        names: bool = False,
+        template: str = "mean",
+        flip: bool = False,
+        preparation: Preparation | str = "aligned",
+        thresholds: tuple[float, float] | None = None,
+        url: str | None = None,
+        passphrase: bytes | None = None,
+        threads: int | None = None,
+        parameters: MatchParameters | None = None,
+    ) -> Gallery:
+        """A new gallery, opened. ``client/`` in the folder stays here, ``server/`` may be anywhere.
+
+        weights: a file, "official" or "bundled" (None as well): what faces are embedded with, and
+        whose thresholds count until `calibrate`. embedder: in place of weights, what embeds.
+        names: whether names of people are kept (sealed); without, a name still finds its subject.
+        template: "mean" (one mean of a person's photos) or "each". flip: embed the mirror image as
+        well. preparation: "aligned", "as-given" for crops from elsewhere, or exactly like that.
+        thresholds: (unknown below, match from). url: of a PostgreSQL database; default: a file.
+        passphrase: protects gallery.key. parameters: of the ring; for tests.
+
+        Raises:
+            FileError: the folder is not empty, or cannot be written. Nothing is left then.
+            CheckpointError, WeightsError, DetectorError: weights or detector cannot be used.
+            GalleryError, StoreError: what was asked for cannot be.
+        """
+        model = Model.of_embedder(embedder) if embedder else Model.of_weights(weights, flip)
+        create_gallery(
+            folder,
+            model,
+            preparation_of(preparation, model),
+            _mode(template),
+            names,
+            None if thresholds is None else Decision(thresholds[1], thresholds[0]),
+            url,
+            passphrase,
+            parameters,
+            threads,
+        )
+        return cls.open(
+            folder,
+            passphrase=passphrase,
+            embedder=embedder,
+            threads=threads,
+            parameters=parameters,
+        )
+
+    @classmethod
+    def open(
+        cls,
+        folder: str | os.PathLike[str],
+        *,
+        passphrase: Passphrase = None,
+        embedder: Embedder | None = None,
+        threads: int | None = None,
+        parameters: MatchParameters | None = None,
+        answer_limit: int | None = None,
+        warn: Warn = warn_in_python,
+    ) -> Gallery:
+        """A gallery that was made before.
+
+        passphrase: of a protected key, or what asks for it. embedder: what embeds photos; default:
+        the gallery's weights, in the clear, on this machine. answer_limit: so many answers from
+        other parties may be opened in the key's life; warn: told when that is near.
+
+        Raises:
+            GalleryError: there is no gallery, or not its key.
+            LockedKey: the passphrase is missing or wrong. ContainerError: the key is damaged.
+            StoreError: the store cannot be used.
+        """
+        place = folder_of(folder)
+        chosen = parameters or gallery_parameters()
+        count = threads or default_threads()
+        store = Store.open(place.server)
+        try:
+            facts = Facts.from_json(store.facts)
+            if facts.parameters != chosen.digest:
+                raise GalleryError("the gallery was made with other parameters of the ring")
+            key = place.load_key(chosen, facts.key_id, count, passphrase)
+            opened = Opened(place, store, key, chosen, facts, count)
+            counted = Counted.beside(place.ledger, key.key_id, answer_limit, warn)
+            return cls(opened, embedder, counted)
+        except BaseException:
+            store.close()
+            raise
+
+    @staticmethod
+    def describe(folder: str | os.PathLike[str]) -> dict[str, Any]:
+        """What a gallery says without its key: facts, and how much there is."""
+        with Store.open(folder_of(folder).server) as store:
+            return {**Facts.from_json(store.facts).to_json(), **store.counts()._asdict()}
+
+    def close(self) -> None:
+        """Close the store, and forget what was opened."""
+        if self._searcher is not None:
+            self._searcher.close()
+            self._searcher = None
+        self.opened.store.close()
+
+    def __enter__(self) -> Gallery:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Gallery {self.name}, key {self.facts.key_id[:8]}>"
+
+    # --- what it is -------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        return self.opened.folder.root.resolve().name
+
+    @property
+    def facts(self) -> Facts:
+        """Model, preparation, mode, key: what is public."""
+        return self.opened.facts
+
+    @property
+    def settings(self) -> Settings:
+        """Thresholds, centre, weights: what is sealed."""
+        return self.opened.settings
+
+    def counts(self) -> dict[str, int]:
+        """Subjects, templates, deleted ones, entries, pending, blocks, refusals."""
+        return dict(self.opened.store.counts()._asdict())
+
+    @property
+    def embedder(self) -> Embedder:
+        """What embeds photos: as given, or the gallery's weights in the clear.
+
+        Raises:
+            GalleryError: it has neither. CheckpointError, WeightsError: its weights cannot be used.
+        """
+        if self._embedder is None:
+            weights = self.settings.weights
+            if weights is None:
+                raise GalleryError("the gallery does not know its weights: give an embedder")
+            self._embedder = LocalEmbedder.load(weights, 2 if self.facts.preparation.flip else 1)
+        return self._embedder
+
+    @property
+    def searcher(self) -> SearchServer:
+        """The server's part, in this very process: made when first needed."""
+        if self._searcher is None:
+            self._searcher = SearchServer.load(
+                self.opened.folder.server,
+                threads=self.opened.threads,
+                parameters=self.opened.parameters,
+            )
+        return self._searcher
+
+    # --- enrolling and looking up -----------------------------------------------------------------
+
+    def enroll(
+        self,
+        source: Any,
+        *,
+        subject: str | None = None,
+        subject_id: str | None = None,
+        embedder: Embedder | None = None,
+        again: bool = False,
+        progress: Callable[[Progress], None] | None = None,
+        report: Enrolment | None = None,
+        stage: Stage = silent,
+    ) -> Enrolment:
+        """Enrol photos: FOLDER/person/photo, a folder, a file, a picture, or a list of them.
+
+        Folders in a folder are people; other photos are the `subject`'s, or else each of their
+        faces is a subject of its own. subject: a name; subject_id: an id of your own. A photo is
+        known by its content: a second run embeds only what is new. again: refused ones, too.
+        report: what is filled while it goes on, for whoever interrupts it; default: a new one.
+
+        What cannot be enrolled is listed with reasons. What was done before an interruption stays.
+
+        Raises:
+            OtherModel: the embedder has other weights than the gallery.
+            FileError: the folder cannot be read, or has no picture.
+            StoreError, Busy: the gallery cannot be written.
+        """
+        given = subject is not None or subject_id is not None
+        found = find_items(source, Person(subject, subject_id) if given else None)
+        chosen = embedder or self.embedder
+        live = report if report is not None else Enrolment()
+        live.remarks += found.remarks
+        reader, people = self.finder.reader, self.people
+        Enroller(self.opened, people, reader, chosen, again, progress, live).run(found.items)
+        live.sealed = self.seal(stage)
+        return live
+
+    def identify(
+        self,
+        photo: Any,
+        *,
+        top: int = TOP,
+        every: bool = True,
+        match: Match = "encrypted",
+        searcher: Searcher | None = None,
+        embedder: Embedder | None = None,
+    ) -> list[Identified]:
+        """Who is on a photo: an answer for each face, largest first; every: not only the largest.
+
+        match: "encrypted" (scores of sealed blocks by `searcher`; default: in this process), or
+        "local" (blocks opened here, and compared in the clear).
+
+        Raises:
+            ImageError: the photo cannot be used, or shows no face.
+            OtherModel: it was prepared or embedded in another way than the gallery's faces.
+            GalleryError: the gallery has no thresholds.
+            ContainerError, AnswerLimitError: the searcher's scores cannot be used.
+        """
+        chosen = embedder or self.embedder
+        people = self.opened.store.counts().subjects if searcher is not None else 0
+        used = self._used(searcher, 2 * people + 1)
+        return self.finder.identify(photo, chosen, used, match, top, every)
+
+    def verify(
+        self,
+        photo: Any,
+        subject: str,
+        *,
+        match: Match = "encrypted",
+        searcher: Searcher | None = None,
+        embedder: Embedder | None = None,
+    ) -> Verified:
+        """Whether the largest face of a photo is a subject's, by id or name.
+
+        Raises:
+            UnknownSubject: there is nobody of that name or id.
+            UnhealthyResultError: the face must not be used; the text names the photo.
+            Others: as `identify`.
+        """
+        chosen = embedder or self.embedder
+        used = self._used(searcher, len(Answer))
+        return self.finder.verify(photo, subject, chosen, used, match)
+
+    def scores(self, embedding: Array, match: Match = "encrypted") -> tuple[Found, BySubject]:
+        """Of a unit embedding (F,) with everybody; errors as `identify`."""
+        return self.finder.scores(embedding, match, _Own(self))
+
+    def called(self, subjects: Iterable[str]) -> list[str]:
+        """Names where the gallery keeps them, or else ids: what fusion takes people by."""
+        names = {}
+        if self.facts.names:
+            rows = self.opened.store.subjects()
+            names = {row.id: self.people.name(row) for row in rows}
+        return [names.get(id) or id for id in subjects]
+
+    def _used(self, searcher: Searcher | None, outcomes: int) -> Searcher:
+        """The caller's searcher, whose answers are counted, or the one of this process."""
+        return _Own(self) if searcher is None else self._counted.around(searcher, outcomes)
+
+    # --- people and templates ---------------------------------------------------------------------
+
+    def subjects(self, include_deleted: bool = False) -> Iterator[SubjectInfo]:
+        """Everybody, in the order of enrolment."""
+        return map(self.people.info, self.opened.store.subjects(include_deleted))
+
+    def subject(self, given: str) -> SubjectInfo:
+        """Somebody, by id or name. UnknownSubject: there is none."""
+        return self.people.info(self.people.find(given))
+
+    def templates(self, subject: str, include_deleted: bool = False) -> list[StoredTemplate]:
+        """A subject's templates. UnknownSubject: there is no such subject."""
+        row = self.people.find(subject)
+        return list(self.opened.store.templates(row.id, include_deleted))
+
+    def find_templates(self, text: str) -> list[str]:
+        """Ids of templates by an id, the unique beginning of one, or a photo that was enrolled.
+
+        Raises:
+            UnknownSubject: there is none, or several begin so.
+        """
+        return self.people.find_templates(text)
+
+    def move(self, templates: Iterable[str], subject: str) -> None:
+        """Give templates to another subject, who is made where nobody has that name."""
+        self.upkeep.move(templates, subject)
+        self.seal()
+
+    def rename(self, subject: str, name: str) -> None:
+        """Change a subject's name; the id stays, and old name and new find it.
+
+        Raises:
+            GalleryError: the gallery keeps no names, or somebody else is called so.
+        """
+        self.upkeep.rename(subject, name)
+
+    def merge(self, subjects: Sequence[str], into: str) -> None:
+        """Make one subject of several; whoever asks for the others finds that one."""
+        self.upkeep.merge(subjects, into)
+        self.seal()
+
+    def delete(self, subjects: Sequence[str] = (), *, templates: Sequence[str] = ()) -> int:
+        """Delete at once, how many; no search finds them from now on. `compact` removes them."""
+        count = self.upkeep.delete(subjects, templates)
+        self.seal()
+        return count
+
+    def undelete(self, subjects: Sequence[str] = (), *, templates: Sequence[str] = ()) -> int:
+        """Bring back what was deleted and not compacted; how many."""
+        count = self.upkeep.undelete(subjects, templates)
+        self.seal()
+        return count
+
+    # --- the whole gallery ------------------------------------------------------------------------
+
+    def seal(self, stage: Stage = silent) -> int:
+        """Seal whoever waits; every change does so at its end. How many they were."""
+        return seal_pending(self.opened, stage)
+
+    def compact(self, stage: Stage = silent) -> Compacted:
+        """Remove for good what is deleted: afterwards no file holds anything of it."""
+        return compact(self.opened, stage)
+
+    def calibrate(self, centre_from: int = CENTRE_FROM, stage: Stage = silent) -> Calibrated:
+        """Set thresholds by the gallery's own pairs; from so many people on, centre scores.
+
+        Raises:
+            CalibrationError: too few pairs; nothing has changed.
+        """
+        return calibrate_gallery(self.opened, centre_from, stage)
+
+    def check(self, repair: bool = False, stage: Stage = silent) -> list[Finding]:
+        """What is wrong; repair: mend what can be, from the records."""
+        return self.upkeep.check(repair, stage)
+
+    def export(
+        self, folder: str | os.PathLike[str], kind: Kind = "float32", parquet: bool = False
+    ) -> Exported:
+        """Embeddings in the clear, with an index: see `fhe_face.gallery.export`."""
+        return self.upkeep.export(folder, kind, parquet)
+
+
+@dataclass(frozen=True)
+class _Own:
+    """The server's part in this process, which is only loaded where somebody searches."""
+
+    gallery: Gallery
+
+    def search(self, probe: Probe, /) -> Scores:
+        return self.gallery.searcher.search(probe)
+
+
+def _mode(template: str) -> Mode:
+    try:
+        return Mode(template)
+    except ValueError:
+        raise GalleryError(f"template is 'mean' or 'each', not {template!r}") from None

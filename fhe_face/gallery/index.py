@@ -1,0 +1,175 @@
+"""What can be found in a gallery, and the scores of one face with all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fhe_core.container import ContainerError
+from fhe_core.matching import AnswerMismatch, Probe, Scores
+from fhe_face.gallery.opened import ATTEMPTS, Opened, busy
+from fhe_face.gallery.templates import Array, centred
+from fhe_face.store import DamagedBlock, NotStored
+
+Mask = NDArray[np.bool_]
+
+
+class Searcher(Protocol):
+    """A server of this gallery, or what carries probes to one and scores back."""
+
+    def search(self, probe: Probe, /) -> Scores:
+        """The sealed scores of all blocks that it can read."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """A block: owner i (None: dead) has position i; live: (N,) of all positions."""
+
+    digest: str
+    owners: tuple[str | None, ...]
+    live: Mask
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """What the store held at one moment. pending: owners without a place."""
+
+    changes: int
+    places: tuple[Place, ...]
+    pending: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Scores of one face. owners: (n,) subjects or templates; scores: (n,) cosines of what is
+    sealed; missing: blocks that were not searched, so that their owners were compared here."""
+
+    owners: tuple[str, ...]
+    scores: Array
+    missing: tuple[str, ...] = ()
+
+
+@dataclass
+class Index:
+    """Scores with everybody: sealed ones from a server, the others in the clear here."""
+
+    opened: Opened
+    _seen: Snapshot | None = field(default=None, repr=False)
+    _clear: dict[str, NDArray[np.float32]] = field(default_factory=dict, repr=False)
+
+    def snapshot(self) -> Snapshot:
+        """As the store is now.
+
+        Raises:
+            Busy: it changed all the time.
+        """
+        store = self.opened.store
+        for _ in range(ATTEMPTS):
+            changes = store.state().changes
+            if self._seen is not None and self._seen.changes == changes:
+                return self._seen
+            try:
+                places = tuple(self._place(block.digest) for block in store.blocks())
+            except NotStored:
+                continue
+            pending = tuple(owner.id for owner in store.pending())
+            if store.state().changes == changes:
+                self._seen = Snapshot(changes, places, pending)
+                kept = {place.digest for place in places}
+                self._clear = {name: one for name, one in self._clear.items() if name in kept}
+                return self._seen
+        raise busy()
+
+    def _place(self, digest: str) -> Place:
+        size = self.opened.parameters.templates
+        owners: list[str | None] = [None] * size
+        live = np.zeros(size, dtype=bool)
+        for entry in self.opened.store.entries(digest):
+            owners[entry.position] = entry.owner.id
+            live[entry.position] = True
+        return Place(digest, tuple(owners), live)
+
+    def sealed(self, embedding: Array, searcher: Searcher) -> Found:
+        """Scores (n,) of a unit embedding (F,) with all, by a server that sees none of them.
+
+        Raises:
+            ContainerError: the scores answer another probe, or are another gallery's.
+            Busy: the gallery changed all the time.
+        """
+        probe_vector = centred(embedding, self.opened.settings.centre)
+        for _ in range(ATTEMPTS):
+            before = self.snapshot()
+            probe = self.opened.sealer.seal_probe(probe_vector)
+            scores = searcher.search(probe)
+            if self.opened.store.state().changes == before.changes:
+                return self.read(scores, probe, embedding, before)
+        raise busy()
+
+    def read(self, scores: Scores, probe: Probe, embedding: Array, snapshot: Snapshot) -> Found:
+        """Open scores, and compare here with whoever is in none of the searched blocks.
+
+        Raises:
+            ContainerError: the scores answer another probe, or name blocks that there are not.
+        """
+        searched = set(scores.blocks)
+        chosen = [place for place in snapshot.places if place.digest in searched]
+        if len(searched) != len(scores.blocks) or len(chosen) != len(searched):
+            raise AnswerMismatch("the scores are of blocks that the gallery does not have")
+        rows: list[Array] = []
+        if chosen:
+            names, live = [p.digest for p in chosen], [p.live for p in chosen]
+            rows = list(self.opened.sealer.open_scores(scores, probe, names, live))
+        missing = [place for place in snapshot.places if place.digest not in searched]
+        return self._merged(embedding, snapshot, chosen, rows, missing)
+
+    def local(self, embedding: Array) -> Found:
+        """The same scores from opened blocks, which stay in memory: no server takes part."""
+        snapshot = self.snapshot()
+        vector = centred(embedding, self.opened.settings.centre)
+        chosen, rows, missing = [], [], []
+        for place in snapshot.places:
+            templates = self._templates(place.digest)
+            if templates is None:
+                missing.append(place)
+            else:
+                chosen.append(place)
+                rows.append(np.asarray(templates @ vector, dtype=np.float64))
+        return self._merged(embedding, snapshot, chosen, rows, missing)
+
+    def _templates(self, digest: str) -> NDArray[np.float32] | None:
+        if digest not in self._clear:
+            try:
+                opened = self.opened.block(digest)
+            except (DamagedBlock, ContainerError):
+                return None
+            self._clear[digest] = opened.astype(np.float32)
+        return self._clear[digest]
+
+    def _merged(
+        self,
+        embedding: Array,
+        snapshot: Snapshot,
+        places: Sequence[Place],
+        rows: Sequence[Array],
+        missing: Sequence[Place],
+    ) -> Found:
+        owners: list[str] = []
+        parts: list[Array] = []
+        for place, row in zip(places, rows, strict=True):
+            owners += [owner for owner in place.owners if owner is not None]
+            parts.append(row[: len(place.live)][place.live])
+        waiting = [*snapshot.pending]
+        waiting += [owner for place in missing for owner in place.owners if owner is not None]
+        settings = self.opened.settings
+        here = self.opened.vectors(waiting, settings)
+        owners += list(here)
+        if here:
+            vector = centred(embedding, settings.centre)
+            parts.append(np.stack(list(here.values())) @ vector)
+        scores = np.concatenate(parts) if parts else np.zeros(0)
+        return Found(tuple(owners), scores, tuple(place.digest for place in missing))
