@@ -16,7 +16,8 @@ import typer
 from fhe_core import streams
 from fhe_face import guide, process
 from fhe_face.bench.commands import app as bench
-from fhe_face.commands import coeffs, weights
+from fhe_face.commands import coeffs, gallery, gallery_subjects, weights
+from fhe_face.commands.gallery import MaybeEmbed, MaybeMatch, MaybeWeights
 from fhe_face.commands.options import (
     DEFAULT_WEIGHTS,
     FACE_SIZE_HELP,
@@ -73,6 +74,9 @@ def _program(
 app.add_typer(bench.app, name="bench")
 app.add_typer(coeffs.app, name="coeffs")
 app.add_typer(weights.app, name="weights")
+app.add_typer(gallery.app, name="gallery")
+app.command(help=gallery_subjects.ENROLL)(gallery_subjects.enroll)
+app.command(help=gallery_subjects.IDENTIFY)(gallery_subjects.identify)
 
 
 @app.command(
@@ -107,14 +111,24 @@ def demo(
 
 
 @app.command(
-    help="Do two photos show one person? Same, different or not sure, computed encrypted. Both "
-    "sides run on this machine, the server as a process that cannot decrypt. Exit status 0: "
-    "same, 4: different, 5: not sure, 3: a face was refused."
+    help="Do two photos show one person, or one photo somebody of a gallery? Computed encrypted; "
+    "both sides run on this machine, the server of two photos as a process that cannot decrypt. "
+    "Exit status 0: same, 4: different, 5: not sure, 3: a face was refused."
 )
 def verify(
     first: Annotated[Path, typer.Argument(help="A photo, or an aligned face.")],
-    second: Annotated[Path, typer.Argument(help="Another one.")],
-    weights: Weights = DEFAULT_WEIGHTS,
+    second: Annotated[
+        Path | None, typer.Argument(help="Another one; or give --gallery and --subject.")
+    ] = None,
+    gallery: Annotated[
+        Path | None, typer.Option("--gallery", help="Compare with somebody of this gallery.")
+    ] = None,
+    subject: Annotated[
+        str | None, typer.Option("--subject", help="Who of the gallery, by name or id.")
+    ] = None,
+    match: MaybeMatch = None,
+    embed: MaybeEmbed = None,
+    weights: MaybeWeights = None,
     keys: Annotated[
         Path | None,
         typer.Option("--keys", help="A folder from keygen; default: fresh keys, not kept."),
@@ -131,20 +145,15 @@ def verify(
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    from fhe_face.client import passphrases
-    from fhe_face.commands import verify as command
-    from fhe_face.commands.both_sides import KeyOptions
-    from fhe_face.commands.face_options import FaceOptions
-    from fhe_face.commands.secrecy import hold_secrets
-    from fhe_face.output import Output
-    from fhe_face.system import default_threads
+    from fhe_face.commands import verify_options as command
 
-    secret = None if keys is None else keys / "client.key"
-    hold_secrets(Output(json), secret, passphrase_file)
-    ask = None if secret is None else passphrases.opener(passphrase_file, secret)
-    own = KeyOptions(keys, ask, flip, coefficients, threads or default_threads())
-    how = FaceOptions(whole=whole, resize=resize, aligned=aligned)
-    command.run(command.Request((first, second), weights, own, twice, how), json)
+    command.run(
+        command.Given(
+            *(first, second, gallery, subject, match, embed, weights, keys, flip, coefficients),
+            *(twice, whole, resize, aligned, passphrase_file, threads),
+        ),
+        json,
+    )
 
 
 @app.command(help="Make a secret client.key and an evaluation.key for the server.")

@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from fhe_core.files import shown
 from fhe_face.commands.gallery_embedding import EmbedOptions
 from fhe_face.commands.gallery_opening import Opening, counted, facts_of
 from fhe_face.failures import INTERRUPTED, CommandError
@@ -60,7 +61,7 @@ def run(
     if not (report.enrolled or report.known or report.repeated):
         first = report.refused[0] if report.refused else report.conflicting[0]
         raise CommandError(f"nothing was enrolled: {first}", details=data)
-    output.answer(data, lambda console: _show(console, opening, report, data))
+    output.answer(data, lambda console: _show(console, opening.folder, report, data))
 
 
 @dataclass
@@ -88,7 +89,7 @@ def _data(report: Enrolment) -> dict[str, Any]:
     return report.to_json() | {"templates_per_hour": report.per_hour}
 
 
-def _show(console: Console, opening: Opening, report: Enrolment, data: dict[str, Any]) -> None:
+def _show(console: Console, folder: Path, report: Enrolment, data: dict[str, Any]) -> None:
     people = len({face.subject for face in report.enrolled})
     rows: list[tuple[str, object]] = [
         ("enrolled", f"{counted(len(report.enrolled), 'face')} of {_people(people)}"),
@@ -99,7 +100,7 @@ def _show(console: Console, opening: Opening, report: Enrolment, data: dict[str,
     ]
     if report.repeated:
         rows.insert(3, ("same picture twice", counted(len(report.repeated), "photo")))
-    console.print(facts(f"Gallery {opening.folder}", rows))
+    console.print(facts(f"Gallery {shown(folder)}", rows))
     refused = [(one.photo, one.why.text, one.reason) for one in report.refused]
     refused += [
         (one.photo, "of two people", f"is enrolled as {one.other}") for one in report.conflicting

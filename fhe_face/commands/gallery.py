@@ -34,14 +34,20 @@ Database = Annotated[
         "--database", metavar="URL", help="A PostgreSQL database; default: a SQLite file inside."
     ),
 ]
-Embed = Annotated[
-    str,
-    typer.Option(
-        "--embed",
-        metavar="encrypted|local",
-        help="How faces are embedded: by a server that cannot decrypt, or in the clear.",
-    ),
-]
+_EMBED = typer.Option(
+    "--embed",
+    metavar="encrypted|local",
+    help="How faces are embedded: by a server that cannot decrypt, or in the clear.",
+)
+_MATCH = typer.Option(
+    "--match",
+    metavar="encrypted|local",
+    help="How faces are compared: sealed, as a server does it, or opened, in the clear.",
+)
+Embed = Annotated[str, _EMBED]
+MaybeEmbed = Annotated[str | None, _EMBED]
+Match = Annotated[str, _MATCH]
+MaybeMatch = Annotated[str | None, _MATCH]
 EngineKeys = Annotated[
     Path | None,
     typer.Option("--keys", help="A folder from keygen; default: fresh keys, not kept."),
@@ -82,6 +88,9 @@ def create(
         ),
     ] = "mean",
     flip: Flip = False,
+    aligned: Annotated[
+        bool, typer.Option("--aligned", help="For pictures that are aligned crops already.")
+    ] = False,
     database: Database = None,
     passphrase: NewPassphrase = False,
     passphrase_file: PassphraseFile = None,
@@ -89,7 +98,7 @@ def create(
 ) -> None:
     from fhe_face.commands import gallery_making as command
 
-    request = command.New(gallery, weights, names, template, flip, database)
+    request = command.New(gallery, weights, names, template, flip, aligned, database)
     command.create(request, passphrase, passphrase_file, json)
 
 

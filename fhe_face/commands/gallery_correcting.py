@@ -14,11 +14,14 @@ def move(opening: Opening, templates: Sequence[str], to: str, as_json: bool) -> 
     output = Output(as_json)
     with opening.opened(output) as gallery:
         ids = _templates(gallery.find_templates, templates)
+        before = {one.id for one in gallery.subjects()}
         gallery.move(ids, to)
         target = gallery.subject(to)
-        data = facts_of(gallery) | {"moved": ids, "subject": target.to_json()}
-    text = f"{counted(len(ids), 'template')} moved to {target.label}"
-    _answer(output, data, f"{text}, who has {target.templates} now")
+        new = target.id not in before
+        data = facts_of(gallery) | {"moved": ids, "subject": target.to_json(), "new": new}
+    who = f"{target.label}, a new person," if new else f"{target.label},"
+    text = f"{counted(len(ids), 'template')} moved to {who} who has {target.templates} now"
+    _answer(output, data, text)
 
 
 def rename(opening: Opening, subject: str, name: str, as_json: bool) -> None:
@@ -41,9 +44,7 @@ def merge(opening: Opening, subjects: Sequence[str], into: str, as_json: bool) -
         data = facts_of(gallery)
         data |= {"merged": [one.to_json() for one in merged], "subject": target.to_json()}
     named = ", ".join(one.label for one in merged)
-    _answer(
-        output, data, f"{named} and {target.label} are one person now, with {_count(data)}"
-    )
+    _answer(output, data, f"{named} and {target.label} are one person now, with {_count(data)}")
 
 
 def delete(

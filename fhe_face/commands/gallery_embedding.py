@@ -1,4 +1,4 @@
-"""What embeds photos for a gallery: a server process that cannot decrypt, or weights in the clear."""
+"""What embeds photos for a gallery: a server process that cannot decrypt, or weights here."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from fhe_face.failures import USAGE, CommandError
 from fhe_face.gallery.embedders import Embedder, EncryptedEmbedder, LocalEmbedder
 from fhe_face.gallery.facts import Facts
 from fhe_face.gallery.gallery import Gallery
+from fhe_face.gallery.identification import Match
 from fhe_face.models.checkpoint import Checkpoint, load
 from fhe_face.network import caution, weights_file
 from fhe_face.output import Output
@@ -171,9 +172,7 @@ class Remembered:
         """Of each; what was embedded before is not embedded again."""
         new = {_digest(face): face for face in faces}
         missing = {key: face for key, face in new.items() if key not in self._results}
-        self._results.update(
-            zip(missing, self.inner.embed(list(missing.values())), strict=True)
-        )
+        self._results.update(zip(missing, self.inner.embed(list(missing.values())), strict=True))
         return [self._results[_digest(face)] for face in faces]
 
 
@@ -181,6 +180,12 @@ def one_of(option: str, given: str) -> None:
     """CommandError where an option is neither encrypted nor local."""
     if given not in (ENCRYPTED, LOCAL):
         raise CommandError(f"{option} is '{given}'; it must be encrypted or local", USAGE)
+
+
+def match_of(given: str) -> Match:
+    """The option --match; CommandError where it is neither encrypted nor local."""
+    one_of("--match", given)
+    return "local" if given == LOCAL else "encrypted"
 
 
 def say_caution(checkpoint: Checkpoint, output: Output) -> None:

@@ -12,7 +12,6 @@ from rich.console import Console
 
 from fhe_core.files import shown
 from fhe_face.client import passphrases
-from fhe_face.commands.enroll import show_enrolment
 from fhe_face.commands.gallery_embedding import EmbedOptions, say_caution
 from fhe_face.commands.gallery_opening import (
     MEANS,
@@ -41,6 +40,7 @@ class New:
     names: bool
     template: str
     flip: bool
+    aligned: bool
     database: str | None
 
     def __post_init__(self) -> None:
@@ -61,6 +61,7 @@ def create(new: New, passphrase: bool, passphrase_file: Path | None, as_json: bo
             names=new.names,
             template=new.template,
             flip=new.flip,
+            preparation="as-given" if new.aligned else "aligned",
             url=new.database,
             passphrase=chosen,
         )

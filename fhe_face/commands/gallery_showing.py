@@ -55,7 +55,7 @@ def _described(folder: Path) -> dict[str, Any]:
     place = Folder(folder)
     data: dict[str, Any] = {"gallery": str(folder), "has_key": place.key.is_file()}
     try:
-        return data | Gallery.describe(folder) | {"bytes": _bytes(folder), "problem": None}
+        return Gallery.describe(folder) | data | {"bytes": _bytes(folder), "problem": None}
     except Failure as error:
         return data | {"problem": one_line(error)}
 
@@ -173,7 +173,7 @@ def _show_one(gallery: Gallery, subject: str, deleted: bool, output: Output) -> 
         if person.deleted:
             own.append(("deleted", "yes, until compact removes it: fhe-face gallery undelete"))
         console.print(facts(person.label, own))
-        cells = [(one["template"], "deleted" if one["deleted"] else "") for one in templates]
+        cells = [(row.id, "deleted" if row.deleted else "") for row in rows]
         if cells:
             console.print(grid("Templates", ("id", ""), cells))
 

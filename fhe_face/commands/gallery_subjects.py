@@ -12,6 +12,7 @@ from fhe_face.commands.gallery import (
     Embed,
     EngineKeys,
     Gallery,
+    Match,
     MaybeWeights,
     app,
 )
@@ -19,6 +20,8 @@ from fhe_face.commands.options import Json, PassphraseFile, Threads
 
 Subject = Annotated[str, typer.Argument(help="A person, by name or id.")]
 Subjects = Annotated[list[str] | None, typer.Argument(help="People, by name or id.")]
+GalleryOption = Annotated[Path, typer.Option("--gallery", help="The folder of the gallery.")]
+Again = Annotated[bool, typer.Option("--again", help="Try photos again that were refused before.")]
 Photos = Annotated[
     list[str] | None,
     typer.Option(
@@ -37,9 +40,7 @@ def add(
     embed: Embed = ENCRYPTED,
     keys: EngineKeys = None,
     weights: MaybeWeights = None,
-    again: Annotated[
-        bool, typer.Option("--again", help="Try photos again that were refused before.")
-    ] = False,
+    again: Again = False,
     passphrase_file: PassphraseFile = None,
     threads: Threads = None,
     json: Json = False,
@@ -127,3 +128,82 @@ def undelete(
 
     opening = Opening(gallery, passphrase_file)
     command.undelete(opening, subjects or [], templates or [], json)
+
+
+ENROLL = (
+    "Enrol the people of a folder in a gallery: one folder of photos for each. Running it again "
+    "adds only what is new. Photos that cannot be used are listed with the reason."
+)
+IDENTIFY = (
+    "Who of a gallery is on photos? Match, uncertain or unknown for every face. Exit status 0: "
+    "all match, 4: one is unknown, 5: one is uncertain, 3: one was refused, 1: a photo cannot be "
+    "used."
+)
+
+
+def enroll(
+    photos: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FOLDER...",
+            help="Folders of people; of other photos every face becomes a person.",
+        ),
+    ],
+    gallery: GalleryOption,
+    embed: Embed = ENCRYPTED,
+    keys: EngineKeys = None,
+    weights: MaybeWeights = None,
+    again: Again = False,
+    passphrase_file: PassphraseFile = None,
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    from fhe_face.commands import enroll as command
+    from fhe_face.commands.gallery_embedding import EmbedOptions
+    from fhe_face.commands.gallery_opening import Opening
+
+    opening = Opening(gallery, passphrase_file, threads)
+    command.run(opening, photos, EmbedOptions(embed, keys, weights), json, again)
+
+
+def identify(
+    photos: Annotated[list[Path], typer.Argument(help="Photos, or folders of them.")],
+    galleries: Annotated[
+        list[Path],
+        typer.Option("--gallery", help="The folder of a gallery; several are looked up together."),
+    ],
+    fuse: Annotated[
+        str | None,
+        typer.Option(
+            "--fuse", metavar="W,W", help="Weights of several galleries; default: equal ones."
+        ),
+    ] = None,
+    top: Annotated[int, typer.Option("--top", min=1, help="Candidates that are told.")] = 5,
+    largest: Annotated[
+        bool, typer.Option("--largest", help="Only the largest face of each photo.")
+    ] = False,
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", help="Write the photo with boxes and answers; a folder for several."
+        ),
+    ] = None,
+    scores: Annotated[
+        bool, typer.Option("--scores", help="Cosines too, in JSON. Do not share them.")
+    ] = False,
+    match: Match = ENCRYPTED,
+    embed: Embed = ENCRYPTED,
+    keys: EngineKeys = None,
+    weights: MaybeWeights = None,
+    passphrase_file: PassphraseFile = None,
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    from fhe_face.commands import identify as command
+    from fhe_face.commands.gallery_embedding import EmbedOptions
+
+    request = command.Request(
+        *(tuple(photos), tuple(galleries), fuse, top, match, largest, scores, picture),
+        *(EmbedOptions(embed, keys, weights), passphrase_file, threads),
+    )
+    command.run(request, json)

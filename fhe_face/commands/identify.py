@@ -16,10 +16,10 @@ from fhe_face.commands.gallery_embedding import (
     LOCAL,
     EmbedOptions,
     Remembered,
-    one_of,
+    match_of,
 )
 from fhe_face.commands.gallery_opening import Opening, counted, facts_of
-from fhe_face.commands.identify_pictures import Pictures
+from fhe_face.commands.identify_pictures import Pictures, sure
 from fhe_face.failures import DIFFERENT, ERROR, NOT_SURE, UNHEALTHY, USAGE, CommandError, one_line
 from fhe_face.gallery.decisions import Answer
 from fhe_face.gallery.fusion import identify_fused
@@ -54,7 +54,7 @@ class Request:
     threads: int | None
 
     def __post_init__(self) -> None:
-        one_of("--match", self.match)
+        match_of(self.match)
         if self.fuse is not None and len(self.galleries) < 2:
             raise CommandError("--fuse takes several galleries: give --gallery for each", USAGE)
         _ = self.weights
@@ -132,7 +132,7 @@ def _look(
     for gallery, folder in zip(galleries, request.galleries, strict=True):
         own = _opening(request, folder)
         started = request.how.started(gallery, own, output, stage)
-        gallery.embed_with(Remembered(stack.enter_context(started)))
+        gallery.embedder = Remembered(stack.enter_context(started))
     if request.how.how != LOCAL:
         for gallery in galleries:
             _embed_together(request, gallery, photos)
@@ -156,7 +156,7 @@ def _embed_together(request: Request, gallery: Gallery, photos: Sequence[Path]) 
 
 
 def _looked(request: Request, galleries: Sequence[Gallery], photo: Path) -> Looked:
-    match = "local" if request.match == LOCAL else "encrypted"
+    match = match_of(request.match)
     every = not request.largest
     try:
         if len(galleries) == 1:
@@ -171,16 +171,16 @@ def _looked(request: Request, galleries: Sequence[Gallery], photo: Path) -> Look
 
 def _told(looked: Looked, scores: bool) -> dict[str, Any]:
     """A photo, for JSON; scores are biometric numbers, and told only where they are asked for."""
-    faces = [face.to_json() for face in looked.faces]
-    for face in faces:
-        best = face["candidates"][0] if face["candidates"] else None
-        known = best is not None and face["answer"] in ("match", "uncertain")
-        face["subject"] = best["subject"] if known else None
-        face["name"] = best["name"] if known else None
-        face["confidence"] = best["confidence"] if best is not None else None
+    faces = []
+    for face in looked.faces:
+        told, best = face.to_json(), face.best
+        told["subject"] = None if best is None else best.subject
+        told["name"] = None if best is None else best.name
+        told["confidence"] = face.candidates[0].confidence if face.candidates else None
         if not scores:
-            for candidate in face["candidates"]:
+            for candidate in told["candidates"]:
                 del candidate["score"]
+        faces.append(told)
     return {"photo": str(looked.photo), "faces": faces, "error": looked.error}
 
 
@@ -196,7 +196,9 @@ def _end(output: Output, looked: Sequence[Looked], data: dict[str, Any]) -> None
         if not output.as_json:
             _show(output.console, looked, data)
         reasons = "; ".join(f"{shown(one.photo)}: {one.error}" for one in failed)
-        raise CommandError(f"{len(failed)} of {counted(len(looked), 'photo')}: {reasons}", ERROR, data)
+        raise CommandError(
+            f"{len(failed)} of {counted(len(looked), 'photo')}: {reasons}", ERROR, data
+        )
     output.answer(data, lambda console: _show(console, looked, data))
     raise SystemExit(status_of([face for one in looked for face in one.faces]))
 
@@ -245,4 +247,4 @@ def sentence(face: Identified) -> str:
 
 
 def _sure(candidate: Candidate) -> str:
-    return f"{candidate.label} ({candidate.confidence:.0%})"
+    return f"{candidate.label} ({sure(candidate.confidence)})"

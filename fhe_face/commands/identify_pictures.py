@@ -24,6 +24,8 @@ _COLOURS: dict[Any, Colour] = {
     Answer.UNKNOWN: (90, 90, 90),
     None: (190, 0, 0),
 }
+#: A softmax says little about how much more than this.
+_MOST_SURE = 0.99
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,13 @@ def _text(face: Identified) -> str:
         return "refused"
     if face.best is None:
         return "unknown"
-    sure = f"{face.best.label} {face.best.confidence:.0%}"
-    return sure if face.answer is Answer.MATCH else f"perhaps {sure}"
+    who = f"{face.best.label} {sure(face.best.confidence)}"
+    return who if face.answer is Answer.MATCH else f"perhaps {who}"
+
+
+def sure(confidence: float) -> str:
+    """A confidence for people; nobody is ever sure."""
+    return f"{confidence:.0%}" if confidence <= _MOST_SURE else f">{_MOST_SURE:.0%}"
 
 
 def _names(photos: Sequence[Path]) -> list[str]:

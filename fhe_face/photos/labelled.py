@@ -41,7 +41,7 @@ LABELLED: Final = FileKind("a labelled photo", _is_labelled)
 
 @dataclass(frozen=True)
 class Label:
-    """What is written beside a face. box: x, y, width, height in pixels; None: the whole picture."""
+    """What is written beside a face. box: x, y, width, height in pixels; None: all of it."""
 
     box: tuple[float, float, float, float] | None
     text: str
@@ -120,9 +120,7 @@ def _place(
 
 
 def _meet(one: Area, other: Area) -> bool:
-    return (
-        one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
-    )
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _ink(colour: Colour) -> Colour:
