@@ -109,10 +109,7 @@ COMMANDS: Final = {
     "gallery compact": ("", ("fhe-face gallery compact friends",)),
     "gallery export": ("", ("fhe-face gallery export friends -o matrix",)),
     "gallery backup": ("", ("fhe-face gallery backup friends friends.backup",)),
-    "gallery restore": (
-        "",
-        ("fhe-face gallery restore friends.backup again --key friends/client/gallery.key",),
-    ),
+    "gallery restore": ("", ("fhe-face gallery restore friends.backup again",)),
     "gallery rekey": ("", ("fhe-face gallery rekey friends --passphrase",)),
     "gallery rebuild": ("", ("fhe-face gallery rebuild friends people/ --weights official",)),
     "weights list": ("", ("fhe-face weights list",)),

@@ -9,10 +9,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from fhe_core import _native
 from fhe_core.ciphertext import Words
 from fhe_core.container import Corrupt, KeyMismatch, ParameterMismatch
 from fhe_core.keys.expand import SEED_BYTES, uniform_row
-from fhe_core.matching import _kernels
 from fhe_core.matching.errors import AnswerMismatch
 from fhe_core.matching.parameters import RESIDUE_BYTES, MatchParameters
 
@@ -46,7 +46,7 @@ class Sealed:
         Raises:
             Corrupt: a residue does not.
         """
-        residues = _kernels.unpack48(self.bodies[position])
+        residues = _native.unpack48(self.bodies[position])
         if residues.max() >= self.parameters.modulus:
             raise Corrupt("a sealed ciphertext holds a residue that is not below its modulus")
         return residues

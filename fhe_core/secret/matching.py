@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from fhe_core import _native
 from fhe_core.ciphertext import Words
 from fhe_core.container import ParameterMismatch
 from fhe_core.keys.expand import SEED_BYTES
@@ -19,7 +20,6 @@ from fhe_core.matching import (
     Probe,
     Scores,
     SealedBlock,
-    _kernels,
 )
 from fhe_core.matching.matcher import Mask, require_masks
 from fhe_core.matching.parameters import MAX_NORM
@@ -86,7 +86,7 @@ class Sealer:
         """c0 of messages [count, N], ciphertext k in the stream of domain k."""
         return np.stack(
             [
-                _kernels.pack48(self.key.encrypt_polynomial(message, seed, domain)[0, 0])
+                _native.pack48(self.key.encrypt_polynomial(message, seed, domain)[0, 0])
                 for domain, message in enumerate(messages)
             ]
         )

@@ -44,7 +44,7 @@ def run(
                     subject=subject,
                     embedder=embedder,
                     again=again,
-                    progress=_Told(output, stage),
+                    progress=Told("enrolling photos", output, stage),
                     report=report,
                     stage=stage,
                 )
@@ -65,22 +65,23 @@ def run(
 
 
 @dataclass
-class _Told:
+class Told:
     """Progress on the display, or a line now and then where there is none."""
 
+    what: str
     output: Output
     stage: Stage
     last: float = 0.0
 
     def __call__(self, progress: Progress) -> None:
-        self.stage("enrolling photos", progress.done, progress.total)
+        self.stage(self.what, progress.done, progress.total)
         now = time.monotonic()
         self.last = self.last or now
         waited = now - self.last >= _BETWEEN
         if waited and not self.output.interactive and progress.done < progress.total:
             self.last = now
             self.output.note(
-                f"{progress.done} of {progress.total} photos, {progress.enrolled} faces enrolled, "
+                f"{progress.done} of {progress.total} photos, {progress.enrolled} faces embedded, "
                 f"{progress.refused} refused, {duration(progress.left)} left"
             )
 

@@ -216,32 +216,30 @@ def export(
 
 
 @app.command(
-    "backup", help="Copy what a server has of a gallery, as it is at one moment; never the key."
+    "backup", help="Copy a gallery as it is at one moment, with its key: keep the copy private."
 )
 def backup(
     gallery: Gallery,
     target: Annotated[Path, typer.Argument(help="A new folder for the copy.")],
+    passphrase_file: PassphraseFile = None,
     json: Json = False,
 ) -> None:
     from fhe_face.commands import gallery_making as command
+    from fhe_face.commands.gallery_opening import Opening
 
-    command.backup(gallery, target, json)
+    command.backup(Opening(gallery, passphrase_file), target, json)
 
 
-@app.command("restore", help="Make a gallery of a backup and its gallery.key.")
+@app.command("restore", help="Make a gallery of a backup.")
 def restore(
     source: Annotated[Path, typer.Argument(help="The folder of the backup.")],
     gallery: Annotated[Path, typer.Argument(help="A new folder.")],
-    key: Annotated[
-        Path | None,
-        typer.Option("--key", help="Its gallery.key, copied into the new gallery."),
-    ] = None,
     database: Database = None,
     json: Json = False,
 ) -> None:
     from fhe_face.commands import gallery_making as command
 
-    command.restore(source, gallery, key, database, json)
+    command.restore(source, gallery, database, json)
 
 
 @app.command(
@@ -270,10 +268,14 @@ def rebuild(
     gallery: Gallery,
     photos: Annotated[list[Path], typer.Argument(help="Folders with the photos enrolled.")],
     weights: MaybeWeights = None,
-    flip: Flip = False,
+    flip: Annotated[
+        bool | None,
+        typer.Option("--flip/--no-flip", help="Average with mirror images; default: as before."),
+    ] = None,
     drop: Annotated[
         bool, typer.Option("--drop", help="Delete templates whose photo is not found.")
     ] = False,
+    yes: Yes = False,
     embed: Embed = ENCRYPTED,
     keys: EngineKeys = None,
     passphrase_file: PassphraseFile = None,
@@ -285,4 +287,4 @@ def rebuild(
     from fhe_face.commands.gallery_opening import Opening
 
     opening = Opening(gallery, passphrase_file, threads)
-    command.rebuild(opening, photos, EmbedOptions(embed, keys, weights), flip, drop, json)
+    command.rebuild(opening, photos, EmbedOptions(embed, keys, weights), flip, drop, yes, json)

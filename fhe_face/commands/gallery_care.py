@@ -32,7 +32,7 @@ def check(opening: Opening, repair: bool, as_json: bool) -> None:
             "blocks": counts["blocks"],
             "findings": [finding.to_json() for finding in findings],
         }
-    left = [finding for finding in findings if not finding.mended]
+    left = [one for one in findings if not one.mended and one.severity == "error"]
     data["sound"] = not left
     if not left:
         output.answer(data, lambda console: _show_check(console, data))
@@ -46,14 +46,18 @@ def check(opening: Opening, repair: bool, as_json: bool) -> None:
 def _show_check(console: Console, data: dict[str, Any]) -> None:
     findings = data["findings"]
     if findings:
-        rows = [
-            (one["kind"], one["text"], "mended" if one["mended"] else "left") for one in findings
-        ]
+        rows = [(one["kind"], one["text"], _state(one)) for one in findings]
         console.print(grid("Found", ("what", "", "now"), rows))
     if data["sound"]:
         templates, blocks = data["templates"], data["blocks"]
         text = f"sound: {counted(templates, 'template')}, {counted(blocks, 'block')}"
         console.print(text, markup=False)
+
+
+def _state(finding: dict[str, Any]) -> str:
+    if finding["mended"]:
+        return "mended"
+    return "harmless" if finding["severity"] == "notice" else "left"
 
 
 def compact(opening: Opening, yes: bool, as_json: bool) -> None:

@@ -18,7 +18,6 @@ from fhe_face.commands.gallery_opening import Opening
 from fhe_face.commands.secrecy import hold_secrets
 from fhe_face.failures import USAGE, CommandError
 from fhe_face.gallery.embedders import Embedder, EncryptedEmbedder, LocalEmbedder
-from fhe_face.gallery.facts import Facts
 from fhe_face.gallery.gallery import Gallery
 from fhe_face.gallery.identification import Match
 from fhe_face.models.checkpoint import Checkpoint, load
@@ -82,12 +81,20 @@ class EmbedOptions:
         """What embeds for the gallery; keys are made and read when the first face comes."""
         checkpoint = self.checkpoint(gallery, output)
         views = 2 if gallery.facts.preparation.flip else 1
+        with self.embedding(checkpoint, views, opening, output, stage) as embedder:
+            yield embedder
+
+    @contextmanager
+    def embedding(
+        self, checkpoint: Checkpoint, views: int, opening: Opening, output: Output, stage: Stage
+    ) -> Iterator[Embedder]:
+        """What embeds with these weights; views: 2 averages with the mirror image."""
         if self.how == LOCAL:
             yield LocalEmbedder(checkpoint, views=views)
             return
         with ExitStack() as stack:
             keys = self._keys(views, opening, output)
-            yield _Later(checkpoint, gallery.facts, keys, output, stage, stack)
+            yield _Later(checkpoint, views, keys, output, stage, stack)
 
     def _keys(self, views: int, opening: Opening, output: Output) -> KeyOptions:
         threads = opening.threads or default_threads()
@@ -104,7 +111,7 @@ class _Later:
     """An encrypted embedder that starts both sides when it is first needed."""
 
     checkpoint: Checkpoint
-    facts: Facts
+    views: int
     keys: KeyOptions
     output: Output = field(repr=False)
     stage: Stage = field(repr=False)
@@ -120,14 +127,12 @@ class _Later:
     def size(self) -> int:
         return self.checkpoint.input_size
 
-    @property
-    def views(self) -> int:
-        """Of keys that exist, once they are read; fresh ones are made to fit."""
-        wanted = 2 if self.facts.preparation.flip else 1
-        return wanted if self._inner is None else self._inner.views
-
     def embed(self, faces: Sequence[PreparedFace], /) -> list[Result]:
-        """See `EncryptedEmbedder.embed`."""
+        """See `EncryptedEmbedder.embed`.
+
+        Raises:
+            CommandError: the keys that were given are for other views.
+        """
         if not faces:
             return []
         if self._inner is None:
@@ -136,11 +141,11 @@ class _Later:
             sides = both_sides(self.keys, self.checkpoint, self.output, self.stage)
             client, server = self.stack.enter_context(sides)
             self._inner = EncryptedEmbedder(client, server, self.model)
-            if self._inner.views != (2 if self.facts.preparation.flip else 1):
+            if self._inner.views != self.views:
+                made = "with" if self._inner.views > 1 else "without"
                 raise CommandError(
-                    f"{self.keys.folder}: keys "
-                    + ("with" if self._inner.views > 1 else "without")
-                    + " --flip, and the gallery's faces are embedded the other way"
+                    f"{self.keys.folder}: keys {made} --flip, and the gallery's faces are embedded "
+                    "the other way"
                 )
         return self._inner.embed(faces)
 

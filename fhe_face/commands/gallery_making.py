@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from rich.console import Console
 
 from fhe_core.files import shown
 from fhe_face.client import passphrases
+from fhe_face.commands.enroll import Told
 from fhe_face.commands.gallery_embedding import EmbedOptions, say_caution
 from fhe_face.commands.gallery_opening import (
     MEANS,
@@ -53,8 +55,7 @@ def create(new: New, passphrase: bool, passphrase_file: Path | None, as_json: bo
     hold_secrets(output, passphrase_file)
     chosen = passphrases.chosen(passphrase_file, passphrase)
     say_caution(load(weights_file(new.weights)), output)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of Python's users; said already
+    with _quiet():
         made = Gallery.create(
             new.gallery,
             new.weights,
@@ -98,45 +99,46 @@ def _show_new(console: Console, new: New, data: dict[str, Any], thresholds: str)
     console.print(text, markup=False, soft_wrap=True)
 
 
-def backup(folder: Path, target: Path, as_json: bool) -> None:
+def backup(opening: Opening, target: Path, as_json: bool) -> None:
     output = Output(as_json)
-    with output.stages() as stage:
-        stage("copying", 0, 0)
-        Gallery.backup(folder, target)
-        stage("copying", 1, 1)
-    count = sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
-    data = {"gallery": str(folder), "backup": str(target), "bytes": count}
-    output.answer(data, lambda console: _show_backup(console, folder, data))
-
-
-def _show_backup(console: Console, folder: Path, data: dict[str, Any]) -> None:
-    lines = (
-        f"{shown(data['backup'])}: {size(data['bytes'])}, all of it sealed",
-        f"not in it: {shown(folder / 'client')}, without whose gallery.key nobody can open the "
-        "copy; keep a copy of that somewhere else",
-    )
-    for line in lines:
-        console.print(line, markup=False, soft_wrap=True)
-
-
-def restore(
-    source: Path, folder: Path, key: Path | None, database: str | None, as_json: bool
-) -> None:
-    output = Output(as_json)
-    hold_secrets(output, key)
-    with output.stages() as stage:
-        stage("copying", 0, 0)
-        Gallery.restore(source, folder, key=key, url=database)
-        stage("copying", 1, 1)
-    data = {"backup": str(source), "gallery": str(folder)} | Gallery.describe(folder)
-    people, templates = data["subjects"], data["templates"]
+    with opening.opened(output) as gallery:
+        with output.stages() as stage:
+            stage("copying", 0, 0)
+            gallery.backup(target)
+            stage("copying", 1, 1)
+        count = sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
+        data = facts_of(gallery) | {"backup": str(target), "bytes": count}
     text = (
-        f"{shown(folder)}: {counted(templates, 'template')} of "
-        f"{counted(people, 'person', 'people')}"
+        f"{shown(target)}: {size(count)}, with the key: keep it as private as "
+        f"{shown(opening.folder / 'client')}"
     )
-    if key is None:
-        text += f"; put its gallery.key into {shown(folder / 'client')}"
     output.answer(data, lambda console: console.print(text, markup=False, soft_wrap=True))
+
+
+def restore(source: Path, folder: Path, database: str | None, as_json: bool) -> None:
+    output = Output(as_json)
+    hold_secrets(output)
+    with output.stages() as stage:
+        stage("copying", 0, 0)
+        Gallery.restore(source, folder, database)
+        stage("copying", 1, 1)
+    data = Gallery.describe(folder) | {"backup": str(source), "gallery": str(folder)}
+    templates = counted(data["templates"], "template")
+    people = counted(data["subjects"], "person", "people")
+    text = f"{shown(folder)}: {templates} of {people}"
+    output.answer(data, lambda console: console.print(text, markup=False, soft_wrap=True))
+
+
+@dataclass
+class _Remembering:
+    """A passphrase that was asked for; None where the key needed none."""
+
+    ask: Callable[[], bytes]
+    given: bytes | None = field(default=None, repr=False)
+
+    def __call__(self) -> bytes:
+        self.given = self.ask()
+        return self.given
 
 
 def rekey(
@@ -146,20 +148,23 @@ def rekey(
     yes: bool,
     as_json: bool,
 ) -> None:
+    """A new key; without another passphrase it is protected as the one before."""
     output = Output(as_json)
     hold_secrets(output, passphrase_file)
     chosen = passphrases.chosen(passphrase_file, passphrase)
-    with opening.opened(output) as gallery:
-        before = gallery.facts.key_id
+    before = _Remembering(opening.passphrase)
+    with opening.opened(output, before) as gallery:
+        old = gallery.facts.key_id
         confirm(
-            f"the key {before[:8]} is replaced: backups made so far need a copy of it", yes, output
+            f"{_gone(gallery)}, and backups made so far need the old key {old[:8]}", yes, output
         )
+        protected = chosen or before.given
         with output.stages() as stage:
-            gallery.rekey(chosen, stage)
-        data = facts_of(gallery) | {"key_id_before": before, "protected": chosen is not None}
+            gallery.rekey(protected, stage)
+        data = facts_of(gallery) | {"key_id_before": old, "protected": protected is not None}
     text = (
         f"{shown(opening.folder)}: everything is sealed with key {data['key_id'][:8]} now; "
-        f"{before[:8]} opens nothing in it"
+        f"{old[:8]} opens nothing in it"
     )
     output.answer(data, lambda console: console.print(text, markup=False, soft_wrap=True))
 
@@ -168,8 +173,58 @@ def rebuild(
     opening: Opening,
     photos: Sequence[Path],
     how: EmbedOptions,
-    flip: bool,
+    flip: bool | None,
     drop: bool,
+    yes: bool,
     as_json: bool,
 ) -> None:
-    raise NotImplementedError
+    output = Output(as_json)
+    with opening.opened(output) as gallery:
+        weights = how.weights or gallery.settings.weights
+        if weights is None:
+            raise CommandError(
+                f"{gallery.name}: does not know the file of its network: give --weights", USAGE
+            )
+        checkpoint = load(weights_file(weights))
+        say_caution(checkpoint, output)
+        flips = gallery.facts.preparation.flip if flip is None else flip
+        before = gallery.facts.model
+        confirm(f"{_gone(gallery)}, and thresholds begin anew", yes, output)
+        with (
+            output.stages() as stage,
+            how.embedding(checkpoint, 2 if flips else 1, opening, output, stage) as embedder,
+            _quiet(),
+        ):
+            done = gallery.rebuild(
+                list(photos),
+                weights,
+                embedder=embedder,
+                flip=flips,
+                drop=drop,
+                progress=Told("embedding photos", output, stage),
+                stage=stage,
+            )
+        data = facts_of(gallery) | done.to_json() | {"model_before": before, "embed": how.how}
+        said = thresholds_text(gallery)
+    output.answer(data, lambda console: _show_rebuilt(console, done.summary(), said))
+
+
+def _show_rebuilt(console: Console, summary: str, thresholds: str) -> None:
+    console.print(summary, markup=False, soft_wrap=True)
+    console.print(f"thresholds: {thresholds}", markup=False, soft_wrap=True)
+
+
+def _gone(gallery: Gallery) -> str:
+    """What a rewrite removes for good."""
+    templates = gallery.counts()["deleted_templates"]
+    if not templates:
+        return "everything is sealed anew"
+    return f"everything is sealed anew, {counted(templates, 'deleted template')} removed for good"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without warnings for users of Python; they are said already."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

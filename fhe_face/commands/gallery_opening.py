@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,17 +31,23 @@ class Opening:
     passphrase_file: Path | None = None
     threads: int | None = None
 
+    @property
+    def passphrase(self) -> Callable[[], bytes]:
+        """What asks for the passphrase of its key."""
+        return passphrases.opener(self.passphrase_file, Folder(self.folder).key)
+
     @contextmanager
-    def opened(self, output: Output) -> Iterator[Gallery]:
+    def opened(
+        self, output: Output, passphrase: Callable[[], bytes] | None = None
+    ) -> Iterator[Gallery]:
         """The open gallery; this process keeps its memory private from then on.
 
         Raises: as `Gallery.open`.
         """
-        key = Folder(self.folder).key
-        hold_secrets(output, key, self.passphrase_file)
+        hold_secrets(output, Folder(self.folder).key, self.passphrase_file)
         with Gallery.open(
             self.folder,
-            passphrase=passphrases.opener(self.passphrase_file, key),
+            passphrase=passphrase or self.passphrase,
             threads=self.threads,
             warn=output.warn,
         ) as gallery:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from fhe_core.files import explain, open_regular, publish, reason_of
+from fhe_core.files import explain, open_regular, publish, reason_of, sync_folder
 from fhe_face.store.errors import StoreError, damaged
 from fhe_face.store.rows import Swept
 
@@ -55,7 +55,7 @@ class BlockFiles:
             target = self.path(digest)
             if not target.parent.is_dir():
                 target.parent.mkdir(exist_ok=True)
-                _sync_folder(self.folder)
+                sync_folder(self.folder)
             publish(temporary, target, overwrite=True)
         except OSError as error:
             _remove(temporary)
@@ -169,15 +169,6 @@ def _listed(folder: Path) -> list[Path]:
         return sorted(folder.iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return []
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        with suppress(OSError):  # some file systems cannot sync a folder
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _remove(path: Path) -> None:
