@@ -446,7 +446,9 @@ def test_checking(enrolled: Path, fhe_face: Run) -> None:
     mended = fhe_face("gallery", "check", "friends", "--repair")
     assert mended.status == 0, mended.err
     assert "mended" in mended.out
-    assert fhe_face("gallery", "check", "friends", "--json").json()["findings"] == []
+    after = fhe_face("gallery", "check", "friends", "--json")
+    assert after.status == 0
+    assert {one["severity"] for one in after.json()["findings"]} <= {"notice"}
 
 
 # --- what every command refuses ------------------------------------------------------------------
