@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,6 +36,9 @@ def run(
 ) -> None:
     """Enrol; ends with an error where nothing of what was given could be used."""
     output = Output(as_json)
+    for photo in photos:
+        if not os.path.lexists(photo):
+            raise CommandError(f"{shown(photo)}: no such file or folder")
     report = Enrolment()
     with opening.opened(output) as gallery:
         try:
@@ -92,25 +96,31 @@ def _data(report: Enrolment) -> dict[str, Any]:
 
 def _show(console: Console, folder: Path, report: Enrolment, data: dict[str, Any]) -> None:
     people = len({face.subject for face in report.enrolled})
+    refused = _refused(report)
     rows: list[tuple[str, object]] = [
         ("enrolled", f"{counted(len(report.enrolled), 'face')} of {_people(people)}"),
         ("enrolled before", counted(len(report.known), "photo")),
-        ("not enrolled", counted(len(report.refused) + len(report.conflicting), "photo")),
+        ("not enrolled", counted(len(refused), "photo")),
         ("in the gallery now", f"{data['templates']} templates of {_people(data['people'])}"),
         ("time", duration(report.seconds)),
     ]
-    if report.repeated:
-        rows.insert(3, ("same picture twice", counted(len(report.repeated), "photo")))
     console.print(facts(f"Gallery {shown(folder)}", rows))
-    refused = [(one.photo, one.why.text, one.reason) for one in report.refused]
-    refused += [
-        (one.photo, "of two people", f"is enrolled as {one.other}") for one in report.conflicting
-    ]
     if refused:
         names = ("photo", "what", "why")
         console.print(grid("Not enrolled", names, refused[:_LISTED]))
     if len(refused) > _LISTED:
         console.print(f"and {len(refused) - _LISTED} more: --json lists all")
+
+
+def _refused(report: Enrolment) -> list[tuple[str, str, str]]:
+    """Photo, what, why: of everything that is not in the gallery."""
+    refused = [(one.photo, one.why.text, one.reason) for one in report.refused]
+    refused += [
+        (one.photo, "of two people", f"is enrolled for {one.other.removeprefix('subject ')}")
+        for one in report.conflicting
+    ]
+    refused += [(one.photo, "same picture", f"as {one.other}") for one in report.repeated]
+    return refused
 
 
 def _people(count: int) -> str:

@@ -71,8 +71,11 @@ def compact(opening: Opening, yes: bool, as_json: bool) -> None:
         with output.stages() as stage:
             done = gallery.compact(stage)
         data = facts_of(gallery) | {"removed": done.to_json()}
-    summary = done.summary()
-    output.answer(data, lambda console: console.print(summary, markup=False, soft_wrap=True))
+    said = (
+        f"{counted(done.templates, 'deleted template')} and {counted(done.subjects, 'subject')} "
+        f"removed for good, {counted(done.blocks, 'block')} sealed anew"
+    )
+    output.answer(data, lambda console: console.print(said, markup=False, soft_wrap=True))
 
 
 def calibrate(opening: Opening, centre_from: int | None, as_json: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fhe_face.commands.gallery_opening import Opening, counted, facts_of
+from fhe_face.commands.gallery_opening import Opening, counted, facts_of, somebody
 from fhe_face.failures import USAGE, CommandError
 from fhe_face.output import Output
 
@@ -27,7 +27,7 @@ def move(opening: Opening, templates: Sequence[str], to: str, as_json: bool) -> 
 def rename(opening: Opening, subject: str, name: str, as_json: bool) -> None:
     output = Output(as_json)
     with opening.opened(output) as gallery:
-        before = gallery.subject(subject)
+        before = somebody(gallery, subject)
         gallery.rename(subject, name)
         after = gallery.subject(before.id)
         data = facts_of(gallery) | {"before": before.name, "subject": after.to_json()}
@@ -37,8 +37,8 @@ def rename(opening: Opening, subject: str, name: str, as_json: bool) -> None:
 def merge(opening: Opening, subjects: Sequence[str], into: str, as_json: bool) -> None:
     output = Output(as_json)
     with opening.opened(output) as gallery:
-        others = [gallery.subject(one) for one in subjects]
-        gallery.merge(subjects, into)
+        others = [somebody(gallery, one) for one in subjects]
+        gallery.merge([one.id for one in others], somebody(gallery, into).id)
         target = gallery.subject(into)
         merged = [one for one in others if one.id != target.id]
         data = facts_of(gallery)
@@ -54,7 +54,7 @@ def delete(
     _require_something(subjects, templates)
     with opening.opened(output) as gallery:
         ids = _templates(gallery.find_templates, templates)
-        people = [gallery.subject(one) for one in subjects]
+        people = [somebody(gallery, one) for one in subjects]
         count = gallery.delete([one.id for one in people], templates=ids)
         data = facts_of(gallery) | {
             "deleted": count,
@@ -78,7 +78,7 @@ def undelete(
     _require_something(subjects, templates)
     with opening.opened(output) as gallery:
         ids = _templates(gallery.find_templates, templates)
-        people = [gallery.subject(one) for one in subjects]
+        people = [somebody(gallery, one) for one in subjects]
         count = gallery.undelete([one.id for one in people], templates=ids)
         data = facts_of(gallery) | {
             "undeleted": count,

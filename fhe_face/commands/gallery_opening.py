@@ -6,15 +6,19 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from fhe_core.errors import Failure
 from fhe_core.files import shown
 from fhe_face.client import passphrases
 from fhe_face.commands.secrecy import hold_secrets
 from fhe_face.failures import USAGE, CommandError
+from fhe_face.gallery.errors import UnknownSubject
 from fhe_face.gallery.folders import Folder
 from fhe_face.gallery.gallery import Gallery
+from fhe_face.gallery.subjects import SubjectInfo
 from fhe_face.output import Output
 
 MEANS = {
@@ -52,6 +56,37 @@ class Opening:
             warn=output.warn,
         ) as gallery:
             yield gallery
+
+
+def somebody(gallery: Gallery, given: str) -> SubjectInfo:
+    """A person of a gallery, by name or id.
+
+    Raises:
+        CommandError: there is nobody; the text has similar names.
+    """
+    try:
+        return gallery.subject(given)
+    except UnknownSubject as error:
+        names = [one.name for one in gallery.subjects(include_deleted=True) if one.name]
+        close = get_close_matches(given, names, n=3)
+        if not close:
+            raise
+        meant = " or ".join(repr(name) for name in close)
+        raise CommandError(f"{error}; did you mean {meant}?", details=_code(error)) from None
+
+
+def require_thresholds(gallery: Gallery) -> None:
+    """CommandError where nothing tells a match from a stranger."""
+    if gallery.settings.decision is None:
+        folder = shown(gallery.opened.folder.root)
+        raise CommandError(
+            f"{folder}: has no thresholds, so nothing tells a match from a stranger; once people "
+            f"are enrolled: fhe-face gallery calibrate {folder}"
+        )
+
+
+def _code(error: Failure) -> dict[str, Any]:
+    return {"error_type": type(error).__name__, "code": error.code}
 
 
 def confirm(what: str, yes: bool, output: Output) -> None:

@@ -16,6 +16,7 @@ from fhe_face.commands.gallery_opening import (
     counted,
     facts_of,
     network_text,
+    somebody,
     thresholds_text,
 )
 from fhe_face.failures import CommandError, one_line
@@ -159,7 +160,7 @@ def _state(person: dict[str, Any]) -> str:
 
 
 def _show_one(gallery: Gallery, subject: str, deleted: bool, output: Output) -> None:
-    person = gallery.subject(subject)
+    person = somebody(gallery, subject)
     rows = gallery.templates(person.id, include_deleted=deleted or person.deleted)
     templates = [{"template": row.id, "deleted": row.deleted} for row in rows]
     data = facts_of(gallery) | {"subject": person.to_json(), "subject_templates": templates}

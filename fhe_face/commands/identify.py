@@ -18,7 +18,7 @@ from fhe_face.commands.gallery_embedding import (
     Remembered,
     match_of,
 )
-from fhe_face.commands.gallery_opening import Opening, counted, facts_of
+from fhe_face.commands.gallery_opening import Opening, counted, facts_of, require_thresholds
 from fhe_face.commands.identify_pictures import Pictures, sure
 from fhe_face.failures import DIFFERENT, ERROR, NOT_SURE, UNHEALTHY, USAGE, CommandError, one_line
 from fhe_face.gallery.decisions import Answer
@@ -127,7 +127,7 @@ def _look(
 ) -> list[Looked]:
     """The answers for all photos; a photo that cannot be used does not stop the others."""
     for gallery in galleries:
-        gallery.finder.decision()
+        require_thresholds(gallery)
     stage = stack.enter_context(output.stages())
     for gallery, folder in zip(galleries, request.galleries, strict=True):
         own = _opening(request, folder)

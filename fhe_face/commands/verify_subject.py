@@ -11,7 +11,7 @@ from rich.console import Console
 from fhe_core.files import shown
 from fhe_face.client.health import UnhealthyResultError
 from fhe_face.commands.gallery_embedding import EmbedOptions, match_of
-from fhe_face.commands.gallery_opening import Opening, facts_of
+from fhe_face.commands.gallery_opening import Opening, facts_of, require_thresholds, somebody
 from fhe_face.failures import DIFFERENT, NOT_SURE, CommandError, describe
 from fhe_face.gallery.decisions import Answer
 from fhe_face.gallery.identification import Verified
@@ -36,13 +36,14 @@ def run(
     output = Output(as_json)
     started = time.perf_counter()
     with opening.opened(output) as gallery:
-        gallery.subject(subject)
+        require_thresholds(gallery)
+        person = somebody(gallery, subject)
         data: dict[str, Any] = facts_of(gallery)
         with output.stages() as stage, how.started(gallery, opening, output, stage) as embedder:
             try:
                 found = gallery.verify(
                     photo,
-                    subject,
+                    person.id,
                     match=chosen,
                     embedder=embedder,
                 )

@@ -150,6 +150,8 @@ def test_photos_of_one_person_are_added(enrolled: Path, fhe_face: Run) -> None:
     }
     other = fhe_face("gallery", "add", "friends", "person01", photo)
     assert "is enrolled for another person" in other.refused()
+    typo = fhe_face("gallery", "add", "friends", "person01", photo, "typo.png")
+    assert typo.refused() == "typo.png: no such file or folder"
 
 
 # --- looking up ----------------------------------------------------------------------------------
@@ -203,6 +205,15 @@ def test_uncertain_and_refused(enrolled: Path, fhe_face: Run) -> None:
     assert "bad.png: no answer: squared norm" in bad.out
 
 
+def test_no_thresholds(enrolled: Path, fhe_face: Run) -> None:
+    with kit.reopen(enrolled / "friends") as gallery:
+        gallery.opened.save_settings(decision=None)
+    photo = shot(enrolled, "photo.png", 0)
+    for command in (("identify", photo), ("verify", photo, "--subject", "person00")):
+        line = fhe_face(*command, "--gallery", "friends").refused()
+        assert "fhe-face gallery calibrate friends" in line
+
+
 def test_a_bad_photo_does_not_stop_the_others(enrolled: Path, fhe_face: Run) -> None:
     shot(enrolled, "good.png", 0)
     (enrolled / "bad.png").write_text("dear")
@@ -247,6 +258,9 @@ def test_verify_with_somebody(enrolled: Path, fhe_face: Run) -> None:
     assert data["verdict"] == "different"
     assert data["name"] == "person02"
     assert "'nobody'" in fhe_face(*command, "nobody").refused()
+    meant = fhe_face(*command, "persn01", "--json")
+    assert "did you mean 'person01'" in meant.refused()
+    assert meant.json()["code"] == "unknown-subject"
 
 
 @pytest.mark.parametrize(
