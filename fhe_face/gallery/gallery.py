@@ -232,6 +232,7 @@ class Gallery(OpenGallery):
             GalleryError: the gallery keeps no names, or somebody else is called so.
         """
         self.upkeep.rename(subject, name)
+        self.seal()
 
     def merge(self, subjects: Sequence[str], into: str) -> None:
         """Make one subject of several; whoever asks for the others finds that one."""

@@ -13,7 +13,7 @@ from fhe_core.container import ContainerError
 from fhe_core.matching import AnswerMismatch, Probe, Scores
 from fhe_face.gallery.opened import ATTEMPTS, Opened, busy
 from fhe_face.gallery.templates import Array, centred
-from fhe_face.store import DamagedBlock, NotStored
+from fhe_face.store import Block, DamagedBlock, NotStored
 
 Mask = NDArray[np.bool_]
 
@@ -28,10 +28,10 @@ class Searcher(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """A block: owner i (None: dead) has position i; live: (N,) of all positions."""
+    """A block. owners: of its live positions, in order; live: (N,) which these are."""
 
     digest: str
-    owners: tuple[str | None, ...]
+    owners: tuple[str, ...]
     live: Mask
 
 
@@ -74,7 +74,7 @@ class Index:
             if self._seen is not None and self._seen.changes == changes:
                 return self._seen
             try:
-                places = tuple(self._place(block.digest) for block in store.blocks())
+                places = tuple(map(self._place, store.blocks()))
             except NotStored:
                 continue
             pending = tuple(owner.id for owner in store.pending())
@@ -85,14 +85,16 @@ class Index:
                 return self._seen
         raise busy()
 
-    def _place(self, digest: str) -> Place:
-        size = self.opened.parameters.templates
-        owners: list[str | None] = [None] * size
-        live = np.zeros(size, dtype=bool)
-        for entry in self.opened.store.entries(digest):
-            owners[entry.position] = entry.owner.id
-            live[entry.position] = True
-        return Place(digest, tuple(owners), live)
+    def _place(self, block: Block) -> Place:
+        """As it was read before, unless positions have died since: none ever comes to life."""
+        before = self._seen.places if self._seen is not None else ()
+        for place in before:
+            if place.digest == block.digest and len(place.owners) == block.live:
+                return place
+        entries = self.opened.store.entries(block.digest)
+        live = np.zeros(self.opened.parameters.templates, dtype=bool)
+        live[[entry.position for entry in entries]] = True
+        return Place(block.digest, tuple(entry.owner.id for entry in entries), live)
 
     def sealed(self, embedding: Array, searcher: Searcher) -> Found:
         """Scores (n,) of a unit embedding (F,) with all, by a server that sees none of them.
@@ -161,10 +163,10 @@ class Index:
         owners: list[str] = []
         parts: list[Array] = []
         for place, row in zip(places, rows, strict=True):
-            owners += [owner for owner in place.owners if owner is not None]
+            owners += place.owners
             parts.append(row[: len(place.live)][place.live])
         waiting = [*snapshot.pending]
-        waiting += [owner for place in missing for owner in place.owners if owner is not None]
+        waiting += [owner for place in missing for owner in place.owners]
         settings = self.opened.settings
         here = self.opened.vectors(waiting, settings)
         owners += list(here)

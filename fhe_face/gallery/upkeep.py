@@ -47,12 +47,9 @@ class Upkeep:
                 "the gallery keeps no names, so there is none to change; create one with names"
             )
         row = self.people.find(subject)
-        other = self.people.looked_up(name)
-        if other is not None and other.id != row.id:
-            raise GalleryError(
-                f"somebody else is called {name[:80]!r}: merge the two, if they are one person"
-            )
-        self.opened.store.rename(row.id, self.opened.vault.seal_name(row.id, name))
+        sealed = self.opened.vault.seal_name(row.id, name)
+        self.people.call(row.id, name)
+        self.opened.store.rename(row.id, sealed)
 
     def merge(self, subjects: Sequence[str], into: str) -> None:
         """See `Gallery.merge`."""

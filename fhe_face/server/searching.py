@@ -30,7 +30,7 @@ from fhe_core.matching import (
     Scores,
     gallery_parameters,
 )
-from fhe_face.store import DamagedBlock, Store
+from fhe_face.store import Conflict, DamagedBlock, NotStored, Store
 from fhe_face.system import default_threads
 
 EVALUATION_KEY: Final = "gallery.evaluation.key"
@@ -117,11 +117,16 @@ class SearchServer:
         constants = self.matcher.expand(probe)
         with self._lock:
             for _ in range(_ATTEMPTS):
-                self._refresh()
+                try:
+                    self._refresh()
+                except NotStored:
+                    continue  # a block was replaced meanwhile
                 names, words = self._search(constants)
+                # What went missing may have been replaced meanwhile, too.
                 if not self._damaged or self.store.state().changes == self._seen:
-                    break  # what went missing may have been replaced meanwhile
-        return Scores(self.matcher.parameters, self.matcher.key_id, probe.token, names, words)
+                    p, key_id = self.matcher.parameters, self.matcher.key_id
+                    return Scores(p, key_id, probe.token, names, words)
+        raise Conflict("the gallery's blocks are being replaced all the time; try again")
 
     def _search(self, constants: Constants) -> tuple[tuple[str, ...], Words]:
         """The blocks that can be read, and their scores; as many at once as are in memory."""
@@ -156,6 +161,11 @@ class SearchServer:
         size = self.matcher.parameters.templates
         live = {}
         for block in blocks:
+            before = self._live.get(block.digest)
+            # Positions die and never come to life: equal counts are equal positions.
+            if before is not None and np.count_nonzero(before) == block.live:
+                live[block.digest] = before
+                continue
             live[block.digest] = np.zeros(size, dtype=bool)
             places = [entry.position for entry in self.store.entries(block.digest)]
             live[block.digest][places] = True
