@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from fhe_face import process
 from fhe_face.commands.options import (
     DEFAULT_WEIGHTS,
     Flip,
@@ -69,7 +70,7 @@ app = typer.Typer(
 
 @app.callback()
 def _group() -> None:
-    pass
+    process.calm_threads()
 
 
 @app.command("create", help="Make an empty gallery, with a secret key of its own.")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from fhe_face import process
 from fhe_face.commands.gallery import (
     ENCRYPTED,
     Embed,
@@ -158,6 +159,7 @@ def enroll(
     threads: Threads = None,
     json: Json = False,
 ) -> None:
+    process.calm_threads()
     from fhe_face.commands import enroll as command
     from fhe_face.commands.gallery_embedding import EmbedOptions
     from fhe_face.commands.gallery_opening import Opening
@@ -199,6 +201,7 @@ def identify(
     threads: Threads = None,
     json: Json = False,
 ) -> None:
+    process.calm_threads()
     from fhe_face.commands import identify as command
     from fhe_face.commands.gallery_embedding import EmbedOptions
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fhe_face import process
 from fhe_face.failures import USAGE, CommandError
 
 
@@ -71,6 +72,7 @@ class Given:
 def run(given: Given, as_json: bool) -> None:
     """Import and run what was asked for."""
     if given.second is None:
+        process.calm_threads()
         _with_gallery(given, as_json)
     else:
         _two_photos(given, given.second, as_json)
