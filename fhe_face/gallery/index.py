@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -10,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core.container import ContainerError
-from fhe_core.matching import AnswerMismatch, Probe, Scores
+from fhe_core.matching import AnswerMismatch, Probe, Scores, StaleAnswer
 from fhe_face.gallery.opened import ATTEMPTS, Opened, busy
 from fhe_face.gallery.templates import Array, centred
 from fhe_face.store import Block, DamagedBlock, NotStored
 
 Mask = NDArray[np.bool_]
+#: Of unit vectors, with rounding and noise: 1.032 at most. Anything beyond was broken or crafted.
+_LARGEST = 1.04
 
 
 class Searcher(Protocol):
@@ -108,7 +111,9 @@ class Index:
             before = self.snapshot()
             probe = self.opened.sealer.seal_probe(probe_vector)
             scores = searcher.search(probe)
-            if self.opened.store.state().changes == before.changes:
+            if self.opened.store.state().changes != before.changes:
+                continue
+            with suppress(StaleAnswer):  # the server has not seen a change yet, or saw one more
                 return self.read(scores, probe, embedding, before)
         raise busy()
 
@@ -116,7 +121,9 @@ class Index:
         """Open scores, and compare here with whoever is in none of the searched blocks.
 
         Raises:
-            ContainerError: the scores answer another probe, or name blocks that there are not.
+            StaleAnswer: other positions were live for the server.
+            ContainerError: the scores answer another probe, name blocks that there are not, or are
+                none of unit vectors.
         """
         searched = set(scores.blocks)
         chosen = [place for place in snapshot.places if place.digest in searched]
@@ -126,6 +133,8 @@ class Index:
         if chosen:
             names, live = [p.digest for p in chosen], [p.live for p in chosen]
             rows = list(self.opened.sealer.open_scores(scores, probe, names, live))
+            if np.nanmax(np.abs(rows), initial=0.0) > _LARGEST:
+                raise AnswerMismatch("the scores are larger than any of this gallery can be")
         missing = [place for place in snapshot.places if place.digest not in searched]
         return self._merged(embedding, snapshot, chosen, rows, missing)
 
