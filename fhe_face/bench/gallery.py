@@ -20,6 +20,7 @@ from fhe_core.matching.precision import predict
 from fhe_face.bench.gallery_rig import Block, GalleryRig
 from fhe_face.bench.timing import Job, copying, ratio, side_by_side, timed
 from fhe_face.progress import Stage
+from fhe_face.system import seconds, size
 
 #: The figures that need so many templates.
 SIZES: Mapping[str, int] = {"search_seconds_100k": 100_000, "search_seconds_1m": 1_000_000}
@@ -42,6 +43,16 @@ class Goal:
 
     def reached(self, value: float, goal: float) -> bool:
         return value >= goal if self.least else value <= goal
+
+    def shown(self, value: float) -> str:
+        """For people."""
+        if self.unit == "s":
+            return seconds(value)
+        if self.unit == "per second":
+            return f"{value:,.0f}"
+        if self.unit == "bytes":
+            return size(value) if value >= 1e5 else f"{value:,.1f} B".replace(".0 B", " B")
+        return f"{value:.1e}"
 
 
 GOALS = (
@@ -165,9 +176,9 @@ def _times(
             "probe": lambda: matcher.expand(probe),
             "answer": lambda: matcher.answer(constants, blocks),
         }
-        for name, size in sizes.items():
-            if size <= templates:
-                jobs[name] = partial(whole, -(-size // places))
+        for name, wanted in sizes.items():
+            if wanted <= templates:
+                jobs[name] = partial(whole, -(-wanted // places))
         return side_by_side(jobs, rounds)
 
 

@@ -14,7 +14,8 @@ from fhe_face.failures import CommandError
 from fhe_face.output import Output, grid
 from fhe_face.system import available_memory_bytes, default_threads, seconds, size
 
-_COLUMNS = ("goal", "must", "aim", "measured", "result")
+_NUMBERS = ("must", "aim", "measured")
+_COLUMNS = ("goal", *_NUMBERS, "result")
 #: The largest that fits is measured where the user does not say.
 _DEFAULTS = (1_000_000, 100_000)
 
@@ -56,12 +57,8 @@ def choose(parameters: MatchParameters, templates: int | None, threads: int) -> 
 
 def _show(console: Console, facts: dict[str, Any], data: dict[str, Any]) -> None:
     cells = [
-        (
-            row["goal"],
-            *(_value(row[name], row["unit"]) for name in ("must", "aim", "measured")),
-            _verdict(row),
-        )
-        for row in data["goals"]
+        (goal.text, *(_number(goal, row[name]) for name in _NUMBERS), _verdict(row))
+        for goal, row in zip(bench.GOALS, data["goals"], strict=True)
     ]
     console.print(grid(f"Sealed gallery of {data['templates']:,} templates", _COLUMNS, cells, 1))
     console.print(
@@ -97,13 +94,5 @@ def _verdict(row: dict[str, Any]) -> str:
     return "PASS, aim too" if row["aim_reached"] else "PASS"
 
 
-def _value(value: float | None, unit: str) -> str:
-    if value is None:
-        return ""
-    if unit == "s":
-        return seconds(value)
-    if unit == "per second":
-        return f"{value:,.0f}"
-    if unit == "bytes":
-        return size(value) if value >= 1e6 else f"{value:,.1f} B".replace(".0 B", " B")
-    return f"{value:.1e}"
+def _number(goal: bench.Goal, value: float | None) -> str:
+    return "" if value is None else goal.shown(value)
