@@ -2,7 +2,7 @@
 
 Runs ``fhe-face demo``, ``bench targets`` and ``bench gallery`` (or takes their JSON from files),
 keeps the numbers in ``measured.json`` beside this file, and rewrites the lines between the
-``measured`` marks of README.md, docs/benchmarks.md and docs/gallery.md.
+``measured`` marks of README.md, RESULTS.md, docs/benchmarks.md and docs/gallery.md.
 ``tests/benchmarks/test_measured.py`` compares them.
 """
 
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fhe_face.bench import machine
-from fhe_face.bench.gallery import GOALS
+from fhe_face.bench.gallery import GOALS, Goal
 from fhe_face.system import seconds, size
 
 REPOSITORY: Final = Path(__file__).resolve().parents[1]
@@ -56,9 +56,16 @@ GALLERY: Final = (
     "templates",
     *(goal.field for goal in GOALS),
     "probe_seconds_first",
+    "blocks",
+    "rounds",
     "answer_seconds",
+    "answer_seconds_fastest",
     "ratio_memcpy",
     "ratio_cost_model",
+    "ratio_cost_model_probe",
+    "score_error_deviation",
+    "score_error_deviation_predicted",
+    "scores_compared",
     "seal_block_seconds",
     "seal_probe_seconds",
     "load_block_seconds",
@@ -143,26 +150,59 @@ def _batch(targets: dict[str, Any]) -> str:
 def gallery(measured: dict[str, Any]) -> str:
     """Of a search, for docs/gallery.md."""
     found = measured["gallery"]
-    lines = ["| figure | must | aim | measured | field |", "|---|---|---|---|---|"]
+    lines = ["| figure | measured | field |", "|---|---|---|"]
     for goal in GOALS:
-        value = found[goal.field]
-        numbers = (goal.must, goal.aim, value)
-        must, aim, got = ("-" if n is None else goal.shown(n) for n in numbers)
-        lines.append(f"| {goal.text} | {must} | {aim} | {got} | `{goal.field}` |")
+        lines.append(f"| {goal.text} | {_shown(goal, found[goal.field])} | `{goal.field}` |")
     return "\n".join(
         [
             *lines,
             "",
-            f"{_machine(found, found['threads'])}; {found['templates']:,} templates; "
-            f"{found['date']}. All of them are compared in {seconds(found['answer_seconds'])}, "
-            f"{found['ratio_memcpy']:.2f} times what a copy of their memory takes on as many "
-            f"threads. The first probe of a process takes {seconds(found['probe_seconds_first'])}; "
-            f"the client seals a probe in {seconds(found['seal_probe_seconds'])} and a block of "
-            f"8,192 in {seconds(found['seal_block_seconds'])}, and opens all scores in "
+            f"{_machine(found, found['threads'])}; {found['templates']:,} templates, both sides "
+            f"encrypted; {found['date']}. The first probe of a process takes "
+            f"{seconds(found['probe_seconds_first'])}. The client seals a probe in "
+            f"{seconds(found['seal_probe_seconds'])} and a block of 8,192 in "
+            f"{seconds(found['seal_block_seconds'])}, and opens all scores in "
             f"{seconds(found['open_scores_seconds'])}.",
             "",
         ]
     )
+
+
+def search(measured: dict[str, Any]) -> str:
+    """Of the same search, against its goals, for RESULTS.md."""
+    found = measured["gallery"]
+    lines = ["| | must | aim | now | verdict |", "|---|---|---|---|---|"]
+    for goal in GOALS:
+        value = found[goal.field]
+        verdict = "not measured"
+        if value is not None:
+            verdict = "PASS" if goal.reached(value, goal.must) else "FAIL"
+            verdict += ", aim reached" if goal.reached(value, goal.aim) else ""
+        cells = (goal.text, *(_shown(goal, n) for n in (goal.must, goal.aim, value)), verdict)
+        lines.append(f"| {' | '.join(cells)} |")
+    blocks = f"{found['answer_seconds_fastest'] * 1e3 / found['blocks']:.2f} ms a block"
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"{_machine(found, found['threads'])}; `fhe-face bench gallery`, "
+            f"{found['templates']:,} templates in {found['blocks']} blocks, {found['rounds']} "
+            f"rounds; {found['date']}, commit {(found['machine']['commit'] or '')[:7]}. An "
+            f"expanded probe over all blocks: {seconds(found['answer_seconds'])} (median), "
+            f"{seconds(found['answer_seconds_fastest'])} (fastest, {blocks}); "
+            f"{found['ratio_memcpy']:.2f} copies of the same bytes on as many threads, "
+            f"{found['ratio_cost_model']:.2f} times the cost model (the expansion "
+            f"{found['ratio_cost_model_probe']:.2f} times). Errors of "
+            f"{found['scores_compared']:,} scores: deviation "
+            f"{found['score_error_deviation']:.2e}, predicted "
+            f"{found['score_error_deviation_predicted']:.2e}.",
+            "",
+        ]
+    )
+
+
+def _shown(goal: Goal, value: float | None) -> str:
+    return "-" if value is None else goal.shown(value)
 
 
 def _where(measured: dict[str, Any]) -> str:
@@ -178,7 +218,12 @@ def _machine(found: dict[str, Any], threads: int) -> str:
 
 
 #: The pages, and what stands between their marks.
-PAGES: Final = {"README.md": few, "docs/benchmarks.md": table, "docs/gallery.md": gallery}
+PAGES: Final = {
+    "README.md": few,
+    "docs/benchmarks.md": table,
+    "docs/gallery.md": gallery,
+    "benchmarks/RESULTS.md": search,
+}
 
 
 def block(page: str) -> str:
