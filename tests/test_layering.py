@@ -44,9 +44,16 @@ APART = {
     "fhe_face.models": ("benchmarks",),
     "fhe_face.coeffs": ("fhe_face.models", "benchmarks"),
     "fhe_face": ("benchmarks",),
-    "fhe_face.photos": ("fhe_face.client", "fhe_face.server", "fhe_face.local"),
-    "fhe_face.client": ("fhe_face.server", "fhe_face.local", "fhe_face.commands"),
+    "fhe_face.photos": ("fhe_face.client", "fhe_face.server", "fhe_face.local", "fhe_face.gallery"),
+    "fhe_face.client": (
+        "fhe_face.server",
+        "fhe_face.local",
+        "fhe_face.commands",
+        "fhe_face.gallery",
+        "fhe_face.store",
+    ),
     "fhe_face.server": ("fhe_face.photos", "fhe_face.local", "fhe_face.commands"),
+    "fhe_face.gallery": ("fhe_face.local", "fhe_face.commands"),
 }
 #: Of ours, models and coeffs know only themselves and each other, and how files are written.
 MAPPED = ("fhe_face.models", "fhe_face.coeffs")
@@ -57,7 +64,7 @@ ORACLES = ("fhe_core.oracles.openfhe_worker", "fhe_core.oracles.seal_backend")
 EXTENSION = "fhe_core._native"
 
 #: The code of the secret key, and of its owner.
-SECRET_ROOMS = ("fhe_core.secret", "fhe_face.client")
+SECRET_ROOMS = ("fhe_core.secret", "fhe_face.client", "fhe_face.gallery")
 #: Rooms that run where it must never be, or need not be.
 SERVER_ROOMS = (
     "fhe_core.runtime",
@@ -65,6 +72,7 @@ SERVER_ROOMS = (
     "fhe_core.matching",
     "fhe_face.server",
     "fhe_face.photos",
+    "fhe_face.store",
 )
 
 # From the bottom up: a folder of cpp/ includes itself and folders before it.
@@ -184,6 +192,14 @@ def test_models_and_coefficients_know_only_themselves(room: str) -> None:
         found = imports(module, REPOSITORY)
         ours = {t for t in found if any(within(t, top) for top in tops)} - {"fhe_face"}
         allowed = (*MAPPED, *WRITING)
+        assert all(any(within(t, own) for own in allowed) for t in ours), f"{module}: {ours}"
+
+
+def test_a_store_knows_only_itself_and_how_files_are_written() -> None:
+    for module in modules_of("fhe_face.store", REPOSITORY):
+        found = imports(module, REPOSITORY)
+        ours = {t for t in found if t.split(".")[0] in PACKAGES} - {"fhe_face"}
+        allowed = ("fhe_face.store", "fhe_core.errors", "fhe_core.files")
         assert all(any(within(t, own) for own in allowed) for t in ours), f"{module}: {ours}"
 
 
