@@ -26,7 +26,9 @@ def serve(
         typer.Option("--folder", help="Where all is kept; made if it is missing."),
     ] = None,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8443,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The port to listen on; 0: any that is free.")
+    ] = 8443,
     database: DatabaseUrl = None,
     certificate: Annotated[
         Path | None, typer.Option("--tls-certificate", help="A PEM file, with its chain.")
@@ -94,7 +96,9 @@ def restore(
 def audit(
     folder: Data,
     tenant: Annotated[str | None, typer.Option("--tenant", help="Of one tenant only.")] = None,
-    last: Annotated[int, typer.Option("--last", min=1, max=1_000_000)] = 100,
+    last: Annotated[
+        int, typer.Option("--last", min=1, max=1_000_000, help="How many lines.")
+    ] = 100,
     json: Json = False,
 ) -> None:
     """One line for every request that changed something or was refused."""
