@@ -74,6 +74,7 @@ def _program(
 app.add_typer(bench.app, name="bench")
 app.add_typer(coeffs.app, name="coeffs")
 app.add_typer(weights.app, name="weights")
+app.command("worker", help=worker.HELP)(worker.worker)
 app.add_typer(serve.app, name="serve")
 app.add_typer(gallery.app, name="gallery")
 app.command(help=gallery_subjects.ENROLL)(gallery_subjects.enroll)
