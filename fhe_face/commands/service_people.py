@@ -29,7 +29,7 @@ def create(
     folder: Data,
     tenant: Tenant,
     scopes: Annotated[
-        str, typer.Option("--scopes", metavar="NAME,...", help=f"Of {_NAMES}.")
+        str, typer.Option("--scopes", metavar="NAME,...", help=f"Any of {_NAMES}.")
     ] = _DEFAULT_SCOPES,
     days: Annotated[
         float | None, typer.Option("--days", help="Valid for so long; default: until revoked.")
@@ -60,7 +60,7 @@ def create(
 @token_app.command("list", help="All tokens, without their secrets.")
 def list_tokens(
     folder: Data,
-    tenant: Annotated[str | None, typer.Option("--tenant", help="Of one tenant only.")] = None,
+    tenant: Annotated[str | None, typer.Option("--tenant", help="Show only this tenant.")] = None,
     json: Json = False,
 ) -> None:
     """A secret is nowhere any more."""
