@@ -40,7 +40,7 @@ def create(
 ) -> None:
     """On stdout only the token, so that a script can take it."""
     from fhe_face.output import print_json
-    from fhe_face.service.serving import make_or_open
+    from fhe_face.service.opening import make_or_open
     from fhe_face.service.settings import load_settings
     from fhe_face.service.tenants import make_tenant, quotas_of
     from fhe_face.service.tokens import create_token
