@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +18,7 @@ from fhe_face.service.rows import Quotas, Scope
 from fhe_face.service.tenants import make_tenant
 from tests.core import tiny
 from tests.service import kit
-from tests.service.test_api import problem
+from tests.service.kit import problem
 
 HOME = "/v1/galleries/home"
 
@@ -35,11 +34,6 @@ def lines(answer: Any) -> list[Any]:
     *found, end = [json.loads(line) for line in answer.text.splitlines()]
     assert end == {"end": len(found)}
     return found
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> kit.World:
-    return kit.World(kit.make(tmp_path / "data"))
 
 
 @pytest.fixture
