@@ -57,6 +57,7 @@ def test_strangers_are_slowed_down(world: kit.World, monkeypatch: pytest.MonkeyP
     answer = stranger.get("/v1/about")
     problem(answer, 429, "too-many-requests")
     assert 1 <= int(answer.headers["retry-after"]) <= 61
+    assert world.client().get("/v1/about").status_code == 200  # from the same address
 
 
 def test_each_tenant_has_its_own_rate(world: kit.World) -> None:

@@ -83,6 +83,8 @@ def test_a_gallery_is_what_it_was_made(anna: TestClient) -> None:
     problem(anna.put(HOME, json=other), 409, "other-content")
     problem(anna.put(f"{HOME}2", json={**other, "keys": "none"}), 404, "not-here")
     problem(anna.put(f"{HOME}2", json={**other, "facts": {}}), 422, "store")
+    foreign = {"mode": "mean", "key_id": "ab" * 16}
+    problem(anna.put(f"{HOME}2", json={**other, "facts": foreign}), 422, "invalid")
     assert [one["id"] for one in anna.get("/v1/galleries").json()["items"]] == ["home"]
 
 
