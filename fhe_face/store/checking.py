@@ -20,7 +20,7 @@ from fhe_face.store.reading import owners_table
 from fhe_face.store.tables import EACH, HEAD, blocks, entries, gallery, subjects, templates
 
 Severity = Literal["error", "notice"]
-Mend = Literal["repair", "backup", "upgrade"]
+Mend = Literal["repair", "backup", "upgrade", "server"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class Finding:
     code: names the kind, and never changes. severity: "error" (searches miss somebody, or will),
     or "notice" (nothing is wrong yet). about: a digest, a file's name, or how many rows. mend:
     "repair" (the owners of entries that it ends wait for the client to seal them again), "backup"
-    (restore one), or "upgrade" (the program, or the store by opening it).
+    (restore one), "upgrade" (the program, or the store by opening it), or "server" (the database
+    server must be reached).
     """
 
     code: str
@@ -62,7 +63,8 @@ def check(folder: Path) -> list[Finding]:
         try:
             known = _database(database, found)
         except StoreError as error:
-            found.append(Finding("database", "error", folder.name, str(error), "backup"))
+            mend: Mend = "backup" if database.is_sqlite else "server"
+            found.append(Finding("database", "error", folder.name, str(error), mend))
         finally:
             database.engine.dispose()
     found.extend(_all_files(files) if known is None else _files(files, known))

@@ -32,6 +32,7 @@ from fhe_face.store.rows import (
     Entry,
     NewBlock,
     Owner,
+    Placed,
     Purged,
     Refusal,
     State,
@@ -47,7 +48,10 @@ DAY_SECONDS = 86400.0
 
 
 class Store:
-    """An open store. Every method may raise StoreError: the database cannot be used."""
+    """An open store; a process that was forked opens it anew.
+
+    Every method may raise StoreError: the database cannot be used.
+    """
 
     def __init__(self, folder: Path, database: Database) -> None:
         """Use `create` or `open`."""
@@ -151,7 +155,8 @@ class Store:
         """Add, in one transaction; ids that exist are left alone, so that adding twice adds once.
 
         A template of a merged subject goes to the one that it was merged into; one of a deleted
-        subject is not added, but named. A template ends the refusal of its source.
+        subject is not added, but named. A template ends the refusal of its source. Others wait
+        while the arguments are read: have them ready.
 
         Raises:
             NotStored: a template's subject is unknown; nothing is added then.
@@ -187,6 +192,10 @@ class Store:
     def sources(self) -> set[str]:
         """All sources with a template, also a deleted one, or a refusal."""
         return reading.known_sources(self._database)
+
+    def from_sources(self, sources: Iterable[str]) -> dict[str, list[Placed]]:
+        """The templates, also deleted ones, of those of the sources that have any."""
+        return reading.from_sources(self._database, sources)
 
     def refusals(self) -> list[Refusal]:
         """All sources that gave no template, ordered by source."""

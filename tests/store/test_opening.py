@@ -112,11 +112,14 @@ def test_passwords_are_kept_and_never_said(
     assert stat.S_IMODE(place.stat().st_mode) == 0o600
     content = json.loads(place.read_text())
     assert PASSWORD in content["url"]
+    plain = content["url"].replace(f":{PASSWORD}", "")
     for damaged in (
         {**content, "url": content["url"].replace(PASSWORD, "wrong-9162")},
         {**content, "url": content["url"].replace("/test_", "/none_")},
         {**content, "url": content["url"] + "&no_such_option=1"},
         {**content, "schema": "other"},
+        {**content, "url": f"{plain}&password=wrong-9162"},
+        {**content, "url": f"{plain}&password={PASSWORD}&sslpassword=wrong-9162&no=1"},
     ):
         place.write_text(json.dumps(damaged))
         with pytest.raises(StoreError) as caught:
@@ -125,6 +128,9 @@ def test_passwords_are_kept_and_never_said(
         assert PASSWORD not in told
         assert "wrong-9162" not in told
         assert "\n" not in str(caught.value)
+        [finding] = check(folder)
+        assert PASSWORD not in finding.text
+        assert (finding.code, finding.mend) == ("database", "server")
 
 
 @pytest.mark.parametrize(
