@@ -173,6 +173,7 @@ def postgres_database(url: URL, schema: str) -> Database:
         engine = create_engine(
             url,
             hide_parameters=True,
+            isolation_level="READ COMMITTED",
             pool_pre_ping=True,
             max_overflow=MOST_CONNECTIONS,
             connect_args={} if asked else {"connect_timeout": CONNECT_SECONDS},

@@ -210,6 +210,11 @@ def all_blocks(database: Database) -> list[Block]:
         ]
 
 
+def block_digests(connection: Connection) -> set[str]:
+    """The names of all blocks."""
+    return set(connection.execute(select(blocks.c.digest)).scalars())
+
+
 def is_block(database: Database, digest: str) -> bool:
     """Whether a block is in the index."""
     with database.reading() as connection:

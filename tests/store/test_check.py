@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,6 +65,7 @@ def test_one_damaged_block_is_named_and_mended(make: Make, damage: Callable[[Pat
     assert len(store.entries(first)) == 2
     [finding] = store.check()
     assert (finding.code, finding.severity, finding.about) == ("damaged-block", "error", first)
+    assert finding.text.startswith(f"block {first[:12]} ")
     version = store.version
     repaired = store.repair()
     assert [f.code for f in repaired.before] == ["damaged-block"]
@@ -116,6 +118,16 @@ CONTRADICTIONS = {
         "merged-subject",
         "UPDATE subjects SET merged_into = 1, name = NULL WHERE number = 2",
     ),
+    "merged into itself": (
+        "merged-subject",
+        "UPDATE subjects SET merged_into = 1 WHERE number = 1",
+    ),
+    "merged in a circle": (
+        "merged-subject",
+        "UPDATE subjects SET merged_into = 2 WHERE number = 1; "
+        "UPDATE subjects SET merged_into = 3 WHERE number = 2; "
+        "UPDATE subjects SET merged_into = 1 WHERE number = 3",
+    ),
     "merged into a merged one": (
         "merged-subject",
         "UPDATE subjects SET merged_into = 2 WHERE number = 1; "
@@ -137,6 +149,26 @@ def test_rows_that_contradict_each_other_are_mended(make: Make, url: str | None,
     live = [subject.id for subject in store.subjects() if subject.templates]
     assert sorted(found(store)) == live
     assert sum(subject.templates for subject in store.subjects(include_deleted=True)) == 3
+
+
+def test_a_writer_at_work_is_no_damage(make: Make) -> None:
+    store = make()
+    two_blocks(store)
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            store.replace_blocks(store.version, [block.digest for block in store.blocks()])
+            seal(store)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(20):
+            assert [f for f in store.check() if f.severity == "error"] == []
+    finally:
+        stop.set()
+        writer.join()
 
 
 def test_wrong_files_beside_a_sound_database_and_the_reverse(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -257,6 +258,21 @@ def test_an_older_schema_is_upgraded_after_a_copy(closed: Database, tmp_path: Pa
         copy.engine.dispose()
         with closing(sqlite3.connect(path)) as plain:
             assert plain.execute("PRAGMA foreign_key_check").fetchall() == []
+
+
+def test_two_processes_upgrade_once(closed: Database, tmp_path: Path) -> None:
+    steps, folder = later(tmp_path / "steps"), tmp_path / "server"
+    path = folder / "gallery.db" if closed.is_sqlite else None
+    databases = [find_database(folder) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda database: bring_up_to_date(database, path, steps), databases))
+    assert {revision(database) for database in databases} == {"0003"}
+    for database in databases:
+        database.engine.dispose()
+    if path is not None:
+        copy = sqlite_database(path.with_name("gallery.db.before-0003"))
+        assert revision(copy) == HEAD
+        copy.engine.dispose()
 
 
 def test_an_upgrade_that_fails_changes_nothing(closed: Database, tmp_path: Path) -> None:
