@@ -154,7 +154,8 @@ def test_rows_that_contradict_each_other_are_mended(make: Make, url: str | None,
 def test_a_writer_at_work_is_no_damage(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     store = make()
     two_blocks(store)
-    verify, met = BlockFiles.verify, []
+    verify = BlockFiles.verify
+    met: list[str] = []
 
     def while_it_is_replaced(files: BlockFiles, digest: str) -> int:
         if not met:
