@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 _Words = NDArray[np.uint64]
 _Index = NDArray[np.uint32]
 _Signed = NDArray[np.int64]
+_Bytes = NDArray[np.uint8]
 
 def galois_permutation(n: int, galois_element: int, /) -> _Index:
     """Gather index of a(X) -> a(X^galois_element) in bit-reversed NTT order."""
@@ -141,6 +142,72 @@ class Context:
         rotated; babies: (input, permutation, key, limbs of the key), or None for both.
         """
 
+def pack48(words: _Words) -> _Bytes:
+    """Words below 2^48 [..., n] as six bytes each, the lowest first: [..., 6 n]."""
+
+def unpack48(data: _Bytes) -> _Words:
+    """The words [..., n] of ``pack48``'s bytes [..., 6 n]."""
+
+def expand_constants(
+    context: Context,
+    roots: _Words,
+    keys: Sequence[_Words],
+    permutations: Sequence[_Index],
+    powers: Sequence[int],
+) -> _Words:
+    """[roots * 2^levels, 2, n] of roots [roots, 2, n], modulo the first of the two moduli.
+
+    Level l turns every node c into c + s(c) and X^-powers[l] (c - s(c)), s by the l-th key
+    [1, 2, 2, n] (as for ``Context.switch_key``) and permutation; node i becomes i and i + 2^l of
+    its root. See matching/constants.hpp.
+    """
+
+@final
+class ProbeTiles:
+    """A copy of a probe's constants [features, 2, n], words below 2^48, as ``search`` reads them.
+
+    At most 4,096 features; n is a power of two from 16 to 131,072. context: whose threads copy and
+    whose memory is used again; without it one thread copies to new memory.
+    """
+
+    def __init__(self, constants: _Words, context: Context | None = None) -> None: ...
+    @property
+    def features(self) -> int: ...
+    @property
+    def n(self) -> int: ...
+
+@final
+class BlockMemory:
+    """A block's ciphertexts, packed, in the order in which ``search`` reads them.
+
+    At most 4,096 features; n is a power of two from 16 to 131,072.
+    """
+
+    def __init__(self, features: int, n: int) -> None: ...
+    def set(self, k: int, body: _Bytes, uniform: _Words) -> None:
+        """Ciphertext k: its first polynomial packed [6 n], its second as words below 2^48 [n]."""
+    @property
+    def features(self) -> int: ...
+    @property
+    def n(self) -> int: ...
+    @property
+    def bytes(self) -> int:
+        """Memory that its ciphertexts take."""
+
+def search(context: Context, probe: ProbeTiles, blocks: Sequence[BlockMemory]) -> _Words:
+    """(d0, d1, d2) of every block, [blocks, 3, n]: the sums over k of the tensor products of
+    constant k and ciphertext k, modulo the first of the context's moduli, in NTT order.
+
+    Every ciphertext of every block must have been set.
+    """
+
+def switch_to_bits(context: Context, products: _Words, key: _Words, bits: int = 24) -> _Index:
+    """Coefficients [blocks, 2, n] of products [blocks, 3, n], relinearised with key [1, 2, 2, n].
+
+    x becomes round(x 2^bits / q) modulo 2^bits, exactly, q the first of the context's two moduli;
+    bits is from 1 to 32.
+    """
+
 class kernels:  # a module, written as a class so that one stub file is enough
     """Residue kernels of one modulus, for tests and benchmarks."""
 
@@ -178,6 +245,12 @@ class kernels:  # a module, written as a class so that one stub file is enough
             """(sum of digits [terms, n] times keys [2, terms, n] + factor addends [2, n])[index].
 
             index: of a Galois element (``galois_permutation``).
+            """
+
+        def packed_products(self, plain: _Words, packed: _Bytes) -> _Words:
+            """(p0 t0, p0 t1 + p1 t0, p1 t1), summed over the terms: [blocks, 3, strips * 16].
+
+            plain: [strips, terms, 2, 16], below 2^48; packed: [blocks, strips, terms, 2, 96].
             """
 
     @final

@@ -9,6 +9,7 @@ from typing import Any
 
 from fhe_core.container import Corrupt, Header, ParameterMismatch
 from fhe_core.errors import Failure
+from fhe_core.formats.purpose import require_engine
 from fhe_core.normalisation import Normalisation, NormalisationError
 from fhe_face.coeffs.normalisation import FittedNormalisation
 from fhe_face.models.architecture import INPUT_SIZES
@@ -106,8 +107,10 @@ def circuit_of(header: Header) -> Circuit:
     """The circuit that a key file was made for.
 
     Raises:
-        ContainerError: it says none, or one that does not exist, or for other parameters.
+        ContainerError: it says none, or one that does not exist, or for other parameters; or it is
+            a gallery's, which has none.
     """
+    require_engine(header)
     if ENTRY not in header.metadata:
         raise ParameterMismatch(
             f"{header.source}: made by a version that did not write down the circuit; make new "

@@ -17,7 +17,7 @@ from fhe_core.parameters import ParameterError
 from fhe_core.plan import KeyName, KeySpecification, PlanError
 from fhe_core.secret.files import load_secret_key, save_evaluation_keys, save_secret_key
 from fhe_core.secret.key import SecretKey
-from fhe_core.secret.sealing import Scheme
+from fhe_core.secret.protection import Scheme
 from fhe_face.circuit import Circuit, CircuitError, normalisation_of
 from fhe_face.client.client import FaceClient
 from fhe_face.client.health import UnhealthyResultError

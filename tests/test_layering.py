@@ -26,6 +26,7 @@ CORE_ROOMS = (
     "plan",
     "compiler",
     "keys",
+    "matching",
     "formats",
     "secret",
     "runtime",
@@ -37,6 +38,7 @@ CORE_ROOMS = (
 APART = {
     "fhe_core.runtime": ("fhe_core.compiler", "fhe_core.secret"),
     "fhe_core.analysis": ("fhe_core.compiler", "fhe_core.secret"),
+    "fhe_core.matching": ("fhe_core.compiler",),
     "fhe_core.oracles": ("fhe_core.secret",),
     "fhe_core": ("fhe_face", "benchmarks"),
     "fhe_face.models": ("benchmarks",),
@@ -60,13 +62,14 @@ SECRET_ROOMS = ("fhe_core.secret", "fhe_face.client")
 SERVER_ROOMS = (
     "fhe_core.runtime",
     "fhe_core.formats",
+    "fhe_core.matching",
     "fhe_face.server",
     "fhe_face.photos",
     "fhe_face.store",
 )
 
 # From the bottom up: a folder of cpp/ includes itself and folders before it.
-CPP_LAYERS = ("kernels", "ring", "bindings")
+CPP_LAYERS = ("kernels", "ring", "matching", "bindings")
 
 
 # --- Python --------------------------------------------------------------------------------------
@@ -287,7 +290,7 @@ def cpp_violations(root: Path) -> list[str]:
 
 def test_cpp_includes_point_down() -> None:
     root = REPOSITORY / "cpp"
-    for layer in ("kernels", "ring", "bindings"):
+    for layer in ("kernels", "ring", "matching", "bindings"):
         assert list((root / layer).glob("*.cpp")), f"cpp/{layer} has no sources"
     assert cpp_violations(root) == []
 
@@ -296,7 +299,7 @@ def test_cpp_includes_point_down() -> None:
     "included", ["ring/b.hpp", "../ring/b.hpp", "kernels/missing.hpp", "../bindings/c.hpp"]
 )
 def test_cpp_violations_are_found(tmp_path: Path, included: str) -> None:
-    for name in ("kernels/a.hpp", "ring/b.hpp", "bindings/c.hpp"):
+    for name in ("kernels/a.hpp", "ring/b.hpp", "matching/d.hpp", "bindings/c.hpp"):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).touch()
     (tmp_path / "ring/b.hpp").write_text('#include "kernels/a.hpp"\n#include "b.hpp"\n#include <x>')

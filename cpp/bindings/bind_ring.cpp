@@ -11,6 +11,7 @@
 #include <string>
 
 #include "bindings/arrays.hpp"
+#include "bindings/results.hpp"
 #include "ring/basis.hpp"
 #include "ring/context.hpp"
 #include "ring/forks.hpp"
@@ -29,36 +30,9 @@ using ring::Rows;
 using Strided = py::array_t<std::uint64_t, 0>;  // perhaps a part of a larger array
 using Signed = py::array_t<std::int64_t, py::array::c_style>;
 
-// Around a computation. Ends in the other order: nobody who waits for the GIL keeps a fork waiting.
-struct Released {
-    py::gil_scoped_release gil;
-    ring::Running running;
-};
-
-void require_shape(const py::array& array, const std::vector<std::size_t>& shape,
-                   const char* name) {
-    bool ok = array.ndim() == static_cast<py::ssize_t>(shape.size());
-    for (std::size_t i = 0; ok && i < shape.size(); ++i) {
-        ok = array.shape(static_cast<py::ssize_t>(i)) == static_cast<py::ssize_t>(shape[i]);
-    }
-    if (ok) return;
-    std::string wanted;
-    for (const std::size_t extent : shape) {
-        if (!wanted.empty()) wanted += ", ";
-        wanted += std::to_string(extent);
-    }
-    throw std::invalid_argument(std::string(name) + " must have shape (" + wanted + ")");
-}
-
 void require_rows(const Context& context, const Rows& rows) {
     require(!rows.empty(), "at least one row is needed");
     for (const int r : rows) require(r >= 0 && r < context.size(), "a row names no modulus");
-}
-
-void require_index(const Index& index, std::size_t n) {
-    require_shape(index, {n}, "a permutation");
-    require(std::all_of(index.data(), index.data() + n, [n](std::uint32_t i) { return i < n; }),
-            "a permutation names a place beyond n");
 }
 
 void require_p_mod_q(const Context& context, const std::vector<std::uint64_t>& p_mod_q,
@@ -68,17 +42,6 @@ void require_p_mod_q(const Context& context, const std::vector<std::uint64_t>& p
         require(p_mod_q[i] < context.modulus(static_cast<int>(i)).q,
                 "p_mod_q must be reduced modulo each limb");
     }
-}
-
-// An array on a block of the context's pool, which it keeps alive.
-Words make(const Context& context, const std::vector<std::size_t>& shape) {
-    std::size_t words = 1;
-    for (const std::size_t extent : shape) words *= extent;
-    auto buffer = std::make_unique<ring::Buffer>(context.pool(), words);
-    std::uint64_t* data = buffer->data();
-    const py::capsule owner(buffer.release(),
-                            [](void* p) { delete static_cast<ring::Buffer*>(p); });
-    return Words(std::vector<py::ssize_t>(shape.begin(), shape.end()), data, owner);
 }
 
 Rows limb_rows(std::size_t limbs) {

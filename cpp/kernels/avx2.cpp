@@ -22,6 +22,8 @@ struct Avx2 {
     static constexpr std::size_t kSumWidth = 4;
     static constexpr std::size_t kTailVectors = 4;
     static constexpr std::size_t kPassColumns = 1;
+    static constexpr std::size_t kPackedVectors = 1;
+    static constexpr std::size_t kPackedBlocks = 1;
 
     static const KernelTable& shorter() { return *scalar(); }
 
@@ -133,6 +135,7 @@ struct Avx2 {
     };
     static Operand operand(Vec x) { return to_real(x); }
     static Operand broadcast(Word w) { return _mm256_set1_pd(static_cast<double>(w)); }
+    static Operand plus(Operand x, Operand y) { return _mm256_add_pd(x, y); }
     static Sum zero() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
     static Sum accumulate(Sum sum, Operand x, Operand y) {
         const Real high = _mm256_fmadd_pd(x, y, _mm256_set1_pd(0x1p103));
@@ -286,6 +289,17 @@ struct Avx2 {
 
     static void permute_block(Word* out, const Word* in, const Word* pattern) {
         for (std::size_t i = 0; i < kBlock; ++i) out[i] = in[pattern[i]];
+    }
+
+    // The second half is read from byte 8 on, so that it ends with the last byte of the residues.
+    static Vec unpack(const std::uint8_t* p) {
+        const auto half = [](const std::uint8_t* from) {
+            return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+        };
+        const Vec bytes =
+            _mm256_setr_epi8(0, 1, 2, 3, 4, 5, -1, -1, 6, 7, 8, 9, 10, 11, -1, -1,  //
+                             4, 5, 6, 7, 8, 9, -1, -1, 10, 11, 12, 13, 14, 15, -1, -1);
+        return _mm256_shuffle_epi8(_mm256_set_m128i(half(p + 8), half(p)), bytes);
     }
 };
 

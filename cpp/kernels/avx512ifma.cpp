@@ -22,6 +22,8 @@ struct Ifma {
     static constexpr std::size_t kSumWidth = 8;
     static constexpr std::size_t kTailVectors = 8;
     static constexpr std::size_t kPassColumns = 2;
+    static constexpr std::size_t kPackedVectors = 2;
+    static constexpr std::size_t kPackedBlocks = 2;
 
     static const KernelTable& shorter() {
         const KernelTable* table = compiled_avx2();  // implied by AVX-512
@@ -113,6 +115,7 @@ struct Ifma {
     };
     static Operand operand(Vec x) { return x; }
     static Operand broadcast(Word w) { return splat(w); }
+    static Operand plus(Operand x, Operand y) { return _mm512_add_epi64(x, y); }
     static Sum zero() { return {_mm512_setzero_si512(), _mm512_setzero_si512()}; }
     static Sum accumulate(Sum sum, Operand x, Operand y) {
         return {_mm512_madd52lo_epu64(sum.low, x, y), _mm512_madd52hi_epu64(sum.high, x, y)};
@@ -307,6 +310,13 @@ struct Ifma {
     static void permute_block(Word* out, const Word* in, const Word* pattern) {
         static_assert(kBlock == kLanes);
         store(out, _mm512_permutexvar_epi64(load(pattern), load(in)));
+    }
+
+    // Three words of 16 bits to every lane; the fourth is cleared.
+    static Vec unpack(const std::uint8_t* p) {
+        const Vec words = _mm512_set_epi16(0, 23, 22, 21, 0, 20, 19, 18, 0, 17, 16, 15, 0, 14, 13,
+                                           12, 0, 11, 10, 9, 0, 8, 7, 6, 0, 5, 4, 3, 0, 2, 1, 0);
+        return _mm512_maskz_permutexvar_epi16(0x77777777, words, _mm512_maskz_loadu_epi64(0x3f, p));
     }
 };
 

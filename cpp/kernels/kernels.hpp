@@ -22,6 +22,9 @@ inline constexpr int kMaxModulusBits = 50;      // leaves two bits for lazy sums
 inline constexpr std::size_t kMaxTerms = 4096;  // bound on sums that are reduced once
 inline constexpr std::size_t kSumsAtOnce = 4;   // that weighted_sums forms from one reading
 inline constexpr std::size_t kBlock = 8;        // positions that a permutation keeps together
+inline constexpr std::size_t kStrip = 16;       // positions of a strip of packed products
+inline constexpr std::size_t kPackedBytes = 6;  // of a packed residue, the lowest byte first
+inline constexpr int kPackedBits = 8 * kPackedBytes;
 
 // Constants of one modulus.
 struct Modulus {
@@ -128,6 +131,16 @@ struct KernelTable {
     // alias anything.
     void (*key_product)(std::uint64_t* const* out, const KeyProduct& job, std::size_t n,
                         const Modulus& m);
+    // Sums of tensor products of ciphertexts (p0, p1) with packed ones (t0, t1) of every block:
+    // out[3 b] = sum of p0 t0, out[3 b + 1] = sum of p0 t1 + p1 t0, out[3 b + 2] = sum of p1 t1,
+    // each [strips][kStrip]. plain: [strips][terms][2][kStrip], anything below 2^48; packed[b]: the
+    // same of residues of kPackedBytes, read from the first byte to the last and never beyond.
+    // 1 <= terms <= kMaxTerms; one reduction at the end: the middle sum is that of
+    // (p0 + p1)(t0 + t1), products below 2^98, less the other two. Fastest where plain fits the L2
+    // cache: it is read again for every few blocks.
+    void (*packed_products)(std::uint64_t* const* out, const std::uint64_t* plain,
+                            const std::uint8_t* const* packed, std::size_t blocks,
+                            std::size_t terms, std::size_t strips, const Modulus& m);
 };
 
 // Null when the binary or the processor lacks the instruction set.

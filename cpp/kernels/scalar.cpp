@@ -202,6 +202,41 @@ void key_product(Word* const* out, const KeyProduct& job, std::size_t n, const M
     }
 }
 
+Word unpack(const std::uint8_t* p) {
+    Word value = 0;
+    for (std::size_t i = 0; i < kPackedBytes; ++i) value |= Word{p[i]} << (8 * i);
+    return value;
+}
+
+void packed_products(Word* const* out, const Word* plain, const std::uint8_t* const* packed,
+                     std::size_t blocks, std::size_t terms, std::size_t strips, const Modulus& m) {
+    for (std::size_t b = 0; b < blocks; ++b, out += 3) {
+        const Word* p = plain;
+        const std::uint8_t* q = packed[b];
+        for (std::size_t strip = 0; strip < strips; ++strip) {
+            Wide sums[3][kStrip] = {};
+            for (std::size_t t = 0; t < terms; ++t) {
+                for (std::size_t i = 0; i < kStrip; ++i) {
+                    const Wide p0 = p[i];
+                    const Wide p1 = p[kStrip + i];
+                    const Word t0 = unpack(q + kPackedBytes * i);
+                    const Word t1 = unpack(q + kPackedBytes * (kStrip + i));
+                    sums[0][i] += p0 * t0;
+                    sums[1][i] += p0 * t1 + p1 * t0;
+                    sums[2][i] += p1 * t1;
+                }
+                p += 2 * kStrip;
+                q += 2 * kStrip * kPackedBytes;
+            }
+            for (std::size_t k = 0; k < 3; ++k) {
+                for (std::size_t i = 0; i < kStrip; ++i) {
+                    out[k][strip * kStrip + i] = reduce_sum(sums[k][i], m);
+                }
+            }
+        }
+    }
+}
+
 }  // namespace
 
 const KernelTable* scalar() {
@@ -222,6 +257,7 @@ const KernelTable* scalar() {
         weighted_sums,
         permute,
         key_product,
+        packed_products,
     };
     return &kTable;
 }

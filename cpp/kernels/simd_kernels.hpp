@@ -4,11 +4,13 @@
 //   Field(modulus)                  add ... reduce on Vec, the contract of KernelTable lane by lane
 //   Scalar(factor, modulus)         a broadcast ShoupFactor, used by Field
 //   Sum, Operand                    an accumulator of products and what it multiplies:
-//                                   operand(Vec), broadcast(word), accumulate,
+//                                   operand(Vec), broadcast(word), plus, accumulate,
 //                                   Summing(m, exact number of terms).finish
 //   Ntt(modulus, roots, length)     butterflies on Ntt::Vec, the form residues have between layers
 //   shorter()                       the kernels for shorter transforms than kTail allows
 //   permute_block(out, in, pattern) out[i] = in[pattern[i]], kBlock words
+//   unpack(p)                       a vector of packed residues, reading no byte beyond them
+//   kPackedVectors, kPackedBlocks   whose packed products are summed at once
 // Everything here is in an unnamed namespace, and no standard library template is used, so that no
 // code compiled for a newer processor is ever merged by the linker with code that must run on any.
 #pragma once
@@ -540,6 +542,90 @@ struct Transform {
     }
 };
 
+// Karatsuba: the unpacking and the products, three instead of four, take as long as the reading.
+template <class Simd>
+struct PackedProducts {
+    using Vec = typename Simd::Vec;
+    using Sum = typename Simd::Sum;
+    static constexpr std::size_t kLanes = Simd::kLanes;
+    static constexpr std::size_t kWidth = Simd::kPackedVectors;
+    static_assert(kStrip % (kWidth * kLanes) == 0);
+
+    // kWidth vectors of one strip, from position i on, for `count` blocks.
+    template <std::size_t count>
+    static void part(Word* const* out, const Word* plain, const std::uint8_t* const* packed,
+                     std::size_t i, std::size_t at, std::size_t terms,
+                     const typename Simd::Summing& summing, const typename Simd::Field& field) {
+        constexpr std::size_t kTermBytes = 2 * kStrip * kPackedBytes;
+        Sum sums[count][kWidth][3];
+        for (auto& block : sums) {
+            for (auto& column : block) {
+                for (Sum& sum : column) sum = Simd::zero();
+            }
+        }
+        const std::uint8_t* from[count];
+        for (std::size_t b = 0; b < count; ++b) from[b] = packed[b] + i * kPackedBytes;
+        for (std::size_t t = 0; t < terms; ++t, plain += 2 * kStrip) {
+            for (std::size_t s = 0; s < kWidth; ++s) {
+                const Word* p = plain + i + s * kLanes;
+                const auto p0 = Simd::operand(Simd::load(p));
+                const auto p1 = Simd::operand(Simd::load(p + kStrip));
+                const auto both = Simd::plus(p0, p1);
+                for (std::size_t b = 0; b < count; ++b) {
+                    const std::uint8_t* q = from[b] + s * kLanes * kPackedBytes;
+                    const auto t0 = Simd::operand(Simd::unpack(q));
+                    const auto t1 = Simd::operand(Simd::unpack(q + kStrip * kPackedBytes));
+                    Sum(&sum)[3] = sums[b][s];
+                    sum[0] = Simd::accumulate(sum[0], p0, t0);
+                    sum[1] = Simd::accumulate(sum[1], both, Simd::plus(t0, t1));
+                    sum[2] = Simd::accumulate(sum[2], p1, t1);
+                }
+            }
+            for (std::size_t b = 0; b < count; ++b) from[b] += kTermBytes;
+        }
+        for (std::size_t b = 0; b < count; ++b) {
+            for (std::size_t s = 0; s < kWidth; ++s) {
+                const Vec d0 = summing.finish(sums[b][s][0]);
+                const Vec d2 = summing.finish(sums[b][s][2]);
+                const Vec both = summing.finish(sums[b][s][1]);
+                const std::size_t to = at + i + s * kLanes;
+                Simd::store(out[3 * b] + to, d0);
+                Simd::store(out[3 * b + 1] + to, field.subtract(field.subtract(both, d0), d2));
+                Simd::store(out[3 * b + 2] + to, d2);
+            }
+        }
+    }
+
+    template <std::size_t count>
+    static void blocks_at_once(Word* const* out, const Word* plain,
+                               const std::uint8_t* const* packed, std::size_t terms,
+                               std::size_t strips, const typename Simd::Summing& summing,
+                               const typename Simd::Field& field) {
+        const std::uint8_t* from[count];
+        for (std::size_t strip = 0; strip < strips; ++strip) {
+            const std::size_t offset = strip * terms * 2 * kStrip;
+            for (std::size_t b = 0; b < count; ++b) from[b] = packed[b] + offset * kPackedBytes;
+            for (std::size_t i = 0; i < kStrip; i += kWidth * kLanes) {
+                part<count>(out, plain + offset, from, i, strip * kStrip, terms, summing, field);
+            }
+        }
+    }
+
+    static void run(Word* const* out, const Word* plain, const std::uint8_t* const* packed,
+                    std::size_t blocks, std::size_t terms, std::size_t strips, const Modulus& m) {
+        constexpr std::size_t kAtOnce = Simd::kPackedBlocks;
+        const typename Simd::Summing summing(m, terms);
+        const typename Simd::Field field(m);
+        std::size_t b = 0;
+        for (; b + kAtOnce <= blocks; b += kAtOnce) {
+            blocks_at_once<kAtOnce>(out + 3 * b, plain, packed + b, terms, strips, summing, field);
+        }
+        for (; b < blocks; ++b) {
+            blocks_at_once<1>(out + 3 * b, plain, packed + b, terms, strips, summing, field);
+        }
+    }
+};
+
 template <class Simd>
 constexpr KernelTable make_table(const char* name) {
     using P = Pointwise<Simd>;
@@ -558,7 +644,8 @@ constexpr KernelTable make_table(const char* name) {
             Sums<Simd>::weighted_sum,
             SharedSums<Simd>::run,
             Sums<Simd>::permute,
-            Sums<Simd>::key_product};
+            Sums<Simd>::key_product,
+            PackedProducts<Simd>::run};
 }
 
 }  // namespace

@@ -39,6 +39,9 @@ class Kind(IntEnum):
     SECRET_KEY = 1
     EVALUATION_KEYS = 2
     CIPHERTEXT = 3
+    SEALED_BLOCK = 5
+    PROBE = 6
+    SCORES = 7
 
     @property
     def label(self) -> str:

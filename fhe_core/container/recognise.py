@@ -12,6 +12,9 @@ _NAMES = {
     Kind.SECRET_KEY: "a secret key",
     Kind.EVALUATION_KEYS: "a file of evaluation keys",
     Kind.CIPHERTEXT: "a ciphertext",
+    Kind.SEALED_BLOCK: "a sealed block of a gallery",
+    Kind.PROBE: "a sealed probe",
+    Kind.SCORES: "a file of sealed scores",
 }
 
 

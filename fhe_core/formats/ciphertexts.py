@@ -14,6 +14,7 @@ from fhe_core import container
 from fhe_core.ciphertext import Ciphertext, Words
 from fhe_core.container import DType, Header, Kind, Reader, Section
 from fhe_core.formats.heads import Admission, Head, ItemHead, read_head, section_key
+from fhe_core.formats.purpose import require_engine
 from fhe_core.keys.evaluation import EvaluationKey, EvaluationKeys, expand_half
 from fhe_core.keys.expand import FRESH_DOMAIN, SEED_BYTES, uniform_row
 from fhe_core.parameters import Parameters, presets
@@ -82,11 +83,13 @@ def parameters_of(header: Header, load: ParameterLoader = presets.load) -> Param
 
     Raises:
         ParameterMismatch: this version has no such set, or it is another one of that name.
+        WrongKind: the loader does not know it because it is a gallery's.
     """
     name = header.text("parameters")
     try:
         parameters = load(name)
     except KeyError:
+        require_engine(header)
         raise container.ParameterMismatch(
             f"{header.source}: made with parameters '{name}', which this version does not have"
         ) from None

@@ -15,11 +15,15 @@ SOURCE = "Bossuat et al. 2024 (ia.cr/2024/463), uniform ternary secret, 128-bit 
 SECURITY_BITS = 128
 
 #: Ring dimension -> largest log2(QP), special primes included.
-MAX_LOG2_QP = MappingProxyType({16384: 430, 32768: 868, 65536: 1747, 131072: 3523})
+MAX_LOG2_QP = MappingProxyType(
+    {4096: 106, 8192: 214, 16384: 430, 32768: 868, 65536: 1747, 131072: 3523}
+)
 
 #: The same against a quantum computer, from the estimates that the authors of the source published
 #: with it (github.com/gong-cr/FHE-Security-Guidelines, output_max_logQ_tables.txt). Not enforced.
-MAX_LOG2_QP_QUANTUM = MappingProxyType({16384: 409, 32768: 825, 65536: 1663, 131072: 3349})
+MAX_LOG2_QP_QUANTUM = MappingProxyType(
+    {4096: 101, 8192: 203, 16384: 409, 32768: 825, 65536: 1663, 131072: 3349}
+)
 
 INSECURE_PREFIX = "insecure-"
 

@@ -22,16 +22,16 @@ from fhe_core.keys.expand import SEED_BYTES
 from fhe_core.parameters import presets
 from fhe_core.plan import KeySpecification
 from fhe_core.secret.key import SecretKey
-from fhe_core.secret.sealing import (
+from fhe_core.secret.protection import (
     NONCE_BYTES,
     SALT_BYTES,
     TAG_BYTES,
+    Protected,
+    ProtectionError,
     Scheme,
-    Sealed,
-    SealError,
     WrongPassphrase,
-    seal,
-    unseal,
+    protect,
+    unprotect,
 )
 
 #: What opens a protected key: the passphrase, or what asks for it when it is needed; None: nothing.
@@ -61,7 +61,7 @@ def save_secret_key(
     costs to try a passphrase; default: 128 MiB and about half a second.
 
     Raises:
-        SealError: the passphrase is empty.
+        ProtectionError: the passphrase is empty.
     """
     stored = (key.secret_coefficients() + 1).astype(np.uint8)
     metadata = {**facts, "parameters": key.parameters.name}
@@ -70,8 +70,8 @@ def save_secret_key(
         scheme = scheme or Scheme()
         metadata[PROTECTION] = scheme.describe()
         bound = _bound(key.parameters.digest, key.key_id, metadata)
-        sealed = seal(stored.tobytes(), passphrase, bound, scheme)
-        parts = {"salt": sealed.salt, "nonce": sealed.nonce, "sealed": sealed.data}
+        protected = protect(stored.tobytes(), passphrase, bound, scheme)
+        parts = {"salt": protected.salt, "nonce": protected.nonce, "sealed": protected.data}
         sections = [
             Section.from_array(name, np.frombuffer(part, np.uint8)) for name, part in parts.items()
         ]
@@ -88,7 +88,7 @@ def save_secret_key(
 
 
 def _bound(parameter_hash: str, key_id: str, metadata: Mapping[str, Any]) -> bytes:
-    """What a sealed secret is bound to: everything that the header says of it."""
+    """What a protected secret is bound to: everything that the header says of it."""
     return canonical.encode([parameter_hash, key_id, dict(metadata)])
 
 
@@ -109,7 +109,7 @@ def load_secret_key(
     with container.open(path, expect_kind=Kind.SECRET_KEY) as reader:
         parameters = parameters_of(reader.header, load)
         if PROTECTION in reader.header.metadata:
-            stored = _unsealed(reader, parameters.ring_dimension, passphrase)
+            stored = _unprotected(reader, parameters.ring_dimension, passphrase)
         elif "secret" not in reader.names:
             raise container.Corrupt(f"{reader.header.source}: holds no secret")
         else:
@@ -126,11 +126,11 @@ def load_secret_key(
         return key
 
 
-def _unsealed(reader: Reader, ring_dimension: int, passphrase: Passphrase) -> NDArray[np.uint8]:
+def _unprotected(reader: Reader, ring_dimension: int, passphrase: Passphrase) -> NDArray[np.uint8]:
     header = reader.header
     try:
         scheme = Scheme.from_description(header.metadata[PROTECTION])
-    except SealError as error:
+    except ProtectionError as error:
         raise container.Corrupt(f"{header.source}: {error}") from None
     sizes = {"salt": SALT_BYTES, "nonce": NONCE_BYTES, "sealed": ring_dimension + TAG_BYTES}
     parts = {}
@@ -139,13 +139,13 @@ def _unsealed(reader: Reader, ring_dimension: int, passphrase: Passphrase) -> ND
         if (part.dtype, part.shape) != (DType.U8, (size,)):
             raise container.Corrupt(f"{header.source}: section {name!r} is not {size} bytes")
         parts[name] = reader.array(name, mmap=False).tobytes()
-    sealed = Sealed(parts["salt"], parts["nonce"], parts["sealed"])
+    protected = Protected(parts["salt"], parts["nonce"], parts["sealed"])
     given = passphrase() if callable(passphrase) else passphrase
     if given is None:
         raise LockedKey(f"{header.source}: is protected by a passphrase, and none was given")
     bound = _bound(header.parameter_hash, header.key_id, header.metadata)
     try:
-        return np.frombuffer(unseal(sealed, given, bound, scheme), dtype=np.uint8)
+        return np.frombuffer(unprotect(protected, given, bound, scheme), dtype=np.uint8)
     except WrongPassphrase as error:
         raise LockedKey(f"{header.source}: {error}") from None
 

@@ -83,18 +83,29 @@ class SecretKey:
         Raises:
             encoding.EncodingError: a value is not finite or too large.
         """
-        n, limbs = self.parameters.ring_dimension, self.parameters.limbs
-        message = encoding.encode(slots, n, scale) + sampling.error(n)
+        message = encoding.encode(slots, self.parameters.ring_dimension, scale)
+        noisy = message + sampling.error(self.parameters.ring_dimension)
         seed = os.urandom(SEED_BYTES)
-        residues = np.empty((2, limbs, n), dtype=np.uint64)
+        return Ciphertext(self._encrypt_noisy(noisy, seed, FRESH_DOMAIN), scale), seed
+
+    def encrypt_polynomial(self, message: NDArray[np.int64], seed: bytes, domain: int) -> Words:
+        """Residues [2, limbs, N] of a message of signed coefficients [N], in NTT form.
+
+        seed, domain: c1 is expanded from them. No two ciphertexts may share both.
+        """
+        noise = sampling.error(self.parameters.ring_dimension)
+        return self._encrypt_noisy(message + noise, seed, domain)
+
+    def _encrypt_noisy(self, noisy: NDArray[np.int64], seed: bytes, domain: int) -> Words:
+        """As `encrypt_polynomial`, of a message that has its error already."""
+        limbs = self.parameters.limbs
+        residues = np.empty((2, limbs, self.parameters.ring_dimension), dtype=np.uint64)
         for i, modulus in enumerate(self.parameters.moduli):
-            uniform_row(seed, FRESH_DOMAIN, 0, i, modulus, residues[1, i])
+            uniform_row(seed, domain, 0, i, modulus, residues[1, i])
         rows = list(range(limbs))
         product = self._context.multiply(residues[1], self._rows[:limbs], rows)
-        residues[0] = self._context.subtract(
-            self._context.embed_signed(message, rows), product, rows
-        )
-        return Ciphertext(residues, scale), seed
+        residues[0] = self._context.subtract(self._context.embed_signed(noisy, rows), product, rows)
+        return residues
 
     def decrypt(self, ciphertext: Ciphertext) -> NDArray[np.complex128]:
         """Slots [N/2]. The imaginary parts of a healthy result are noise: callers check them.
@@ -102,12 +113,31 @@ class SecretKey:
         The values carry noise that depends on the key: do not share them
         (docs/security.md; fhe_face.client.sharing says what may leave).
         """
-        limbs = decrypted_limbs(ciphertext)
-        rows = list(range(limbs))
-        c0, c1 = (np.ascontiguousarray(ciphertext.residues[i, :limbs]) for i in range(2))
-        phase = self._context.add(c0, self._context.multiply(c1, self._rows[:limbs], rows), rows)
-        residues = self._context.ntt_inverse(phase, rows)
-        return encoding.decode(self._signed(residues), ciphertext.scale)
+        residues = ciphertext.residues[:, : decrypted_limbs(ciphertext)]
+        return encoding.decode(self.decrypt_polynomial(residues), ciphertext.scale)
+
+    def decrypt_polynomial(self, residues: Words) -> NDArray[np.float64]:
+        """c0 + c1 s of residues [2, limbs, N] in NTT form: signed coefficients [N]."""
+        rows = list(range(residues.shape[1]))
+        c0, c1 = (np.ascontiguousarray(half) for half in residues)
+        phase = self._context.add(
+            c0, self._context.multiply(c1, self._rows[: len(rows)], rows), rows
+        )
+        return self._signed(self._context.ntt_inverse(phase, rows))
+
+    def times_secret(self, polynomial: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The product of signed coefficients [N] and the secret, in integers, modulo X^N + 1.
+
+        Raises:
+            ValueError: the coefficients are so large that the product might not fit the first limb.
+        """
+        largest = int(np.max(np.abs(polynomial)))
+        if 2 * largest * self.parameters.ring_dimension >= self.parameters.moduli[0]:
+            raise ValueError("a product with the secret would not fit the first limb")
+        product = self._context.multiply(
+            self._context.embed_signed(polynomial, [0]), self._rows[:1], [0]
+        )
+        return self._signed(self._context.ntt_inverse(product, [0])).astype(np.int64)
 
     def _signed(self, residues: Words) -> NDArray[np.float64]:
         """Centred values of residues [limbs, N] as floats, by mixed radix (Garner)."""

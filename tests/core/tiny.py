@@ -14,6 +14,7 @@ from fhe_core.ciphertext import Ciphertext
 from fhe_core.compiler import BATCH, SAFE, CompiledNetwork, Parts, Policy, compile_network
 from fhe_core.compiler.architecture import architecture_of
 from fhe_core.keys.evaluation import EvaluationKeys, expand_key
+from fhe_core.matching import MatchParameters, MatchPlan
 from fhe_core.normalisation import Normalisation
 from fhe_core.parameters import Parameters, Specification, Tier, build
 from fhe_core.plan import KeySpecification, Plan, Progress, required_keys
@@ -61,6 +62,30 @@ def load(name: str) -> Parameters:
     if name not in known:
         raise KeyError(name)
     return build(known[name])
+
+
+def gallery(log_ring_dimension: int = 6, features: int = 16, roots: int = 2) -> MatchParameters:
+    """A small ring for galleries; blocks of N templates are sealed in a millisecond."""
+    ring = Specification(
+        name="insecure-gallery",
+        log_ring_dimension=log_ring_dimension,
+        limb_bits=(48,),
+        special_bits=(50,),
+        tiers=(Tier(1, 1, 1),),
+    )
+    return MatchParameters(build(ring), features, roots, 2.0**17, 9.0e8, 24)
+
+
+def gallery_keys(key: SecretKey, parameters: MatchParameters) -> EvaluationKeys:
+    """The evaluation keys that a search needs."""
+    return make_keys(key, MatchPlan(parameters).keys())
+
+
+def unit_vectors(count: int, length: int, seed: int = 1) -> Array:
+    """Random directions, [count, length]."""
+    vectors: Array = np.random.default_rng(seed).normal(size=(count, length))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors
 
 
 def chain(log_ring_dimension: int, limbs: int) -> Parameters:

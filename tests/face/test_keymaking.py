@@ -20,7 +20,7 @@ from fhe_core.files import FileError
 from fhe_core.files import publish as publish_file
 from fhe_core.parameters import Specification, Tier, build
 from fhe_core.secret import files as key_files
-from fhe_core.secret.sealing import Scheme
+from fhe_core.secret.protection import Scheme
 from fhe_face.circuit import Circuit, circuit_of, normalisation_of, packings_for
 from fhe_face.client import keymaking
 from fhe_face.client.keymaking import make_keys, make_more_keys

@@ -12,7 +12,7 @@ import pytest
 
 from fhe_core.files import FileError
 from fhe_core.secret.files import save_secret_key
-from fhe_core.secret.sealing import Scheme
+from fhe_core.secret.protection import Scheme
 from fhe_face.circuit import ENTRY
 from fhe_face.client import passphrases
 from fhe_face.client.passphrases import PassphraseError

@@ -1,6 +1,6 @@
-"""A secret under a passphrase: Scrypt (RFC 7914) makes a key, AES-256-GCM seals with it.
+"""A secret under a passphrase: Scrypt (RFC 7914) makes a key, AES-256-GCM encrypts with it.
 
-Both come from the cryptography package. The header of the file that holds the sealed bytes is
+Both come from the cryptography package. The header of the file that holds the protected bytes is
 authenticated with them, so that no part of it can be exchanged.
 """
 
@@ -29,14 +29,14 @@ _LOG_COSTS = range(14, 20)
 _SCHEME = "scrypt, aes-256-gcm"
 
 
-class SealError(Failure, ValueError):
-    """Sealed bytes that are not opened; the text never holds content or passphrase."""
+class ProtectionError(Failure, ValueError):
+    """Protected bytes that are not opened; the text never holds content or passphrase."""
 
-    code = "seal"
+    code = "protection"
 
 
-class WrongPassphrase(SealError):
-    """The passphrase does not open it, or the sealed bytes or their header were changed."""
+class WrongPassphrase(ProtectionError):
+    """The passphrase does not open it, or the protected bytes or their header were changed."""
 
     code = "wrong-passphrase"
 
@@ -56,13 +56,13 @@ class Scheme:
         """Inverse of :meth:`describe`, bounded before anything is computed.
 
         Raises:
-            SealError: another scheme, or a cost beyond what is accepted.
+            ProtectionError: another scheme, or a cost beyond what is accepted.
         """
         cost = content.get("log2_n") if isinstance(content, Mapping) else None
         if type(cost) is not int or content != cls(cost).describe():
-            raise SealError("is protected in a way that this version does not know")
+            raise ProtectionError("is protected in a way that this version does not know")
         if cost not in _LOG_COSTS:
-            raise SealError(
+            raise ProtectionError(
                 f"asks for scrypt with N = 2^{cost}; 2^{_LOG_COSTS[0]} to 2^{_LOG_COSTS[-1]} is "
                 "accepted"
             )
@@ -74,7 +74,7 @@ class Scheme:
 
 
 @dataclass(frozen=True)
-class Sealed:
+class Protected:
     """``data`` is as long as the secret and a tag of 16 bytes."""
 
     salt: bytes
@@ -82,27 +82,27 @@ class Sealed:
     data: bytes
 
 
-def seal(secret: bytes, passphrase: bytes, bound: bytes, scheme: Scheme) -> Sealed:
-    """Seal under a fresh salt; ``bound`` is authenticated with it.
+def protect(secret: bytes, passphrase: bytes, bound: bytes, scheme: Scheme) -> Protected:
+    """Protect under a fresh salt; ``bound`` is authenticated with it.
 
     Raises:
-        SealError: the passphrase is empty.
+        ProtectionError: the passphrase is empty.
     """
     if not passphrase:
-        raise SealError("the passphrase is empty")
+        raise ProtectionError("the passphrase is empty")
     salt, nonce = os.urandom(SALT_BYTES), os.urandom(NONCE_BYTES)
     data = AESGCM(scheme.key(passphrase, salt)).encrypt(nonce, secret, bound)
-    return Sealed(salt, nonce, data)
+    return Protected(salt, nonce, data)
 
 
-def unseal(sealed: Sealed, passphrase: bytes, bound: bytes, scheme: Scheme) -> bytes:
-    """Inverse of :func:`seal`.
+def unprotect(protected: Protected, passphrase: bytes, bound: bytes, scheme: Scheme) -> bytes:
+    """Inverse of :func:`protect`.
 
     Raises:
         WrongPassphrase: it does not open.
     """
     try:
-        opener = AESGCM(scheme.key(passphrase, sealed.salt))
-        return opener.decrypt(sealed.nonce, sealed.data, bound)
+        opener = AESGCM(scheme.key(passphrase, protected.salt))
+        return opener.decrypt(protected.nonce, protected.data, bound)
     except InvalidTag:
         raise WrongPassphrase("wrong passphrase, or the file was altered") from None

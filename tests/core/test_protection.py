@@ -12,10 +12,10 @@ import pytest
 
 from fhe_core import container
 from fhe_core.container import Corrupt, Kind, Section
-from fhe_core.secret import files, sealing
+from fhe_core.secret import files, protection
 from fhe_core.secret.files import LockedKey, load_secret_key, save_secret_key
 from fhe_core.secret.key import SecretKey
-from fhe_core.secret.sealing import Scheme, SealError, WrongPassphrase, seal, unseal
+from fhe_core.secret.protection import ProtectionError, Scheme, WrongPassphrase, protect, unprotect
 from tests.core import tiny
 
 PASSPHRASE = b"correct horse battery staple"
@@ -169,16 +169,16 @@ def test_sections_of_another_shape(protected: Path, name: str) -> None:
 
 
 def test_an_empty_passphrase_protects_nothing(short_key: SecretKey, tmp_path: Path) -> None:
-    with pytest.raises(SealError, match="empty"):
+    with pytest.raises(ProtectionError, match="empty"):
         save_secret_key(tmp_path / "client.key", short_key, {}, passphrase=b"")
     assert not list(tmp_path.iterdir())
 
 
-def test_each_seal_is_fresh() -> None:
-    sealed = [seal(b"secret", b"p", b"bound", CHEAP) for _ in range(2)]
-    assert len({(s.salt, s.nonce, s.data) for s in sealed}) == 2
-    assert len({s.salt for s in sealed}) == 2
-    assert unseal(sealed[0], b"p", b"bound", CHEAP) == b"secret"
+def test_each_protection_is_fresh() -> None:
+    protected = [protect(b"secret", b"p", b"bound", CHEAP) for _ in range(2)]
+    assert len({(s.salt, s.nonce, s.data) for s in protected}) == 2
+    assert len({s.salt for s in protected}) == 2
+    assert unprotect(protected[0], b"p", b"bound", CHEAP) == b"secret"
     with pytest.raises(WrongPassphrase):
-        unseal(sealed[0], b"p", b"other", CHEAP)
-    assert len(sealed[0].data) == len(b"secret") + sealing.TAG_BYTES
+        unprotect(protected[0], b"p", b"other", CHEAP)
+    assert len(protected[0].data) == len(b"secret") + protection.TAG_BYTES

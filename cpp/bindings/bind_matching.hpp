@@ -1,0 +1,7 @@
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace fhe::bindings {
+void bind_matching(pybind11::module_& m);
+}

@@ -1,0 +1,28 @@
+// Many encrypted constants from few ciphertexts (the expansion of Angel, Chen, Laine, Setty 2018,
+// "PIR with compressed queries and amortized query processing", section 3.3).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "ring/context.hpp"
+
+namespace fhe::matching {
+
+// One level of the tree turns every node c into c + s(c) and X^-power (c - s(c)), where s is a
+// Galois element.
+struct ExpansionLevel {
+    const std::uint64_t* key;          // [1][2][2][n], as ring::KeySwitch stores it for s
+    const std::uint32_t* permutation;  // [n], of s: see ring::galois_permutation
+    std::size_t power;                 // below n
+};
+
+// out [roots << levels][2][n] of roots [roots][2][n], both modulo the context's first modulus in
+// NTT order; its second one is the special prime. The nodes that level l makes of node i are i and
+// i + 2^l: where numbers stand at multiples of a stride and level l has the element n / (stride
+// 2^l) + 1 and the power stride 2^l, constant i of a root is number i, times 2^levels.
+void expand_constants(const ring::Context& context, std::uint64_t* out, const std::uint64_t* roots,
+                      std::size_t count, const std::vector<ExpansionLevel>& levels);
+
+}  // namespace fhe::matching
