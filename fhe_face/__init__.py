@@ -3,7 +3,8 @@
     >>> from fhe_face import FaceClient, FaceServer, prepare
 
 `FaceClient` holds the secret key, `FaceServer` holds what a server may know, `prepare` makes a face
-of a photo. Names are loaded when they are first used, so that a server never loads the client.
+of a photo, a `Gallery` finds people on photos. Names are loaded when they are first used, so that a
+server never loads the client.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from fhe_face.client.decryption import Embedding, Score
     from fhe_face.client.health import HealthReport, UnhealthyResultError
     from fhe_face.client.verification import Verification
+    from fhe_face.gallery.embedders import EncryptedEmbedder, LocalEmbedder
+    from fhe_face.gallery.gallery import Gallery
     from fhe_face.network import load_thresholds
     from fhe_face.photos.images import ImageError
     from fhe_face.photos.preparation import PreparedFace, prepare
@@ -31,11 +34,14 @@ _HOMES = {
     "Bundle": "fhe_core.formats.ciphertexts",
     "CircuitError": "fhe_face.circuit",
     "Embedding": "fhe_face.client.decryption",
+    "EncryptedEmbedder": "fhe_face.gallery.embedders",
     "FaceClient": "fhe_face.client.client",
     "FaceServer": "fhe_face.server.server",
     "Failure": "fhe_core.errors",
+    "Gallery": "fhe_face.gallery.gallery",
     "HealthReport": "fhe_face.client.health",
     "ImageError": "fhe_face.photos.images",
+    "LocalEmbedder": "fhe_face.gallery.embedders",
     "PreparedFace": "fhe_face.photos.preparation",
     "Score": "fhe_face.client.decryption",
     "UnhealthyResultError": "fhe_face.client.health",
@@ -48,11 +54,14 @@ __all__ = [
     "Bundle",
     "CircuitError",
     "Embedding",
+    "EncryptedEmbedder",
     "FaceClient",
     "FaceServer",
     "Failure",
+    "Gallery",
     "HealthReport",
     "ImageError",
+    "LocalEmbedder",
     "PreparedFace",
     "Score",
     "UnhealthyResultError",

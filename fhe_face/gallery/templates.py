@@ -1,0 +1,50 @@
+"""From embeddings to what is searched: unit vectors, a person's mean, less the gallery's mean.
+
+Why: docs/gallery.md. All of it is linear up to lengths: a sealed gallery can have it for nothing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fhe_face.gallery.errors import GalleryError
+
+Array = NDArray[np.float64]
+
+#: Shorter vectors have no direction that means anything.
+_SHORTEST = 1e-9
+
+
+def unit(vectors: Array) -> Array:
+    """Vectors (..., F) of length one; those without a direction become zeros, similar to nobody.
+
+    Raises:
+        GalleryError: a number is not finite: such a face has no embedding.
+    """
+    if not np.isfinite(vectors).all():
+        raise GalleryError("an embedding is not finite: refused faces have none")
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    usable = lengths > _SHORTEST
+    return np.asarray(np.where(usable, vectors / np.where(usable, lengths, 1.0), 0.0))
+
+
+def mean_template(embeddings: Array, weights: Array | None = None) -> Array:
+    """The unit mean (F,) of unit embeddings (k, F).
+
+    weights: (k,) of each, such as the quality of its photo; 0 leaves it out; default: equal.
+
+    Raises:
+        GalleryError: no embedding, or weights that are negative, not finite, or all zero.
+    """
+    given = np.ones(len(embeddings)) if weights is None else np.asarray(weights, dtype=np.float64)
+    if not len(embeddings) or given.shape != (len(embeddings),):
+        raise GalleryError(f"{len(embeddings)} embeddings with weights {given.shape}")
+    if not (np.isfinite(given).all() and (given >= 0).all() and given.any()):
+        raise GalleryError("weights must be at least 0, and not all 0")
+    return unit(given @ embeddings)
+
+
+def centred(templates: Array, centre: Array | None) -> Array:
+    """Templates (..., F) less the gallery's mean, of length one again; as they are without one."""
+    return templates if centre is None else unit(templates - centre)
