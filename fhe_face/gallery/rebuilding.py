@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
@@ -93,7 +93,8 @@ class Rebuilder:
         started = time.perf_counter()
         self.vault = Vault(self.opened.key, self.facts, self.opened.parameters.features)
         target = f"{self.facts.gallery} {self.facts.model} {self.facts.preparation_digest}"
-        with Staging(self.opened.folder.client, f"{target} {self.facts.key_id}") as staging:
+        place = Staging(self.opened.folder.client, f"{target} {self.facts.key_id}")
+        with closing(place) as staging:
             self._embed_all(items, staging, started)
             self._replace(staging, decision, weights, drop)
             staging.discard()
