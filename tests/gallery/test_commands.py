@@ -95,7 +95,9 @@ def test_enrolling_says_what_became_of_every_photo(folder: Path, fhe_face: Run) 
         assert reason in " ".join(result.out.split())
     again = fhe_face("enroll", "people", "--gallery", "friends", "--json").json()
     assert again["enrolled"] == []
-    assert len(again["known"]) == 9
+    assert len(again["known"]) == 6
+    assert {one["why"] for one in again["refused"]} == {"refused-before"}
+    assert len(again["refused"]) == 3
     assert again["people"] == 3
     assert again["templates"] == 6
 
