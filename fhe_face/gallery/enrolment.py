@@ -31,7 +31,7 @@ from fhe_face.gallery.report import (
 from fhe_face.gallery.subjects import People
 from fhe_face.gallery.templates import unit
 from fhe_face.photos.image_error import ImageError
-from fhe_face.store import Refusal, StoredSubject, Subject, Template
+from fhe_face.store import NotStored, Refusal, StoredSubject, Subject, Template
 
 Report = Callable[[Progress], None]
 
@@ -71,7 +71,7 @@ class Enroller:
         """
         require_embedder(self.embedder, self.opened.facts)
         self._total, self._started = len(items), time.perf_counter()
-        self._known = Known.of(self.opened.store)
+        self._known = Known.of(self.opened.store, self.opened.settings.ids)
         for item in items:
             self._take(item)
             if sum(len(one.faces) for one in self._group) >= self.embedder.together:
@@ -115,12 +115,20 @@ class Enroller:
             if self.again:
                 return True
             self._tell_refused(item, source, reason)
-        elif rows := self._known.templates(source):
+        elif rows := self._known.some(source):
             self._tell_known(item, rows)
+        elif item.template is not None and self._taken(item.template):
+            self._refuse(item, Why.TAKEN, f"the gallery has a template {item.template} already")
         else:
             return True
         self._step()
         return False
+
+    def _taken(self, template: str) -> bool:
+        try:
+            return bool(self.opened.store.template(template))
+        except NotStored:
+            return False
 
     def _tell_refused(self, item: Item, source: str, sealed: bytes) -> None:
         try:
@@ -224,7 +232,7 @@ class Enroller:
     def _template(
         self, one: _Waiting, face: FoundFace, subject: str, result: Embedding
     ) -> Template:
-        id = self.opened.settings.ids.template(one.source, face.number)
+        id = one.item.template or self.opened.settings.ids.template(one.source, face.number)
         record = self.opened.vault.seal_record(id, unit(result.values))
         return Template(id, subject, one.source, record)
 

@@ -22,7 +22,7 @@ from fhe_face.gallery.faces import FaceReader, FoundFace, name_of
 from fhe_face.gallery.facts import Mode
 from fhe_face.gallery.identification import How, Match, Result, Verified
 from fhe_face.gallery.index import Found, Searcher
-from fhe_face.gallery.photos import Person, find_items
+from fhe_face.gallery.photos import Person, find_items, with_template
 from fhe_face.gallery.ranking import TOP, BySubject, Identified
 from fhe_face.gallery.rebuilding import Rebuilder, Rebuilt
 from fhe_face.gallery.rekeying import rekey
@@ -105,6 +105,7 @@ class Gallery(OpenGallery):
         *,
         subject: str | None = None,
         subject_id: str | None = None,
+        template_id: str | None = None,
         embedder: Embedder | None = None,
         again: bool = False,
         progress: Callable[[Progress], None] | None = None,
@@ -114,8 +115,9 @@ class Gallery(OpenGallery):
         """Enrol photos: FOLDER/person/photo, a folder, a file, a picture, or a list of them.
 
         Folders in a folder are people; other photos are the `subject`'s, or else each of their
-        faces is a subject of its own. subject: a name; subject_id: an id of your own. A photo is
-        known by its content: a second run embeds only what is new. again: refused ones, too.
+        faces is a subject of its own. subject: a name; subject_id: an id of your own; template_id:
+        one for the largest face of the only photo. A photo is known by its content: a second run
+        embeds only what is new. again: refused ones, too.
         report: what is filled while it goes on, for whoever interrupts it; default: a new one.
 
         What cannot be enrolled is listed with reasons. What was done before an interruption stays.
@@ -127,11 +129,12 @@ class Gallery(OpenGallery):
         """
         given = subject is not None or subject_id is not None
         found = find_items(source, Person(subject, subject_id) if given else None)
+        items = found.items if template_id is None else with_template(found.items, template_id)
         chosen = embedder or self.embedder
         live = report if report is not None else Enrolment()
         live.remarks += found.remarks
         reader, people = self.finder.reader, self.people
-        Enroller(self.opened, people, reader, chosen, again, progress, live).run(found.items)
+        Enroller(self.opened, people, reader, chosen, again, progress, live).run(items)
         live.sealed = self.seal(stage)
         return live
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from fhe_core.files import FileError
 from fhe_face.client.decryption import Embedding
@@ -28,6 +28,9 @@ from fhe_face.gallery.templates import unit
 from fhe_face.gallery.vault import Vault
 from fhe_face.photos.image_error import ImageError
 from fhe_face.store import Conflict, Replacement, Resealed
+
+#: Of a photo, that are told apart.
+_MOST_FACES: Final = 1000
 
 
 @dataclass(eq=False)
@@ -100,7 +103,7 @@ class Rebuilder:
     # --- embedding --------------------------------------------------------------------------------
 
     def _embed_all(self, items: Sequence[Item], staging: Staging, started: float) -> None:
-        known = Known.of(self.opened.store)
+        known = Known.of(self.opened.store, self.opened.settings.ids)
         for number, item in enumerate(items, 1):
             self._take(item, known, staging)
             if len(self._group) >= self.embedder.together:
@@ -118,7 +121,7 @@ class Rebuilder:
         except (FileError, ImageError):
             self.found.strangers.append(item.name)
             return
-        rows = known.templates(source)
+        rows = known.every(source)
         if not rows:
             self.found.strangers.append(item.name)
             return
@@ -140,10 +143,13 @@ class Rebuilder:
     def _matched(
         self, source: str, rows: Sequence[Row], faces: Sequence[FoundFace]
     ) -> Iterator[tuple[str, FoundFace | None]]:
-        """Each template with its face: by its number, which is in its id."""
-        by_id = {self.opened.settings.ids.template(source, face.number): face for face in faces}
+        """Each template with its face: by its number, which is in its id; one with an id that the
+        caller chose is of the largest face."""
+        ids = self.opened.settings.ids
+        numbered = {ids.template(source, number): number for number in range(1, _MOST_FACES + 1)}
+        by_number = {face.number: face for face in faces}
         for template, _, _ in rows:
-            yield template, by_id.get(template)
+            yield template, by_number.get(numbered.get(template, 1))
 
     def _embed(self, staging: Staging) -> None:
         group, self._group = self._group, []
