@@ -19,7 +19,7 @@ from fhe_face.failures import USAGE, CommandError
 from fhe_face.gallery.embedders import Embedder, EncryptedEmbedder, LocalEmbedder
 from fhe_face.gallery.gallery import Gallery
 from fhe_face.gallery.identification import Match
-from fhe_face.models.checkpoint import Checkpoint, load
+from fhe_face.models.checkpoint import Checkpoint, CheckpointError, load
 from fhe_face.network import caution, weights_file
 from fhe_face.output import Output
 from fhe_face.photos.preparation import PreparedFace
@@ -68,7 +68,13 @@ class EmbedOptions:
             raise CommandError(
                 f"{gallery.name}: does not know the file of its network: give --weights", USAGE
             )
-        checkpoint = load(weights_file(self.weights or kept))
+        try:
+            checkpoint = load(weights_file(self.weights or kept))
+        except CheckpointError as error:
+            if self.weights is not None:
+                raise
+            hint = "it is the gallery's network: --weights says where it is now"
+            raise CommandError(f"{error}; {hint}") from None
         gallery.facts.require_model(checkpoint.tensors_sha256, str(checkpoint.path))
         say_caution(checkpoint, output)
         return checkpoint

@@ -35,14 +35,16 @@ class Pictures:
 
     @classmethod
     def planned(cls, given: Path | None, photos: Sequence[Path]) -> Pictures | None:
-        """One file for one photo, a folder for several; checked before any long work.
+        """One file for one photo; a folder for several, or where the name is one of a folder.
+
+        All of it is checked before any long work.
 
         Raises:
             CommandError: another suffix than .png. ReplacementError, FileError: see `Outputs`.
         """
         if given is None:
             return None
-        if len(photos) == 1 and not given.is_dir():
+        if len(photos) == 1 and given.suffix and not given.is_dir():
             targets = [given]
             if given.suffix.lower() != ".png":
                 raise CommandError(f"{shown(given)}: a picture must end in .png", USAGE)

@@ -246,6 +246,8 @@ def test_pictures_with_answers(enrolled: Path, fhe_face: Run) -> None:
     result = fhe_face("identify", "group.png", "one.png", "--gallery", "friends", "-o", "out")
     assert result.status == 4, result.err
     assert sorted(path.name for path in (enrolled / "out").iterdir()) == ["group.png", "one.png"]
+    assert fhe_face("identify", "one.png", "--gallery", "friends", "-o", "some").status == 0
+    assert (enrolled / "some" / "one.png").is_file()
 
 
 def test_verify_with_somebody(enrolled: Path, fhe_face: Run) -> None:

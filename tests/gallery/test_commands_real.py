@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from fhe_face.demo_faces import demo_faces
-from fhe_face.network import BUNDLED_TENSORS
+from fhe_face.network import BUNDLED_TENSORS, bundled_weights
 from tests.face.conftest import fhe_face
 from tests.face.kit import Result, Run
 
@@ -125,6 +126,19 @@ def test_another_way_of_embedding(
     assert shown["weights"] == "bundled"
     assert shown["thresholds"]["origin"] == "weights"
     assert [name for name, _ in best(looked(fhe_face, people, "local"))] == ["ann", "bob"]
+
+
+def test_a_network_that_has_moved(
+    fhe_face: Run, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(bundled_weights(), "w.safetensors")
+    create = ("gallery", "create", "g", "--aligned", "--weights", "w.safetensors")
+    assert fhe_face(*create).status == 0
+    Path("w.safetensors").rename("moved.safetensors")
+    enroll = ("enroll", people, "--gallery", "g", *LOCAL)
+    assert "--weights says where it is now" in fhe_face(*enroll).refused()
+    assert fhe_face(*enroll, "--weights", "moved.safetensors").status == 0
 
 
 def test_info_of_the_files_of_a_gallery(
