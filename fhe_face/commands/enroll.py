@@ -63,8 +63,8 @@ def run(
     for remark in report.remarks:
         output.warn(remark)
     if not (report.enrolled or report.known or report.repeated):
-        first = report.refused[0] if report.refused else report.conflicting[0]
-        raise CommandError(f"nothing was enrolled: {first}", details=data)
+        why = next(map(str, [*report.refused, *report.conflicting]), "no photo was found")
+        raise CommandError(f"nothing was enrolled: {why}", details=data)
     output.answer(data, lambda console: _show(console, opening.folder, report, data))
 
 

@@ -227,6 +227,14 @@ def test_a_bad_photo_does_not_stop_the_others(enrolled: Path, fhe_face: Run) -> 
     assert alone.json()["photos"][0]["error"]
 
 
+def test_a_crop_that_was_made_in_another_way(enrolled: Path, fhe_face: Run) -> None:
+    kit.save(enrolled / "crop.png", kit.face(0))
+    shot(enrolled, "good.png", 0)
+    result = fhe_face("identify", "crop.png", "good.png", "--gallery", "friends")
+    assert "prepared in another way" in result.refused()
+    assert "good.png: match person00" in result.out
+
+
 def test_pictures_with_answers(enrolled: Path, fhe_face: Run) -> None:
     photo = shot(enrolled, "group.png", 0, 9)
     before = photo.read_bytes()
