@@ -118,7 +118,7 @@ def _refused(report: Enrolment) -> list[tuple[str, str, str]]:
     """Photo, what, why: of everything that is not in the gallery."""
     refused = [(one.photo, one.why.text, one.reason) for one in report.refused]
     refused += [
-        (one.photo, "of two people", f"is enrolled for {one.other.removeprefix('subject ')}")
+        (one.photo, "of two people", str(one).removeprefix(f"{one.photo}: "))
         for one in report.conflicting
     ]
     refused += [(one.photo, "same picture", f"as {one.other}") for one in report.repeated]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import stat
 from collections.abc import Iterator
@@ -442,6 +443,11 @@ def test_calibrating(enrolled: Path, fhe_face: Run) -> None:
     data = fhe_face("gallery", "calibrate", "friends", "--json").json()["calibration"]
     assert data["centred"] is True
     assert data["people"] == 12
+    assert data["suspects"] == []
+    fhe_face("gallery", "move", "friends", "more/person05/1.png", "--to", "person06")
+    wrong = fhe_face("gallery", "calibrate", "friends")
+    assert "Look at these" in wrong.out
+    assert re.search(r"person06 +person05", wrong.out), wrong.out
     text = fhe_face("gallery", "show", "friends").out
     assert "measured on the gallery's own photos" in " ".join(text.split())
 
