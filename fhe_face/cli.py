@@ -17,7 +17,7 @@ from fhe_core import streams
 from fhe_face import guide, process
 from fhe_face.bench.commands import app as bench
 from fhe_face.commands import coeffs, gallery, gallery_subjects, serve, weights, worker
-from fhe_face.commands.gallery import MaybeEmbed, MaybeMatch, MaybeWeights
+from fhe_face.commands.gallery import MaybeEmbed, MaybeMatch
 from fhe_face.commands.options import (
     DEFAULT_WEIGHTS,
     FACE_SIZE_HELP,
@@ -130,7 +130,14 @@ def verify(
     ] = None,
     match: MaybeMatch = None,
     embed: MaybeEmbed = None,
-    weights: MaybeWeights = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--weights",
+            metavar="official|bundled|FILE",
+            help="The network; default: that of the gallery, or the bundled one.",
+        ),
+    ] = None,
     keys: Annotated[
         Path | None,
         typer.Option("--keys", help="A folder from keygen; default: fresh keys, not kept."),

@@ -15,7 +15,7 @@ from fhe_core.files import shown
 from fhe_face.commands.gallery_embedding import EmbedOptions
 from fhe_face.commands.gallery_opening import Opening, counted, facts_of
 from fhe_face.failures import INTERRUPTED, CommandError
-from fhe_face.gallery.report import Enrolment, Progress
+from fhe_face.gallery.report import Enrolment, Progress, Why
 from fhe_face.output import Output, facts, grid
 from fhe_face.progress import Stage
 from fhe_face.system import duration
@@ -63,8 +63,8 @@ def run(
     for remark in report.remarks:
         output.warn(remark)
     if not (report.enrolled or report.known or report.repeated):
-        first = report.refused[0] if report.refused else report.conflicting[0]
-        raise CommandError(f"nothing was enrolled: {first}", details=data)
+        why = next(map(str, [*report.refused, *report.conflicting]), "no photo was found")
+        raise CommandError(f"nothing was enrolled: {why}", details=data)
     output.answer(data, lambda console: _show(console, opening.folder, report, data))
 
 
@@ -108,6 +108,8 @@ def _show(console: Console, folder: Path, report: Enrolment, data: dict[str, Any
     if refused:
         names = ("photo", "what", "why")
         console.print(grid("Not enrolled", names, refused[:_LISTED]))
+    if any(one.why is Why.EARLIER for one in report.refused):
+        console.print("refused photos are not tried again, unless --again says so")
     if len(refused) > _LISTED:
         console.print(f"and {len(refused) - _LISTED} more: --json lists all")
 
@@ -116,7 +118,7 @@ def _refused(report: Enrolment) -> list[tuple[str, str, str]]:
     """Photo, what, why: of everything that is not in the gallery."""
     refused = [(one.photo, one.why.text, one.reason) for one in report.refused]
     refused += [
-        (one.photo, "of two people", f"is enrolled for {one.other.removeprefix('subject ')}")
+        (one.photo, "of two people", str(one).removeprefix(f"{one.photo}: "))
         for one in report.conflicting
     ]
     refused += [(one.photo, "same picture", f"as {one.other}") for one in report.repeated]

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fhe_core.container import Kind, read_header
 from fhe_face.client import passphrases
 from fhe_face.client.decryption import Embedding
 from fhe_face.client.health import HealthReport
-from fhe_face.client.keymaking import CLIENT_KEY
+from fhe_face.client.keymaking import CLIENT_KEY, EVALUATION_KEY
 from fhe_face.commands.both_sides import KeyOptions, both_sides
 from fhe_face.commands.gallery import ENCRYPTED
 from fhe_face.commands.gallery_opening import Opening
 from fhe_face.commands.secrecy import hold_secrets
+from fhe_face.engine import engine_for
 from fhe_face.failures import USAGE, CommandError
 from fhe_face.gallery.embedders import Embedder, EncryptedEmbedder, LocalEmbedder
 from fhe_face.gallery.gallery import Gallery
 from fhe_face.gallery.identification import Match
-from fhe_face.models.checkpoint import Checkpoint, load
+from fhe_face.models.checkpoint import Checkpoint, CheckpointError, load
 from fhe_face.network import caution, weights_file
 from fhe_face.output import Output
 from fhe_face.photos.preparation import PreparedFace
+from fhe_face.places import Packing
 from fhe_face.progress import Stage
 from fhe_face.system import default_threads
 
@@ -69,7 +71,13 @@ class EmbedOptions:
             raise CommandError(
                 f"{gallery.name}: does not know the file of its network: give --weights", USAGE
             )
-        checkpoint = load(weights_file(self.weights or kept))
+        try:
+            checkpoint = load(weights_file(self.weights or kept))
+        except CheckpointError as error:
+            if self.weights is not None:
+                raise
+            hint = "it is the gallery's network: --weights says where it is now"
+            raise CommandError(f"{error}; {hint}") from None
         gallery.facts.require_model(checkpoint.tensors_sha256, str(checkpoint.path))
         say_caution(checkpoint, output)
         return checkpoint
@@ -94,7 +102,8 @@ class EmbedOptions:
             return
         with ExitStack() as stack:
             keys = self._keys(views, opening, output)
-            yield _Later(checkpoint, views, keys, output, stage, stack)
+            together = _together(keys.folder)
+            yield _Later(checkpoint, views, keys, output, stage, stack, together)
 
     def _keys(self, views: int, opening: Opening, output: Output) -> KeyOptions:
         threads = opening.threads or default_threads()
@@ -116,7 +125,7 @@ class _Later:
     output: Output = field(repr=False)
     stage: Stage = field(repr=False)
     stack: ExitStack = field(repr=False)
-    together: int = TOGETHER
+    together: int
     _inner: EncryptedEmbedder | None = field(default=None, repr=False)
 
     @property
@@ -150,35 +159,12 @@ class _Later:
         return self._inner.embed(faces)
 
 
-@dataclass
-class Remembered:
-    """An embedder that was given many faces at once, so that one server process has them all."""
-
-    inner: Embedder
-    _results: dict[bytes, Result] = field(default_factory=dict, repr=False)
-
-    @property
-    def model(self) -> str:
-        return self.inner.model
-
-    @property
-    def size(self) -> int:
-        return self.inner.size
-
-    @property
-    def views(self) -> int:
-        return self.inner.views
-
-    @property
-    def together(self) -> int:
-        return self.inner.together
-
-    def embed(self, faces: Sequence[PreparedFace], /) -> list[Result]:
-        """Of each; what was embedded before is not embedded again."""
-        new = {_digest(face): face for face in faces}
-        missing = {key: face for key, face in new.items() if key not in self._results}
-        self._results.update(zip(missing, self.inner.embed(list(missing.values())), strict=True))
-        return [self._results[_digest(face)] for face in faces]
+def _together(keys: Path | None) -> int:
+    """How many faces are best embedded at once with these keys, from their header alone."""
+    if keys is None:
+        return TOGETHER
+    engine = engine_for(read_header(keys / EVALUATION_KEY, expect_kind=Kind.EVALUATION_KEYS))
+    return engine.capacity if Packing.BATCH in engine.packings else TOGETHER
 
 
 def one_of(option: str, given: str) -> None:
@@ -198,7 +184,3 @@ def say_caution(checkpoint: Checkpoint, output: Output) -> None:
     demonstration = caution(checkpoint)
     if demonstration is not None:
         output.warn(demonstration)
-
-
-def _digest(face: PreparedFace) -> bytes:
-    return hashlib.sha256(face.unit.tobytes()).digest()
