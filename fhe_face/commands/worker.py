@@ -17,7 +17,7 @@ _GIGABYTE = 10**9
 def worker(
     folder: Annotated[Path, typer.Option("--folder", help="The folder of the service.")],
     weights: Annotated[
-        str | None, typer.Option(help="bundled, official or a file; default: the service's.")
+        str | None, typer.Option(help="A file, bundled or official; default: the service's.")
     ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, max=1024, help="Default: the service's.")

@@ -112,6 +112,7 @@ def test_people_come_and_go(anna: TestClient) -> None:
         anna.post(f"{HOME}/move", json={"templates": ["a2"], "subject": "bob"}).status_code == 204
     )
     assert anna.get(f"{HOME}/templates/a2").json()["subject"] == "bob"
+    assert anna.get(f"{HOME}/templates/a2").json()["added"] > 1_700_000_000
     assert anna.post(f"{HOME}/rename", json={"subject": "bob", "name": None}).status_code == 204
     assert anna.post(f"{HOME}/merge", json={"subjects": ["ann"], "into": "bob"}).status_code == 204
     assert anna.get(f"{HOME}/subjects/ann").json()["id"] == "bob"

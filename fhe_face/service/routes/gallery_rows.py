@@ -107,13 +107,14 @@ class SubjectOut(Model):
 
 
 class TemplateOut(Model):
-    """A template."""
+    """A template. added: when, in UTC seconds."""
 
     id: str
     subject: str
     source: str | None
     record: Sealed
     deleted: bool
+    added: int
 
 
 class BlockOut(Model):
