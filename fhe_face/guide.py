@@ -13,6 +13,10 @@ MODELS, INSIDE = "Models: weights and polynomials", "Inside: sizes, security, ti
 COMMANDS: Final = {
     "demo": (START, ("fhe-face demo", "fhe-face demo a.jpg b.jpg --weights weights.safetensors")),
     "verify": (START, ("fhe-face verify a.jpg b.jpg --weights official",)),
+    "studio": (
+        START,
+        ("fhe-face studio", "fhe-face studio --weights official --gallery family"),
+    ),
     "keygen": (CLIENT, ("fhe-face keygen --out keys", "fhe-face keygen --out keys --passphrase")),
     "encrypt": (CLIENT, ("fhe-face encrypt --key keys/client.key photo.jpg -o face.ct",)),
     "align": (CLIENT, ("fhe-face align photo.jpg group.jpg -o crops --all-faces",)),
