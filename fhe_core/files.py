@@ -187,7 +187,8 @@ def _refuse_special(path: Path, mode: int) -> None:
         raise _error(path, "write", "it is a device, pipe or socket, not a file")
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make names in a folder durable, where its file system can. OSError: it cannot be opened."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with suppress(OSError):  # some file systems cannot sync a folder
@@ -217,7 +218,7 @@ def publish(temporary: Path, target: Path, *, overwrite: bool) -> None:
         else:
             os.unlink(temporary)
     with suppress(OSError):  # the file is complete; only its durability is at stake
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
 
 
 def _publish_without_links(temporary: Path, target: Path) -> None:

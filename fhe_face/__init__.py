@@ -3,7 +3,8 @@
     >>> from fhe_face import FaceClient, FaceServer, prepare
 
 `FaceClient` holds the secret key, `FaceServer` holds what a server may know, `prepare` makes a face
-of a photo, and a `Gallery` finds people on photos. Names are loaded when they are first used, so that a server never loads the client.
+of a photo, a `Gallery` finds people on photos. Names are loaded when they are first used, so that a
+server never loads the client.
 """
 
 from __future__ import annotations

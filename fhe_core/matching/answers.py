@@ -34,7 +34,7 @@ def answers_of(outcomes: int) -> int:
 
 
 def bits_left(parameters: MatchParameters, answers: int) -> float:
-    """log2 of the cost of the cheapest attack, model matzov, once so many coefficients are known."""
+    """log2 of the cheapest attack's cost, model matzov, once so many coefficients are known."""
     ring = parameters.parameters
     deviation = math.sqrt(ERROR_ETA / 2)
     instance = attacks.Instance(ring.ring_dimension - answers, ring.log2_qp, deviation)

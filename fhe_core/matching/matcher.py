@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,27 +12,24 @@ from numpy.typing import NDArray
 from fhe_core import _native
 from fhe_core.container import ParameterMismatch
 from fhe_core.keys.evaluation import EvaluationKeys
-from fhe_core.matching import _kernels
 from fhe_core.matching.errors import MatchingError
 from fhe_core.matching.parameters import MatchParameters
 from fhe_core.matching.plan import MatchPlan
-from fhe_core.matching.values import Bytes, Probe, Scores, SealedBlock
-
-Mask = NDArray[np.bool_]
+from fhe_core.matching.values import Bytes, Mask, Probe, Scores, SealedBlock, masks_digest
 
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
     """A block in memory, ready to be searched."""
 
-    memory: _kernels.BlockMemory
+    memory: _native.BlockMemory
 
 
 @dataclass(frozen=True, eq=False)
 class Constants:
     """An expanded probe."""
 
-    tiles: _kernels.ProbeTiles
+    tiles: _native.ProbeTiles
     token: bytes
 
 
@@ -65,7 +61,6 @@ class Matcher:
             _native.galois_permutation(ring.ring_dimension, level.element) for level in levels
         ]
         self._powers = [level.power for level in levels]
-        self._p_mod_q = math.prod(ring.specials) % parameters.modulus
 
     def load(self, block: SealedBlock) -> Loaded:
         """A block as it is searched: twice its size on disk.
@@ -76,7 +71,7 @@ class Matcher:
         """
         p = self.parameters
         block.require(p, self.key_id, p.features)
-        memory = _kernels.BlockMemory(p.features, p.templates)
+        memory = _native.BlockMemory(p.features, p.templates)
         for position in range(p.features):
             block.body(position)  # refuses residues that are too large
             memory.set(position, block.bodies[position], block.uniform(position))
@@ -91,10 +86,10 @@ class Matcher:
         p = self.parameters
         probe.require(p, self.key_id, p.roots)
         roots = np.stack([[probe.body(r), probe.uniform(r)] for r in range(p.roots)])
-        constants = _kernels.expand_constants(
-            self._context, roots, self._keys, self._permutations, self._powers, self._p_mod_q
+        constants = _native.expand_constants(
+            self._context, roots, self._keys, self._permutations, self._powers
         )
-        return Constants(_kernels.ProbeTiles(constants), probe.token)
+        return Constants(_native.ProbeTiles(constants, self._context), probe.token)
 
     def search(self, constants: Constants, blocks: Sequence[Loaded], live: Sequence[Mask]) -> Bytes:
         """Scores of all templates of some blocks: u8 [blocks, 2, N, bytes of a word].
@@ -108,9 +103,9 @@ class Matcher:
         p = self.parameters
         require_masks(live, len(blocks), p.templates)
         memories = [block.memory for block in blocks]
-        products = _kernels.search(self._context, constants.tiles, memories)
-        words = _kernels.switch_to_bits(
-            self._context, products, self._relinearisation, self._p_mod_q, p.modulus, p.result_bits
+        products = _native.search(self._context, constants.tiles, memories)
+        words = _native.switch_to_bits(
+            self._context, products, self._relinearisation, p.result_bits
         )
         result = _bytes(words, p.result_bytes)
         for scores, mask in zip(result, live, strict=True):
@@ -121,7 +116,9 @@ class Matcher:
         """The scores of blocks (digest, block, live) as they travel; errors as `search`."""
         names, loaded, live = zip(*blocks, strict=True) if blocks else ((), (), ())
         words = self.search(constants, loaded, live)
-        return Scores(self.parameters, self.key_id, constants.token, names, words)
+        return Scores(
+            self.parameters, self.key_id, constants.token, names, masks_digest(live), words
+        )
 
 
 def require_masks(live: Sequence[Mask], blocks: int, templates: int) -> None:

@@ -16,18 +16,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from fhe_core.keys.expand import SEED_BYTES
 from fhe_core.matching.parameters import RESIDUE_BYTES, MatchParameters
 from fhe_core.plan import KeyName, KeySpecification
 
 WORD_BYTES = 8
-SEED_BYTES = 32
 #: Limb NTTs of a key switch at one limb and one special prime: one inverse and one forward to
 #: decompose, and for the division by P one of each for both polynomials.
 SWITCH_NTTS = 6
 #: Its limb products: both halves of the key, in both rows.
 SWITCH_PRODUCTS = 4
-#: Limb products of a tensor product: c0 c0', c0 c1' + c1 c0', c1 c1'.
-TENSOR_PRODUCTS = 4
+#: Limb products of a tensor product c0 c0', c0 c1' + c1 c0', c1 c1' (Karatsuba).
+TENSOR_PRODUCTS = 3
 
 
 @dataclass(frozen=True)

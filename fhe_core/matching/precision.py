@@ -3,19 +3,22 @@
 Variances of one coefficient, in units of the modulus q unless said otherwise; the secret is uniform
 ternary, so its N coefficients have variance 2/3 (docs/precision.md has the text):
 
-===============  ===================================================================================
+===============  =================================================================================
 fresh            ETA / 2, and 1/12 for rounding the message (Cheon-Kim-Kim-Song 2017)
-key switch       N (ETA / 2) q^2 / (12 P^2): one digit, uniform in +-q/2, times the key's errors; and
-                 (1 + 2N/3) / 12 for rounding both polynomials after the division by P (Han-Ki 2020)
-expansion        a level's two outputs c + s(c), X^-d (c - s(c)) have twice the energy of c each, on
-                 average (projections on the eigenspaces of s), and that of one key switch:
-                 V -> 2 V + V_switch. The message doubles, so that relative noise falls.
-score            scale_p^2 |p|^2 V_t   the templates' noise under the probe, whose constants are numbers
-                 + N scale_t^2 V_p     the constants' noise times all templates of unit norm
+key switch       N (ETA / 2) q^2 / (12 P^2): one digit, uniform in +-q/2, times the key's errors;
+                 and (1 + 2N/3) / 12 for rounding both polynomials after the division by P
+                 (Han-Ki 2020)
+expansion        the two outputs of a level, c + s(c) and X^-d (c - s(c)), have twice the energy
+                 of c each, on average (projections on the eigenspaces of s), and that of one
+                 key switch: V -> 2 V + V_switch. The message doubles, so relative noise falls.
+score            scale_p^2 |p|^2 V_t   templates' noise under the probe, whose constants are numbers
+                 + scale_t^2 V_0       noise of the constants' first coefficients, which s leaves
+                                       in place: V -> 4 V + V_switch
+                 + (N - 1) scale_t^2 V_p   that of the others, times all other templates
                  + features N V_t V_p  noise times noise
                  + V_switch            relinearisation
 modulus switch   (1 + 2N/3) / 12 in units of 2^bits: rounding both polynomials
-===============  ===================================================================================
+===============  =================================================================================
 
 The second part of a score is a convolution with the whole block: a block with fewer templates has
 less of it. Its mean over probes is exact; for one probe it depends on which numbers the templates
@@ -77,10 +80,19 @@ def _division_variance(ring_dimension: int) -> float:
 
 
 def constant_variance(parameters: MatchParameters) -> float:
-    """Of a coefficient of an expanded constant."""
-    variance = _ERROR + _ROUNDING / parameters.stride  # only every stride-th one is rounded
+    """Of a coefficient of an expanded constant, on average."""
+    # Only every stride-th one is rounded.
+    return _expanded(parameters, _ERROR + _ROUNDING / parameters.stride, 2)
+
+
+def first_variance(parameters: MatchParameters) -> float:
+    """Of the constant's own coefficient: every s leaves it in place, so its noise adds up."""
+    return _expanded(parameters, _ERROR + _ROUNDING, 4)
+
+
+def _expanded(parameters: MatchParameters, variance: float, factor: int) -> float:
     for _ in range(parameters.levels):
-        variance = 2 * variance + switch_variance(parameters)
+        variance = factor * variance + switch_variance(parameters)
     return variance
 
 
@@ -93,11 +105,11 @@ def predict(
     it before they were sealed; every number of them is then off by up to half of it.
     """
     p, n = parameters, parameters.templates
-    filled = n if templates is None else templates
+    others = (n if templates is None else templates) - 1
     fresh, constant, switch = _ERROR + _ROUNDING, constant_variance(p), switch_variance(p)
     return ScorePrecision(
         templates=math.sqrt(fresh) / p.template_scale,
-        probe=math.sqrt(filled * constant) / p.probe_scale,
+        probe=math.sqrt(others * constant + first_variance(p)) / p.probe_scale,
         products=math.sqrt(p.features * n * fresh * constant + switch) / p.score_scale,
         switching=math.sqrt(_division_variance(n)) / p.result_scale,
         records=record_step * math.sqrt(_ROUNDING),

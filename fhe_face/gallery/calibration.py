@@ -2,7 +2,9 @@
 
 The rule is that of weights (fhe_face.models.thresholds): a match from the strictest of the
 thresholds for equal errors, FAR 1 % and FAR 0.1 % on; unknown below the more lenient of those for
-equal errors and FRR 1 %. What has too few pairs to be stated is left out.
+equal errors and FRR 1 %. Where pairs are too few to state FAR 1 %, nobody of other people that was
+seen may pass instead; where they are too few for FRR 1 %, no pair of one person may fall. Where
+that leaves a gap between the two, its middle third is uncertain: nothing was seen there.
 """
 
 from __future__ import annotations
@@ -27,9 +29,10 @@ CENTRE_FROM: Final = 10
 #: Fewer pairs say nothing about thresholds.
 MIN_SAME: Final = 10
 MIN_DIFFERENT: Final = 100
-#: People and photos of each beyond these are not compared: pairs grow with the square of them.
+#: People, photos of each, and photos beyond these are not compared: pairs grow with their square.
 MAX_PEOPLE: Final = 500
-MAX_PHOTOS: Final = 8
+MAX_PHOTOS: Final = 50
+MAX_COMPARED: Final = 4000
 _SET: Final = "this gallery"
 
 
@@ -106,8 +109,10 @@ class Sample:
 
     @property
     def chosen(self) -> list[Array]:
-        """Embeddings (k, F) of at most so many people."""
-        return [own for _, own in sorted(self._kept.items(), key=_place)[:MAX_PEOPLE]]
+        """Embeddings (k, F) of at most so many people, all of them together not too many."""
+        people = [own for _, own in sorted(self._kept.items(), key=_place)[:MAX_PEOPLE]]
+        each = max(2, MAX_COMPARED // max(len(people), 1))
+        return [own[:each] for own in people]
 
     @property
     def centre(self) -> Array:
@@ -139,11 +144,29 @@ def calibrate(
     points = CosineThresholds.of(after.same, after.different)
     counts = len(after.same), len(after.different)
     measured = points.named(_SET, len(chosen), *counts, date, version)
-    thresholds = Thresholds((measured,))
-    first = Decision(thresholds.same_from, thresholds.different_below, origin="calibration")
+    first = decided(after, measured)
     decision = replace(first, temperature=fitted_temperature(after.probes, after.own, first))
     before_eer, after_eer = (roc(pairs.same, pairs.different).eer for pairs in (before, after))
     return Calibrated(decision, centre, before_eer, after_eer, len(chosen), *counts, measured)
+
+
+def decided(pairs: Pairs, measured: MeasuredSet) -> Decision:
+    """By the rule above."""
+    thresholds = Thresholds((measured,))
+    same_from, different_below = thresholds.same_from, thresholds.different_below
+    if measured.far_1pct is None:
+        same_from = max(same_from, float(np.nextafter(pairs.different.max(), np.inf)))
+    if measured.frr_1pct is None:
+        different_below = min(different_below, float(pairs.same.min()))
+    lowest, highest = float(pairs.same.min()), float(pairs.different.max())
+    if lowest > highest and (measured.far_1pct is None or measured.frr_1pct is None):
+        third = (lowest - highest) / 3
+        different_below, same_from = highest + third, lowest - third
+    return Decision(
+        float(np.clip(same_from, -1.0, 1.0)),
+        float(np.clip(different_below, -1.0, 1.0)),
+        origin="calibration",
+    )
 
 
 def pairs_of(people: Sequence[Array], mode: Mode, centre: Array | None) -> Pairs:

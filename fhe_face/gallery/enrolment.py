@@ -14,7 +14,7 @@ from fhe_core.files import FileError
 from fhe_face.client.decryption import Embedding
 from fhe_face.client.health import HealthReport
 from fhe_face.gallery.embedders import Embedder, require_embedder
-from fhe_face.gallery.errors import OtherModel
+from fhe_face.gallery.errors import GalleryError, OtherModel, RecordError
 from fhe_face.gallery.faces import FaceReader, FoundFace, content_digest
 from fhe_face.gallery.known import Known
 from fhe_face.gallery.opened import Opened
@@ -31,7 +31,7 @@ from fhe_face.gallery.report import (
 from fhe_face.gallery.subjects import People
 from fhe_face.gallery.templates import unit
 from fhe_face.photos.image_error import ImageError
-from fhe_face.store import Refusal, StoredSubject, Subject, Template
+from fhe_face.store import NotStored, Refusal, StoredSubject, Subject, Template
 
 Report = Callable[[Progress], None]
 
@@ -71,7 +71,7 @@ class Enroller:
         """
         require_embedder(self.embedder, self.opened.facts)
         self._total, self._started = len(items), time.perf_counter()
-        self._known = Known.of(self.opened.store)
+        self._known = Known.of(self.opened.store, self.opened.settings.ids)
         for item in items:
             self._take(item)
             if sum(len(one.faces) for one in self._group) >= self.embedder.together:
@@ -111,16 +111,31 @@ class Enroller:
         before = self._seen.setdefault(source, item)
         if before is not item:
             self._tell_double(item, before)
-        elif self._known.refused(source):
+        elif (reason := self._known.refusal(source)) is not None:
             if self.again:
                 return True
-            self.found.known.append(item.name)
-        elif rows := self._known.templates(source):
+            self._tell_refused(item, source, reason)
+        elif rows := self._known.some(source):
             self._tell_known(item, rows)
+        elif item.template is not None and self._taken(item.template):
+            self._refuse(item, Why.TAKEN, f"the gallery has a template {item.template} already")
         else:
             return True
         self._step()
         return False
+
+    def _taken(self, template: str) -> bool:
+        try:
+            return bool(self.opened.store.template(template))
+        except NotStored:
+            return False
+
+    def _tell_refused(self, item: Item, source: str, sealed: bytes) -> None:
+        try:
+            reason = self.opened.vault.open_reason(source, sealed)
+        except RecordError as error:
+            reason = str(error)
+        self._refuse(item, Why.EARLIER, reason)
 
     def _tell_double(self, item: Item, before: Item) -> None:
         same = (
@@ -181,6 +196,8 @@ class Enroller:
             if reasons:
                 refusals.append(self._refusal(one.source, "; ".join(reasons)))
         added = set(self._write(subjects, templates, refusals))
+        for one in group:
+            self._call(one.item, added)
         names = {subject.id: subject for subject in subjects}
         for one, face, template in told:
             self._tell(one, face, template, names[template.subject], template.id in added)
@@ -203,10 +220,19 @@ class Enroller:
             return None
         return subject
 
+    def _call(self, item: Item, added: set[str]) -> None:
+        """Let the name of somebody with an own id lead there, too."""
+        person = item.person
+        if added and person is not None and person.own_id is not None and person.name:
+            try:
+                self.people.call(person.own_id, person.name)
+            except GalleryError as error:
+                self.found.remarks.append(f"{item.name}: {error}")
+
     def _template(
         self, one: _Waiting, face: FoundFace, subject: str, result: Embedding
     ) -> Template:
-        id = self.opened.settings.ids.template(one.source, face.number)
+        id = one.item.template or self.opened.settings.ids.template(one.source, face.number)
         record = self.opened.vault.seal_record(id, unit(result.values))
         return Template(id, subject, one.source, record)
 

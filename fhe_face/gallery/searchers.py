@@ -28,11 +28,18 @@ class Counted:
     """
 
     ledger: Ledger
+    limit: int
+    warn: Warn
 
     @classmethod
     def beside(cls, path: Path, key_id: str, limit: int | None, warn: Warn) -> Counted:
         """With the ledger of a gallery's key."""
-        return cls(FileLedger(path, key_id, ANSWER_LIMIT if limit is None else limit, warn))
+        most = ANSWER_LIMIT if limit is None else limit
+        return cls(FileLedger(path, key_id, most, warn), most, warn)
+
+    def of_key(self, path: Path, key_id: str) -> Counted:
+        """The same for another key of the gallery."""
+        return Counted.beside(path, key_id, self.limit, self.warn)
 
     def around(self, searcher: Searcher, outcomes: int) -> Searcher:
         """A searcher whose scores are counted before they are opened.
@@ -64,7 +71,8 @@ class _Around:
 def read_scores(path: str | os.PathLike[str], probe: Probe) -> Scores:
     """Scores that another process has written, as the answer to a probe.
 
-    Which blocks they are of, the file says; the gallery compares that with the blocks it knows.
+    Which blocks they are of, and what lives there, the file says; the gallery compares that with
+    what it knows.
 
     Raises:
         AnswerMismatch: they answer another probe. ContainerError: they are damaged, or no scores.
@@ -75,4 +83,5 @@ def read_scores(path: str | os.PathLike[str], probe: Probe) -> Scores:
     if len(blocks) > _MOST_BLOCKS or not all(isinstance(digest, str) for digest in blocks):
         raise Corrupt(f"{header.source}: its list of blocks is malformed")
     named = tuple(str(digest) for digest in blocks)
-    return load_scores(path, Asked(probe.parameters, probe.key_id, probe.token, named))
+    masks = header.text("masks")
+    return load_scores(path, Asked(probe.parameters, probe.key_id, probe.token, named, masks))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fhe_face.store.blocks import Writer
+    from fhe_face.store.checking import Finding, check
     from fhe_face.store.errors import (
         BackupError,
         Conflict,
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
         NotStored,
         StoreError,
     )
+    from fhe_face.store.repairing import Repaired
+    from fhe_face.store.resealing import Replacement
     from fhe_face.store.rows import (
         Added,
         Block,
@@ -38,6 +41,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "blocks": ("Writer",),
+    "checking": ("Finding", "check"),
+    "repairing": ("Repaired",),
+    "resealing": ("Replacement",),
     "errors": ("BackupError", "Conflict", "DamagedBlock", "NotStored", "StoreError"),
     "rows": (
         "Added",
@@ -67,11 +73,14 @@ __all__ = [
     "Counts",
     "DamagedBlock",
     "Entry",
+    "Finding",
     "NewBlock",
     "NotStored",
     "Owner",
     "Purged",
     "Refusal",
+    "Repaired",
+    "Replacement",
     "Resealed",
     "State",
     "Store",
@@ -82,6 +91,7 @@ __all__ = [
     "Swept",
     "Template",
     "Writer",
+    "check",
 ]
 
 

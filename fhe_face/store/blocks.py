@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from fhe_core.files import explain, open_regular, publish, reason_of
+from fhe_core.files import explain, open_regular, publish, reason_of, sync_folder
 from fhe_face.store.errors import StoreError, damaged
 from fhe_face.store.rows import Swept
 
@@ -55,7 +55,7 @@ class BlockFiles:
             target = self.path(digest)
             if not target.parent.is_dir():
                 target.parent.mkdir(exist_ok=True)
-                _sync_folder(self.folder)
+                sync_folder(self.folder)
             publish(temporary, target, overwrite=True)
         except OSError as error:
             _remove(temporary)
@@ -86,12 +86,18 @@ class BlockFiles:
         """Whether there is a file of this name."""
         return self.path(digest).is_file()
 
+    def remove(self, digest: str) -> None:
+        """Remove a file if it is there and can be removed; `sweep` finds it otherwise."""
+        with suppress(OSError):
+            self.path(digest).unlink()
+
     def names(self) -> Iterator[str]:
         """The digests of all files, whether referred to or not."""
         for folder in _listed(self.folder):
             if folder.is_dir():
                 for path in _listed(folder):
-                    if _DIGEST.fullmatch(path.name) and path.name[:2] == folder.name:
+                    named = _DIGEST.fullmatch(path.name) and path.name[:2] == folder.name
+                    if named and path.is_file():
                         yield path.name
 
     def strays(self) -> Iterator[Path]:
@@ -169,15 +175,6 @@ def _listed(folder: Path) -> list[Path]:
         return sorted(folder.iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return []
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        with suppress(OSError):  # some file systems cannot sync a folder
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _remove(path: Path) -> None:

@@ -36,7 +36,7 @@ def add(
     for few in chunks(faces):
         _add_templates(change, few, added)
     for part in chunks(refused):
-        _put_refusals(change, part)
+        put_refusals(change, part)
     return added
 
 
@@ -108,7 +108,7 @@ def _known(change: Change, table: Any, ids: Sequence[str]) -> set[str]:
     return set(change.connection.execute(query).scalars())
 
 
-def _put_refusals(change: Change, refused: Sequence[Refusal]) -> None:
+def put_refusals(change: Change, refused: Sequence[Refusal]) -> None:
     for refusal in refused:
         require_id(refusal.source, "source")
         require_size(refusal.reason, f"the reason for source {refusal.source!r}")
@@ -145,7 +145,7 @@ def mark_templates(change: Change, ids: Iterable[str], deleted: bool) -> int:
             templates.c.id, templates.c.number, templates.c.subject, templates.c.deleted
         ).where(templates.c.id.in_(chunk))
         rows = change.connection.execute(query).all()
-        _require_known("template", chunk, {row.id for row in rows})
+        require_known("template", chunk, {row.id for row in rows})
         changed = [row for row in rows if bool(row.deleted) != deleted]
         numbers = [row.number for row in changed]
         change.connection.execute(
@@ -161,7 +161,7 @@ def mark_subjects(change: Change, ids: Iterable[str], deleted: bool) -> int:
     marked = 0
     for chunk in chunks(ids):
         homes = _homes(change, set(chunk))
-        _require_known("subject", chunk, set(homes))
+        require_known("subject", chunk, set(homes))
         numbers = {number for number, was in homes.values() if was != deleted}
         change.connection.execute(
             subjects.update().where(subjects.c.number.in_(numbers)).values(deleted=deleted)
@@ -182,7 +182,7 @@ def move(change: Change, ids: Iterable[str], subject: str) -> None:
             .where(templates.c.id.in_(chunk))
         )
         rows = change.connection.execute(query).all()
-        _require_known("template", chunk, {row.id for row in rows})
+        require_known("template", chunk, {row.id for row in rows})
         moved = [row for row in rows if row.subject != target]
         numbers = [row.number for row in moved]
         change.connection.execute(
@@ -199,7 +199,7 @@ def merge(change: Change, ids: Iterable[str], into: str) -> None:
     target = _live_subject(change, into)
     for chunk in chunks(ids):
         homes = _homes(change, set(chunk))
-        _require_known("subject", chunk, set(homes))
+        require_known("subject", chunk, set(homes))
         for id, (_, deleted) in homes.items():
             if deleted:
                 raise StoreError(f"subject {id!r} is deleted: undelete it before it is merged")
@@ -223,14 +223,14 @@ def rename(change: Change, subject: str, name: bytes | None) -> None:
 
 def _live_subject(change: Change, id: str) -> int:
     homes = _homes(change, {id})
-    _require_known("subject", [id], set(homes))
+    require_known("subject", [id], set(homes))
     number, deleted = homes[id]
     if deleted:
         raise StoreError(f"subject {id!r} is deleted: undelete it first")
     return number
 
 
-def _require_known(what: str, asked: Sequence[str], found: set[str]) -> None:
+def require_known(what: str, asked: Sequence[str], found: set[str]) -> None:
     for id in asked:
         if id not in found:
             raise NotStored(f"there is no {what} {id!r}; nothing was changed")
@@ -246,6 +246,17 @@ def is_live(mode: str) -> ColumnElement[bool]:
         return and_(~subjects.c.deleted, subjects.c.merged_into.is_(None), has)
     has = exists().where(subjects.c.number == templates.c.subject, ~subjects.c.deleted)
     return and_(~templates.c.deleted, has)
+
+
+def stale(mode: str) -> ColumnElement[bool]:
+    """Entries whose owner is gone, deleted, or was changed since."""
+    owners = owners_table(mode)
+    current = exists().where(
+        owners.c.number == entries.c.owner,
+        owners.c.revision == entries.c.revision,
+        is_live(mode),
+    )
+    return ~current
 
 
 def touch(change: Change, owners: Iterable[int]) -> None:

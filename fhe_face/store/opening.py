@@ -137,12 +137,17 @@ def _require_ours(database: Database) -> None:
 
 
 def _create_postgres(path: Path, url: URL, fill: Fill) -> None:
-    schema = f"fhe_face_{secrets.token_hex(8)}"
+    schema = new_schema()
     with fresh_schema(url, schema) as database:
         with database.locked() as connection:
             upgrade(connection)
             fill(connection)
         write_server_file(path, url, schema)
+
+
+def new_schema() -> str:
+    """A name that no other gallery has."""
+    return f"fhe_face_{secrets.token_hex(8)}"
 
 
 @contextmanager

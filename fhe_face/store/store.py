@@ -15,11 +15,16 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from fhe_core.files import explain
-from fhe_face.store import changing, placing, reading
+from fhe_face.store import changing, placing, purging, reading
+from fhe_face.store.backup import back_up, restore
 from fhe_face.store.blocks import BlockFiles, Writer
+from fhe_face.store.checking import Finding, check
 from fhe_face.store.database import Database
+from fhe_face.store.errors import Conflict, DamagedBlock
 from fhe_face.store.facts import facts_of, facts_text
 from fhe_face.store.opening import BLOCKS, create_database, open_database
+from fhe_face.store.repairing import Repaired, repair
+from fhe_face.store.resealing import Replacement, replace_all
 from fhe_face.store.rows import (
     Added,
     Block,
@@ -27,14 +32,18 @@ from fhe_face.store.rows import (
     Entry,
     NewBlock,
     Owner,
+    Purged,
     Refusal,
     State,
     StoredSubject,
     StoredTemplate,
     Subject,
+    Swept,
     Template,
 )
 from fhe_face.store.tables import gallery
+
+DAY_SECONDS = 86400.0
 
 
 class Store:
@@ -241,8 +250,18 @@ class Store:
         return self._files.path(digest)
 
     def read_block(self, digest: str) -> bytes:
-        """A block's content. DamagedBlock: its file is missing or altered."""
-        return self._files.read(digest)
+        """A block's content.
+
+        Raises:
+            Conflict: it was replaced meanwhile; read the list of blocks again.
+            DamagedBlock: its file is missing or altered.
+        """
+        try:
+            return self._files.read(digest)
+        except DamagedBlock as error:
+            if not reading.is_block(self._database, digest):
+                raise Conflict(f"block {digest} was replaced: read the blocks again") from error
+            raise
 
     def write_block(self, content: bytes | Writer) -> str:
         """Write a block's file, or have it written; its digest. `replace_blocks` makes it count.
@@ -260,7 +279,8 @@ class Store:
         settings: bytes | None = None,
         facts: Mapping[str, Any] | None = None,
     ) -> int:
-        """Change the index, settings and facts, in one transaction; the new version.
+        """Change the index, settings and facts, in one transaction; the new version. The files of
+        removed blocks go when it is done.
 
         An owner's revision must have been read before its templates were: then an entry is never
         made of templates that have changed.
@@ -269,7 +289,87 @@ class Store:
             Conflict: the version has moved, an owner has changed or has a place, or a block or its
                 file is gone. Nothing is changed then: read again and try again.
         """
+        removed = list(remove)
         with self._database.changing() as change:
-            return placing.replace_blocks(
-                change, self._files, seen_version, remove, add, settings, facts
+            version = placing.replace_blocks(
+                change, self._files, seen_version, removed, add, settings, facts
             )
+        purging.remove_replaced(self._database, self._files, removed)
+        return version
+
+    def replace_all(self, seen_version: int, new: Replacement) -> int:
+        """Give every template a new record, in one transaction with all that belongs to it: for new
+        keys, a new network or another mode; the new version. All former blocks are removed.
+
+        `new` must have a record for every template, deleted ones too, or name it in `forget`; a
+        name for every subject that has one; and as many refusals as there are. Ids stay. Owners
+        that get no position wait. Of another mode, no blocks are taken.
+
+        Raises:
+            Conflict: as for `replace_blocks`, or something was added meanwhile and has nothing new.
+        """
+        before = [block.digest for block in self.blocks()]
+        with self._database.changing() as change:
+            version = replace_all(change, self._files, seen_version, new)
+        purging.remove_replaced(self._database, self._files, before)
+        return version
+
+    # --- Keeping -------------------------------------------------------------------------------
+
+    def purge(self) -> Purged:
+        """Remove for good what is deleted: rows, their traces in the database, and files that
+        nothing refers to. `unsealed` names blocks that hold deleted templates still: replace them
+        before.
+
+        A writer whose block was not yet referred to gets a Conflict, and writes it again. On
+        PostgreSQL the server's own log may keep rows for a while.
+
+        Raises:
+            StoreError: another process is reading, or the disk has no room to write the rows anew.
+                Run it again then: nothing is lost.
+        """
+        return purging.purge(self._database, self._files)
+
+    def sweep(self, older_than: float = DAY_SECONDS) -> Swept:
+        """Remove files that nothing refers to, and temporary ones, older than so many seconds.
+
+        A younger one may belong to a writer that refers to it next.
+        """
+        return purging.sweep(self._database, self._files, older_than)
+
+    def check(self) -> list[Finding]:
+        """What is wrong; changes nothing. `check(folder)` looks also where `open` fails."""
+        return check(self.folder)
+
+    def repair(self) -> Repaired:
+        """Mend what needs no key: rows that contradict each other, and blocks that are damaged. The
+        owners of ended entries wait, so that a client seals them again.
+        """
+        return repair(self.folder, self._database, self._files)
+
+    def backup(self, target: str | os.PathLike[str], also: Sequence[str] = ()) -> None:
+        """Copy the store as of one moment into a new folder, whoever writes meanwhile.
+
+        also: names of other files of the store's folder that belong to it.
+
+        Raises:
+            StoreError: `target` exists. DamagedBlock: a block cannot be copied.
+            FileError: it cannot be written. Nothing is left of it then.
+        """
+        back_up(self._database, self.folder, Path(target), also)
+
+    @classmethod
+    def restore(
+        cls,
+        backup: str | os.PathLike[str],
+        folder: str | os.PathLike[str],
+        url: str | None = None,
+    ) -> Store:
+        """Make a store in a new folder from a backup, and open it. url: as for `create`.
+
+        Raises:
+            BackupError: the backup is incomplete or altered.
+            StoreError: `folder` exists. FileError: it cannot be written. Nothing is left then.
+        """
+        restore(Path(backup), Path(folder), url)
+        return cls.open(folder)

@@ -22,11 +22,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core import encoding
+from fhe_core.formats import matching as formats
 from fhe_core.formats.ciphertexts import Bundle, save_bundle
+from fhe_core.matching import Matcher, MatchParameters, Probe
 from fhe_core.parameters import Parameters, Specification, Tier, build
 from fhe_core.plan import KeyName, KeySpecification
 from fhe_core.secret.files import save_evaluation_keys, save_secret_key
+from fhe_core.secret.gallery_files import save_gallery_key, save_gallery_keys
 from fhe_core.secret.key import SecretKey
+from fhe_core.secret.matching import Sealer
+from tests.core import tiny
 
 SPECIFICATION = Specification(
     name="insecure-frozen",
@@ -42,6 +47,19 @@ KEYS = (KeySpecification(KeyName(0, 0), 2), KeySpecification(KeyName(ROTATION, 0
 FACTS = {"about": "frozen"}
 #: Small enough that an encoding in floating point rounds to these numbers on any machine.
 COEFFICIENTS = (np.arange(16) * 7919 % 101 - 50) * 2**20
+
+#: Of a gallery: one limb that fits six bytes, as in the real one.
+GALLERY = Specification(
+    name="insecure-frozen-gallery",
+    log_ring_dimension=4,
+    limb_bits=(48,),
+    special_bits=(50,),
+    tiers=(Tier(1, 1, 1),),
+)
+VECTOR = np.array([0.6, -0.8])
+TEMPLATES = np.array([[1.0, 0.0], [0.0, 1.0], [-0.6, 0.8]])
+BLOCK = "0a" * 32
+LIVE = np.arange(16) < 2
 
 
 def load(name: str) -> Parameters:
@@ -88,12 +106,50 @@ def _embedding(path: Path) -> None:
     save_bundle(path, Bundle("embedding", key.parameters, key.key_id, {"e": low}, FACTS, {}))
 
 
+def gallery() -> MatchParameters:
+    """Blocks of 16 templates of two numbers."""
+    return MatchParameters(build(GALLERY), 2, 1, 2.0**17, 9.0e8, 24)
+
+
+def gallery_secret() -> SecretKey:
+    with fixed_randomness("gallery secret"):
+        return SecretKey.generate(build(GALLERY))
+
+
+def sealer() -> Sealer:
+    return Sealer(gallery_secret(), gallery())
+
+
+def probe() -> Probe:
+    with fixed_randomness("probe"):
+        return sealer().seal_probe(VECTOR)
+
+
+def _block(path: Path) -> None:
+    formats.save(path, sealer().seal_block(TEMPLATES))
+
+
+def _scores(path: Path) -> None:
+    """As a server answers it, of one block with one dead position."""
+    keys = tiny.gallery_keys(gallery_secret(), gallery())
+    matcher = Matcher(gallery(), keys, 1)
+    block = matcher.load(sealer().seal_block(TEMPLATES))
+    formats.save(path, matcher.answer(matcher.expand(probe()), [(BLOCK, block, LIVE)]))
+
+
 WRITERS: dict[str, Callable[[Path], object]] = {
     "secret-key": lambda path: save_secret_key(path, secret(), FACTS),
     "protected-key": lambda path: save_secret_key(path, secret(), FACTS, passphrase=PASSPHRASE),
     "evaluation-keys": lambda path: save_evaluation_keys(path, secret(), KEYS, FACTS),
     "image": _image,
     "embedding": _embedding,
+    "gallery-key": lambda path: save_gallery_key(path, gallery_secret(), FACTS),
+    "gallery-evaluation-keys": lambda path: save_gallery_keys(
+        path, gallery_secret(), gallery(), FACTS
+    ),
+    "sealed-block": _block,
+    "probe": lambda path: formats.save(path, probe()),
+    "scores": _scores,
 }
 
 

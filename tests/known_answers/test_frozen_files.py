@@ -10,9 +10,12 @@ import pytest
 
 from fhe_core import container
 from fhe_core.ciphertext import Ciphertext
+from fhe_core.formats import matching as formats
 from fhe_core.formats.ciphertexts import load_bundle, load_evaluation_keys
+from fhe_core.matching import Matcher
 from fhe_core.runtime.evaluator import Evaluator
 from fhe_core.secret.files import load_secret_key
+from fhe_core.secret.gallery_files import load_gallery_key
 from fhe_core.secret.key import SecretKey
 from tests.known_answers import frozen
 
@@ -92,3 +95,27 @@ def test_evaluation_keys_are_read_and_work(unpack: Unpack) -> None:
     (turned,) = Evaluator(key.parameters, keys, 1).rotate_many(image, [frozen.ROTATION])
     assert error(key, turned, frozen.ROTATION) < TOLERANCE
     assert error(key, turned) > 1e-3
+
+
+def test_the_keys_of_a_gallery_are_read(unpack: Unpack) -> None:
+    key = load_gallery_key(unpack("gallery-key"), frozen.gallery())
+    assert np.array_equal(key.secret_coefficients(), frozen.gallery_secret().secret_coefficients())
+
+
+def test_a_gallery_is_read_and_searched(unpack: Unpack) -> None:
+    parameters, sealer = frozen.gallery(), frozen.sealer()
+    key_id = sealer.key.key_id
+    keys = formats.load_gallery_keys(unpack("gallery-evaluation-keys"), parameters, key_id)
+    matcher = Matcher(parameters, keys, 1)
+    block = formats.load_block(unpack("sealed-block"), parameters, key_id)
+    probe = formats.load_probe(unpack("probe"), parameters, key_id)
+    assert np.max(np.abs(sealer.open_block(block)[:3] - frozen.TEMPLATES)) < 22 / 2**17
+    loaded = matcher.load(block)
+    answer = matcher.answer(matcher.expand(probe), [(frozen.BLOCK, loaded, frozen.LIVE)])
+    stored_answer = formats.load_scores(
+        unpack("scores"), sealer.asked(probe, [frozen.BLOCK], [frozen.LIVE])
+    )
+    for scores in (answer, stored_answer):
+        (found,) = sealer.open_scores(scores, probe, [frozen.BLOCK], [frozen.LIVE])
+        assert found[:2] == pytest.approx(frozen.VECTOR, abs=TOLERANCE * 10)
+        assert np.all(np.isnan(found[2:]))

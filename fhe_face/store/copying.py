@@ -1,0 +1,36 @@
+"""All rows of one store into another, whatever databases they are in."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Connection, func, select, text
+
+from fhe_face.store.tables import ALL, blocks, subjects, templates
+
+_ROWS: Final = 2000
+#: Tables whose rows are numbered by the database.
+_NUMBERED: Final = (subjects, templates, blocks)
+
+
+def copy_rows(source: Connection, target: Connection) -> None:
+    """Copy every row, with its number; `target` has empty tables."""
+    streaming = source.execution_options(yield_per=_ROWS)
+    for table in ALL:
+        query = select(table)
+        if table is subjects:  # a row that refers to another comes after it
+            query = query.order_by(subjects.c.merged_into.is_not(None), subjects.c.number)
+        with streaming.execute(query) as result:
+            for part in result.mappings().partitions():
+                target.execute(table.insert(), [dict(row) for row in part])
+    if target.dialect.name == "postgresql":
+        _continue_numbers(target)
+
+
+def _continue_numbers(target: Connection) -> None:
+    """PostgreSQL counts apart from the rows: new ones come after those that were copied."""
+    for table in _NUMBERED:
+        last = target.execute(select(func.max(table.c.number))).scalar()
+        if last is not None:
+            sequence = text("SELECT setval(pg_get_serial_sequence(:table, 'number'), :last)")
+            target.execute(sequence, {"table": table.name, "last": last})
