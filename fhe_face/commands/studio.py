@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import webbrowser
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,7 +11,6 @@ from pathlib import Path
 from fhe_core.secret.files import Passphrase
 from fhe_face.failures import CommandError
 from fhe_face.gallery.gallery import Gallery
-from fhe_face.models.faces import Detector
 from fhe_face.network import BUNDLED
 from fhe_face.output import Output
 from fhe_face.studio.local import LocalEngine, Wanted
@@ -47,7 +47,6 @@ def run(request: Request, output: Output) -> None:
         )
     from fhe_face.studio.serving import serve
 
-    Detector()  # OpenCV or its model file may be missing
     gallery = _opened(request, output)
     try:
         weights = request.weights or _weights_of(gallery)
@@ -61,10 +60,9 @@ def run(request: Request, output: Output) -> None:
         if gallery is not None:
             gallery.close()
         raise
-    try:
+    with suppress(KeyboardInterrupt):  # the usual end
         serve(engine, gallery, request.port, lambda url: _tell(url, request.browser, output))
-    except KeyboardInterrupt:
-        output.note("closed")
+    output.note("The studio is closed.")
 
 
 def _opened(request: Request, output: Output) -> Gallery | None:

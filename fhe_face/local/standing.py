@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,10 @@ from fhe_face.client.client import FaceClient
 from fhe_face.local.process import ServerError, relay
 from fhe_face.progress import Stage, silent
 
+COMMAND: Final = (sys.executable, "-m", "fhe_face.server.standing")
 _PATIENCE_SECONDS: Final = 10
+#: What the last answer to a request holds.
+_ENDS: Final = frozenset(("report", "cancelled", "error"))
 #: As for jobs: a folder of the user's must not hide our packages.
 _ROOT: Final = Path(__file__).resolve().parents[2]
 
@@ -27,7 +30,8 @@ class StandingServer:
 
     evaluation_key, weights, folder: absolute; client: of the same keys, it only reads answers. The
     process is given these files alone. One request at a time. stage: of the request under way; an
-    exception out of it gives the request up. sent, received: bytes so far; seconds: of computation.
+    exception out of it gives the request up. sent, received: bytes so far; seconds: of computation;
+    command: starts the process.
     """
 
     client: FaceClient
@@ -36,6 +40,7 @@ class StandingServer:
     folder: Path
     threads: int
     stage: Stage = silent
+    command: Sequence[str] = COMMAND
     sent: int = 0
     received: int = 0
     seconds: float = 0.0
@@ -51,7 +56,7 @@ class StandingServer:
             return
         self.close()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "fhe_face.server.standing"],
+            self.command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=_ROOT,
@@ -130,10 +135,10 @@ class StandingServer:
         assert process is not None
         assert process.stdout is not None
         self._say({"cancel": True})
-        for line in process.stdout:
-            message = json.loads(line)
-            if not {"report", "cancelled", "error"}.isdisjoint(message):
-                return
+        with suppress(ValueError):  # no JSON
+            for line in process.stdout:
+                if not _ENDS.isdisjoint(json.loads(line)):
+                    return
         self.close()
 
     def _say(self, request: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from fhe_core.formats.ciphertexts import Bundle
 from fhe_core.formats.preparation import ENTRY
@@ -21,6 +22,14 @@ from fhe_face.studio.progress import Side
 from fhe_face.studio.readiness import Readiness
 from fhe_face.studio.scale import Scale
 from fhe_face.system import seconds, size
+
+#: What every comparison measures, and how it is explained before that.
+_EXPECTED: Final = (
+    ("Time", "most of it on encrypted faces"),
+    ("Sent to the server", "two encrypted faces"),
+    ("Sent back", "two encrypted embeddings"),
+    ("Precision", "agreement with the same in the clear"),
+)
 
 
 @dataclass(frozen=True)
@@ -58,6 +67,11 @@ class Comparing:
     def known(self) -> tuple[Fact, ...]:
         """What is so before anything is computed."""
         return _known(self.engine.facts)
+
+    @property
+    def expected(self) -> tuple[Fact, ...]:
+        """All facts, as long as nothing is measured."""
+        return (*(Fact(name, "\N{EM DASH}", note) for name, note in _EXPECTED), *self.known)
 
     @property
     def scale(self) -> Scale | None:
@@ -99,7 +113,7 @@ class Comparing:
         left, right = self.engine.in_the_clear(faces)
         took = Fact("Time", seconds(time.perf_counter() - started), "in the clear, here")
         answer = compare(left, right, limits, _names(looks))
-        return self._answer(answer, (took,), encrypted=False)
+        return self._answer(answer, (took, *self.expected[1:]), encrypted=False)
 
     def _answer(self, found: Verification, facts: tuple[Fact, ...], encrypted: bool) -> Answer:
         return Answer(
@@ -145,7 +159,9 @@ def _known(engine: Facts) -> tuple[Fact, ...]:
     modulus = f"modulus of {engine.log2_qp:,.0f} bits, set {engine.ring}"
     security = Fact("Security", "none", "a small ring, for tests only")
     if bits is not None:
-        security = Fact("Security", f"{bits:.0f} bits", "cost of the cheapest known attack")
+        security = Fact(
+            "Security", f"{bits:.0f} bits", "gates of the cheapest known attack, as a power of 2"
+        )
     return (
         security,
         Fact("Ring", f"N = {engine.ring_dimension:,}", modulus),

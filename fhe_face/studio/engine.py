@@ -12,7 +12,7 @@ import numpy as np
 
 from fhe_core.formats.ciphertexts import Bundle
 from fhe_core.parameters import ERROR_ETA, Parameters
-from fhe_core.parameters.attacks import Instance, estimates
+from fhe_core.parameters.attacks import MATZOV, Instance, estimates
 from fhe_face.client.decryption import Embedding
 from fhe_face.client.health import HealthReport
 from fhe_face.gallery.gallery import Gallery
@@ -103,12 +103,15 @@ class Engine(Protocol):
 
 
 def security_bits(parameters: Parameters) -> float | None:
-    """log2 of the cost of the cheapest known attack; None for rings that are only for tests."""
+    """log2 of the gates of the cheapest known attack; None for rings that are only for tests.
+
+    In the cost model of the security tables that parameters are held to (docs/security.md).
+    """
     if parameters.name.startswith("insecure"):
         return None
     error = math.sqrt(ERROR_ETA / 2)
     instance = Instance(parameters.ring_dimension, parameters.log2_qp, error)
-    return min(one.bits for one in estimates(instance))
+    return min(one.bits for one in estimates(instance) if one.model == MATZOV.name)
 
 
 def precision_bits(results: Sequence[Result], clear: Sequence[Result]) -> float | None:

@@ -58,8 +58,12 @@ class Looks:
     """Makes them. Thread-safe: the detector is used by one thread at a time."""
 
     def __init__(self, size: int, pictures: Pictures) -> None:
-        """size: of the network's faces, in pixels."""
-        self._aligner: Aligner | None = None
+        """size: of the network's faces, in pixels.
+
+        Raises:
+            DetectorError: OpenCV or the detector's model file is missing.
+        """
+        self._aligner = Aligner(size)
         self._size = size
         self._pictures = pictures
         self._lock = threading.Lock()
@@ -69,7 +73,6 @@ class Looks:
 
         Raises:
             ImageError: it is no picture that can be used, or shows no face.
-            DetectorError: OpenCV or the detector's model file is missing.
         """
         label = shortened(name)
         try:
@@ -83,7 +86,7 @@ class Looks:
         except NoFaceError:
             raise ImageError(label, _NO_FACE) from None
         crop, count = alignment.crops[0], len(alignment.faces)
-        how = self._found().preparation()
+        how = self._aligner.preparation()
         unit = to_unit(crop.pixels)
         face = PreparedFace(unit, "aligned", how, alignment.warnings, count, 1)
         return self._look(label, content, pixels, face, alignment.faces, crop.roll)
@@ -93,12 +96,7 @@ class Looks:
         if pixels.shape == (self._size, self._size, 3):
             return None
         with self._lock:
-            return self._found().align(pixels, fallback=False)
-
-    def _found(self) -> Aligner:
-        if self._aligner is None:
-            self._aligner = Aligner(self._size)
-        return self._aligner
+            return self._aligner.align(pixels, fallback=False)
 
     def _look(
         self,

@@ -41,6 +41,8 @@ class Readiness:
             Cancelled: the job was given up; making ready goes on.
             What `Engine.prepare` raises.
         """
+        if self.ready:
+            return
         self.start()
         seen = -1
         while not self.ready:

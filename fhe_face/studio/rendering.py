@@ -62,8 +62,8 @@ def words(step: Step) -> str:
     if known is not None:
         return known
     if step.what.startswith("embedding") and step.side is Side.SERVER:
-        which = step.what.removeprefix("embedding").strip().removeprefix("faces ")
-        return f"Computing on encrypted {which or 'faces'}"
+        first = step.what.removeprefix("embedding").strip()
+        return f"Computing on encrypted faces{first and f', from {first} on'}"
     return f"{step.what[:1].upper()}{step.what[1:]}"
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import uvicorn
+from numpy.typing import NDArray
 from PIL import Image
 
 from fhe_core.formats.ciphertexts import Bundle
@@ -23,8 +24,11 @@ from fhe_face.models.thresholds import MeasuredSet, OperatingPoint, Thresholds
 from fhe_face.photos.preparation import PreparedFace
 from fhe_face.places import Packing
 from fhe_face.progress import Stage
+from fhe_face.studio.drawn import PEOPLE, Look, portrait
 from fhe_face.studio.engine import Computed, Facts, Result, Tell, Travels
 from fhe_face.studio.guard import Access
+from fhe_face.studio.photos import Looks
+from fhe_face.studio.pictures import Pictures
 from fhe_face.studio.progress import Side
 from fhe_face.studio.serving import bound, configuration
 from fhe_face.studio.state import Studio
@@ -34,7 +38,7 @@ from tests.core.tiny import gallery as tiny_gallery
 #: The tiny network's faces are a quarter of real ones.
 SHRINK = 4
 SIZE = 64
-LOW, HIGH = 0.90, 0.96
+LOW, HIGH = 0.38, 0.62
 
 
 def thresholds(low: float = LOW, high: float = HIGH) -> Thresholds:
@@ -48,8 +52,9 @@ def thresholds(low: float = LOW, high: float = HIGH) -> Thresholds:
 
 @dataclass
 class TinyEngine:
-    """Both sides in this process. pause: seconds that each report of a step takes; shift: moved
-    out of an embedding before it is compared, so that drawn people differ."""
+    """Both sides in this process. pause: seconds that each report of a step takes; shift: taken
+    off every embedding, so that drawn people differ as much as real ones do for a real network.
+    """
 
     world: World
     pause: float = 0.0
@@ -58,6 +63,7 @@ class TinyEngine:
     failure: Exception | None = None
     caution: str | None = None
     galleries: list[Path] = field(default_factory=list)
+    shift: NDArray[np.float64] | float = 0.0
     model: str = "cd" * 32
     size: int = SIZE
     views: int = 1
@@ -94,9 +100,8 @@ class TinyEngine:
         carried = _Carried(self, tell, travels)
         tell(Side.CLIENT, "encrypting", 0, 0)
         found = self.world.client.embed([_small(face) for face in faces], carried)
-        return Computed(
-            found.results, carried.sent, carried.received, carried.seconds, len(found.rounds)
-        )
+        results = [self._moved(one) for one in found.results]
+        return Computed(results, carried.sent, carried.received, carried.seconds, len(found.rounds))
 
     def in_the_clear(self, faces: Sequence[PreparedFace]) -> list[Result]:
         units = np.stack([_small(face).unit for face in faces])
@@ -106,8 +111,12 @@ class TinyEngine:
         results: list[Result] = []
         for own, norm in zip(values, norms, strict=True):
             report = check_embedding(own.astype(complex), np.full(2, norm, complex), ROOT)
-            results.append(Embedding(own, report) if report.healthy else report)
+            results.append(self._moved(Embedding(own, report)) if report.healthy else report)
         return results
+
+    def _moved(self, one: Result) -> Result:
+        moves = isinstance(one, Embedding)
+        return replace(one, values=one.values - self.shift) if moves else one
 
     def gallery(self, folder: Path) -> Gallery:
         self.galleries.append(folder)
@@ -159,8 +168,20 @@ def _small(face: PreparedFace) -> PreparedFace:
     return replace(face, unit=unit)
 
 
-def make_engine(**options: object) -> TinyEngine:
-    return TinyEngine(make_world((Packing.ALONE, Packing.PAIR)), **options)  # type: ignore[arg-type]
+def make_studio_world() -> World:
+    """Keys for faces alone and in pairs."""
+    return make_world((Packing.ALONE, Packing.PAIR))
+
+
+def shift_for(world: World) -> NDArray[np.float64]:
+    """What most drawn people have in common, for this network."""
+    looks = Looks(SIZE, Pictures())
+    pictures = [png(portrait(person, Look())) for person in PEOPLE.values()]
+    faces = [looks.of(picture, "drawn").face for picture in pictures]
+    results = TinyEngine(world).in_the_clear(faces)
+    values = [one.values for one in results if isinstance(one, Embedding)]
+    assert len(values) == len(PEOPLE)
+    return np.asarray(0.9 * np.mean(values, axis=0))
 
 
 def png(pixels: np.ndarray) -> bytes:
