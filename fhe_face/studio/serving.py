@@ -67,6 +67,7 @@ def bound(port: int) -> socket.socket:
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((HOST, port))
+        listening.listen()  # the browser may come before the web server is up
     except OSError as error:
         listening.close()
         raise FileError(

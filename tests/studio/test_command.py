@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import urllib.parse
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -34,29 +35,30 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_tells_its_address_and_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     environment = os.environ | {"TMPDIR": str(tmp_path)}
-    with subprocess.Popen(
+    process = subprocess.Popen(
         START,
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    ) as process:
+    )
+    try:
         assert process.stdout is not None
-        assert process.stderr is not None
         address = urllib.parse.urlsplit(process.stdout.readline().strip())
         assert (address.hostname, address.path) == ("127.0.0.1", "/open")
         assert address.port
-        line = http.client.HTTPConnection("127.0.0.1", address.port, timeout=20)
-        line.request("GET", f"{address.path}?{address.query}")
-        assert line.getresponse().status == 200
-        line.close()
+        with closing(http.client.HTTPConnection("127.0.0.1", address.port, timeout=30)) as line:
+            line.request("GET", f"{address.path}?{address.query}")
+            assert line.getresponse().status == 200
         process.send_signal(number)
-        said = process.stderr.read()
-        status = process.wait(60)
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
     assert "Traceback" not in said
     assert "error" not in said
-    assert status == (0 if number is signal.SIGINT else 128 + number)
+    assert process.returncode == (0 if number is signal.SIGINT else 128 + number)
     assert list(tmp_path.iterdir()) == []
 
 
