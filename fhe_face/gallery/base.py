@@ -85,6 +85,8 @@ class OpenGallery:
         place = folder_of(folder)
         chosen = parameters or gallery_parameters()
         count = threads or default_threads()
+        if not place.client.is_dir():
+            raise place.no_key()
         lock = KeyLock(place.client)
         store = None
         try:

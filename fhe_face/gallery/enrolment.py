@@ -31,7 +31,7 @@ from fhe_face.gallery.report import (
 from fhe_face.gallery.subjects import People
 from fhe_face.gallery.templates import unit
 from fhe_face.photos.image_error import ImageError
-from fhe_face.store import NotStored, Refusal, StoredSubject, Subject, Template
+from fhe_face.store import NotStored, Placed, Refusal, StoredSubject, Subject, Template
 
 Report = Callable[[Progress], None]
 
@@ -71,7 +71,7 @@ class Enroller:
         """
         require_embedder(self.embedder, self.opened.facts)
         self._total, self._started = len(items), time.perf_counter()
-        self._known = Known.of(self.opened.store, self.opened.settings.ids)
+        self._known = Known.of(self.opened.store)
         for item in items:
             self._take(item)
             if sum(len(one.faces) for one in self._group) >= self.embedder.together:
@@ -115,7 +115,7 @@ class Enroller:
             if self.again:
                 return True
             self._tell_refused(item, source, reason)
-        elif rows := self._known.some(source):
+        elif rows := self._known.templates(source):
             self._tell_known(item, rows)
         elif item.template is not None and self._taken(item.template):
             self._refuse(item, Why.TAKEN, f"the gallery has a template {item.template} already")
@@ -146,10 +146,10 @@ class Enroller:
         if same:
             self.found.repeated.append(Repeated(item.name, before.name))
         else:
-            self.found.conflicting.append(Conflicting(item.name, before.name))
+            self.found.conflicting.append(Conflicting(item.name, before.name, False))
 
-    def _tell_known(self, item: Item, rows: Sequence[tuple[str, str, bool]]) -> None:
-        if all(deleted for _, _, deleted in rows):
+    def _tell_known(self, item: Item, rows: Sequence[Placed]) -> None:
+        if all(row.deleted for row in rows):
             self._refuse(
                 item,
                 Why.DELETED,
@@ -157,12 +157,12 @@ class Enroller:
                 "enrolled again",
             )
             return
-        subjects = {subject for _, subject, deleted in rows if not deleted}
+        subjects = {row.subject for row in rows if not row.deleted}
         if item.person is not None:
             own, _ = self.people.for_person(item.person)
             if own.id not in subjects:
                 label = self.people.info(self.opened.store.subject(min(subjects))).label
-                self.found.conflicting.append(Conflicting(item.name, f"subject {label}"))
+                self.found.conflicting.append(Conflicting(item.name, label, True))
                 return
         self.found.known.append(item.name)
 

@@ -19,15 +19,16 @@ from fhe_face.gallery.embedders import Embedder
 from fhe_face.gallery.errors import GalleryError, OtherModel
 from fhe_face.gallery.faces import FaceReader, FoundFace, content_digest
 from fhe_face.gallery.facts import Facts
-from fhe_face.gallery.known import Known, Row
+from fhe_face.gallery.known import Known
 from fhe_face.gallery.opened import ATTEMPTS, Opened, busy
 from fhe_face.gallery.photos import Item
 from fhe_face.gallery.report import Progress
 from fhe_face.gallery.staging import Staging
 from fhe_face.gallery.templates import unit
 from fhe_face.gallery.vault import Vault
+from fhe_face.gallery.words import counted
 from fhe_face.photos.image_error import ImageError
-from fhe_face.store import Conflict, Replacement, Resealed
+from fhe_face.store import Conflict, Placed, Replacement, Resealed
 
 #: Of a photo, that are told apart.
 _MOST_FACES: Final = 1000
@@ -54,9 +55,10 @@ class Rebuilt:
 
     def summary(self) -> str:
         """One line for people."""
-        parts = [f"{self.embedded + self.before} templates rebuilt"]
+        parts = [f"{counted(self.embedded + self.before, 'template')} rebuilt"]
         parts += [f"{self.dropped} dropped"] if self.dropped else []
-        parts += [f"{len(self.strangers)} photos are not enrolled"] if self.strangers else []
+        others = counted(len(self.strangers), "photo is", "photos are")
+        parts += [f"{others} not enrolled"] if self.strangers else []
         return f"{', '.join(parts)}; {self.seconds:.1f} s"
 
 
@@ -104,7 +106,7 @@ class Rebuilder:
     # --- embedding --------------------------------------------------------------------------------
 
     def _embed_all(self, items: Sequence[Item], staging: Staging, started: float) -> None:
-        known = Known.of(self.opened.store, self.opened.settings.ids)
+        known = Known.of(self.opened.store)
         for number, item in enumerate(items, 1):
             self._take(item, known, staging)
             if len(self._group) >= self.embedder.together:
@@ -122,18 +124,18 @@ class Rebuilder:
         except (FileError, ImageError):
             self.found.strangers.append(item.name)
             return
-        rows = known.every(source)
+        rows = known.templates(source)
         if not rows:
             self.found.strangers.append(item.name)
             return
-        wanted = [row for row in rows if staging.record(row[0]) is None]
+        wanted = [row for row in rows if staging.record(row.id) is None]
         self.found.before += len(rows) - len(wanted)
         if not wanted:
             return
         try:
             faces = self.reader.read(item.photo, every=True)
         except (ImageError, OtherModel) as error:
-            self._refuse(staging, [row[0] for row in wanted], str(error))
+            self._refuse(staging, [row.id for row in wanted], str(error))
             return
         for template, face in self._matched(source, wanted, faces):
             if face is None:
@@ -142,15 +144,15 @@ class Rebuilder:
                 self._group.append(_Face(template, face))
 
     def _matched(
-        self, source: str, rows: Sequence[Row], faces: Sequence[FoundFace]
+        self, source: str, rows: Sequence[Placed], faces: Sequence[FoundFace]
     ) -> Iterator[tuple[str, FoundFace | None]]:
         """Each template with its face: by its number, which is in its id; one with an id that the
         caller chose is of the largest face."""
         ids = self.opened.settings.ids
         numbered = {ids.template(source, number): number for number in range(1, _MOST_FACES + 1)}
         by_number = {face.number: face for face in faces}
-        for template, _, _ in rows:
-            yield template, by_number.get(numbered.get(template, 1))
+        for row in rows:
+            yield row.id, by_number.get(numbered.get(row.id, 1))
 
     def _embed(self, staging: Staging) -> None:
         group, self._group = self._group, []
@@ -221,8 +223,10 @@ class Rebuilder:
     def _would_lose(self) -> GalleryError:
         missing, refused = len(self.found.missing), len(self.found.refused)
         first = f" (first: {self.found.refused[0][1]})" if refused else ""
+        lost = counted(missing, "template has", "templates have")
+        now = counted(refused, "is", "are")
         return GalleryError(
-            f"{missing} templates have no photo among those given and {refused} are refused now"
+            f"{lost} no photo among those given and {now} refused now"
             f"{first}: give all photos that were enrolled, or drop these templates; what was "
             "embedded is kept for the next run"
         )

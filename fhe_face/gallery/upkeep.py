@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +87,8 @@ class Upkeep:
         found = store_findings(self.opened, repair)
         if repair:
             seal_pending(self.opened, stage)
-        return found + list(check_client(self.opened, repair, stage))
+        known = {one.about for one in found if one.kind == "damaged-block"}
+        return found + list(check_client(self.opened, known, repair, stage))
 
     def backup(self, target: str | os.PathLike[str]) -> None:
         """See `Gallery.backup`."""
@@ -105,7 +107,8 @@ class Upkeep:
             except RecordError:
                 continue
             name = names.get(template.subject, "")
-            rows.append(Row(len(rows), template.id, template.subject, name, ""))
+            added = datetime.fromtimestamp(template.added, timezone.utc).isoformat()
+            rows.append(Row(len(rows), template.id, template.subject, name, added))
             embeddings.append(unit(embedding))
         features = self.opened.parameters.features
         matrix = np.stack(embeddings) if embeddings else np.zeros((0, features))

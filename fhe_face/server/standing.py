@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from queue import SimpleQueue
 from typing import Any, TextIO
 
+from fhe_core.errors import Failure
 from fhe_core.formats.ciphertexts import save_bundle
 from fhe_face.failures import describe, show_traceback
 from fhe_face.places import IMAGE
@@ -29,8 +30,10 @@ from fhe_face.process import tidy_end
 from fhe_face.server.server import FaceServer
 
 
-class _Cancelled(Exception):
+class _Cancelled(Failure):
     """Whoever asked does not want the answer any more."""
+
+    code = "standing-cancelled"
 
 
 class Standing:

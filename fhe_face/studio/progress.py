@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from fhe_core.errors import Failure
+
 
 class Side(str, Enum):
     """Who does a step."""
@@ -16,8 +18,10 @@ class Side(str, Enum):
     SERVER = "server"
 
 
-class Cancelled(Exception):
+class Cancelled(Failure):
     """The person gave a job up."""
+
+    code = "studio-cancelled"
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ class Readiness:
             return
         self.start()
         seen = -1
-        while not self.ready:
+        while not self._is_ready():
             if self.progress.version != seen:
                 seen = self.progress.version
                 job.progress.follow(self.progress)
@@ -73,6 +73,10 @@ class Readiness:
     def said(self) -> str | None:
         """What went wrong, in a sentence."""
         return None if self.error is None else sentence(self.error)
+
+    def _is_ready(self) -> bool:
+        """Now: another thread may say so at any time."""
+        return self.ready
 
     def _make(self) -> None:
         try:

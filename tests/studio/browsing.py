@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 from tests.studio.kit import Running, png
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
+    from playwright.sync_api import (
+        Browser,
+        BrowserContext,
+        ConsoleMessage,
+        FilePayload,
+        Page,
+        Request,
+    )
 
 #: Checked with this version; fetched at test time, as its licence (MPL-2.0) is not ours.
 AXE = "axe-core@4.14.1"
@@ -45,7 +52,7 @@ def axe_source(folder: Path) -> str:
         return source.read().decode()
 
 
-def file_of(pixels: Pixels, name: str = "photo.png") -> dict[str, Any]:
+def file_of(pixels: Pixels, name: str) -> FilePayload:
     """A file for an input."""
     return {"name": name, "mimeType": "image/png", "buffer": png(pixels)}
 

@@ -115,8 +115,9 @@ class TinyEngine:
         return results
 
     def _moved(self, one: Result) -> Result:
-        moves = isinstance(one, Embedding)
-        return replace(one, values=one.values - self.shift) if moves else one
+        if isinstance(one, Embedding):
+            return replace(one, values=one.values - self.shift)
+        return one
 
     def gallery(self, folder: Path) -> Gallery:
         self.galleries.append(folder)

@@ -175,7 +175,9 @@ def test_two_hosts_are_none(inside: Visitor) -> None:
 def test_forged_requests_change_nothing(
     inside: Visitor, method: str, path: str, origin: str | None
 ) -> None:
-    sent = {} if origin is None else {"origin": origin.format(port=inside.run.port)}
+    sent: dict[str, Any] = {}
+    if origin is not None:
+        sent["origin"] = origin.format(port=inside.run.port)
     drop = ("origin",) if origin is None else ()
     assert inside.ask(method, path, drop=drop, **sent)[0] == 403
 
@@ -276,7 +278,10 @@ def test_an_oversized_upload_is_refused_before_it_is_read(inside: Visitor) -> No
 
 
 def test_an_upload_without_a_length_is_refused(inside: Visitor) -> None:
-    sent = {"transfer_encoding": "chunked", "content_type": "multipart/form-data; boundary=x"}
+    sent: dict[str, Any] = {
+        "transfer_encoding": "chunked",
+        "content_type": "multipart/form-data; boundary=x",
+    }
     assert inside.ask("POST", "/photos/a", **sent)[0] == 411
 
 

@@ -18,6 +18,7 @@ from fhe_core.formats.ciphertexts import Bundle, load_bundle
 from fhe_face.local.process import ServerError
 from fhe_face.local.standing import StandingServer
 from fhe_face.server import standing
+from fhe_face.server.server import FaceServer
 from tests.core.tiny import World, faces, load
 
 
@@ -37,7 +38,7 @@ class Echo:
 
 @pytest.fixture
 def echo(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(standing.FaceServer, "load", lambda *_, **__: Echo())
+    monkeypatch.setattr(FaceServer, "load", lambda *_, **__: Echo())
     monkeypatch.setattr(standing, "save_bundle", lambda path, text: Path(path).write_text(text))
 
 
