@@ -17,7 +17,7 @@ from fhe_core import streams
 from fhe_face import guide, process
 from fhe_face.bench.commands import app as bench
 from fhe_face.commands import coeffs, gallery, gallery_subjects, weights
-from fhe_face.commands.gallery import MaybeEmbed, MaybeMatch
+from fhe_face.commands.gallery import MaybeEmbed, MaybeMatch, MaybeWeights
 from fhe_face.commands.options import (
     DEFAULT_WEIGHTS,
     FACE_SIZE_HELP,
@@ -186,6 +186,7 @@ def studio(
     passphrase_file: PassphraseFile = None,
     threads: Threads = None,
 ) -> None:
+    process.calm_threads()
     from fhe_face.client import passphrases
     from fhe_face.commands import studio as command
     from fhe_face.commands.secrecy import hold_secrets

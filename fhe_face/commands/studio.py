@@ -9,7 +9,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from fhe_core.secret.files import Passphrase
+from fhe_face.commands.inputs import warn_of_little_memory
 from fhe_face.failures import CommandError
+from fhe_face.gallery.embedders import require_embedder
 from fhe_face.gallery.gallery import Gallery
 from fhe_face.network import BUNDLED
 from fhe_face.output import Output
@@ -51,9 +53,11 @@ def run(request: Request, output: Output) -> None:
     try:
         weights = request.weights or _weights_of(gallery)
         keys, ask = request.keys, request.keys_passphrase
-        engine = LocalEngine(Wanted(weights, keys, ask, request.threads, output.warn))
+        views = 2 if gallery is not None and gallery.facts.preparation.flip else 1
+        engine = LocalEngine(Wanted(weights, keys, ask, request.threads, output.warn, views))
+        warn_of_little_memory(output, engine.circuits.keys(), engine.circuits.parameters)
         if gallery is not None:
-            gallery.facts.require_model(engine.model, str(weights))
+            require_embedder(engine.clear, gallery.facts)
         elif request.gallery is not None:
             gallery = engine.gallery(request.gallery)
     except BaseException:

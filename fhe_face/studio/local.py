@@ -34,13 +34,15 @@ _REMEDY = "; set TMPDIR to a folder elsewhere"
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the options ask for. keys: a folder from keygen; None: fresh keys, not kept."""
+    """What the options ask for. keys: a folder from keygen; None: fresh keys, not kept, for faces
+    in so many views."""
 
     weights: Path
     keys: Path | None
     passphrase: Passphrase
     threads: int
     warn: Warn
+    views: int = 1
 
 
 class LocalEngine:
@@ -54,24 +56,24 @@ class LocalEngine:
         """
         self._wanted = wanted
         self._checkpoint = load(weights_file(wanted.weights))
-        self._circuits = _circuits(wanted, self._checkpoint)
-        self._clear = LocalEmbedder(
+        self.circuits = _circuits(wanted, self._checkpoint)
+        self.clear = LocalEmbedder(
             self._checkpoint,
-            self._circuits.circuit.normalisation,
-            self._circuits.circuit.views,
+            self.circuits.circuit.normalisation,
+            self.circuits.circuit.views,
         )
         self._stack = ExitStack()
         self._sides: tuple[FaceClient, StandingServer] | None = None
         # Asks for a passphrase while there is only the terminal.
         self._kept = None if wanted.keys is None else _kept(wanted, wanted.keys)
-        parameters = self._circuits.parameters
+        parameters = self.circuits.parameters
         self.facts = Facts(
             str(wanted.weights),
             parameters.name,
             parameters.ring_dimension,
             parameters.log2_qp,
             security_bits(parameters),
-            key_bytes(self._circuits.keys(), parameters),
+            key_bytes(self.circuits.keys(), parameters),
             caution(self._checkpoint),
         )
 
@@ -88,7 +90,7 @@ class LocalEngine:
     @property
     def views(self) -> int:
         """As `Engine.views`."""
-        return self._circuits.circuit.views
+        return self.circuits.circuit.views
 
     @property
     def thresholds(self) -> Thresholds | None:
@@ -123,7 +125,7 @@ class LocalEngine:
 
     def in_the_clear(self, faces: Sequence[PreparedFace]) -> list[Result]:
         """As `Engine.in_the_clear`."""
-        return self._clear.embed(faces)
+        return self.clear.embed(faces)
 
     def gallery(self, folder: Path) -> Gallery:
         """As `Engine.gallery`, for these weights."""
@@ -145,7 +147,7 @@ class LocalEngine:
             if client is None:
                 tell(Side.CLIENT, "making the secret key", 0, 0)
                 stage = _for(Side.CLIENT, tell)
-                client = fresh_client(self._circuits, folder, wanted.threads, _REMEDY, stage)
+                client = fresh_client(self.circuits, folder, wanted.threads, _REMEDY, stage)
             weights = self._checkpoint.path.resolve()
             server = StandingServer(client, keys / EVALUATION_KEY, weights, folder, wanted.threads)
             self._sides = client, server
@@ -176,7 +178,8 @@ def _for(side: Side, tell: Tell) -> Stage:
 def _circuits(wanted: Wanted, checkpoint: Checkpoint) -> Circuits:
     """Of the keys, which must be for faces of the weights' size; else what the weights need."""
     if wanted.keys is None:
-        return choose_engine(recommended_normalisation(checkpoint), checkpoint.input_size)
+        normalisation = recommended_normalisation(checkpoint)
+        return choose_engine(normalisation, checkpoint.input_size, wanted.views)
     key = read_header(wanted.keys / CLIENT_KEY, expect_kind=Kind.SECRET_KEY)
     header = read_header(wanted.keys / EVALUATION_KEY, expect_kind=Kind.EVALUATION_KEYS)
     require_match(header, key_id=key.key_id)

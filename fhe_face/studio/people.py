@@ -139,7 +139,10 @@ class PeopleDesk:
             remarks.append(f"{_photos(count)} known already.")
         if found.enrolled:
             crops = self._crops.setdefault(found.enrolled[0].subject, [])
-            crops += [look.crop for look in looks if look.crop not in crops]
+            crops += [look.crop for look in looks]
+        for look in looks:
+            kept = [look.crop] if found.enrolled else []
+            self.pictures.forget(*(name for name in look.pictures if name not in kept))
         self._show(gallery)
         return Enrolled(name, len(found.enrolled), tuple(remarks))
 

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +39,8 @@ from tests.core.tiny import gallery as tiny_gallery
 SHRINK = 4
 SIZE = 64
 LOW, HIGH = 0.38, 0.62
+#: Of a gallery of embeddings of the tiny network.
+_SMALL = tiny_gallery(4, 16, 2)
 
 
 def thresholds(low: float = LOW, high: float = HIGH) -> Thresholds:
@@ -62,7 +64,6 @@ class TinyEngine:
     closed: bool = False
     failure: Exception | None = None
     caution: str | None = None
-    galleries: list[Path] = field(default_factory=list)
     shift: NDArray[np.float64] | float = 0.0
     model: str = "cd" * 32
     size: int = SIZE
@@ -120,12 +121,10 @@ class TinyEngine:
         return one
 
     def gallery(self, folder: Path) -> Gallery:
-        self.galleries.append(folder)
-        small = tiny_gallery(4, self.world.network.embedding, 2)
         return Gallery.create(
             folder,
-            embedder=self,  # type: ignore[arg-type]
-            parameters=small,
+            embedder=_Embeds(self),
+            parameters=_SMALL,
             threads=1,
             names=True,
             thresholds=(LOW, HIGH),
@@ -133,6 +132,34 @@ class TinyEngine:
 
     def close(self) -> None:
         self.closed = True
+
+
+def opened(engine: TinyEngine, folder: Path) -> Gallery:
+    """A gallery that `TinyEngine.gallery` made."""
+    return Gallery.open(folder, embedder=_Embeds(engine), parameters=_SMALL, threads=1)
+
+
+@dataclass(frozen=True)
+class _Embeds:
+    """What a gallery knows its embedder by."""
+
+    engine: TinyEngine
+    together: int = 1
+
+    @property
+    def model(self) -> str:
+        return self.engine.model
+
+    @property
+    def size(self) -> int:
+        return self.engine.size
+
+    @property
+    def views(self) -> int:
+        return self.engine.views
+
+    def embed(self, faces: Sequence[PreparedFace], /) -> list[Result]:
+        return self.engine.in_the_clear(faces)
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from fhe_face.failures import UsageError
 from fhe_face.studio.drawn import ANN, BEN, CARA, group, variants
 from tests.studio.browsing import Visit, axe_source, visiting
-from tests.studio.kit import Running, TinyEngine, running
+from tests.studio.kit import Running, TinyEngine, opened, running
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -190,6 +191,24 @@ def test_enrolling_says_what_was_left_out(visit: Visit) -> None:
     page.get_by_text("No face found").wait_for()
     visit.enrol("Ben", BEN_1, BEN_2)
     page.get_by_text("One photo known already.").wait_for()
+
+
+def test_a_gallery_that_was_there_is_shown_and_kept(
+    browser: Browser, engine: TinyEngine, tmp_path: Path
+) -> None:
+    folder = tmp_path / "family"
+    engine.gallery(folder).close()
+    with running(engine, opened(engine, folder)) as run, visiting(browser, run) as visit:
+        visit.enter()
+        visit.page.get_by_role("link", name="Gallery").click()
+        visit.page.get_by_text(str(folder)).wait_for()
+        visit.enrol("Ann", ANN_1)
+    with running(engine, opened(engine, folder)) as run, visiting(browser, run) as visit:
+        visit.enter()
+        visit.page.get_by_role("link", name="Gallery").click()
+        assert "Ann" in visit.page.locator(".faces li").inner_text()
+        visit.identify(ANN_2)
+        assert visit.page.locator(".named .kind").inner_text() == "Match"
 
 
 def test_nobody_enrolled(visit: Visit) -> None:
