@@ -14,6 +14,7 @@ from fhe_face.gallery.decisions import Answer, Decision
 from fhe_face.gallery.gallery import Gallery
 from fhe_face.gallery.ranking import Identified
 from fhe_face.gallery.report import Progress as Enrolling
+from fhe_face.gallery.subjects import SubjectInfo
 from fhe_face.photos.image_error import ImageError
 from fhe_face.photos.images import load_picture
 from fhe_face.photos.preparation import PreparedFace
@@ -208,12 +209,13 @@ class PeopleDesk:
 
     def _show(self, gallery: Gallery) -> None:
         people = tuple(
-            Person(
-                one.id, one.label, one.templates, tuple(self._crops.get(one.id, ())[:_THUMBNAILS])
-            )
+            Person(one.id, one.label, one.templates, self._pictures_of(one))
             for one in gallery.subjects()
         )
         self.view = View(self._place, people, gallery.counts()["entries"])
+
+    def _pictures_of(self, one: SubjectInfo) -> tuple[str, ...]:
+        return tuple(self._crops.get(one.id, ())[: min(_THUMBNAILS, one.templates)])
 
 
 @dataclass(frozen=True)

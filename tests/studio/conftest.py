@@ -12,7 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.core.tiny import World
-from tests.studio.kit import TinyEngine, make_studio_world, shift_for
+from tests.studio.kit import TinyEngine, make_studio_world, running, shift_for
+from tests.studio.visitor import Visitor
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -54,3 +55,16 @@ def browser() -> Iterator[Browser]:
         chromium = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture
+def visitor(engine: TinyEngine) -> Iterator[Visitor]:
+    with running(engine) as run:
+        yield Visitor(run)
+
+
+@pytest.fixture
+def inside(visitor: Visitor) -> Visitor:
+    visitor.enter()
+    assert visitor.ask("GET", "/")[0] == 200
+    return visitor

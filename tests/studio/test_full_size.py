@@ -19,7 +19,7 @@ from fhe_face.system import default_threads
 from tests.studio.kit import png
 
 #: Beside the computation on encrypted faces: encrypting, files, decrypting.
-MOST_BESIDE = 5.0
+MOST_BESIDE = 3.0
 
 
 @pytest.fixture(scope="module")

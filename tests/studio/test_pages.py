@@ -140,7 +140,7 @@ def test_a_server_that_fails_gets_a_sentence(browser: Browser, engine: TinyEngin
         page.get_by_role("button", name="Use drawn faces").click()
         page.locator("#photo-b.filled").wait_for()
         visit.compare()
-        page.get_by_text("Not enough disk space in the temporary folder.").wait_for()
+        page.locator("#work .wrong").get_by_text("Not enough disk space").wait_for()
 
 
 def test_by_keyboard_alone(visit: Visit) -> None:
