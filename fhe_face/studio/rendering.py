@@ -63,7 +63,7 @@ def words(step: Step) -> str:
         return known
     if step.what.startswith("embedding") and step.side is Side.SERVER:
         first = step.what.removeprefix("embedding").strip()
-        return f"Computing on encrypted faces{first and f', from {first} on'}"
+        return f"Computing from {first} on" if first else "Computing on encrypted faces"
     return f"{step.what[:1].upper()}{step.what[1:]}"
 
 
