@@ -13,11 +13,10 @@ from typing import Any, Final
 
 from fhe_core.formats.ciphertexts import Bundle, save_bundle
 from fhe_face.client.client import FaceClient
-from fhe_face.local.process import ServerError, relay
+from fhe_face.local.process import ServerError, end, relay
 from fhe_face.progress import Stage, silent
 
 COMMAND: Final = (sys.executable, "-m", "fhe_face.server.standing")
-_PATIENCE_SECONDS: Final = 10
 #: What the last answer to a request holds.
 _ENDS: Final = frozenset(("report", "cancelled", "error"))
 #: As for jobs: a folder of the user's must not hide our packages.
@@ -97,19 +96,8 @@ class StandingServer:
     def close(self) -> None:
         """End the process, whatever it does."""
         process, self._process = self._process, None
-        if process is None:
-            return
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                with suppress(OSError):
-                    pipe.close()
-        if process.poll() is None:
-            process.terminate()
-        try:
-            process.wait(_PATIENCE_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        if process is not None:
+            end(process)
 
     def _ask(self, request: Mapping[str, Any], stage: Stage) -> Mapping[str, Any]:
         """A request's report; relays progress."""
