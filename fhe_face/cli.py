@@ -17,7 +17,7 @@ from fhe_core import streams
 from fhe_face import guide, process
 from fhe_face.bench.commands import app as bench
 from fhe_face.commands import coeffs, gallery, gallery_subjects, serve, weights, worker
-from fhe_face.commands.gallery import MaybeEmbed, MaybeMatch
+from fhe_face.commands.gallery import MaybeEmbed, MaybeMatch, MaybeWeights
 from fhe_face.commands.options import (
     DEFAULT_WEIGHTS,
     FACE_SIZE_HELP,
@@ -162,6 +162,49 @@ def verify(
             *(twice, whole, resize, aligned, passphrase_file, threads),
         ),
         json,
+    )
+
+
+@app.command(
+    help="A page on this machine: drop two photos and see how they are compared encrypted; enrol "
+    "and identify a few people."
+)
+def studio(
+    gallery: Annotated[
+        Path | None,
+        typer.Option("--gallery", help="A gallery's folder, or a new one; default: none is kept."),
+    ] = None,
+    weights: MaybeWeights = None,
+    keys: Annotated[
+        Path | None,
+        typer.Option("--keys", help="A folder from keygen; default: fresh keys, not kept."),
+    ] = None,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="The port; 0: one that is free.")
+    ] = 0,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")
+    ] = True,
+    passphrase_file: PassphraseFile = None,
+    threads: Threads = None,
+) -> None:
+    process.calm_threads()
+    from fhe_face.client import passphrases
+    from fhe_face.commands import studio as command
+    from fhe_face.commands.secrecy import hold_secrets
+    from fhe_face.output import Output
+    from fhe_face.system import default_threads
+
+    output = Output(False)
+    own = None if keys is None else keys / "client.key"
+    kept = None if gallery is None else gallery / "client" / "gallery.key"
+    hold_secrets(output, own, kept, passphrase_file)
+    asks = [
+        None if key is None else passphrases.opener(passphrase_file, key) for key in (own, kept)
+    ]
+    count = threads or default_threads()
+    command.run(
+        command.Request(weights, keys, asks[0], gallery, asks[1], port, browser, count), output
     )
 
 

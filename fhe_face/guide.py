@@ -20,6 +20,10 @@ COMMANDS: Final = {
             "fhe-face verify a.jpg --gallery friends --subject Ann",
         ),
     ),
+    "studio": (
+        START,
+        ("fhe-face studio", "fhe-face studio --weights official --gallery family"),
+    ),
     "enroll": (
         GALLERIES,
         (

@@ -44,16 +44,30 @@ APART = {
     "fhe_face.models": ("benchmarks",),
     "fhe_face.coeffs": ("fhe_face.models", "benchmarks"),
     "fhe_face": ("benchmarks",),
-    "fhe_face.photos": ("fhe_face.client", "fhe_face.server", "fhe_face.local", "fhe_face.gallery"),
+    "fhe_face.photos": (
+        "fhe_face.client",
+        "fhe_face.server",
+        "fhe_face.local",
+        "fhe_face.gallery",
+        "fhe_face.studio",
+    ),
     "fhe_face.client": (
         "fhe_face.server",
         "fhe_face.local",
         "fhe_face.commands",
         "fhe_face.gallery",
         "fhe_face.store",
+        "fhe_face.studio",
     ),
+    "fhe_face.local": ("fhe_face.commands", "fhe_face.studio"),
     "fhe_face.server": ("fhe_face.photos", "fhe_face.local", "fhe_face.commands"),
-    "fhe_face.gallery": ("fhe_face.local", "fhe_face.commands", "fhe_face.service"),
+    "fhe_face.gallery": (
+        "fhe_face.local",
+        "fhe_face.commands",
+        "fhe_face.service",
+        "fhe_face.studio",
+    ),
+    "fhe_face.studio": ("fhe_face.commands", "fhe_face.service"),
     "fhe_face.store": ("fhe_face.service",),
     "fhe_face.service": (
         "fhe_face.client",
@@ -61,6 +75,7 @@ APART = {
         "fhe_face.local",
         "fhe_face.photos",
         "fhe_face.commands",
+        "fhe_face.studio",
     ),
 }
 #: Of ours, models and coeffs know only themselves and each other, and how files are written.
@@ -72,7 +87,7 @@ ORACLES = ("fhe_core.oracles.openfhe_worker", "fhe_core.oracles.seal_backend")
 EXTENSION = "fhe_core._native"
 
 #: The code of the secret key, and of its owner.
-SECRET_ROOMS = ("fhe_core.secret", "fhe_face.client", "fhe_face.gallery")
+SECRET_ROOMS = ("fhe_core.secret", "fhe_face.client", "fhe_face.gallery", "fhe_face.studio")
 #: Rooms that run where it must never be, or need not be.
 SERVER_ROOMS = (
     "fhe_core.runtime",
