@@ -21,6 +21,7 @@ ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _CODE: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _PROBLEM: Final = "application/problem+json"
+UNAUTHORISED: Final = 401
 #: Of a text for people.
 TEXT: Final = 500
 _QUOTED: Final = 80
@@ -165,11 +166,12 @@ def refusal(status: int, kind: str, body: bytes, where: str) -> Refused:
         except BadAnswer:
             pass
     reason = said or _MEANINGS.get(status, "no reason given")
-    return Refused(f"{where}: the server says: {reason} (HTTP {status})", status, code)
+    hint = "; log in again: fhe-face remote login" if status == UNAUTHORISED else ""
+    return Refused(f"{where}: the server says: {reason} (HTTP {status}){hint}", status, code)
 
 
 _MEANINGS: Final[Mapping[int, str]] = {
-    401: "the token is unknown, expired or revoked: fhe-face remote login",
+    UNAUTHORISED: "the token is unknown, expired or revoked",
     403: "the token does not allow this",
     404: "there is no such thing",
     413: "too large",

@@ -83,7 +83,8 @@ class Connection:
         headers = {"Accept-Encoding": "identity", "User-Agent": "fhe-face"}
         if token is not None:
             headers["Authorization"] = f"Bearer {checked_token(token)}"
-        loopback = is_loopback(httpx.URL(self.url).host)
+        host = httpx.URL(self.url).host
+        named = f"[{host}]" if ":" in host else host
         self._client = httpx.Client(
             base_url=self.url,
             headers=headers,
@@ -92,7 +93,7 @@ class Connection:
             follow_redirects=False,
             transport=transport,
             # A proxy would look for this machine on its own side.
-            mounts={f"all://{httpx.URL(self.url).host}": None} if loopback else None,
+            mounts={f"all://{named}": None} if is_loopback(host) else None,
         )
 
     def __repr__(self) -> str:
