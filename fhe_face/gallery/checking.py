@@ -11,7 +11,7 @@ import numpy as np
 from fhe_core.container import ContainerError
 from fhe_face.gallery.errors import RecordError
 from fhe_face.gallery.opened import ATTEMPTS, Opened, busy
-from fhe_face.gallery.sealing import owners_of, seal_owners
+from fhe_face.gallery.sealing import drop_files, owners_of, seal_owners
 from fhe_face.progress import Stage, silent
 from fhe_face.store import Block, Conflict, DamagedBlock
 
@@ -21,19 +21,47 @@ _TOLERANCE: Final = 1e-3
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is wrong. kind: for programs; mended: whether repairing has put it right."""
+    """Something that is not as it should be.
+
+    kind: for programs; severity: "error", or "notice" where nothing is wrong yet, such as a file
+    that an interruption left; mended: whether repairing has put it right.
+    """
 
     kind: str
     text: str
     mended: bool = False
+    severity: str = "error"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values by name."""
         return asdict(self)
 
 
-def check_client(opened: Opened, stage: Stage = silent) -> Iterator[Finding]:
-    """What only the client can see: records that cannot be opened, blocks that hold others."""
+def store_findings(opened: Opened, repair: bool) -> list[Finding]:
+    """What the store finds by itself; repair: mends what needs no key."""
+    if not repair:
+        return [
+            Finding(one.code, f"{one.about}: {one.text}", False, one.severity)
+            for one in opened.store.check()
+        ]
+    repaired = opened.store.repair()
+    after = {(one.code, one.about) for one in repaired.after}
+    return [
+        Finding(
+            one.code,
+            f"{one.about}: {one.text}",
+            (one.code, one.about) not in after,
+            one.severity,
+        )
+        for one in repaired.before
+    ]
+
+
+def check_client(opened: Opened, repair: bool = False, stage: Stage = silent) -> Iterator[Finding]:
+    """What only the client can see: records that cannot be opened, blocks that hold others.
+
+    repair: such blocks are sealed anew. A record cannot be made again: enrol its photo again.
+    """
     for row in opened.store.templates(include_deleted=True):
         try:
             opened.vault.open_record(row.id, row.record)
@@ -50,7 +78,8 @@ def check_client(opened: Opened, stage: Stage = silent) -> Iterator[Finding]:
         stage("checking blocks", number, len(blocks))
         problem = block_problem(opened, block)
         if problem is not None:
-            yield Finding("block", problem)
+            mended = repair and repair_block(opened, block.digest)
+            yield Finding("block", problem, mended)
     stage("checking blocks", len(blocks), len(blocks))
 
 
@@ -86,6 +115,7 @@ def repair_block(opened: Opened, digest: str, stage: Stage = silent) -> bool:
             owners = list(owners_of(opened, block))
             added = seal_owners(opened, owners, opened.settings, stage)
             opened.store.replace_blocks(version, [digest], added)
+            drop_files(opened, [digest])
             return True
         except Conflict:
             continue

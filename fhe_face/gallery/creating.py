@@ -12,7 +12,7 @@ from fhe_core.matching import MatchParameters, gallery_parameters
 from fhe_core.secret.key import SecretKey
 from fhe_face.client.ledger import FileLedger
 from fhe_face.gallery.decisions import Decision
-from fhe_face.gallery.embedders import Embedder
+from fhe_face.gallery.embedders import Embedder, LocalEmbedder
 from fhe_face.gallery.errors import GalleryError
 from fhe_face.gallery.facts import Facts, Mode
 from fhe_face.gallery.folders import Folder, new_folder, write_keys
@@ -53,6 +53,14 @@ class Model:
         kept = named if named in ("bundled", "official") else str(file.resolve())
         views = 2 if flip else 1
         return cls(checkpoint.tensors_sha256, checkpoint.input_size, views, decision, kept)
+
+    def embedder(self) -> Embedder:
+        """What embeds with these weights, in the clear, on this machine.
+
+        Raises:
+            CheckpointError, WeightsError: they cannot be used.
+        """
+        return LocalEmbedder.load(self.weights, self.views)
 
     @classmethod
     def of_embedder(cls, embedder: Embedder) -> Model:

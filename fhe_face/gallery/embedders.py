@@ -110,8 +110,8 @@ class EncryptedEmbedder:
     """Through a server that sees ciphertexts only.
 
     client: of the engine's keys; server: a `FaceServer`, or what carries bundles to one and back,
-    with the weights of which model is the digest (`fhe_face.models.checkpoint.load` tells it);
-    memory: that the server has, in bytes.
+    with the weights of which model is the digest; memory: that the server has, in bytes; groups:
+    so many full runs go to the server at once, where each request costs it a start.
     """
 
     client: FaceClient
@@ -119,6 +119,24 @@ class EncryptedEmbedder:
     model: str
     memory: int | None = None
     groups: int = 1
+
+    @classmethod
+    def of(
+        cls,
+        client: FaceClient,
+        server: Server,
+        weights: str | os.PathLike[str] | None = None,
+        *,
+        memory: int | None = None,
+        groups: int = 1,
+    ) -> EncryptedEmbedder:
+        """With the weights that the server has: a file, "official" or "bundled" (None as well).
+
+        Raises:
+            CheckpointError, WeightsError: the weights cannot be used.
+        """
+        model = load(weights_file(weights)).tensors_sha256
+        return cls(client, server, model, memory, groups)
 
     @property
     def size(self) -> int:

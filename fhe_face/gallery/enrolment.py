@@ -14,7 +14,7 @@ from fhe_core.files import FileError
 from fhe_face.client.decryption import Embedding
 from fhe_face.client.health import HealthReport
 from fhe_face.gallery.embedders import Embedder, require_embedder
-from fhe_face.gallery.errors import OtherModel
+from fhe_face.gallery.errors import GalleryError, OtherModel
 from fhe_face.gallery.faces import FaceReader, FoundFace, content_digest
 from fhe_face.gallery.known import Known
 from fhe_face.gallery.opened import Opened
@@ -181,6 +181,8 @@ class Enroller:
             if reasons:
                 refusals.append(self._refusal(one.source, "; ".join(reasons)))
         added = set(self._write(subjects, templates, refusals))
+        for one in group:
+            self._call(one.item, added)
         names = {subject.id: subject for subject in subjects}
         for one, face, template in told:
             self._tell(one, face, template, names[template.subject], template.id in added)
@@ -202,6 +204,15 @@ class Enroller:
             self._refuse(one.item, Why.DELETED, _deleted(known))
             return None
         return subject
+
+    def _call(self, item: Item, added: set[str]) -> None:
+        """Let the name of somebody with an own id lead there, too."""
+        person = item.person
+        if added and person is not None and person.own_id is not None and person.name:
+            try:
+                self.people.call(person.own_id, person.name)
+            except GalleryError as error:
+                self.found.remarks.append(f"{item.name}: {error}")
 
     def _template(
         self, one: _Waiting, face: FoundFace, subject: str, result: Embedding

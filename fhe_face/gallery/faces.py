@@ -67,6 +67,10 @@ class FaceReader:
             self.facts.require_preparation(how, name_of(photo))
         return found
 
+    def aligner_of(self, size: int) -> Aligner | None:
+        """The aligner that is there, if it is for such faces."""
+        return self.aligner if self.aligner is not None and self.aligner.size == size else None
+
     def _faces(self, photo: Any, every: bool) -> list[FoundFace]:
         if isinstance(photo, PreparedFace):
             return [FoundFace(photo, 1)]

@@ -65,8 +65,7 @@ class Folder:
             GalleryError: there is no key here, or it is another gallery's.
             LockedKey, ContainerError: as `load_gallery_key`.
         """
-        self._settle(self.key, Kind.SECRET_KEY, key_id)
-        self._settle(self.evaluation_key, Kind.EVALUATION_KEYS, key_id)
+        self.settle(key_id)
         if not self.key.is_file():
             raise GalleryError(
                 f"{shown(self.key)} is missing: without it nothing in the gallery can be opened; "
@@ -79,6 +78,11 @@ class Folder:
                 f"{key_id[:8]}: bring the client/ folder that belongs to it"
             )
         return key
+
+    def settle(self, key_id: str) -> None:
+        """Finish or undo a rekeying: only files of this key stay."""
+        self._settle(self.evaluation_key, Kind.EVALUATION_KEYS, key_id)
+        self._settle(self.key, Kind.SECRET_KEY, key_id)
 
     def _settle(self, path: Path, kind: Kind, key_id: str) -> None:
         after = path.with_name(path.name + NEXT)

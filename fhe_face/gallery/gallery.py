@@ -4,61 +4,45 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from types import TracebackType
+from dataclasses import dataclass, replace
 from typing import Any
 
-from fhe_core.matching import MatchParameters, Probe, Scores, gallery_parameters
-from fhe_core.secret.files import Passphrase
-from fhe_face.client.ledger import Warn, warn_in_python
+from fhe_core.matching import MatchParameters, Probe, Scores
+from fhe_face.gallery.base import OpenGallery
 from fhe_face.gallery.calibrating import calibrate_gallery
 from fhe_face.gallery.calibration import CENTRE_FROM, Calibrated
 from fhe_face.gallery.checking import Finding
-from fhe_face.gallery.creating import Model, create_gallery, folder_of, preparation_of
+from fhe_face.gallery.creating import Model, create_gallery, preparation_of
 from fhe_face.gallery.decisions import Answer, Decision
-from fhe_face.gallery.embedders import Embedder, LocalEmbedder
+from fhe_face.gallery.embedders import Embedder
 from fhe_face.gallery.enrolment import Enroller
 from fhe_face.gallery.errors import GalleryError
 from fhe_face.gallery.export import Exported, Kind
 from fhe_face.gallery.faces import FaceReader
-from fhe_face.gallery.facts import Facts, Mode
-from fhe_face.gallery.identification import Finder, Match, Verified
-from fhe_face.gallery.index import Found, Index, Searcher
-from fhe_face.gallery.opened import Opened
+from fhe_face.gallery.facts import Mode
+from fhe_face.gallery.identification import Match, Verified
+from fhe_face.gallery.index import Found, Searcher
 from fhe_face.gallery.photos import Person, find_items
 from fhe_face.gallery.ranking import TOP, BySubject, Identified
+from fhe_face.gallery.rebuilding import Rebuilder, Rebuilt
+from fhe_face.gallery.rekeying import rekey
 from fhe_face.gallery.report import Enrolment, Progress
 from fhe_face.gallery.resealing import Compacted, compact
+from fhe_face.gallery.saving import restore
 from fhe_face.gallery.sealing import seal_pending
-from fhe_face.gallery.searchers import Counted
-from fhe_face.gallery.settings import Settings
-from fhe_face.gallery.subjects import People, SubjectInfo
+from fhe_face.gallery.subjects import SubjectInfo
 from fhe_face.gallery.templates import Array
-from fhe_face.gallery.upkeep import Upkeep
 from fhe_face.models.faces import Preparation
 from fhe_face.progress import Stage, silent
-from fhe_face.server.searching import SearchServer
-from fhe_face.store import Store, StoredTemplate
-from fhe_face.system import default_threads
+from fhe_face.store import StoredTemplate
 
 
-class Gallery:
+class Gallery(OpenGallery):
     """Holds the gallery's secret key. What it says must not be shared as it is (docs/security.md).
 
     Use it in a ``with`` block, or `close` it. One object serves one thread; several objects, also
     in several processes, may use one gallery at once.
     """
-
-    def __init__(self, opened: Opened, embedder: Embedder | None, counted: Counted) -> None:
-        """Use :meth:`create` or :meth:`open`."""
-        self.opened = opened
-        self._embedder = embedder
-        self._counted = counted
-        self._searcher: SearchServer | None = None
-        people = People(opened)
-        self.people = people
-        self.finder = Finder(opened, Index(opened), people, FaceReader(opened.facts))
-        self.upkeep = Upkeep(opened, people)
 
     @classmethod
     def create(
@@ -112,118 +96,6 @@ class Gallery:
             threads=threads,
             parameters=parameters,
         )
-
-    @classmethod
-    def open(
-        cls,
-        folder: str | os.PathLike[str],
-        *,
-        passphrase: Passphrase = None,
-        embedder: Embedder | None = None,
-        threads: int | None = None,
-        parameters: MatchParameters | None = None,
-        answer_limit: int | None = None,
-        warn: Warn = warn_in_python,
-    ) -> Gallery:
-        """A gallery that was made before.
-
-        passphrase: of a protected key, or what asks for it. embedder: what embeds photos; default:
-        the gallery's weights, in the clear, on this machine. answer_limit: so many answers from
-        other parties may be opened in the key's life; warn: told when that is near.
-
-        Raises:
-            GalleryError: there is no gallery, or not its key.
-            LockedKey: the passphrase is missing or wrong. ContainerError: the key is damaged.
-            StoreError: the store cannot be used.
-        """
-        place = folder_of(folder)
-        chosen = parameters or gallery_parameters()
-        count = threads or default_threads()
-        store = Store.open(place.server)
-        try:
-            facts = Facts.from_json(store.facts)
-            if facts.parameters != chosen.digest:
-                raise GalleryError("the gallery was made with other parameters of the ring")
-            key = place.load_key(chosen, facts.key_id, count, passphrase)
-            opened = Opened(place, store, key, chosen, facts, count)
-            counted = Counted.beside(place.ledger, key.key_id, answer_limit, warn)
-            return cls(opened, embedder, counted)
-        except BaseException:
-            store.close()
-            raise
-
-    @staticmethod
-    def describe(folder: str | os.PathLike[str]) -> dict[str, Any]:
-        """What a gallery says without its key: facts, and how much there is."""
-        with Store.open(folder_of(folder).server) as store:
-            return {**Facts.from_json(store.facts).to_json(), **store.counts()._asdict()}
-
-    def close(self) -> None:
-        """Close the store, and forget what was opened."""
-        if self._searcher is not None:
-            self._searcher.close()
-            self._searcher = None
-        self.opened.store.close()
-
-    def __enter__(self) -> Gallery:
-        return self
-
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"<Gallery {self.name}, key {self.facts.key_id[:8]}>"
-
-    # --- what it is -------------------------------------------------------------------------------
-
-    @property
-    def name(self) -> str:
-        """Of its folder."""
-        return self.opened.folder.root.resolve().name
-
-    @property
-    def facts(self) -> Facts:
-        """Model, preparation, mode, key: what is public."""
-        return self.opened.facts
-
-    @property
-    def settings(self) -> Settings:
-        """Thresholds, centre, weights: what is sealed."""
-        return self.opened.settings
-
-    def counts(self) -> dict[str, int]:
-        """Subjects, templates, deleted ones, entries, pending, blocks, refusals."""
-        return dict(self.opened.store.counts()._asdict())
-
-    @property
-    def embedder(self) -> Embedder:
-        """What embeds photos: as given, or the gallery's weights in the clear.
-
-        Raises:
-            GalleryError: it has neither. CheckpointError, WeightsError: its weights cannot be used.
-        """
-        if self._embedder is None:
-            weights = self.settings.weights
-            if weights is None:
-                raise GalleryError("the gallery does not know its weights: give an embedder")
-            self._embedder = LocalEmbedder.load(weights, 2 if self.facts.preparation.flip else 1)
-        return self._embedder
-
-    @property
-    def searcher(self) -> SearchServer:
-        """The server's part, in this very process: made when first needed."""
-        if self._searcher is None:
-            self._searcher = SearchServer.load(
-                self.opened.folder.server,
-                threads=self.opened.threads,
-                parameters=self.opened.parameters,
-            )
-        return self._searcher
 
     # --- enrolling and looking up -----------------------------------------------------------------
 
@@ -360,6 +232,7 @@ class Gallery:
             GalleryError: the gallery keeps no names, or somebody else is called so.
         """
         self.upkeep.rename(subject, name)
+        self.seal()
 
     def merge(self, subjects: Sequence[str], into: str) -> None:
         """Make one subject of several; whoever asks for the others finds that one."""
@@ -405,6 +278,87 @@ class Gallery:
     ) -> Exported:
         """Embeddings in the clear, with an index: see `fhe_face.gallery.export`."""
         return self.upkeep.export(folder, kind, parquet)
+
+    def backup(self, target: str | os.PathLike[str]) -> None:
+        """Copy the gallery, with its key, into a new folder, whoever writes meanwhile.
+
+        Raises:
+            FileError: the folder is not empty, or cannot be written. Nothing is left then.
+            StoreError: the store cannot be copied.
+        """
+        self.upkeep.backup(target)
+
+    @staticmethod
+    def restore(
+        backup: str | os.PathLike[str], folder: str | os.PathLike[str], url: str | None = None
+    ) -> None:
+        """Make a gallery in a new folder from a backup; url: of a PostgreSQL database.
+
+        Raises:
+            BackupError: the backup is incomplete or altered. GalleryError: it is none.
+            FileError: the folder is not empty, or cannot be written. Nothing is left then.
+        """
+        restore(backup, folder, url)
+
+    def rekey(self, passphrase: bytes | None = None, stage: Stage = silent) -> Compacted:
+        """Seal everything under a new key; ids, names and thresholds stay, answers count anew.
+
+        What was deleted is removed for good, and so is everything under the old key. Copies that
+        were made before stay readable with it. passphrase: protects the new key.
+
+        Raises:
+            Busy: the gallery is open elsewhere. RecordError: something cannot be opened.
+            StoreError, FileError: it cannot be written; then the old key counts still.
+        """
+        with self._lock.alone():
+            self._attach(rekey(self.opened, passphrase))
+            self._count_anew()
+            return self.compact(stage)
+
+    def rebuild(
+        self,
+        source: Any,
+        weights: str | os.PathLike[str] | None = None,
+        *,
+        embedder: Embedder | None = None,
+        flip: bool | None = None,
+        preparation: Preparation | str | None = None,
+        thresholds: tuple[float, float] | None = None,
+        drop: bool = False,
+        progress: Callable[[Progress], None] | None = None,
+        stage: Stage = silent,
+    ) -> Rebuilt:
+        """Embed all photos again, for other weights or another preparation; ids and names stay.
+
+        source: photos as `enroll` takes them; those of the gallery are known by their content.
+        weights, embedder, flip, preparation: as for `create`; preparation and flip stay where
+        they are not given. Thresholds and centre begin anew: calibrate afterwards. drop: give up
+        templates whose photo is not there, or refused now. Deleted ones are removed for good.
+
+        Until the end the gallery is as before; a run that was interrupted goes on.
+
+        Raises:
+            GalleryError: templates would be lost; nothing has changed.
+            Busy: the gallery is open elsewhere. Others: as `create` and `enroll`.
+        """
+        before = self.facts.preparation
+        flips = before.flip if flip is None else flip
+        model = Model.of_embedder(embedder) if embedder else Model.of_weights(weights, flips)
+        how = replace(before, size=model.size) if preparation is None else preparation
+        after = replace(self.facts, model=model.digest, preparation=preparation_of(how, model))
+        decision = model.decision
+        if thresholds is not None:
+            decision = Decision(thresholds[1], thresholds[0])
+        chosen = embedder or model.embedder()
+        reader = FaceReader(after, self.finder.reader.aligner_of(model.size))
+        with self._lock.alone():
+            run = Rebuilder(self.opened, after, chosen, reader, progress)
+            found = run.run(find_items(source).items, decision, model.weights, drop)
+            self._embedder = chosen
+            self.finder.reader.aligner = reader.aligner
+            self._attach(replace(self.opened, facts=after))
+            self.compact(stage)
+        return found
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ come from records, so noise never adds up.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import numpy as np
 
@@ -42,6 +43,7 @@ def seal_pending(opened: Opened, stage: Stage = silent) -> int:
             added = seal_owners(opened, owners, settings, stage)
             removed = [tail.digest] if tail else []
             opened.store.replace_blocks(version, removed, added)
+            drop_files(opened, removed)
         except Conflict:
             continue
         return len(waiting)
@@ -67,6 +69,17 @@ def seal_owners(
             added.append(NewBlock(opened.store.write_block(to_bytes(block)), usable))
     stage(_WHAT, len(owners), len(owners))
     return added
+
+
+def drop_files(opened: Opened, replaced: Sequence[str]) -> None:
+    """Remove the files of blocks that were replaced, and what interruptions left long ago.
+
+    Whoever is just reading one of them finds that the gallery has changed, and reads again.
+    """
+    for digest in replaced:
+        with suppress(OSError):
+            opened.store.block_path(digest).unlink()
+    opened.store.sweep()
 
 
 def _tail(opened: Opened) -> Block | None:

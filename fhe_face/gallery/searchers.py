@@ -28,11 +28,18 @@ class Counted:
     """
 
     ledger: Ledger
+    limit: int
+    warn: Warn
 
     @classmethod
     def beside(cls, path: Path, key_id: str, limit: int | None, warn: Warn) -> Counted:
         """With the ledger of a gallery's key."""
-        return cls(FileLedger(path, key_id, ANSWER_LIMIT if limit is None else limit, warn))
+        most = ANSWER_LIMIT if limit is None else limit
+        return cls(FileLedger(path, key_id, most, warn), most, warn)
+
+    def of_key(self, path: Path, key_id: str) -> Counted:
+        """The same for another key of the gallery."""
+        return Counted.beside(path, key_id, self.limit, self.warn)
 
     def around(self, searcher: Searcher, outcomes: int) -> Searcher:
         """A searcher whose scores are counted before they are opened.

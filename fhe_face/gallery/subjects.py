@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,11 +50,9 @@ class SubjectInfo:
 
 @dataclass
 class People:
-    """Finds subjects. Names are opened once for each state of the store."""
+    """Finds subjects."""
 
     opened: Opened
-    _seen: int = -1
-    _by_name: dict[str, str] = field(default_factory=dict, repr=False)
 
     def info(self, row: StoredSubject) -> SubjectInfo:
         """With its name, as far as it can be opened."""
@@ -92,9 +90,8 @@ class People:
             known = self._by_id(checked(person.own_id, "subject"))
             id = person.own_id
         elif person.name:
-            known = self._by_id(self.opened.settings.ids.subject(person.name))
-            known = known or self._named(person.name)
             id = self.opened.settings.ids.subject(person.name)
+            known = self._by_id(id)
         else:
             raise GalleryError("a person has a name or an id")
         id = known.id if known else id
@@ -127,24 +124,28 @@ class People:
 
     def looked_up(self, given: str) -> StoredSubject | None:
         """As `find`, None where there is nobody."""
-        found = self._by_id(given) or self._by_id(self.opened.settings.ids.subject(given))
-        return found or self._named(given)
+        return self._by_id(given) or self._by_id(self.opened.settings.ids.subject(given))
+
+    def call(self, id: str, name: str) -> None:
+        """Let a name lead to a subject: the id that belongs to the name becomes one of its own.
+
+        Raises:
+            GalleryError: the name leads to somebody else.
+        """
+        of_name = self.opened.settings.ids.subject(name)
+        known = self._by_id(of_name)
+        if known is not None and known.id == id:
+            return
+        if known is not None and (known.templates or known.deleted):
+            raise GalleryError(
+                f"somebody else is, or was, called {name[:80]!r}: merge the two, if they are one "
+                "person"
+            )
+        self.opened.store.add([Subject(of_name)])
+        self.opened.store.merge([of_name], id)
 
     def _by_id(self, id: str) -> StoredSubject | None:
         try:
             return self.opened.store.subject(id)
         except NotStored:
             return None
-
-    def _named(self, name: str) -> StoredSubject | None:
-        """By a name that was given later than the id."""
-        if not self.opened.facts.names:
-            return None
-        changes = self.opened.store.state().changes
-        if changes != self._seen:
-            rows = list(self.opened.store.subjects())
-            names = [(self.name(row), row.id) for row in rows]
-            self._by_name = {name: id for name, id in reversed(names) if name is not None}
-            self._seen = changes
-        id = self._by_name.get(name)
-        return None if id is None else self._by_id(id)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from fhe_face.gallery.checking import Finding, check_client
+from fhe_face.gallery.checking import Finding, check_client, store_findings
 from fhe_face.gallery.errors import GalleryError, RecordError
 from fhe_face.gallery.export import Exported, Kind, Row, write_export
 from fhe_face.gallery.opened import Opened
 from fhe_face.gallery.photos import Person
+from fhe_face.gallery.saving import back_up
+from fhe_face.gallery.sealing import seal_pending
 from fhe_face.gallery.subjects import People
-from fhe_face.gallery.templates import Array
+from fhe_face.gallery.templates import Array, unit
 from fhe_face.progress import Stage, silent
 
 
@@ -44,12 +47,9 @@ class Upkeep:
                 "the gallery keeps no names, so there is none to change; create one with names"
             )
         row = self.people.find(subject)
-        other = self.people.looked_up(name)
-        if other is not None and other.id != row.id:
-            raise GalleryError(
-                f"somebody else is called {name[:80]!r}: merge the two, if they are one person"
-            )
-        self.opened.store.rename(row.id, self.opened.vault.seal_name(row.id, name))
+        sealed = self.opened.vault.seal_name(row.id, name)
+        self.people.call(row.id, name)
+        self.opened.store.rename(row.id, sealed)
 
     def merge(self, subjects: Sequence[str], into: str) -> None:
         """See `Gallery.merge`."""
@@ -83,13 +83,14 @@ class Upkeep:
 
     def check(self, repair: bool, stage: Stage = silent) -> list[Finding]:
         """See `Gallery.check`."""
-        return [*self._store_findings(repair), *self._own_findings(repair, stage)]
+        found = store_findings(self.opened, repair)
+        if repair:
+            seal_pending(self.opened, stage)
+        return found + list(check_client(self.opened, repair, stage))
 
-    def _store_findings(self, repair: bool) -> list[Finding]:
-        return []
-
-    def _own_findings(self, repair: bool, stage: Stage) -> list[Finding]:
-        return list(check_client(self.opened, stage))
+    def backup(self, target: str | os.PathLike[str]) -> None:
+        """See `Gallery.backup`."""
+        back_up(self.opened, Path(target))
 
     def export(
         self, folder: str | os.PathLike[str], kind: Kind = "float32", parquet: bool = False
@@ -105,7 +106,7 @@ class Upkeep:
                 continue
             name = names.get(template.subject, "")
             rows.append(Row(len(rows), template.id, template.subject, name, ""))
-            embeddings.append(embedding)
+            embeddings.append(unit(embedding))
         features = self.opened.parameters.features
         matrix = np.stack(embeddings) if embeddings else np.zeros((0, features))
         return write_export(folder, matrix, rows, kind, parquet)

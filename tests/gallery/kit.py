@@ -176,5 +176,5 @@ def consistent(gallery: Gallery) -> None:
         assert set(owners) == {row.id for row in store.subjects() if row.templates}
     else:
         assert set(owners) == {row.id for row in store.templates()}
-    assert gallery.check() == []
+    assert [one for one in gallery.check() if one.severity == "error"] == []
     same_scores(gallery, direction(99))

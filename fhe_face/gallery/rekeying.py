@@ -1,0 +1,83 @@
+"""A new secret key for a gallery; names, ids, thresholds and templates stay.
+
+The new key files lie beside the old ones first. One transaction then gives every record, name and
+reason its new seal; before it the old key counts, after it the new one, and whoever opens the
+gallery next puts the files in order by that (`Folder.load_key`). All blocks are sealed anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+
+from fhe_core.secret.key import SecretKey
+from fhe_face.gallery.folders import write_keys
+from fhe_face.gallery.opened import ATTEMPTS, Opened, busy
+from fhe_face.gallery.vault import Vault
+from fhe_face.server.searching import NEXT
+from fhe_face.store import Conflict, Refusal, Replacement, Resealed
+
+
+def rekey(opened: Opened, passphrase: bytes | None) -> Opened:
+    """The gallery with a new key, without blocks: seal and compact it next.
+
+    Raises:
+        RecordError: something cannot be opened; nothing has changed.
+        Busy, StoreError, FileError: it cannot be written; then the old key counts still.
+    """
+    key = SecretKey.generate(opened.parameters.parameters, opened.threads)
+    facts = replace(opened.facts, key_id=key.key_id)
+    vault = Vault(key, facts, opened.parameters.features)
+    _remove_next(opened)
+    try:
+        write_keys(opened.folder, key, opened.parameters, passphrase, NEXT)
+        _replace(opened, vault)
+    except BaseException:
+        if opened.store.facts.get("key_id") != key.key_id:
+            _remove_next(opened)
+        raise
+    opened.folder.settle(key.key_id)
+    return replace(opened, key=key, facts=facts)
+
+
+def _replace(opened: Opened, vault: Vault) -> None:
+    for _ in range(ATTEMPTS):
+        version = opened.store.state().version
+        settings = vault.seal_settings(opened.settings.to_bytes())
+        new = Replacement(
+            _records(opened, vault),
+            _names(opened, vault),
+            _refusals(opened, vault),
+            [],
+            settings,
+            vault.facts.to_json(),
+            [],
+        )
+        with suppress(Conflict):
+            opened.store.replace_all(version, new)
+            return
+    raise busy()
+
+
+def _records(opened: Opened, vault: Vault) -> Iterator[Resealed]:
+    for row in opened.store.templates(include_deleted=True):
+        embedding = opened.vault.open_record(row.id, row.record)
+        yield Resealed(row.id, row.source, vault.seal_record(row.id, embedding))
+
+
+def _names(opened: Opened, vault: Vault) -> Iterator[tuple[str, bytes]]:
+    for row in opened.store.subjects(include_deleted=True):
+        if row.name is not None:
+            yield row.id, vault.seal_name(row.id, opened.vault.open_name(row.id, row.name))
+
+
+def _refusals(opened: Opened, vault: Vault) -> Iterator[Refusal]:
+    for row in opened.store.refusals():
+        reason = opened.vault.open_reason(row.source, row.reason)
+        yield Refusal(row.source, vault.seal_reason(row.source, reason))
+
+
+def _remove_next(opened: Opened) -> None:
+    for path in (opened.folder.key, opened.folder.evaluation_key):
+        path.with_name(path.name + NEXT).unlink(missing_ok=True)
