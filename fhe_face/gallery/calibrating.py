@@ -42,7 +42,14 @@ def calibrate_gallery(
 
 
 def people_of(opened: Opened) -> Iterator[tuple[str, Array]]:
-    """Live subjects with their unit embeddings (k, F)."""
+    """Live subjects with their unit embeddings (k, F); blank ones count for nothing."""
+    for subject, embeddings in _all_of(opened):
+        found = embeddings[embeddings.any(axis=1)]
+        if len(found):
+            yield subject, found
+
+
+def _all_of(opened: Opened) -> Iterator[tuple[str, Array]]:
     if opened.facts.mode is Mode.MEAN:
         yield from opened.embeddings(row.id for row in opened.store.subjects())
         return

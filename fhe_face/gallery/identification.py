@@ -90,7 +90,7 @@ class Finder:
             raise GalleryError(f"match is {match!r}; it must be 'encrypted' or 'local'")
         local = match == "local"
         found = self.index.local(embedding) if local else self.index.sealed(embedding, searcher)
-        return found, by_subject(found, self._subject_of())
+        return found, by_subject(found, self.subjects_of_templates())
 
     def identified(
         self, face: FoundFace, embedding: Array | HealthReport, scores: BySubject | None, top: int
@@ -151,7 +151,7 @@ class Finder:
 
     def _own(self, found: Found, subject: str) -> Array:
         """The scores that are a subject's."""
-        subject_of = self._subject_of()
+        subject_of = self.subjects_of_templates()
         places = [
             place
             for place, owner in enumerate(found.owners)
@@ -159,7 +159,7 @@ class Finder:
         ]
         return found.scores[places]
 
-    def _subject_of(self) -> dict[str, str] | None:
+    def subjects_of_templates(self) -> dict[str, str] | None:
         """Of templates, where these are what is searched."""
         if self.opened.facts.mode is Mode.MEAN:
             return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fhe_face.store import Store
+from fhe_face.gallery.stored import GalleryStore
 
 #: (template id, subject id, whether it is deleted)
 Row = tuple[str, str, bool]
@@ -19,7 +19,7 @@ class Known:
     refusals: frozenset[str]
 
     @classmethod
-    def of(cls, store: Store) -> Known:
+    def of(cls, store: GalleryStore) -> Known:
         """As a store is now."""
         rows: dict[str, list[Row]] = {}
         for row in store.templates(include_deleted=True):

@@ -76,6 +76,8 @@ def drop_files(opened: Opened, replaced: Sequence[str]) -> None:
 
     Whoever is just reading one of them finds that the gallery has changed, and reads again.
     """
+    if opened.store.foreign:  # it sweeps by itself
+        return
     for digest in replaced:
         with suppress(OSError):
             opened.store.block_path(digest).unlink()

@@ -104,6 +104,8 @@ class Upkeep:
                 embedding = self.opened.vault.open_record(template.id, template.record)
             except RecordError:
                 continue
+            if not embedding.any():  # of a face that was refused
+                continue
             name = names.get(template.subject, "")
             rows.append(Row(len(rows), template.id, template.subject, name, ""))
             embeddings.append(unit(embedding))

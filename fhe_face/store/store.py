@@ -46,7 +46,12 @@ DAY_SECONDS = 86400.0
 
 
 class Store:
-    """An open store. Every method may raise StoreError: the database cannot be used."""
+    """An open store. Every method may raise StoreError: the database cannot be used.
+
+    foreign: whether it is somebody else's: this one is not.
+    """
+
+    foreign = False
 
     def __init__(self, folder: Path, database: Database) -> None:
         """Use `create` or `open`."""
