@@ -33,6 +33,7 @@ NAMES = (
     "weighted_sums",
     "permute",
     "key_product",
+    "packed_products",
 )
 
 

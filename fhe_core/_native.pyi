@@ -155,7 +155,7 @@ def expand_constants(
     permutations: Sequence[_Index],
     powers: Sequence[int],
 ) -> _Words:
-    """[roots * 2^levels, 2, n] of roots [roots, 2, n], modulo the first of the context's two moduli.
+    """[roots * 2^levels, 2, n] of roots [roots, 2, n], modulo the first of the two moduli.
 
     Level l turns every node c into c + s(c) and X^-powers[l] (c - s(c)), s by the l-th key
     [1, 2, 2, n] (as for ``Context.switch_key``) and permutation; node i becomes i and i + 2^l of
@@ -166,10 +166,11 @@ def expand_constants(
 class ProbeTiles:
     """A copy of a probe's constants [features, 2, n], words below 2^48, as ``search`` reads them.
 
-    At most 4,096 features; n is a power of two from 16 to 131,072.
+    At most 4,096 features; n is a power of two from 16 to 131,072. context: whose threads copy and
+    whose memory is used again; without it one thread copies to new memory.
     """
 
-    def __init__(self, constants: _Words) -> None: ...
+    def __init__(self, constants: _Words, context: Context | None = None) -> None: ...
     @property
     def features(self) -> int: ...
     @property
@@ -247,9 +248,9 @@ class kernels:  # a module, written as a class so that one stub file is enough
             """
 
         def packed_products(self, plain: _Words, packed: _Bytes) -> _Words:
-            """(p0 t0, p0 t1 + p1 t0, p1 t1), summed over the terms: [3, strips * 16].
+            """(p0 t0, p0 t1 + p1 t0, p1 t1), summed over the terms: [blocks, 3, strips * 16].
 
-            plain: [strips, terms, 2, 16], below 2^48; packed: [strips, terms, 2, 96].
+            plain: [strips, terms, 2, 16], below 2^48; packed: [blocks, strips, terms, 2, 96].
             """
 
     @final

@@ -67,11 +67,11 @@ def scores_target(_folder: Path) -> Target:
     answer = matcher.answer(matcher.expand(probe), [(name, block, live) for name in NAMES])
 
     def parse(data: bytes) -> None:
-        found = formats.scores_from_bytes(data, sealer.asked(probe, NAMES))
-        scores = sealer.open_scores(found, probe, NAMES, [live, live])
-        assert np.all(np.isfinite(scores[:, :5]))
         with container.loads(data) as reader:
             formats.describe(reader.header)
+        found = formats.scores_from_bytes(data, sealer.asked(probe, NAMES, [live, live]))
+        scores = sealer.open_scores(found, probe, NAMES, [live, live])
+        assert np.all(np.isfinite(scores[:, :5]))
 
     return Target("scores", parse, (ContainerError,), [formats.to_bytes(answer)], mutate_container)
 

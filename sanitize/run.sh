@@ -23,15 +23,15 @@ address)
     export UBSAN_OPTIONS="print_stacktrace=1:${UBSAN_OPTIONS:-}"
     run=""
     # The tests of single kernels take as long again; these call the same kernels.
-    tests="tests/native/test_ring.py tests/native/test_arguments.py"
+    tests="tests/native/test_ring.py tests/native/test_matching*.py tests/native/test_arguments.py"
     ;;
 thread)
     preload="$(library libtsan.so)"
     export TSAN_OPTIONS="halt_on_error=1:exitcode=66:${TSAN_OPTIONS:-}"
     # Its fixed memory layout does not stand much randomisation of addresses.
     run="setarch $(uname -m) -R"
-    # The one that runs every operation on several threads.
-    tests="tests/native/test_ring.py"
+    # Those that run every operation on several threads.
+    tests="tests/native/test_ring.py tests/native/test_matching*.py"
     chosen="threads_or_kernels"
     ;;
 *)

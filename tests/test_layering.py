@@ -72,10 +72,11 @@ SERVER_ROOMS = (
     "fhe_core.matching",
     "fhe_face.server",
     "fhe_face.photos",
+    "fhe_face.store",
 )
 
 # From the bottom up: a folder of cpp/ includes itself and folders before it.
-CPP_LAYERS = ("kernels", "ring", "bindings")
+CPP_LAYERS = ("kernels", "ring", "matching", "bindings")
 
 
 # --- Python --------------------------------------------------------------------------------------
@@ -194,6 +195,14 @@ def test_models_and_coefficients_know_only_themselves(room: str) -> None:
         assert all(any(within(t, own) for own in allowed) for t in ours), f"{module}: {ours}"
 
 
+def test_a_store_knows_only_itself_and_how_files_are_written() -> None:
+    for module in modules_of("fhe_face.store", REPOSITORY):
+        found = imports(module, REPOSITORY)
+        ours = {t for t in found if t.split(".")[0] in PACKAGES} - {"fhe_face"}
+        allowed = ("fhe_face.store", "fhe_core.errors", "fhe_core.files")
+        assert all(any(within(t, own) for own in allowed) for t in ours), f"{module}: {ours}"
+
+
 def test_rooms_of_the_core_import_what_stands_below() -> None:
     seen = set()
     for module in modules_of("fhe_core", REPOSITORY):
@@ -288,7 +297,7 @@ def cpp_violations(root: Path) -> list[str]:
 
 def test_cpp_includes_point_down() -> None:
     root = REPOSITORY / "cpp"
-    for layer in ("kernels", "ring", "bindings"):
+    for layer in ("kernels", "ring", "matching", "bindings"):
         assert list((root / layer).glob("*.cpp")), f"cpp/{layer} has no sources"
     assert cpp_violations(root) == []
 
@@ -297,7 +306,7 @@ def test_cpp_includes_point_down() -> None:
     "included", ["ring/b.hpp", "../ring/b.hpp", "kernels/missing.hpp", "../bindings/c.hpp"]
 )
 def test_cpp_violations_are_found(tmp_path: Path, included: str) -> None:
-    for name in ("kernels/a.hpp", "ring/b.hpp", "bindings/c.hpp"):
+    for name in ("kernels/a.hpp", "ring/b.hpp", "matching/d.hpp", "bindings/c.hpp"):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).touch()
     (tmp_path / "ring/b.hpp").write_text('#include "kernels/a.hpp"\n#include "b.hpp"\n#include <x>')

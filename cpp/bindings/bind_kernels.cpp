@@ -218,7 +218,8 @@ class Kernels {
         return out;
     }
 
-    // plain [strips][terms][2][kStrip], packed the same in bytes; returns [3][strips * kStrip].
+    // plain [strips][terms][2][kStrip], packed [blocks] of the same in bytes; returns
+    // [blocks][3][strips * kStrip].
     Words packed_products(const Words& plain, const Bytes& packed) const {
         const auto strip = static_cast<py::ssize_t>(fk::kStrip);
         const auto bytes = static_cast<py::ssize_t>(fk::kPackedBytes);
@@ -228,14 +229,19 @@ class Kernels {
         require(plain.shape(1) <= static_cast<py::ssize_t>(fk::kMaxTerms),
                 "plain has more than " + std::to_string(fk::kMaxTerms) + " terms");
         require_below(plain, Word{1} << fk::kPackedBits, "plain");
-        require(packed.ndim() == 4 &&
-                    std::equal(plain.shape(), plain.shape() + 3, packed.shape()) &&
-                    packed.shape(3) == strip * bytes,
-                "packed is not an array like plain, of 6 bytes a number");
+        require(packed.ndim() == 5 &&
+                    std::equal(plain.shape(), plain.shape() + 3, packed.shape() + 1) &&
+                    packed.shape(4) == strip * bytes,
+                "packed is not an array of blocks like plain, of 6 bytes a number");
         const py::ssize_t n = plain.shape(0) * strip;
-        Words out(std::vector<py::ssize_t>{3, n});
-        Word* targets[] = {out.mutable_data(0, 0), out.mutable_data(1, 0), out.mutable_data(2, 0)};
-        kernels_.packed_products(targets, plain.data(), packed.data(),
+        Words out(std::vector<py::ssize_t>{packed.shape(0), 3, n});
+        std::vector<Word*> targets;
+        std::vector<const std::uint8_t*> blocks;
+        for (py::ssize_t b = 0; b < packed.shape(0); ++b) {
+            blocks.push_back(packed.data(b, 0, 0, 0, 0));
+            for (py::ssize_t k = 0; k < 3; ++k) targets.push_back(out.mutable_data(b, k, 0));
+        }
+        kernels_.packed_products(targets.data(), plain.data(), blocks.data(), blocks.size(),
                                  static_cast<std::size_t>(plain.shape(1)),
                                  static_cast<std::size_t>(plain.shape(0)), modulus());
         return out;
@@ -278,7 +284,8 @@ class Workload {
   public:
     Workload(const Kernels& kernels, std::size_t terms)
         : kernels_(kernels), n_(kernels.tables().n), index_(n_), weights_(fk::kSumsAtOnce * terms) {
-        const Word q = kernels.tables().modulus.q;
+        // Below 2^48 as well, which packed_products asks for.
+        const Word q = std::min(kernels.tables().modulus.q, Word{1} << fk::kPackedBits);
         require(terms >= 2 && terms <= fk::kMaxTerms, "terms is not from 2 to 4096");
         Word state = 1;
         const auto next = [&] { return (state = state * 6364136223846793005 + 1) >> 14; };
@@ -373,6 +380,15 @@ class Workload {
                                     nullptr,
                                     0},
                                    w.n_, w.m());
+             }},
+            {"packed_products",
+             [](Workload& w) {
+                 require(w.pointers_.size() >= 4 && w.n_ % fk::kStrip == 0,
+                         "packed_products takes 4 terms or more and an n of whole strips");
+                 const std::size_t terms = w.pointers_.size() / 4;
+                 const auto* packed = reinterpret_cast<const std::uint8_t*>(w.pointers_[2 * terms]);
+                 Word* targets[] = {w.out(), w.out() + w.n_, w.out() + 2 * w.n_};
+                 w.k().packed_products(targets, w.a(), &packed, 1, terms, w.n_ / fk::kStrip, w.m());
              }},
         };
         return table;

@@ -117,15 +117,17 @@ Words expand_constants(const Context& context, const Words& roots, const std::ve
     return out;
 }
 
-std::unique_ptr<ProbeTiles> make_probe(const Words& constants) {
+std::unique_ptr<ProbeTiles> make_probe(const Words& constants, const Context* context) {
     require(constants.ndim() == 3, "constants must have shape (features, 2, n)");
     const auto features = static_cast<std::size_t>(constants.shape(0));
     const auto n = static_cast<std::size_t>(constants.shape(2));
     matching::require_extent(features, n);
     require_shape(constants, {features, 2, n}, "constants");
     require_fit(constants, "constants");
+    const int threads = context == nullptr ? 1 : context->threads();
+    const auto pool = context == nullptr ? std::make_shared<ring::BufferPool>(0) : context->pool();
     const Released release;
-    return std::make_unique<ProbeTiles>(constants.data(), features, n);
+    return std::make_unique<ProbeTiles>(constants.data(), features, n, threads, pool);
 }
 
 // The GIL is kept: it is short, and what is known of a block changes.
@@ -182,7 +184,7 @@ void bind_matching(py::module_& m) {
     m.def("expand_constants", &expand_constants, py::arg("context"), py::arg("roots"),
           py::arg("keys"), py::arg("permutations"), py::arg("powers"));
     py::class_<ProbeTiles, std::shared_ptr<ProbeTiles>>(m, "ProbeTiles")
-        .def(py::init(&make_probe), py::arg("constants"))
+        .def(py::init(&make_probe), py::arg("constants"), py::arg("context") = py::none())
         .def_property_readonly("features", &ProbeTiles::features)
         .def_property_readonly("n", &ProbeTiles::n);
     py::class_<BlockMemory, std::shared_ptr<BlockMemory>>(m, "BlockMemory")

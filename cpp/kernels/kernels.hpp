@@ -131,15 +131,16 @@ struct KernelTable {
     // alias anything.
     void (*key_product)(std::uint64_t* const* out, const KeyProduct& job, std::size_t n,
                         const Modulus& m);
-    // Sums of tensor products of ciphertexts (p0, p1) and packed ones (t0, t1), strip by strip:
-    // out[0] = sum of p0 t0, out[1] = sum of p0 t1 + p1 t0, out[2] = sum of p1 t1, each
-    // [strips][kStrip]. plain: [strips][terms][2][kStrip], anything below 2^48; packed:
-    // [strips][terms][2][kStrip] residues of kPackedBytes, which are read one after the other and
-    // never beyond their end. 1 <= terms <= kMaxTerms; one reduction at the end: the middle sum is
-    // that of (p0 + p1)(t0 + t1), products below 2^98, less the other two.
+    // Sums of tensor products of ciphertexts (p0, p1) with packed ones (t0, t1) of every block:
+    // out[3 b] = sum of p0 t0, out[3 b + 1] = sum of p0 t1 + p1 t0, out[3 b + 2] = sum of p1 t1,
+    // each [strips][kStrip]. plain: [strips][terms][2][kStrip], anything below 2^48; packed[b]: the
+    // same of residues of kPackedBytes, read from the first byte to the last and never beyond.
+    // 1 <= terms <= kMaxTerms; one reduction at the end: the middle sum is that of
+    // (p0 + p1)(t0 + t1), products below 2^98, less the other two. Fastest where plain fits the L2
+    // cache: it is read again for every few blocks.
     void (*packed_products)(std::uint64_t* const* out, const std::uint64_t* plain,
-                            const std::uint8_t* packed, std::size_t terms, std::size_t strips,
-                            const Modulus& m);
+                            const std::uint8_t* const* packed, std::size_t blocks,
+                            std::size_t terms, std::size_t strips, const Modulus& m);
 };
 
 // Null when the binary or the processor lacks the instruction set.

@@ -208,26 +208,30 @@ Word unpack(const std::uint8_t* p) {
     return value;
 }
 
-void packed_products(Word* const* out, const Word* plain, const std::uint8_t* packed,
-                     std::size_t terms, std::size_t strips, const Modulus& m) {
-    for (std::size_t strip = 0; strip < strips; ++strip) {
-        Wide sums[3][kStrip] = {};
-        for (std::size_t t = 0; t < terms; ++t) {
-            for (std::size_t i = 0; i < kStrip; ++i) {
-                const Wide p0 = plain[i];
-                const Wide p1 = plain[kStrip + i];
-                const Word t0 = unpack(packed + kPackedBytes * i);
-                const Word t1 = unpack(packed + kPackedBytes * (kStrip + i));
-                sums[0][i] += p0 * t0;
-                sums[1][i] += p0 * t1 + p1 * t0;
-                sums[2][i] += p1 * t1;
+void packed_products(Word* const* out, const Word* plain, const std::uint8_t* const* packed,
+                     std::size_t blocks, std::size_t terms, std::size_t strips, const Modulus& m) {
+    for (std::size_t b = 0; b < blocks; ++b, out += 3) {
+        const Word* p = plain;
+        const std::uint8_t* q = packed[b];
+        for (std::size_t strip = 0; strip < strips; ++strip) {
+            Wide sums[3][kStrip] = {};
+            for (std::size_t t = 0; t < terms; ++t) {
+                for (std::size_t i = 0; i < kStrip; ++i) {
+                    const Wide p0 = p[i];
+                    const Wide p1 = p[kStrip + i];
+                    const Word t0 = unpack(q + kPackedBytes * i);
+                    const Word t1 = unpack(q + kPackedBytes * (kStrip + i));
+                    sums[0][i] += p0 * t0;
+                    sums[1][i] += p0 * t1 + p1 * t0;
+                    sums[2][i] += p1 * t1;
+                }
+                p += 2 * kStrip;
+                q += 2 * kStrip * kPackedBytes;
             }
-            plain += 2 * kStrip;
-            packed += 2 * kStrip * kPackedBytes;
-        }
-        for (std::size_t k = 0; k < 3; ++k) {
-            for (std::size_t i = 0; i < kStrip; ++i) {
-                out[k][strip * kStrip + i] = reduce_sum(sums[k][i], m);
+            for (std::size_t k = 0; k < 3; ++k) {
+                for (std::size_t i = 0; i < kStrip; ++i) {
+                    out[k][strip * kStrip + i] = reduce_sum(sums[k][i], m);
+                }
             }
         }
     }

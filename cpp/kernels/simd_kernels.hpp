@@ -10,7 +10,7 @@
 //   shorter()                       the kernels for shorter transforms than kTail allows
 //   permute_block(out, in, pattern) out[i] = in[pattern[i]], kBlock words
 //   unpack(p)                       a vector of packed residues, reading no byte beyond them
-//   kPackedVectors                  whose packed products are summed at once, a divisor of a strip
+//   kPackedVectors, kPackedBlocks   whose packed products are summed at once
 // Everything here is in an unnamed namespace, and no standard library template is used, so that no
 // code compiled for a newer processor is ever merged by the linker with code that must run on any.
 #pragma once
@@ -551,51 +551,77 @@ struct PackedProducts {
     static constexpr std::size_t kWidth = Simd::kPackedVectors;
     static_assert(kStrip % (kWidth * kLanes) == 0);
 
-    // kWidth vectors of one strip.
-    static void part(Word* const* out, const Word* plain, const std::uint8_t* packed,
-                     std::size_t terms, const typename Simd::Summing& summing,
-                     const typename Simd::Field& field) {
-        Sum sums[kWidth][3];
-        for (auto& column : sums) {
-            for (Sum& sum : column) sum = Simd::zero();
+    // kWidth vectors of one strip, from position i on, for `count` blocks.
+    template <std::size_t count>
+    static void part(Word* const* out, const Word* plain, const std::uint8_t* const* packed,
+                     std::size_t i, std::size_t at, std::size_t terms,
+                     const typename Simd::Summing& summing, const typename Simd::Field& field) {
+        constexpr std::size_t kTermBytes = 2 * kStrip * kPackedBytes;
+        Sum sums[count][kWidth][3];
+        for (auto& block : sums) {
+            for (auto& column : block) {
+                for (Sum& sum : column) sum = Simd::zero();
+            }
         }
-        for (std::size_t t = 0; t < terms; ++t) {
+        const std::uint8_t* from[count];
+        for (std::size_t b = 0; b < count; ++b) from[b] = packed[b] + i * kPackedBytes;
+        for (std::size_t t = 0; t < terms; ++t, plain += 2 * kStrip) {
             for (std::size_t s = 0; s < kWidth; ++s) {
-                const Word* p = plain + s * kLanes;
-                const std::uint8_t* q = packed + s * kLanes * kPackedBytes;
+                const Word* p = plain + i + s * kLanes;
                 const auto p0 = Simd::operand(Simd::load(p));
                 const auto p1 = Simd::operand(Simd::load(p + kStrip));
-                const auto t0 = Simd::operand(Simd::unpack(q));
-                const auto t1 = Simd::operand(Simd::unpack(q + kStrip * kPackedBytes));
-                sums[s][0] = Simd::accumulate(sums[s][0], p0, t0);
-                sums[s][1] = Simd::accumulate(sums[s][1], Simd::plus(p0, p1), Simd::plus(t0, t1));
-                sums[s][2] = Simd::accumulate(sums[s][2], p1, t1);
+                const auto both = Simd::plus(p0, p1);
+                for (std::size_t b = 0; b < count; ++b) {
+                    const std::uint8_t* q = from[b] + s * kLanes * kPackedBytes;
+                    const auto t0 = Simd::operand(Simd::unpack(q));
+                    const auto t1 = Simd::operand(Simd::unpack(q + kStrip * kPackedBytes));
+                    Sum(&sum)[3] = sums[b][s];
+                    sum[0] = Simd::accumulate(sum[0], p0, t0);
+                    sum[1] = Simd::accumulate(sum[1], both, Simd::plus(t0, t1));
+                    sum[2] = Simd::accumulate(sum[2], p1, t1);
+                }
             }
-            plain += 2 * kStrip;
-            packed += 2 * kStrip * kPackedBytes;
+            for (std::size_t b = 0; b < count; ++b) from[b] += kTermBytes;
         }
-        for (std::size_t s = 0; s < kWidth; ++s) {
-            const Vec d0 = summing.finish(sums[s][0]);
-            const Vec d2 = summing.finish(sums[s][2]);
-            const Vec d1 = field.subtract(field.subtract(summing.finish(sums[s][1]), d0), d2);
-            Simd::store(out[0] + s * kLanes, d0);
-            Simd::store(out[1] + s * kLanes, d1);
-            Simd::store(out[2] + s * kLanes, d2);
+        for (std::size_t b = 0; b < count; ++b) {
+            for (std::size_t s = 0; s < kWidth; ++s) {
+                const Vec d0 = summing.finish(sums[b][s][0]);
+                const Vec d2 = summing.finish(sums[b][s][2]);
+                const Vec both = summing.finish(sums[b][s][1]);
+                const std::size_t to = at + i + s * kLanes;
+                Simd::store(out[3 * b] + to, d0);
+                Simd::store(out[3 * b + 1] + to, field.subtract(field.subtract(both, d0), d2));
+                Simd::store(out[3 * b + 2] + to, d2);
+            }
         }
     }
 
-    static void run(Word* const* out, const Word* plain, const std::uint8_t* packed,
-                    std::size_t terms, std::size_t strips, const Modulus& m) {
+    template <std::size_t count>
+    static void blocks_at_once(Word* const* out, const Word* plain,
+                               const std::uint8_t* const* packed, std::size_t terms,
+                               std::size_t strips, const typename Simd::Summing& summing,
+                               const typename Simd::Field& field) {
+        const std::uint8_t* from[count];
+        for (std::size_t strip = 0; strip < strips; ++strip) {
+            const std::size_t offset = strip * terms * 2 * kStrip;
+            for (std::size_t b = 0; b < count; ++b) from[b] = packed[b] + offset * kPackedBytes;
+            for (std::size_t i = 0; i < kStrip; i += kWidth * kLanes) {
+                part<count>(out, plain + offset, from, i, strip * kStrip, terms, summing, field);
+            }
+        }
+    }
+
+    static void run(Word* const* out, const Word* plain, const std::uint8_t* const* packed,
+                    std::size_t blocks, std::size_t terms, std::size_t strips, const Modulus& m) {
+        constexpr std::size_t kAtOnce = Simd::kPackedBlocks;
         const typename Simd::Summing summing(m, terms);
         const typename Simd::Field field(m);
-        for (std::size_t strip = 0; strip < strips; ++strip) {
-            for (std::size_t i = 0; i < kStrip; i += kWidth * kLanes) {
-                const std::size_t at = strip * kStrip + i;
-                Word* const targets[] = {out[0] + at, out[1] + at, out[2] + at};
-                part(targets, plain + i, packed + i * kPackedBytes, terms, summing, field);
-            }
-            plain += terms * 2 * kStrip;
-            packed += terms * 2 * kStrip * kPackedBytes;
+        std::size_t b = 0;
+        for (; b + kAtOnce <= blocks; b += kAtOnce) {
+            blocks_at_once<kAtOnce>(out + 3 * b, plain, packed + b, terms, strips, summing, field);
+        }
+        for (; b < blocks; ++b) {
+            blocks_at_once<1>(out + 3 * b, plain, packed + b, terms, strips, summing, field);
         }
     }
 };

@@ -20,6 +20,8 @@ using kernels::kStrip;
 constexpr std::size_t kPackedStrip = kStrip * kPackedBytes;
 // Of a probe, that stay in the second cache while all blocks pass.
 constexpr std::size_t kTileBytes = std::size_t{512} << 10;
+// Of a row of constants that are moved at a time: their lines and those they go to fit the caches.
+constexpr std::size_t kCopiedStrips = 16;
 constexpr std::size_t kTilesPerThread = 8;  // at least: threads do not advance equally
 
 // One large piece of memory, on huge pages; given back with its owner.
@@ -68,23 +70,21 @@ void BlockMemory::set(std::size_t k, const std::uint8_t* body, const std::uint64
     present_[k] = true;
 }
 
-ProbeTiles::ProbeTiles(const std::uint64_t* constants, std::size_t features, std::size_t n)
-    : features_((require_extent(features, n), features)),
-      n_(n),
-      memory_(reserve(features * 2 * n * sizeof(std::uint64_t))) {
-    // A few strips of a row at a time, so that both sides are written and read by whole pages.
-    constexpr std::size_t kAtOnce = 64;
+ProbeTiles::ProbeTiles(const std::uint64_t* constants, std::size_t features, std::size_t n,
+                       int threads, const std::shared_ptr<ring::BufferPool>& pool)
+    : features_((require_extent(features, n), features)), n_(n), memory_(pool, features * 2 * n) {
     const std::size_t rows = features * 2;
     const std::size_t strips = n / kStrip;
-    for (std::size_t first = 0; first < strips; first += kAtOnce) {
-        const std::size_t last = std::min(strips, first + kAtOnce);
+    const std::size_t together = std::min(strips, kCopiedStrips);
+    ring::parallel_for(threads, strips / together, [&](std::size_t group, std::size_t) {
+        const std::size_t first = group * together;
         for (std::size_t r = 0; r < rows; ++r) {
-            for (std::size_t s = first; s < last; ++s) {
+            for (std::size_t s = first; s < first + together; ++s) {
                 const std::uint64_t* from = constants + r * n + s * kStrip;
                 std::copy(from, from + kStrip, memory_.data() + (s * rows + r) * kStrip);
             }
         }
-    }
+    });
 }
 
 const std::uint64_t* ProbeTiles::strip(std::size_t number) const {
@@ -100,12 +100,17 @@ void search(const ring::Context& context, std::uint64_t* out, const ProbeTiles& 
     ring::parallel_for(context.threads(), tiles, [&](std::size_t number, std::size_t) {
         const std::size_t first = number * tile;
         const std::size_t count = std::min(tile, strips - first);
+        std::vector<std::uint64_t*> sums;
+        std::vector<const std::uint8_t*> packed;
         for (std::size_t b = 0; b < blocks.size(); ++b) {
-            std::uint64_t* const from = out + b * 3 * n + first * kStrip;
-            std::uint64_t* const sums[] = {from, from + n, from + 2 * n};
-            context.kernels().packed_products(sums, probe.strip(first), blocks[b]->strip(first),
-                                              probe.features(), count, context.modulus(0));
+            packed.push_back(blocks[b]->strip(first));
+            for (std::size_t k = 0; k < 3; ++k) {
+                sums.push_back(out + (b * 3 + k) * n + first * kStrip);
+            }
         }
+        context.kernels().packed_products(sums.data(), probe.strip(first), packed.data(),
+                                          blocks.size(), probe.features(), count,
+                                          context.modulus(0));
     });
 }
 

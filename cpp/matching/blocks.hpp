@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "ring/context.hpp"
@@ -45,7 +46,8 @@ class BlockMemory {
 class ProbeTiles {
   public:
     // constants: [features][2][n], below 2^48. Throws as require_extent; bad_alloc.
-    ProbeTiles(const std::uint64_t* constants, std::size_t features, std::size_t n);
+    ProbeTiles(const std::uint64_t* constants, std::size_t features, std::size_t n, int threads,
+               const std::shared_ptr<ring::BufferPool>& pool);
 
     std::size_t features() const { return features_; }
     std::size_t n() const { return n_; }

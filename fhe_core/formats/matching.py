@@ -60,7 +60,7 @@ def _metadata(sent: Sent) -> dict[str, JsonValue]:
     if not isinstance(sent, SealedBlock):
         metadata["token"] = sent.token.hex()
     if isinstance(sent, Scores):
-        metadata["blocks"] = list(sent.blocks)
+        metadata |= {"blocks": list(sent.blocks), "masks": sent.masks}
     return metadata
 
 
@@ -108,6 +108,7 @@ def load_scores(path: Path, asked: Asked) -> Scores:
 
     Raises:
         AnswerMismatch: they answer another probe, or are of other blocks.
+        StaleAnswer: they are of other positions.
         ContainerError: as `load_block`.
     """
     with container.open(path, expect_kind=Kind.SCORES, limits=_limits_of(asked)) as reader:
@@ -145,12 +146,12 @@ def _probe(reader: Reader, parameters: MatchParameters, key_id: str) -> Probe:
 
 def _scores(reader: Reader, asked: Asked) -> Scores:
     header = reader.header
-    keys = {"parameters", "token", "blocks"}
+    keys = {"parameters", "token", "blocks", "masks"}
     _require_facts(header, asked.parameters, asked.key_id, keys)
-    asked.require(header.source, _token(header), _blocks(header))
+    asked.require(header.source, _token(header), _blocks(header), header.text("masks"))
     _require_sections(header, {"words": asked.shape})
     words: Bytes = reader.array("words", mmap=False)
-    return Scores(asked.parameters, asked.key_id, asked.token, asked.blocks, words)
+    return Scores(asked.parameters, asked.key_id, asked.token, asked.blocks, asked.masks, words)
 
 
 def _sealed(parameters: MatchParameters, count: int) -> _Shapes:
@@ -193,7 +194,7 @@ def _token(header: Header) -> bytes:
 
 
 def _blocks(header: Header) -> list[str]:
-    found = header.metadata["blocks"]
+    found = header.metadata.get("blocks")
     if not isinstance(found, list) or not all(_is_hex(digest, 32) for digest in found):
         raise Corrupt(f"{header.source}: its list of blocks is malformed")
     return found

@@ -1,11 +1,11 @@
 """Searching sealed galleries: parameters, plan, and the server's side. It knows no faces."""
 
 from fhe_core.matching.cleartext import CleartextMatcher
-from fhe_core.matching.errors import AnswerMismatch, MatchingError
+from fhe_core.matching.errors import AnswerMismatch, MatchingError, StaleAnswer
 from fhe_core.matching.matcher import Constants, Loaded, Matcher
 from fhe_core.matching.parameters import MatchParameters, gallery_parameters
 from fhe_core.matching.plan import MatchPlan
-from fhe_core.matching.values import TOKEN_BYTES, Asked, Probe, Scores, SealedBlock
+from fhe_core.matching.values import TOKEN_BYTES, Asked, Probe, Scores, SealedBlock, masks_digest
 
 __all__ = [
     "TOKEN_BYTES",
@@ -21,5 +21,7 @@ __all__ = [
     "Probe",
     "Scores",
     "SealedBlock",
+    "StaleAnswer",
     "gallery_parameters",
+    "masks_digest",
 ]

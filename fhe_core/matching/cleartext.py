@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core.matching.errors import MatchingError
-from fhe_core.matching.matcher import Mask, require_masks
+from fhe_core.matching.matcher import require_masks
 from fhe_core.matching.parameters import MatchParameters
 from fhe_core.matching.plan import Level, MatchPlan
+from fhe_core.matching.values import Mask
 
 Float = NDArray[np.float64]
 

@@ -16,3 +16,9 @@ class AnswerMismatch(ContainerError):
     """Scores that answer another probe, or another list of blocks, than was asked."""
 
     code = "answer-mismatch"
+
+
+class StaleAnswer(AnswerMismatch):
+    """Other positions were live for the server than for the client: one of them is behind."""
+
+    code = "stale-answer"

@@ -15,9 +15,7 @@ from fhe_core.keys.evaluation import EvaluationKeys
 from fhe_core.matching.errors import MatchingError
 from fhe_core.matching.parameters import MatchParameters
 from fhe_core.matching.plan import MatchPlan
-from fhe_core.matching.values import Bytes, Probe, Scores, SealedBlock
-
-Mask = NDArray[np.bool_]
+from fhe_core.matching.values import Bytes, Mask, Probe, Scores, SealedBlock, masks_digest
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +89,7 @@ class Matcher:
         constants = _native.expand_constants(
             self._context, roots, self._keys, self._permutations, self._powers
         )
-        return Constants(_native.ProbeTiles(constants), probe.token)
+        return Constants(_native.ProbeTiles(constants, self._context), probe.token)
 
     def search(self, constants: Constants, blocks: Sequence[Loaded], live: Sequence[Mask]) -> Bytes:
         """Scores of all templates of some blocks: u8 [blocks, 2, N, bytes of a word].
@@ -118,7 +116,9 @@ class Matcher:
         """The scores of blocks (digest, block, live) as they travel; errors as `search`."""
         names, loaded, live = zip(*blocks, strict=True) if blocks else ((), (), ())
         words = self.search(constants, loaded, live)
-        return Scores(self.parameters, self.key_id, constants.token, names, words)
+        return Scores(
+            self.parameters, self.key_id, constants.token, names, masks_digest(live), words
+        )
 
 
 def require_masks(live: Sequence[Mask], blocks: int, templates: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,10 +14,12 @@ from fhe_core import _native
 from fhe_core.ciphertext import Words
 from fhe_core.container import Corrupt, KeyMismatch, ParameterMismatch
 from fhe_core.keys.expand import SEED_BYTES, uniform_row
-from fhe_core.matching.errors import AnswerMismatch
+from fhe_core.matching.errors import AnswerMismatch, StaleAnswer
 from fhe_core.matching.parameters import RESIDUE_BYTES, MatchParameters
 
 Bytes = NDArray[np.uint8]
+#: Which positions of a block are live, [N].
+Mask = NDArray[np.bool_]
 #: Of the token that binds scores to their probe.
 TOKEN_BYTES = 32
 
@@ -97,6 +100,7 @@ class Scores:
         key_id: of the gallery's key.
         token: that of the probe.
         blocks: digests of the blocks that were searched, in order.
+        masks: of their live positions, see `masks_digest`.
         words: both polynomials of every block modulo 2^bits, in coefficient form, little-endian:
             u8 [blocks, 2, N, bits / 8].
     """
@@ -105,6 +109,7 @@ class Scores:
     key_id: str
     token: bytes
     blocks: tuple[str, ...]
+    masks: str
     words: Bytes
 
 
@@ -113,12 +118,14 @@ class Asked:
     """What scores must answer; the client knows it before it looks at them.
 
     token: of the probe that was sent. blocks: digests of those that should be searched, in order.
+    masks: digest of the positions that are live in them.
     """
 
     parameters: MatchParameters
     key_id: str
     token: bytes
     blocks: tuple[str, ...]
+    masks: str
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -126,19 +133,23 @@ class Asked:
         p = self.parameters
         return (len(self.blocks), 2, p.templates, p.result_bytes)
 
-    def require(self, source: str, token: bytes, blocks: Sequence[str]) -> None:
-        """The answer is to this probe, and of these blocks.
+    def require(self, source: str, token: bytes, blocks: Sequence[str], masks: str) -> None:
+        """The answer is to this probe, and of these blocks and positions.
 
         source: names the answer in messages.
 
         Raises:
-            AnswerMismatch: it is not.
+            AnswerMismatch: it is not. StaleAnswer: only other positions are live.
         """
         if token != self.token:
             raise AnswerMismatch(f"{source}: answers another probe than the one that was sent")
         if tuple(blocks) != self.blocks:
             raise AnswerMismatch(
                 f"{source}: is not of the {len(self.blocks)} blocks that were asked for, in order"
+            )
+        if masks != self.masks:
+            raise StaleAnswer(
+                f"{source}: other templates were live than this side knows of; ask again"
             )
 
     def require_scores(self, scores: Scores) -> None:
@@ -149,9 +160,17 @@ class Asked:
         """
         source = "the scores"
         require_same(source, scores.parameters.digest, scores.key_id, self.parameters, self.key_id)
-        self.require(source, scores.token, scores.blocks)
+        self.require(source, scores.token, scores.blocks, scores.masks)
         if scores.words.shape != self.shape or scores.words.dtype != np.uint8:
             raise AnswerMismatch(f"{source}: have another length than {len(self.blocks)} blocks")
+
+
+def masks_digest(live: Sequence[Mask]) -> str:
+    """Hex SHA-256 of masks [N], one after the other, eight positions to a byte, highest bit first.
+
+    A position that is dead for the server and live for the client would give a random score.
+    """
+    return hashlib.sha256(b"".join(np.packbits(mask).tobytes() for mask in live)).hexdigest()
 
 
 def require_same(

@@ -21,9 +21,9 @@ from fhe_core.matching import (
     Scores,
     SealedBlock,
 )
-from fhe_core.matching.matcher import Mask, require_masks
+from fhe_core.matching.matcher import require_masks
 from fhe_core.matching.parameters import MAX_NORM
-from fhe_core.matching.values import Bytes, Sealed
+from fhe_core.matching.values import Bytes, Mask, Sealed, masks_digest
 from fhe_core.secret.key import SecretKey
 
 Float = NDArray[np.float64]
@@ -121,19 +121,21 @@ class Sealer:
         been searched, in order, as the client knows them.
 
         Raises:
+            StaleAnswer: other positions were live for the server.
             AnswerMismatch: the scores answer another probe, or are of other blocks, or of another
                 length.
             ParameterMismatch, KeyMismatch: they belong to other parameters or another key.
             MatchingError: the masks are not one of N bits for each block.
         """
         require_masks(live, len(blocks), self.parameters.templates)
-        self.asked(probe, blocks).require_scores(scores)
+        self.asked(probe, blocks, live).require_scores(scores)
         found = np.stack([self._scores(words) for words in scores.words])
         return np.where(np.stack(live), found, np.nan)
 
-    def asked(self, probe: Probe, blocks: Sequence[str]) -> Asked:
+    def asked(self, probe: Probe, blocks: Sequence[str], live: Sequence[Mask]) -> Asked:
         """What scores of these blocks must answer; for reading their file."""
-        return Asked(self.parameters, self.key.key_id, probe.token, tuple(blocks))
+        masks = masks_digest(live)
+        return Asked(self.parameters, self.key.key_id, probe.token, tuple(blocks), masks)
 
     def _scores(self, words: Bytes) -> Float:
         """Of one block's words [2, N, bytes]: c0 + c1 s modulo 2^bits, exactly, centred."""

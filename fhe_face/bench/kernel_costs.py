@@ -20,6 +20,7 @@ import math
 from dataclasses import dataclass
 
 WORD = 8
+PACKED = 6
 INDEX = 4
 #: Positions that a permutation keeps together.
 BLOCK = 8
@@ -49,11 +50,12 @@ def kernel_costs(n: int, terms: int) -> dict[str, KernelCost]:
     """Costs by name of kernel, for limbs of ``n`` residues.
 
     terms: of weighted_sum and weighted_sums; dot_product has half as many pairs, key_product a
-        third as many digits, as in _native.kernels.Workload.
+        third as many digits, packed_products a quarter as many ciphertexts, as in
+        _native.kernels.Workload.
     """
     layers = math.log2(n)
     butterflies = layers / 2  # per residue
-    pairs, thirds = terms // 2, (terms - 1) // 3
+    pairs, thirds, quarters = terms // 2, (terms - 1) // 3, terms // 4
     return {
         "ntt_forward": KernelCost(SHOUP * butterflies, 2 * WORD, WORD, 2),
         # Half the residues of the last layer take a second product, by 1/n: all are scaled.
@@ -80,6 +82,13 @@ def kernel_costs(n: int, terms: int) -> dict[str, KernelCost]:
             (3 * thirds + 1) * WORD + INDEX / BLOCK,
             2 * WORD,
             3 * thirds + 3,
+        ),
+        # Three results; of every term two residues as words and two packed.
+        "packed_products": KernelCost(
+            3 * (TERM * quarters + reduction(quarters)),
+            2 * quarters * (WORD + PACKED),
+            3 * WORD,
+            2 * quarters * (WORD + PACKED) / WORD + 3,
         ),
     }
 

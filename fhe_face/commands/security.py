@@ -12,6 +12,7 @@ from rich.console import Console
 
 from fhe_core.analysis.noise_failure import Headroom, headrooms
 from fhe_core.analysis.precision import predict
+from fhe_core.matching import gallery_parameters
 from fhe_core.parameters import ERROR_ETA, Parameters, presets
 from fhe_core.parameters import attacks as lattice
 from fhe_core.parameters import bounds as security
@@ -32,6 +33,7 @@ def run(weights: Path | None, as_json: bool) -> None:
     data: dict[str, Any] = {
         "bound_source": security.SOURCE,
         "presets": rows,
+        "gallery": preset_facts(gallery_parameters().parameters),
         "models": [{"name": m.name, "log2_cost": m.source} for m in lattice.MODELS],
         "weights": None if weights is None else str(weights),
     }
@@ -103,7 +105,7 @@ def log2_total(found: Sequence[Headroom]) -> float:
 
 
 def _show(console: Console, data: dict[str, Any]) -> None:
-    rows = data["presets"]
+    rows = [*data["presets"], data["gallery"]]
     cells = [
         (
             row["name"],

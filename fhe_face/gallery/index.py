@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -10,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core.container import ContainerError
-from fhe_core.matching import AnswerMismatch, Probe, Scores
+from fhe_core.matching import AnswerMismatch, Probe, Scores, StaleAnswer
 from fhe_face.gallery.opened import ATTEMPTS, Opened, busy
 from fhe_face.gallery.templates import Array, centred
-from fhe_face.store import DamagedBlock, NotStored
+from fhe_face.store import Block, DamagedBlock, NotStored
 
 Mask = NDArray[np.bool_]
+#: Of unit vectors, with rounding and noise: 1.032 at most. Anything beyond was broken or crafted.
+_LARGEST = 1.04
 
 
 class Searcher(Protocol):
@@ -28,10 +31,10 @@ class Searcher(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """A block: owner i (None: dead) has position i; live: (N,) of all positions."""
+    """A block. owners: of its live positions, in order; live: (N,) which these are."""
 
     digest: str
-    owners: tuple[str | None, ...]
+    owners: tuple[str, ...]
     live: Mask
 
 
@@ -74,7 +77,7 @@ class Index:
             if self._seen is not None and self._seen.changes == changes:
                 return self._seen
             try:
-                places = tuple(self._place(block.digest) for block in store.blocks())
+                places = tuple(map(self._place, store.blocks()))
             except NotStored:
                 continue
             pending = tuple(owner.id for owner in store.pending())
@@ -85,14 +88,16 @@ class Index:
                 return self._seen
         raise busy()
 
-    def _place(self, digest: str) -> Place:
-        size = self.opened.parameters.templates
-        owners: list[str | None] = [None] * size
-        live = np.zeros(size, dtype=bool)
-        for entry in self.opened.store.entries(digest):
-            owners[entry.position] = entry.owner.id
-            live[entry.position] = True
-        return Place(digest, tuple(owners), live)
+    def _place(self, block: Block) -> Place:
+        """As it was read before, unless positions have died since: none ever comes to life."""
+        before = self._seen.places if self._seen is not None else ()
+        for place in before:
+            if place.digest == block.digest and len(place.owners) == block.live:
+                return place
+        entries = self.opened.store.entries(block.digest)
+        live = np.zeros(self.opened.parameters.templates, dtype=bool)
+        live[[entry.position for entry in entries]] = True
+        return Place(block.digest, tuple(entry.owner.id for entry in entries), live)
 
     def sealed(self, embedding: Array, searcher: Searcher) -> Found:
         """Scores (n,) of a unit embedding (F,) with all, by a server that sees none of them.
@@ -106,7 +111,9 @@ class Index:
             before = self.snapshot()
             probe = self.opened.sealer.seal_probe(probe_vector)
             scores = searcher.search(probe)
-            if self.opened.store.state().changes == before.changes:
+            if self.opened.store.state().changes != before.changes:
+                continue
+            with suppress(StaleAnswer):  # the server has not seen a change yet, or saw one more
                 return self.read(scores, probe, embedding, before)
         raise busy()
 
@@ -114,7 +121,9 @@ class Index:
         """Open scores, and compare here with whoever is in none of the searched blocks.
 
         Raises:
-            ContainerError: the scores answer another probe, or name blocks that there are not.
+            StaleAnswer: other positions were live for the server.
+            ContainerError: the scores answer another probe, name blocks that there are not, or are
+                none of unit vectors.
         """
         searched = set(scores.blocks)
         chosen = [place for place in snapshot.places if place.digest in searched]
@@ -124,6 +133,8 @@ class Index:
         if chosen:
             names, live = [p.digest for p in chosen], [p.live for p in chosen]
             rows = list(self.opened.sealer.open_scores(scores, probe, names, live))
+            if np.nanmax(np.abs(rows), initial=0.0) > _LARGEST:
+                raise AnswerMismatch("the scores are larger than any of this gallery can be")
         missing = [place for place in snapshot.places if place.digest not in searched]
         return self._merged(embedding, snapshot, chosen, rows, missing)
 
@@ -161,10 +172,10 @@ class Index:
         owners: list[str] = []
         parts: list[Array] = []
         for place, row in zip(places, rows, strict=True):
-            owners += [owner for owner in place.owners if owner is not None]
+            owners += place.owners
             parts.append(row[: len(place.live)][place.live])
         waiting = [*snapshot.pending]
-        waiting += [owner for place in missing for owner in place.owners if owner is not None]
+        waiting += [owner for place in missing for owner in place.owners]
         settings = self.opened.settings
         here = self.opened.vectors(waiting, settings)
         owners += list(here)

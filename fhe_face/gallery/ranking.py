@@ -107,8 +107,9 @@ def ranked(
     if not count:
         return Answer.UNKNOWN, ()
     confidences = decision.confidences(scores.scores)
-    most = min(max(top, 1), count)
-    chosen = np.argpartition(-scores.scores, most - 1)[:most] if most < count else np.arange(count)
+    last = count - min(max(top, 1), count)
+    least = np.partition(scores.scores, last)[last]
+    chosen = np.flatnonzero(scores.scores >= least)  # more than `top` where some are equal
     order = sorted(chosen, key=lambda place: (-scores.scores[place], scores.subjects[place]))
     candidates = tuple(
         Candidate(
@@ -118,6 +119,6 @@ def ranked(
             float(confidences[place]),
             scores.best[place],
         )
-        for place in order
+        for place in order[: max(top, 1)]
     )
     return decision.answer(candidates[0].score), candidates[:top]

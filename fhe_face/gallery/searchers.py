@@ -72,7 +72,8 @@ class _Around:
 def read_scores(path: str | os.PathLike[str], probe: Probe) -> Scores:
     """Scores that another process has written, as the answer to a probe.
 
-    Which blocks they are of, the file says; the gallery compares that with the blocks it knows.
+    Which blocks they are of, and what lives there, the file says; the gallery compares that with
+    what it knows.
 
     Raises:
         AnswerMismatch: they answer another probe. ContainerError: they are damaged, or no scores.
@@ -93,4 +94,5 @@ def _asked(header: Header, probe: Probe) -> Asked:
     if len(blocks) > _MOST_BLOCKS or not all(isinstance(digest, str) for digest in blocks):
         raise Corrupt(f"{header.source}: its list of blocks is malformed")
     named = tuple(str(digest) for digest in blocks)
-    return Asked(probe.parameters, probe.key_id, probe.token, named)
+    masks = header.text("masks")
+    return Asked(probe.parameters, probe.key_id, probe.token, named, masks)

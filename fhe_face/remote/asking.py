@@ -14,7 +14,8 @@ from fhe_face.remote import rows
 from fhe_face.remote.answers import ID, Fields, quoted
 from fhe_face.remote.connection import Answer, Connection
 from fhe_face.remote.errors import Refused, RemoteError
-from fhe_face.remote.resources import NOT_HERE, pages
+from fhe_face.remote.lines import lines
+from fhe_face.remote.resources import NOT_HERE
 from fhe_face.store import Conflict, DamagedBlock, NotStored, State, StoreError
 
 #: Rows that travel at once.
@@ -89,9 +90,17 @@ class GalleryRequests:
             path = self.path(what)
             return self.connection.request(method, path, content, headers=headers, limit=limit)
 
-    def _pages(self, what: str, query: Mapping[str, str | int]) -> Iterator[Fields]:
+    def _list(
+        self,
+        what: str,
+        query: Mapping[str, str | int] | None = None,
+        document: Mapping[str, Any] | None = None,
+    ) -> Iterator[Fields]:
+        """The objects of a long list; document: where it is asked for by POST."""
+        method = "GET" if document is None else "POST"
         with translated(self.id, what):
-            yield from pages(self.connection, self.path(what), query, BATCH, PAGE_BYTES)
+            for value in lines(self.connection, method, self.path(what), query, document):
+                yield Fields.of(value, what)
 
 
 def batches(values: Iterable[Row], size: int) -> Iterator[list[Row]]:

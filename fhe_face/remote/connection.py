@@ -189,11 +189,15 @@ class Connection:
         *,
         query: Mapping[str, str | int] | None = None,
         headers: Mapping[str, str] | None = None,
+        again: bool = False,
     ) -> Iterator[httpx.Response]:
-        """As `request`, with an answer that is read in the block; errors there are not retried."""
+        """As `request`, with an answer that is read in the block; errors there are not retried.
+
+        again: what is asked for changes nothing, so that it may be asked again, also by POST.
+        """
         where = _where(method, path)
         given = dict(headers or {})
-        again = method in _SAFE or "Idempotency-Key" in given
+        again = again or method in _SAFE or "Idempotency-Key" in given
         response = self._sent(method, path, content, query, given, again, where)
         try:
             yield response

@@ -130,7 +130,7 @@ class RemoteStore(GalleryRequests, Elsewhere):
         """All subjects, as they were at the present state."""
         changes = self.state().changes
         if self._people is None or self._people[0] != changes:
-            found = self._pages("subjects", {"deleted": "true"})
+            found = self._list("subjects", {"deleted": "true"})
             self._people = changes, {row.id: row for row in map(rows.subject, found)}
             self._missing.clear()
         return self._people[1]
@@ -164,14 +164,13 @@ class RemoteStore(GalleryRequests, Elsewhere):
         query = {"deleted": str(include_deleted).lower()}
         if subject is not None:
             query["subject"] = subject
-        return map(rows.template, self._pages("templates", query))
+        return map(rows.template, self._list("templates", query))
 
     def templates_of(self, owners: Iterable[str]) -> Iterator[tuple[str, list[StoredTemplate]]]:
         """As `Store.templates_of`."""
         for some in batches(owners, BATCH):
-            answer = self._post("templates:of", {"owners": some}, PAGE_BYTES * 4)
             wanted = set(some)
-            for fields in answer.fields().objects("items", len(some)):
+            for fields in self._list("templates:of", document={"owners": some}):
                 owner = rows.row_id(fields, "owner")
                 found = [rows.template(one) for one in fields.objects("templates", 1 << 16)]
                 if owner in wanted:
@@ -185,7 +184,7 @@ class RemoteStore(GalleryRequests, Elsewhere):
 
     def refusals(self) -> list[Refusal]:
         """As `Store.refusals`: photos without a face, not faces that were refused."""
-        return list(map(rows.refusal, self._pages("refusals", {})))
+        return list(map(rows.refusal, self._list("refusals", {})))
 
     def delete_templates(self, ids: Iterable[str]) -> int:
         """As `Store.delete_templates`."""
@@ -224,7 +223,7 @@ class RemoteStore(GalleryRequests, Elsewhere):
 
     def pending(self) -> Iterator[Owner]:
         """As `Store.pending`."""
-        return map(rows.owner, self._pages("pending", {}))
+        return map(rows.owner, self._list("pending", {}))
 
     def blocks(self) -> list[Block]:
         """As `Store.blocks`."""

@@ -29,8 +29,9 @@ from fhe_core.matching import (
     Probe,
     Scores,
     gallery_parameters,
+    masks_digest,
 )
-from fhe_face.store import DamagedBlock, Store
+from fhe_face.store import Conflict, DamagedBlock, NotStored, Store
 from fhe_face.system import default_threads
 
 EVALUATION_KEY: Final = "gallery.evaluation.key"
@@ -117,14 +118,20 @@ class SearchServer:
         constants = self.matcher.expand(probe)
         with self._lock:
             for _ in range(_ATTEMPTS):
-                self._refresh()
-                names, words = self._search(constants)
+                try:
+                    self._refresh()
+                except NotStored:
+                    continue  # a block was replaced meanwhile
+                names, masks, words = self._search(constants)
+                # What went missing may have been replaced meanwhile, too.
                 if not self._damaged or self.store.state().changes == self._seen:
-                    break  # what went missing may have been replaced meanwhile
-        return Scores(self.matcher.parameters, self.matcher.key_id, probe.token, names, words)
+                    p, key_id = self.matcher.parameters, self.matcher.key_id
+                    return Scores(p, key_id, probe.token, names, masks, words)
+        raise Conflict("the gallery's blocks are being replaced all the time; try again")
 
-    def _search(self, constants: Constants) -> tuple[tuple[str, ...], Words]:
-        """The blocks that can be read, and their scores; as many at once as are in memory."""
+    def _search(self, constants: Constants) -> tuple[tuple[str, ...], str, Words]:
+        """The blocks that can be read, the digest of what lives in them, and their scores; as many
+        at once as are in memory."""
         p = self.matcher.parameters
         names: list[str] = []
         words = [np.zeros((0, 2, p.templates, p.result_bytes), np.uint8)]
@@ -132,7 +139,8 @@ class SearchServer:
             live = [self._live[name] for name, _ in group]
             words.append(self.matcher.search(constants, [block for _, block in group], live))
             names += [name for name, _ in group]
-        return tuple(names), np.concatenate(words)
+        masks = masks_digest([self._live[name] for name in names])
+        return tuple(names), masks, np.concatenate(words)
 
     def _groups(self) -> Iterator[list[tuple[str, Loaded]]]:
         group: list[tuple[str, Loaded]] = []
@@ -156,6 +164,11 @@ class SearchServer:
         size = self.matcher.parameters.templates
         live = {}
         for block in blocks:
+            before = self._live.get(block.digest)
+            # Positions die and never come to life: equal counts are equal positions.
+            if before is not None and np.count_nonzero(before) == block.live:
+                live[block.digest] = before
+                continue
             live[block.digest] = np.zeros(size, dtype=bool)
             places = [entry.position for entry in self.store.entries(block.digest)]
             live[block.digest][places] = True

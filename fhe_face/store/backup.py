@@ -45,6 +45,7 @@ from fhe_face.store.opening import (
     remove_sqlite,
     write_server_file,
 )
+from fhe_face.store.reading import is_block
 from fhe_face.store.tables import blocks
 
 MANIFEST: Final = "backup.json"
@@ -77,7 +78,7 @@ def back_up(database: Database, folder: Path, target: Path, also: Sequence[str])
                 break
             except DamagedBlock as error:
                 # It may have been replaced and swept since the snapshot: then a new one has others.
-                if attempt + 1 == _ATTEMPTS or _is_known(database, error.digest):
+                if attempt + 1 == _ATTEMPTS or is_block(database, error.digest):
                     raise
                 shutil.rmtree(work)
                 work.mkdir()
@@ -107,12 +108,6 @@ def _link_block(source: BlockFiles, target: BlockFiles, digest: str) -> None:
         source.verify(digest)
         _copy_file(source.path(digest), path)
     target.verify(digest)
-
-
-def _is_known(database: Database, digest: str) -> bool:
-    with database.reading() as connection:
-        query = select(blocks.c.number).where(blocks.c.digest == digest)
-        return connection.execute(query).first() is not None
 
 
 def _write_manifest(work: Path) -> None:

@@ -86,12 +86,18 @@ class BlockFiles:
         """Whether there is a file of this name."""
         return self.path(digest).is_file()
 
+    def remove(self, digest: str) -> None:
+        """Remove a file if it is there and can be removed; `sweep` finds it otherwise."""
+        with suppress(OSError):
+            self.path(digest).unlink()
+
     def names(self) -> Iterator[str]:
         """The digests of all files, whether referred to or not."""
         for folder in _listed(self.folder):
             if folder.is_dir():
                 for path in _listed(folder):
-                    if _DIGEST.fullmatch(path.name) and path.name[:2] == folder.name:
+                    named = _DIGEST.fullmatch(path.name) and path.name[:2] == folder.name
+                    if named and path.is_file():
                         yield path.name
 
     def strays(self) -> Iterator[Path]:

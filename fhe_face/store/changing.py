@@ -248,6 +248,17 @@ def is_live(mode: str) -> ColumnElement[bool]:
     return and_(~templates.c.deleted, has)
 
 
+def stale(mode: str) -> ColumnElement[bool]:
+    """Entries whose owner is gone, deleted, or was changed since."""
+    owners = owners_table(mode)
+    current = exists().where(
+        owners.c.number == entries.c.owner,
+        owners.c.revision == entries.c.revision,
+        is_live(mode),
+    )
+    return ~current
+
+
 def touch(change: Change, owners: Iterable[int]) -> None:
     """These owners have changed: their entries end, and they wait for new ones."""
     table = owners_table(change.mode)

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, text
 
 from fhe_face.store.blocks import BlockFiles
-from fhe_face.store.changing import is_live
+from fhe_face.store.changing import is_live, stale
 from fhe_face.store.database import Database
 from fhe_face.store.errors import DamagedBlock, StoreError
 from fhe_face.store.facts import mode_of
@@ -78,9 +78,11 @@ def _database(database: Database, found: list[Finding]) -> set[str] | None:
         if database.is_sqlite:
             _integrity(connection, found)
         revision = found_revision(connection)
+        if revision is None:
+            raise StoreError(f"{database.place}: holds no gallery")
         if revision != HEAD:
             told = f"{database.place}: schema {revision}, this program knows {HEAD}"
-            found.append(Finding("schema", "error", str(revision), told, "upgrade"))
+            found.append(Finding("schema", "error", revision, told, "upgrade"))
             return None
         facts = connection.execute(select(gallery.c.facts)).scalar()
         if facts is None:
@@ -103,17 +105,6 @@ def _integrity(connection: Connection, found: list[Finding]) -> None:
     if broken:
         told = f"{len(broken)} rows refer to rows that are missing (first: {broken[0][0]})"
         found.append(Finding("reference", "error", str(len(broken)), told, "backup"))
-
-
-def stale(mode: str) -> ColumnElement[bool]:
-    """Entries whose owner is gone, deleted, or was changed since."""
-    owners = owners_table(mode)
-    current = exists().where(
-        owners.c.number == entries.c.owner,
-        owners.c.revision == entries.c.revision,
-        is_live(mode),
-    )
-    return ~current
 
 
 def outside() -> ColumnElement[bool]:

@@ -101,10 +101,10 @@ class Database:
         """Errors of the database as one clear line."""
         try:
             yield
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, self.engine.dialect.loaded_dbapi.Error) as error:
             raise StoreError(f"{self.place}: {self._reason(error)}") from error
 
-    def _reason(self, error: SQLAlchemyError) -> str:
+    def _reason(self, error: Exception) -> str:
         told = error.orig if isinstance(error, DBAPIError) and error.orig else error
         reason = one_line(str(told), 300)
         for fragment, meaning in _MEANINGS.items():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import func, select
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, func, select
 
 from fhe_core.files import explain
 from fhe_face.store.blocks import BlockFiles
@@ -65,12 +67,23 @@ def rewrite(database: Database) -> None:
 def sweep(database: Database, files: BlockFiles, older_than: float) -> Swept:
     """See `Store.sweep`. Nobody refers to a file while it is removed: that needs the same lock."""
     with database.locked() as connection:
-        connection.execute(select(gallery.c.number).with_for_update()).one()
-        kept = set(connection.execute(select(blocks.c.digest)).scalars())
         try:
-            return files.sweep(kept, older_than)
+            return files.sweep(_referenced(connection), older_than)
         except OSError as error:
             raise explain(files.folder, "remove a block from", error) from error
+
+
+def remove_replaced(database: Database, files: BlockFiles, digests: Sequence[str]) -> None:
+    """Remove the files of blocks that were replaced, unless somebody has added one again."""
+    with database.locked() as connection:
+        for digest in set(digests) - _referenced(connection):
+            files.remove(digest)
+
+
+def _referenced(connection: Connection) -> set[str]:
+    """All blocks; nobody adds one until the transaction ends."""
+    connection.execute(select(gallery.c.number).with_for_update()).one()
+    return set(connection.execute(select(blocks.c.digest)).scalars())
 
 
 def _remove_copies(files: BlockFiles) -> None:

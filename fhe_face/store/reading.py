@@ -191,6 +191,13 @@ def all_blocks(database: Database) -> list[Block]:
         ]
 
 
+def is_block(database: Database, digest: str) -> bool:
+    """Whether a block is in the index."""
+    with database.reading() as connection:
+        query = select(blocks.c.number).where(blocks.c.digest == digest)
+        return connection.execute(query).first() is not None
+
+
 def entries_of(database: Database, digest: str) -> list[Entry]:
     """See `Store.entries`."""
     with database.reading() as connection:

@@ -8,13 +8,12 @@ from typing import NamedTuple
 from sqlalchemy import select
 
 from fhe_face.store.blocks import BlockFiles
-from fhe_face.store.changing import touch
+from fhe_face.store.changing import stale, touch
 from fhe_face.store.checking import (
     Finding,
     check,
     damaged_blocks,
     outside,
-    stale,
     wrongly_marked,
 )
 from fhe_face.store.database import Change, Database

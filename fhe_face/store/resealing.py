@@ -6,10 +6,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, exists, func, select
+from sqlalchemy import bindparam, func, select
 
 from fhe_face.store.blocks import BlockFiles
-from fhe_face.store.changing import is_live, put_refusals, require_id, require_known, require_size
+from fhe_face.store.changing import (
+    is_live,
+    put_refusals,
+    require_id,
+    require_known,
+    require_size,
+    stale,
+)
 from fhe_face.store.database import Change
 from fhe_face.store.errors import Conflict, StoreError
 from fhe_face.store.facts import facts_text, mode_of
@@ -113,8 +120,7 @@ def _settle(change: Change, mode: str) -> None:
         update(owners.update().values(waiting=is_live(mode)))
     else:
         update(owners.update().where(owners.c.waiting, ~is_live(mode)).values(waiting=False))
-    has_entry = exists().where(entries.c.owner == owners.c.number)
-    dead = select(func.count()).select_from(owners).where(has_entry, ~is_live(mode))
+    dead = select(func.count()).select_from(entries).where(stale(mode))
     _require_none(change, dead, "owners of new positions are deleted or have no templates")
 
 

@@ -20,6 +20,7 @@ from fhe_face.store.backup import back_up, restore
 from fhe_face.store.blocks import BlockFiles, Writer
 from fhe_face.store.checking import Finding, check
 from fhe_face.store.database import Database
+from fhe_face.store.errors import Conflict, DamagedBlock
 from fhe_face.store.facts import facts_of, facts_text
 from fhe_face.store.opening import BLOCKS, create_database, open_database
 from fhe_face.store.repairing import Repaired, repair
@@ -254,8 +255,18 @@ class Store:
         return self._files.path(digest)
 
     def read_block(self, digest: str) -> bytes:
-        """A block's content. DamagedBlock: its file is missing or altered."""
-        return self._files.read(digest)
+        """A block's content.
+
+        Raises:
+            Conflict: it was replaced meanwhile; read the list of blocks again.
+            DamagedBlock: its file is missing or altered.
+        """
+        try:
+            return self._files.read(digest)
+        except DamagedBlock as error:
+            if not reading.is_block(self._database, digest):
+                raise Conflict(f"block {digest} was replaced: read the blocks again") from error
+            raise
 
     def write_block(self, content: bytes | Writer) -> str:
         """Write a block's file, or have it written; its digest. `replace_blocks` makes it count.
@@ -273,7 +284,8 @@ class Store:
         settings: bytes | None = None,
         facts: Mapping[str, Any] | None = None,
     ) -> int:
-        """Change the index, settings and facts, in one transaction; the new version.
+        """Change the index, settings and facts, in one transaction; the new version. The files of
+        removed blocks go when it is done.
 
         An owner's revision must have been read before its templates were: then an entry is never
         made of templates that have changed.
@@ -282,10 +294,13 @@ class Store:
             Conflict: the version has moved, an owner has changed or has a place, or a block or its
                 file is gone. Nothing is changed then: read again and try again.
         """
+        removed = list(remove)
         with self._database.changing() as change:
-            return placing.replace_blocks(
-                change, self._files, seen_version, remove, add, settings, facts
+            version = placing.replace_blocks(
+                change, self._files, seen_version, removed, add, settings, facts
             )
+        purging.remove_replaced(self._database, self._files, removed)
+        return version
 
     def replace_all(self, seen_version: int, new: Replacement) -> int:
         """Give every template a new record, in one transaction with all that belongs to it: for new
@@ -298,8 +313,11 @@ class Store:
         Raises:
             Conflict: as for `replace_blocks`, or something was added meanwhile and has nothing new.
         """
+        before = [block.digest for block in self.blocks()]
         with self._database.changing() as change:
-            return replace_all(change, self._files, seen_version, new)
+            version = replace_all(change, self._files, seen_version, new)
+        purging.remove_replaced(self._database, self._files, before)
+        return version
 
     # --- Keeping -------------------------------------------------------------------------------
 

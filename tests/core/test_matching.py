@@ -66,59 +66,6 @@ def test_scores_are_inner_products(log_n: int, features: int, roots: int) -> Non
     assert np.allclose(expected[1, : n - 3], second @ vector, atol=1e-12)
 
 
-# --- dead positions -------------------------------------------------------------------------------
-
-
-def test_dead_positions_are_not_numbers(sides: Sides) -> None:
-    n, features = sides.parameters.templates, sides.parameters.features
-    vector = tiny.unit_vectors(1, features)[0]
-    probe = sides.sealer.seal_probe(vector)
-    block = sides.matcher.load(sides.sealer.seal_block(np.tile(vector, (n, 1))))
-    live = np.arange(n) % 3 != 0
-    answer = sides.matcher.answer(sides.matcher.expand(probe), [("0a" * 32, block, live)])
-    (found,) = sides.sealer.open_scores(answer, probe, ["0a" * 32], [live])
-    assert np.array_equal(np.isnan(found), ~live)
-    assert np.max(np.abs(found[live] - 1)) < TOLERANCE
-    # What stands at dead positions, for a client that would look there.
-    (raw,) = sides.sealer.open_scores(answer, probe, ["0a" * 32], sides.masks(1))
-    assert np.sum(np.abs(raw[~live] - 1) < 0.01) <= 2
-
-
-def test_dead_positions_are_uniform(sides: Sides) -> None:
-    """Opened by a client that would look, whatever the template was: chi-squared, 63 degrees."""
-    p = sides.parameters
-    n, features = p.templates, p.features
-    vector = tiny.unit_vectors(1, features)[0]
-    probe = sides.sealer.seal_probe(vector)
-    constants = sides.matcher.expand(probe)
-    dead = np.zeros(n, np.bool_)
-    for templates in (np.tile(vector, (n, 1)), np.tile(-vector, (n, 1)), np.zeros((n, features))):
-        block = sides.matcher.load(sides.sealer.seal_block(templates))
-        blocks, names = [block] * 64, [f"{i:064x}" for i in range(64)]
-        answer = sides.matcher.answer(
-            constants, [(name, b, dead) for name, b in zip(names, blocks, strict=True)]
-        )
-        raw = sides.sealer.open_scores(answer, probe, names, sides.masks(64)).ravel()
-        share = raw * p.result_scale / 2**p.result_bits + 0.5  # uniform in [0, 1)
-        counts = np.histogram(share, bins=64, range=(0, 1))[0]
-        assert counts.sum() == raw.size == 64 * n
-        expected = raw.size / 64
-        assert 20 < np.sum((counts - expected) ** 2) / expected < 150  # beyond 1e-8 on both sides
-
-
-def test_the_words_of_dead_positions_are_new_each_time(sides: Sides) -> None:
-    p = sides.parameters
-    probe = sides.sealer.seal_probe(tiny.unit_vectors(1, p.features)[0])
-    block = sides.matcher.load(sides.sealer.seal_block(np.zeros((0, p.features))))
-    live = np.arange(p.templates) < p.templates // 2
-    constants = sides.matcher.expand(probe)
-    a, b = (sides.matcher.search(constants, [block], [live])[0] for _ in range(2))
-    same = np.all(a[0] == b[0], axis=-1)
-    assert np.all(same[live])  # evaluation is deterministic
-    assert np.sum(same[~live]) <= 1
-    assert np.array_equal(a[1], b[1])
-
-
 # --- sealing --------------------------------------------------------------------------------------
 
 

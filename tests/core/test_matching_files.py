@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def scores(sides: Sides, block: SealedBlock, probe: Probe) -> Scores:
 
 @pytest.fixture(scope="module")
 def asked(sides: Sides, probe: Probe) -> Asked:
-    return sides.sealer.asked(probe, NAMES)
+    return sides.sealer.asked(probe, NAMES, sides.masks(2))
 
 
 def test_blocks_and_probes_come_back(
@@ -230,6 +231,13 @@ def test_what_a_file_says_of_itself(
     assert found["scores"] == ("scores", {**named, "token": probe.token.hex(), "blocks": 2})
 
 
+@pytest.mark.parametrize("change", [{"blocks": None}, {"blocks": [1]}, {"token": None}])
+def test_what_cannot_be_said_of_a_file_is_an_error(scores: Scores, change: dict[str, Any]) -> None:
+    data = rewritten(formats.to_bytes(scores), **change)
+    with container.loads(data) as reader, pytest.raises(Corrupt):
+        formats.describe(reader.header)
+
+
 def test_the_keys_of_a_gallery_come_back(sides: Sides, tmp_path: Path) -> None:
     p, key = sides.parameters, sides.sealer.key
     secret, public = tmp_path / "gallery.key", tmp_path / "gallery.evaluation.key"
@@ -277,17 +285,17 @@ def test_an_answer_of_another_request_is_refused_from_its_header(
         raise AssertionError("a section was read")
 
     data = formats.to_bytes(scores)
-    p = asked.parameters
     monkeypatch.setattr(Reader, "array", read)
     monkeypatch.setattr(Reader, "verify", read)
     other = (
-        Asked(p, asked.key_id, b"x" * 32, asked.blocks),
-        Asked(p, asked.key_id, asked.token, NAMES[::-1]),
-        Asked(p, asked.key_id, asked.token, (NAMES[0], NAMES[0])),
-        Asked(p, asked.key_id, asked.token, (*NAMES, "0c" * 32)),
+        replace(asked, token=b"x" * 32),
+        replace(asked, blocks=NAMES[::-1]),
+        replace(asked, blocks=(NAMES[0], NAMES[0])),
+        replace(asked, blocks=(*NAMES, "0c" * 32)),
+        replace(asked, masks="00" * 32),
     )
     for expected in other:
         with pytest.raises(AnswerMismatch, match=r"a\.scores: "):
             formats.scores_from_bytes(data, expected, "a.scores")
     with pytest.raises(ContainerError):  # too large for one block
-        formats.scores_from_bytes(data, Asked(p, asked.key_id, asked.token, NAMES[:1]))
+        formats.scores_from_bytes(data, replace(asked, blocks=NAMES[:1]))

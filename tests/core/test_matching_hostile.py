@@ -14,7 +14,15 @@ import pytest
 from numpy.typing import NDArray
 
 from fhe_core.container import ContainerError, KeyMismatch, ParameterMismatch
-from fhe_core.matching import AnswerMismatch, MatchingError, Probe, Scores, gallery_parameters
+from fhe_core.matching import (
+    AnswerMismatch,
+    MatchingError,
+    Probe,
+    Scores,
+    StaleAnswer,
+    gallery_parameters,
+    masks_digest,
+)
 from fhe_core.matching.answers import ANSWER_LIMIT, answers_of, bits_left
 from fhe_core.secret.key import SecretKey
 from tests.core import tiny
@@ -49,7 +57,8 @@ def crafted(sides: Sides, probe: Probe, factor: int, constant: int = 0) -> Score
     words = np.zeros((1, 2, p.templates, 4), np.uint8)
     words.view("<u4")[0, 0, :, 0] = constant
     words.view("<u4")[0, 1, 0, 0] = factor
-    return Scores(p, sides.sealer.key.key_id, probe.token, NAMES[:1], words[..., :3].copy())
+    masks, short = masks_digest(sides.masks(1)), words[..., :3].copy()
+    return Scores(p, sides.sealer.key.key_id, probe.token, NAMES[:1], masks, short)
 
 
 def test_raw_scores_are_the_key(sides: Sides, probe: Probe) -> None:
@@ -119,6 +128,7 @@ CHANGES: dict[str, tuple[Callable[[Scores], Scores], type[ContainerError]]] = {
         AnswerMismatch,
     ),
     "no blocks": (lambda s: replace(s, blocks=(), words=s.words[:0]), AnswerMismatch),
+    "masks": (lambda s: replace(s, masks="00" * 32), StaleAnswer),
     "fewer words": (lambda s: replace(s, words=s.words[:1]), AnswerMismatch),
     "more words": (lambda s: replace(s, words=np.repeat(s.words, 2, 0)), AnswerMismatch),
     "one polynomial": (lambda s: replace(s, words=s.words[:, :1]), AnswerMismatch),
@@ -163,14 +173,27 @@ def test_another_key_does_not_open_it(sides: Sides, probe: Probe, honest: Scores
 
 
 def test_masks_are_the_clients_own(sides: Sides, probe: Probe, honest: Scores) -> None:
-    """Whatever stands at a position that the client knows to be dead, nobody sees it."""
+    """A server that is behind would give random scores for templates that are live here."""
     live = [np.arange(sides.parameters.templates) == 5, sides.masks(1)[0]]
-    found = sides.sealer.open_scores(honest, probe, NAMES, live)
+    with pytest.raises(StaleAnswer, match="ask again"):
+        sides.sealer.open_scores(honest, probe, NAMES, live)
+    claimed = replace(honest, masks=masks_digest(live))
+    found = sides.sealer.open_scores(claimed, probe, NAMES, live)
     assert np.flatnonzero(~np.isnan(found[0])).tolist() == [5]
     assert not np.any(np.isnan(found[1]))
     for masks in ([], live[:1], [*live, live[0]], [live[0][:-1], live[1]]):
         with pytest.raises(MatchingError, match="masks"):
             sides.sealer.open_scores(honest, probe, NAMES, masks)
+
+
+def test_every_position_counts_in_the_digest_of_masks(sides: Sides) -> None:
+    seen = {masks_digest(sides.masks(2)), masks_digest(sides.masks(1))}
+    for block in range(2):
+        for position in range(sides.parameters.templates):
+            live = sides.masks(2)
+            live[block][position] = False
+            seen.add(masks_digest(live))
+    assert len(seen) == 2 + 2 * sides.parameters.templates
 
 
 @pytest.mark.parametrize("extreme", [0, 255])
@@ -179,6 +202,7 @@ def test_any_words_open_to_finite_scores(sides: Sides, probe: Probe, extreme: in
     shape = (2, 2, p.templates, 3)
     draw = np.random.default_rng(extreme)
     for words in (np.full(shape, extreme, np.uint8), draw.integers(0, 256, shape, np.uint8)):
-        scores = Scores(p, sides.sealer.key.key_id, probe.token, NAMES, words)
+        masks = masks_digest(sides.masks(2))
+        scores = Scores(p, sides.sealer.key.key_id, probe.token, NAMES, masks, words)
         found = sides.sealer.open_scores(scores, probe, NAMES, sides.masks(2))
         assert np.all(np.abs(found) <= (1 << 23) / p.result_scale)

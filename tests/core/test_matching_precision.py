@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -50,6 +51,28 @@ def test_a_full_block_at_full_size(capsys: pytest.CaptureFixture[str]) -> None:
     assert largest < LARGEST
 
 
+@pytest.mark.parametrize("kind", ["all alike", "one number only", "in step with a level"])
+def test_templates_that_are_not_random(kind: str) -> None:
+    """Noise of constants is not independent of each other: templates in step with it have more."""
+    parameters = gallery_parameters()
+    sides = make_sides(parameters)
+    vector = tiny.unit_vectors(1, parameters.features)[0]
+    if kind != "all alike":
+        vector = np.eye(parameters.features)[0]
+    signs = np.ones(parameters.templates)
+    if kind == "in step with a level":
+        signs = np.where(np.arange(parameters.templates) // parameters.stride % 2, -1.0, 1.0)
+    vectors = signs[:, None] * vector
+    block = sides.matcher.load(sides.sealer.seal_block(vectors))
+    probe = sides.sealer.seal_probe(vector)
+    (live,) = sides.masks(1)
+    answer = sides.matcher.answer(sides.matcher.expand(probe), [("0a" * 32, block, live)])
+    (scores,) = sides.sealer.open_scores(answer, probe, ["0a" * 32], [live])
+    error = scores - vectors @ vector
+    assert np.sqrt(np.mean(error**2)) < 3 * predict(parameters).deviation
+    assert np.max(np.abs(error)) < 5e-4
+
+
 @pytest.mark.parametrize("templates", [64, 8192])
 def test_with_rounded_records_a_full_block_stays_within_the_aim(templates: int) -> None:
     expected = predict(gallery_parameters(), templates, RECORD_STEP)
@@ -82,6 +105,16 @@ def test_the_scales_are_where_the_noise_is_smallest() -> None:
         )
         assert predict(other).deviation > 1.2 * best
     assert 0.2 < p.log2_room < 0.3
+
+
+def test_the_page_says_what_the_model_says(repository: Path) -> None:
+    page = (repository / "docs" / "precision.md").read_text(encoding="utf-8")
+    section = page.split("## Galleries")[1].split("\n## ")[0]
+    p = predict(gallery_parameters(), record_step=RECORD_STEP)
+    sealed = predict(gallery_parameters())
+    figures = (p.templates, p.probe, p.products, p.switching, p.records, sealed.deviation)
+    for figure in (*figures, sealed.largest(8192), p.largest(8192)):
+        assert f"{figure:.2e}".replace("e-0", "e-") in section
 
 
 def test_the_parts_add_up() -> None:

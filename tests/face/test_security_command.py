@@ -18,6 +18,8 @@ def test_every_preset_is_listed(fhe_face: Run) -> None:
         assert row["log2_qp"] == pytest.approx(parameters.log2_qp, abs=0.01)
         assert row["margin_bits"] == pytest.approx(1747 - parameters.log2_qp, abs=0.01)
         assert len(row["estimates"]) == len(lattice.ATTACKS) * len(lattice.MODELS)
+    assert answer["gallery"]["name"] == "gallery"
+    assert answer["gallery"]["margin_bits"] == pytest.approx(214 - 98, abs=0.1)
     assert "noise" not in answer
 
 
@@ -26,6 +28,7 @@ def test_people_see_the_same(fhe_face: Run) -> None:
     assert result.status == 0
     for spec in presets.SHIPPED:
         assert f"\n  {spec.name} " in result.out
+    assert "\n  gallery " in result.out
     assert "primal-bdd" in result.out
     assert "matzov" in result.out
 

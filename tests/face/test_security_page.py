@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from fhe_core.formats.preparation import ENTRY as PREPARATION
+from fhe_core.matching import gallery_parameters
+from fhe_core.matching.answers import ANSWER_LIMIT, answers_of, bits_left
 from fhe_core.parameters import attacks as lattice
 from fhe_core.parameters import presets
 from fhe_core.secret.protection import Scheme
@@ -26,9 +28,10 @@ def page(repository: Path) -> str:
     return (repository / "docs" / "security.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", [spec.name for spec in presets.SHIPPED])
+@pytest.mark.parametrize("name", [*(spec.name for spec in presets.SHIPPED), "gallery"])
 def test_the_table_of_parameters(page: str, name: str) -> None:
-    facts = preset_facts(presets.load(name))
+    gallery = gallery_parameters().parameters
+    facts = preset_facts(gallery if name == gallery.name else presets.load(name))
     cheapest = {
         model: min(e["bits"] for e in facts["estimates"] if e["model"] == model)
         for model in COLUMNS
@@ -91,6 +94,18 @@ def test_the_limit_of_answers(page: str) -> None:
     assert f"limit of **{DEFAULT_LIMIT:,} answers**" in page
     assert f"From {WARNING_SHARE:.0%} on".replace("%", " %") in page
     assert min(after(spec.name, DEFAULT_LIMIT) for spec in presets.SHIPPED) > 120
+
+
+@pytest.mark.parametrize("answers", [0, 1024, 2048, ANSWER_LIMIT, 6144])
+def test_the_table_of_a_gallerys_answers(page: str, answers: int) -> None:
+    left = bits_left(gallery_parameters(), answers)
+    assert f"| {answers:,} | {left:.0f} |" in page.splitlines()
+
+
+def test_what_the_answers_of_a_gallery_are_worth(page: str) -> None:
+    assert f"**{ANSWER_LIMIT:,} three-way answers**" in page
+    for people, worth in ((1000, answers_of(2001)), (1_000_000, answers_of(2_000_001))):
+        assert f"| {people:,} | {worth} | {ANSWER_LIMIT // worth:,} |" in page.splitlines()
 
 
 def test_every_fact_of_a_result_is_in_the_table(page: str) -> None:

@@ -177,4 +177,4 @@ def consistent(gallery: Gallery) -> None:
     else:
         assert set(owners) == {row.id for row in store.templates()}
     assert [one for one in gallery.check() if one.severity == "error"] == []
-    same_scores(gallery, direction(99))
+    same_scores(gallery, direction(99, gallery.opened.parameters.features))

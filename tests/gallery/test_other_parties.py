@@ -11,7 +11,7 @@ import pytest
 
 from fhe_core.container import ContainerError
 from fhe_core.formats.matching import load_probe, save
-from fhe_core.matching import AnswerMismatch, Probe, Scores
+from fhe_core.matching import AnswerMismatch, Probe, Scores, masks_digest
 from fhe_face.client.ledger import AnswerLimitError
 from fhe_face.gallery.gallery import Gallery
 from fhe_face.gallery.searchers import read_scores
@@ -106,11 +106,52 @@ def test_hostile_scores_are_refused(
 
 def test_blocks_that_were_left_out_are_compared_here(gallery: Gallery, tmp_path: Path) -> None:
     lying = Lying(tmp_path / "g" / "server", tmp_path)
-    lying.change = lambda scores: replace(scores, blocks=scores.blocks[1:], words=scores.words[1:])
+    live = [place.live for place in gallery.finder.index.snapshot().places]
+    lying.change = lambda scores: replace(
+        scores,
+        blocks=scores.blocks[1:],
+        masks=masks_digest(live[1:]),
+        words=scores.words[1:],
+    )
     (found,) = gallery.identify(photo(face(4, 9)), searcher=lying)
     assert found.best is not None
     assert found.best.name == "person04"
     assert "compared in the clear" in found.warnings[0]
+
+
+def test_scores_that_no_gallery_gives_are_refused(gallery: Gallery, tmp_path: Path) -> None:
+    """A template that is a hundred times too long, as whoever chooses ciphertexts can have it."""
+    lying = Lying(tmp_path / "g" / "server", tmp_path)
+
+    def crafted(scores: Scores) -> Scores:
+        words = np.array(scores.words)
+        words[0, :, 0, -1] ^= 0x40
+        return replace(scores, words=words)
+
+    lying.change = crafted
+    with pytest.raises(AnswerMismatch, match="larger than any of this gallery"):
+        gallery.identify(photo(face(4, 9)), searcher=lying)
+
+
+def test_a_server_that_is_behind_is_asked_again(gallery: Gallery, tmp_path: Path) -> None:
+    """Else somebody who lives for one side only would get a random score."""
+
+    class Behind(Remote):
+        asked = 0
+
+        def search(self, probe: Probe, /) -> Scores:
+            self.asked += 1
+            self.server._seen = gallery.opened.store.state().changes  # it believes so
+            if self.asked == 3:
+                self.server._seen = -1
+            return super().search(probe)
+
+    behind = Behind(tmp_path / "g" / "server", tmp_path)
+    behind.server._refresh()
+    gallery.opened.store.delete_subjects([gallery.subject("person04").id])
+    (found,) = gallery.identify(photo(face(4, 9)), searcher=behind)
+    assert behind.asked == 3
+    assert found.best is None
 
 
 def test_answers_to_another_probe_are_refused(gallery: Gallery, tmp_path: Path) -> None:

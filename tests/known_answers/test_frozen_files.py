@@ -112,7 +112,9 @@ def test_a_gallery_is_read_and_searched(unpack: Unpack) -> None:
     assert np.max(np.abs(sealer.open_block(block)[:3] - frozen.TEMPLATES)) < 22 / 2**17
     loaded = matcher.load(block)
     answer = matcher.answer(matcher.expand(probe), [(frozen.BLOCK, loaded, frozen.LIVE)])
-    stored_answer = formats.load_scores(unpack("scores"), sealer.asked(probe, [frozen.BLOCK]))
+    stored_answer = formats.load_scores(
+        unpack("scores"), sealer.asked(probe, [frozen.BLOCK], [frozen.LIVE])
+    )
     for scores in (answer, stored_answer):
         (found,) = sealer.open_scores(scores, probe, [frozen.BLOCK], [frozen.LIVE])
         assert found[:2] == pytest.approx(frozen.VECTOR, abs=TOLERANCE * 10)

@@ -102,6 +102,51 @@ MOULDS = {
 }
 
 
+def small(draw):
+    """A context of two moduli, often of the same ring."""
+    primes = ntt_primes(48, draw.choice((N, N, N, 32)))
+    return _native.Context(N, [next(primes) for _ in range(draw.choice((1, 2, 2, 2)))], THREADS)
+
+
+def residues(*shapes):
+    """Makes arrays of one of these shapes."""
+    return lambda d: np.full(d.choice(shapes), d.randrange(1 << 20), dtype=np.uint64)
+
+
+def galois(draw):
+    return draw.choice((_native.galois_permutation(N, 5), array(draw).astype(np.uint32)))
+
+
+def probe(draw):
+    return _native.ProbeTiles(residues((3, 2, N), (2, 2, N), (3, 2, 32))(draw))
+
+
+def block(draw):
+    made = _native.BlockMemory(draw.choice((3, 3, 2)), draw.choice((N, N, 32)))
+    for k in range(draw.choice((made.features, made.features, 1))):
+        made.set(k, np.zeros(6 * made.n, np.uint8), np.ones(made.n, np.uint64))
+    return made
+
+
+def several(make):
+    return lambda d: [make(d) for _ in range(d.randrange(3))]
+
+
+KEY = residues((1, 2, 2, N), (1, 2, 2, N), (1, 2, 1, N), (2, 2, N))
+#: The same for functions.
+FUNCTION_MOULDS = {
+    "expand_constants": (
+        small,
+        residues((2, 2, N), (1, 2, N)),
+        several(KEY),
+        several(galois),
+        rows,
+    ),
+    "search": (small, probe, several(block)),
+    "switch_to_bits": (small, residues((1, 3, N), (2, 3, N), (2, 2, N)), KEY, number),
+}
+
+
 def answer(function, *arguments):
     """What it says: the text of a refusal, or something else."""
     try:
@@ -142,9 +187,14 @@ def test_functions(seed):
     names = sorted(n for n in dir(_native) if not n.startswith("_") and n != "Context")
     for name in names:
         function = getattr(_native, name)
-        if not callable(function) or isinstance(function, type):
+        if not callable(function):
             continue
-        assert answer(function, *[anything(draw) for _ in range(draw.randrange(7))]), name
+        mould = FUNCTION_MOULDS.get(name)
+        if mould and draw.random() < 0.8:
+            arguments = [make(draw) for make in mould]
+        else:
+            arguments = [anything(draw) for _ in range(draw.randrange(7))]
+        assert answer(function, *arguments), name
 
 
 @settings(max_examples=40, database=None)

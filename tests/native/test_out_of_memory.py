@@ -36,7 +36,25 @@ operations = {
     "accumulate": lambda context: context.accumulate(
         transform, [(a, digits)], babies, specials, [1] * LIMBS),
     "tensor_of_parts": lambda context: context.tensor_of_parts(a, a),
+    "expand_constants": lambda _: _native.expand_constants(pair(), a[:, 0].copy()[None], keys,
+        [index] * 2, [1, 2]),
+    "switch_to_bits": lambda _: _native.switch_to_bits(
+        pair(), np.ones((8, 3, N), dtype=np.uint64), keys[0]),
+    "search": lambda _: _native.search(pair(), _native.ProbeTiles(constants), [block()] * 3),
 }
+keys = [np.ones((1, 2, 2, N), dtype=np.uint64)] * 2
+constants = np.ones((16, 2, N), dtype=np.uint64)
+packed = _native.pack48(constants[0, 0])
+
+def pair():
+    return _native.Context(N, moduli[:2], THREADS)
+
+def block():
+    made = _native.BlockMemory(16, N)
+    for k in range(16):
+        made.set(k, packed, constants[0, 0])
+    return made
+
 refused = {}
 for name, run in operations.items():
     right = run(_native.Context(N, moduli, THREADS))  # threads are started
@@ -74,6 +92,15 @@ def test_no_operation_ends_the_process() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    for name in ("multiply_plain", "decompose", "divide_and_round", "switch_key", "accumulate"):
+    for name in (
+        "multiply_plain",
+        "decompose",
+        "divide_and_round",
+        "switch_key",
+        "accumulate",
+        "expand_constants",
+        "switch_to_bits",
+        "search",
+    ):
         assert f"'{name}'" in done.stdout  # memory did run out
         assert f"'{name}': 64" not in done.stdout  # and not always

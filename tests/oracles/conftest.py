@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from fhe_core.oracles import interpreter
+from fhe_core.oracles import interpreter, seal_library
 from fhe_core.oracles.interface import OracleError
 from fhe_core.oracles.openfhe_backend import OpenFheBackend
 from tests.core import tiny
@@ -24,6 +24,15 @@ def openfhe() -> OpenFheBackend:
     except OracleError as error:
         if os.environ.get(interpreter.VARIABLE):
             pytest.fail(str(error))
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def seal() -> None:
+    """Skips where TenSEAL cannot be imported."""
+    try:
+        seal_library.imported()
+    except OracleError as error:
         pytest.skip(str(error))
 
 

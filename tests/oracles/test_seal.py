@@ -8,7 +8,7 @@ import pytest
 from fhe_core.analysis.precision import ErrorModel
 from fhe_core.compiler.builder import PlanBuilder
 from fhe_core.compiler.policy import SAFE
-from fhe_core.oracles import seal_backend, seal_library
+from fhe_core.oracles import seal_backend
 from fhe_core.oracles.compare import Difference, OracleMismatch, require_agreement
 from fhe_core.oracles.errors import NearestEncodings, SameEncodings
 from fhe_core.oracles.excerpt import excerpt, limbs_needed
@@ -20,14 +20,7 @@ from tests.core import tiny
 from tests.oracles import faults, primitives, small_plans
 from tests.oracles.bench import Bench, Values, bench_of
 
-
-@pytest.fixture(scope="module", autouse=True)
-def seal() -> None:
-    """Skips where TenSEAL cannot be imported."""
-    try:
-        seal_library.imported()
-    except OracleError as error:
-        pytest.skip(str(error))
+pytestmark = pytest.mark.usefixtures("seal")
 
 
 @pytest.fixture(scope="module")

@@ -352,9 +352,7 @@ class Fake:
             items = sorted(store.sources())
         else:
             items = [{"source": r.source, "reason": b64(r.reason)} for r in store.refusals()]
-        start, size = int(query.get("after", 0)), int(query.get("limit", 1000))
-        following = str(start + size) if start + size < len(items) else None
-        return answered({"items": items[start : start + size], "next": following})
+        return listed(items)
 
     def one(
         self, _request: httpx.Request, _body: bytes, id: str, what: str, name: str
@@ -391,7 +389,7 @@ class Fake:
             items = [
                 {"owner": o, "templates": [template_json(r) for r in rows]} for o, rows in found
             ]
-            return answered({"items": items})
+            return listed(items)
         else:
             added_blocks = [
                 NewBlock(one["digest"], [Owner(*owner) for owner in one["owners"]])
@@ -463,6 +461,13 @@ _ROUTES = [
     (f"GET {_G}/blocks/([0-9a-f]+)/(entries|content)", "block_get"),
     (f"POST {_G}/searches", "search"),
 ]  # fmt: skip
+
+
+def listed(items: list[Any]) -> httpx.Response:
+    """One JSON value a line, and how many there were."""
+    values = [json.dumps(item) for item in [*items, {"end": len(items)}]]
+    content = "".join(f"{value}\n" for value in values).encode()
+    return httpx.Response(200, headers={"content-type": "application/x-ndjson"}, content=content)
 
 
 def b64(data: bytes) -> str:

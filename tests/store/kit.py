@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 
 from fhe_face.store import Added, NewBlock, Owner, Store, Subject, Template
@@ -33,9 +34,11 @@ def seal(store: Store, owners: Iterable[Owner] | None = None) -> str:
 
 
 def content_of(store: Store, owners: Sequence[Owner]) -> bytes:
-    """What a client would seal: the records of each owner."""
+    """What a client would seal, with fresh noise: the records of each owner."""
     found = store.templates_of(owner.id for owner in owners)
-    return b"\n".join(b"+".join(t.record for t in templates) for _, templates in found)
+    return os.urandom(8) + b"\n".join(
+        b"+".join(t.record for t in templates) for _, templates in found
+    )
 
 
 def waiting(store: Store) -> list[str]:
