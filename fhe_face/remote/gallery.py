@@ -29,10 +29,10 @@ from fhe_face.gallery.facts import Facts, Mode
 from fhe_face.gallery.folders import Folder
 from fhe_face.gallery.gallery import Gallery
 from fhe_face.gallery.identification import Match, Verified
-from fhe_face.gallery.index import Searcher
+from fhe_face.gallery.index import Found, Searcher
 from fhe_face.gallery.locking import KeyLock
 from fhe_face.gallery.opened import Opened
-from fhe_face.gallery.ranking import TOP, Identified
+from fhe_face.gallery.ranking import TOP, BySubject, Identified
 from fhe_face.gallery.searchers import Counted, scores_of
 from fhe_face.gallery.templates import Array
 from fhe_face.remote.connection import Connection
@@ -198,6 +198,11 @@ class RemoteGallery(Gallery):
             if match == "encrypted":
                 self._search_in_vain(used, len(Answer))
             raise
+
+    def scores(self, embedding: Array, match: Match = "encrypted") -> tuple[Found, BySubject]:
+        """As `Gallery.scores`, by the server: its answers are counted."""
+        used = self._used(self.remote_searcher, 2 * len(self.remote.mirror()) + 1)
+        return self.finder.scores(embedding, match, used)
 
     def _prepare(self) -> None:
         """Ask for all that any answer may need, so that no question depends on the answer."""

@@ -41,9 +41,7 @@ def lines(
             value = parse(line, where)
             if isinstance(value, dict) and value.keys() == {_END}:
                 if Fields(value, where).integer(_END) != count:
-                    raise BadAnswer(
-                        f"{where}: the server's list has {count} lines, and says otherwise"
-                    )
+                    raise BadAnswer(f"{where}: the list has {count} lines, and says otherwise")
                 return
             count += 1
             if count > _MOST_LINES:
@@ -64,6 +62,4 @@ def _split(answer: httpx.Response, where: str) -> Iterator[bytes]:
         left.append(rest)
         size += len(rest)
         if size > LINE_BYTES:
-            raise BadAnswer(
-                f"{where}: a line of the server's list has more than {LINE_BYTES} bytes"
-            )
+            raise BadAnswer(f"{where}: a line of the list has more than {LINE_BYTES} bytes")
