@@ -16,77 +16,33 @@ import typer
 from fhe_core import streams
 from fhe_face import guide, process
 from fhe_face.bench.commands import app as bench
-from fhe_face.commands import coeffs, weights
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-Threads = Annotated[
-    int | None,
-    typer.Option("--threads", min=1, max=1024, help="Threads; default: one per processor."),
-]
-WEIGHTS = typer.Option(
-    "--weights",
-    metavar="official|bundled|FILE",
-    help="The network: the published one, the bundled demonstration, or a file.",
+from fhe_face.commands import coeffs, gallery, gallery_subjects, weights
+from fhe_face.commands.gallery import MaybeEmbed, MaybeMatch, MaybeWeights
+from fhe_face.commands.options import (
+    DEFAULT_WEIGHTS,
+    FACE_SIZE_HELP,
+    Aligned,
+    Batch,
+    Coefficients,
+    Compiled,
+    Device,
+    Flip,
+    Half,
+    HeldOut,
+    Json,
+    Key,
+    Keys,
+    PassphraseFile,
+    PredictedWeights,
+    Resize,
+    Seed,
+    Threads,
+    TrainData,
+    TrainOut,
+    TrainPlot,
+    Weights,
+    Whole,
 )
-Weights = Annotated[Path, WEIGHTS]
-MaybeWeights = Annotated[Path | None, WEIGHTS]
-#: By its name: fhe_face.network.weights_file, which is costly to import, says which file it is.
-DEFAULT_WEIGHTS = Path("bundled")
-PredictedWeights = Annotated[
-    Path | None,
-    typer.Option("--weights", help="Predict the precision of this network too, on a drawn face."),
-]
-Key = Annotated[Path, typer.Option("--key", help="The secret client.key.")]
-Keys = Annotated[Path, typer.Option("--keys", help="The client's evaluation.key.")]
-Flip = Annotated[
-    bool, typer.Option("--flip", help="Average with the embedding of the mirror image.")
-]
-Batch = Annotated[bool, typer.Option("--batch", help="For batches of many faces.")]
-Coefficients = Annotated[
-    Path | None,
-    typer.Option(
-        "--coefficients",
-        help="The normalisation's file, from fhe-face coeffs fit; default: the built-in quadratic.",
-    ),
-]
-FACE_SIZE_HELP = "Side of the faces: 64, 96 or 128 (CryptoFaceNet4, 9, 16)."
-PassphraseFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--passphrase-file", help="A file whose one line is the passphrase of the secret key."
-    ),
-]
-Resize = Annotated[
-    bool, typer.Option("--resize", help="Scale the whole picture instead of looking for a face.")
-]
-Whole = Annotated[
-    bool, typer.Option("--whole", help="Take the whole picture of a photo without a face.")
-]
-
-TrainData = Annotated[
-    Path, typer.Argument(help="Photos, one folder for each person; or an InsightFace .bin.")
-]
-TrainOut = Annotated[
-    Path, typer.Option("--out", help="The folder of the run; a run that stopped goes on from it.")
-]
-TrainPlot = Annotated[
-    Path | None, typer.Option("--plot", help="Draw the curves; needs matplotlib.")
-]
-Aligned = Annotated[bool, typer.Option("--aligned", help="The images are aligned crops already.")]
-Seed = Annotated[
-    int,
-    typer.Option("--seed", help="The seed of all random choices; equal seeds give equal weights."),
-]
-HeldOut = Annotated[
-    int | None,
-    typer.Option(
-        "--held-out",
-        help="How many people are only validated on; 0: none. Default: 10, fewer of few people.",
-    ),
-]
-Half = Annotated[bool, typer.Option("--half", help="Compute in bfloat16.")]
-Compiled = Annotated[bool, typer.Option("--compiled", help="Use torch.compile.")]
-Device = Annotated[str, typer.Option("--device", help="Where to compute: cpu, or cuda.")]
 
 app = typer.Typer(
     name="fhe-face",
@@ -118,6 +74,9 @@ def _program(
 app.add_typer(bench.app, name="bench")
 app.add_typer(coeffs.app, name="coeffs")
 app.add_typer(weights.app, name="weights")
+app.add_typer(gallery.app, name="gallery")
+app.command(help=gallery_subjects.ENROLL)(gallery_subjects.enroll)
+app.command(help=gallery_subjects.IDENTIFY)(gallery_subjects.identify)
 
 
 @app.command(
@@ -152,14 +111,24 @@ def demo(
 
 
 @app.command(
-    help="Do two photos show one person? Same, different or not sure, computed encrypted. Both "
-    "sides run on this machine, the server as a process that cannot decrypt. Exit status 0: "
-    "same, 4: different, 5: not sure, 3: a face was refused."
+    help="Do two photos show one person, or one photo somebody of a gallery? Computed encrypted; "
+    "both sides run on this machine, the server of two photos as a process that cannot decrypt. "
+    "Exit status 0: same, 4: different, 5: not sure, 3: a face was refused."
 )
 def verify(
     first: Annotated[Path, typer.Argument(help="A photo, or an aligned face.")],
-    second: Annotated[Path, typer.Argument(help="Another one.")],
-    weights: Weights = DEFAULT_WEIGHTS,
+    second: Annotated[
+        Path | None, typer.Argument(help="Another one; or give --gallery and --subject.")
+    ] = None,
+    gallery: Annotated[
+        Path | None, typer.Option("--gallery", help="Compare with somebody of this gallery.")
+    ] = None,
+    subject: Annotated[
+        str | None, typer.Option("--subject", help="Who of the gallery, by name or id.")
+    ] = None,
+    match: MaybeMatch = None,
+    embed: MaybeEmbed = None,
+    weights: MaybeWeights = None,
     keys: Annotated[
         Path | None,
         typer.Option("--keys", help="A folder from keygen; default: fresh keys, not kept."),
@@ -176,22 +145,15 @@ def verify(
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    from fhe_face.client import passphrases
-    from fhe_face.commands import verify as command
-    from fhe_face.commands.face_options import FaceOptions
-    from fhe_face.commands.secrecy import hold_secrets
-    from fhe_face.output import Output
-    from fhe_face.system import default_threads
+    from fhe_face.commands import verify_options as command
 
-    secret = None if keys is None else keys / "client.key"
-    hold_secrets(Output(json), secret, passphrase_file)
-    ask = None if secret is None else passphrases.opener(passphrase_file, secret)
-    how = FaceOptions(whole=whole, resize=resize, aligned=aligned)
-    request = command.Request(
-        *((first, second), weights, keys, ask, flip, coefficients, twice, how),
-        threads or default_threads(),
+    command.run(
+        command.Given(
+            *(first, second, gallery, subject, match, embed, weights, keys, flip, coefficients),
+            *(twice, whole, resize, aligned, passphrase_file, threads),
+        ),
+        json,
     )
-    command.run(request, json)
 
 
 @app.command(help="Make a secret client.key and an evaluation.key for the server.")

@@ -6,13 +6,42 @@ from typing import Final
 
 import typer
 
-START, CLIENT, SERVER = "Start here", "Client: holds the secret key", "Server: cannot decrypt"
+START, GALLERIES = "Start here", "Galleries: people that are found again"
+CLIENT, SERVER = "Client: holds the secret key", "Server: cannot decrypt"
 MODELS, INSIDE = "Models: weights and polynomials", "Inside: sizes, security, times"
 
 #: Of each command its group, and its examples.
 COMMANDS: Final = {
     "demo": (START, ("fhe-face demo", "fhe-face demo a.jpg b.jpg --weights weights.safetensors")),
-    "verify": (START, ("fhe-face verify a.jpg b.jpg --weights official",)),
+    "verify": (
+        START,
+        (
+            "fhe-face verify a.jpg b.jpg --weights official",
+            "fhe-face verify a.jpg --gallery friends --subject Ann",
+        ),
+    ),
+    "enroll": (
+        GALLERIES,
+        (
+            "fhe-face enroll people/ --gallery friends",
+            "fhe-face enroll people/ --gallery friends --embed local",
+        ),
+    ),
+    "identify": (
+        GALLERIES,
+        (
+            "fhe-face identify group.jpg --gallery friends",
+            "fhe-face identify group.jpg --gallery friends -o answers.png",
+            "fhe-face identify group.jpg --gallery one --gallery two --fuse 0.6,0.4",
+        ),
+    ),
+    "gallery": (
+        GALLERIES,
+        (
+            "fhe-face gallery create friends --names --weights official",
+            "fhe-face gallery show friends",
+        ),
+    ),
     "keygen": (CLIENT, ("fhe-face keygen --out keys", "fhe-face keygen --out keys --passphrase")),
     "encrypt": (CLIENT, ("fhe-face encrypt --key keys/client.key photo.jpg -o face.ct",)),
     "align": (CLIENT, ("fhe-face align photo.jpg group.jpg -o crops --all-faces",)),
@@ -60,6 +89,29 @@ COMMANDS: Final = {
             "fhe-face coeffs fit --sample squared-norms.npy --method minimax --plot fit.png",
         ),
     ),
+    "gallery create": ("", ("fhe-face gallery create friends --names --weights official",)),
+    "gallery list": ("", ("fhe-face gallery list",)),
+    "gallery show": ("", ("fhe-face gallery show friends", "fhe-face gallery show friends Ann")),
+    "gallery add": ("", ("fhe-face gallery add friends Ann ann1.jpg ann2.jpg",)),
+    "gallery move": ("", ("fhe-face gallery move friends bob7.jpg --to Bob",)),
+    "gallery rename": ("", ("fhe-face gallery rename friends Ann Anna",)),
+    "gallery merge": ("", ("fhe-face gallery merge friends Bobby --into Bob",)),
+    "gallery delete": (
+        "",
+        (
+            "fhe-face gallery delete friends Bob",
+            "fhe-face gallery delete friends --template bob7.jpg",
+        ),
+    ),
+    "gallery undelete": ("", ("fhe-face gallery undelete friends Bob",)),
+    "gallery calibrate": ("", ("fhe-face gallery calibrate friends",)),
+    "gallery check": ("", ("fhe-face gallery check friends --repair",)),
+    "gallery compact": ("", ("fhe-face gallery compact friends",)),
+    "gallery export": ("", ("fhe-face gallery export friends -o matrix",)),
+    "gallery backup": ("", ("fhe-face gallery backup friends friends.backup",)),
+    "gallery restore": ("", ("fhe-face gallery restore friends.backup again",)),
+    "gallery rekey": ("", ("fhe-face gallery rekey friends --passphrase",)),
+    "gallery rebuild": ("", ("fhe-face gallery rebuild friends people/ --weights official",)),
     "weights list": ("", ("fhe-face weights list",)),
     "weights verify": ("", ("fhe-face weights verify weights.safetensors",)),
     "weights convert": ("", ("fhe-face weights convert backbone-64x64.ckpt weights.safetensors",)),

@@ -10,16 +10,29 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.text import Text
 
 from fhe_core.files import one_line
 from fhe_core.outputs import Outputs
 from fhe_face.failures import plain
 from fhe_face.progress import Stage
+from fhe_face.system import duration
 from fhe_face.tables import Grid
 
 _FILE_WIDTH = 110
+#: Seconds of the past that the time left is estimated from: steps may take a minute each.
+_ESTIMATED_FROM = 900.0
+#: Fewer steps need no counting.
+_COUNTED_FROM = 2
 
 
 class Output:
@@ -36,6 +49,11 @@ class Output:
             print_json(data)
         else:
             show(self.console)
+
+    @property
+    def interactive(self) -> bool:
+        """Whether somebody sees the progress display of `stages`."""
+        return self._errors.is_terminal
 
     def note(self, text: str) -> None:
         """A remark for people, on stderr."""
@@ -58,9 +76,14 @@ class Output:
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             TimeElapsedColumn(),
+            _Left(),
         )
-        silent = not self._errors.is_terminal
-        with Progress(*columns, console=self._errors, disable=silent) as progress:
+        with Progress(
+            *columns,
+            console=self._errors,
+            disable=not self.interactive,
+            speed_estimate_period=_ESTIMATED_FROM,
+        ) as progress:
             tasks: dict[str, Any] = {}
 
             def stage(what: str, done: int, total: int) -> None:
@@ -69,6 +92,18 @@ class Output:
                 progress.update(tasks[what], completed=done, total=total or None)
 
             yield stage
+
+
+class _Left(ProgressColumn):
+    """How many of how many, and the time left."""
+
+    def render(self, task: Task) -> Text:
+        if not task.total or task.total < _COUNTED_FROM:
+            return Text()
+        said = f"{task.completed:.0f} of {task.total:.0f}"
+        if not task.finished and task.time_remaining is not None:
+            said += f", {duration(task.time_remaining)} left"
+        return Text(said)
 
 
 def _width() -> int | None:

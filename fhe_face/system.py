@@ -116,3 +116,12 @@ def size(count: float) -> str:
 def seconds(value: float) -> str:
     """A duration for people, such as "24.1 s" or "85 ms"."""
     return f"{value:.1f} s" if value >= 1 else f"{1000 * value:.0f} ms"
+
+
+def duration(value: float) -> str:
+    """A time to wait, for people, such as "2 h 5 min", "3 min 20 s" or "8 s"."""
+    minutes, rest = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

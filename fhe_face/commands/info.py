@@ -17,6 +17,7 @@ from fhe_core.secret.files import PROTECTION
 from fhe_face.circuit import circuit_of, packings_for
 from fhe_face.client.ledger import DEFAULT_LIMIT, beside
 from fhe_face.client.requests import short
+from fhe_face.commands import info_gallery
 from fhe_face.output import Output, facts, grid
 from fhe_face.places import ENTRY as RUNS
 from fhe_face.system import default_threads, size
@@ -37,7 +38,8 @@ def run(file: Path, as_json: bool) -> None:
         reader.verify_all(default_threads())
         header = reader.header
         stage("checking every byte", 1, 1)
-    parameters = parameters_of(header)
+    ours = info_gallery.of_a_gallery(header)
+    parameters = info_gallery.gallery_ring(header) if ours else parameters_of(header)
     data: dict[str, Any] = {
         "file": str(file),
         "kind": header.kind.label,
@@ -52,7 +54,9 @@ def run(file: Path, as_json: bool) -> None:
     data |= {name: described[name] for name in names}
     data["parameters"] = described
     data |= _content(header, parameters)
-    if header.kind in (Kind.SECRET_KEY, Kind.EVALUATION_KEYS):
+    if ours:
+        data |= info_gallery.content(header)
+    elif header.kind in (Kind.SECRET_KEY, Kind.EVALUATION_KEYS):
         circuit = circuit_of(header)
         if header.kind is Kind.SECRET_KEY:
             data["answers"] = beside(file, header.key_id).answers
@@ -116,7 +120,8 @@ def _items(header: Header) -> list[dict[str, Any]]:
 
 
 def _show(console: Console, kind: Kind, data: dict[str, Any]) -> None:
-    what = f"an encrypted {data['what']}" if "what" in data else _MEANING[kind]
+    meaning = info_gallery.MEANING if "of" in data else _MEANING
+    what = f"an encrypted {data['what']}" if "what" in data else meaning[kind]
     rows: list[tuple[str, object]] = [
         ("kind", f"{data['kind']} (format {data['format_version']}): {what}"),
         ("size", f"{size(data['bytes'])}, every byte checked"),
@@ -132,6 +137,7 @@ def _show(console: Console, kind: Kind, data: dict[str, Any]) -> None:
             ("128-bit bound", f"{p['log2_qp_bound']}, margin {p['margin_bits']} bits"),
             ("source of the bound", p["bound_source"]),
         ]
+    rows += info_gallery.rows(data)
     if "protected" in data:
         rows.append(("passphrase", "needed to use it" if data["protected"] else "none"))
     if "summary" in data:

@@ -3,36 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from fhe_core.container import Kind, read_header, require_match
 from fhe_core.formats.preparation import ENTRY
-from fhe_core.secret.files import Passphrase
-from fhe_face.circuit import normalisation_of
-from fhe_face.client.client import FaceClient
 from fhe_face.client.embedding import Embedded
 from fhe_face.client.health import UnhealthyResultError
-from fhe_face.client.keymaking import CLIENT_KEY, EVALUATION_KEY
 from fhe_face.client.verification import Verification, compare, told
+from fhe_face.commands.both_sides import KeyOptions, both_sides
 from fhe_face.commands.face_options import FaceOptions
-from fhe_face.commands.inputs import warn_of_little_memory
-from fhe_face.engine import choose_engine
 from fhe_face.facts import require_same_preparation
-from fhe_face.failures import DIFFERENT, NOT_SURE, USAGE, CommandError, describe
-from fhe_face.local.sides import LocalServer, fresh_client
-from fhe_face.models.checkpoint import Checkpoint, load
+from fhe_face.failures import DIFFERENT, NOT_SURE, CommandError, describe
+from fhe_face.local.sides import LocalServer
+from fhe_face.models.checkpoint import load
 from fhe_face.models.thresholds import Thresholds, Verdict
-from fhe_face.network import caution, recommended_normalisation, require_thresholds, weights_file
+from fhe_face.network import caution, require_thresholds, weights_file
 from fhe_face.output import Output, facts
 from fhe_face.photos.preparation import PreparedFace
-from fhe_face.progress import Stage
-from fhe_face.system import seconds, size, temporary_folder
+from fhe_face.system import seconds, size
 
 STATUS = {Verdict.SAME: 0, Verdict.DIFFERENT: DIFFERENT, Verdict.NOT_SURE: NOT_SURE}
 SAW = "evaluation keys, weights and encrypted faces; no photo, no embedding, no answer"
@@ -41,25 +33,13 @@ TWO_VIEWS = "the thresholds were measured without mirror images"
 
 @dataclass(frozen=True)
 class Request:
-    """What the options ask for. keys: a folder from keygen; None: fresh keys for this answer."""
+    """What the options ask for."""
 
     photos: tuple[Path, Path]
     weights: Path
-    keys: Path | None
-    passphrase: Passphrase
-    flip: bool
-    coefficients: Path | None
+    keys: KeyOptions
     twice: bool
     how: FaceOptions
-    threads: int
-
-    def __post_init__(self) -> None:
-        if self.keys is not None and (self.flip or self.coefficients is not None):
-            raise CommandError(
-                "--flip and --coefficients belong to keys, and those of --keys have theirs: give "
-                "them to keygen, or leave out --keys",
-                USAGE,
-            )
 
 
 def run(request: Request, as_json: bool) -> None:
@@ -73,7 +53,8 @@ def run(request: Request, as_json: bool) -> None:
         output.warn(demonstration)
     started = time.perf_counter()
     faces = _faces(request, checkpoint.input_size, output)
-    with _both_sides(request, checkpoint, output) as (client, server):
+    with output.stages() as stage, both_sides(request.keys, checkpoint, output, stage) as sides:
+        client, server = sides
         if client.circuit.views > 1:
             output.warn(TWO_VIEWS)
         found = client.embed(faces, server, twice=request.twice)
@@ -84,7 +65,7 @@ def run(request: Request, as_json: bool) -> None:
             {"photo": str(photo), **face.facts()}
             for photo, face in zip(request.photos, faces, strict=True)
         ],
-        "keys": None if request.keys is None else str(request.keys),
+        "keys": None if request.keys.folder is None else str(request.keys.folder),
         **_measured(found, server, time.perf_counter() - started),
     }
     answer = _answer(found, request.photos, thresholds, data)
@@ -99,57 +80,6 @@ def _faces(request: Request, pixels: int, output: Output) -> list[PreparedFace]:
     faces = [request.how.prepared(photo, pixels, output, aligner) for photo in request.photos]
     require_same_preparation(*({ENTRY: face.preparation.describe()} for face in faces))
     return faces
-
-
-@contextmanager
-def _both_sides(
-    request: Request, checkpoint: Checkpoint, output: Output
-) -> Iterator[tuple[FaceClient, LocalServer]]:
-    """The client and what carries bundles to its server; nothing of both is left behind."""
-    with temporary_folder("fhe-face-verify-") as new, output.stages() as stage:
-        folder = new.resolve()
-        if request.keys is None:
-            client = _fresh(request, checkpoint, folder, stage)
-            keys = folder
-        else:
-            client = _kept(request, checkpoint, output)
-            keys = request.keys.resolve()
-        weights = checkpoint.path.resolve()
-        warn_of_little_memory(output, client.engine.keys(), client.engine.parameters)
-        yield (
-            client,
-            LocalServer(client, keys / EVALUATION_KEY, weights, folder, request.threads, stage),
-        )
-
-
-def _fresh(request: Request, checkpoint: Checkpoint, folder: Path, stage: Stage) -> FaceClient:
-    given = None if request.coefficients is None else normalisation_of(request.coefficients)
-    stage("compiling the plan", 0, 0)
-    normalisation = given or recommended_normalisation(checkpoint)
-    engine = choose_engine(normalisation, checkpoint.input_size, 2 if request.flip else 1)
-    stage("compiling the plan", 1, 1)
-    remedy = "; set TMPDIR to a folder elsewhere"
-    return fresh_client(engine, folder, request.threads, remedy, stage)
-
-
-def _kept(request: Request, checkpoint: Checkpoint, output: Output) -> FaceClient:
-    """The client of a folder from keygen, after checking that the folder's files fit."""
-    assert request.keys is not None
-    client = FaceClient.load(
-        request.keys / CLIENT_KEY,
-        threads=request.threads,
-        passphrase=request.passphrase,
-        warn=output.warn,
-    )
-    header = read_header(request.keys / EVALUATION_KEY, expect_kind=Kind.EVALUATION_KEYS)
-    require_match(header, key_id=client.key_id)
-    pixels = client.circuit.input_size
-    if pixels != checkpoint.input_size:
-        raise CommandError(
-            f"{checkpoint.path}: a network for faces of {checkpoint.input_size} pixels; the keys "
-            f"in {request.keys} were made for {pixels}"
-        )
-    return client
 
 
 def _answer(

@@ -174,6 +174,10 @@ class OpenGallery:
             self._embedder = LocalEmbedder.load(weights, 2 if self.facts.preparation.flip else 1)
         return self._embedder
 
+    @embedder.setter
+    def embedder(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+
     @property
     def searcher(self) -> SearchServer:
         """The server's part, in this very process: made when first needed."""

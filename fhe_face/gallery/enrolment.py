@@ -16,7 +16,7 @@ from fhe_core.files import FileError
 from fhe_face.client.decryption import Embedding
 from fhe_face.client.health import HealthReport
 from fhe_face.gallery.embedders import Embedder, require_embedder
-from fhe_face.gallery.errors import GalleryError, OtherModel
+from fhe_face.gallery.errors import GalleryError, OtherModel, RecordError
 from fhe_face.gallery.faces import FaceReader, FoundFace, content_digest
 from fhe_face.gallery.known import Known
 from fhe_face.gallery.opened import Opened
@@ -113,16 +113,23 @@ class Enroller:
         before = self._seen.setdefault(source, item)
         if before is not item:
             self._tell_double(item, before)
-        elif self._known.refused(source):
+        elif (reason := self._known.refusal(source)) is not None:
             if self.again:
                 return True
-            self.found.known.append(item.name)
+            self._tell_refused(item, source, reason)
         elif rows := self._known.templates(source):
             self._tell_known(item, rows)
         else:
             return True
         self._step()
         return False
+
+    def _tell_refused(self, item: Item, source: str, sealed: bytes) -> None:
+        try:
+            reason = self.opened.vault.open_reason(source, sealed)
+        except RecordError as error:
+            reason = str(error)
+        self._refuse(item, Why.EARLIER, reason)
 
     def _tell_double(self, item: Item, before: Item) -> None:
         same = (

@@ -15,8 +15,11 @@ import numpy as np
 from fhe_face.client.health import HealthReport
 from fhe_face.gallery.decisions import Decision
 from fhe_face.gallery.errors import GalleryError
-from fhe_face.gallery.identification import Match, missing
+from fhe_face.gallery.faces import FoundFace
+from fhe_face.gallery.identification import Match, Result, missing
+from fhe_face.gallery.index import Searcher
 from fhe_face.gallery.ranking import TOP, BySubject, Identified, ranked
+from fhe_face.gallery.templates import unit
 
 if TYPE_CHECKING:
     from fhe_face.gallery.gallery import Gallery
@@ -81,23 +84,47 @@ def identify_fused(
         raise GalleryError("the galleries find different numbers of faces: prepare them alike")
     answers = []
     for faces in zip(*looked, strict=True):
-        votes, reasons, said = [], [], list(faces[0][0].warnings)
-        for (gallery, weight), (_, embedding) in zip(galleries, faces, strict=True):
-            if isinstance(embedding, HealthReport):
-                reasons.append(f"{gallery.name}: {embedding.message}")
-                continue
-            found, scores = gallery.scores(embedding, match)
-            said += missing(found)
-            called = gallery.called(scores.subjects)
-            own = dict(zip(called, scores.scores.tolist(), strict=True))
-            votes.append(Vote(weight, gallery.finder.decision(), own))
-        face = faces[0][0]
-        if not votes:
-            reason = "; ".join(reasons)
-            answers.append(Identified(face.number, face.box, None, (), reason, tuple(said)))
-            continue
-        merged, decision = fused(votes)
-        answer, candidates = ranked(merged, decision, top, lambda _subject: None)
-        warnings = (*said, *(f"weighs nothing here: {reason}" for reason in reasons))
-        answers.append(Identified(face.number, face.box, answer, candidates, None, warnings))
+        opinions = [
+            Opinion(gallery, weight, result)
+            for (gallery, weight), (_, result) in zip(galleries, faces, strict=True)
+        ]
+        answers.append(answer_fused(faces[0][0], opinions, top=top, match=match))
     return answers
+
+
+@dataclass(frozen=True, eq=False)
+class Opinion:
+    """What a gallery's model made of a face, and how much the gallery weighs.
+
+    searcher: who computes its scores; None: this process.
+    """
+
+    gallery: Gallery
+    weight: float
+    result: Result
+    searcher: Searcher | None = None
+
+
+def answer_fused(
+    face: FoundFace, opinions: Sequence[Opinion], *, top: int = TOP, match: Match = "encrypted"
+) -> Identified:
+    """Who a face is, by several galleries together.
+
+    Raises: as `Gallery.answer`.
+    """
+    votes, reasons, said = [], [], list(face.warnings)
+    for one in opinions:
+        if isinstance(one.result, HealthReport):
+            reasons.append(f"{one.gallery.name}: {one.result.message}")
+            continue
+        found, scores = one.gallery.scores(unit(one.result.values), match, one.searcher)
+        said += missing(found)
+        called = one.gallery.called(scores.subjects)
+        own = dict(zip(called, scores.scores.tolist(), strict=True))
+        votes.append(Vote(one.weight, one.gallery.finder.decision(), own))
+    if not votes:
+        return Identified(face.number, face.box, None, (), "; ".join(reasons), tuple(said))
+    merged, decision = fused(votes)
+    answer, candidates = ranked(merged, decision, top, lambda _subject: None)
+    warnings = (*said, *(f"weighs nothing here: {reason}" for reason in reasons))
+    return Identified(face.number, face.box, answer, candidates, None, warnings)

@@ -18,9 +18,9 @@ from fhe_face.gallery.embedders import Embedder
 from fhe_face.gallery.enrolment import Enroller
 from fhe_face.gallery.errors import GalleryError
 from fhe_face.gallery.export import Exported, Kind
-from fhe_face.gallery.faces import FaceReader
+from fhe_face.gallery.faces import FaceReader, FoundFace, name_of
 from fhe_face.gallery.facts import Mode
-from fhe_face.gallery.identification import Match, Verified
+from fhe_face.gallery.identification import How, Match, Result, Verified
 from fhe_face.gallery.index import Found, Searcher
 from fhe_face.gallery.photos import Person, find_items
 from fhe_face.gallery.ranking import TOP, BySubject, Identified
@@ -156,10 +156,38 @@ class Gallery(OpenGallery):
             GalleryError: the gallery has no thresholds.
             ContainerError, AnswerLimitError: the searcher's scores cannot be used.
         """
-        chosen = embedder or self.embedder
-        people = self.opened.store.counts().subjects if searcher is not None else 0
-        used = self._used(searcher, 2 * people + 1)
-        return self.finder.identify(photo, chosen, used, match, top, every)
+        self.finder.decision()
+        found = self.finder.embedded(photo, embedder or self.embedder, every)
+        return [
+            self.answer(face, result, top=top, match=match, searcher=searcher)
+            for face, result in found
+        ]
+
+    def faces(self, photo: Any, every: bool = True) -> list[FoundFace]:
+        """The faces of a photo, prepared as the gallery's are, largest first.
+
+        For whoever embeds faces of many photos at once, and asks for each `answer` afterwards.
+
+        Raises:
+            ImageError, OtherModel, DetectorError: as `identify`.
+        """
+        return self.finder.reader.read(photo, every=every)
+
+    def answer(
+        self,
+        face: FoundFace,
+        result: Result,
+        *,
+        top: int = TOP,
+        match: Match = "encrypted",
+        searcher: Searcher | None = None,
+    ) -> Identified:
+        """Who a face is, by what embedding it gave; of `faces`, in the same order.
+
+        Raises: as `identify`, but for those of photos.
+        """
+        how = How(match, self._used(searcher, self._names(searcher)))
+        return self.finder.answer(face, result, how, top)
 
     def verify(
         self,
@@ -177,13 +205,38 @@ class Gallery(OpenGallery):
             UnhealthyResultError: the face must not be used; the text names the photo.
             Others: as `identify`.
         """
-        chosen = embedder or self.embedder
-        used = self._used(searcher, len(Answer))
-        return self.finder.verify(photo, subject, chosen, used, match)
+        self.people.find(subject)
+        found = self.finder.embedded(photo, embedder or self.embedder, every=False)
+        ((face, result),) = found
+        named = name_of(photo)
+        return self.verdict(face, result, subject, match=match, searcher=searcher, photo=named)
 
-    def scores(self, embedding: Array, match: Match = "encrypted") -> tuple[Found, BySubject]:
-        """Of a unit embedding (F,) with everybody; errors as `identify`."""
-        return self.finder.scores(embedding, match, _Own(self))
+    def verdict(
+        self,
+        face: FoundFace,
+        result: Result,
+        subject: str,
+        *,
+        match: Match = "encrypted",
+        searcher: Searcher | None = None,
+        photo: str = "the photo",
+    ) -> Verified:
+        """Whether a face is a subject's, by what embedding it gave; photo: names it in errors.
+
+        Raises: as `verify`, but for those of photos.
+        """
+        how = How(match, self._used(searcher, len(Answer)))
+        return self.finder.verdict(face, result, subject, how, photo)
+
+    def scores(
+        self, embedding: Array, match: Match = "encrypted", searcher: Searcher | None = None
+    ) -> tuple[Found, BySubject]:
+        """Of a unit embedding (F,) with everybody; errors as `identify`.
+
+        Whoever asks a searcher for these is counted as for one answer: do not let them out.
+        """
+        how = How(match, self._used(searcher, self._names(searcher)))
+        return self.finder.scores(embedding, how)
 
     def called(self, subjects: Iterable[str]) -> list[str]:
         """Names where the gallery keeps them, or else ids: what fusion takes people by."""
@@ -192,6 +245,10 @@ class Gallery(OpenGallery):
             rows = self.opened.store.subjects()
             names = {row.id: self.people.name(row) for row in rows}
         return [names.get(id) or id for id in subjects]
+
+    def _names(self, searcher: Searcher | None) -> int:
+        """How many different answers there are: each name, sure or not, and nobody."""
+        return 1 if searcher is None else 2 * self.opened.store.counts().subjects + 1
 
     def _used(self, searcher: Searcher | None, outcomes: int) -> Searcher:
         """The caller's searcher, whose answers are counted, or the one of this process."""

@@ -13,7 +13,7 @@ from fhe_face.client.health import HealthReport, UnhealthyResultError
 from fhe_face.gallery.decisions import Answer, Decision
 from fhe_face.gallery.embedders import Embedder, require_embedder
 from fhe_face.gallery.errors import GalleryError
-from fhe_face.gallery.faces import FaceReader, FoundFace, name_of
+from fhe_face.gallery.faces import FaceReader, FoundFace
 from fhe_face.gallery.facts import Mode
 from fhe_face.gallery.index import Found, Index, Searcher
 from fhe_face.gallery.opened import Opened
@@ -23,6 +23,27 @@ from fhe_face.gallery.templates import Array, unit
 
 #: Where scores are computed: by the server on sealed blocks, or here on opened ones.
 Match = Literal["encrypted", "local"]
+
+
+#: What embedding a face gives.
+Result = Embedding | HealthReport
+
+
+@dataclass(frozen=True)
+class How:
+    """Where scores are computed: match, and by which searcher where that is "encrypted".
+
+    Raises:
+        GalleryError: another word.
+    """
+
+    match: Match
+    searcher: Searcher
+
+    def __post_init__(self) -> None:
+        """See the class."""
+        if self.match not in ("encrypted", "local"):
+            raise GalleryError(f"match is {self.match!r}; it must be 'encrypted' or 'local'")
 
 
 @dataclass(frozen=True)
@@ -72,8 +93,8 @@ class Finder:
 
     def embedded(
         self, photo: Any, embedder: Embedder, every: bool
-    ) -> list[tuple[FoundFace, Array | HealthReport]]:
-        """The faces of a photo with their unit embeddings, or why there is none.
+    ) -> list[tuple[FoundFace, Result]]:
+        """The faces of a photo with what embedding them gave.
 
         Raises:
             ImageError: the photo cannot be used, or shows no face.
@@ -82,59 +103,35 @@ class Finder:
         require_embedder(embedder, self.opened.facts)
         faces = self.reader.read(photo, every=every)
         results = embedder.embed([face.prepared for face in faces])
-        return [(face, usable(result)) for face, result in zip(faces, results, strict=True)]
+        return list(zip(faces, results, strict=True))
 
-    def scores(self, embedding: Array, match: Match, searcher: Searcher) -> tuple[Found, BySubject]:
+    def scores(self, embedding: Array, how: How) -> tuple[Found, BySubject]:
         """Of a unit embedding (F,) with everybody: of what is searched, and of subjects."""
-        if match not in ("encrypted", "local"):
-            raise GalleryError(f"match is {match!r}; it must be 'encrypted' or 'local'")
-        local = match == "local"
-        found = self.index.local(embedding) if local else self.index.sealed(embedding, searcher)
+        local = how.match == "local"
+        found = self.index.local(embedding) if local else self.index.sealed(embedding, how.searcher)
         return found, by_subject(found, self.subjects_of_templates())
 
-    def identified(
-        self, face: FoundFace, embedding: Array | HealthReport, scores: BySubject | None, top: int
-    ) -> Identified:
-        """The answer for one face; scores: None where it has no embedding."""
-        if isinstance(embedding, HealthReport) or scores is None:
-            reason = embedding.message if isinstance(embedding, HealthReport) else None
-            return Identified(face.number, face.box, None, (), reason, face.warnings)
-        answer, candidates = ranked(scores, self.decision(), top, self._name)
-        return Identified(face.number, face.box, answer, candidates, None, face.warnings)
+    def answer(self, face: FoundFace, result: Result, how: How, top: int) -> Identified:
+        """See `Gallery.answer`."""
+        decision = self.decision()
+        if isinstance(result, HealthReport):
+            return Identified(face.number, face.box, None, (), result.message, face.warnings)
+        found, scores = self.scores(unit(result.values), how)
+        answer, candidates = ranked(scores, decision, top, self._name)
+        said = (*face.warnings, *missing(found))
+        return Identified(face.number, face.box, answer, candidates, None, said)
 
-    def identify(
-        self,
-        photo: Any,
-        embedder: Embedder,
-        searcher: Searcher,
-        match: Match,
-        top: int,
-        every: bool,
-    ) -> list[Identified]:
-        """See `Gallery.identify`."""
-        self.decision()
-        answers = []
-        for face, embedding in self.embedded(photo, embedder, every):
-            if isinstance(embedding, HealthReport):
-                answers.append(self.identified(face, embedding, None, top))
-                continue
-            found, scores = self.scores(embedding, match, searcher)
-            answer = self.identified(face, embedding, scores, top)
-            answers.append(replace(answer, warnings=(*answer.warnings, *missing(found))))
-        return answers
-
-    def verify(
-        self, photo: Any, subject: str, embedder: Embedder, searcher: Searcher, match: Match
+    def verdict(
+        self, face: FoundFace, result: Result, subject: str, how: How, name: str
     ) -> Verified:
-        """See `Gallery.verify`."""
+        """See `Gallery.verdict`."""
         decision, row = self.decision(), self.people.find(subject)
         if row.deleted:
             raise GalleryError(f"subject {subject[:80]!r} is deleted: undelete it first")
-        ((face, embedding),) = self.embedded(photo, embedder, every=False)
-        if isinstance(embedding, HealthReport):
-            named = tuple(f"{name_of(photo)}: {failure}" for failure in embedding.failures)
-            raise UnhealthyResultError(replace(embedding, failures=named))
-        found, _ = self.scores(embedding, match, searcher)
+        if isinstance(result, HealthReport):
+            named = tuple(f"{name}: {failure}" for failure in result.failures)
+            raise UnhealthyResultError(replace(result, failures=named))
+        found, _ = self.scores(unit(result.values), how)
         own = self._own(found, row.id)
         if not own.size:
             raise GalleryError(f"subject {subject[:80]!r} has no template to compare with")
@@ -173,11 +170,6 @@ class Finder:
         if not self.opened.facts.names:
             return None
         return self.people.name(self.people.find(subject))
-
-
-def usable(result: Embedding | HealthReport) -> Array | HealthReport:
-    """The unit embedding of a result, or its health report."""
-    return unit(result.values) if isinstance(result, Embedding) else result
 
 
 def missing(found: Found) -> Sequence[str]:

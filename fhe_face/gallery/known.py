@@ -13,10 +13,10 @@ Row = tuple[str, str, bool]
 
 @dataclass(frozen=True)
 class Known:
-    """Sources of templates, deleted ones too, and those that were refused."""
+    """Sources of templates, deleted ones too, and of refusals, with their sealed reasons."""
 
     rows: Mapping[str, Sequence[Row]]
-    refusals: frozenset[str]
+    refusals: Mapping[str, bytes]
 
     @classmethod
     def of(cls, store: GalleryStore) -> Known:
@@ -25,12 +25,12 @@ class Known:
         for row in store.templates(include_deleted=True):
             if row.source is not None:
                 rows.setdefault(row.source, []).append((row.id, row.subject, row.deleted))
-        return cls(rows, frozenset(refusal.source for refusal in store.refusals()))
+        return cls(rows, {refusal.source: refusal.reason for refusal in store.refusals()})
 
     def templates(self, source: str) -> Sequence[Row]:
         """Of a photo."""
         return self.rows.get(source, ())
 
-    def refused(self, source: str) -> bool:
-        """Whether the photo, or a face of it, was refused."""
-        return source in self.refusals
+    def refusal(self, source: str) -> bytes | None:
+        """The sealed reason where the photo, or a face of it, was refused."""
+        return self.refusals.get(source)

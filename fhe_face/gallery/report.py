@@ -19,6 +19,7 @@ class Why(str, Enum):
     DIVERGED = "diverged"
     OTHER_PREPARATION = "other-preparation"
     DELETED = "deleted"
+    EARLIER = "refused-before"
 
     @property
     def text(self) -> str:
@@ -32,6 +33,7 @@ _TEXTS = {
     Why.DIVERGED: "refused by the health check",
     Why.OTHER_PREPARATION: "prepared in another way",
     Why.DELETED: "deleted before",
+    Why.EARLIER: "refused in an earlier run",
 }
 
 
@@ -93,7 +95,7 @@ class Conflicting:
 
 @dataclass(eq=False)
 class Enrolment:
-    """What became of all photos. known: enrolled or refused before; remarks: one line each.
+    """What became of all photos. known: enrolled before; remarks: one line each.
 
     sealed: subjects or templates that got a place in a block; seconds: without sealing.
     """

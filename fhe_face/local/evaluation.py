@@ -22,6 +22,7 @@ from fhe_face.client.embedding import Embedded
 from fhe_face.client.health import HealthReport
 from fhe_face.places import Packing
 from fhe_face.server.server import FaceServer
+from fhe_face.system import duration
 
 Array = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
@@ -180,7 +181,7 @@ def embed_encrypted(
         each = (time.perf_counter() - started) / done
         report(
             f"encrypted {done} of {len(missing)}, {each:.1f} s each"
-            + (f", {_duration(each * (len(missing) - done))} left" if done < len(missing) else "")
+            + (f", {duration(each * (len(missing) - done))} left" if done < len(missing) else "")
         )
     per_hour = 3600 * healthy / (time.perf_counter() - started)
     report(
@@ -195,11 +196,3 @@ def _outcome(result: Embedding | HealthReport, seconds: float) -> Outcome:
         norm = result.squared_norms[0]
         return Outcome(None, norm if math.isfinite(norm) else None, result.message, seconds)
     return Outcome(result.values, result.health.squared_norms[0], "", seconds)
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

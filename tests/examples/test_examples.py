@@ -23,8 +23,10 @@ def run(program: Path, folder: Path, *arguments: Path) -> str:
     return done.stdout
 
 
-def test_there_are_six_and_the_page_names_them(repository: Path, programs: dict[str, Path]) -> None:
-    assert list(programs) == list("123456")
+def test_there_are_seven_and_the_page_names_them(
+    repository: Path, programs: dict[str, Path]
+) -> None:
+    assert list(programs) == list("1234567")
     page = (repository / "examples" / "README.md").read_text(encoding="utf-8")
     for program in programs.values():
         assert f"`{program.name}" in page
@@ -57,3 +59,20 @@ def test_from_keys_to_a_decision(programs: dict[str, Path], tmp_path: Path, shar
         assert run(programs["4"], tmp_path, keys) in ("same\n", "different\n")
     finally:
         shutil.rmtree(keys, ignore_errors=True)  # gigabytes
+
+
+def test_a_gallery_finds_its_people(
+    programs: dict[str, Path], tmp_path: Path, shared: Path
+) -> None:
+    johns = sorted((shared / "faces" / "johns").glob("*"))[:3]
+    if len(johns) < 3:
+        pytest.skip(f"no test data: three people in {shared / 'faces'}")
+    for person in johns:
+        photos = sorted(person.glob("*.jpg"))
+        (tmp_path / "people" / person.name).mkdir(parents=True)
+        for photo in photos[:2]:
+            shutil.copy(photo, tmp_path / "people" / person.name)
+    photo = tmp_path / "people" / johns[0].name / sorted(johns[0].glob("*.jpg"))[0].name
+    printed = run(programs["7"], tmp_path, tmp_path / "people", photo, tmp_path / "gallery")
+    assert "6 faces enrolled" in printed
+    assert johns[0].name in printed.splitlines()[-1]

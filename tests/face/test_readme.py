@@ -48,6 +48,9 @@ def test_it_is_short_and_holds_what_a_newcomer_needs(repository: Path) -> None:
     assert [line.split()[:2] for line in commands] == [
         ["fhe-face", "weights"],
         ["fhe-face", "verify"],
+        ["fhe-face", "gallery"],
+        ["fhe-face", "enroll"],
+        ["fhe-face", "identify"],
     ]
     (shown,) = blocks(repository, "text")
     assert shown.startswith("same person: cosine 0.")

@@ -16,8 +16,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from tests.face.newcomer import place_photos
+from tests.face.newcomer import PLACED, place_photos
 from tests.face.test_readme import blocks
 
 _PATIENCE_SECONDS = 1800
@@ -61,6 +62,10 @@ def test_from_clone_to_answer(
     (shown,) = blocks(repository, "text")
     pattern = re.sub(r"0\\.\d+", r"0\\.\\d{3}", re.escape(shown.strip()))
     assert re.fullmatch(pattern, answer), answer
+    (found,) = re.findall(r"^b\.jpg: (\w+) (\w+) ", process.stdout, re.MULTILINE)
+    assert found == ("match", sorted((shared / "faces" / "johns").iterdir())[0].name)
+    with Image.open(clone / "answers.png") as picture:
+        assert max(picture.size) >= 480
     status = subprocess.run(
         ["git", "-C", str(clone), "status", "--porcelain"],
         capture_output=True,
@@ -68,7 +73,7 @@ def test_from_clone_to_answer(
         check=True,
     )
     left = {line.split()[-1] for line in status.stdout.splitlines()}
-    assert left <= {"a.jpg", "b.jpg"}, "the clone stays clean"
+    assert left <= {*PLACED, "friends/", "answers.png"}, "the clone stays clean"
 
 
 def packages() -> list[str]:

@@ -80,7 +80,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, *results: float | HealthReport) -> 
     def both(*_: Any) -> Iterator[tuple[Side, Side]]:
         yield side, side
 
-    monkeypatch.setattr(verify, "_both_sides", both)
+    monkeypatch.setattr(verify, "both_sides", both)
 
 
 @pytest.fixture

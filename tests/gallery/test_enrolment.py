@@ -76,7 +76,14 @@ def test_everything_that_cannot_be_enrolled_is_listed(tmp_path: Path) -> None:
         consistent(gallery)
         again = gallery.enroll(folder)
         assert not again.enrolled
-        assert {Path(one.photo).name for one in again.refused} == {"crop.png"}
+        whys = {Path(one.photo).name: one.why for one in again.refused}
+        assert whys == {
+            "diverges.png": Why.EARLIER,
+            "nobody.png": Why.EARLIER,
+            "broken.png": Why.EARLIER,
+            "crop.png": Why.OTHER_PREPARATION,
+        }
+        assert {one.reason for one in again.refused} == {one.reason for one in found.refused}
         assert [Path(one.photo).name for one in again.conflicting] == ["of the other.png"]
 
 
@@ -101,7 +108,7 @@ def test_refused_photos_are_tried_again_when_asked(tmp_path: Path) -> None:
         assert len(gallery.enroll(tmp_path / "p").refused) == 1
         assert gallery.counts()["refusals"] == 1
         embedder.calm = True
-        assert gallery.enroll(tmp_path / "p").known
+        assert [one.why for one in gallery.enroll(tmp_path / "p").refused] == [Why.EARLIER]
         found = gallery.enroll(tmp_path / "p", again=True)
         assert len(found.enrolled) == 1
         assert gallery.counts()["refusals"] == 0

@@ -120,12 +120,14 @@ def test_blocks_that_were_left_out_are_compared_here(gallery: Gallery, tmp_path:
 
 
 def test_scores_that_no_gallery_gives_are_refused(gallery: Gallery, tmp_path: Path) -> None:
-    """A template that is a hundred times too long, as whoever chooses ciphertexts can have it."""
+    """Such as 1.15: whoever chooses ciphertexts can have any, up to half the modulus."""
     lying = Lying(tmp_path / "g" / "server", tmp_path)
 
     def crafted(scores: Scores) -> Scores:
         words = np.array(scores.words)
-        words[0, :, 0, -1] ^= 0x40
+        words[0, 1] = 0  # nothing of the secret
+        value = round(1.15 * scores.parameters.result_scale)
+        words[0, 0] = np.frombuffer(value.to_bytes(3, "little"), np.uint8)
         return replace(scores, words=words)
 
     lying.change = crafted
