@@ -22,17 +22,17 @@ from fhe_core.matching import MatchParameters, Probe, Scores, gallery_parameters
 from fhe_core.secret.files import Passphrase
 from fhe_face.client.health import UnhealthyResultError
 from fhe_face.client.ledger import Warn, warn_in_python
-from fhe_face.gallery.decisions import Answer
 from fhe_face.gallery.embedders import Embedder
 from fhe_face.gallery.errors import GalleryError
-from fhe_face.gallery.facts import Facts, Mode
+from fhe_face.gallery.faces import FoundFace
+from fhe_face.gallery.facts import Facts
 from fhe_face.gallery.folders import Folder
 from fhe_face.gallery.gallery import Gallery
-from fhe_face.gallery.identification import Match, Verified
-from fhe_face.gallery.index import Found, Searcher
+from fhe_face.gallery.identification import Match, Result, Verified
+from fhe_face.gallery.index import Searcher
 from fhe_face.gallery.locking import KeyLock
 from fhe_face.gallery.opened import Opened
-from fhe_face.gallery.ranking import TOP, BySubject, Identified
+from fhe_face.gallery.ranking import TOP, Identified
 from fhe_face.gallery.searchers import Counted, scores_of
 from fhe_face.gallery.templates import Array
 from fhe_face.remote.connection import Connection
@@ -158,63 +158,63 @@ class RemoteGallery(Gallery):
         """The server."""
         return RemoteSearcher(self.remote, self.opened.parameters)
 
-    def identify(
+    def answer(
         self,
-        photo: Any,
+        face: FoundFace,
+        result: Result,
         *,
         top: int = TOP,
-        every: bool = True,
         match: Match = "encrypted",
         searcher: Searcher | None = None,
-        embedder: Embedder | None = None,
-    ) -> list[Identified]:
-        """As `Gallery.identify`, by the server: its answers are counted."""
-        used = searcher or self.remote_searcher
+    ) -> Identified:
+        """As `Gallery.answer`, by the server: its answers are counted."""
         self._prepare()
-        found = super().identify(
-            photo, top=top, every=every, match=match, searcher=used, embedder=embedder
-        )
-        if match == "encrypted":
-            for one in found:
-                if one.answer is None:  # the server must not see that no search follows
-                    self._search_in_vain(used, 2 * len(self.remote.mirror()) + 1)
+        found = super().answer(face, result, top=top, match=match, searcher=searcher)
+        if found.answer is None:
+            self.pass_over(match, searcher)
         return found
 
-    def verify(
+    def verdict(
         self,
-        photo: Any,
+        face: FoundFace,
+        result: Result,
         subject: str,
         *,
         match: Match = "encrypted",
         searcher: Searcher | None = None,
-        embedder: Embedder | None = None,
+        photo: str = "the photo",
     ) -> Verified:
-        """As `Gallery.verify`, by the server: its answers are counted."""
-        used = searcher or self.remote_searcher
+        """As `Gallery.verdict`, by the server: its answers are counted."""
         self._prepare()
         try:
-            return super().verify(photo, subject, match=match, searcher=used, embedder=embedder)
+            return super().verdict(
+                face, result, subject, match=match, searcher=searcher, photo=photo
+            )
         except UnhealthyResultError:
-            if match == "encrypted":
-                self._search_in_vain(used, len(Answer))
+            self.pass_over(match, searcher)
             raise
 
-    def scores(self, embedding: Array, match: Match = "encrypted") -> tuple[Found, BySubject]:
-        """As `Gallery.scores`, by the server: its answers are counted."""
-        used = self._used(self.remote_searcher, 2 * len(self.remote.mirror()) + 1)
-        return self.finder.scores(embedding, match, used)
+    def pass_over(self, match: Match = "encrypted", searcher: Searcher | None = None) -> None:
+        """Search for nobody: the server must not see that no search follows a refused face."""
+        if match != "encrypted":
+            return
+        vector = np.random.default_rng().normal(size=self.opened.parameters.features)
+        unit: Array = vector / np.linalg.norm(vector)
+        self.scores(unit, match, searcher)
+
+    def _names(self, searcher: Searcher | None) -> int:
+        """As of any other searcher."""
+        return 2 * sum(not row.deleted for row in self.remote.mirror().values()) + 1
+
+    def _used(self, searcher: Searcher | None, outcomes: int) -> Searcher:
+        """The server where no other was named; its answers are counted in any case."""
+        return self._counted.around(searcher or self.remote_searcher, outcomes)
 
     def _prepare(self) -> None:
         """Ask for all that any answer may need, so that no question depends on the answer."""
         self.remote.mirror()
         self.finder.index.snapshot()
-        if self.facts.mode is Mode.EACH:
-            self.finder.subjects_of_templates()
-
-    def _search_in_vain(self, searcher: Searcher, outcomes: int) -> None:
-        vector = np.random.default_rng().normal(size=self.opened.parameters.features)
-        unit: Array = vector / np.linalg.norm(vector)
-        self.finder.scores(unit, "encrypted", self._used(searcher, outcomes))
+        self.finder.subjects_of_templates()
 
     def seen(self) -> tuple[int, str | None]:
         """Read all rows and compare them: how many templates there are, and a digest of all that
