@@ -39,7 +39,8 @@ class RemoteServer:
     """Somebody else's computer. `FaceClient.embed` and `.verify` take it as any other server.
 
     The evaluation keys must be there (`push_keys`). key: their name at the server; default: the
-    key's id. patience: seconds that one job may take. keep: leave faces and results at the server.
+    key's id. weights: digest of those that it must have (`fhe_face.server.server.digest_of`); None:
+    any. patience: seconds that one job may take. keep: leave faces and results at the server.
     folder: for what is on the way; default: the system's, each time a private one.
 
     rounds: a refused face is not tried again, because the server would see that it was refused.
@@ -49,6 +50,7 @@ class RemoteServer:
     client: FaceClient
     key: str | None = None
     model: str = "default"
+    weights: str | None = None
     patience: float = jobs.PATIENCE_SECONDS
     keep: bool = False
     folder: Path | None = None
@@ -127,7 +129,13 @@ class RemoteServer:
             self._tidy(room, id)
         engine = self.client.engine
         admit = self.client.expected.admission(what, sent)
-        return load_bundle(target, what, lambda _name: engine.parameters, admit)
+        found = load_bundle(target, what, lambda _name: engine.parameters, admit)
+        if self.weights is not None and found.facts.get("weights") != self.weights:
+            raise BadAnswer(
+                "the server computes with other weights than were meant: embeddings of two models "
+                "cannot be compared"
+            )
+        return found
 
     def _largest(self, what: str, sent: Sequence[Sent]) -> int:
         """Bytes of the largest answer that there can be to this."""
