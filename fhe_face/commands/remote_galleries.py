@@ -1,4 +1,4 @@
-"""``fhe-face remote gallery``: options and texts; hooked into the remote app. Cheap to import."""
+"""``fhe-face remote gallery``: options and texts. Importing this module is cheap."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ import typer
 from fhe_face.commands.gallery import Gallery, NewPassphrase, Yes
 from fhe_face.commands.options import DEFAULT_WEIGHTS, Flip, Json, PassphraseFile, Threads, Weights
 from fhe_face.commands.remote import DEFAULT_PROFILE, Profile
-from fhe_face.commands.remote import app as remote
 
 app = typer.Typer(
     help="Galleries at a server. Commands on people, photos and thresholds: fhe-face gallery.",
     no_args_is_help=True,
 )
-remote.add_typer(app, name="gallery")
 
 
 @app.command("create", help="Make an empty gallery at the server; its secret key stays here.")

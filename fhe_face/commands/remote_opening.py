@@ -75,7 +75,7 @@ class RemoteEmbedding(EmbedOptions):
 def client_of(
     keys: Path, passphrase_file: Path | None, threads: int | None, output: Output
 ) -> FaceClient:
-    """The client of a folder from keygen, or of a client.key; keeps this process's memory private."""
+    """The client of a folder from keygen, or of a client.key; memory is private from then on."""
     secret = keys / CLIENT_KEY if keys.is_dir() else keys
     hold_secrets(output, secret, passphrase_file)
     return FaceClient.load(
