@@ -73,6 +73,13 @@ COMMANDS: Final = {
         SERVER,
         ("fhe-face match --keys keys/evaluation.key a.emb.ct b.emb.ct -o score.ct",),
     ),
+    "serve": (
+        SERVER,
+        (
+            "fhe-face serve --folder data",
+            "fhe-face serve token create --folder data --tenant office",
+        ),
+    ),
     "weights": (MODELS, ("fhe-face weights list", "fhe-face weights download")),
     "evaluate": (MODELS, ("fhe-face evaluate people/ --weights weights.safetensors",)),
     "train": (MODELS, ("fhe-face train people/ --out run --epochs 30",)),

@@ -53,7 +53,15 @@ APART = {
         "fhe_face.store",
     ),
     "fhe_face.server": ("fhe_face.photos", "fhe_face.local", "fhe_face.commands"),
-    "fhe_face.gallery": ("fhe_face.local", "fhe_face.commands"),
+    "fhe_face.gallery": ("fhe_face.local", "fhe_face.commands", "fhe_face.service"),
+    "fhe_face.store": ("fhe_face.service",),
+    "fhe_face.service": (
+        "fhe_face.client",
+        "fhe_face.gallery",
+        "fhe_face.local",
+        "fhe_face.photos",
+        "fhe_face.commands",
+    ),
 }
 #: Of ours, models and coeffs know only themselves and each other, and how files are written.
 MAPPED = ("fhe_face.models", "fhe_face.coeffs")
@@ -71,9 +79,12 @@ SERVER_ROOMS = (
     "fhe_core.formats",
     "fhe_core.matching",
     "fhe_face.server",
+    "fhe_face.service",
     "fhe_face.photos",
     "fhe_face.store",
 )
+#: What the process that listens must not load: it computes nothing.
+ENGINE_ROOMS = ("fhe_face.server", "fhe_face.service.jobs.lane", "fhe_face.service.jobs.engines")
 
 # From the bottom up: a folder of cpp/ includes itself and folders before it.
 CPP_LAYERS = ("kernels", "ring", "matching", "bindings")
@@ -241,6 +252,14 @@ def test_nothing_that_a_server_runs_can_decrypt(room: str) -> None:
         for found in seen:
             held = any(within(found, secret) for secret in SECRET_ROOMS)
             assert not held, f"{module} reaches {chain(found, seen)}"
+
+
+def test_the_process_that_listens_computes_nothing() -> None:
+    seen = reached("fhe_face.service.serving", REPOSITORY)
+    assert "fhe_face.service.routes.files" in seen
+    for found in seen:
+        held = any(within(found, room) for room in ENGINE_ROOMS)
+        assert not held, f"the service reaches {chain(found, seen)}"
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ from fhe_core.container.header import (
     SectionInfo,
     require_match,
 )
-from fhe_core.container.reader import Reader, loads, open, read_header
+from fhe_core.container.reader import Reader, loads, open, parse_front, read_header
 from fhe_core.container.recognise import file_kind
 from fhe_core.container.writer import Chunk, Section, dumps, write
 
@@ -63,6 +63,7 @@ __all__ = [
     "file_kind",
     "loads",
     "open",
+    "parse_front",
     "read_header",
     "require_match",
     "write",

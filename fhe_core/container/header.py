@@ -206,9 +206,11 @@ def encode_header(header: Header) -> bytes:
 
 
 def parse_header(
-    encoded: bytes, kind: Kind, source: str, total_bytes: int, limits: Limits
+    encoded: bytes, kind: Kind, source: str, total_bytes: int | None, limits: Limits
 ) -> Header:
     """The checked header from its JSON bytes, whose digest was verified already.
+
+    total_bytes: the file's size; None where there is no file yet: what its sections need.
 
     Raises:
         Corrupt, Truncated, TooLarge: the header breaks a rule of the format, contradicts the
@@ -226,14 +228,17 @@ def parse_header(
         raise Corrupt(f"{source}: its list of sections must be a JSON array")
     if len(sections) > limits.sections:
         raise TooLarge(f"{source}: has {len(sections)} sections, at most {limits.sections} allowed")
+    infos, start = tuple(_section(entry, source) for entry in sections), payload_start(len(encoded))
+    if total_bytes is None:
+        total_bytes = start + (infos[-1].offset + infos[-1].length if infos else 0)
     header = Header(
         source=source,
         kind=kind,
         parameter_hash=_text(fields["parameter_hash"], source, "parameter_hash"),
         key_id=_text(fields["key_id"], source, "key_id"),
         metadata=MappingProxyType(metadata),
-        sections=tuple(_section(entry, source) for entry in sections),
-        payload_offset=payload_start(len(encoded)),
+        sections=infos,
+        payload_offset=start,
         total_bytes=total_bytes,
     )
     check_header(header, limits)

@@ -294,7 +294,36 @@ def _read(source: _Source, offset: int, length: int) -> bytes:
     return bytes(buffer)
 
 
+def parse_front(
+    data: bytes, *, name: str = "<bytes>", limits: Limits = DEFAULT_LIMITS
+) -> tuple[Header, bytes]:
+    """The checked header of a file that is not here yet, and its bytes, checksum included.
+
+    data: the beginning of the file, up to the header's checksum or up to the payload. Two files
+    that begin alike are alike: the header holds the digests of all sections.
+
+    Raises:
+        NotAContainer, UnsupportedVersion, WrongKind, Truncated, Corrupt, TooLarge: see there.
+    """
+    source = _BytesSource(data, shown(name))
+    kind, covered, length = _read_front(source, None, limits)
+    header = parse_header(covered[PREAMBLE.size :], kind, source.name, None, limits)
+    if len(data) > header.payload_offset or any(data[length:]):
+        raise Corrupt(f"{source.name}: more than a header, or its padding is not zero")
+    return header, data[:length]
+
+
 def _read_header(source: _Source, expect_kind: Kind | None, limits: Limits) -> Header:
+    kind, covered, length = _read_front(source, expect_kind, limits)
+    header = parse_header(covered[PREAMBLE.size :], kind, source.name, source.size, limits)
+    _check_padding(source, header, length)
+    return header
+
+
+def _read_front(
+    source: _Source, expect_kind: Kind | None, limits: Limits
+) -> tuple[Kind, bytes, int]:
+    """The kind, what the header's checksum covers, verified, and where the checksum ends."""
     name = source.name
     preamble = _read(source, 0, min(source.size, PREAMBLE.size))
     if preamble[: len(MAGIC)] != MAGIC[: len(preamble)]:
@@ -319,10 +348,7 @@ def _read_header(source: _Source, expect_kind: Kind | None, limits: Limits) -> H
     covered, digest = front[:covered_length], front[covered_length:]
     if hashlib.sha256(covered).digest() != digest:
         raise Corrupt(f"{name}: its header does not fit its checksum; it was damaged or altered")
-    kind = _known_kind(kind_number, expect_kind, name)
-    header = parse_header(covered[PREAMBLE.size :], kind, name, source.size, limits)
-    _check_padding(source, header, len(front))
-    return header
+    return _known_kind(kind_number, expect_kind, name), covered, len(front)
 
 
 def _known_kind(number: int, expect_kind: Kind | None, name: str) -> Kind:

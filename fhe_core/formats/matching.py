@@ -78,6 +78,15 @@ def load_block(path: Path, parameters: MatchParameters, key_id: str) -> SealedBl
         return _block(reader, parameters, key_id)
 
 
+def check_block(path: Path, parameters: MatchParameters, key_id: str) -> None:
+    """All that `load_block` checks, in little memory: for whoever only keeps the file."""
+    limits = _limits(parameters, parameters.features)
+    with container.open(path, expect_kind=Kind.SEALED_BLOCK, limits=limits) as reader:
+        shapes = _sealed(parameters, parameters.features)
+        _require(reader, parameters, key_id, {"parameters"}, shapes)
+        reader.verify_all()
+
+
 def block_from_bytes(
     data: bytes, parameters: MatchParameters, key_id: str, name: str = "<bytes>"
 ) -> SealedBlock:

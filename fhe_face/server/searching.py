@@ -102,6 +102,11 @@ class SearchServer:
         return MappingProxyType(self._damaged)
 
     @property
+    def changes(self) -> int:
+        """The store's number of changes that the last search's live masks are of."""
+        return self._seen
+
+    @property
     def memory_bytes(self) -> int:
         """Of the blocks that are in memory."""
         return len(self._blocks) * MatchPlan(self.matcher.parameters).block_memory_bytes

@@ -71,7 +71,7 @@ def back_up(database: Database, folder: Path, target: Path, also: Sequence[str])
     for name in also:
         if not _PLAIN_NAME.fullmatch(name) or name in _OURS:
             raise StoreError(f"{name!r}: no file of the store's folder that could go along")
-    with _whole_folder(target) as work:
+    with whole_folder(target) as work:
         for attempt in range(_ATTEMPTS):
             try:
                 _copy_snapshot(database, folder, work)
@@ -83,7 +83,7 @@ def back_up(database: Database, folder: Path, target: Path, also: Sequence[str])
                 shutil.rmtree(work)
                 work.mkdir()
         for name in also:
-            _copy_file(folder / name, work / name)
+            copy_file(folder / name, work / name)
         _write_manifest(work)
 
 
@@ -106,7 +106,7 @@ def _link_block(source: BlockFiles, target: BlockFiles, digest: str) -> None:
         os.link(source.path(digest), path)
     except OSError:
         source.verify(digest)
-        _copy_file(source.path(digest), path)
+        copy_file(source.path(digest), path)
     target.verify(digest)
 
 
@@ -130,11 +130,11 @@ def restore(source: Path, folder: Path, url: str | None) -> None:
     """See `Store.restore`."""
     files = _manifest(source)
     if url is None:
-        with _whole_folder(folder) as work:
+        with whole_folder(folder) as work:
             _copy_verified(source, files, work)
         return
     checked, schema = checked_url(url), new_schema()
-    with fresh_schema(checked, schema) as database, _whole_folder(folder) as work:
+    with fresh_schema(checked, schema) as database, whole_folder(folder) as work:
         _copy_verified(source, files, work)
         with _rows_of(work / DATABASE) as rows, database.locked() as target:
             upgrade(target)
@@ -149,7 +149,7 @@ def _copy_verified(source: Path, files: Files, work: Path) -> None:
         target = work / name
         target.parent.mkdir(exist_ok=True)
         try:
-            _copy_file(source / name, target)
+            copy_file(source / name, target)
         except FileError as error:
             raise BackupError(f"{shown(source / name)}: {error.reason}") from error
         if _digest_of(target) != (digest, size):
@@ -197,7 +197,7 @@ def _may_be(name: str) -> bool:
 
 
 @contextmanager
-def _whole_folder(target: Path) -> Iterator[Path]:
+def whole_folder(target: Path) -> Iterator[Path]:
     """A folder that gets its name at the end of the block, or is removed."""
     try:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -220,7 +220,7 @@ def _whole_folder(target: Path) -> Iterator[Path]:
         raise explain(target, "write", error) from error
 
 
-def _copy_file(source: Path, target: Path) -> None:
+def copy_file(source: Path, target: Path) -> None:
     with open_regular(source) as incoming, target.open("xb") as outgoing:
         shutil.copyfileobj(incoming, outgoing, _PIECE)
         outgoing.flush()

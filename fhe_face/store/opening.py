@@ -1,4 +1,7 @@
-"""Making a store and finding it again: `gallery.db`, or `server.json` with a PostgreSQL URL."""
+"""Making a database and finding it again: a SQLite file, or `server.json` with a PostgreSQL URL.
+
+What a folder holds (a gallery; a service) is a `Holding`; all of them are made and found alike.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +20,7 @@ from sqlalchemy.exc import ArgumentError
 from fhe_core.files import explain, publish, read_bounded, shown, write_whole
 from fhe_face.store.database import APPLICATION, Database, postgres_database, sqlite_database
 from fhe_face.store.errors import StoreError
-from fhe_face.store.migrating import bring_up_to_date, upgrade
+from fhe_face.store.migrating import OURS, Steps, bring_up_to_date, upgrade
 
 DATABASE: Final = "gallery.db"
 SERVER: Final = "server.json"
@@ -29,47 +33,65 @@ _LARGEST_SERVER_FILE: Final = 1 << 16
 Fill = Callable[[Connection], None]
 
 
-def create_database(folder: Path, url: str | None, fill: Fill) -> None:
-    """Make a store's database in a folder that exists; whole or not at all.
+@dataclass(frozen=True)
+class Holding:
+    """What a folder's database holds.
+
+    name: for messages; file: of a SQLite database; application: its mark; steps: to its schema.
+    """
+
+    name: str
+    file: str
+    application: int
+    steps: Steps
+
+
+GALLERY: Final = Holding("gallery", DATABASE, APPLICATION, OURS)
+
+
+def create_database(folder: Path, url: str | None, fill: Fill, holding: Holding = GALLERY) -> None:
+    """Make a database in a folder that exists; whole or not at all.
 
     Raises:
         StoreError: there is a store already, or the database cannot be made.
         FileError: the folder cannot be written.
     """
-    for name in (SERVER, DATABASE):
+    for name in (SERVER, holding.file):
         if os.path.lexists(folder / name):
-            raise StoreError(f"{shown(folder / name)}: there is a gallery already")
+            raise StoreError(f"{shown(folder / name)}: there is a {holding.name} already")
     if url is None:
-        _create_sqlite(folder / DATABASE, fill)
+        _create_sqlite(folder / holding.file, fill, holding)
     else:
-        _create_postgres(folder / SERVER, checked_url(url), fill)
+        _create_postgres(folder / SERVER, checked_url(url), fill, holding)
 
 
-def open_database(folder: Path) -> Database:
-    """The database of a store; an older schema is upgraded.
+def open_database(folder: Path, holding: Holding = GALLERY) -> Database:
+    """The database of a folder; an older schema is upgraded.
 
     Raises:
         StoreError: there is none, it cannot be reached, or it is newer than this program.
     """
-    database = find_database(folder)
+    database = find_database(folder, holding=holding)
     try:
-        path = folder / DATABASE if database.is_sqlite else None
+        path = folder / holding.file if database.is_sqlite else None
         if path is not None:
-            _require_ours(database)
-        bring_up_to_date(database, path)
+            _require_ours(database, holding)
+        bring_up_to_date(database, path, holding.steps)
     except BaseException:
         database.engine.dispose()
         raise
     return database
 
 
-def find_database(folder: Path, *, write: bool = True) -> Database:
-    """The database of a store, not yet opened. StoreError: there is none."""
+def find_database(folder: Path, *, write: bool = True, holding: Holding = GALLERY) -> Database:
+    """The database of a folder, not yet opened. StoreError: there is none."""
     if os.path.lexists(folder / SERVER):
         return _named_in(folder / SERVER)
-    if (folder / DATABASE).is_file():
-        return sqlite_database(folder / DATABASE, write=write)
-    raise StoreError(f"{shown(folder)}: holds no gallery ({DATABASE} or {SERVER} is missing)")
+    if (folder / holding.file).is_file():
+        return sqlite_database(folder / holding.file, write=write)
+    raise StoreError(
+        f"{shown(folder)}: holds no {holding.name} ({holding.file} or {SERVER} is missing)"
+    )
 
 
 def checked_url(text: str) -> URL:
@@ -90,12 +112,15 @@ def checked_url(text: str) -> URL:
 # --- SQLite --------------------------------------------------------------------------------------
 
 
-def _create_sqlite(path: Path, fill: Fill) -> None:
+def _create_sqlite(path: Path, fill: Fill, holding: Holding) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         temporary.touch(exist_ok=False)
-        with fresh_sqlite(temporary) as database, database.locked() as connection:
-            upgrade(connection)
+        with (
+            fresh_sqlite(temporary, holding.application) as database,
+            database.locked() as connection,
+        ):
+            upgrade(connection, holding.steps)
             fill(connection)
         publish(temporary, path, overwrite=False)
     except OSError as error:
@@ -105,7 +130,7 @@ def _create_sqlite(path: Path, fill: Fill) -> None:
 
 
 @contextmanager
-def fresh_sqlite(path: Path) -> Iterator[Database]:
+def fresh_sqlite(path: Path, application: int = APPLICATION) -> Iterator[Database]:
     """An empty file as a database with our marks; closed, with its log merged, at the end."""
     database = sqlite_database(path)
     try:
@@ -113,7 +138,7 @@ def fresh_sqlite(path: Path) -> Iterator[Database]:
             raw = connection.connection.driver_connection
             assert raw is not None
             raw.execute("PRAGMA journal_mode = WAL")
-            raw.execute(f"PRAGMA application_id = {APPLICATION}")
+            raw.execute(f"PRAGMA application_id = {application}")
         yield database
     finally:
         database.engine.dispose()
@@ -126,21 +151,21 @@ def remove_sqlite(path: Path) -> None:
             path.with_name(path.name + suffix).unlink()
 
 
-def _require_ours(database: Database) -> None:
+def _require_ours(database: Database, holding: Holding) -> None:
     with database.reading() as connection:
         mark = connection.execute(text("PRAGMA application_id")).scalar()
-    if mark != APPLICATION:
-        raise StoreError(f"{database.place}: is no gallery's database")
+    if mark != holding.application:
+        raise StoreError(f"{database.place}: is no {holding.name}'s database")
 
 
 # --- PostgreSQL ----------------------------------------------------------------------------------
 
 
-def _create_postgres(path: Path, url: URL, fill: Fill) -> None:
+def _create_postgres(path: Path, url: URL, fill: Fill, holding: Holding) -> None:
     schema = new_schema()
     with fresh_schema(url, schema) as database:
         with database.locked() as connection:
-            upgrade(connection)
+            upgrade(connection, holding.steps)
             fill(connection)
         write_server_file(path, url, schema)
 

@@ -1,0 +1,283 @@
+"""The queue as one worker sees it: claiming jobs, telling progress, ending or losing them.
+
+Every write names the claim's token. Who was taken for dead, and is not, can write nothing more.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, literal, select
+
+from fhe_face.service.jobs.opening import clock, insert_new
+from fhe_face.service.jobs.records import Claim, JobFailed, Kind, Limits
+from fhe_face.service.jobs.tables import jobs, outputs, queue
+from fhe_face.service.jobs.turns import Turns, Waiting
+from fhe_face.service.queueing import State
+from fhe_face.service.rows import Room
+from fhe_face.store.database import Database
+
+#: What a job's error is called for people, by its code.
+TITLES = {
+    "time-limit": "the job took too long",
+    "set-aside": "the job was set aside",
+    "memory": "not enough memory",
+    "retries": "the job failed several times",
+    "not-here": "an input is gone",
+}
+_TITLE = "the job cannot be computed"
+_LONGEST_PAUSE_SECONDS = 300.0
+
+
+class Lost(Exception):
+    """The claim is no longer ours: its lease had run out, or the job was removed."""
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What a worker called `worker` does in the database."""
+
+    database: Database
+    worker: str
+    limits: Limits
+
+    def claim(self, turns: Turns) -> Claim | None:
+        """The next job; None if none waits. Two workers never get the same."""
+        with self.database.reading() as connection:  # most of the time there is nothing
+            if not _waiting(connection, clock(connection)):
+                return None
+        with self.database.locked() as connection:
+            connection.execute(select(queue.c.number).with_for_update()).one()
+            now = clock(connection)
+            chosen = turns.choose(_waiting(connection, now), time.monotonic())
+            if chosen is None:
+                return None
+            row = connection.execute(select(jobs).where(jobs.c.number == chosen.first)).one()
+            connection.execute(
+                jobs.update()
+                .where(jobs.c.number == row.number)
+                .values(
+                    state=State.RUNNING.value,
+                    stage="starting",
+                    done=0,
+                    total=0,
+                    worker=self.worker,
+                    token=row.token + 1,
+                    lease=now + self.limits.lease_seconds,
+                    started=now,
+                )
+            )
+            return _claim(row, row.token + 1)
+
+    def progress(self, claim: Claim, stage: str, done: int, total: int) -> bool:
+        """Tell what is being done; whether somebody asked to cancel the job. Lost."""
+        with self.database.locked() as connection:
+            values = {"stage": stage[:200], "done": done, "total": total}
+            statement = jobs.update().where(self._mine(claim)).values(**values)
+            row = connection.execute(statement.returning(jobs.c.cancel)).first()
+        if row is None:
+            raise Lost
+        return bool(row.cancel)
+
+    def output(self, tenant: str, name: str) -> tuple[Room, str, str] | None:
+        """Where an output is, if it was computed: room, resource, digest of its content."""
+        query = select(outputs).where(outputs.c.tenant == tenant, outputs.c.name == name)
+        with self.database.reading() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else (Room(row.room), row.resource, row.digest)
+
+    def finish(self, claim: Claim, name: str, digest: str) -> None:
+        """The output is in place. Lost."""
+        with self.database.locked() as connection:
+            now = clock(connection)
+            self._end(connection, claim, State.DONE, now, stage="done", error=None)
+            same = and_(outputs.c.tenant == claim.tenant, outputs.c.name == name)
+            place = {
+                "room": claim.target_room.value,
+                "resource": claim.target,
+                "digest": digest,
+                "created": now,
+            }
+            new = {"tenant": claim.tenant, "name": name, **place}
+            if not insert_new(connection, outputs, new):
+                connection.execute(outputs.update().where(same).values(**place))
+
+    def cancelled(self, claim: Claim) -> None:
+        """It was stopped because somebody asked for it. Lost."""
+        with self.database.locked() as connection:
+            self._end(connection, claim, State.CANCELLED, clock(connection))
+
+    def fail(self, claim: Claim, error: JobFailed) -> None:
+        """It can never be computed. Lost."""
+        with self.database.locked() as connection:
+            failed = error_text(error.reason, str(error))
+            self._end(connection, claim, State.FAILED, clock(connection), error=failed)
+
+    def try_again(self, claim: Claim, error: JobFailed) -> None:
+        """It failed by what may pass: try again after a pause, unless it was tried enough. Lost."""
+        failures = claim.failures + 1
+        with self.database.locked() as connection:
+            now = clock(connection)
+            if failures > self.limits.retries:
+                text = f"failed {failures} times, at last: {error}"
+                failed = error_text("retries", text)
+                self._end(connection, claim, State.FAILED, now, error=failed)
+                return
+            pause = min(self.limits.pause_seconds * 2.0**claim.failures, _LONGEST_PAUSE_SECONDS)
+            self._back(connection, claim, failures=failures, not_before=now + pause)
+
+    def hand_back(self, claim: Claim) -> None:
+        """Somebody else shall go on with it: this worker was asked to end. Lost."""
+        with self.database.locked() as connection:
+            self._back(connection, claim)
+
+    def beat(self) -> None:
+        """Renew the leases of this worker."""
+        with self.database.locked() as connection:
+            lease = clock(connection) + self.limits.lease_seconds
+            mine = and_(jobs.c.worker == self.worker, _running())
+            connection.execute(jobs.update().where(mine).values(lease=lease))
+
+    def died(self, why: str, workers: Collection[str] | None = None) -> int:
+        """A lane of this worker (or all of `workers`) died; the number of jobs that it had.
+
+        Each is tried again, or set aside if it was there too often when something died.
+        """
+        return self._bury(jobs.c.worker.in_(workers or [self.worker]), why)
+
+    def bury_expired(self) -> int:
+        """The same for all jobs whose worker has not been heard of."""
+        with self.database.reading() as connection:
+            now = clock(connection)
+        return self._bury(jobs.c.lease < now, "its worker was not heard of any more")
+
+    def give_back_all(self) -> int:
+        """Jobs of this worker whose lane was ended on purpose; no death of theirs."""
+        with self.database.locked() as connection:
+            mine = and_(jobs.c.worker == self.worker, _running())
+            statement = jobs.update().where(mine).values(**_QUEUED)
+            return int(connection.execute(statement).rowcount)
+
+    def overdue(self, slack: float) -> bool:
+        """Whether a job of this worker has taken `slack` longer than it may: it hangs."""
+        with self.database.reading() as connection:
+            since = clock(connection) - self.limits.job_seconds - slack
+            query = select(func.count()).where(
+                jobs.c.worker == self.worker, _running(), jobs.c.started < since
+            )
+            return bool(connection.execute(query).scalar_one())
+
+    def time_out(self) -> None:
+        """End this worker's jobs because they took too long."""
+        with self.database.locked() as connection:
+            values = {
+                "state": State.FAILED.value,
+                "finished": clock(connection),
+                "lease": None,
+                "error": time_limit_error(self.limits.job_seconds),
+            }
+            mine = and_(jobs.c.worker == self.worker, _running())
+            connection.execute(jobs.update().where(mine).values(**values))
+
+    def _bury(self, which: ColumnElement[bool], why: str) -> int:
+        with self.database.locked() as connection:
+            now = clock(connection)
+            found = select(jobs).where(and_(which, _running())).with_for_update()
+            rows = connection.execute(found).all()
+            for row in rows:
+                values = self._after_death(row, now, why)
+                same = and_(jobs.c.number == row.number, jobs.c.token == row.token)
+                connection.execute(jobs.update().where(same, _running()).values(**values))
+            return len(rows)
+
+    def _after_death(self, row: Row[Any], now: float, why: str) -> dict[str, Any]:
+        deaths = row.deaths + 1
+        if row.cancel:
+            return {"state": State.CANCELLED.value, "finished": now, "lease": None}
+        if deaths >= self.limits.deaths:
+            text = f"the worker died {deaths} times while computing this, at last: {why}"
+            return {
+                "state": State.FAILED.value,
+                "finished": now,
+                "lease": None,
+                "deaths": deaths,
+                "error": error_text("set-aside", text),
+            }
+        pause = self.limits.pause_seconds * (2.0 ** (deaths - 1) - 1)  # the first one: at once
+        return {**_QUEUED, "deaths": deaths, "not_before": now + pause}
+
+    def _mine(self, claim: Claim) -> ColumnElement[bool]:
+        return and_(jobs.c.number == claim.number, jobs.c.token == claim.token, _running())
+
+    def _back(self, connection: Connection, claim: Claim, **values: Any) -> None:
+        statement = jobs.update().where(self._mine(claim)).values(**_QUEUED, **values)
+        if not connection.execute(statement).rowcount:
+            raise Lost
+
+    def _end(
+        self, connection: Connection, claim: Claim, state: State, now: float, **values: Any
+    ) -> None:
+        row = {"state": state.value, "finished": now, "lease": None, **values}
+        if not connection.execute(jobs.update().where(self._mine(claim)).values(**row)).rowcount:
+            raise Lost
+
+
+_QUEUED: dict[str, Any] = {
+    "state": State.QUEUED.value,
+    "stage": "waiting",
+    "done": 0,
+    "total": 0,
+    "lease": None,
+}
+
+
+def error_text(code: str, detail: str) -> str:
+    """A job's error as its row has it."""
+    return json.dumps({"code": code, "title": TITLES.get(code, _TITLE), "detail": detail})
+
+
+def time_limit_error(seconds: float) -> str:
+    """The error of a job that took too long."""
+    return error_text("time-limit", f"it was ended after {seconds:.0f} s")
+
+
+def _running() -> ColumnElement[bool]:
+    return jobs.c.state == State.RUNNING.value
+
+
+def _waiting(connection: Connection, now: float) -> list[Waiting]:
+    """The oldest job of each tenant and key; none whose like is being computed right now."""
+    other = jobs.alias()
+    beside = (
+        select(literal(1))
+        .where(other.c.state == State.RUNNING.value)
+        .where(other.c.tenant == jobs.c.tenant, other.c.work == jobs.c.work)
+        .exists()
+    )
+    query = (
+        select(jobs.c.tenant, jobs.c.key, func.min(jobs.c.number))
+        .where(jobs.c.state == State.QUEUED.value, jobs.c.not_before <= now, ~beside)
+        .group_by(jobs.c.tenant, jobs.c.key)
+    )
+    return [Waiting(tenant, key, first) for tenant, key, first in connection.execute(query)]
+
+
+def _claim(row: Row[Any], token: int) -> Claim:
+    return Claim(
+        number=row.number,
+        id=row.id,
+        tenant=row.tenant,
+        kind=Kind(row.kind),
+        inputs=json.loads(row.inputs),
+        key=row.key,
+        work=row.work,
+        target_room=Room(row.target_room),
+        target=row.target,
+        token=token,
+        failures=row.failures,
+        deaths=row.deaths,
+    )

@@ -1,0 +1,161 @@
+"""The lane of embeddings and scores: a process that computes one job at a time, and may die.
+
+The worker starts it anew as often as necessary: ``python -m fhe_face.service.jobs.lane``, its
+settings as one JSON object on stdin. Tests have a module of their own, with another engine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from fhe_core.errors import Failure
+from fhe_core.files import one_line
+from fhe_face.service.jobs.claims import Claims
+from fhe_face.service.jobs.confining import confine, end_with_parent
+from fhe_face.service.jobs.engines import INSECURE, Engines, FaceEngines
+from fhe_face.service.jobs.keeping import tell_identity
+from fhe_face.service.jobs.opening import open_jobs
+from fhe_face.service.jobs.records import Limits
+from fhe_face.service.jobs.residents import Residents
+from fhe_face.service.jobs.steps import Runner
+from fhe_face.service.jobs.stopping import Stopping
+from fhe_face.service.jobs.turns import Turns
+from fhe_face.service.opening import open_service
+from fhe_face.store.errors import StoreError
+from fhe_face.system import available_memory_bytes
+
+#: A lane that ends with this status would end so again: its settings cannot be used.
+CANNOT_START: Final = 2
+#: Searches come first where both compute.
+_NICENESS: Final = 5
+_IDLE_SECONDS: Final = (0.02, 0.25)
+_DATABASE_SECONDS: Final = 2.0
+#: Of the memory that is there, where no limit is set.
+_SHARE: Final = 0.8
+_LARGEST_SETTINGS: Final = 1 << 16
+
+
+@dataclass(frozen=True)
+class LaneSettings:
+    """What a worker tells its lanes.
+
+    memory: bytes of address space, and of keys and all else; None: what the machine has left.
+    blocks: bytes of galleries' blocks that stay in memory (lane of searches).
+    """
+
+    folder: str
+    worker: str
+    parent: int
+    limits: Limits
+    weights: str | None = None
+    threads: int | None = None
+    memory: int | None = None
+    blocks: int = 1 << 30
+    grace: float = 25.0
+
+    def to_json(self) -> str:
+        """For `from_json`."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> LaneSettings:
+        """What `to_json` made."""
+        content = json.loads(text)
+        return cls(**{**content, "limits": Limits(**content["limits"])})
+
+
+def serve(settings: LaneSettings, engines: Engines, *, insecure: bool = False) -> None:
+    """Compute jobs until asked to end.
+
+    insecure: whether engines may compute on rings that protect nothing; only tests say so.
+
+    Raises:
+        Failure: the engine cannot be used, or there is no such service.
+    """
+    require_secure(engines.name, insecure=insecure)
+    stopping = Stopping(settings.grace)
+    stopping.on_signals()
+    with open_service(settings.folder) as service:
+        database = open_jobs(service)
+        claims = Claims(database, settings.worker, settings.limits)
+        tell_identity(claims, engines.identity)
+        residents = Residents(engines, settings.memory or _budget())
+        runner = Runner(claims, service.blobs, residents, service.folder, stopping, log)
+        log("ready", {"lane": "jobs", "engine": engines.name})
+        work(runner, Turns(settings.limits.turn_seconds), stopping)
+        database.engine.dispose()
+
+
+def work(runner: Runner, turns: Turns, stopping: Stopping) -> None:
+    """One job after the other."""
+    shortest, longest = _IDLE_SECONDS
+    idle, unsure = shortest, False
+    while not stopping.asked:
+        try:
+            if unsure:  # the last claim may have been written, though its answer was lost
+                runner.claims.give_back_all()
+            claim, unsure = runner.claims.claim(turns), False
+        except StoreError as error:
+            unsure = True
+            log("database", {"error": one_line(str(error))})
+            stopping.nap(_DATABASE_SECONDS)
+            continue
+        if claim is None:
+            stopping.nap(idle)
+            idle = min(2 * idle, longest)
+            continue
+        idle = shortest
+        runner.run(claim)
+
+
+def require_secure(name: str, *, insecure: bool) -> None:
+    """Raise Failure for an engine of tests, unless tests say that they want it."""
+    if name.startswith(INSECURE) and not insecure:
+        raise Failure(f"the engine '{name}' protects nothing: it is for tests only")
+
+
+def log(what: str, facts: Mapping[str, Any]) -> None:
+    """One JSON object as a line on stderr; no secret, no name of a person is ever in it."""
+    line = json.dumps({"time": round(time.time(), 3), "event": what, **facts})
+    print(line, file=sys.stderr, flush=True)
+
+
+def read_settings() -> LaneSettings:
+    """What the worker wrote to stdin; then the process is confined, and ends with the worker."""
+    settings = LaneSettings.from_json(sys.stdin.read(_LARGEST_SETTINGS))
+    end_with_parent(settings.parent)
+    confine(settings.memory)
+    return settings
+
+
+def exit_with(error: Failure) -> None:
+    """Say why this lane cannot start, and end."""
+    log("cannot start", {"code": error.code, "error": one_line(str(error))})
+    sys.exit(CANNOT_START)
+
+
+def _budget() -> int:
+    available = available_memory_bytes()
+    return 1 << 62 if available is None else int(_SHARE * available)
+
+
+def main() -> None:
+    """The lane with the real engine."""
+    settings = read_settings()
+    os.nice(_NICENESS)
+    try:
+        Path(settings.folder).resolve(strict=True)
+        serve(settings, FaceEngines(settings.weights, settings.threads))
+    except Failure as error:
+        exit_with(error)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,266 @@
+"""The queue as the API sees it: submitting jobs, asking about them, cancelling, searching.
+
+It loads no engine. All methods block for milliseconds, and may be called from several threads.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from sqlalchemy import Connection, Row, and_, func, select
+
+from fhe_face.service.blobs import Blobs
+from fhe_face.service.errors import Busy, Invalid, NotComplete, NotHere
+from fhe_face.service.jobs import naming
+from fhe_face.service.jobs.calling import SearchClient
+from fhe_face.service.jobs.opening import clock, insert_new, open_jobs
+from fhe_face.service.jobs.records import ROOMS, Kind, Limits
+from fhe_face.service.jobs.tables import UNFINISHED, jobs, queue, workers
+from fhe_face.service.jobs.timing import Pace
+from fhe_face.service.opening import Service
+from fhe_face.service.queueing import Answer, JobStatus, State
+from fhe_face.service.rows import Room
+from fhe_face.service.settings import Settings
+from fhe_face.store.database import Database
+
+DEFAULT_MODEL: Final = "default"
+_FULL_SECONDS: Final = 10.0
+
+
+class Searcher(Protocol):
+    """Where searches are computed."""
+
+    def search(self, gallery: Path, probe: bytes, timeout: float) -> Answer:
+        """Busy: no room at the moment; Failure: the probe or the gallery cannot be used."""
+
+
+class JobQueue:
+    """Jobs of all tenants in one database."""
+
+    def __init__(
+        self, database: Database, blobs: Blobs, searcher: Searcher, limits: Limits
+    ) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._searcher = searcher
+        self._limits = limits
+
+    def submit(
+        self, tenant: str, kind: str, inputs: Mapping[str, str], target: tuple[Room, str]
+    ) -> str:
+        """Accept a job for good, and return its name.
+
+        While the same job of the tenant waits, runs, or has its output in place, that is the one.
+
+        inputs: names of complete resources: "key", and "faces" or "left" and "right"; "model".
+
+        Raises:
+            NotHere, NotComplete: an input is not there.
+            Invalid: there is no such kind of job, or it takes other inputs.
+            Busy: too many jobs wait.
+        """
+        what, model = _checked(kind, inputs)
+        names = (*what.inputs, "key")
+        digests = {name: self._digest(tenant, name, inputs[name]) for name in names}
+        work = naming.work_name(what, digests, model)
+        room, place = target
+        request = naming.request_name(work, room.value, place)
+        row = {
+            "id": secrets.token_hex(16),
+            "tenant": tenant,
+            "kind": what.value,
+            "inputs": json.dumps({**{n: inputs[n] for n in names}, "model": model}),
+            "key": digests["key"],
+            "request": request,
+            "work": work,
+            "target_room": room.value,
+            "target": place,
+        }
+        output_is_here = self._has(tenant, target)
+        with self._database.locked() as connection:
+            found = _same(connection, tenant, request, with_done=output_is_here)
+            if found is not None:
+                return found
+            self._require_room(connection)
+            row |= _fresh(clock(connection))
+            if insert_new(connection, jobs, row):
+                return str(row["id"])
+            found = _same(connection, tenant, request, with_done=False)
+        if found is None:  # it ended this very moment
+            return self.submit(tenant, kind, inputs, target)
+        return found
+
+    def status(self, tenant: str, id: str) -> JobStatus:
+        """A job of the tenant. NotHere: it has none of this name."""
+        with self._database.reading() as connection:
+            row = self._row(connection, tenant, id)
+            return Pace.of(connection).status(connection, row)
+
+    def list(self, tenant: str, limit: int, state: State | None = None) -> list[JobStatus]:
+        """The tenant's jobs, newest first."""
+        query = select(jobs).where(jobs.c.tenant == tenant)
+        if state is not None:
+            query = query.where(jobs.c.state == state.value)
+        with self._database.reading() as connection:
+            pace = Pace.of(connection)
+            rows = connection.execute(query.order_by(jobs.c.number.desc()).limit(limit)).all()
+            return [pace.status(connection, row) for row in rows]
+
+    def cancel(self, tenant: str, id: str) -> JobStatus:
+        """A job that waits is cancelled at once, one that runs at its next step; others stay.
+
+        NotHere: the tenant has no such job.
+        """
+        with self._database.locked() as connection:
+            row = self._row(connection, tenant, id)
+            mine = jobs.update().where(jobs.c.number == row.number)
+            connection.execute(
+                mine.where(jobs.c.state == State.QUEUED.value).values(
+                    state=State.CANCELLED.value, finished=clock(connection)
+                )
+            )
+            connection.execute(mine.where(jobs.c.state == State.RUNNING.value).values(cancel=True))
+        return self.status(tenant, id)
+
+    def depth(self) -> dict[str, dict[str, int]]:
+        """How many jobs of each kind are in each state."""
+        counts = {kind.value: {state.value: 0 for state in State} for kind in Kind}
+        query = select(jobs.c.kind, jobs.c.state, func.count()).group_by(jobs.c.kind, jobs.c.state)
+        with self._database.reading() as connection:
+            for kind, state, count in connection.execute(query):
+                counts[kind][state] = count
+        return counts
+
+    def waiting(self, tenant: str) -> int:
+        """Jobs of the tenant that have not ended."""
+        query = select(func.count()).where(jobs.c.tenant == tenant, UNFINISHED)
+        with self._database.reading() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def workers(self) -> int:
+        """Workers that are alive."""
+        with self._database.reading() as connection:
+            since = clock(connection) - self._limits.lease_seconds
+            query = select(func.count()).select_from(workers).where(workers.c.seen >= since)
+            return int(connection.execute(query).scalar_one())
+
+    def wait(
+        self, tenant: str, id: str, seconds: float, seen: JobStatus | None = None
+    ) -> JobStatus:
+        """The job as soon as it differs from `seen` (None: has ended), or after `seconds`."""
+        end = time.monotonic() + seconds
+        while True:
+            status = self.status(tenant, id)
+            changed = status.state.final if seen is None else status != seen
+            if changed or time.monotonic() >= end:
+                return status
+            time.sleep(0.1)
+
+    def search(self, gallery: Path, probe: bytes, timeout: float) -> Answer:
+        """Sealed scores of a sealed probe against a gallery; no job: who asks waits.
+
+        Raises:
+            Busy: too many searches wait, or no worker is here.
+            Failure: the probe or the gallery cannot be used.
+            TimeoutError: it took too long.
+        """
+        return self._searcher.search(gallery, probe, timeout)
+
+    def identity(self) -> str:
+        """Engine and weights of the workers; "" until the first worker has started."""
+        with self._database.reading() as connection:
+            return str(connection.execute(select(queue.c.identity)).scalar_one())
+
+    def forget(self, tenant: str) -> int:
+        """Remove a tenant's jobs that have ended; cancel the others. The number of both."""
+        with self._database.locked() as connection:
+            mine = jobs.c.tenant == tenant
+            open_jobs = jobs.update().where(mine, UNFINISHED).values(cancel=True)
+            stopped = connection.execute(open_jobs).rowcount
+            gone = jobs.delete().where(mine, jobs.c.state != State.RUNNING.value)
+            return int(max(stopped, connection.execute(gone).rowcount))
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._database.engine.dispose()
+
+    def _digest(self, tenant: str, name: str, id: str) -> str:
+        found = self._blobs.find(tenant, ROOMS[name], id)
+        if not found.complete:
+            raise NotComplete(f"sections of '{id}' are missing: send them first")
+        return found.digest
+
+    def _has(self, tenant: str, target: tuple[Room, str]) -> bool:
+        try:
+            return self._blobs.find(tenant, *target).complete
+        except NotHere:
+            return False
+
+    def _require_room(self, connection: Connection) -> None:
+        query = select(func.count()).where(jobs.c.state == State.QUEUED.value)
+        if connection.execute(query).scalar_one() >= self._limits.waiting:
+            raise Busy("too many jobs wait; try again later", _FULL_SECONDS)
+
+    @staticmethod
+    def _row(connection: Connection, tenant: str, id: str) -> Row[Any]:
+        query = select(jobs).where(and_(jobs.c.tenant == tenant, jobs.c.id == id))
+        row = connection.execute(query).first()
+        if row is None:
+            raise NotHere("no such job")
+        return row
+
+
+def _checked(kind: str, inputs: Mapping[str, str]) -> tuple[Kind, str]:
+    try:
+        what = Kind(kind)
+    except ValueError:
+        raise Invalid("a job is an embedding or a score") from None
+    wanted = {*what.inputs, "key"}
+    if not wanted <= set(inputs) <= {*wanted, "model"}:
+        raise Invalid(f"a job of kind {what.value} takes {', '.join(sorted(wanted))}")
+    model = inputs.get("model", DEFAULT_MODEL)
+    if model != DEFAULT_MODEL:
+        raise Invalid(f'this server has one model, called "{DEFAULT_MODEL}"')
+    return what, model
+
+
+def _same(connection: Connection, tenant: str, request: str, *, with_done: bool) -> str | None:
+    states = [State.QUEUED.value, State.RUNNING.value]
+    query = (
+        select(jobs.c.id)
+        .where(jobs.c.tenant == tenant, jobs.c.request == request)
+        .where(jobs.c.state.in_([*states, State.DONE.value] if with_done else states))
+    )
+    found = connection.execute(query.order_by(jobs.c.number.desc()).limit(1)).scalar()
+    return None if found is None else str(found)
+
+
+def _fresh(now: float) -> dict[str, Any]:
+    return {
+        "state": State.QUEUED.value,
+        "stage": "waiting",
+        "done": 0,
+        "total": 0,
+        "cancel": False,
+        "failures": 0,
+        "deaths": 0,
+        "not_before": 0.0,
+        "created": now,
+        "token": 0,
+    }
+
+
+def open_queue(service: Service, settings: Settings) -> JobQueue:
+    """The queue of a service, made if it has none yet.
+
+    Raises:
+        StoreError: its database cannot be reached, or is newer than this program.
+        FileError: the folder cannot be written.
+    """
+    database = open_jobs(service)
+    return JobQueue(database, service.blobs, SearchClient(service.folder), Limits.of(settings))

@@ -1,0 +1,269 @@
+"""The worker of one machine: two lanes that compute, and a process that sees to it that they live.
+
+    python -m fhe_face.service.jobs.worker --folder DATA
+
+It loads no engine. A lane that dies, by whatever, is started again; its job is tried again or, if
+it was there too often when a lane died, set aside. Several workers may share one PostgreSQL and
+one folder. SIGTERM: what is computed may end within the grace, the rest is handed back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from fhe_core.errors import Failure
+from fhe_core.files import one_line
+from fhe_face.service.jobs.claims import Claims
+from fhe_face.service.jobs.confining import confine
+from fhe_face.service.jobs.keeping import RUN, Keeper, Presence, host
+from fhe_face.service.jobs.lane import CANNOT_START, LaneSettings, exit_with, log
+from fhe_face.service.jobs.opening import open_jobs
+from fhe_face.service.jobs.records import Limits
+from fhe_face.service.jobs.stopping import Stopping
+from fhe_face.service.opening import open_service
+from fhe_face.service.settings import load_settings
+from fhe_face.store.errors import StoreError
+
+JOBS: Final = "fhe_face.service.jobs.lane"
+SEARCHES: Final = "fhe_face.service.jobs.search_lane"
+_ROOT: Final = Path(__file__).resolve().parents[3]
+_TICK_SECONDS: Final = 0.1
+_LOOK_SECONDS: Final = 2.0
+_SWEEP_SECONDS: Final = 60.0
+#: A job that should have ended itself by its time limit is ended with its lane after that.
+_SLACK_SECONDS: Final = 30.0
+_LONGEST_PAUSE_SECONDS: Final = 30.0
+#: A lane that lived so long did not die of how it was started.
+_HEALTHY_SECONDS: Final = 60.0
+
+
+@dataclass
+class Lane:
+    """A child process that is started again when it dies. module: what it runs."""
+
+    module: str
+    settings: LaneSettings
+    root: Path = _ROOT
+    _process: subprocess.Popen[bytes] | None = None
+    _started: float = 0.0
+    _deaths: int = 0
+    _not_before: float = 0.0
+
+    def start(self, now: float) -> None:
+        """Start it if it does not run and has paused long enough. Never by fork of our state."""
+        if self._process is not None or now < self._not_before:
+            return
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", self.module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            cwd=self.root,
+            start_new_session=True,  # Ctrl-C reaches the worker only, which ends them in order
+        )
+        self._started = now
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(self.settings.to_json().encode())
+            self._process.stdin.close()
+
+    def ended(self, now: float) -> int | None:
+        """Its status if it has just ended (negative: a signal); it is started again later."""
+        status = None if self._process is None else self._process.poll()
+        if status is not None:
+            self._process = None
+            self._deaths = 1 if now - self._started > _HEALTHY_SECONDS else self._deaths + 1
+            pause = 0.0 if self._deaths == 1 else 0.5 * 2.0 ** (self._deaths - 2)
+            self._not_before = now + min(pause, _LONGEST_PAUSE_SECONDS)
+        return status
+
+    def signal(self, number: int) -> None:
+        """Send a signal, if it runs."""
+        if self._process is not None:
+            self._process.send_signal(number)
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it has ended within that time."""
+        if self._process is None:
+            return True
+        try:
+            self._process.wait(max(0.0, seconds))
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+
+@dataclass
+class Worker:
+    """Lanes, and what is done for them in the database."""
+
+    keeper: Keeper
+    lanes: tuple[Lane, Lane]
+    stopping: Stopping
+    _due: dict[str, float] = field(default_factory=dict)
+    _death: str | None = None
+
+    def run(self) -> int:
+        """Until asked to end; the exit status."""
+        self.keeper.presence.enter()
+        status = 0
+        while not self.stopping.asked and status != CANNOT_START:
+            now = time.monotonic()
+            for lane in self.lanes:
+                status = lane.ended(now) or 0
+                if status:
+                    log("lane ended", {"lane": lane.module, "status": status})
+                    self._death = _reason(status) if lane is self.lanes[0] else self._death
+                if status == CANNOT_START:
+                    break
+            else:
+                self._look(now)
+                self.stopping.nap(_TICK_SECONDS)
+        self._end()
+        return status
+
+    def _look(self, now: float) -> None:
+        """Start what does not run; a lane of jobs only when it is written down that one died."""
+        jobs, searches = self.lanes
+        if self._death is not None:
+            self._try(self._bury_lane)
+        if self._death is None:
+            jobs.start(now)
+        searches.start(now)
+        self._keep(jobs, now)
+
+    def _bury_lane(self) -> None:
+        self.keeper.claims.died(str(self._death))
+        self._death = None
+
+    def _keep(self, jobs: Lane, now: float) -> None:
+        limits = self.keeper.claims.limits
+        for name, seconds, what in (
+            ("seen", limits.lease_seconds / 4, self.keeper.seen),
+            ("bury", min(_LOOK_SECONDS, limits.lease_seconds / 4), self.keeper.bury),
+            ("overdue", _LOOK_SECONDS, lambda: self._overdue(jobs)),
+            ("sweep", _SWEEP_SECONDS, self.keeper.sweep),
+        ):
+            if now >= self._due.get(name, 0.0):
+                self._due[name] = now + seconds
+                self._try(what)
+
+    def _overdue(self, jobs: Lane) -> None:
+        """A job that does not end itself is ended with its lane."""
+        claims = self.keeper.claims
+        if claims.overdue(_SLACK_SECONDS):
+            claims.time_out()
+            jobs.signal(signal.SIGKILL)
+
+    def _end(self) -> None:
+        for lane in self.lanes:
+            lane.signal(signal.SIGTERM)
+        until = time.monotonic() + self.stopping.grace + 5.0
+        for lane in self.lanes:
+            if not lane.wait(until - time.monotonic()):
+                lane.signal(signal.SIGKILL)
+                lane.wait(10.0)
+        self._try(self.keeper.claims.give_back_all)
+        self._try(self.keeper.gone)
+        log("ended", {"worker": self.keeper.claims.worker})
+
+    @staticmethod
+    def _try(what: Callable[[], object]) -> None:
+        """The database may be away for a while: that must not end the worker."""
+        try:
+            what()
+        except (StoreError, Failure, OSError) as error:
+            log("database", {"error": one_line(str(error))})
+
+
+def _reason(status: int) -> str:
+    if status == -signal.SIGKILL:
+        return "the process was killed, perhaps because memory ran out"
+    if status < 0:
+        with suppress(ValueError):
+            return f"the process was ended by {signal.Signals(-status).name}"
+    return f"the process ended by itself (status {status})"
+
+
+def make_worker(
+    settings: LaneSettings,
+    modules: tuple[str, str] = (JOBS, SEARCHES),
+    root: Path = _ROOT,
+) -> Worker:
+    """A worker for a service's folder. modules: of its lanes, in tests.
+
+    Raises:
+        Failure: there is no such service, or its database cannot be reached.
+    """
+    service = open_service(settings.folder)
+    claims = Claims(open_jobs(service), settings.worker, settings.limits)
+    presence = Presence(service.folder / RUN, settings.worker)
+    keeper = Keeper(claims, presence, service.blobs, service.folder)
+    jobs, searches = (Lane(module, settings, root) for module in modules)
+    # Blocks have a limit of their own; tables, buffers and libraries come on top.
+    searches.settings = replace(settings, memory=None)
+    return Worker(keeper, (jobs, searches), Stopping(settings.grace))
+
+
+def worker_name() -> str:
+    """A new one; it begins with the machine's."""
+    return f"{host()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def parsed(arguments: Sequence[str] | None = None) -> LaneSettings:
+    """The command line, with the service's settings for what it does not say."""
+    parser = argparse.ArgumentParser(prog="fhe-face worker", description="computes jobs")
+    parser.add_argument("--folder", required=True, help="of the service")
+    parser.add_argument("--weights", help='"bundled", "official" or a file')
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--memory", type=int, help="bytes that the lane of jobs may take")
+    parser.add_argument("--blocks", type=int, default=1 << 30, help="bytes of galleries' blocks")
+    parser.add_argument("--grace", type=float, help="seconds for what is being computed at the end")
+    given = parser.parse_args(arguments)
+    folder = Path(given.folder).resolve()
+    settings = load_settings(folder)
+    return LaneSettings(
+        folder=str(folder),
+        worker=worker_name(),
+        parent=os.getpid(),
+        limits=Limits.of(settings),
+        weights=given.weights or settings.weights,
+        threads=given.threads or settings.threads,
+        memory=given.memory or settings.worker_memory,
+        blocks=given.blocks,
+        grace=settings.grace_seconds if given.grace is None else given.grace,
+    )
+
+
+def run(
+    settings: LaneSettings,
+    modules: tuple[str, str] = (JOBS, SEARCHES),
+    root: Path = _ROOT,
+) -> int:
+    """The worker as a process; the exit status: 0 if it was asked to end."""
+    confine()
+    worker = make_worker(settings, modules, root)
+    worker.stopping.on_signals()
+    return worker.run()
+
+
+def main() -> None:
+    """``python -m fhe_face.service.jobs.worker``"""
+    try:
+        sys.exit(run(parsed()))
+    except Failure as error:
+        exit_with(error)
+
+
+if __name__ == "__main__":
+    main()

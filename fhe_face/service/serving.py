@@ -1,0 +1,138 @@
+"""`fhe-face serve`: the API process, which keeps one worker process running beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import resource
+import socket
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import anyio
+from fastapi import FastAPI
+
+from fhe_core.errors import Failure
+from fhe_face.service.admission import Circuits
+from fhe_face.service.app import Lifespan, build_app
+from fhe_face.service.context import Context
+from fhe_face.service.listening import Address, Announcing, server_of
+from fhe_face.service.opening import Service, create_service, exists, open_service
+from fhe_face.service.queueing import Queue
+from fhe_face.service.settings import Settings, load_settings
+from fhe_face.service.supervisor import Supervisor
+from fhe_face.service.upkeep import tidy
+
+_UPKEEP_SECONDS: Final = 3600.0
+_log = logging.getLogger("fhe_face.service")
+
+
+def serve(
+    folder: Path,
+    address: Address,
+    *,
+    url: str | None = None,
+    worker: bool = True,
+    open_docs: bool = False,
+) -> None:
+    """Serve until SIGTERM or SIGINT. A folder without a service gets one.
+
+    url: of the PostgreSQL database of a new service. worker: start one on this machine.
+
+    Raises:
+        UsageError: the address may not be listened to. StoreError: see `open_service`.
+        Invalid: the settings cannot be used.
+    """
+    address.check()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no ciphertexts of tenants on the disk
+    _log_to_stderr()
+    with address.bind() as listening, make_or_open(folder, url) as service:
+        settings = load_settings(folder)
+        queue = durable_queue(service, settings)
+        try:
+            context = Context(service, settings, queue, Circuits.default())
+            command = worker_command(folder, settings) if worker else None
+            app = build_app(context, open_docs=open_docs, lifespan=beside(context, command))
+            _run(server_of(app, address, settings), listening)
+        finally:
+            queue.close()
+
+
+def _run(server: Announcing, listening: socket.socket) -> None:
+    """Until a signal says so: that is a good end, and no error."""
+    try:
+        server.run([listening])
+    except (SystemExit, KeyboardInterrupt):
+        if not server.should_exit or not server.started:
+            raise
+
+
+def make_or_open(folder: Path, url: str | None) -> Service:
+    """The service of a folder, made where there is none."""
+    if exists(folder):
+        return open_service(folder)
+    return create_service(folder, url)
+
+
+def durable_queue(service: Service, settings: Settings) -> Queue:
+    """The queue of the service's jobs."""
+    from fhe_face.service.jobs.queue import open_queue
+
+    return open_queue(service, settings)
+
+
+def worker_command(folder: Path, settings: Settings) -> list[str]:
+    """How a worker process is started."""
+    command = [sys.executable, "-m", "fhe_face.service.jobs.worker", "--folder", str(folder)]
+    for name, value in (
+        ("--memory", settings.worker_memory),
+        ("--threads", settings.threads),
+        ("--weights", settings.weights),
+    ):
+        if value is not None:
+            command += [name, str(value)]
+    return command
+
+
+def beside(context: Context, command: Sequence[str] | None) -> Lifespan:
+    """What runs beside the app: the worker's supervisor, and the upkeep."""
+
+    @asynccontextmanager
+    async def run(_app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            if command is not None:
+                grace = context.settings.grace_seconds + 5
+                stack.push_async_callback(
+                    _stop, asyncio.create_task(Supervisor(command, grace).run())
+                )
+            stack.push_async_callback(_stop, asyncio.create_task(_keep_tidy(context)))
+            yield
+
+    return run
+
+
+async def _stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def _keep_tidy(context: Context) -> None:
+    while True:
+        try:
+            await anyio.to_thread.run_sync(tidy, context.service, context.settings)
+        except (Failure, OSError) as error:
+            _log.error("upkeep: %s", error)
+        await asyncio.sleep(_UPKEEP_SECONDS)
+
+
+def _log_to_stderr() -> None:
+    """One line an event; systemd adds the time."""
+    plain = "JOURNAL_STREAM" in os.environ
+    form = "%(levelname)s %(message)s" if plain else "%(asctime)s %(levelname)s %(message)s"
+    logging.basicConfig(format=form, level=logging.INFO, stream=sys.stderr)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
