@@ -50,7 +50,7 @@ def download(
 class _BrokenOff(Exception):
     """A body ended early; what came is kept. tag: of the version that it was of."""
 
-    def __init__(self, tag: str | None) -> None:
+    def __init__(self, tag: str | None = None) -> None:
         super().__init__()
         self.tag = tag
 
