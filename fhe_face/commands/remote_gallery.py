@@ -21,6 +21,7 @@ from fhe_face.models.checkpoint import load
 from fhe_face.network import weights_file
 from fhe_face.output import Output, facts, grid
 from fhe_face.remote import rows
+from fhe_face.remote.connection import Connection
 from fhe_face.remote.creating import create_remote
 from fhe_face.remote.gallery import RemoteGallery
 from fhe_face.remote.place import Place
@@ -71,12 +72,12 @@ def create(new: New, passphrase: bool, passphrase_file: Path | None, as_json: bo
         )
     place = Place.load(new.folder)
     data = {
+        **place.facts.to_json(),
         "gallery": str(new.folder),
         "name": place.gallery,
         "server": place.url,
         "key": str(Folder(new.folder).key),
         "protected": chosen is not None,
-        **place.facts.to_json(),
     }
     lines = [
         ("at the server", f"{place.gallery} of {place.url}"),
@@ -92,12 +93,16 @@ def list_galleries(profile: str, as_json: bool) -> None:
     """What the server says that it has."""
     with connected(profile) as connection:
         fields = connection.get("v1/galleries", limit=64 << 20).fields()
-        found: list[dict[str, Any]] = []
-        for one in fields.objects("items", _MOST_GALLERIES):
-            counts = rows.counts(one.inner("counts"))
-            found.append({"name": one.id("id"), "key_id": one.shown("key_id"), **counts._asdict()})
+        names = [one.id("id") for one in fields.objects("items", _MOST_GALLERIES)]
+        found = [_described(connection, name) for name in names]
     data = {"profile": profile, "galleries": found}
     Output(as_json).answer(data, lambda console: _show_list(console, found))
+
+
+def _described(connection: Connection, name: str) -> dict[str, Any]:
+    fields = connection.get(f"v1/galleries/{name}").fields()
+    counts = rows.counts(fields.inner("counts"))
+    return {"name": name, "key_id": fields.shown("key_id"), **counts._asdict()}
 
 
 def _show_list(console: Console, found: list[dict[str, Any]]) -> None:

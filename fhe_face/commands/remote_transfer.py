@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from fhe_face.output import Output
 from fhe_face.progress import Stage
@@ -15,21 +15,23 @@ _MEGABYTE = 1_000_000
 
 @dataclass
 class Transfer:
-    """A stage that is told bytes."""
+    """A stage that is told bytes; one thing after the other."""
 
     output: Output
     stage: Stage
-    clock: float = field(default_factory=time.monotonic)
+    _what: str = ""
+    _began: float = 0.0
     _told: float = 0.0
 
     def __call__(self, what: str, done: int, total: int) -> None:
         self.stage(f"{what} (MB)", -(-done // _MEGABYTE), -(-total // _MEGABYTE))
         now = time.monotonic()
-        silent = now - (self._told or self.clock) < _BETWEEN
-        if self.output.interactive or silent or not 0 < done < total:
+        if what != self._what:
+            self._what, self._began, self._told = what, now, now
+        if self.output.interactive or now - self._told < _BETWEEN or not 0 < done < total:
             return
         self._told = now
-        left = (now - self.clock) / done * (total - done)
+        left = (now - self._began) / done * (total - done)
         self.output.note(f"{what}: {size(done)} of {size(total)}, {duration(left)} left")
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -215,6 +215,28 @@ class RemoteGallery(Gallery):
         self.remote.mirror()
         self.finder.index.snapshot()
         self.finder.subjects_of_templates()
+
+    def rekey(self, *_: Any, **__: Any) -> NoReturn:
+        """Not over HTTP.
+
+        Raises:
+            GalleryError: always.
+        """
+        raise GalleryError(
+            f"gallery {self.name}: a gallery at a server takes no new key; export it, make another "
+            "one, and enrol the photos there"
+        )
+
+    def rebuild(self, *_: Any, **__: Any) -> NoReturn:
+        """Not over HTTP.
+
+        Raises:
+            GalleryError: always.
+        """
+        raise GalleryError(
+            f"gallery {self.name}: a gallery at a server is not rebuilt; make another one, and "
+            "enrol the photos there"
+        )
 
     def seen(self) -> tuple[int, str | None]:
         """Read all rows and compare them: how many templates there are, and a digest of all that

@@ -56,7 +56,8 @@ def resource(fields: Fields, room: Room) -> Resource:
     state = fields.code("state")
     if state not in ("partial", "complete"):
         raise BadAnswer(f"{fields.where}: the server knows a state {quoted(state)}")
-    listed = fields.objects("missing", _MOST_SECTIONS) if "missing" in fields.values else ()
+    known = fields.values.get("missing") is not None
+    listed = fields.objects("missing", _MOST_SECTIONS) if known else ()
     return Resource(
         fields.id("id"),
         room,
