@@ -15,7 +15,7 @@ from fhe_core.files import shown
 from fhe_face.commands.gallery_embedding import EmbedOptions
 from fhe_face.commands.gallery_opening import Opening, counted, facts_of
 from fhe_face.failures import INTERRUPTED, CommandError
-from fhe_face.gallery.report import Enrolment, Progress
+from fhe_face.gallery.report import Enrolment, Progress, Why
 from fhe_face.output import Output, facts, grid
 from fhe_face.progress import Stage
 from fhe_face.system import duration
@@ -108,6 +108,8 @@ def _show(console: Console, folder: Path, report: Enrolment, data: dict[str, Any
     if refused:
         names = ("photo", "what", "why")
         console.print(grid("Not enrolled", names, refused[:_LISTED]))
+    if any(one.why is Why.EARLIER for one in report.refused):
+        console.print("refused photos are not tried again, unless --again says so")
     if len(refused) > _LISTED:
         console.print(f"and {len(refused) - _LISTED} more: --json lists all")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from fhe_face.failures import USAGE, CommandError
 from fhe_face.gallery.embedders import Embedder, EncryptedEmbedder, LocalEmbedder
 from fhe_face.gallery.gallery import Gallery
 from fhe_face.gallery.identification import Match
-from fhe_face.models.checkpoint import Checkpoint, load
+from fhe_face.models.checkpoint import Checkpoint, CheckpointError, load
 from fhe_face.network import caution, weights_file
 from fhe_face.output import Output
 from fhe_face.photos.preparation import PreparedFace
@@ -69,7 +68,13 @@ class EmbedOptions:
             raise CommandError(
                 f"{gallery.name}: does not know the file of its network: give --weights", USAGE
             )
-        checkpoint = load(weights_file(self.weights or kept))
+        try:
+            checkpoint = load(weights_file(self.weights or kept))
+        except CheckpointError as error:
+            if self.weights is not None:
+                raise
+            hint = "it is the gallery's network: --weights says where it is now"
+            raise CommandError(f"{error}; {hint}") from None
         gallery.facts.require_model(checkpoint.tensors_sha256, str(checkpoint.path))
         say_caution(checkpoint, output)
         return checkpoint
@@ -150,37 +155,6 @@ class _Later:
         return self._inner.embed(faces)
 
 
-@dataclass
-class Remembered:
-    """An embedder that was given many faces at once, so that one server process has them all."""
-
-    inner: Embedder
-    _results: dict[bytes, Result] = field(default_factory=dict, repr=False)
-
-    @property
-    def model(self) -> str:
-        return self.inner.model
-
-    @property
-    def size(self) -> int:
-        return self.inner.size
-
-    @property
-    def views(self) -> int:
-        return self.inner.views
-
-    @property
-    def together(self) -> int:
-        return self.inner.together
-
-    def embed(self, faces: Sequence[PreparedFace], /) -> list[Result]:
-        """Of each; what was embedded before is not embedded again."""
-        new = {_digest(face): face for face in faces}
-        missing = {key: face for key, face in new.items() if key not in self._results}
-        self._results.update(zip(missing, self.inner.embed(list(missing.values())), strict=True))
-        return [self._results[_digest(face)] for face in faces]
-
-
 def one_of(option: str, given: str) -> None:
     """CommandError where an option is neither encrypted nor local."""
     if given not in (ENCRYPTED, LOCAL):
@@ -198,7 +172,3 @@ def say_caution(checkpoint: Checkpoint, output: Output) -> None:
     demonstration = caution(checkpoint)
     if demonstration is not None:
         output.warn(demonstration)
-
-
-def _digest(face: PreparedFace) -> bytes:
-    return hashlib.sha256(face.unit.tobytes()).digest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from fhe_face.failures import CommandError, one_line
 from fhe_face.gallery.folders import Folder
 from fhe_face.gallery.gallery import Gallery
 from fhe_face.output import Output, facts, grid
+from fhe_face.store import StoredTemplate
 from fhe_face.system import size
 
 #: People that `show` lists; JSON has all.
@@ -156,6 +158,11 @@ def _facts(gallery: Gallery, counts: dict[str, int]) -> list[tuple[str, object]]
     return rows
 
 
+def _time(row: StoredTemplate) -> str:
+    """When a template was added: UTC, ISO 8601."""
+    return datetime.fromtimestamp(row.added, timezone.utc).isoformat(timespec="seconds")
+
+
 def _state(person: dict[str, Any]) -> str:
     return "deleted" if person["deleted"] else ""
 
@@ -163,7 +170,7 @@ def _state(person: dict[str, Any]) -> str:
 def _show_one(gallery: Gallery, subject: str, deleted: bool, output: Output) -> None:
     person = somebody(gallery, subject)
     rows = gallery.templates(person.id, include_deleted=deleted or person.deleted)
-    templates = [{"template": row.id, "deleted": row.deleted} for row in rows]
+    templates = [{"template": row.id, "added": _time(row), "deleted": row.deleted} for row in rows]
     data = facts_of(gallery) | {"subject": person.to_json(), "subject_templates": templates}
 
     def tell(console: Console) -> None:
@@ -175,8 +182,8 @@ def _show_one(gallery: Gallery, subject: str, deleted: bool, output: Output) -> 
         if person.deleted:
             own.append(("deleted", "yes, until compact removes it: fhe-face gallery undelete"))
         console.print(facts(person.label, own))
-        cells = [(row.id, "deleted" if row.deleted else "") for row in rows]
+        cells = [(row.id, _time(row), "deleted" if row.deleted else "") for row in rows]
         if cells:
-            console.print(grid("Templates", ("id", ""), cells))
+            console.print(grid("Templates", ("id", "added", ""), cells))
 
     output.answer(data, tell)

@@ -12,21 +12,15 @@ from typing import Any
 from rich.console import Console
 
 from fhe_core.files import shown
-from fhe_face.commands.gallery_embedding import (
-    LOCAL,
-    EmbedOptions,
-    Remembered,
-    match_of,
-)
+from fhe_face.commands.gallery_embedding import EmbedOptions, match_of
 from fhe_face.commands.gallery_opening import Opening, counted, facts_of, require_thresholds
+from fhe_face.commands.identify_looking import Asked, Looked, Looking
 from fhe_face.commands.identify_pictures import Pictures, sure
-from fhe_face.failures import DIFFERENT, ERROR, NOT_SURE, UNHEALTHY, USAGE, CommandError, one_line
+from fhe_face.failures import DIFFERENT, ERROR, NOT_SURE, UNHEALTHY, USAGE, CommandError
 from fhe_face.gallery.decisions import Answer
-from fhe_face.gallery.fusion import identify_fused
 from fhe_face.gallery.gallery import Gallery
 from fhe_face.gallery.ranking import Candidate, Identified
 from fhe_face.output import Output, facts
-from fhe_face.photos.images import ImageError
 from fhe_face.photos.picture_files import picture_files
 from fhe_face.system import seconds
 
@@ -77,15 +71,6 @@ class Request:
         return found
 
 
-@dataclass(frozen=True, eq=False)
-class Looked:
-    """A photo, and its faces' answers or why it could not be used."""
-
-    photo: Path
-    faces: tuple[Identified, ...] = ()
-    error: str | None = None
-
-
 def run(request: Request, as_json: bool) -> None:
     """Print the answers; ends with their status, or 1 where a photo could not be used."""
     output = Output(as_json)
@@ -125,48 +110,15 @@ def _look(
     output: Output,
     stack: ExitStack,
 ) -> list[Looked]:
-    """The answers for all photos; a photo that cannot be used does not stop the others."""
     for gallery in galleries:
         require_thresholds(gallery)
     stage = stack.enter_context(output.stages())
-    for gallery, folder in zip(galleries, request.galleries, strict=True):
-        own = _opening(request, folder)
-        started = request.how.started(gallery, own, output, stage)
-        gallery.embedder = Remembered(stack.enter_context(started))
-    if request.how.how != LOCAL:
-        for gallery in galleries:
-            _embed_together(request, gallery, photos)
-    looked = []
-    for number, photo in enumerate(photos):
-        stage("looking up", number, len(photos))
-        looked.append(_looked(request, galleries, photo))
-    stage("looking up", len(photos), len(photos))
-    return looked
-
-
-def _embed_together(request: Request, gallery: Gallery, photos: Sequence[Path]) -> None:
-    """All faces of all photos at once, so that one server process has them."""
-    faces = []
-    for photo in photos:
-        try:
-            faces += gallery.finder.reader.read(photo, every=not request.largest)
-        except ImageError:
-            continue  # it is told when it is looked up
-    gallery.embedder.embed([face.prepared for face in faces])
-
-
-def _looked(request: Request, galleries: Sequence[Gallery], photo: Path) -> Looked:
-    match = match_of(request.match)
-    every = not request.largest
-    try:
-        if len(galleries) == 1:
-            faces = galleries[0].identify(photo, top=request.top, every=every, match=match)
-        else:
-            weighed = list(zip(galleries, request.weights, strict=True))
-            faces = identify_fused(photo, weighed, top=request.top, every=every, match=match)
-    except ImageError as error:
-        return Looked(photo, error=one_line(error).removeprefix(f"{photo}: "))
-    return Looked(photo, tuple(faces))
+    asked = []
+    for gallery, folder, weight in zip(galleries, request.galleries, request.weights, strict=True):
+        started = request.how.started(gallery, _opening(request, folder), output, stage)
+        asked.append(Asked(gallery, stack.enter_context(started), weight))
+    every, match = not request.largest, match_of(request.match)
+    return Looking(asked, match, request.top, every, stage).run(photos)
 
 
 def _told(looked: Looked, scores: bool) -> dict[str, Any]:

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fhe_core.files import explain, shown
 from fhe_core.outputs import Outputs
+from fhe_face.commands.identify_looking import Looked
 from fhe_face.failures import USAGE, CommandError
 from fhe_face.gallery.decisions import Answer
 from fhe_face.gallery.ranking import Identified
 from fhe_face.photos.images import load_photo
 from fhe_face.photos.labelled import LABELLED, Colour, Label, labelled, save
-
-if TYPE_CHECKING:
-    from fhe_face.commands.identify import Looked
 
 _COLOURS: dict[Any, Colour] = {
     Answer.MATCH: (0, 140, 60),
@@ -37,14 +35,16 @@ class Pictures:
 
     @classmethod
     def planned(cls, given: Path | None, photos: Sequence[Path]) -> Pictures | None:
-        """One file for one photo, a folder for several; checked before any long work.
+        """One file for one photo; a folder for several, or where the name is one of a folder.
+
+        All of it is checked before any long work.
 
         Raises:
             CommandError: another suffix than .png. ReplacementError, FileError: see `Outputs`.
         """
         if given is None:
             return None
-        if len(photos) == 1 and not given.is_dir():
+        if len(photos) == 1 and given.suffix and not given.is_dir():
             targets = [given]
             if given.suffix.lower() != ".png":
                 raise CommandError(f"{shown(given)}: a picture must end in .png", USAGE)

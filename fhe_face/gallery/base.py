@@ -49,13 +49,11 @@ class OpenGallery:
         self._embedder = embedder
         self._counted = counted
         self._searcher: SearchServer | None = None
-        self._attach(opened)
+        self._attach(opened, FaceReader(opened.facts))
 
-    def _attach(self, opened: Opened) -> None:
+    def _attach(self, opened: Opened, reader: FaceReader) -> None:
         """Use these parts from now on: a new key or model has new ones."""
         self._forget_searcher()
-        before = self.finder.reader if hasattr(self, "finder") else FaceReader(opened.facts)
-        reader = FaceReader(opened.facts, before.aligner_of(opened.facts.preparation.size))
         self.opened = opened
         self.people = People(opened)
         self.finder = Finder(opened, Index(opened), self.people, reader)
@@ -87,6 +85,8 @@ class OpenGallery:
         place = folder_of(folder)
         chosen = parameters or gallery_parameters()
         count = threads or default_threads()
+        if not place.client.is_dir():
+            raise place.no_key()
         lock = KeyLock(place.client)
         store = None
         try:
@@ -173,10 +173,6 @@ class OpenGallery:
                 raise GalleryError("the gallery does not know its weights: give an embedder")
             self._embedder = LocalEmbedder.load(weights, 2 if self.facts.preparation.flip else 1)
         return self._embedder
-
-    @embedder.setter
-    def embedder(self, embedder: Embedder) -> None:
-        self._embedder = embedder
 
     @property
     def searcher(self) -> SearchServer:

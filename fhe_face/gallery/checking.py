@@ -11,9 +11,9 @@ import numpy as np
 from fhe_core.container import ContainerError
 from fhe_face.gallery.errors import RecordError
 from fhe_face.gallery.opened import ATTEMPTS, Opened, busy
-from fhe_face.gallery.sealing import drop_files, owners_of, seal_owners
+from fhe_face.gallery.sealing import owners_of, seal_owners
 from fhe_face.progress import Stage, silent
-from fhe_face.store import Block, Conflict, DamagedBlock
+from fhe_face.store import Block, Conflict, DamagedBlock, NotStored
 
 #: The noise of a fresh block is far below this (docs/gallery.md).
 _TOLERANCE: Final = 1e-3
@@ -87,9 +87,11 @@ def block_problem(opened: Opened, block: Block) -> str | None:
     """What is wrong with a block: unreadable, or not what the records say."""
     try:
         templates = opened.block(block.digest)
+        entries = opened.store.entries(block.digest)
     except (DamagedBlock, ContainerError) as error:
         return f"block {block.digest[:12]}: {error}"
-    entries = opened.store.entries(block.digest)
+    except (Conflict, NotStored):  # it was replaced meanwhile
+        return None
     expected = opened.vectors([entry.owner.id for entry in entries], opened.settings)
     for entry in entries:
         own = expected.get(entry.owner.id)
@@ -115,7 +117,6 @@ def repair_block(opened: Opened, digest: str, stage: Stage = silent) -> bool:
             owners = list(owners_of(opened, block))
             added = seal_owners(opened, owners, opened.settings, stage)
             opened.store.replace_blocks(version, [digest], added)
-            drop_files(opened, [digest])
             return True
         except Conflict:
             continue

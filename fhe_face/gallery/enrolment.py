@@ -33,7 +33,7 @@ from fhe_face.gallery.report import (
 from fhe_face.gallery.subjects import People
 from fhe_face.gallery.templates import unit
 from fhe_face.photos.image_error import ImageError
-from fhe_face.store import Refusal, StoredSubject, Subject, Template
+from fhe_face.store import NotStored, Placed, Refusal, StoredSubject, Subject, Template
 
 Report = Callable[[Progress], None]
 
@@ -119,10 +119,18 @@ class Enroller:
             self._tell_refused(item, source, reason)
         elif rows := self._known.templates(source):
             self._tell_known(item, rows)
+        elif item.template is not None and self._taken(item.template):
+            self._refuse(item, Why.TAKEN, f"the gallery has a template {item.template} already")
         else:
             return True
         self._step()
         return False
+
+    def _taken(self, template: str) -> bool:
+        try:
+            return bool(self.opened.store.template(template))
+        except NotStored:
+            return False
 
     def _tell_refused(self, item: Item, source: str, sealed: bytes) -> None:
         try:
@@ -142,8 +150,8 @@ class Enroller:
         else:
             self.found.conflicting.append(Conflicting(item.name, before.name))
 
-    def _tell_known(self, item: Item, rows: Sequence[tuple[str, str, bool]]) -> None:
-        if all(deleted for _, _, deleted in rows):
+    def _tell_known(self, item: Item, rows: Sequence[Placed]) -> None:
+        if all(row.deleted for row in rows):
             self._refuse(
                 item,
                 Why.DELETED,
@@ -151,7 +159,7 @@ class Enroller:
                 "enrolled again",
             )
             return
-        subjects = {subject for _, subject, deleted in rows if not deleted}
+        subjects = {row.subject for row in rows if not row.deleted}
         if item.person is not None:
             own, _ = self.people.for_person(item.person)
             if own.id not in subjects:
@@ -233,7 +241,7 @@ class Enroller:
 
         It is similar to nobody, and changes no mean.
         """
-        id = self.opened.settings.ids.template(one.source, face.number)
+        id = one.item.template or self.opened.settings.ids.template(one.source, face.number)
         values = np.zeros(self.opened.parameters.features)
         if isinstance(result, Embedding):
             values = unit(result.values)

@@ -35,7 +35,7 @@ Kind = Literal["float32", "int8"]
 
 @dataclass(frozen=True)
 class Row:
-    """A template of the matrix. name: empty where none is kept; added: UTC, ISO 8601, or empty."""
+    """A template of the matrix. name: empty where none is kept; added: UTC, ISO 8601."""
 
     row: int
     template: str

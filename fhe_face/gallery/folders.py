@@ -67,10 +67,7 @@ class Folder:
         """
         self.settle(key_id)
         if not self.key.is_file():
-            raise GalleryError(
-                f"{shown(self.key)} is missing: without it nothing in the gallery can be opened; "
-                "bring the folder client/ along"
-            )
+            raise self.no_key()
         key = load_gallery_key(self.key, parameters, threads, passphrase)
         if key.key_id != key_id:
             raise GalleryError(
@@ -78,6 +75,13 @@ class Folder:
                 f"{key_id[:8]}: bring the client/ folder that belongs to it"
             )
         return key
+
+    def no_key(self) -> GalleryError:
+        """What a gallery without its key says."""
+        return GalleryError(
+            f"{shown(self.key)} is missing: without it nothing in the gallery can be opened; "
+            "bring the folder client/ along"
+        )
 
     def settle(self, key_id: str) -> None:
         """Finish or undo a rekeying: only files of this key stay."""

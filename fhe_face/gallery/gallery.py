@@ -4,40 +4,36 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from fhe_core.matching import MatchParameters, Probe, Scores
-from fhe_face.gallery.base import OpenGallery
+from fhe_core.matching import MatchParameters
 from fhe_face.gallery.calibrating import calibrate_gallery
 from fhe_face.gallery.calibration import CENTRE_FROM, Calibrated
 from fhe_face.gallery.checking import Finding
 from fhe_face.gallery.creating import Model, create_gallery, preparation_of
-from fhe_face.gallery.decisions import Answer, Decision
+from fhe_face.gallery.decisions import Decision
 from fhe_face.gallery.embedders import Embedder
 from fhe_face.gallery.enrolment import Enroller
 from fhe_face.gallery.errors import GalleryError
 from fhe_face.gallery.export import Exported, Kind
-from fhe_face.gallery.faces import FaceReader, FoundFace, name_of
+from fhe_face.gallery.faces import FaceReader
 from fhe_face.gallery.facts import Mode
-from fhe_face.gallery.identification import How, Match, Result, Verified
-from fhe_face.gallery.index import Found, Searcher
-from fhe_face.gallery.photos import Person, find_items
-from fhe_face.gallery.ranking import TOP, BySubject, Identified
+from fhe_face.gallery.photos import Person, find_items, with_template
 from fhe_face.gallery.rebuilding import Rebuilder, Rebuilt
 from fhe_face.gallery.rekeying import rekey
 from fhe_face.gallery.report import Enrolment, Progress
 from fhe_face.gallery.resealing import Compacted, compact
 from fhe_face.gallery.saving import restore
 from fhe_face.gallery.sealing import seal_pending
+from fhe_face.gallery.searchable import SearchableGallery
 from fhe_face.gallery.subjects import SubjectInfo
-from fhe_face.gallery.templates import Array
 from fhe_face.models.faces import Preparation
 from fhe_face.progress import Stage, silent
 from fhe_face.store import StoredTemplate
 
 
-class Gallery(OpenGallery):
+class Gallery(SearchableGallery):
     """Holds the gallery's secret key. What it says must not be shared as it is (docs/security.md).
 
     Use it in a ``with`` block, or `close` it. One object serves one thread; several objects, also
@@ -97,7 +93,7 @@ class Gallery(OpenGallery):
             parameters=parameters,
         )
 
-    # --- enrolling and looking up -----------------------------------------------------------------
+    # --- enrolling --------------------------------------------------------------------------------
 
     def enroll(
         self,
@@ -105,6 +101,7 @@ class Gallery(OpenGallery):
         *,
         subject: str | None = None,
         subject_id: str | None = None,
+        template_id: str | None = None,
         embedder: Embedder | None = None,
         again: bool = False,
         progress: Callable[[Progress], None] | None = None,
@@ -114,8 +111,9 @@ class Gallery(OpenGallery):
         """Enrol photos: FOLDER/person/photo, a folder, a file, a picture, or a list of them.
 
         Folders in a folder are people; other photos are the `subject`'s, or else each of their
-        faces is a subject of its own. subject: a name; subject_id: an id of your own. A photo is
-        known by its content: a second run embeds only what is new. again: refused ones, too.
+        faces is a subject of its own. subject: a name; subject_id: an id of your own; template_id:
+        one for the largest face of the only photo. A photo is known by its content: a second run
+        embeds only what is new. again: refused ones, too.
         report: what is filled while it goes on, for whoever interrupts it; default: a new one.
 
         What cannot be enrolled is listed with reasons. What was done before an interruption stays.
@@ -127,135 +125,14 @@ class Gallery(OpenGallery):
         """
         given = subject is not None or subject_id is not None
         found = find_items(source, Person(subject, subject_id) if given else None)
+        items = found.items if template_id is None else with_template(found.items, template_id)
         chosen = embedder or self.embedder
         live = report if report is not None else Enrolment()
         live.remarks += found.remarks
         reader, people = self.finder.reader, self.people
-        Enroller(self.opened, people, reader, chosen, again, progress, live).run(found.items)
+        Enroller(self.opened, people, reader, chosen, again, progress, live).run(items)
         live.sealed = self.seal(stage)
         return live
-
-    def identify(
-        self,
-        photo: Any,
-        *,
-        top: int = TOP,
-        every: bool = True,
-        match: Match = "encrypted",
-        searcher: Searcher | None = None,
-        embedder: Embedder | None = None,
-    ) -> list[Identified]:
-        """Who is on a photo: an answer for each face, largest first; every: not only the largest.
-
-        match: "encrypted" (scores of sealed blocks by `searcher`; default: in this process), or
-        "local" (blocks opened here, and compared in the clear).
-
-        Raises:
-            ImageError: the photo cannot be used, or shows no face.
-            OtherModel: it was prepared or embedded in another way than the gallery's faces.
-            GalleryError: the gallery has no thresholds.
-            ContainerError, AnswerLimitError: the searcher's scores cannot be used.
-        """
-        self.finder.decision()
-        found = self.finder.embedded(photo, embedder or self.embedder, every)
-        return [
-            self.answer(face, result, top=top, match=match, searcher=searcher)
-            for face, result in found
-        ]
-
-    def faces(self, photo: Any, every: bool = True) -> list[FoundFace]:
-        """The faces of a photo, prepared as the gallery's are, largest first.
-
-        For whoever embeds faces of many photos at once, and asks for each `answer` afterwards.
-
-        Raises:
-            ImageError, OtherModel, DetectorError: as `identify`.
-        """
-        return self.finder.reader.read(photo, every=every)
-
-    def answer(
-        self,
-        face: FoundFace,
-        result: Result,
-        *,
-        top: int = TOP,
-        match: Match = "encrypted",
-        searcher: Searcher | None = None,
-    ) -> Identified:
-        """Who a face is, by what embedding it gave; of `faces`, in the same order.
-
-        Raises: as `identify`, but for those of photos.
-        """
-        how = How(match, self._used(searcher, self._names(searcher)))
-        return self.finder.answer(face, result, how, top)
-
-    def verify(
-        self,
-        photo: Any,
-        subject: str,
-        *,
-        match: Match = "encrypted",
-        searcher: Searcher | None = None,
-        embedder: Embedder | None = None,
-    ) -> Verified:
-        """Whether the largest face of a photo is a subject's, by id or name.
-
-        Raises:
-            UnknownSubject: there is nobody of that name or id.
-            UnhealthyResultError: the face must not be used; the text names the photo.
-            Others: as `identify`.
-        """
-        self.people.find(subject)
-        found = self.finder.embedded(photo, embedder or self.embedder, every=False)
-        ((face, result),) = found
-        named = name_of(photo)
-        return self.verdict(face, result, subject, match=match, searcher=searcher, photo=named)
-
-    def verdict(
-        self,
-        face: FoundFace,
-        result: Result,
-        subject: str,
-        *,
-        match: Match = "encrypted",
-        searcher: Searcher | None = None,
-        photo: str = "the photo",
-    ) -> Verified:
-        """Whether a face is a subject's, by what embedding it gave; photo: names it in errors.
-
-        Raises: as `verify`, but for those of photos.
-        """
-        how = How(match, self._used(searcher, len(Answer)))
-        return self.finder.verdict(face, result, subject, how, photo)
-
-    def scores(
-        self, embedding: Array, match: Match = "encrypted", searcher: Searcher | None = None
-    ) -> tuple[Found, BySubject]:
-        """Of a unit embedding (F,) with everybody; errors as `identify`.
-
-        Whoever asks a searcher for these is counted as for one answer: do not let them out.
-        """
-        how = How(match, self._used(searcher, self._names(searcher)))
-        return self.finder.scores(embedding, how)
-
-    def called(self, subjects: Iterable[str]) -> list[str]:
-        """Names where the gallery keeps them, or else ids: what fusion takes people by."""
-        names = {}
-        if self.facts.names:
-            rows = self.opened.store.subjects()
-            names = {row.id: self.people.name(row) for row in rows}
-        return [names.get(id) or id for id in subjects]
-
-    def pass_over(self, match: Match = "encrypted", searcher: Searcher | None = None) -> None:
-        """A face has no embedding, so nobody is searched for: this gallery hides that from none."""
-
-    def _names(self, searcher: Searcher | None) -> int:
-        """How many different answers there are: each name, sure or not, and nobody."""
-        return 1 if searcher is None else 2 * self.opened.store.counts().subjects + 1
-
-    def _used(self, searcher: Searcher | None, outcomes: int) -> Searcher:
-        """The caller's searcher, whose answers are counted, or the one of this process."""
-        return _Own(self) if searcher is None else self._counted.around(searcher, outcomes)
 
     # --- people and templates ---------------------------------------------------------------------
 
@@ -371,7 +248,9 @@ class Gallery(OpenGallery):
             StoreError, FileError: it cannot be written; then the old key counts still.
         """
         with self._lock.alone():
-            self._attach(rekey(self.opened, passphrase))
+            aligner = self.finder.reader.aligner
+            opened = rekey(self.opened, passphrase)
+            self._attach(opened, FaceReader(opened.facts, aligner))
             self._count_anew()
             return self.compact(stage)
 
@@ -415,20 +294,9 @@ class Gallery(OpenGallery):
             run = Rebuilder(self.opened, after, chosen, reader, progress)
             found = run.run(find_items(source).items, decision, model.weights, drop)
             self._embedder = chosen
-            self.finder.reader.aligner = reader.aligner
-            self._attach(replace(self.opened, facts=after))
+            self._attach(replace(self.opened, facts=after), reader)
             self.compact(stage)
         return found
-
-
-@dataclass(frozen=True)
-class _Own:
-    """The server's part in this process, which is only loaded where somebody searches."""
-
-    gallery: Gallery
-
-    def search(self, probe: Probe, /) -> Scores:
-        return self.gallery.searcher.search(probe)
 
 
 def _mode(template: str) -> Mode:

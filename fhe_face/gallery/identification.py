@@ -20,6 +20,7 @@ from fhe_face.gallery.opened import Opened
 from fhe_face.gallery.ranking import BySubject, Identified, by_subject, ranked
 from fhe_face.gallery.subjects import People
 from fhe_face.gallery.templates import Array, unit
+from fhe_face.store import StoredSubject
 
 #: Where scores are computed: by the server on sealed blocks, or here on opened ones.
 Match = Literal["encrypted", "local"]
@@ -125,9 +126,7 @@ class Finder:
         self, face: FoundFace, result: Result, subject: str, how: How, name: str
     ) -> Verified:
         """See `Gallery.verdict`."""
-        decision, row = self.decision(), self.people.find(subject)
-        if row.deleted:
-            raise GalleryError(f"subject {subject[:80]!r} is deleted: undelete it first")
+        decision, row = self.decision(), self.wanted(subject)
         if isinstance(result, HealthReport):
             named = tuple(f"{name}: {failure}" for failure in result.failures)
             raise UnhealthyResultError(replace(result, failures=named))
@@ -145,6 +144,19 @@ class Finder:
             decision.same_from,
             (*face.warnings, *missing(found)),
         )
+
+    def wanted(self, subject: str) -> StoredSubject:
+        """Whom a photo is compared with.
+
+        Raises:
+            UnknownSubject: there is nobody of that name or id.
+            GalleryError: that subject is deleted, or the gallery has no thresholds.
+        """
+        self.decision()
+        row = self.people.find(subject)
+        if row.deleted:
+            raise GalleryError(f"subject {subject[:80]!r} is deleted: undelete it first")
+        return row
 
     def _own(self, found: Found, subject: str) -> Array:
         """The scores that are a subject's."""

@@ -14,7 +14,7 @@ from fhe_core.container import ContainerError
 from fhe_core.matching import AnswerMismatch, Probe, Scores, StaleAnswer
 from fhe_face.gallery.opened import ATTEMPTS, Opened, busy
 from fhe_face.gallery.templates import Array, centred
-from fhe_face.store import Block, DamagedBlock, NotStored
+from fhe_face.store import Block, Conflict, DamagedBlock, NotStored
 
 Mask = NDArray[np.bool_]
 #: Of unit vectors, with rounding and noise: 1.032 at most. Anything beyond was broken or crafted.
@@ -140,7 +140,12 @@ class Index:
 
     def local(self, embedding: Array) -> Found:
         """The same scores from opened blocks, which stay in memory: no server takes part."""
-        snapshot = self.snapshot()
+        for _ in range(ATTEMPTS):
+            with suppress(Conflict):  # a block was replaced meanwhile
+                return self._local(embedding, self.snapshot())
+        raise busy()
+
+    def _local(self, embedding: Array, snapshot: Snapshot) -> Found:
         vector = centred(embedding, self.opened.settings.centre)
         chosen, rows, missing = [], [], []
         for place in snapshot.places:

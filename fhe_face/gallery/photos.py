@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from fhe_core.files import explain, shown
+from fhe_face.gallery.errors import GalleryError
 from fhe_face.gallery.faces import name_of
+from fhe_face.gallery.ids import checked
 from fhe_face.photos.people import find_photos
 from fhe_face.photos.picture_files import picture_files
 from fhe_face.photos.picture_kinds import is_picture
@@ -26,16 +28,20 @@ class Person:
 
 @dataclass(frozen=True, eq=False)
 class Item:
-    """A photo as `prepare` takes it; person: None where every face is a subject of its own."""
+    """A photo as `prepare` takes it; person: None where every face is a subject of its own.
+
+    template: the caller's own id for the largest face, None for one made of the content.
+    """
 
     photo: Any = field(repr=False)
     name: str
     person: Person | None = None
+    template: str | None = None
 
     @property
     def every(self) -> bool:
         """Whether all faces are enrolled: a person's photo shows that person largest."""
-        return self.person is None
+        return self.person is None and self.template is None
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,17 @@ def find_items(source: Any, person: Person | None = None) -> Found:
             tuple(remark for part in parts for remark in part.remarks),
         )
     return _single(source, person)
+
+
+def with_template(items: Sequence[Item], own: str) -> list[Item]:
+    """The only photo, with the caller's id for its largest face.
+
+    Raises:
+        GalleryError: several photos, or no possible id.
+    """
+    if len(items) != 1:
+        raise GalleryError(f"one template id for {len(items)} photos; it is for one photo")
+    return [replace(items[0], template=checked(own, "template"))]
 
 
 def _is_one(source: Any) -> bool:

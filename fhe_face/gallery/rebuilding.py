@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from fhe_core.files import FileError
 from fhe_face.client.decryption import Embedding
@@ -19,7 +19,7 @@ from fhe_face.gallery.embedders import Embedder
 from fhe_face.gallery.errors import GalleryError, OtherModel
 from fhe_face.gallery.faces import FaceReader, FoundFace, content_digest
 from fhe_face.gallery.facts import Facts
-from fhe_face.gallery.known import Known, Row
+from fhe_face.gallery.known import Known
 from fhe_face.gallery.opened import ATTEMPTS, Opened, busy
 from fhe_face.gallery.photos import Item
 from fhe_face.gallery.report import Progress
@@ -27,7 +27,10 @@ from fhe_face.gallery.staging import Staging
 from fhe_face.gallery.templates import unit
 from fhe_face.gallery.vault import Vault
 from fhe_face.photos.image_error import ImageError
-from fhe_face.store import Conflict, Replacement, Resealed
+from fhe_face.store import Conflict, Placed, Replacement, Resealed
+
+#: Of a photo, that are told apart.
+_MOST_FACES: Final = 1000
 
 
 @dataclass(eq=False)
@@ -90,7 +93,8 @@ class Rebuilder:
         started = time.perf_counter()
         self.vault = Vault(self.opened.key, self.facts, self.opened.parameters.features)
         target = f"{self.facts.gallery} {self.facts.model} {self.facts.preparation_digest}"
-        with Staging(self.opened.folder.client, f"{target} {self.facts.key_id}") as staging:
+        place = Staging(self.opened.folder.client, f"{target} {self.facts.key_id}")
+        with closing(place) as staging:
             self._embed_all(items, staging, started)
             self._replace(staging, decision, weights, drop)
             staging.discard()
@@ -122,14 +126,14 @@ class Rebuilder:
         if not rows:
             self.found.strangers.append(item.name)
             return
-        wanted = [row for row in rows if staging.record(row[0]) is None]
+        wanted = [row for row in rows if staging.record(row.id) is None]
         self.found.before += len(rows) - len(wanted)
         if not wanted:
             return
         try:
             faces = self.reader.read(item.photo, every=True)
         except (ImageError, OtherModel) as error:
-            self._refuse(staging, [row[0] for row in wanted], str(error))
+            self._refuse(staging, [row.id for row in wanted], str(error))
             return
         for template, face in self._matched(source, wanted, faces):
             if face is None:
@@ -138,12 +142,15 @@ class Rebuilder:
                 self._group.append(_Face(template, face))
 
     def _matched(
-        self, source: str, rows: Sequence[Row], faces: Sequence[FoundFace]
+        self, source: str, rows: Sequence[Placed], faces: Sequence[FoundFace]
     ) -> Iterator[tuple[str, FoundFace | None]]:
-        """Each template with its face: by its number, which is in its id."""
-        by_id = {self.opened.settings.ids.template(source, face.number): face for face in faces}
-        for template, _, _ in rows:
-            yield template, by_id.get(template)
+        """Each template with its face: by its number, which is in its id; one with an id that the
+        caller chose is of the largest face."""
+        ids = self.opened.settings.ids
+        numbered = {ids.template(source, number): number for number in range(1, _MOST_FACES + 1)}
+        by_number = {face.number: face for face in faces}
+        for row in rows:
+            yield row.id, by_number.get(numbered.get(row.id, 1))
 
     def _embed(self, staging: Staging) -> None:
         group, self._group = self._group, []

@@ -20,6 +20,7 @@ class Why(str, Enum):
     OTHER_PREPARATION = "other-preparation"
     DELETED = "deleted"
     EARLIER = "refused-before"
+    TAKEN = "id-taken"
 
     @property
     def text(self) -> str:
@@ -34,6 +35,7 @@ _TEXTS = {
     Why.OTHER_PREPARATION: "prepared in another way",
     Why.DELETED: "deleted before",
     Why.EARLIER: "refused in an earlier run",
+    Why.TAKEN: "whose id belongs to another face",
 }
 
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fhe_face.gallery.opened import ATTEMPTS, Opened, busy
-from fhe_face.gallery.sealing import drop_files, owners_of, seal_owners
+from fhe_face.gallery.sealing import owners_of, seal_owners
 from fhe_face.gallery.settings import Settings
 from fhe_face.progress import Stage, silent
 from fhe_face.store import Block, Conflict
@@ -96,7 +96,6 @@ def _replaced(
         sealed = opened.vault.seal_settings(settings.to_bytes()) if save else None
         removed = [block.digest for block in blocks]
         opened.store.replace_blocks(version, removed, added, settings=sealed)
-        drop_files(opened, removed)
     except Conflict:
         return None
     return len(added)

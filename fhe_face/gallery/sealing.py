@@ -8,7 +8,6 @@ come from records, so noise never adds up.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 
 import numpy as np
 
@@ -43,9 +42,9 @@ def seal_pending(opened: Opened, stage: Stage = silent) -> int:
             added = seal_owners(opened, owners, settings, stage)
             removed = [tail.digest] if tail else []
             opened.store.replace_blocks(version, removed, added)
-            drop_files(opened, removed)
         except Conflict:
             continue
+        opened.store.sweep()  # what interruptions left more than a day ago
         return len(waiting)
     raise busy()
 
@@ -69,19 +68,6 @@ def seal_owners(
             added.append(NewBlock(opened.store.write_block(to_bytes(block)), usable))
     stage(_WHAT, len(owners), len(owners))
     return added
-
-
-def drop_files(opened: Opened, replaced: Sequence[str]) -> None:
-    """Remove the files of blocks that were replaced, and what interruptions left long ago.
-
-    Whoever is just reading one of them finds that the gallery has changed, and reads again.
-    """
-    if opened.store.foreign:  # it sweeps by itself
-        return
-    for digest in replaced:
-        with suppress(OSError):
-            opened.store.block_path(digest).unlink()
-    opened.store.sweep()
 
 
 def _tail(opened: Opened) -> Block | None:

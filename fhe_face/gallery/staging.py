@@ -10,7 +10,6 @@ import os
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
-from types import TracebackType
 
 from fhe_core.files import explain
 from fhe_face.gallery.errors import GalleryError
@@ -92,17 +91,6 @@ class Staging:
         database = getattr(self, "_database", None)
         if database is not None:
             database.close()
-
-    def __enter__(self) -> Staging:
-        return self
-
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _unusable(path: Path, error: sqlite3.Error) -> GalleryError:

@@ -104,9 +104,7 @@ class People:
             return [store.template(text).id]
         if Path(text).is_file():
             source = self.opened.settings.ids.source(content_digest(text))
-            found = [
-                row.id for row in store.templates(include_deleted=True) if row.source == source
-            ]
+            found = [row.id for row in store.from_sources([source]).get(source, ())]
             if found:
                 return found
             raise UnknownSubject(f"{shown(text)}: no face of this photo is in the gallery")

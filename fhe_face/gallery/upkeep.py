@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
@@ -107,7 +108,8 @@ class Upkeep:
             if not embedding.any():  # of a face that was refused
                 continue
             name = names.get(template.subject, "")
-            rows.append(Row(len(rows), template.id, template.subject, name, ""))
+            added = datetime.fromtimestamp(template.added, timezone.utc).isoformat()
+            rows.append(Row(len(rows), template.id, template.subject, name, added))
             embeddings.append(unit(embedding))
         features = self.opened.parameters.features
         matrix = np.stack(embeddings) if embeddings else np.zeros((0, features))

@@ -89,6 +89,7 @@ def template(fields: Fields) -> StoredTemplate:
         source,
         fields.raw("record", SEALED_BYTES),
         fields.flag("deleted"),
+        fields.integer("added") if "added" in fields.values else 0,
     )
 
 

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import io
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
 
 from fhe_face.remote import rows
-from fhe_face.remote.answers import quoted
-from fhe_face.remote.asking import BATCH, PAGE_BYTES, GalleryRequests, batches, damaged, named
+from fhe_face.remote.asking import BATCH, PAGE_BYTES, batches, damaged
 from fhe_face.remote.elsewhere import Elsewhere
+from fhe_face.remote.reading import Rows
 from fhe_face.store import (
     Added,
     Block,
@@ -29,27 +28,20 @@ from fhe_face.store import (
     Owner,
     Purged,
     Refusal,
-    StoredSubject,
-    StoredTemplate,
     Subject,
     Template,
     Writer,
 )
 
 _MOST_BLOCKS: Final = 1 << 20
-#: As `gallery.ids` makes ids: the server can neither read nor guess them.
-_DERIVED: Final = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass
-class RemoteStore(GalleryRequests, Elsewhere):
+class RemoteStore(Rows, Elsewhere):
     """One gallery of a server.
 
     Raises, besides what `Store` raises: RemoteError, where the server cannot be used.
     """
-
-    _people: tuple[int, dict[str, StoredSubject]] | None = field(default=None, repr=False)
-    _missing: set[str] = field(default_factory=set, repr=False)
 
     def close(self) -> None:
         """The connection is its owner's."""
@@ -104,87 +96,8 @@ class RemoteStore(GalleryRequests, Elsewhere):
             added = rows.added(self._post("add", document).fields(), BATCH)
             for whole, part in zip(done, added, strict=True):
                 whole.extend(part)
-        self._carry_over(unique, faces, done)
+        self.carry_over(unique, faces, done)
         return done
-
-    def subject(self, id: str) -> StoredSubject:
-        """As `Store.subject`. What may be a name is never sent: only a derived id that is in no
-        list, because it was merged or is new, is asked for."""
-        found = self.mirror().get(id)
-        if found is not None:
-            return found
-        if not _DERIVED.fullmatch(id) or id in self._missing:
-            raise NotStored(f"there is no subject {quoted(id)}")
-        try:
-            return rows.subject(self._get(f"subjects/{id}"))
-        except NotStored:
-            self._missing.add(id)
-            raise
-
-    def subjects(self, include_deleted: bool = False) -> Iterator[StoredSubject]:
-        """As `Store.subjects`."""
-        everybody = list(self.mirror().values())
-        return (row for row in everybody if include_deleted or not row.deleted)
-
-    def mirror(self) -> dict[str, StoredSubject]:
-        """All subjects, as they were at the present state."""
-        changes = self.state().changes
-        if self._people is None or self._people[0] != changes:
-            found = self._list("subjects", {"deleted": "true"})
-            self._people = changes, {row.id: row for row in map(rows.subject, found)}
-            self._missing.clear()
-        return self._people[1]
-
-    def _carry_over(
-        self, people: Mapping[str, Subject], faces: list[Template], done: Added
-    ) -> None:
-        """An own change into the list of subjects, unless others have changed something as well."""
-        self._missing.difference_update(done.subjects)
-        before, self._people = self._people, None
-        if before is None or self.state().changes != before[0] + 1:
-            return
-        known = before[1]
-        for id in done.subjects:
-            known[id] = StoredSubject(id, people[id].name if id in people else None, 0, False)
-        new = set(done.templates)
-        for owner in (face.subject for face in faces if face.id in new):
-            if owner not in known:  # one that was merged
-                return
-            known[owner] = known[owner]._replace(templates=known[owner].templates + 1)
-        self._people = before[0] + 1, known
-
-    def template(self, id: str) -> StoredTemplate:
-        """As `Store.template`."""
-        return rows.template(self._get(f"templates/{named(id)}"))
-
-    def templates(
-        self, subject: str | None = None, include_deleted: bool = False, batch: int = BATCH
-    ) -> Iterator[StoredTemplate]:
-        """As `Store.templates`."""
-        query = {"deleted": str(include_deleted).lower()}
-        if subject is not None:
-            query["subject"] = subject
-        return map(rows.template, self._list("templates", query))
-
-    def templates_of(self, owners: Iterable[str]) -> Iterator[tuple[str, list[StoredTemplate]]]:
-        """As `Store.templates_of`."""
-        for some in batches(owners, BATCH):
-            wanted = set(some)
-            for fields in self._list("templates:of", document={"owners": some}):
-                owner = rows.row_id(fields, "owner")
-                found = [rows.template(one) for one in fields.objects("templates", 1 << 16)]
-                if owner in wanted:
-                    wanted.remove(owner)
-                    yield owner, found
-
-    def sources(self) -> set[str]:
-        """As `Store.sources`."""
-        found = {row.source for row in self.templates(include_deleted=True) if row.source}
-        return found | {row.source for row in self.refusals()}
-
-    def refusals(self) -> list[Refusal]:
-        """As `Store.refusals`: photos without a face, not faces that were refused."""
-        return list(map(rows.refusal, self._list("refusals", {})))
 
     def delete_templates(self, ids: Iterable[str]) -> int:
         """As `Store.delete_templates`."""

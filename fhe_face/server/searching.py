@@ -125,9 +125,9 @@ class SearchServer:
             for _ in range(_ATTEMPTS):
                 try:
                     self._refresh()
-                except NotStored:
+                    names, masks, words = self._search(constants)
+                except (NotStored, Conflict):
                     continue  # a block was replaced meanwhile
-                names, masks, words = self._search(constants)
                 # What went missing may have been replaced meanwhile, too.
                 if not self._damaged or self.store.state().changes == self._seen:
                     p, key_id = self.matcher.parameters, self.matcher.key_id

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from fhe_core.errors import Failure
 from fhe_core.files import (
@@ -45,8 +45,7 @@ from fhe_face.store.opening import (
     remove_sqlite,
     write_server_file,
 )
-from fhe_face.store.reading import is_block
-from fhe_face.store.tables import blocks
+from fhe_face.store.reading import block_digests, is_block
 
 MANIFEST: Final = "backup.json"
 
@@ -90,7 +89,7 @@ def back_up(database: Database, folder: Path, target: Path, also: Sequence[str])
 def _copy_snapshot(database: Database, folder: Path, work: Path) -> None:
     with database.snapshot() as source:
         # Files first: the rows take longer, and replaced blocks may be swept meanwhile.
-        for digest in source.execute(select(blocks.c.digest)).scalars().all():
+        for digest in block_digests(source):
             _link_block(BlockFiles(folder / BLOCKS), BlockFiles(work / BLOCKS), digest)
         (work / DATABASE).touch()
         with fresh_sqlite(work / DATABASE) as copy, copy.locked() as target:
@@ -202,6 +201,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
     try:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise StoreError(f"{shown(target)}: exists already; name a new folder")
+        target = target.absolute()
         work = target.with_name(f".{target.name[:200]}.{secrets.token_hex(8)}.tmp")
         work.mkdir()
         try:

@@ -4,6 +4,7 @@ entry in the same transaction, so that no search ever finds what is deleted or o
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -78,6 +79,7 @@ def _add_templates(change: Change, faces: Sequence[Template], added: Added) -> N
             "subject": number,
             "source": face.source,
             "record": face.record,
+            "added": int(time.time()),
             "deleted": False,
             "waiting": change.mode != MEAN,
             "revision": change.number,

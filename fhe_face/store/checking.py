@@ -16,11 +16,11 @@ from fhe_face.store.errors import DamagedBlock, StoreError
 from fhe_face.store.facts import mode_of
 from fhe_face.store.migrating import found_revision
 from fhe_face.store.opening import BLOCKS, find_database
-from fhe_face.store.reading import owners_table
+from fhe_face.store.reading import block_digests, owners_table
 from fhe_face.store.tables import EACH, HEAD, blocks, entries, gallery, subjects, templates
 
 Severity = Literal["error", "notice"]
-Mend = Literal["repair", "backup", "upgrade"]
+Mend = Literal["repair", "backup", "upgrade", "server"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class Finding:
     code: names the kind, and never changes. severity: "error" (searches miss somebody, or will),
     or "notice" (nothing is wrong yet). about: a digest, a file's name, or how many rows. mend:
     "repair" (the owners of entries that it ends wait for the client to seal them again), "backup"
-    (restore one), or "upgrade" (the program, or the store by opening it).
+    (restore one), "upgrade" (the program, or the store by opening it), or "server" (the database
+    server must be reached).
     """
 
     code: str
@@ -53,27 +54,27 @@ def check(folder: Path) -> list[Finding]:
     """See `Store.check`."""
     files = BlockFiles(folder / BLOCKS)
     found: list[Finding] = []
-    known: set[str] | None = None
     try:
         database = find_database(folder, write=False)
     except StoreError as error:
         found.append(Finding("no-database", "error", folder.name, str(error), "backup"))
-    else:
-        try:
-            known = _database(database, found)
-        except StoreError as error:
-            found.append(Finding("database", "error", folder.name, str(error), "backup"))
-        finally:
-            database.engine.dispose()
-    found.extend(_all_files(files) if known is None else _files(files, known))
-    return found
+        return [*found, *_all_files(files)]
+    try:
+        if _rows(database, found):
+            return [*found, *_files(database, files)]
+    except StoreError as error:
+        mend: Mend = "backup" if database.is_sqlite else "server"
+        found.append(Finding("database", "error", folder.name, str(error), mend))
+    finally:
+        database.engine.dispose()
+    return [*found, *_all_files(files)]
 
 
 # --- Rows ----------------------------------------------------------------------------------------
 
 
-def _database(database: Database, found: list[Finding]) -> set[str] | None:
-    """Look at all rows; the digests of all blocks, or None where they cannot be known."""
+def _rows(database: Database, found: list[Finding]) -> bool:
+    """Look at all rows; whether they say which blocks there are."""
     with database.snapshot() as connection:
         if database.is_sqlite:
             _integrity(connection, found)
@@ -83,7 +84,7 @@ def _database(database: Database, found: list[Finding]) -> set[str] | None:
         if revision != HEAD:
             told = f"{database.place}: schema {revision}, this program knows {HEAD}"
             found.append(Finding("schema", "error", revision, told, "upgrade"))
-            return None
+            return False
         facts = connection.execute(select(gallery.c.facts)).scalar()
         if facts is None:
             raise StoreError(f"{database.place}: the gallery's own row is missing")
@@ -93,7 +94,7 @@ def _database(database: Database, found: list[Finding]) -> set[str] | None:
             if count:
                 told = f"{count} {row_check.text}"
                 found.append(Finding(row_check.code, "error", str(count), told, "repair"))
-        return set(connection.execute(select(blocks.c.digest)).scalars())
+    return True
 
 
 def _integrity(connection: Connection, found: list[Finding]) -> None:
@@ -173,21 +174,34 @@ def damaged_blocks(files: BlockFiles, known: set[str]) -> Iterator[DamagedBlock]
             yield error
 
 
-def _files(files: BlockFiles, known: set[str]) -> Iterator[Finding]:
-    for error in damaged_blocks(files, known):
-        yield Finding("damaged-block", "error", error.digest, str(error), "repair")
-    for digest in files.names():
-        if digest not in known:
-            told = "nothing refers to it: a writer was killed, or it was replaced"
-            yield Finding("unreferenced-file", "notice", digest, told, "repair")
-    yield from _strays(files)
+def _files(database: Database, files: BlockFiles) -> list[Finding]:
+    with database.reading() as connection:
+        known = block_digests(connection)
+    damaged = list(damaged_blocks(files, known))
+    others = [digest for digest in files.names() if digest not in known]
+    with database.reading() as connection:  # what was replaced or added meanwhile is in order
+        known = block_digests(connection)
+    told = "nothing refers to it: a writer was killed, or is at work"
+    return [
+        *(_damaged(error, "repair") for error in damaged if error.digest in known),
+        *(
+            Finding("unreferenced-file", "notice", digest, told, "repair")
+            for digest in others
+            if digest not in known and files.exists(digest)
+        ),
+        *_strays(files),
+    ]
 
 
-def _all_files(files: BlockFiles) -> Iterator[Finding]:
+def _all_files(files: BlockFiles) -> list[Finding]:
     """Where rows do not say which files belong: is each what its name says?"""
-    for error in damaged_blocks(files, set(files.names())):
-        yield Finding("damaged-block", "error", error.digest, str(error), "backup")
-    yield from _strays(files)
+    damaged = damaged_blocks(files, set(files.names()))
+    return [*(_damaged(error, "backup") for error in damaged), *_strays(files)]
+
+
+def _damaged(error: DamagedBlock, mend: Mend) -> Finding:
+    told = f"block {error.digest[:12]} {error.why}"
+    return Finding("damaged-block", "error", error.digest, told, mend)
 
 
 def _strays(files: BlockFiles) -> Iterator[Finding]:

@@ -27,6 +27,8 @@ from fhe_face.store.tables import gallery
 APPLICATION: Final = 0x46484547
 WAIT_SECONDS: Final = 30.0
 CONNECT_SECONDS: Final = 10
+#: Threads that work at once, each with a connection; further ones wait.
+MOST_CONNECTIONS: Final = 60
 
 _MEANINGS: Final = {
     "database or disk is full": "no space left on the disk; nothing was changed",
@@ -110,8 +112,15 @@ class Database:
         for fragment, meaning in _MEANINGS.items():
             if fragment in reason:
                 return meaning
-        password = self.engine.url.password
-        return reason.replace(str(password), "***") if password else reason
+        for password in _passwords(self.engine.url):
+            reason = reason.replace(password, "***")
+        return reason
+
+
+def _passwords(url: URL) -> list[str]:
+    """What a message must not repeat: a URL may hold one in two places."""
+    held = [url.password, url.query.get("password"), url.query.get("sslpassword")]
+    return [str(password) for password in held if password]
 
 
 def sqlite_database(path: Path, *, write: bool = True) -> Database:
@@ -124,7 +133,11 @@ def sqlite_database(path: Path, *, write: bool = True) -> Database:
         )
 
     engine = create_engine(
-        "sqlite+pysqlite://", creator=connect, poolclass=QueuePool, hide_parameters=True
+        "sqlite+pysqlite://",
+        creator=connect,
+        poolclass=QueuePool,
+        max_overflow=MOST_CONNECTIONS,
+        hide_parameters=True,
     )
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
@@ -160,7 +173,9 @@ def postgres_database(url: URL, schema: str) -> Database:
         engine = create_engine(
             url,
             hide_parameters=True,
+            isolation_level="READ COMMITTED",
             pool_pre_ping=True,
+            max_overflow=MOST_CONNECTIONS,
             connect_args={} if asked else {"connect_timeout": CONNECT_SECONDS},
         )
     except ImportError as error:
@@ -172,7 +187,8 @@ def postgres_database(url: URL, schema: str) -> Database:
         connection.execute(f'SET SESSION search_path = "{schema}"')
         connection.autocommit = before
 
-    return Database(engine, f"{url.render_as_string(hide_password=True)} (schema {schema})")
+    host = url.host or url.query.get("host") or "localhost"
+    return Database(engine, f"PostgreSQL, database {url.database} at {host} (schema {schema})")
 
 
 def run_alone(database: Database, statements: Callable[[], Iterator[str]]) -> list[tuple[Any, ...]]:
@@ -182,7 +198,8 @@ def run_alone(database: Database, statements: Callable[[], Iterator[str]]) -> li
         raw = database.engine.raw_connection()
         try:
             if not database.is_sqlite:
-                raw.driver_connection.autocommit = True  # type: ignore[union-attr]
+                driver: Any = raw.driver_connection
+                driver.autocommit = True
             cursor = raw.cursor()
             for statement in statements():
                 cursor.execute(statement)

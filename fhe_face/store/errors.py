@@ -26,14 +26,13 @@ class NotStored(StoreError):
 
 
 class DamagedBlock(StoreError):
-    """The file of one block is missing or altered; the others can be used.
-
-    digest: the block's name.
-    """
+    """The file of one block is missing or altered; the others can be used."""
 
     code = "damaged-block"
 
     digest: str = ""
+    #: What is wrong with it, without its name.
+    why: str = ""
 
     def details(self) -> dict[str, Any]:
         """The block's name."""
@@ -51,5 +50,5 @@ def damaged(digest: str, why: str) -> DamagedBlock:
     error = DamagedBlock(
         f"block {digest} {why}; `gallery check --repair` seals its templates again"
     )
-    error.digest = digest
+    error.digest, error.why = digest, why
     return error

@@ -64,9 +64,13 @@ def bring_up_to_date(database: Database, path: Path | None, steps: Steps = OURS)
     if found == steps.head:
         return
     _require_older(database, found, steps)
-    if path is not None:
-        _copy(path, path.with_name(f"{path.name}{BACKUP_MARK}{steps.head}"))
     with database.locked() as connection:
+        if not database.is_sqlite:
+            connection.execute(text("LOCK TABLE alembic_version"))
+        if found_revision(connection) == steps.head:  # another process was first
+            return
+        if path is not None:
+            _copy(path, path.with_name(f"{path.name}{BACKUP_MARK}{steps.head}"))
         upgrade(connection, steps)
 
 

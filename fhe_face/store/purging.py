@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Final
 
 from sqlalchemy import Connection, func, select
 
@@ -12,9 +14,12 @@ from fhe_face.store.database import Change, Database, run_alone
 from fhe_face.store.errors import StoreError
 from fhe_face.store.migrating import BACKUP_MARK
 from fhe_face.store.opening import DATABASE
-from fhe_face.store.reading import all_blocks
+from fhe_face.store.reading import all_blocks, block_digests
 from fhe_face.store.rows import Purged, Swept
-from fhe_face.store.tables import ALL, blocks, gallery, subjects, templates
+from fhe_face.store.tables import ALL, gallery, subjects, templates
+
+#: Also files whose clock is ahead of ours.
+ANY_AGE: Final = -math.inf
 
 
 def purge(database: Database, files: BlockFiles) -> Purged:
@@ -23,7 +28,7 @@ def purge(database: Database, files: BlockFiles) -> Purged:
         removed_templates, removed_subjects = _remove_rows(change)
     rewrite(database)
     _remove_copies(files)
-    swept = sweep(database, files, older_than=0)
+    swept = sweep(database, files, ANY_AGE)
     unsealed = [block.digest for block in all_blocks(database) if block.live < block.count]
     return Purged(removed_subjects, removed_templates, swept.files, unsealed)
 
@@ -83,7 +88,7 @@ def remove_replaced(database: Database, files: BlockFiles, digests: Sequence[str
 def _referenced(connection: Connection) -> set[str]:
     """All blocks; nobody adds one until the transaction ends."""
     connection.execute(select(gallery.c.number).with_for_update()).one()
-    return set(connection.execute(select(blocks.c.digest)).scalars())
+    return block_digests(connection)
 
 
 def _remove_copies(files: BlockFiles) -> None:

@@ -20,6 +20,7 @@ from fhe_face.store.rows import (
     Counts,
     Entry,
     Owner,
+    Placed,
     Refusal,
     StoredSubject,
     StoredTemplate,
@@ -75,6 +76,7 @@ _TEMPLATES: Final = select(
     templates.c.source,
     templates.c.record,
     or_(templates.c.deleted, subjects.c.deleted),
+    templates.c.added,
 ).join_from(templates, subjects, templates.c.subject == subjects.c.number)
 _LIVE: Final = and_(~templates.c.deleted, ~subjects.c.deleted)
 
@@ -147,6 +149,23 @@ def known_sources(database: Database) -> set[str]:
         return {source for query in queries for source in connection.execute(query).scalars()}
 
 
+def from_sources(database: Database, sources: Iterable[str]) -> dict[str, list[Placed]]:
+    """See `Store.from_sources`."""
+    found: dict[str, list[Placed]] = {}
+    deleted = or_(templates.c.deleted, subjects.c.deleted)
+    query = (
+        select(templates.c.source, templates.c.id, subjects.c.id, deleted)
+        .join_from(templates, subjects, templates.c.subject == subjects.c.number)
+        .order_by(templates.c.number)
+    )
+    for chunk in chunks(sources):
+        with database.reading() as connection:
+            for source, *rest in connection.execute(query.where(templates.c.source.in_(chunk))):
+                id, subject, gone = rest
+                found.setdefault(source, []).append(Placed(id, subject, bool(gone)))
+    return found
+
+
 def all_refusals(database: Database) -> list[Refusal]:
     """See `Store.refusals`."""
     with database.reading() as connection:
@@ -160,8 +179,8 @@ def _subject(row: Any) -> StoredSubject:
 
 
 def _template(row: Any) -> StoredTemplate:
-    _, id, subject, source, record, deleted = row
-    return StoredTemplate(id, subject, source, bytes(record), bool(deleted))
+    _, id, subject, source, record, deleted, added = row
+    return StoredTemplate(id, subject, source, bytes(record), bool(deleted), int(added))
 
 
 # --- The index -----------------------------------------------------------------------------------
@@ -189,6 +208,11 @@ def all_blocks(database: Database) -> list[Block]:
             Block(digest, int(number), int(count), int(live))
             for digest, number, count, live in connection.execute(query)
         ]
+
+
+def block_digests(connection: Connection) -> set[str]:
+    """The names of all blocks."""
+    return set(connection.execute(select(blocks.c.digest)).scalars())
 
 
 def is_block(database: Database, digest: str) -> bool:

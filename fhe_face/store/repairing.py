@@ -19,11 +19,13 @@ from fhe_face.store.checking import (
 from fhe_face.store.database import Change, Database
 from fhe_face.store.placing import remove_blocks, set_version
 from fhe_face.store.purging import sweep
-from fhe_face.store.reading import all_blocks, owners_table
+from fhe_face.store.reading import block_digests, owners_table
 from fhe_face.store.tables import EACH, entries, subjects, templates
 
 #: Files that are younger may belong to a writer at work.
 YOUNG_SECONDS = 3600.0
+#: Merged subjects that refer to merged ones are led to the end of so many.
+LONGEST_CHAIN = 20
 
 
 class Repaired(NamedTuple):
@@ -45,10 +47,11 @@ def repair(folder: Path, database: Database, files: BlockFiles) -> Repaired:
 
 def _mend_rows(database: Database, files: BlockFiles) -> None:
     # Files are read before the lock is taken: they never change, and it takes long.
-    digests = {block.digest for block in all_blocks(database)}
+    with database.reading() as connection:
+        digests = block_digests(connection)
     lost = {error.digest for error in damaged_blocks(files, digests)}
     with database.changing() as change:
-        remove_blocks(change, sorted(lost & {b.digest for b in all_blocks(database)}))
+        remove_blocks(change, sorted(lost & block_digests(change.connection)))
         _mend_merged(change)
         change.connection.execute(entries.delete().where(stale(change.mode) | outside()))
         owners = owners_table(change.mode)
@@ -67,10 +70,13 @@ def _mend_merged(change: Change) -> None:
     )
     onward = select(home.c.number).where(home.c.merged_into.is_not(None))
     twice = subjects.c.merged_into.in_(onward)
-    while change.connection.execute(
-        subjects.update().where(twice, subjects.c.number != target).values(merged_into=target)
-    ).rowcount:
-        pass
+    for _ in range(LONGEST_CHAIN):
+        change.connection.execute(subjects.update().where(twice).values(merged_into=target))
+    # What is left goes in circles: these are subjects again.
+    circles = list(change.connection.execute(select(subjects.c.number).where(twice)).scalars())
+    change.connection.execute(
+        subjects.update().where(subjects.c.number.in_(circles)).values(merged_into=None)
+    )
     of_face = select(home.c.merged_into).where(home.c.number == templates.c.subject)
     moved = templates.c.subject.in_(onward)
     found = change.connection.execute(

@@ -21,9 +21,9 @@ from fhe_face.store.database import Change
 from fhe_face.store.errors import Conflict, StoreError
 from fhe_face.store.facts import facts_text, mode_of
 from fhe_face.store.placing import add_block, remove_blocks, require_version, set_version
-from fhe_face.store.reading import chunks, owners_table
+from fhe_face.store.reading import block_digests, chunks, owners_table
 from fhe_face.store.rows import NewBlock, Refusal, Resealed
-from fhe_face.store.tables import EACH, blocks, entries, refusals, subjects, templates
+from fhe_face.store.tables import EACH, entries, refusals, subjects, templates
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,7 @@ def replace_all(change: Change, files: BlockFiles, seen_version: int, new: Repla
     mode = mode_of(text)
     if mode != change.mode and new.blocks:
         raise StoreError("a new mode has other owners: seal its blocks after this change")
-    every = change.connection.execute(select(blocks.c.digest)).scalars().all()
-    remove_blocks(change, every)
+    remove_blocks(change, sorted(block_digests(change.connection)))
     for block in new.blocks:
         add_block(change, files, block)
     _forget(change, new.forget)
@@ -87,7 +86,9 @@ def _write_names(change: Change, names: Iterable[tuple[str, bytes]]) -> None:
     before = change.connection.execute(named).scalar_one()
     change.connection.execute(subjects.update().values(name=None))
     update = (
-        subjects.update().where(subjects.c.id == bindparam("of")).values(name=bindparam("sealed"))
+        subjects.update()
+        .where(subjects.c.id == bindparam("of"), subjects.c.merged_into.is_(None))
+        .values(name=bindparam("sealed"))
     )
     for chunk in chunks(names):
         for id, name in chunk:

@@ -59,12 +59,21 @@ class StoredSubject(NamedTuple):
 
 
 class StoredTemplate(NamedTuple):
-    """A template as stored. deleted: it, or its subject, is deleted."""
+    """A template as stored. deleted: it, or its subject, is. added: when, in UTC seconds."""
 
     id: str
     subject: str
     source: str | None
     record: bytes
+    deleted: bool
+    added: int = 0
+
+
+class Placed(NamedTuple):
+    """Where a source's template is. deleted: it, or its subject, is deleted."""
+
+    id: str
+    subject: str
     deleted: bool
 
 

@@ -10,55 +10,44 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
 from fhe_core.files import explain
-from fhe_face.store import changing, placing, purging, reading
+from fhe_face.store import placing, purging, reading
 from fhe_face.store.backup import back_up, restore
-from fhe_face.store.blocks import BlockFiles, Writer
+from fhe_face.store.blocks import Writer
 from fhe_face.store.checking import Finding, check
-from fhe_face.store.database import Database
 from fhe_face.store.errors import Conflict, DamagedBlock
 from fhe_face.store.facts import facts_of, facts_text
 from fhe_face.store.opening import BLOCKS, create_database, open_database
+from fhe_face.store.people import People
 from fhe_face.store.repairing import Repaired, repair
 from fhe_face.store.resealing import Replacement, replace_all
 from fhe_face.store.rows import (
-    Added,
     Block,
     Counts,
     Entry,
     NewBlock,
     Owner,
     Purged,
-    Refusal,
     State,
-    StoredSubject,
-    StoredTemplate,
-    Subject,
     Swept,
-    Template,
 )
 from fhe_face.store.tables import gallery
 
-DAY_SECONDS = 86400.0
+DAY_SECONDS: Final = 86400.0
 
 
-class Store:
-    """An open store. Every method may raise StoreError: the database cannot be used.
+class Store(People):
+    """An open store; a process that was forked opens it anew.
 
-    foreign: whether it is somebody else's: this one is not.
+    Every method may raise StoreError: the database cannot be used. foreign: whether it is somebody
+    else's, as one at a server is.
     """
 
-    foreign = False
-
-    def __init__(self, folder: Path, database: Database) -> None:
-        """Use `create` or `open`."""
-        self.folder = folder
-        self._database = database
-        self._files = BlockFiles(folder / BLOCKS)
+    foreign: Final = False
 
     @classmethod
     def create(
@@ -144,97 +133,6 @@ class Store:
     def _gallery(self) -> Any:
         with self._database.reading() as connection:
             return connection.execute(select(gallery)).one()
-
-    # --- Subjects and templates ----------------------------------------------------------------
-
-    def add(
-        self,
-        subjects: Iterable[Subject] = (),
-        templates: Iterable[Template] = (),
-        refusals: Iterable[Refusal] = (),
-    ) -> Added:
-        """Add, in one transaction; ids that exist are left alone, so that adding twice adds once.
-
-        A template of a merged subject goes to the one that it was merged into; one of a deleted
-        subject is not added, but named. A template ends the refusal of its source.
-
-        Raises:
-            NotStored: a template's subject is unknown; nothing is added then.
-        """
-        with self._database.changing() as change:
-            return changing.add(change, subjects, templates, refusals)
-
-    def subject(self, id: str) -> StoredSubject:
-        """A subject, or the one that it was merged into. NotStored: there is none."""
-        return reading.one_subject(self._database, id)
-
-    def subjects(self, include_deleted: bool = False) -> Iterator[StoredSubject]:
-        """All subjects, in the order of adding; merged ones are gone."""
-        return reading.all_subjects(self._database, include_deleted)
-
-    def template(self, id: str) -> StoredTemplate:
-        """A template. NotStored: there is none."""
-        return reading.one_template(self._database, id)
-
-    def templates(
-        self,
-        subject: str | None = None,
-        include_deleted: bool = False,
-        batch: int = reading.PAGE,
-    ) -> Iterator[StoredTemplate]:
-        """All templates, or those of a subject, in the order of adding."""
-        return reading.all_templates(self._database, subject, include_deleted, batch)
-
-    def templates_of(self, owners: Iterable[str]) -> Iterator[tuple[str, list[StoredTemplate]]]:
-        """The live templates of each owner (a subject, or the template itself), in that order."""
-        return reading.templates_of(self._database, owners)
-
-    def sources(self) -> set[str]:
-        """All sources with a template, also a deleted one, or a refusal."""
-        return reading.known_sources(self._database)
-
-    def refusals(self) -> list[Refusal]:
-        """All sources that gave no template, ordered by source."""
-        return reading.all_refusals(self._database)
-
-    def delete_templates(self, ids: Iterable[str]) -> int:
-        """Delete templates at once; how many were not deleted. NotStored: one is unknown."""
-        with self._database.changing() as change:
-            return changing.mark_templates(change, ids, True)
-
-    def undelete_templates(self, ids: Iterable[str]) -> int:
-        """Bring templates back; how many were deleted. NotStored: one is unknown."""
-        with self._database.changing() as change:
-            return changing.mark_templates(change, ids, False)
-
-    def delete_subjects(self, ids: Iterable[str]) -> int:
-        """Delete subjects, with their templates, at once; how many. NotStored: one is unknown."""
-        with self._database.changing() as change:
-            return changing.mark_subjects(change, ids, True)
-
-    def undelete_subjects(self, ids: Iterable[str]) -> int:
-        """Bring subjects back with the templates that they had; how many. NotStored: unknown."""
-        with self._database.changing() as change:
-            return changing.mark_subjects(change, ids, False)
-
-    def move(self, templates: Iterable[str], subject: str) -> None:
-        """Give templates to another subject, which is not deleted. NotStored: one is unknown."""
-        with self._database.changing() as change:
-            changing.move(change, templates, subject)
-
-    def rename(self, subject: str, name: bytes | None) -> None:
-        """Change a subject's sealed name; its id stays. NotStored: it is unknown."""
-        with self._database.changing() as change:
-            changing.rename(change, subject, name)
-
-    def merge(self, subjects: Iterable[str], into: str) -> None:
-        """Give all templates of subjects to one. Their ids stay known, as other names of that one.
-
-        Raises:
-            NotStored: one is unknown. StoreError: one is deleted. Nothing is changed then.
-        """
-        with self._database.changing() as change:
-            changing.merge(change, subjects, into)
 
     # --- The index -----------------------------------------------------------------------------
 
@@ -355,7 +253,8 @@ class Store:
     def backup(self, target: str | os.PathLike[str], also: Sequence[str] = ()) -> None:
         """Copy the store as of one moment into a new folder, whoever writes meanwhile.
 
-        also: names of other files of the store's folder that belong to it.
+        also: names of other files of the store's folder that belong to it. Blocks are hard links
+        where the file system has them: a copy of the backup on another disk protects from this one.
 
         Raises:
             StoreError: `target` exists. DamagedBlock: a block cannot be copied.

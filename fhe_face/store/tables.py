@@ -4,7 +4,7 @@ What a row means:
 
 * `gallery`: one row. Whoever writes locks it first; `changes` counts write transactions.
 * `subjects`: `merged_into` is set where a subject was merged; the row only keeps its id known.
-* `templates`: live if neither it nor its subject is deleted.
+* `templates`: live if neither it nor its subject is deleted. `added`: when, in UTC seconds.
 * `entries`: live places of owners in blocks. The owner is the number of a subject (mode "mean") or
   of a template (mode "each"). What changes an owner removes its entry in the same transaction.
 * `waiting` of an owner: it is live, and has no entry.
@@ -72,6 +72,7 @@ templates: Final = Table(
     Column("subject", Number, ForeignKey("subjects.number"), nullable=False),
     Column("source", Text),
     Column("record", LargeBinary, nullable=False),
+    Column("added", Number, nullable=False),
     Column("deleted", Boolean, nullable=False),
     Column("waiting", Boolean, nullable=False),
     Column("revision", Number, nullable=False),

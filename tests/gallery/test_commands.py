@@ -95,7 +95,9 @@ def test_enrolling_says_what_became_of_every_photo(folder: Path, fhe_face: Run) 
         assert reason in " ".join(result.out.split())
     again = fhe_face("enroll", "people", "--gallery", "friends", "--json").json()
     assert again["enrolled"] == []
-    assert len(again["known"]) == 9
+    assert len(again["known"]) == 6
+    assert {one["why"] for one in again["refused"]} == {"refused-before"}
+    assert len(again["refused"]) == 3
     assert again["people"] == 3
     assert again["templates"] == 6
 
@@ -244,6 +246,8 @@ def test_pictures_with_answers(enrolled: Path, fhe_face: Run) -> None:
     result = fhe_face("identify", "group.png", "one.png", "--gallery", "friends", "-o", "out")
     assert result.status == 4, result.err
     assert sorted(path.name for path in (enrolled / "out").iterdir()) == ["group.png", "one.png"]
+    assert fhe_face("identify", "one.png", "--gallery", "friends", "-o", "some").status == 0
+    assert (enrolled / "some" / "one.png").is_file()
 
 
 def test_verify_with_somebody(enrolled: Path, fhe_face: Run) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from fhe_face.demo_faces import demo_faces
-from fhe_face.network import BUNDLED_TENSORS
+from fhe_face.network import BUNDLED_TENSORS, bundled_weights
 from tests.face.conftest import fhe_face
 from tests.face.kit import Result, Run
 
@@ -41,17 +42,19 @@ def test_a_gallery_from_beginning_to_end(
     assert first["model"] == BUNDLED_TENSORS
     assert [one["name"] for one in first["enrolled"]] == ["ann", "bob"]
     assert first["sealed"] == 2
-    answers = [
-        fhe_face("identify", people, "--gallery", "g", *LOCAL, "--match", how, "--scores", "--json")
-        for how in ("encrypted", "local")
-    ]
-    sealed, opened = (best(answer) for answer in answers)
+    sealed, opened = (best(looked(fhe_face, people, how)) for how in ("encrypted", "local"))
     assert [name for name, _ in sealed] == [name for name, _ in opened] == ["ann", "bob"]
     for (_, one), (_, two) in zip(sealed, opened, strict=True):
         assert abs(one - two) < 1e-3
         assert one > 0.99
     size = fhe_face("gallery", "list", "--json").json()["galleries"][0]["bytes"]
     assert size < 16e6
+
+
+def looked(fhe_face: Run, people: Path, match: str) -> Result:
+    """All photos, looked up in the gallery `g`."""
+    options = ("--gallery", "g", *LOCAL, "--match", match, "--scores", "--json")
+    return fhe_face("identify", people, *options)
 
 
 def best(answer: Result) -> list[tuple[str, float]]:
@@ -106,6 +109,61 @@ def test_what_create_refuses(
     bad = ("gallery", "create", "g", "--database", "mysql://somewhere/else")
     assert "postgresql" in fhe_face(*bad).refused().lower()
     assert not Path("g").exists()
+
+
+def test_another_way_of_embedding(
+    fhe_face: Run, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert fhe_face("gallery", "create", "g", "--names", "--aligned").status == 0
+    assert fhe_face("enroll", people, "--gallery", "g", *LOCAL).status == 0
+    rebuild = ("gallery", "rebuild", "g", *LOCAL, "--yes", "--flip")
+    assert "drop" in fhe_face(*rebuild, people / "ann").refused()
+    done = fhe_face(*rebuild, people, "--json").json()
+    assert done["embedded"] + done["before"] == 2
+    shown = fhe_face("gallery", "show", "g", "--json").json()
+    assert shown["preparation"]["flip"] is True
+    assert shown["weights"] == "bundled"
+    assert shown["thresholds"]["origin"] == "weights"
+    assert [name for name, _ in best(looked(fhe_face, people, "local"))] == ["ann", "bob"]
+
+
+def test_a_network_that_has_moved(
+    fhe_face: Run, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(bundled_weights(), "w.safetensors")
+    create = ("gallery", "create", "g", "--aligned", "--weights", "w.safetensors")
+    assert fhe_face(*create).status == 0
+    Path("w.safetensors").rename("moved.safetensors")
+    enroll = ("enroll", people, "--gallery", "g", *LOCAL)
+    assert "--weights says where it is now" in fhe_face(*enroll).refused()
+    assert fhe_face(*enroll, "--weights", "moved.safetensors").status == 0
+
+
+def test_info_of_the_files_of_a_gallery(
+    fhe_face: Run, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert fhe_face("gallery", "create", "g", "--aligned").status == 0
+    assert fhe_face("enroll", people, "--gallery", "g", *LOCAL).status == 0
+    (block,) = (path for path in Path("g/server/blocks").rglob("*") if path.is_file())
+    key_id = fhe_face("gallery", "show", "g", "--json").json()["key_id"]
+    for file, kind, said in (
+        ("g/client/gallery.key", "secret-key", "a gallery's secret key: never give it away"),
+        ("g/server/gallery.evaluation.key", "evaluation-keys", "for the server"),
+        (block, "sealed-block", "sealed templates of a gallery"),
+    ):
+        data = fhe_face("info", file, "--json").json()
+        assert (data["kind"], data["of"], data["key_id"]) == (kind, "gallery", key_id)
+        assert data["ring_dimension"] == 8192
+        assert data["log2_qp"] <= data["log2_qp_bound"] == 214
+        assert said in fhe_face("info", file).out
+    assert fhe_face("info", block, "--json").json()["positions"] == 8192
+    changed = bytearray(block.read_bytes())
+    changed[-500] ^= 1
+    Path("changed").write_bytes(changed)
+    assert "checksum" in fhe_face("info", "changed").refused()
 
 
 @pytest.mark.full

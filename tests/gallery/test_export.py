@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,8 @@ def test_rows_are_rows(tmp_path: Path) -> None:
             assert nearest > 1 - 1e-6
             assert gallery.find_templates(row["template"]) == [row["template"]]
             assert gallery.subject(row["subject"]).name == row["name"]
+            age = datetime.now(timezone.utc) - datetime.fromisoformat(row["added"])
+            assert -1 <= age.total_seconds() < 300
         assert (found.rows, found.people) == (9, 3)
         assert found.loss < 1e-6
         assert found.same is not None

@@ -25,8 +25,10 @@ KILLS = 50
 PHOTOS = 3
 #: People that are there at once: whoever is this much older is deleted.
 ALIVE = 5
-#: Longer than one round of operations takes.
-LONGEST_SECONDS = 0.35
+#: At most so many operations end before a kill.
+OPERATIONS = 4
+#: About what an operation takes, where none was measured.
+FIRST_SECONDS = 0.1
 
 
 def work(folder: Path, photos: Path, log: int, first: int) -> None:
@@ -112,11 +114,17 @@ class Model:
             self.alive.discard(whom)
 
 
-def killed(folder: Path, photos: Path, first: int, seconds: float) -> str:
-    """What a child said until it was killed, so long after its first line."""
+def killed(folder: Path, photos: Path, first: int, operations: int, share: float) -> str:
+    """What a child said until it was killed: in the middle of what follows so many operations.
+
+    share: of the time that one operation took until then, which passes before.
+    """
     with child(folder, photos, first) as (pid, reader):
-        text = os.read(reader, 1 << 16)
-        time.sleep(seconds)
+        text, started = os.read(reader, 1 << 16), time.perf_counter()
+        while text.count(b"end") < operations:
+            text += os.read(reader, 1 << 16)
+        seconds = (time.perf_counter() - started) / operations if operations else FIRST_SECONDS
+        time.sleep(share * seconds)
         os.kill(pid, signal.SIGKILL)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
         while more := os.read(reader, 1 << 16):
@@ -142,7 +150,8 @@ def test_kills(tmp_path: Path, url: str | None) -> None:
     model, first, interrupted = Model(), 0, set()
     for _ in range(KILLS):
         paint(first + 40)
-        model.read(killed(folder, photos, first, draw.uniform(0, LONGEST_SECONDS)))
+        operations, share = draw.randrange(OPERATIONS + 1), draw.random()
+        model.read(killed(folder, photos, first, operations, share))
         if model.begun:
             interrupted.add(model.begun[0])
         with reopen(folder) as gallery:
@@ -155,4 +164,4 @@ def test_kills(tmp_path: Path, url: str | None) -> None:
                 model.alive.discard(person)
         first = max(model.alive, default=first) + 1
     assert interrupted == {"enrol", "delete", "compact"}, "the kills hit everything"
-    assert model.ended > KILLS
+    assert model.ended > KILLS, "two operations between kills, on average"

@@ -11,7 +11,7 @@ from fhe_face.gallery.decisions import Answer
 from fhe_face.gallery.errors import GalleryError, UnknownSubject
 from fhe_face.gallery.gallery import Gallery
 from fhe_face.store import StoreError
-from tests.gallery.kit import consistent, face, make, people, photo, save
+from tests.gallery.kit import Painted, consistent, face, make, people, photo, save
 
 
 @pytest.fixture(params=["mean", "each"])
@@ -159,3 +159,27 @@ def test_callers_own_ids(tmp_path: Path) -> None:
         assert gallery.subject("Anna").templates == 3
         with pytest.raises(GalleryError, match="1 to 64 of the characters"):
             gallery.enroll(photo(face(2)), subject_id="a b")
+
+
+def test_callers_own_template_ids(tmp_path: Path) -> None:
+    one, two = (save(tmp_path / f"{n}.png", photo(face(n), face(n + 1))) for n in (1, 5))
+    with make(tmp_path / "g") as gallery:
+        found = gallery.enroll(one, subject="Anna", template_id="badge.1")
+        assert [done.template for done in found.enrolled] == ["badge.1"]
+        gallery.enroll(two, template_id="badge.2")
+        assert gallery.counts()["templates"] == 2, "only the largest face"
+        assert gallery.find_templates("badge.1") == ["badge.1"]
+        assert gallery.find_templates(str(two)) == ["badge.2"]
+        assert len(gallery.enroll([one, two], subject="Anna").known) == 1
+        assert len(gallery.enroll(one, template_id="badge.9").known) == 1
+        again = gallery.enroll(photo(face(9)), template_id="badge.1")
+        assert not again.enrolled
+        assert "badge.1" in again.refused[0].reason
+        for wrong in ("", "a b", "x" * 65):
+            with pytest.raises(GalleryError, match="1 to 64"):
+                gallery.enroll(photo(face(2)), template_id=wrong)
+        with pytest.raises(GalleryError, match="one template id for 2 photos"):
+            gallery.enroll([one, two], template_id="x")
+        done = gallery.rebuild([one, two], embedder=Painted(model="cd" * 32), thresholds=(0.3, 0.5))
+        assert (done.embedded, done.missing) == (2, [])
+        consistent(gallery)

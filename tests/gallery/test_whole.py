@@ -433,6 +433,9 @@ def test_galleries_that_cannot_be_made_or_opened(tmp_path: Path) -> None:
         reopen(tmp_path / "g")
     key.write_bytes(saved)
     reopen(tmp_path / "g").close()
+    (tmp_path / "g" / "client").rename(tmp_path / "client")
+    with pytest.raises(GalleryError, match="bring the folder client/ along"):
+        reopen(tmp_path / "g")
 
 
 def test_two_galleries_side_by_side(tmp_path: Path) -> None:

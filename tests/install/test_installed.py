@@ -50,6 +50,15 @@ for name, module in list(sys.modules.items()):
         assert pathlib.Path(module.__file__).is_relative_to(sys.prefix), module.__file__
 print("ours")
 """
+#: A store needs its migrations, which are files of the package.
+STORED = """
+import pathlib
+from fhe_face.store import Store, Subject
+with Store.create("server", {"mode": "mean"}, b"") as store:
+    store.add([Subject("anna")])
+with Store.open(pathlib.Path("server")) as store:
+    print(*(subject.id for subject in store.subjects()), store.check())
+"""
 BUNDLED = """
 from importlib.resources import files
 print(files("fhe_face") / "models" / "bundled" / "cryptofacenet4.safetensors")
@@ -63,6 +72,7 @@ def first_minute(installed: Installed) -> None:
     fitted = json.loads(installed.fhe_face("coeffs", "fit", "--json"))
     assert fitted["interval"] == [100.0, 3000.0]
     assert "fhe-face" in installed.run("-m", "fhe_face", "--version")
+    assert installed.run("-c", STORED) == "anna []\n"
     weights = installed.run("-c", BUNDLED).strip()
     assert json.loads(installed.fhe_face("weights", "verify", weights, "--json"))["bad"] == 0
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from fhe_face.store import NotStored, Refusal, StoredSubject, StoreError, Subject, Template
@@ -17,7 +19,9 @@ def test_what_is_added_is_there(make: Make) -> None:
         StoredSubject("anna", b"<name of anna>", 2, False),
         StoredSubject("ben", b"<name of ben>", 1, False),
     ]
-    assert store.template("a2") == ("a2", "anna", "photo-a2", record_of("a2"), False)
+    stored = store.template("a2")
+    assert stored[:5] == ("a2", "anna", "photo-a2", record_of("a2"), False)
+    assert abs(stored.added - time.time()) < 60
     assert [t.id for t in store.templates("anna")] == ["a1", "a2"]
     assert [t.id for t in store.templates(batch=1)] == ["a1", "a2", "b1"]
     assert store.sources() == {"photo-a1", "photo-a2", "photo-b1"}
@@ -198,6 +202,19 @@ def test_a_template_ends_the_refusal_of_its_source(make: Make) -> None:
     assert store.sources() == {"p1", "p2"}
     store.add([Subject("anna")], [Template("a1", "anna", "p1", b"")], [Refusal("p3", b"")])
     assert [r.source for r in store.refusals()] == ["p2", "p3"]
+
+
+def test_where_the_templates_of_a_photo_are(make: Make) -> None:
+    store = make()
+    enrol(store, anna=["a1", "a2"], ben=["b1"])
+    store.add([], [Template("b2", "ben", "photo-a1", b"")], [Refusal("photo-x", b"")])
+    store.delete_templates(["a1"])
+    store.merge(["ben"], "anna")
+    assert store.from_sources(["photo-a1", "photo-b1", "photo-x", "no"]) == {
+        "photo-a1": [("a1", "anna", True), ("b2", "anna", False)],
+        "photo-b1": [("b1", "anna", False)],
+    }
+    assert store.from_sources([]) == {}
 
 
 def test_many_rows_pass_every_limit_of_a_statement(make: Make) -> None:

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from fhe_face.store import DamagedBlock, Store, StoreError, check
+from fhe_face.store.blocks import BlockFiles
 from tests.store.conftest import Make
 from tests.store.kit import enrol, found, record_of, seal, waiting
 
@@ -64,6 +65,7 @@ def test_one_damaged_block_is_named_and_mended(make: Make, damage: Callable[[Pat
     assert len(store.entries(first)) == 2
     [finding] = store.check()
     assert (finding.code, finding.severity, finding.about) == ("damaged-block", "error", first)
+    assert finding.text.startswith(f"block {first[:12]} ")
     version = store.version
     repaired = store.repair()
     assert [f.code for f in repaired.before] == ["damaged-block"]
@@ -116,6 +118,16 @@ CONTRADICTIONS = {
         "merged-subject",
         "UPDATE subjects SET merged_into = 1, name = NULL WHERE number = 2",
     ),
+    "merged into itself": (
+        "merged-subject",
+        "UPDATE subjects SET merged_into = 1 WHERE number = 1",
+    ),
+    "merged in a circle": (
+        "merged-subject",
+        "UPDATE subjects SET merged_into = 2 WHERE number = 1; "
+        "UPDATE subjects SET merged_into = 3 WHERE number = 2; "
+        "UPDATE subjects SET merged_into = 1 WHERE number = 3",
+    ),
     "merged into a merged one": (
         "merged-subject",
         "UPDATE subjects SET merged_into = 2 WHERE number = 1; "
@@ -137,6 +149,24 @@ def test_rows_that_contradict_each_other_are_mended(make: Make, url: str | None,
     live = [subject.id for subject in store.subjects() if subject.templates]
     assert sorted(found(store)) == live
     assert sum(subject.templates for subject in store.subjects(include_deleted=True)) == 3
+
+
+def test_a_writer_at_work_is_no_damage(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = make()
+    two_blocks(store)
+    verify = BlockFiles.verify
+    met: list[str] = []
+
+    def while_it_is_replaced(files: BlockFiles, digest: str) -> int:
+        if not met:
+            met.append(digest)
+            store.replace_blocks(store.version, [block.digest for block in store.blocks()])
+            seal(store)
+        return verify(files, digest)
+
+    monkeypatch.setattr(BlockFiles, "verify", while_it_is_replaced)
+    assert store.check() == []
+    assert not store.block_path(met[0]).exists()
 
 
 def test_wrong_files_beside_a_sound_database_and_the_reverse(tmp_path: Path) -> None:

@@ -147,6 +147,26 @@ def test_of_two_writers_one_wins(make: Make) -> None:
     assert set(found(store).values()) == set(winners)
 
 
+def test_settings_are_compared_and_swapped(make: Make) -> None:
+    store = make()
+    store.replace_blocks(store.version, settings=b"0")
+
+    def count(_worker: int) -> None:
+        done = 0
+        while done < 10:
+            version = store.version
+            value = int(store.settings)
+            try:
+                store.replace_blocks(version, settings=str(value + 1).encode())
+            except Conflict:
+                continue
+            done += 1
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(count, range(4)))
+    assert store.settings == b"40"
+
+
 def test_writers_of_many_threads_lose_nothing(make: Make) -> None:
     store = make()
 

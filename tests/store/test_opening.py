@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -112,11 +113,14 @@ def test_passwords_are_kept_and_never_said(
     assert stat.S_IMODE(place.stat().st_mode) == 0o600
     content = json.loads(place.read_text())
     assert PASSWORD in content["url"]
+    plain = content["url"].replace(f":{PASSWORD}", "")
     for damaged in (
         {**content, "url": content["url"].replace(PASSWORD, "wrong-9162")},
         {**content, "url": content["url"].replace("/test_", "/none_")},
         {**content, "url": content["url"] + "&no_such_option=1"},
         {**content, "schema": "other"},
+        {**content, "url": f"{plain}&password=wrong-9162"},
+        {**content, "url": f"{plain}&password={PASSWORD}&sslpassword=wrong-9162&no=1"},
     ):
         place.write_text(json.dumps(damaged))
         with pytest.raises(StoreError) as caught:
@@ -125,6 +129,9 @@ def test_passwords_are_kept_and_never_said(
         assert PASSWORD not in told
         assert "wrong-9162" not in told
         assert "\n" not in str(caught.value)
+        [finding] = check(folder)
+        assert PASSWORD not in finding.text
+        assert (finding.code, finding.mend) == ("database", "server")
 
 
 @pytest.mark.parametrize(
@@ -251,6 +258,21 @@ def test_an_older_schema_is_upgraded_after_a_copy(closed: Database, tmp_path: Pa
         copy.engine.dispose()
         with closing(sqlite3.connect(path)) as plain:
             assert plain.execute("PRAGMA foreign_key_check").fetchall() == []
+
+
+def test_two_processes_upgrade_once(closed: Database, tmp_path: Path) -> None:
+    steps, folder = later(tmp_path / "steps"), tmp_path / "server"
+    path = folder / "gallery.db" if closed.is_sqlite else None
+    databases = [find_database(folder) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda database: bring_up_to_date(database, path, steps), databases))
+    assert {revision(database) for database in databases} == {"0003"}
+    for database in databases:
+        database.engine.dispose()
+    if path is not None:
+        copy = sqlite_database(path.with_name("gallery.db.before-0003"))
+        assert revision(copy) == HEAD
+        copy.engine.dispose()
 
 
 def test_an_upgrade_that_fails_changes_nothing(closed: Database, tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ def _faces() -> None:
         sa.Column("subject", _NUMBER, sa.ForeignKey("subjects.number"), nullable=False),
         sa.Column("source", sa.Text),
         sa.Column("record", sa.LargeBinary, nullable=False),
+        sa.Column("added", _NUMBER, nullable=False),
         sa.Column("deleted", sa.Boolean, nullable=False),
         sa.Column("waiting", sa.Boolean, nullable=False),
         sa.Column("revision", _NUMBER, nullable=False),
