@@ -24,7 +24,7 @@ from fhe_face.service.rows import Room
 _ABOUT: Final = """Face embeddings and sealed galleries, computed on ciphertexts. The server holds
 no key that decrypts. Files are containers (docs/format.md) and are sent by section: PUT the header,
 then what the answer lists as missing. Errors are problem+json with a `code` that never changes."""
-_CODES: Final = {404: "not-found", 405: "method-not-allowed", 416: "invalid"}
+_CODES: Final = {404: "not-found", 405: "method-not-allowed"}
 _PROBLEM: Final = {
     "description": "What went wrong; `code` is for programs.",
     "content": {

@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import anyio
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fhe_core.errors import Failure
 from fhe_face.service.audit import Deed, write_deed
 from fhe_face.service.bodies import Body, Caps
 from fhe_face.service.context import Context
-from fhe_face.service.errors import Unauthorized
+from fhe_face.service.errors import Busy, Unauthorized
 from fhe_face.service.problems import MEDIA_TYPE, Problem, problem_of
 from fhe_face.service.rows import Caller
 from fhe_face.service.tenants import quotas_of
@@ -32,6 +33,10 @@ _SECURITY: Final = (
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
+#: What the framework says in plain text about a Range header; no route of ours does.
+_RANGES: Final = (400, 416)
+#: Of a client that went away in its own request; nobody gets this status.
+_GONE: Final = 499
 _log = logging.getLogger("fhe_face.service")
 
 
@@ -45,6 +50,7 @@ class Visit:
     began: float = field(default_factory=time.monotonic)
     caller: Caller | None = None
     status: int = 0
+    replaced: bool = False
 
     @property
     def route(self) -> str:
@@ -53,8 +59,15 @@ class Visit:
         return path if isinstance(path, str) else "-"
 
     async def answer(self, message: Message) -> None:
-        """Send, and remember what was said."""
+        """Send, and remember what was said. Ranges that do not exist are problems, too."""
+        if self.replaced:
+            return
         if message["type"] == "http.response.start":
+            plain = dict(message.get("headers", [])).get(b"content-type", b"").startswith(b"text/")
+            if message["status"] in _RANGES and plain:
+                await self.refuse(Problem("range", "the file has no such range"))
+                self.replaced = True
+                return
             self.status = message["status"]
             given = {name.lower() for name, _ in message.get("headers", [])}
             more = [pair for pair in _SECURITY if pair[0] not in given]
@@ -84,6 +97,7 @@ class Gate:
         self.app = app
         self.context = context
         self.caps = Caps.of(context.settings, context.circuits.gallery)
+        self._running = 0
         self.open = OPEN | {"/openapi.json"} if open_docs else OPEN
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -92,20 +106,26 @@ class Gate:
             await self.app(scope, receive, send)
             return
         visit = Visit(scope, send)
+        self._running += 1
         settings, cap = self.context.settings, self.caps.cap_of(scope["method"], scope["path"])
         body = Body(receive, cap, settings.idle_seconds, settings.body_seconds)
         state = scope.setdefault("state", {})
         state["request_id"] = visit.request_id
         try:
+            if self._running > settings.connections and scope["path"] not in self.open:
+                raise Busy("too many requests at once", 1.0)
             visit.caller = await self._who(scope)
             state["caller"] = visit.caller
             body.check(dict(scope["headers"]))
             await self.app(scope, body, visit.answer)
+        except ClientDisconnect:
+            visit.status = visit.status or _GONE
         except Exception as error:  # also what a route did not foresee: one shape for all
             problem = problem_of(error)
             self.context.metrics.refused(problem.code)
             await visit.refuse(problem)
         finally:
+            self._running -= 1
             await self._note(visit, body)
 
     async def _who(self, scope: Scope) -> Caller | None:

@@ -42,6 +42,7 @@ STATUSES: Final[Mapping[str, int]] = {
     "body-too-large": 413,
     "too-large": 413,
     "encoding": 415,
+    "range": 416,
     "over-quota": 429,
     "too-many-requests": 429,
     "internal": 500,
@@ -51,7 +52,9 @@ STATUSES: Final[Mapping[str, int]] = {
 }
 _SENT: Final = 422
 #: Statuses of failures that pass by themselves, and after how many seconds to try again.
-_PASSING: Final = {"in-progress": 1.0, "unavailable": 2.0}
+_PASSING: Final[Mapping[str, float]] = {"in-progress": 1.0, "unavailable": 2.0}
+#: Codes of failed searches that say nothing about the probe.
+_OF_MACHINE: Final = ("internal", "store", "file", "memory", "access", "damaged-block")
 _FULL: Final = ("no space left", "quota is used up")
 _log = logging.getLogger("fhe_face.service")
 
@@ -101,6 +104,8 @@ def problem_of(error: BaseException) -> Problem:
         _log.error("%s", one_line(str(error)))
         what = "the server's files or database cannot be used at the moment"
         return Problem("unavailable", what, _PASSING["unavailable"])
+    if isinstance(error, Failure) and error.code == "search-failed":
+        return _of_search(error)
     if isinstance(error, ServiceError | ContainerError | StoreError | MatchingError):
         return Problem(error.code, str(error), _PASSING.get(error.code))
     if isinstance(error, Failure) and error.code in STATUSES:
@@ -109,6 +114,16 @@ def problem_of(error: BaseException) -> Problem:
         return Problem("busy", "no answer in time", 5.0)
     _log.error("internal error", exc_info=error)
     return Problem("internal", "internal error; the server's log says more under this request's id")
+
+
+def _of_search(error: Failure) -> Problem:
+    """Of the worker's: the client's fault by its own code, or the machine's."""
+    reason = str(error.details().get("reason", "internal"))
+    if reason in _OF_MACHINE:
+        _log.error("a search has failed: %s", error)
+        what = "the gallery cannot be searched at the moment"
+        return Problem("unavailable", what, _PASSING["unavailable"])
+    return Problem(reason, str(error))
 
 
 def _of_database(cause: BaseException | None) -> bool:

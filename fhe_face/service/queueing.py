@@ -98,11 +98,18 @@ class Queue(Protocol):
 
         Raises:
             Busy: no searcher is free. TimeoutError: no answer in so many seconds.
-            Failure: of a probe that cannot be used; its text holds no path.
+            Failure: of a probe that cannot be used; its text holds no path. One with the code
+                "search-failed" says in `reason` the code of what went wrong.
         """
 
     def identity(self) -> str:
         """Names engine and weights; equal identities give equal results. "": not known yet."""
+
+    def workers(self) -> int:
+        """How many workers are alive."""
+
+    def forget(self, tenant: str) -> int:
+        """Cancel a tenant's jobs and forget all of them; how many there were."""
 
     def close(self) -> None:
         """Let go of connections; jobs stay."""

@@ -37,7 +37,6 @@ def remove_tenant(service: Service, name: str) -> None:
 def _end_jobs(service: Service, name: str) -> None:
     queue = durable_queue(service, load_settings(service.folder))
     try:
-        for job in queue.list(name, 1_000_000):
-            queue.cancel(name, job.id)
+        queue.forget(name)
     finally:
         queue.close()

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from fastapi.testclient import TestClient
+from httpx import Client
 
 from fhe_core import container
 from fhe_core.container import Header, Limits
@@ -23,6 +24,7 @@ from fhe_face.service.admission import Circuits
 from fhe_face.service.app import build_app
 from fhe_face.service.context import Context
 from fhe_face.service.opening import Service, create_service
+from fhe_face.service.queueing import Queue
 from fhe_face.service.rows import Quotas, Room, Scope
 from fhe_face.service.settings import Settings
 from fhe_face.service.tenants import make_tenant
@@ -131,10 +133,14 @@ def token(service: Service, tenant: str = "anna", scopes: Iterable[Scope] = tupl
 class World:
     """A service with its app, and clients of tenants."""
 
-    def __init__(self, service: Service, settings: Settings | None = None) -> None:
+    def __init__(
+        self, service: Service, settings: Settings | None = None, queue: Queue | None = None
+    ) -> None:
+        """queue: a real one; else jobs wait in memory until a test ends them."""
         self.service = service
         self.queue = FakeQueue(service)
-        self.context = Context(service, settings or Settings(free_bytes=0), self.queue, circuits())
+        chosen = settings or Settings(free_bytes=0)
+        self.context = Context(service, chosen, queue or self.queue, circuits())
         self.app = build_app(self.context)
 
     def client(
@@ -146,7 +152,7 @@ class World:
         return TestClient(self.app, headers=headers, raise_server_exceptions=True)
 
 
-def push(client: TestClient, room: str, id: str, sent: Sent) -> None:
+def push(client: Client, room: str, id: str, sent: Sent) -> None:
     """Send a file over HTTP."""
     answer = client.put(f"/v1/{room}/{id}", content=sent.front)
     assert answer.status_code in (200, 201), answer.text

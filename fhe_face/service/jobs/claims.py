@@ -45,15 +45,18 @@ class Claims:
     worker: str
     limits: Limits
 
-    def claim(self, turns: Turns) -> Claim | None:
-        """The next job; None if none waits. Two workers never get the same."""
+    def claim(self, turns: Turns, loaded: Collection[str] = ()) -> Claim | None:
+        """The next job; None if none waits. Two workers never get the same.
+
+        loaded: digests of the keys that are in memory.
+        """
         with self.database.reading() as connection:  # most of the time there is nothing
             if not _waiting(connection, clock(connection)):
                 return None
         with self.database.locked() as connection:
             connection.execute(select(queue.c.number).with_for_update()).one()
             now = clock(connection)
-            chosen = turns.choose(_waiting(connection, now), time.monotonic())
+            chosen = turns.choose(_waiting(connection, now), loaded, time.monotonic())
             if chosen is None:
                 return None
             row = connection.execute(select(jobs).where(jobs.c.number == chosen.first)).one()
@@ -127,7 +130,7 @@ class Claims:
                 failed = error_text("retries", text)
                 self._end(connection, claim, State.FAILED, now, error=failed)
                 return
-            pause = min(self.limits.pause_seconds * 2.0**claim.failures, _LONGEST_PAUSE_SECONDS)
+            pause = self._pause(claim.failures)
             self._back(connection, claim, failures=failures, not_before=now + pause)
 
     def hand_back(self, claim: Claim) -> None:
@@ -207,8 +210,12 @@ class Claims:
                 "deaths": deaths,
                 "error": error_text("set-aside", text),
             }
-        pause = self.limits.pause_seconds * (2.0 ** (deaths - 1) - 1)  # the first one: at once
+        pause = 0.0 if deaths == 1 else self._pause(deaths - 2)
         return {**_QUEUED, "deaths": deaths, "not_before": now + pause}
+
+    def _pause(self, before: int) -> float:
+        """Seconds until the next try, after so many earlier ones."""
+        return min(self.limits.pause_seconds * 2.0 ** min(before, 20), _LONGEST_PAUSE_SECONDS)
 
     def _mine(self, claim: Claim) -> ColumnElement[bool]:
         return and_(jobs.c.number == claim.number, jobs.c.token == claim.token, _running())

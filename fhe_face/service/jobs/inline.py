@@ -36,7 +36,7 @@ def work(
     turns = Turns(chosen.turn_seconds)
     begun = []
     try:
-        while not stop.asked and (claim := claims.claim(turns)) is not None:
+        while not stop.asked and (claim := claims.claim(turns, residents.loaded)) is not None:
             begun.append(claim.id)
             runner.run(claim)
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import socket
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from fhe_face.service.blobs import Blobs
 from fhe_face.service.errors import ServiceError
 from fhe_face.service.jobs.claims import Claims
 from fhe_face.service.jobs.opening import clock, insert_new
+from fhe_face.service.jobs.records import Claim
 from fhe_face.service.jobs.tables import UNFINISHED, jobs, outputs, queue, workers
 from fhe_face.service.queueing import State
 from fhe_face.service.rows import Room
@@ -27,6 +29,8 @@ RUN: Final = "run"
 PARTS: Final = "parts"
 _LOCK: Final = ".lock"
 _BATCH: Final = 500
+#: Of a claim's output, also while it is being written.
+_SCRATCH: Final = re.compile(r"\.?([0-9a-f]{32})-[0-9]+(?:\.[0-9a-f]+\.tmp)?")
 
 
 @dataclass
@@ -165,15 +169,31 @@ class Keeper:
             self.blobs.delete(row.tenant, Room(row.target_room), row.target)
 
     def _sweep_parts(self) -> None:
-        """Parts of jobs that have ended; who ends a job removes them, unless it is killed."""
-        folder = self.folder / PARTS
-        names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-        if not names:
+        """What jobs that have ended left; who ends a job removes it, unless it is killed."""
+        left = {path: path.name for path in _entries(self.folder / PARTS)}
+        for path in _entries(self.blobs.scratch()):
+            written = _SCRATCH.fullmatch(path.name)
+            if written is not None:
+                left[path] = written[1]
+        if not left:
             return
         with self.claims.database.reading() as connection:
             needed = set(connection.execute(select(jobs.c.id).where(UNFINISHED)).scalars())
-        for name in names - needed:
-            shutil.rmtree(folder / name, ignore_errors=True)
+        for path, job in left.items():
+            if job not in needed and path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif job not in needed:
+                with suppress(OSError):
+                    path.unlink()
+
+
+def scratch_name(claim: Claim) -> str:
+    """Of a claim's output; another worker's claim of the same job has another one."""
+    return f"{claim.id}-{claim.token}"
+
+
+def _entries(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
 
 
 def tell_identity(claims: Claims, identity: Callable[[], str]) -> None:

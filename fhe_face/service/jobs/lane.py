@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from fhe_core.errors import Failure
 from fhe_core.files import one_line
 from fhe_face.service.jobs.claims import Claims
@@ -101,7 +103,8 @@ def work(runner: Runner, turns: Turns, stopping: Stopping) -> None:
         try:
             if unsure:  # the last claim may have been written, though its answer was lost
                 runner.claims.give_back_all()
-            claim, unsure = runner.claims.claim(turns), False
+            claim = runner.claims.claim(turns, runner.residents.loaded)
+            unsure = False
         except StoreError as error:
             unsure = True
             log("database", {"error": one_line(str(error))})
@@ -135,10 +138,11 @@ def read_settings() -> LaneSettings:
     return settings
 
 
-def exit_with(error: Failure) -> None:
-    """Say why this lane cannot start, and end."""
+def cannot_start(error: Failure) -> int:
+    """Say why this process cannot start; the status to end with: whether it would fail again."""
     log("cannot start", {"code": error.code, "error": one_line(str(error))})
-    sys.exit(CANNOT_START)
+    away = isinstance(error.__cause__, SQLAlchemyError)  # the database may be there a little later
+    return 1 if away else CANNOT_START
 
 
 def _budget() -> int:
@@ -154,7 +158,7 @@ def main() -> None:
         Path(settings.folder).resolve(strict=True)
         serve(settings, FaceEngines(settings.weights, settings.threads))
     except Failure as error:
-        exit_with(error)
+        sys.exit(cannot_start(error))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from fhe_face.service.jobs import naming
 from fhe_face.service.jobs.calling import SearchClient
 from fhe_face.service.jobs.opening import clock, insert_new, open_jobs
 from fhe_face.service.jobs.records import ROOMS, Kind, Limits
-from fhe_face.service.jobs.tables import UNFINISHED, jobs, queue, workers
+from fhe_face.service.jobs.tables import UNFINISHED, jobs, outputs, queue, workers
 from fhe_face.service.jobs.timing import Pace
 from fhe_face.service.opening import Service
 from fhe_face.service.queueing import Answer, JobStatus, State
@@ -30,6 +30,9 @@ from fhe_face.store.database import Database
 
 DEFAULT_MODEL: Final = "default"
 _FULL_SECONDS: Final = 10.0
+_LOOK_SECONDS: Final = 0.1
+#: Position and time left change by what others do; they are looked up that often.
+_ESTIMATE_SECONDS: Final = 1.0
 
 
 class Searcher(Protocol):
@@ -159,7 +162,21 @@ class JobQueue:
             changed = status.state.final if seen is None else status != seen
             if changed or time.monotonic() >= end:
                 return status
-            time.sleep(0.1)
+            self._until_touched(tenant, id, min(end, time.monotonic() + _ESTIMATE_SECONDS))
+
+    def _until_touched(self, tenant: str, id: str, end: float) -> None:
+        """Until a worker has written the job's row, or a time has come: one cheap query a look."""
+        query = select(jobs.c.state, jobs.c.stage, jobs.c.done, jobs.c.total).where(
+            jobs.c.tenant == tenant, jobs.c.id == id
+        )
+        first: Any = None
+        while time.monotonic() < end:
+            with self._database.reading() as connection:
+                row = connection.execute(query).first()
+            if row is None or (first is not None and row != first):
+                return
+            first = row
+            time.sleep(_LOOK_SECONDS)
 
     def search(self, gallery: Path, probe: bytes, timeout: float) -> Answer:
         """Sealed scores of a sealed probe against a gallery; no job: who asks waits.
@@ -177,13 +194,18 @@ class JobQueue:
             return str(connection.execute(select(queue.c.identity)).scalar_one())
 
     def forget(self, tenant: str) -> int:
-        """Remove a tenant's jobs that have ended; cancel the others. The number of both."""
+        """Remove all that is known of a tenant's jobs; how many there were.
+
+        One that runs is cancelled; its row goes with the old results.
+        """
         with self._database.locked() as connection:
             mine = jobs.c.tenant == tenant
-            open_jobs = jobs.update().where(mine, UNFINISHED).values(cancel=True)
-            stopped = connection.execute(open_jobs).rowcount
+            running = and_(mine, jobs.c.state == State.RUNNING.value)
+            count = connection.execute(jobs.update().where(running).values(cancel=True)).rowcount
             gone = jobs.delete().where(mine, jobs.c.state != State.RUNNING.value)
-            return int(max(stopped, connection.execute(gone).rowcount))
+            count += connection.execute(gone).rowcount
+            connection.execute(outputs.delete().where(outputs.c.tenant == tenant))
+            return int(count)
 
     def close(self) -> None:
         """Let go of the database."""

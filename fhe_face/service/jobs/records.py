@@ -48,7 +48,7 @@ class Limits:
         job_seconds: of one try; a job that takes longer is ended.
         retries: tries after failures that may pass, such as a full disk.
         deaths: of workers in the middle of a job, until it is set aside.
-        turn_seconds: for how long one key's jobs go first while others wait.
+        turn_seconds: keys are loaded no more often while those in memory have jobs.
         lease_seconds: after which a worker that says nothing is taken for dead.
         pause_seconds: before the first new try; it doubles with every further one.
     """

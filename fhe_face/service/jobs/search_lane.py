@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,7 @@ from fhe_core.errors import Failure
 from fhe_face.service.jobs.calling import BUSY, LARGEST_FRAME, SOCKET, short_name
 from fhe_face.service.jobs.galleries import Galleries
 from fhe_face.service.jobs.keeping import RUN
-from fhe_face.service.jobs.lane import LaneSettings, exit_with, log, read_settings
+from fhe_face.service.jobs.lane import LaneSettings, cannot_start, log, read_settings
 from fhe_face.service.jobs.steps import explained
 from fhe_face.service.jobs.stopping import Stopping
 from fhe_face.service.queueing import Answer
@@ -123,7 +124,7 @@ def main() -> None:
     try:
         run(settings, Galleries(settings.blocks, settings.threads))
     except Failure as error:
-        exit_with(error)
+        sys.exit(cannot_start(error))
 
 
 if __name__ == "__main__":

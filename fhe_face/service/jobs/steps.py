@@ -19,7 +19,7 @@ from fhe_face.service.errors import NotComplete, NotHere, ServiceError
 from fhe_face.service.jobs import naming
 from fhe_face.service.jobs.claims import Claims, Lost
 from fhe_face.service.jobs.engines import Work
-from fhe_face.service.jobs.keeping import PARTS
+from fhe_face.service.jobs.keeping import PARTS, scratch_name
 from fhe_face.service.jobs.records import ROOMS, Claim, JobFailed
 from fhe_face.service.jobs.residents import Residents
 from fhe_face.service.jobs.stopping import Cancelled, HandedBack, Stopping, TimeUp
@@ -154,8 +154,7 @@ class Runner:
                 time.sleep(1.0)
 
     def _scratch(self, claim: Claim) -> Path:
-        """Where this claim's output is written; another worker's claim of the job has another."""
-        return self.blobs.scratch() / f"{claim.id}-{claim.token}"
+        return self.blobs.scratch() / scratch_name(claim)
 
     def _parts(self, claim: Claim) -> Path:
         return self.folder / PARTS / claim.id

@@ -1,8 +1,8 @@
-"""Whose job is next: the key that is in memory first, but everybody gets a turn."""
+"""Whose job is next: keys that are in memory first, but everybody gets a turn."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -19,45 +19,44 @@ class Waiting(NamedTuple):
 class Turns:
     """One worker's memory of whom it served when.
 
-    A key keeps its turn while it has jobs, for `seconds` at most if others wait. Then comes the
-    tenant that was served longest ago, and of its keys the one that was. So nobody waits longer
-    than all other tenants' turns, and keys are loaded once in a turn.
+    As long as keys in memory have jobs, other keys wait: but every `seconds` one of those is
+    loaded. Among equals the tenant goes first that was served longest ago, and of its keys the one
+    that was. So nobody waits longer than `seconds` for each tenant before it, and keys are loaded
+    no more often than that while there is something to do without.
     """
 
     seconds: float
-    _current: tuple[str, str] | None = None
-    _since: float = 0.0
+    _loaded_at: float = float("-inf")
     _tenants: dict[str, float] = field(default_factory=dict)
     _keys: dict[tuple[str, str], float] = field(default_factory=dict)
 
-    def choose(self, waiting: Sequence[Waiting], now: float) -> Waiting | None:
-        """The next, None if nothing waits. now: seconds of any clock that never goes back."""
-        if not waiting:
-            return None
-        for one in waiting:
-            if (one.tenant, one.key) == self._current and now - self._since < self.seconds:
-                return self._served(one, now)
-        chosen = min(
-            waiting,
-            key=lambda one: (
-                self._tenants.get(one.tenant, -1.0),
-                self._keys.get((one.tenant, one.key), -1.0),
-                one.first,
-            ),
-        )
-        self._current, self._since = (chosen.tenant, chosen.key), now
-        self._forget(waiting)
-        return self._served(chosen, now)
+    def choose(
+        self, waiting: Sequence[Waiting], loaded: Collection[str], now: float
+    ) -> Waiting | None:
+        """The next, None if nothing waits.
 
-    def _served(self, one: Waiting, now: float) -> Waiting:
-        self._tenants[one.tenant] = now
-        self._keys[one.tenant, one.key] = now
-        return one
+        loaded: keys in memory. now: seconds of any clock that never goes back.
+        """
+        here = [one for one in waiting if one.key in loaded]
+        others = [one for one in waiting if one.key not in loaded]
+        if others and (not here or now - self._loaded_at >= self.seconds):
+            self._loaded_at = now
+            here = others
+        if not here:
+            return None
+        chosen = min(here, key=self._rank)
+        self._tenants[chosen.tenant] = self._keys[chosen.tenant, chosen.key] = now
+        if len(self._keys) > 1000:
+            self._forget(waiting)
+        return chosen
+
+    def _rank(self, one: Waiting) -> tuple[float, float, int]:
+        never = float("-inf")
+        served = self._keys.get((one.tenant, one.key), never)
+        return self._tenants.get(one.tenant, never), served, one.first
 
     def _forget(self, waiting: Sequence[Waiting]) -> None:
-        """Keep nothing of those who have not come for long: nobody's memory grows for ever."""
-        if len(self._keys) > 1000:
-            self._tenants = {w.tenant: self._tenants.get(w.tenant, -1.0) for w in waiting}
-            self._keys = {
-                (w.tenant, w.key): self._keys.get((w.tenant, w.key), -1.0) for w in waiting
-            }
+        """Keep nothing of those who do not wait: their memory would grow for ever."""
+        tenants, keys = {w.tenant for w in waiting}, {(w.tenant, w.key) for w in waiting}
+        self._tenants = {k: v for k, v in self._tenants.items() if k in tenants}
+        self._keys = {k: v for k, v in self._keys.items() if k in keys}

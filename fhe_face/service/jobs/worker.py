@@ -12,7 +12,9 @@ from __future__ import annotations
 import argparse
 import os
 import secrets
+import select
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -27,7 +29,7 @@ from fhe_core.files import one_line
 from fhe_face.service.jobs.claims import Claims
 from fhe_face.service.jobs.confining import confine
 from fhe_face.service.jobs.keeping import RUN, Keeper, Presence, host
-from fhe_face.service.jobs.lane import CANNOT_START, LaneSettings, exit_with, log
+from fhe_face.service.jobs.lane import CANNOT_START, LaneSettings, cannot_start, log
 from fhe_face.service.jobs.opening import open_jobs
 from fhe_face.service.jobs.records import Limits
 from fhe_face.service.jobs.stopping import Stopping
@@ -41,9 +43,14 @@ _ROOT: Final = Path(__file__).resolve().parents[3]
 _TICK_SECONDS: Final = 0.1
 _LOOK_SECONDS: Final = 2.0
 _SWEEP_SECONDS: Final = 60.0
-#: A job that should have ended itself by its time limit is ended with its lane after that.
+#: A job that should have ended itself by its time limit is ended with its lane after that, or after
+#: as long as the limit itself.
 _SLACK_SECONDS: Final = 30.0
+#: Address space of the lane of searches beside blocks: libraries, tables, probes.
+_SEARCH_BYTES: Final = 4 << 30
 _LONGEST_PAUSE_SECONDS: Final = 30.0
+#: A lane that was asked to end may take so much longer than the grace: a step of a plan.
+_END_SECONDS: Final = 3.0
 #: A lane that lived so long did not die of how it was started.
 _HEALTHY_SECONDS: Final = 60.0
 
@@ -83,7 +90,8 @@ class Lane:
         if status is not None:
             self._process = None
             self._deaths = 1 if now - self._started > _HEALTHY_SECONDS else self._deaths + 1
-            pause = 0.0 if self._deaths == 1 else 0.5 * 2.0 ** (self._deaths - 2)
+            first = self.settings.limits.pause_seconds
+            pause = 0.0 if self._deaths == 1 else first * 2.0 ** min(self._deaths - 2, 20)
             self._not_before = now + min(pause, _LONGEST_PAUSE_SECONDS)
         return status
 
@@ -118,6 +126,9 @@ class Worker:
         self.keeper.presence.enter()
         status = 0
         while not self.stopping.asked and status != CANNOT_START:
+            if is_abandoned():
+                log("abandoned", {"worker": self.keeper.claims.worker})
+                break
             now = time.monotonic()
             for lane in self.lanes:
                 status = lane.ended(now) or 0
@@ -161,14 +172,14 @@ class Worker:
     def _overdue(self, jobs: Lane) -> None:
         """A job that does not end itself is ended with its lane."""
         claims = self.keeper.claims
-        if claims.overdue(_SLACK_SECONDS):
+        if claims.overdue(min(_SLACK_SECONDS, claims.limits.job_seconds)):
             claims.time_out()
             jobs.signal(signal.SIGKILL)
 
     def _end(self) -> None:
         for lane in self.lanes:
             lane.signal(signal.SIGTERM)
-        until = time.monotonic() + self.stopping.grace + 5.0
+        until = time.monotonic() + self.stopping.grace + _END_SECONDS
         for lane in self.lanes:
             if not lane.wait(until - time.monotonic()):
                 lane.signal(signal.SIGKILL)
@@ -210,9 +221,22 @@ def make_worker(
     presence = Presence(service.folder / RUN, settings.worker)
     keeper = Keeper(claims, presence, service.blobs, service.folder)
     jobs, searches = (Lane(module, settings, root) for module in modules)
-    # Blocks have a limit of their own; tables, buffers and libraries come on top.
-    searches.settings = replace(settings, memory=None)
+    searches.settings = replace(settings, memory=settings.blocks + _SEARCH_BYTES)
     return Worker(keeper, (jobs, searches), Stopping(settings.grace))
+
+
+def is_abandoned() -> bool:
+    """Whether whoever started this process has gone: its end of the pipe on stdin is closed.
+
+    Where stdin is no pipe (a terminal, /dev/null), nobody is expected there.
+    """
+    try:
+        if not stat.S_ISFIFO(os.fstat(0).st_mode):
+            return False
+        readable, _, _ = select.select([0], [], [], 0)
+        return bool(readable) and not os.read(0, 4096)
+    except OSError:
+        return False
 
 
 def worker_name() -> str:
@@ -252,17 +276,21 @@ def run(
 ) -> int:
     """The worker as a process; the exit status: 0 if it was asked to end."""
     confine()
-    worker = make_worker(settings, modules, root)
-    worker.stopping.on_signals()
-    return worker.run()
+    try:
+        worker = make_worker(settings, modules, root)
+        worker.stopping.on_signals()
+        return worker.run()
+    except Failure as error:
+        return cannot_start(error)
 
 
 def main() -> None:
     """``python -m fhe_face.service.jobs.worker``"""
     try:
-        sys.exit(run(parsed()))
+        settings = parsed()
     except Failure as error:
-        exit_with(error)
+        sys.exit(cannot_start(error))
+    sys.exit(run(settings))
 
 
 if __name__ == "__main__":

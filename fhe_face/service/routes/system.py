@@ -30,7 +30,7 @@ def ready(here: Here) -> dict[str, bool]:
     """The database answers and a worker is there. Needs no token."""
     with here.service.database.reading() as connection:
         connection.execute(text("SELECT 1"))
-    if not here.queue.identity():
+    if not here.queue.workers():
         raise Busy("no worker is ready yet", 2.0)
     return {"ready": True}
 

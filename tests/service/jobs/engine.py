@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +29,10 @@ COUNTS: Final = "JOBS_TEST_COUNTS"
 PAUSE: Final = "JOBS_TEST_PAUSE"
 #: A line in this file kills the process: what a hostile file may do.
 POISON: Final = "JOBS_TEST_POISON"
+#: While this file is there, a part hangs, as if it never came back from native code.
+HANG: Final = "JOBS_TEST_HANG"
+#: Bytes that the engine says it needs beside keys.
+WORKING: Final = "JOBS_TEST_WORKING"
 NETWORK: Final = 0
 
 
@@ -58,7 +62,7 @@ class TinyEngines:
     """Real ciphertexts on a ring that protects nothing."""
 
     name: str = "insecure-tiny"
-    working_bytes: int = 0
+    working_bytes: int = field(default_factory=lambda: int(os.environ.get(WORKING, "0")))
     threads: int = 1
 
     def identity(self) -> str:
@@ -101,6 +105,9 @@ class CountedWork:
         poison = os.environ.get(POISON)
         if poison and self.name in Path(poison).read_text():
             os.abort()
+        hang = os.environ.get(HANG)
+        while hang and Path(hang).exists():
+            time.sleep(0.1)
         end = time.monotonic() + float(os.environ.get(PAUSE, "0"))
         while time.monotonic() < end:
             stage("pausing", 0, 0)

@@ -131,7 +131,9 @@ class Process:
         return [int(pid) for pid in path.read_text().split()] if path.exists() else []
 
 
-def start_worker(kit: Kit, counts: Path, **changes: object) -> Process:
+def start_worker(
+    kit: Kit, counts: Path, *, stdin: int = subprocess.DEVNULL, **changes: object
+) -> Process:
     """A worker of the kit's service, which counts in a file."""
     environment = {k: str(v) for k, v in changes.items() if k.isupper()}
     chosen = {k: v for k, v in changes.items() if not k.isupper()}
@@ -143,7 +145,7 @@ def start_worker(kit: Kit, counts: Path, **changes: object) -> Process:
             [sys.executable, "-m", "tests.service.jobs.worker", settings.to_json()],
             cwd=ROOT,
             env={**os.environ, COUNTS: str(counts), "OMP_NUM_THREADS": "1", **environment},
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stderr=stream,
         )
     return Process(process, log)

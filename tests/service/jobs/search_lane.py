@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 from fhe_core.errors import Failure
 from fhe_face.service.jobs.galleries import Galleries
-from fhe_face.service.jobs.lane import exit_with, read_settings
+from fhe_face.service.jobs.lane import cannot_start, read_settings
 from fhe_face.service.jobs.search_lane import run
 from tests.gallery.kit import SMALL
 
@@ -13,4 +15,4 @@ if __name__ == "__main__":
     try:
         run(settings, Galleries(settings.blocks, 1, SMALL))
     except Failure as error:
-        exit_with(error)
+        sys.exit(cannot_start(error))

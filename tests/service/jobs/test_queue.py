@@ -14,6 +14,7 @@ from fhe_core.errors import Failure
 from fhe_core.formats.ciphertexts import load_bundle
 from fhe_face.progress import Stage
 from fhe_face.service.errors import Busy, Invalid, NotComplete, NotHere
+from fhe_face.service.jobs.calling import SearchClient
 from fhe_face.service.jobs.claims import Claims
 from fhe_face.service.jobs.engines import Resident
 from fhe_face.service.jobs.inline import work
@@ -153,10 +154,7 @@ def test_a_full_queue_says_when_to_come_again(kit: Kit) -> None:
     kit.tenant("alice")
     kit.faces("alice", "face")
     queue = JobQueue(
-        open_jobs(kit.service),
-        kit.service.blobs,
-        None,
-        Limits(waiting=2),  # type: ignore[arg-type]
+        open_jobs(kit.service), kit.service.blobs, SearchClient(Path()), Limits(waiting=2)
     )
     for number in range(2):
         queue.submit(

@@ -11,7 +11,7 @@ from fhe_face.service.jobs.lane import LaneSettings
 from fhe_face.service.jobs.worker import run, worker_name
 
 MODULES = ("tests.service.jobs.lane", "tests.service.jobs.search_lane")
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 if __name__ == "__main__":
     settings = LaneSettings.from_json(sys.argv[1])

@@ -1,0 +1,205 @@
+"""Workers, their lanes and whoever submits are killed at random: nothing is lost or done twice."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from fhe_face.service.jobs.claims import Claims
+from fhe_face.service.jobs.keeping import Keeper, Presence
+from fhe_face.service.jobs.opening import open_jobs
+from fhe_face.service.queueing import State
+from fhe_face.service.rows import Room
+from tests.service.jobs.engine import PAUSE, TinyEngines
+from tests.service.jobs.kit import (
+    LIMITS,
+    Kit,
+    Owner,
+    Process,
+    make_kit,
+    start_worker,
+    stop,
+    wait_for,
+)
+from tests.service.jobs.submitter import append, lines
+from tests.service.jobs.worker import ROOT
+
+TENANTS = ("alice", "bob")
+PARTS = 2
+
+
+@dataclass
+class Chaos:
+    """Two workers and a submitter, and who is killed. kills: of whom, how often."""
+
+    kit: Kit
+    folder: Path
+    counts: Path
+    draw: random.Random
+    workers: list[Process] = field(default_factory=list)
+    submitter: subprocess.Popen[bytes] | None = None
+    kills: Counter[str] = field(default_factory=Counter)
+    planned: int = 0
+
+    @property
+    def plan(self) -> Path:
+        return self.folder / "plan"
+
+    @property
+    def accepted(self) -> Path:
+        return self.folder / "accepted"
+
+    def more_work(self) -> None:
+        """Plan jobs as long as few are waiting."""
+        while sum(self.kit.queue.waiting(tenant) for tenant in TENANTS) < 4:
+            for tenant in TENANTS:
+                self.planned += 1
+                name = f"faces{self.planned}"
+                self.kit.faces(tenant, name, PARTS, seed=self.planned)
+                append(self.plan, tenant, name)
+            wait_for(self.is_taken, 60.0)
+
+    def is_taken(self) -> bool:
+        """Whether most of what was planned was accepted."""
+        return len(set(map(tuple, self.jobs()))) >= self.planned - 3
+
+    def jobs(self) -> list[list[str]]:
+        """Accepted: tenant, name, job; those that were submitted twice, twice."""
+        return lines(self.accepted)
+
+    def start(self) -> None:
+        """Start what does not run."""
+        while len(self.workers) < 2:
+            self.workers.append(start_worker(self.kit, self.counts, **{PAUSE: 0.2}))
+        if self.submitter is None:
+            arguments = [str(self.kit.service.folder), str(self.plan), str(self.accepted)]
+            self.submitter = subprocess.Popen(
+                [sys.executable, "-m", "tests.service.jobs.submitter", *arguments], cwd=ROOT
+            )
+
+    def kill(self) -> None:
+        """Kill one of them at a random moment."""
+        if self.draw.random() < 0.7:  # in the middle of a part
+            before = len(lines(self.counts))
+            with suppress(AssertionError):
+                wait_for(lambda: len(lines(self.counts)) > before, 5.0)
+        time.sleep(self.draw.uniform(0.0, 0.5))
+        worker = self.draw.choice(self.workers)
+        what = self.draw.choice(("worker", "lane", "lane", "lane", "submitter"))
+        if what == "submitter":
+            assert self.submitter is not None
+            self.submitter.kill()
+            self.submitter.wait()
+            self.submitter = None
+        elif what == "worker":
+            worker.process.kill()
+            worker.process.wait()
+            self.workers.remove(worker)
+        else:
+            lanes = worker.lanes()
+            if not lanes:
+                return
+            with suppress(ProcessLookupError):
+                os.kill(self.draw.choice(lanes), signal.SIGKILL)
+        self.kills[what] += 1
+        self.start()
+
+    def end(self) -> None:
+        """Stop all."""
+        if self.submitter is not None:
+            self.submitter.kill()
+            self.submitter.wait()
+        for worker in self.workers:
+            stop(worker)
+
+
+def expected(owner: Owner, kit: Kit, tenant: str, name: str) -> bytes:
+    """The output that nobody has interrupted."""
+    server = TinyEngines().load(owner.key, lambda *_: None).resident.server  # type: ignore[attr-defined]
+    images = server.read(kit.service.blobs.path(tenant, Room.FACES, name), "image")
+    return bytes(server.embed(images).to_bytes())
+
+
+def survive(kit: Kit, folder: Path, counts: Path, kills: int, seed: int) -> None:
+    """So many kills; then every accepted job must have ended, with the right output."""
+    for tenant in TENANTS:
+        kit.tenant(tenant)
+    chaos = Chaos(kit, folder, counts, random.Random(seed))
+    try:
+        chaos.start()
+        while sum(chaos.kills.values()) < kills:
+            chaos.more_work()
+            chaos.kill()
+        wait_for(lambda: len({tuple(job[:2]) for job in chaos.jobs()}) == chaos.planned, 60.0)
+        for tenant, _, job in chaos.jobs():
+            assert kit.until(tenant, job, 120.0).state is State.DONE
+    finally:
+        chaos.end()
+    accepted = {tuple(job) for job in chaos.jobs()}
+    assert len(accepted) == chaos.planned  # submitted again after a kill: the same job
+    assert sum(len(kit.queue.list(tenant, 10_000)) for tenant in TENANTS) == chaos.planned
+    for tenant, name, _ in accepted:
+        assert kit.output(tenant, name) == expected(kit.owner, kit, tenant, name)
+    interrupted = nothing_repeated(counts, {job for _, _, job in accepted}, chaos.kills)
+    print(f"{dict(chaos.kills)}, {chaos.planned} jobs, {interrupted} parts interrupted")
+    nothing_left(kit)
+
+
+def nothing_repeated(counts: Path, jobs: set[str], kills: Counter[str]) -> int:
+    """A part that has ended is never begun again; how many were begun again after a kill."""
+    ended: set[str] = set()
+    begun: Counter[str] = Counter()
+    for what, step, *_ in lines(counts):
+        if what == "begin":
+            assert step not in ended, f"{step} was computed, and then again"
+            begun[step] += 1
+        elif what == "end":
+            ended.add(step)
+    assert set(begun) == {f"{job}/{part}" for job in jobs for part in range(PARTS)}
+    again = sum(begun.values()) - len(begun)
+    assert again <= kills["lane"] + kills["worker"]
+    return again
+
+
+def nothing_left(kit: Kit) -> None:
+    """No part, no scratch file, no dead worker after housekeeping."""
+    database = open_jobs(kit.service)
+    presence = Presence(kit.service.folder / "run", "keeper")
+    keeper = Keeper(
+        Claims(database, "keeper", kit.limits), presence, kit.service.blobs, kit.service.folder
+    )
+    keeper.bury()
+    keeper.sweep()
+    assert not list((kit.service.folder / "parts").iterdir())
+    assert not list(kit.service.blobs.scratch().iterdir())
+    assert not list((kit.service.folder / "run").glob("*.lock"))
+    database.engine.dispose()
+
+
+@pytest.fixture
+def patient(tmp_path: Path, owner: Owner, url: str | None) -> Kit:
+    """A service that sets nothing aside: here it is never the job's fault."""
+    return make_kit(tmp_path / "service", owner, url, replace(LIMITS, deaths=1000))
+
+
+@pytest.mark.slow
+def test_fifty_kills(patient: Kit, tmp_path: Path, counts: Path) -> None:
+    survive(patient, tmp_path, counts, 50, seed=1)
+    patient.close()
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+@pytest.mark.slow
+def test_five_kills(patient: Kit, tmp_path: Path, counts: Path) -> None:
+    survive(patient, tmp_path, counts, 5, seed=2)
+    patient.close()

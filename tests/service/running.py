@@ -1,0 +1,86 @@
+"""Services as processes, and in threads, for tests."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from fhe_face.service.listening import Address, server_of
+from tests.service import kit
+
+SECONDS = 60.0
+
+
+@contextmanager
+def process(folder: Path, *options: str, errors: Path | None = None) -> Iterator[Serving]:
+    """`fhe-face serve` on a port that is free; ended at the end, if it is still there."""
+    command = [sys.executable, "-m", "fhe_face", "serve", "--folder", str(folder)]
+    with (errors or folder.with_suffix(".log")).open("ab") as log:
+        child = subprocess.Popen(
+            [*command, "--port", "0", *options],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+        )
+    try:
+        assert child.stdout is not None
+        line = child.stdout.readline()
+        assert line.startswith("listening on "), (errors or folder.with_suffix(".log")).read_text()
+        yield Serving(child, line.split()[-1])
+    finally:
+        if child.poll() is None:
+            child.terminate()
+            child.wait(SECONDS)
+        if child.stdout is not None:
+            child.stdout.close()
+
+
+class Serving:
+    """A running service."""
+
+    def __init__(self, child: subprocess.Popen[str], url: str) -> None:
+        self.child = child
+        self.url = url
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    def peak_bytes(self) -> int:
+        """The most memory that the process has had."""
+        for line in Path(f"/proc/{self.child.pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError("no VmHWM")
+
+    def children(self) -> Sequence[int]:
+        """The processes that it started."""
+        path = Path(f"/proc/{self.child.pid}/task/{self.child.pid}/children")
+        return [int(number) for number in path.read_text().split()]
+
+
+@contextmanager
+def thread(world: kit.World, address: Address | None = None) -> Iterator[str]:
+    """The app of a world behind a real socket; its URL."""
+    chosen = address or Address(port=0)
+    listening = chosen.bind()
+    server = server_of(world.app, chosen, world.context.settings)
+    running = threading.Thread(target=server.run, args=([listening],))
+    running.start()
+    try:
+        until = time.monotonic() + SECONDS
+        while not server.started:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        yield f"{chosen.scheme}://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        running.join(SECONDS)
+        listening.close()
