@@ -1,4 +1,4 @@
-"""Reading the rows of a gallery at a server: all of them, so that nobody is asked for by himself."""
+"""Reading the rows of a gallery at a server: all of them, so that nobody is asked for alone."""
 
 from __future__ import annotations
 
