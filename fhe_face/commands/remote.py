@@ -60,7 +60,7 @@ def _group() -> None:
 
 @app.command("login", help="Remember a server and a token, which is asked for.")
 def login(
-    url: Annotated[str, typer.Argument(metavar="URL", help="https://host[:port]")],
+    url: Annotated[str, typer.Argument(metavar="URL", help="The server's address: https://host[:port].")],
     token_file: Annotated[
         Path | None, typer.Option("--token-file", help="A file whose one line is the token.")
     ] = None,
@@ -96,7 +96,7 @@ def status(profile: Profile = DEFAULT_PROFILE, json: Json = False) -> None:
     "secret key is never sent.",
 )
 def push_keys(
-    keys: Annotated[Path, typer.Argument(help="evaluation.key, or its folder from keygen.")],
+    keys: Annotated[Path, typer.Argument(help="A folder from keygen, or its evaluation.key.")],
     replace: Annotated[
         bool, typer.Option("--replace", help="In place of other keys of the same secret.")
     ] = False,

@@ -12,6 +12,7 @@ from typing import Any
 import uvicorn
 
 from fhe_core.formats.matching import probe_from_bytes, to_bytes
+from fhe_core.matching import MatchParameters
 from fhe_face.client.client import FaceClient
 from fhe_face.remote.backoff import Backoff
 from fhe_face.remote.connection import Connection
@@ -34,14 +35,15 @@ class Searching:
     """The durable queue, with a search lane in this process."""
 
     queue: Any
+    ring: MatchParameters
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.queue, name)
 
     def search(self, gallery: Path, probe: bytes, timeout: float) -> Answer:
-        server = SearchServer.load(gallery, threads=1, parameters=SMALL)
+        server = SearchServer.load(gallery, threads=1, parameters=self.ring)
         try:
-            asked = probe_from_bytes(probe, SMALL, server.matcher.key_id)
+            asked = probe_from_bytes(probe, self.ring, server.matcher.key_id)
             state = server.store.state()
             return Answer(to_bytes(server.search(asked)), state.changes, state.version)
         finally:
@@ -71,12 +73,12 @@ class Live:
 
 
 @contextmanager
-def live(folder: Path) -> Iterator[Live]:
-    """A service that listens until the end of the block."""
+def live(folder: Path, ring: MatchParameters = SMALL) -> Iterator[Live]:
+    """A service that listens until the end of the block; ring: of its galleries."""
     service = kit.make(folder)
     queue = open_queue(service, Settings())
-    circuits = Circuits((kit.engine().circuit.describe(),), SMALL, lambda *_: kit.engine())
-    context = Context(service, Settings(free_bytes=0), Searching(queue), circuits)
+    circuits = Circuits((kit.engine().circuit.describe(),), ring, lambda *_: kit.engine())
+    context = Context(service, Settings(free_bytes=0), Searching(queue, ring), circuits)
     config = uvicorn.Config(build_app(context), host="127.0.0.1", port=0, log_level="error")
     server = uvicorn.Server(config)
     end, working = threading.Event(), threading.Event()
