@@ -90,7 +90,7 @@ class Kept:
 
     @property
     def missing(self) -> list[dict[str, Any]]:
-        found = {}
+        found: dict[str, dict[str, Any]] = {}
         for one in self.header.sections:
             if one.digest not in self.sections:
                 found[one.digest] = {"section": one.name, "digest": one.digest, "bytes": one.length}

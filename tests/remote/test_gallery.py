@@ -6,6 +6,7 @@ import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +158,7 @@ def watched_calls(tmp_path: Path, name: str, act: Callable[[RemoteGallery], Any]
 @pytest.mark.parametrize("mode", ["mean", "each"])
 def test_identifying_looks_the_same_whatever_comes_of_it(tmp_path: Path, mode: str) -> None:
     seen = [
-        watched_calls(tmp_path, name, lambda g, one=one: g.identify(one), mode)
+        watched_calls(tmp_path, name, partial(RemoteGallery.identify, photo=one), mode)
         for name, one in (
             ("match", photo(face(1, 9))),
             ("nobody", photo(face(20, 9))),
@@ -174,7 +175,7 @@ def test_verifying_looks_the_same_whatever_comes_of_it(tmp_path: Path) -> None:
             gallery.verify(one, who)
 
     seen = [
-        watched_calls(tmp_path, name, lambda g, w=who, p=one: verify(g, w, p), "mean")
+        watched_calls(tmp_path, name, partial(verify, who=who, one=one), "mean")
         for name, who, one in (
             ("same", "person01", photo(face(1, 9))),
             ("other", "person02", photo(face(1, 9))),

@@ -199,7 +199,6 @@ def test_an_interruption_cancels_the_job(
         raise error
 
     bundle = world.client.encrypt(faces(world.images[:1]))
-    monkeypatch.setattr(jobs.time, "sleep", interrupted)
     monkeypatch.setattr(jobs.wait, "__kwdefaults__", {**_defaults(), "sleep": interrupted})
     with pytest.raises(type(error)):
         server.embed(bundle)

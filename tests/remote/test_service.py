@@ -12,6 +12,7 @@ import pytest
 
 from fhe_face.client.decryption import Embedding, Score
 from fhe_face.gallery.decisions import Answer
+from fhe_face.models.reference import embed, squared_norm
 from fhe_face.remote import jobs
 from fhe_face.remote.creating import create_remote
 from fhe_face.remote.errors import JobFailed, PushError, Refused
@@ -70,8 +71,8 @@ def test_faces_become_embeddings_and_scores(service: Live) -> None:
     server = RemoteServer(service.connect(), client)
     images = tiny.images_for(kit.NETWORK, 2)
     found = client.embed(tiny.faces(images), server)
-    expected = tiny.embed(kit.NETWORK, images)
-    expected = expected * tiny.ROOT.evaluate(tiny.squared_norm(expected))[:, None]
+    raw = embed(kit.NETWORK, images)
+    expected = raw * tiny.ROOT.evaluate(squared_norm(raw))[:, None]
     for own, right in zip(found.results, expected, strict=True):
         assert isinstance(own, Embedding)
         assert np.abs(own.values - right).max() < 0.05
