@@ -1,8 +1,9 @@
 """Measures what the pages say, and writes it there: ``python -m benchmarks.measured``.
 
-Runs ``fhe-face demo`` and ``fhe-face bench targets`` (or takes their JSON from files), keeps the
-numbers in ``measured.json`` beside this file, and rewrites the lines between the ``measured``
-marks of README.md and docs/benchmarks.md. ``tests/benchmarks/test_measured.py`` compares them.
+Runs ``fhe-face demo``, ``bench targets`` and ``bench gallery`` (or takes their JSON from files),
+keeps the numbers in ``measured.json`` beside this file, and rewrites the lines between the
+``measured`` marks of README.md, RESULTS.md, docs/benchmarks.md and docs/gallery.md.
+``tests/benchmarks/test_measured.py`` compares them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fhe_face.bench import machine
+from fhe_face.bench.gallery import GOALS, Goal
 from fhe_face.system import seconds, size
 
 REPOSITORY: Final = Path(__file__).resolve().parents[1]
@@ -48,19 +50,45 @@ DEMO: Final = (
     "threads",
 )
 TARGETS: Final = ("batch_size", "batch_seconds_per_face", "peak_rss_bytes_batch")
+MACHINE: Final = ("cpu", "processors", "instruction_set", "load_average", "version", "commit")
+GALLERY: Final = (
+    "threads",
+    "templates",
+    *(goal.field for goal in GOALS),
+    "probe_seconds_first",
+    "blocks",
+    "rounds",
+    "answer_seconds",
+    "answer_seconds_fastest",
+    "ratio_memcpy",
+    "ratio_cost_model",
+    "ratio_cost_model_probe",
+    "score_error_deviation",
+    "score_error_deviation_predicted",
+    "scores_compared",
+    "seal_block_seconds",
+    "seal_probe_seconds",
+    "load_block_seconds",
+    "open_scores_seconds",
+)
 
 
 def kept(
     demo: dict[str, Any], targets: dict[str, Any] | None, where: dict[str, Any], date: str
 ) -> dict[str, Any]:
     """The content of measured.json. where: facts of the machine (`fhe_face.bench.machine`)."""
-    names = ("cpu", "processors", "instruction_set", "load_average", "version", "commit")
     return {
         "date": date,
-        "machine": {name: where[name] for name in names},
+        "machine": {name: where[name] for name in MACHINE},
         "demo": {name: demo[name] for name in DEMO},
         "targets": None if targets is None else {name: targets[name] for name in TARGETS},
     }
+
+
+def kept_gallery(answer: dict[str, Any], date: str) -> dict[str, Any]:
+    """What measured.json has of ``bench gallery``, which says itself where it ran."""
+    found = {name: answer[name] for name in GALLERY}
+    return {"date": date, "machine": {name: answer[name] for name in MACHINE}} | found
 
 
 def few(measured: dict[str, Any]) -> str:
@@ -119,18 +147,83 @@ def _batch(targets: dict[str, Any]) -> str:
     )
 
 
-def _where(measured: dict[str, Any]) -> str:
-    where, threads = measured["machine"], measured["demo"]["threads"]
-    load = where["load_average"]
-    busy = "" if load is None or load < 2 * threads else f", busy with other work (load {load:.0f})"
-    return (
-        f"{where['cpu']}, {threads} threads{busy}; official weights, two drawn faces; "
-        f"{measured['date']}."
+def gallery(measured: dict[str, Any]) -> str:
+    """Of a search, for docs/gallery.md."""
+    found = measured["gallery"]
+    lines = ["| figure | measured | field |", "|---|---|---|"]
+    for goal in GOALS:
+        lines.append(f"| {goal.text} | {_shown(goal, found[goal.field])} | `{goal.field}` |")
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"{_machine(found, found['threads'])}; {found['templates']:,} templates, both sides "
+            f"encrypted; {found['date']}. The first probe of a process takes "
+            f"{seconds(found['probe_seconds_first'])}. The client seals a probe in "
+            f"{seconds(found['seal_probe_seconds'])} and a block of 8,192 in "
+            f"{seconds(found['seal_block_seconds'])}, and opens all scores in "
+            f"{seconds(found['open_scores_seconds'])}.",
+            "",
+        ]
     )
 
 
+def search(measured: dict[str, Any]) -> str:
+    """Of the same search, against its goals, for RESULTS.md."""
+    found = measured["gallery"]
+    lines = ["| | must | aim | now | verdict |", "|---|---|---|---|---|"]
+    for goal in GOALS:
+        value = found[goal.field]
+        verdict = "not measured"
+        if value is not None:
+            verdict = "PASS" if goal.reached(value, goal.must) else "FAIL"
+            verdict += ", aim reached" if goal.reached(value, goal.aim) else ""
+        cells = (goal.text, *(_shown(goal, n) for n in (goal.must, goal.aim, value)), verdict)
+        lines.append(f"| {' | '.join(cells)} |")
+    blocks = f"{found['answer_seconds_fastest'] * 1e3 / found['blocks']:.2f} ms a block"
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"{_machine(found, found['threads'])}; `fhe-face bench gallery`, "
+            f"{found['templates']:,} templates in {found['blocks']} blocks, {found['rounds']} "
+            f"rounds; {found['date']}, commit {(found['machine']['commit'] or '')[:7]}. An "
+            f"expanded probe over all blocks: {seconds(found['answer_seconds'])} (median), "
+            f"{seconds(found['answer_seconds_fastest'])} (fastest, {blocks}); "
+            f"{found['ratio_memcpy']:.2f} copies of the same bytes on as many threads, "
+            f"{found['ratio_cost_model']:.2f} times the cost model (the expansion "
+            f"{found['ratio_cost_model_probe']:.2f} times). Errors of "
+            f"{found['scores_compared']:,} scores: deviation "
+            f"{found['score_error_deviation']:.2e}, predicted "
+            f"{found['score_error_deviation_predicted']:.2e}.",
+            "",
+        ]
+    )
+
+
+def _shown(goal: Goal, value: float | None) -> str:
+    return "-" if value is None else goal.shown(value)
+
+
+def _where(measured: dict[str, Any]) -> str:
+    where = _machine(measured, measured["demo"]["threads"])
+    return f"{where}; official weights, two drawn faces; {measured['date']}."
+
+
+def _machine(found: dict[str, Any], threads: int) -> str:
+    where = found["machine"]
+    load = where["load_average"]
+    busy = "" if load is None or load < 2 * threads else f", busy with other work (load {load:.0f})"
+    return f"{where['cpu']}, {threads} threads{busy}"
+
+
 #: The pages, and what stands between their marks.
-PAGES: Final = {"README.md": few, "docs/benchmarks.md": table}
+PAGES: Final = {
+    "README.md": few,
+    "docs/benchmarks.md": table,
+    "docs/gallery.md": gallery,
+    "benchmarks/RESULTS.md": search,
+}
 
 
 def block(page: str) -> str:
@@ -179,12 +272,22 @@ def main() -> None:
     parser.add_argument("--demo", type=Path, help="JSON of fhe-face demo, of this machine")
     parser.add_argument("--targets", type=Path, help="JSON of fhe-face bench targets")
     parser.add_argument("--no-targets", action="store_true", help="leave batches out")
+    parser.add_argument("--gallery", type=Path, help="JSON of fhe-face bench gallery")
+    parser.add_argument("--only-gallery", action="store_true", help="the rest stays as it is")
     given = parser.parse_args()
-    weights = ("--weights", given.weights)
-    where = machine.facts(0)
-    demo = _answer(given.demo, "demo", *weights)
-    targets = None if given.no_targets else _answer(given.targets, "bench", "targets", *weights)
-    write(kept(demo, targets, where, datetime.now(timezone.utc).date().isoformat()))
+    date = datetime.now(timezone.utc).date().isoformat()
+    if given.only_gallery:
+        measured = json.loads(MEASURED.read_text(encoding="utf-8"))
+    else:
+        weights = ("--weights", given.weights)
+        where = machine.facts(0)
+        demo = _answer(given.demo, "demo", *weights)
+        targets = None
+        if not given.no_targets:
+            targets = _answer(given.targets, "bench", "targets", *weights)
+        measured = kept(demo, targets, where, date)
+    measured["gallery"] = kept_gallery(_answer(given.gallery, "bench", "gallery"), date)
+    write(measured)
 
 
 if __name__ == "__main__":

@@ -162,15 +162,23 @@ def expand_constants(
     its root. See matching/constants.hpp.
     """
 
+def expand_probe(
+    context: Context,
+    roots: _Words,
+    keys: Sequence[_Words],
+    permutations: Sequence[_Index],
+    powers: Sequence[int],
+) -> ProbeTiles:
+    """As ``ProbeTiles`` of ``expand_constants``, without the array between them."""
+
 @final
 class ProbeTiles:
     """A copy of a probe's constants [features, 2, n], words below 2^48, as ``search`` reads them.
 
-    At most 4,096 features; n is a power of two from 16 to 131,072. context: whose threads copy and
-    whose memory is used again; without it one thread copies to new memory.
+    At most 4,096 features; n is a power of two from 16 to 131,072.
     """
 
-    def __init__(self, constants: _Words, context: Context | None = None) -> None: ...
+    def __init__(self, constants: _Words) -> None: ...
     @property
     def features(self) -> int: ...
     @property

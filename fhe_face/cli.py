@@ -24,6 +24,7 @@ from fhe_face.commands import (
     remote_galleries,
     serve,
     weights,
+    worker,
 )
 from fhe_face.commands.gallery import MaybeEmbed, MaybeMatch, MaybeWeights
 from fhe_face.commands.options import (
@@ -82,12 +83,13 @@ def _program(
 app.add_typer(bench.app, name="bench")
 app.add_typer(coeffs.app, name="coeffs")
 app.add_typer(weights.app, name="weights")
+app.command("worker", help=worker.HELP)(worker.worker)
+app.add_typer(serve.app, name="serve")
 app.add_typer(gallery.app, name="gallery")
 remote.app.add_typer(remote_galleries.app, name="gallery")
 app.add_typer(remote.app, name="remote")
 app.command(help=gallery_subjects.ENROLL)(gallery_subjects.enroll)
 app.command(help=gallery_subjects.IDENTIFY)(gallery_subjects.identify)
-app.add_typer(serve.app, name="serve")
 
 
 @app.command(

@@ -77,9 +77,12 @@ COMMANDS: Final = {
         SERVER,
         (
             "fhe-face serve --folder data",
-            "fhe-face serve token create --folder data --tenant office",
+            "fhe-face serve --folder data --host 0.0.0.0 --tls-certificate cert.pem "
+            "--tls-key key.pem",
+            "fhe-face serve --folder /var/lib/faces --behind-proxy --print-unit",
         ),
     ),
+    "worker": (SERVER, ("fhe-face worker --folder data --memory 10",)),
     "weights": (MODELS, ("fhe-face weights list", "fhe-face weights download")),
     "evaluate": (MODELS, ("fhe-face evaluate people/ --weights weights.safetensors",)),
     "train": (MODELS, ("fhe-face train people/ --out run --epochs 30",)),
@@ -92,12 +95,37 @@ COMMANDS: Final = {
     "precision": (INSIDE, ("fhe-face precision --simulate",)),
     "security": (INSIDE, ("fhe-face security",)),
     "bench": (INSIDE, ("fhe-face bench kernels",)),
+    "serve backup": ("", ("fhe-face serve backup --folder data backups/monday",)),
+    "serve restore": ("", ("fhe-face serve restore backups/monday --folder data2",)),
+    "serve audit": ("", ("fhe-face serve audit --folder data --tenant office --last 20",)),
+    "serve token": ("", ("fhe-face serve token create --folder data --tenant office",)),
+    "serve token create": (
+        "",
+        (
+            "fhe-face serve token create --folder data --tenant office > office.token",
+            "fhe-face serve token create --folder data --tenant office --scopes read,search "
+            "--days 30 --label door",
+        ),
+    ),
+    "serve token list": ("", ("fhe-face serve token list --folder data",)),
+    "serve token revoke": ("", ("fhe-face serve token revoke 447c3483bbf8 --folder data",)),
+    "serve tenant": ("", ("fhe-face serve tenant list --folder data",)),
+    "serve tenant list": ("", ("fhe-face serve tenant list --folder data --json",)),
+    "serve tenant set": (
+        "",
+        ("fhe-face serve tenant set --folder data --tenant office --bytes 20000000000",),
+    ),
+    "serve tenant remove": ("", ("fhe-face serve tenant remove --folder data --tenant office",)),
     "bench kernels": ("", ("fhe-face bench kernels --rounds 15",)),
     "bench operations": ("", ("fhe-face bench operations --openfhe-python ofhe/bin/python",)),
     "bench profile": ("", ("fhe-face bench profile --weights FILE --plot steps.png",)),
     "bench modes": ("", ("fhe-face bench modes --weights FILE",)),
     "bench targets": ("", ("fhe-face bench targets --weights FILE --batch 64",)),
     "bench batch": ("", ("fhe-face bench batch --weights FILE --sizes 8,32,64 --plot curve.png",)),
+    "bench gallery": (
+        "",
+        ("fhe-face bench gallery", "fhe-face bench gallery --templates 100000 --json"),
+    ),
     "coeffs fit": (
         "",
         (

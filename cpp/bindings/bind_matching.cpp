@@ -88,9 +88,12 @@ Words unpack48(const Bytes& packed) {
     return out;
 }
 
-Words expand_constants(const Context& context, const Words& roots, const std::vector<Words>& keys,
-                       const std::vector<Index>& permutations,
-                       const std::vector<std::size_t>& powers) {
+// Arguments of an expansion to at most `most` constants.
+std::vector<matching::ExpansionLevel> require_expansion(const Context& context, const Words& roots,
+                                                        const std::vector<Words>& keys,
+                                                        const std::vector<Index>& permutations,
+                                                        const std::vector<std::size_t>& powers,
+                                                        std::size_t most) {
     const std::size_t n = context.n();
     require_special(context);
     require(roots.ndim() == 3, "roots must have shape (roots, 2, n)");
@@ -100,8 +103,8 @@ Words expand_constants(const Context& context, const Words& roots, const std::ve
     require_reduced(context, roots, 1, "roots");
     require(permutations.size() == keys.size() && powers.size() == keys.size(),
             "keys, permutations and powers must have one element for every level");
-    require(keys.size() <= 16 && count <= kMaxConstants >> keys.size(),
-            "there must be at most " + std::to_string(kMaxConstants) + " constants");
+    require(keys.size() <= 16 && count <= most >> keys.size(),
+            "there must be at most " + std::to_string(most) + " constants");
     std::vector<matching::ExpansionLevel> levels;
     for (std::size_t l = 0; l < keys.size(); ++l) {
         require_key(context, keys[l]);
@@ -110,24 +113,53 @@ Words expand_constants(const Context& context, const Words& roots, const std::ve
         require(powers[l] < n, "a power must be below n");
         levels.push_back({keys[l].data(), permutations[l].data(), powers[l]});
     }
-    Words out = make(context, {count << keys.size(), 2, n});
+    return levels;
+}
+
+Words expand_constants(const Context& context, const Words& roots, const std::vector<Words>& keys,
+                       const std::vector<Index>& permutations,
+                       const std::vector<std::size_t>& powers) {
+    const auto levels =
+        require_expansion(context, roots, keys, permutations, powers, kMaxConstants);
+    const auto count = static_cast<std::size_t>(roots.shape(0));
+    const std::size_t size = 2 * context.n();
+    Words out = make(context, {count << levels.size(), 2, context.n()});
     std::uint64_t* data = out.mutable_data();
     const Released release;
-    matching::expand_constants(context, data, roots.data(), count, levels);
+    matching::expand(context, roots.data(), count, levels,
+                     [&](std::size_t k, const std::uint64_t* constant) {
+                         std::copy(constant, constant + size, data + k * size);
+                     });
     return out;
 }
 
-std::unique_ptr<ProbeTiles> make_probe(const Words& constants, const Context* context) {
+std::shared_ptr<ProbeTiles> expand_probe(const Context& context, const Words& roots,
+                                         const std::vector<Words>& keys,
+                                         const std::vector<Index>& permutations,
+                                         const std::vector<std::size_t>& powers) {
+    const auto levels =
+        require_expansion(context, roots, keys, permutations, powers, kernels::kMaxTerms);
+    require(context.modulus(0).q <= matching::kPackedBound, "the limb must be below 2^48");
+    const auto count = static_cast<std::size_t>(roots.shape(0));
+    const Released release;
+    auto probe = std::make_shared<ProbeTiles>(count << levels.size(), context.n(), context.pool());
+    matching::expand(
+        context, roots.data(), count, levels,
+        [&](std::size_t k, const std::uint64_t* constant) { probe->set(k, constant); });
+    return probe;
+}
+
+std::unique_ptr<ProbeTiles> make_probe(const Words& constants) {
     require(constants.ndim() == 3, "constants must have shape (features, 2, n)");
     const auto features = static_cast<std::size_t>(constants.shape(0));
     const auto n = static_cast<std::size_t>(constants.shape(2));
     matching::require_extent(features, n);
     require_shape(constants, {features, 2, n}, "constants");
     require_fit(constants, "constants");
-    const int threads = context == nullptr ? 1 : context->threads();
-    const auto pool = context == nullptr ? std::make_shared<ring::BufferPool>(0) : context->pool();
     const Released release;
-    return std::make_unique<ProbeTiles>(constants.data(), features, n, threads, pool);
+    auto tiles = std::make_unique<ProbeTiles>(features, n, std::make_shared<ring::BufferPool>(0));
+    for (std::size_t k = 0; k < features; ++k) tiles->set(k, constants.data() + k * 2 * n);
+    return tiles;
 }
 
 // The GIL is kept: it is short, and what is known of a block changes.
@@ -184,9 +216,11 @@ void bind_matching(py::module_& m) {
     m.def("expand_constants", &expand_constants, py::arg("context"), py::arg("roots"),
           py::arg("keys"), py::arg("permutations"), py::arg("powers"));
     py::class_<ProbeTiles, std::shared_ptr<ProbeTiles>>(m, "ProbeTiles")
-        .def(py::init(&make_probe), py::arg("constants"), py::arg("context") = py::none())
+        .def(py::init(&make_probe), py::arg("constants"))
         .def_property_readonly("features", &ProbeTiles::features)
         .def_property_readonly("n", &ProbeTiles::n);
+    m.def("expand_probe", &expand_probe, py::arg("context"), py::arg("roots"), py::arg("keys"),
+          py::arg("permutations"), py::arg("powers"));
     py::class_<BlockMemory, std::shared_ptr<BlockMemory>>(m, "BlockMemory")
         .def(py::init<std::size_t, std::size_t>(), py::arg("features"), py::arg("n"))
         .def("set", &set_ciphertext, py::arg("k"), py::arg("body"), py::arg("uniform"))

@@ -18,10 +18,9 @@ using kernels::kPackedBytes;
 using kernels::kStrip;
 
 constexpr std::size_t kPackedStrip = kStrip * kPackedBytes;
-// Of a probe, that stay in the second cache while all blocks pass.
-constexpr std::size_t kTileBytes = std::size_t{512} << 10;
-// Of a row of constants that are moved at a time: their lines and those they go to fit the caches.
-constexpr std::size_t kCopiedStrips = 16;
+// Of a probe, that stay in the second cache while all blocks pass: smaller tiles read blocks in
+// shorter runs, which takes longer (benchmarks/RESULTS.md).
+constexpr std::size_t kTileBytes = std::size_t{768} << 10;
 constexpr std::size_t kTilesPerThread = 8;  // at least: threads do not advance equally
 
 // One large piece of memory, on huge pages; given back with its owner.
@@ -70,21 +69,16 @@ void BlockMemory::set(std::size_t k, const std::uint8_t* body, const std::uint64
     present_[k] = true;
 }
 
-ProbeTiles::ProbeTiles(const std::uint64_t* constants, std::size_t features, std::size_t n,
-                       int threads, const std::shared_ptr<ring::BufferPool>& pool)
-    : features_((require_extent(features, n), features)), n_(n), memory_(pool, features * 2 * n) {
-    const std::size_t rows = features * 2;
-    const std::size_t strips = n / kStrip;
-    const std::size_t together = std::min(strips, kCopiedStrips);
-    ring::parallel_for(threads, strips / together, [&](std::size_t group, std::size_t) {
-        const std::size_t first = group * together;
-        for (std::size_t r = 0; r < rows; ++r) {
-            for (std::size_t s = first; s < first + together; ++s) {
-                const std::uint64_t* from = constants + r * n + s * kStrip;
-                std::copy(from, from + kStrip, memory_.data() + (s * rows + r) * kStrip);
-            }
-        }
-    });
+ProbeTiles::ProbeTiles(std::size_t features, std::size_t n,
+                       const std::shared_ptr<ring::BufferPool>& pool)
+    : features_((require_extent(features, n), features)), n_(n), memory_(pool, features * 2 * n) {}
+
+void ProbeTiles::set(std::size_t k, const std::uint64_t* constant) {
+    std::uint64_t* out = memory_.data() + k * 2 * kStrip;
+    for (std::size_t i = 0; i < n_; i += kStrip, out += features_ * 2 * kStrip) {
+        std::copy(constant + i, constant + i + kStrip, out);
+        std::copy(constant + n_ + i, constant + n_ + i + kStrip, out + kStrip);
+    }
 }
 
 const std::uint64_t* ProbeTiles::strip(std::size_t number) const {

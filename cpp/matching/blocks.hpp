@@ -45,9 +45,12 @@ class BlockMemory {
 // The constants of a probe as words, [strips][features][2][kStrip].
 class ProbeTiles {
   public:
-    // constants: [features][2][n], below 2^48. Throws as require_extent; bad_alloc.
-    ProbeTiles(const std::uint64_t* constants, std::size_t features, std::size_t n, int threads,
-               const std::shared_ptr<ring::BufferPool>& pool);
+    // Throws as require_extent; bad_alloc.
+    ProbeTiles(std::size_t features, std::size_t n, const std::shared_ptr<ring::BufferPool>& pool);
+
+    // Constant k: [2][n], below 2^48. Different constants may be set side by side; all have to be
+    // before a search.
+    void set(std::size_t k, const std::uint64_t* constant);
 
     std::size_t features() const { return features_; }
     std::size_t n() const { return n_; }

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "ring/context.hpp"
@@ -18,11 +19,14 @@ struct ExpansionLevel {
     std::size_t power;                 // below n
 };
 
-// out [roots << levels][2][n] of roots [roots][2][n], both modulo the context's first modulus in
-// NTT order; its second one is the special prime. The nodes that level l makes of node i are i and
-// i + 2^l: where numbers stand at multiples of a stride and level l has the element n / (stride
-// 2^l) + 1 and the power stride 2^l, constant i of a root is number i, times 2^levels.
-void expand_constants(const ring::Context& context, std::uint64_t* out, const std::uint64_t* roots,
-                      std::size_t count, const std::vector<ExpansionLevel>& levels);
+// Takes constant number i as [2][n]; every number once, by several threads at a time.
+using TakeConstant = std::function<void(std::size_t, const std::uint64_t*)>;
+
+// Hands over roots << levels constants made of roots [roots][2][n], both modulo the context's first
+// modulus in NTT order; its second one is the special prime. The nodes that level l makes of node i
+// are i and i + 2^l: where numbers stand at multiples of a stride and level l has the element
+// n / (stride 2^l) + 1 and the power stride 2^l, constant i of a root is number i, times 2^levels.
+void expand(const ring::Context& context, const std::uint64_t* roots, std::size_t count,
+            const std::vector<ExpansionLevel>& levels, const TakeConstant& take);
 
 }  // namespace fhe::matching

@@ -86,10 +86,10 @@ class Matcher:
         p = self.parameters
         probe.require(p, self.key_id, p.roots)
         roots = np.stack([[probe.body(r), probe.uniform(r)] for r in range(p.roots)])
-        constants = _native.expand_constants(
+        tiles = _native.expand_probe(
             self._context, roots, self._keys, self._permutations, self._powers
         )
-        return Constants(_native.ProbeTiles(constants, self._context), probe.token)
+        return Constants(tiles, probe.token)
 
     def search(self, constants: Constants, blocks: Sequence[Loaded], live: Sequence[Mask]) -> Bytes:
         """Scores of all templates of some blocks: u8 [blocks, 2, N, bytes of a word].

@@ -5,11 +5,19 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 Job = Callable[[], object]
+_T = TypeVar("_T")
+
+
+def timed(job: Callable[[], _T]) -> tuple[_T, float]:
+    """What a job returns, and how many seconds it took."""
+    started = time.perf_counter()
+    result = job()
+    return result, time.perf_counter() - started
 
 
 def side_by_side(jobs: Mapping[str, Job], rounds: int) -> dict[str, list[float]]:
@@ -22,9 +30,7 @@ def side_by_side(jobs: Mapping[str, Job], rounds: int) -> dict[str, list[float]]
     seconds: dict[str, list[float]] = {name: [] for name in jobs}
     for _ in range(rounds):
         for name, job in jobs.items():
-            started = time.perf_counter()
-            job()
-            seconds[name].append(time.perf_counter() - started)
+            seconds[name].append(timed(job)[1])
     return seconds
 
 

@@ -60,7 +60,9 @@ def _group() -> None:
 
 @app.command("login", help="Remember a server and a token, which is asked for.")
 def login(
-    url: Annotated[str, typer.Argument(metavar="URL", help="The server's address: https://host[:port].")],
+    url: Annotated[
+        str, typer.Argument(metavar="URL", help="The server's address: https://host[:port].")
+    ],
     token_file: Annotated[
         Path | None, typer.Option("--token-file", help="A file whose one line is the token.")
     ] = None,

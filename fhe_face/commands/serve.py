@@ -26,7 +26,9 @@ def serve(
         typer.Option("--folder", help="Where all is kept; made if it is missing."),
     ] = None,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8443,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The port to listen on; 0: any that is free.")
+    ] = 8443,
     database: DatabaseUrl = None,
     certificate: Annotated[
         Path | None, typer.Option("--tls-certificate", help="A PEM file, with its chain.")
@@ -41,13 +43,13 @@ def serve(
         typer.Option("--worker/--no-worker", help="Compute on this machine, too."),
     ] = True,
     open_docs: Annotated[
-        bool, typer.Option("--open-docs", help="/openapi.json needs no token.")
+        bool, typer.Option("--open-docs", help="Show /openapi.json without a token.")
     ] = False,
     print_unit: Annotated[
         bool, typer.Option("--print-unit", help="Print a unit for systemd, and end.")
     ] = False,
     memory: Annotated[
-        str, typer.Option("--memory-max", help="For --print-unit: of all processes.")
+        str, typer.Option("--memory-max", help="The limit of all processes in the printed unit.")
     ] = "10G",
 ) -> None:
     """Serve until SIGTERM: an API process, and a worker process that computes."""
@@ -93,8 +95,10 @@ def restore(
 @app.command(help="Show the audit log: who changed what, and who was refused.")
 def audit(
     folder: Data,
-    tenant: Annotated[str | None, typer.Option("--tenant", help="Of one tenant only.")] = None,
-    last: Annotated[int, typer.Option("--last", min=1, max=1_000_000)] = 100,
+    tenant: Annotated[str | None, typer.Option("--tenant", help="Show only this tenant.")] = None,
+    last: Annotated[
+        int, typer.Option("--last", min=1, max=1_000_000, help="How many lines.")
+    ] = 100,
     json: Json = False,
 ) -> None:
     """One line for every request that changed something or was refused."""

@@ -29,7 +29,7 @@ def create(
     folder: Data,
     tenant: Tenant,
     scopes: Annotated[
-        str, typer.Option("--scopes", metavar="NAME,...", help=f"Of {_NAMES}.")
+        str, typer.Option("--scopes", metavar="NAME,...", help=f"Any of {_NAMES}.")
     ] = _DEFAULT_SCOPES,
     days: Annotated[
         float | None, typer.Option("--days", help="Valid for so long; default: until revoked.")
@@ -40,7 +40,7 @@ def create(
 ) -> None:
     """On stdout only the token, so that a script can take it."""
     from fhe_face.output import print_json
-    from fhe_face.service.serving import make_or_open
+    from fhe_face.service.opening import make_or_open
     from fhe_face.service.settings import load_settings
     from fhe_face.service.tenants import make_tenant, quotas_of
     from fhe_face.service.tokens import create_token
@@ -60,7 +60,7 @@ def create(
 @token_app.command("list", help="All tokens, without their secrets.")
 def list_tokens(
     folder: Data,
-    tenant: Annotated[str | None, typer.Option("--tenant", help="Of one tenant only.")] = None,
+    tenant: Annotated[str | None, typer.Option("--tenant", help="Show only this tenant.")] = None,
     json: Json = False,
 ) -> None:
     """A secret is nowhere any more."""

@@ -42,6 +42,7 @@ from fhe_face.circuit import (
 )
 from fhe_face.engine import Engine, choose_engine, compile_engine
 from fhe_face.places import EMBEDDING, IMAGE, Packing, describe
+from fhe_face.service.jobs.forecast import key_memory_bytes
 from fhe_face.service.rows import Room
 from fhe_face.service.uploads import KeyFacts
 from fhe_face.shapes import require_shape
@@ -63,11 +64,16 @@ class NotServed(ParameterMismatch):
 
 @dataclass(frozen=True)
 class Circuits:
-    """What this service computes. served: descriptions of circuits; gallery: the searches' ring."""
+    """What this service computes.
+
+    served: descriptions of circuits. gallery: the searches' ring. memory: bytes that keys may take
+    where jobs are computed; None: no limit.
+    """
 
     served: tuple[Mapping[str, Any], ...]
     gallery: MatchParameters
     make: EngineMaker = compile_engine
+    memory: int | None = None
     _engines: Callable[[str], Engine] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -75,10 +81,11 @@ class Circuits:
         object.__setattr__(self, "_engines", lru_cache(_KEPT)(self._engine))
 
     @classmethod
-    def default(cls) -> Circuits:
+    def default(cls, memory: int | None = None) -> Circuits:
         """The default normalisation, with and without mirror images, in faces of 64 pixels."""
         engines = [choose_engine(views=views) for views in range(1, MAX_VIEWS + 1)]
-        return cls(tuple(e.circuit.describe() for e in engines), gallery_parameters())
+        served = tuple(e.circuit.describe() for e in engines)
+        return cls(served, gallery_parameters(), memory=memory)
 
     def admit(self, room: Room, header: Header, keys: KeyFacts) -> Mapping[str, Any]:
         """The facts of a file that may be sent.
@@ -102,6 +109,12 @@ class Circuits:
         if circuit.describe() not in self.served:
             raise NotServed(
                 f"{header.source}: keys for {circuit.summary()}; this server does not compute that"
+            )
+        needed = key_memory_bytes(header)
+        if self.memory is not None and needed > self.memory:
+            raise NotServed(
+                f"{header.source}: these keys take {needed} bytes in memory; this server has "
+                f"{self.memory} for them"
             )
         facts = {ENTRY: circuit.describe(), PACKINGS: [packing.value for packing in packings]}
         engine = self._engines(json.dumps(facts))

@@ -74,7 +74,7 @@ class LengthRequired(ServiceError):
 class EncodedBody(ServiceError):
     """Bodies come as they are: what is compressed could be of any size."""
 
-    code = "encoding"
+    code = "encoded-body"
 
 
 class TooSlow(ServiceError):

@@ -91,3 +91,11 @@ def open_service(folder: str | os.PathLike[str]) -> Service:
         StoreError: there is none, it cannot be reached, or it is newer than this program.
     """
     return Service(Path(folder), open_database(Path(folder), SERVICE))
+
+
+def make_or_open(folder: str | os.PathLike[str], url: str | None = None) -> Service:
+    """The service of a folder, made where there is none. Errors as of both.
+
+    url: for `create_service`; a service that exists has its database.
+    """
+    return open_service(folder) if exists(folder) else create_service(folder, url)

@@ -41,7 +41,7 @@ STATUSES: Final[Mapping[str, int]] = {
     "length-required": 411,
     "body-too-large": 413,
     "too-large": 413,
-    "encoding": 415,
+    "encoded-body": 415,
     "range": 416,
     "over-quota": 429,
     "too-many-requests": 429,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shutil
 
+from fhe_face.service.jobs.queue import open_queue
 from fhe_face.service.opening import Service
 from fhe_face.service.rows import checked_tenant
-from fhe_face.service.serving import durable_queue
 from fhe_face.service.settings import load_settings
 from fhe_face.service.tables import answers, audit, resources, sections, tenants, tokens
 from fhe_face.service.tenants import tenant_locked
@@ -35,7 +35,7 @@ def remove_tenant(service: Service, name: str) -> None:
 
 
 def _end_jobs(service: Service, name: str) -> None:
-    queue = durable_queue(service, load_settings(service.folder))
+    queue = open_queue(service, load_settings(service.folder))
     try:
         queue.forget(name)
     finally:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import os
 import resource
 import socket
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -17,17 +18,20 @@ import anyio
 from fastapi import FastAPI
 
 from fhe_core.errors import Failure
+from fhe_core.files import shown
+from fhe_face.failures import UsageError
 from fhe_face.service.admission import Circuits
 from fhe_face.service.app import Lifespan, build_app
 from fhe_face.service.context import Context
+from fhe_face.service.jobs.queue import open_queue
 from fhe_face.service.listening import Address, Announcing, server_of
-from fhe_face.service.opening import Service, create_service, exists, open_service
-from fhe_face.service.queueing import Queue
+from fhe_face.service.opening import Service, make_or_open
 from fhe_face.service.settings import Settings, load_settings
 from fhe_face.service.supervisor import Supervisor
 from fhe_face.service.upkeep import tidy
 
 _UPKEEP_SECONDS: Final = 3600.0
+_LOCK: Final = "serve.lock"
 _log = logging.getLogger("fhe_face.service")
 
 
@@ -50,16 +54,35 @@ def serve(
     address.check()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no ciphertexts of tenants on the disk
     _log_to_stderr()
-    with address.bind() as listening, make_or_open(folder, url) as service:
+    with address.bind() as listening, make_or_open(folder, url) as service, alone(service):
         settings = load_settings(folder)
-        queue = durable_queue(service, settings)
+        queue = open_queue(service, settings)
         try:
-            context = Context(service, settings, queue, Circuits.default())
+            circuits = Circuits.default(settings.worker_memory)
+            context = Context(service, settings, queue, circuits)
             command = worker_command(folder, settings) if worker else None
             app = build_app(context, open_docs=open_docs, lifespan=beside(context, command))
             _run(server_of(app, address, settings), listening)
         finally:
             queue.close()
+
+
+@contextmanager
+def alone(service: Service) -> Iterator[None]:
+    """No second API process of a service whose rows are in files.
+
+    Raises:
+        UsageError: there is one. The kernel ends the lock with the process, however that ends.
+    """
+    with (service.folder / _LOCK).open("ab") as lock:
+        if service.url is None:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise UsageError(
+                    f"{shown(service.folder)}: another `fhe-face serve` is running in it"
+                ) from error
+        yield
 
 
 def _run(server: Announcing, listening: socket.socket) -> None:
@@ -69,20 +92,6 @@ def _run(server: Announcing, listening: socket.socket) -> None:
     except (SystemExit, KeyboardInterrupt):
         if not server.should_exit or not server.started:
             raise
-
-
-def make_or_open(folder: Path, url: str | None) -> Service:
-    """The service of a folder, made where there is none."""
-    if exists(folder):
-        return open_service(folder)
-    return create_service(folder, url)
-
-
-def durable_queue(service: Service, settings: Settings) -> Queue:
-    """The queue of the service's jobs."""
-    from fhe_face.service.jobs.queue import open_queue
-
-    return open_queue(service, settings)
 
 
 def worker_command(folder: Path, settings: Settings) -> list[str]:

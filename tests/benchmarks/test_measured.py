@@ -42,6 +42,43 @@ def test_what_is_kept_of_an_answer() -> None:
     assert measured.kept(demo, None, machine.facts(2), "2026-01-02")["targets"] is None
 
 
+def test_what_is_kept_of_a_gallery() -> None:
+    names = (*measured.GALLERY, *measured.MACHINE)
+    answer: dict[str, Any] = {name: 1.0 for name in names} | {"secret": "x"}
+    answer |= {
+        "commit": "abc",
+        "cpu": "a CPU",
+        "threads": 2,
+        "templates": 5,
+        "search_seconds_1m": None,
+    }
+    found = measured.kept_gallery(answer, "2026-01-02")
+    assert "secret" not in json.dumps(found)
+    page = measured.gallery({"gallery": found})
+    assert "a CPU, 2 threads; 5 templates, both sides encrypted; 2026-01-02" in page
+    assert "| - | `search_seconds_1m` |" in page
+    results = measured.search({"gallery": found})
+    assert "| 1.2 s | - | not measured |" in results
+    assert "| templates per second | 300,000 | 1,000,000 | 1 | FAIL |" in results
+    assert "| 600 ms | 250 ms | 1.0 s | FAIL |" in results
+    assert "| 16 B | 8 B | 1 B | PASS, aim reached |" in results
+
+
+def test_only_the_gallery_can_be_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = numbers()
+    written: list[dict[str, Any]] = []
+    monkeypatch.setattr(measured, "write", written.append)
+    answer = tmp_path / "gallery.json"
+    facts = {**before["gallery"], **before["gallery"]["machine"], "threads": 77}
+    answer.write_text(json.dumps(facts), encoding="utf-8")
+    arguments = ["measured", "--only-gallery", "--gallery", str(answer)]
+    monkeypatch.setattr(sys, "argv", arguments)
+    measured.main()
+    (found,) = written
+    assert found["gallery"]["threads"] == 77
+    assert {**found, "gallery": None} == {**before, "gallery": None}
+
+
 def test_only_between_the_marks() -> None:
     page = "a\n<!-- measured: begin (x) -->\nold\n<!-- measured: end -->\nb\n"
     assert measured.with_block(page, r"\1 new" + "\n") == page.replace("old", r"\1 new")

@@ -133,15 +133,11 @@ def several(make):
 
 
 KEY = residues((1, 2, 2, N), (1, 2, 2, N), (1, 2, 1, N), (2, 2, N))
+EXPANSION = (small, residues((2, 2, N), (1, 2, N)), several(KEY), several(galois), rows)
 #: The same for functions.
 FUNCTION_MOULDS = {
-    "expand_constants": (
-        small,
-        residues((2, 2, N), (1, 2, N)),
-        several(KEY),
-        several(galois),
-        rows,
-    ),
+    "expand_constants": EXPANSION,
+    "expand_probe": EXPANSION,
     "search": (small, probe, several(block)),
     "switch_to_bits": (small, residues((1, 3, N), (2, 3, N), (2, 2, N)), KEY, number),
 }

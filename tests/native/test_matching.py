@@ -157,8 +157,7 @@ def test_a_search_of_any_number_of_threads(features: int) -> None:
     assert np.array_equal(integers(first[0][:, places]), expected)
     for threads in (2, 3):
         context = context_of(n, threads)
-        copied = _native.ProbeTiles(constants, context)
-        again = _native.search(context, copied, [block, block])
+        again = _native.search(context, probe, [block, block])
         assert np.array_equal(again, np.stack([first[0]] * 2))
 
 
@@ -191,11 +190,16 @@ def operations(threads: int) -> dict[str, Callable[[], Any]]:
     products = generator.integers(0, q, (5, 3, n), dtype=np.uint64)
     keys = [model.random_key(generator) for _ in range(2)]
     moves = [_native.galois_permutation(n, e) for e in (65, 129)]
-    probe = _native.ProbeTiles(constants, model.context)
+    probe = _native.ProbeTiles(constants)
     blocks = [block_of(first), block_of(second)]
     return {
         "expand_constants": lambda: _native.expand_constants(
             model.context, roots, keys, moves, [128, 256]
+        ),
+        "expand_probe": lambda: _native.search(
+            model.context,
+            _native.expand_probe(model.context, roots[:1], keys[:1], moves[:1], [128]),
+            blocks,
         ),
         "search": lambda: _native.search(model.context, probe, blocks),
         "switch_to_bits": lambda: _native.switch_to_bits(model.context, products, keys[0]),

@@ -7,7 +7,7 @@ import pytest
 
 from fhe_core import _native
 from tests.helpers import Integers, adversarial, centred, integers, negacyclic, substituted
-from tests.native.matching import MODELS, Model
+from tests.native.matching import MODELS, Model, block_of
 
 # --- expansion ------------------------------------------------------------------------------------
 
@@ -38,6 +38,29 @@ def test_expansion_is_exact(n: int, bits: tuple[int, int], roots: int, elements:
             expected += row
         assert got.dtype == np.uint64
         assert np.array_equal(model.coefficients(got), np.stack(expected))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 7, 100])
+@pytest.mark.parametrize(("roots", "levels"), [(1, 0), (3, 1), (4, 3), (2, 5)])
+def test_an_expanded_probe_holds_the_expanded_constants(
+    roots: int, levels: int, threads: int
+) -> None:
+    """However many levels the threads share: every constant at its place, none left out."""
+    model, n = Model(32, threads=threads), 32
+    generator = np.random.default_rng(levels)
+    q, count = model.moduli[0], roots << levels
+    keys = [model.random_key(generator) for _ in range(levels)]
+    moves = [_native.galois_permutation(n, e) for e in (3, 5, 9, 17, 33)[:levels]]
+    given = generator.integers(0, q, (roots, 2, n), dtype=np.uint64)
+    arguments = (given, keys, moves, list(range(levels)))
+    constants = _native.expand_constants(model.context, *arguments)
+    alone = _native.expand_constants(Model(n).context, *arguments)
+    assert np.array_equal(constants, alone)
+    blocks = [block_of(generator.integers(0, q, (count, 2, n), dtype=np.uint64)) for _ in range(2)]
+    probe = _native.expand_probe(model.context, *arguments)
+    assert (probe.features, probe.n) == (count, n)
+    expected = _native.search(model.context, _native.ProbeTiles(constants), blocks)
+    assert np.array_equal(_native.search(model.context, probe, blocks), expected)
 
 
 @pytest.mark.parametrize("n", [64, 256])

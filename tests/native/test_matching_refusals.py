@@ -25,7 +25,7 @@ NOTHING: Any = None
 BEYOND = np.uint64(distinct_primes((48, 50), N)[0])
 
 
-def expand(**changes: Any) -> Any:
+def expand(function: Any = _native.expand_constants, **changes: Any) -> Any:
     arguments: dict[str, Any] = {
         "context": CONTEXT,
         "roots": ROOTS,
@@ -33,7 +33,7 @@ def expand(**changes: Any) -> Any:
         "permutations": [MOVE],
         "powers": [0],
     }
-    return _native.expand_constants(**{**arguments, **changes})
+    return function(**{**arguments, **changes})
 
 
 def switch(**changes: Any) -> Any:
@@ -93,6 +93,21 @@ BAD: list[tuple[str, Callable[[], Any]]] = [
             powers=[0] * 16,
         ),
     ),
+    ("roots", lambda: expand(_native.expand_probe, roots=ROOTS[0])),
+    ("a key has a residue", lambda: expand(_native.expand_probe, keys=[KEY + BEYOND])),
+    (
+        "4096 constants",
+        lambda: expand(
+            *(_native.expand_probe,),
+            keys=[KEY] * 13,
+            permutations=[MOVE] * 13,
+            powers=[0] * 13,
+        ),
+    ),
+    (
+        "below 2\\^48",
+        lambda: expand(_native.expand_probe, context=context_of(N, bits=(49, 50))),
+    ),
     ("two moduli", lambda: switch(context=context_of(N, bits=(48,)))),
     ("products", lambda: switch(products=PRODUCTS[0])),
     ("products", lambda: switch(products=PRODUCTS[:, :2].copy())),
@@ -105,7 +120,7 @@ BAD: list[tuple[str, Callable[[], Any]]] = [
     ("constants", lambda: _native.ProbeTiles(PRODUCTS[0])),
     ("constants", lambda: _native.ProbeTiles(PRODUCTS)),
     ("constants has a word", lambda: _native.ProbeTiles(ROOTS + LARGE)),
-    ("incompatible", lambda: _native.ProbeTiles(ROOTS, PACKED)),
+    ("constants", lambda: _native.ProbeTiles(PACKED)),
     ("features", lambda: _native.ProbeTiles(ROOTS[:0])),
     ("features", lambda: _native.ProbeTiles(np.zeros((4097, 2, 16), dtype=np.uint64))),
     ("n must be", lambda: _native.ProbeTiles(ROOTS[:, :, :8].copy())),

@@ -38,6 +38,8 @@ operations = {
     "tensor_of_parts": lambda context: context.tensor_of_parts(a, a),
     "expand_constants": lambda _: _native.expand_constants(pair(), a[:, 0].copy()[None], keys,
         [index] * 2, [1, 2]),
+    "expand_probe": lambda _: _native.search(pair(), _native.expand_probe(
+        pair(), a[:, 0].copy()[None], keys, [index] * 2, [1, 2]), []),
     "switch_to_bits": lambda _: _native.switch_to_bits(
         pair(), np.ones((8, 3, N), dtype=np.uint64), keys[0]),
     "search": lambda _: _native.search(pair(), _native.ProbeTiles(constants), [block()] * 3),
@@ -99,6 +101,7 @@ def test_no_operation_ends_the_process() -> None:
         "switch_key",
         "accumulate",
         "expand_constants",
+        "expand_probe",
         "switch_to_bits",
         "search",
     ):

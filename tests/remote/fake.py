@@ -105,7 +105,7 @@ class Kept:
         return bytes(data)
 
     def describe(self, room: str, id: str, missing: bool = True) -> dict[str, Any]:
-        found = {
+        found: dict[str, Any] = {
             "id": id, "room": room, "state": "partial" if self.missing else "complete",
             "kind": self.header.kind.label, "key_id": self.header.key_id, "digest": self.digest,
             "bytes": self.header.total_bytes, "created": 1, "facts": {},

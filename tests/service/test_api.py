@@ -128,7 +128,7 @@ def test_bodies_are_bounded_before_they_are_read(world: kit.World) -> None:
 def test_nothing_is_unpacked(anna: TestClient) -> None:
     for path in ("/v1/keys/x", f"/v1/keys/x/sections/{'0' * 64}"):
         answer = anna.put(path, content=b"x", headers={"Content-Encoding": "gzip"})
-        problem(answer, 415, "encoding")
+        problem(answer, 415, "encoded-body")
 
 
 def test_a_section_tells_its_length(anna: TestClient) -> None:

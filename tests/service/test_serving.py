@@ -110,6 +110,16 @@ def test_a_worker_runs_beside_and_ends_with_it(tmp_path: Path) -> None:
         assert not Path(f"/proc/{worker}").exists()
 
 
+def test_one_folder_has_one_process(tmp_path: Path) -> None:
+    with running.process(tmp_path / "data", "--no-worker"):
+        command = [sys.executable, "-m", "fhe_face", "serve", "--folder", str(tmp_path / "data")]
+        second = subprocess.run([*command, "--port", "0"], capture_output=True, text=True)
+        assert second.returncode == 2
+        assert "another `fhe-face serve`" in second.stderr
+    with running.process(tmp_path / "data", "--no-worker"):
+        pass
+
+
 def wait(until: Callable[[], bool]) -> None:
     end = time.monotonic() + running.SECONDS
     while not until():

@@ -236,6 +236,19 @@ def test_circuits_that_are_not_served(service: Service) -> None:
         part.begin("anna", Room.KEYS, "mine", kit.files().keys.front)
 
 
+def test_keys_that_no_memory_holds(service: Service) -> None:
+    sent = kit.files().keys
+    expanded = 2 * (sent.header.total_bytes - sent.header.payload_offset)
+    for memory, fits in ((expanded // 2, False), (4 * expanded, True)):
+        circuits = replace(kit.circuits(), memory=memory)
+        part = replace(kit.uploads(service), admission=circuits)
+        if fits:
+            part.begin("anna", Room.KEYS, "mine", sent.front)
+        else:
+            with pytest.raises(NotServed, match="in memory"):
+                part.begin("anna", Room.KEYS, "mine", sent.front)
+
+
 def test_keys_that_nothing_needs_are_storage(service: Service, tmp_path: Path) -> None:
     key = kit.files().key
     specifications = kit.engine().keys()

@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 
 from fhe_core.formats.ciphertexts import Bundle, load_bundle
 from fhe_face.client.client import FaceClient
+from fhe_face.models.reference import embed, squared_norm
 from fhe_face.service.jobs.inline import work
 from fhe_face.service.jobs.queue import open_queue
 from fhe_face.service.opening import Service
@@ -28,6 +29,7 @@ from tests.service.jobs.engine import TinyEngines
 def anna(service: Service) -> Any:
     """A client whose keys are there, of a service with a real queue."""
     queue = open_queue(service, Settings())
+    work(service, TinyEngines())  # from now on it is known who computes
     client = kit.World(service, queue=queue).client()
     kit.push(client, "keys", "mine", kit.files().keys)
     yield client
@@ -62,22 +64,22 @@ def test_faces_become_scores(service: Service, anna: TestClient, tmp_path: Any) 
     assert [job["state"] for job in done] == ["done", "done"], done
     results = [job["result"] for job in done]
     embedded = [content(anna, result["location"], tmp_path) for result in results]
-    found = [owner.decrypt(one)[0].values for one in embedded]
-    expected = kit_reference(images)
+    found = [owner.embedding(one).values for one in embedded]
+    expected = reference(images)
     assert np.abs(np.array(found) - expected).max() < 1e-2
     ask = {"left": results[0]["id"], "right": results[1]["id"], "key": "mine"}
     score = wait_for(service, anna.post("/v1/scores", json=ask))
     result = anna.get(f"/v1/jobs/{score['id']}").json()["result"]
-    opened = owner.decrypt(content(anna, result["location"], tmp_path))
-    assert abs(opened[0].value - float(expected[0] @ expected[1])) < 1e-2
+    opened = owner.score(content(anna, result["location"], tmp_path))
+    assert abs(opened.value - float(expected[0] @ expected[1])) < 1e-2
     # The same again is there at once, under the same name.
     again = anna.post("/v1/embeddings", json={"faces": "f0", "key": "mine"})
     assert (again.status_code, again.json()["result"]) == (200, results[0])
 
 
-def kit_reference(images: Any) -> Any:
-    embedding = tiny.embed(kit.NETWORK, images)
-    return embedding * tiny.ROOT.evaluate(tiny.squared_norm(embedding))[:, None]
+def reference(images: Any) -> Any:
+    embedding = embed(kit.NETWORK, images)
+    return embedding * tiny.ROOT.evaluate(squared_norm(embedding))[:, None]
 
 
 def test_a_tenant_is_removed_with_all_it_has(service: Service, anna: TestClient) -> None:

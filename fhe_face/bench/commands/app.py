@@ -118,3 +118,23 @@ def batch_sizes(
     from fhe_face.bench.commands import batch as command
 
     command.run(weights, sizes, plot, threads, json)
+
+
+@app.command(help="A search in a sealed gallery: times, sizes and errors against their goals.")
+def gallery(
+    templates: Annotated[
+        int | None,
+        typer.Option(
+            "--templates",
+            min=1,
+            max=1_000_000_000,
+            help="So many; default: 1,000,000 (3.1 GB of blocks), or 100,000 on a small machine.",
+        ),
+    ] = None,
+    rounds: Rounds = 7,
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    from fhe_face.bench.commands import gallery as command
+
+    command.run(templates, rounds, threads, json)

@@ -31,7 +31,7 @@ class SearchFailed(Failure):
 
     code = "search-failed"
 
-    def __init__(self, reason: str, text: str) -> None:
+    def __init__(self, text: str, *, reason: str = "search-failed") -> None:
         super().__init__(text)
         self.reason = reason
 
@@ -61,7 +61,7 @@ class SearchClient:
         if reply.get("error") == BUSY:
             raise Busy("too many searches at once; try again", _AGAIN_SECONDS)
         if "error" in reply:
-            raise SearchFailed(str(reply["error"]), str(reply.get("text")))
+            raise SearchFailed(str(reply.get("text")), reason=str(reply["error"]))
         damaged = tuple(reply["damaged"])
         return Answer(scores, int(reply["changes"]), int(reply["version"]), damaged)
 

@@ -13,6 +13,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, literal, select
 
+from fhe_core.errors import Failure
+from fhe_face.service.jobs.ends import error_text, time_limit_error
 from fhe_face.service.jobs.opening import clock, insert_new
 from fhe_face.service.jobs.records import Claim, JobFailed, Kind, Limits
 from fhe_face.service.jobs.tables import jobs, outputs, queue
@@ -21,20 +23,13 @@ from fhe_face.service.queueing import State
 from fhe_face.service.rows import Room
 from fhe_face.store.database import Database
 
-#: What a job's error is called for people, by its code.
-TITLES = {
-    "time-limit": "the job took too long",
-    "set-aside": "the job was set aside",
-    "memory": "not enough memory",
-    "retries": "the job failed several times",
-    "not-here": "an input is gone",
-}
-_TITLE = "the job cannot be computed"
 _LONGEST_PAUSE_SECONDS = 300.0
 
 
-class Lost(Exception):
+class Lost(Failure):
     """The claim is no longer ours: its lease had run out, or the job was removed."""
+
+    code = "lost"
 
 
 @dataclass(frozen=True)
@@ -72,6 +67,7 @@ class Claims:
                     token=row.token + 1,
                     lease=now + self.limits.lease_seconds,
                     started=now,
+                    since=now,
                 )
             )
             return _claim(row, row.token + 1)
@@ -85,6 +81,14 @@ class Claims:
         if row is None:
             raise Lost
         return bool(row.cancel)
+
+    def next_part(self, claim: Claim) -> None:
+        """Another part begins, since one has ended: what went wrong before does not count. Lost."""
+        with self.database.locked() as connection:
+            values = {"since": clock(connection), "deaths": 0, "failures": 0}
+            statement = jobs.update().where(self._mine(claim)).values(**values)
+            if not connection.execute(statement).rowcount:
+                raise Lost
 
     def output(self, tenant: str, name: str) -> tuple[Room, str, str] | None:
         """Where an output is, if it was computed: room, resource, digest of its content."""
@@ -166,11 +170,11 @@ class Claims:
             return int(connection.execute(statement).rowcount)
 
     def overdue(self, slack: float) -> bool:
-        """Whether a job of this worker has taken `slack` longer than it may: it hangs."""
+        """Whether a part has taken `slack` longer than it may: it hangs."""
         with self.database.reading() as connection:
             since = clock(connection) - self.limits.job_seconds - slack
             query = select(func.count()).where(
-                jobs.c.worker == self.worker, _running(), jobs.c.started < since
+                jobs.c.worker == self.worker, _running(), jobs.c.since < since
             )
             return bool(connection.execute(query).scalar_one())
 
@@ -240,16 +244,6 @@ _QUEUED: dict[str, Any] = {
     "total": 0,
     "lease": None,
 }
-
-
-def error_text(code: str, detail: str) -> str:
-    """A job's error as its row has it."""
-    return json.dumps({"code": code, "title": TITLES.get(code, _TITLE), "detail": detail})
-
-
-def time_limit_error(seconds: float) -> str:
-    """The error of a job that took too long."""
-    return error_text("time-limit", f"it was ended after {seconds:.0f} s")
 
 
 def _running() -> ColumnElement[bool]:

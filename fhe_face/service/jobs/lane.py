@@ -42,6 +42,8 @@ _DATABASE_SECONDS: Final = 2.0
 #: Of the memory that is there, where no limit is set.
 _SHARE: Final = 0.8
 _LARGEST_SETTINGS: Final = 1 << 16
+#: Of galleries, in memory.
+BLOCK_BYTES: Final = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class LaneSettings:
     weights: str | None = None
     threads: int | None = None
     memory: int | None = None
-    blocks: int = 1 << 30
+    blocks: int = BLOCK_BYTES
     grace: float = 25.0
 
     def to_json(self) -> str:

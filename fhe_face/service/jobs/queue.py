@@ -15,11 +15,12 @@ from typing import Any, Final, Protocol
 from sqlalchemy import Connection, Row, and_, func, select
 
 from fhe_face.service.blobs import Blobs
-from fhe_face.service.errors import Busy, Invalid, NotComplete, NotHere
+from fhe_face.service.errors import Busy, NotComplete, NotHere
 from fhe_face.service.jobs import naming
 from fhe_face.service.jobs.calling import SearchClient
 from fhe_face.service.jobs.opening import clock, insert_new, open_jobs
 from fhe_face.service.jobs.records import ROOMS, Kind, Limits
+from fhe_face.service.jobs.requests import checked, computed, fresh, same
 from fhe_face.service.jobs.tables import UNFINISHED, jobs, outputs, queue, workers
 from fhe_face.service.jobs.timing import Pace
 from fhe_face.service.opening import Service
@@ -28,7 +29,6 @@ from fhe_face.service.rows import Room
 from fhe_face.service.settings import Settings
 from fhe_face.store.database import Database
 
-DEFAULT_MODEL: Final = "default"
 _FULL_SECONDS: Final = 10.0
 _LOOK_SECONDS: Final = 0.1
 #: Position and time left change by what others do; they are looked up that often.
@@ -67,7 +67,7 @@ class JobQueue:
             Invalid: there is no such kind of job, or it takes other inputs.
             Busy: too many jobs wait.
         """
-        what, model = _checked(kind, inputs)
+        what, model = checked(kind, inputs)
         names = (*what.inputs, "key")
         digests = {name: self._digest(tenant, name, inputs[name]) for name in names}
         work = naming.work_name(what, digests, model)
@@ -84,16 +84,17 @@ class JobQueue:
             "target_room": room.value,
             "target": place,
         }
-        output_is_here = self._has(tenant, target)
+        there = self._content(tenant, target)
         with self._database.locked() as connection:
-            found = _same(connection, tenant, request, with_done=output_is_here)
+            done = there is not None and there == computed(connection, tenant, work)
+            found = same(connection, tenant, request, with_done=done)
             if found is not None:
                 return found
             self._require_room(connection)
-            row |= _fresh(clock(connection))
+            row |= fresh(clock(connection))
             if insert_new(connection, jobs, row):
                 return str(row["id"])
-            found = _same(connection, tenant, request, with_done=False)
+            found = same(connection, tenant, request, with_done=False)
         if found is None:  # it ended this very moment
             return self.submit(tenant, kind, inputs, target)
         return found
@@ -217,11 +218,13 @@ class JobQueue:
             raise NotComplete(f"sections of '{id}' are missing: send them first")
         return found.digest
 
-    def _has(self, tenant: str, target: tuple[Room, str]) -> bool:
+    def _content(self, tenant: str, target: tuple[Room, str]) -> str | None:
+        """The digest of what is in a job's target."""
         try:
-            return self._blobs.find(tenant, *target).complete
+            found = self._blobs.find(tenant, *target)
         except NotHere:
-            return False
+            return None
+        return found.digest if found.complete else None
 
     def _require_room(self, connection: Connection) -> None:
         query = select(func.count()).where(jobs.c.state == State.QUEUED.value)
@@ -235,46 +238,6 @@ class JobQueue:
         if row is None:
             raise NotHere("no such job")
         return row
-
-
-def _checked(kind: str, inputs: Mapping[str, str]) -> tuple[Kind, str]:
-    try:
-        what = Kind(kind)
-    except ValueError:
-        raise Invalid("a job is an embedding or a score") from None
-    wanted = {*what.inputs, "key"}
-    if not wanted <= set(inputs) <= {*wanted, "model"}:
-        raise Invalid(f"a job of kind {what.value} takes {', '.join(sorted(wanted))}")
-    model = inputs.get("model", DEFAULT_MODEL)
-    if model != DEFAULT_MODEL:
-        raise Invalid(f'this server has one model, called "{DEFAULT_MODEL}"')
-    return what, model
-
-
-def _same(connection: Connection, tenant: str, request: str, *, with_done: bool) -> str | None:
-    states = [State.QUEUED.value, State.RUNNING.value]
-    query = (
-        select(jobs.c.id)
-        .where(jobs.c.tenant == tenant, jobs.c.request == request)
-        .where(jobs.c.state.in_([*states, State.DONE.value] if with_done else states))
-    )
-    found = connection.execute(query.order_by(jobs.c.number.desc()).limit(1)).scalar()
-    return None if found is None else str(found)
-
-
-def _fresh(now: float) -> dict[str, Any]:
-    return {
-        "state": State.QUEUED.value,
-        "stage": "waiting",
-        "done": 0,
-        "total": 0,
-        "cancel": False,
-        "failures": 0,
-        "deaths": 0,
-        "not_before": 0.0,
-        "created": now,
-        "token": 0,
-    }
 
 
 def open_queue(service: Service, settings: Settings) -> JobQueue:

@@ -45,7 +45,7 @@ class Limits:
     Attributes:
         waiting: jobs that wait, of all tenants.
         results_seconds: how long outputs are kept after the end of their job.
-        job_seconds: of one try; a job that takes longer is ended.
+        job_seconds: of one part; a job that takes longer is ended.
         retries: tries after failures that may pass, such as a full disk.
         deaths: of workers in the middle of a job, until it is set aside.
         turn_seconds: keys are loaded no more often while those in memory have jobs.
@@ -80,7 +80,7 @@ class JobFailed(Failure):
 
     code = "job-failed"
 
-    def __init__(self, reason: str, text: str) -> None:
+    def __init__(self, text: str, *, reason: str = "job-failed") -> None:
         super().__init__(text)
         self.reason = reason
 

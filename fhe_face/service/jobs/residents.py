@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from fhe_core.container import Kind, read_header
 from fhe_face.progress import Stage
 from fhe_face.service.jobs.engines import Engines, Resident
 from fhe_face.service.jobs.records import JobFailed
 from fhe_face.system import size
+
+#: So much of what an engine needs beside keys may be a job's inputs: a half.
+_INPUTS_SHARE: Final = 2
 
 
 @dataclass
@@ -35,32 +39,50 @@ class Residents:
         """The digests of keys that are in memory."""
         return self._loaded.keys()
 
-    def get(self, digest: str, key: Path, stage: Stage) -> Resident:
+    def get(self, digest: str, key: Path, stage: Stage, inputs_bytes: int = 0) -> Resident:
         """The keys; they are loaded, and others leave, where that is necessary.
 
+        inputs_bytes: of the job's ciphertexts in memory; what the engine needs has room for some.
+
         Raises:
-            JobFailed: they could not be held by this worker if it held nothing else.
-            Failure: they cannot be used.
+            JobFailed: this worker could not do it if it held nothing else.
+            Failure: the keys cannot be used.
         """
+        beside = max(0, inputs_bytes - self.engines.working_bytes // _INPUTS_SHARE)
         found = self._loaded.get(digest)
-        if found is not None:
-            self._loaded.move_to_end(digest)
-            return found
-        needed = self.engines.forecast(read_header(key, expect_kind=Kind.EVALUATION_KEYS))
-        if needed > self.room_bytes:
-            raise JobFailed(
-                "memory",
-                f"these evaluation keys take {size(needed)} of memory; this server has "
-                f"{size(self.room_bytes)} for keys",
-            )
-        while self._loaded and self._occupied() + needed > self.room_bytes:
-            self._loaded.popitem(last=False)
-        self._loaded[digest] = self.engines.load(key, stage)
-        return self._loaded[digest]
+        if found is None:
+            header = read_header(key, expect_kind=Kind.EVALUATION_KEYS)
+            keys = self.engines.forecast(header)
+        else:
+            keys = found.memory_bytes
+        self._require_possible(keys, beside)
+        self._make_room(digest, keys + beside)
+        if found is None:
+            found = self.engines.load(key, stage)
+        self._loaded[digest] = found
+        self._loaded.move_to_end(digest)
+        return found
 
     def clear(self) -> None:
         """Let go of all keys: memory is short."""
         self._loaded.clear()
 
-    def _occupied(self) -> int:
-        return sum(resident.memory_bytes for resident in self._loaded.values())
+    def _require_possible(self, keys: int, beside: int) -> None:
+        room = size(self.room_bytes)
+        if keys > self.room_bytes:
+            text = f"these evaluation keys take {size(keys)} of memory"
+            raise JobFailed(f"{text}; this server has {room} for keys", reason="memory")
+        if keys + beside > self.room_bytes:
+            text = f"this job takes {size(keys + beside)} of memory"
+            raise JobFailed(
+                f"{text}; this server has {room}: send fewer faces in a file", reason="memory"
+            )
+
+    def _make_room(self, digest: str, needed: int) -> None:
+        """Let go of other keys, the longest unused first, until so much fits beside the rest."""
+        others = [name for name in self._loaded if name != digest]
+        while others and needed + self._occupied(others) > self.room_bytes:
+            del self._loaded[others.pop(0)]
+
+    def _occupied(self, names: Iterable[str]) -> int:
+        return sum(self._loaded[name].memory_bytes for name in names)

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,8 +70,9 @@ class Runner:
         if done is None:
             watch.stage("loading keys", 0, 0)
             key = inputs.pop("key")
-            resident = self.residents.get(claim.key, key, watch.stage)
-            work = resident.open(claim.kind, [inputs[what] for what in claim.kind.inputs])
+            files = [inputs[what] for what in claim.kind.inputs]
+            resident = self.residents.get(claim.key, key, watch.stage, expanded_bytes(files))
+            work = resident.open(claim.kind, files)
             done = self._scratch(claim)
             self._all_parts(claim, work, watch, done)
         digest = self._publish(claim, name, done)
@@ -113,10 +114,10 @@ class Runner:
         folder = self._parts(claim)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         paths = [folder / f"{part:04}" for part in range(work.parts)]
-        for part, path in enumerate(paths):
-            if not path.is_file():
-                watch.part(part, work.parts)
-                work.compute(part, path, watch.stage)
+        missing = [part for part, path in enumerate(paths) if not path.is_file()]
+        for part in missing:
+            watch.part(part, work.parts, first=part == missing[0])
+            work.compute(part, paths[part], watch.stage)
         with suppress(FileNotFoundError):
             target.unlink()
         if work.parts == 1:
@@ -171,10 +172,13 @@ class _Watch:
     _told: float = 0.0
     _prefix: str = ""
 
-    def part(self, part: int, parts: int) -> None:
-        """A part begins."""
+    def part(self, part: int, parts: int, *, first: bool) -> None:
+        """A part begins; the time that a part may take begins anew."""
         self._prefix = f"{part + 1} of {parts}: " if parts > 1 else ""
-        self._told = 0.0
+        self._told, self.started = 0.0, time.monotonic()
+        if not first:
+            with suppress(StoreError):
+                self.claims.next_part(self.claim)
         self.stage("computing", 0, 0)
 
     def stage(self, what: str, done: int, total: int) -> None:
@@ -183,7 +187,7 @@ class _Watch:
         self.stopping.check()
         limit = self.claims.limits.job_seconds
         if now - self.started > limit:
-            raise TimeUp(limit)
+            raise TimeUp(f"it was ended after {limit:.0f} s")
         if now - self._told < _TELL_SECONDS:
             return
         self._told = now
@@ -203,23 +207,28 @@ def _twin(path: Path, twin: Path) -> None:
         shutil.copyfile(path, twin)
 
 
+def expanded_bytes(files: Iterable[Path]) -> int:
+    """What ciphertexts of files take in memory at most: of a fresh one a file has one half."""
+    return 2 * sum(file.stat().st_size for file in files)
+
+
 def explained(error: Exception, places: Mapping[str, str]) -> tuple[JobFailed, bool]:
     """The error as a tenant may see it, and whether it may pass by itself."""
     if isinstance(error, JobFailed):
         return error, False
     if isinstance(error, TimeUp):
-        return JobFailed("time-limit", str(error)), False
+        return JobFailed(str(error), reason="time-limit"), False
     if isinstance(error, MemoryError):
-        return JobFailed("memory", "the server has not enough memory"), True
+        return JobFailed("the server has not enough memory", reason="memory"), True
     if isinstance(error, NotHere | NotComplete):
-        return JobFailed("not-here", without_paths(str(error), places)), False
+        return JobFailed(without_paths(str(error), places), reason="not-here"), False
     if isinstance(error, StoreError):
-        return JobFailed(error.code, "the server's database cannot be used"), True
+        return JobFailed("the server's database cannot be used", reason=error.code), True
     if isinstance(error, OSError):  # also where a container cannot be read
-        return JobFailed("file", without_paths(reason_of(error), places)), True
+        return JobFailed(without_paths(reason_of(error), places), reason="file"), True
     if isinstance(error, Failure):
-        return JobFailed(error.code, without_paths(str(error), places)), False
-    return JobFailed("internal", f"internal error ({type(error).__name__})"), True
+        return JobFailed(without_paths(str(error), places), reason=error.code), False
+    return JobFailed(f"internal error ({type(error).__name__})", reason="internal"), True
 
 
 def without_paths(text: str, places: Mapping[str, str]) -> str:

@@ -8,23 +8,28 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Final
 
+from fhe_core.errors import Failure
+
 #: An end that was asked for is noticed within this time where nothing is computed.
 _LONGEST_NAP_SECONDS: Final = 0.2
 
 
-class Cancelled(Exception):
+class Cancelled(Failure):
     """Its tenant asked for it."""
 
+    code = "cancelled"
 
-class HandedBack(Exception):
+
+class HandedBack(Failure):
     """The worker was asked to end: another one goes on."""
 
+    code = "handed-back"
 
-class TimeUp(Exception):
-    """It has taken longer than it may."""
 
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"it was ended after {seconds:.0f} s")
+class TimeUp(Failure):
+    """It has taken longer than it may; the text says how long that was."""
+
+    code = "time-up"
 
 
 @dataclass

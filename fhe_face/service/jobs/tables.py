@@ -6,6 +6,7 @@ What a row means:
   of all jobs of a tenant with the same request only one is waiting or running. `work` names the
   computation alone. Whoever claims a job gets a new `token`: a worker that was taken for dead
   cannot end a job that another has by now. `lease`: until when its worker need not be looked for.
+  `since`: when the part that is being computed was begun. `deaths`, `failures`: since a part ended.
 * `outputs`: where the output of a name is, so that nothing is computed twice for a tenant.
 * `workers`: who is alive, as of `seen`, and what engine it has.
 * `queue`: one row, locked by whoever claims, so that two workers never choose the same.
@@ -72,6 +73,7 @@ jobs: Final = Table(
     Column("not_before", Double, nullable=False),
     Column("created", Double, nullable=False),
     Column("started", Double),
+    Column("since", Double),
     Column("finished", Double),
     Column("worker", Text),
     Column("token", Integer, nullable=False),

@@ -15,10 +15,9 @@ import secrets
 import select
 import signal
 import stat
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,10 +25,17 @@ from typing import Final
 
 from fhe_core.errors import Failure
 from fhe_core.files import one_line
+from fhe_face.service.jobs.children import ROOT, Lane
 from fhe_face.service.jobs.claims import Claims
 from fhe_face.service.jobs.confining import confine
 from fhe_face.service.jobs.keeping import RUN, Keeper, Presence, host
-from fhe_face.service.jobs.lane import CANNOT_START, LaneSettings, cannot_start, log
+from fhe_face.service.jobs.lane import (
+    BLOCK_BYTES,
+    CANNOT_START,
+    LaneSettings,
+    cannot_start,
+    log,
+)
 from fhe_face.service.jobs.opening import open_jobs
 from fhe_face.service.jobs.records import Limits
 from fhe_face.service.jobs.stopping import Stopping
@@ -39,7 +45,6 @@ from fhe_face.store.errors import StoreError
 
 JOBS: Final = "fhe_face.service.jobs.lane"
 SEARCHES: Final = "fhe_face.service.jobs.search_lane"
-_ROOT: Final = Path(__file__).resolve().parents[3]
 _TICK_SECONDS: Final = 0.1
 _LOOK_SECONDS: Final = 2.0
 _SWEEP_SECONDS: Final = 60.0
@@ -48,67 +53,8 @@ _SWEEP_SECONDS: Final = 60.0
 _SLACK_SECONDS: Final = 30.0
 #: Address space of the lane of searches beside blocks: libraries, tables, probes.
 _SEARCH_BYTES: Final = 4 << 30
-_LONGEST_PAUSE_SECONDS: Final = 30.0
 #: A lane that was asked to end may take so much longer than the grace: a step of a plan.
 _END_SECONDS: Final = 3.0
-#: A lane that lived so long did not die of how it was started.
-_HEALTHY_SECONDS: Final = 60.0
-
-
-@dataclass
-class Lane:
-    """A child process that is started again when it dies. module: what it runs."""
-
-    module: str
-    settings: LaneSettings
-    root: Path = _ROOT
-    _process: subprocess.Popen[bytes] | None = None
-    _started: float = 0.0
-    _deaths: int = 0
-    _not_before: float = 0.0
-
-    def start(self, now: float) -> None:
-        """Start it if it does not run and has paused long enough. Never by fork of our state."""
-        if self._process is not None or now < self._not_before:
-            return
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", self.module],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            cwd=self.root,
-            start_new_session=True,  # Ctrl-C reaches the worker only, which ends them in order
-        )
-        self._started = now
-        assert self._process.stdin is not None
-        with suppress(BrokenPipeError):
-            self._process.stdin.write(self.settings.to_json().encode())
-            self._process.stdin.close()
-
-    def ended(self, now: float) -> int | None:
-        """Its status if it has just ended (negative: a signal); it is started again later."""
-        status = None if self._process is None else self._process.poll()
-        if status is not None:
-            self._process = None
-            self._deaths = 1 if now - self._started > _HEALTHY_SECONDS else self._deaths + 1
-            first = self.settings.limits.pause_seconds
-            pause = 0.0 if self._deaths == 1 else first * 2.0 ** min(self._deaths - 2, 20)
-            self._not_before = now + min(pause, _LONGEST_PAUSE_SECONDS)
-        return status
-
-    def signal(self, number: int) -> None:
-        """Send a signal, if it runs."""
-        if self._process is not None:
-            self._process.send_signal(number)
-
-    def wait(self, seconds: float) -> bool:
-        """Whether it has ended within that time."""
-        if self._process is None:
-            return True
-        try:
-            self._process.wait(max(0.0, seconds))
-        except subprocess.TimeoutExpired:
-            return False
-        return True
 
 
 @dataclass
@@ -209,7 +155,7 @@ def _reason(status: int) -> str:
 def make_worker(
     settings: LaneSettings,
     modules: tuple[str, str] = (JOBS, SEARCHES),
-    root: Path = _ROOT,
+    root: Path = ROOT,
 ) -> Worker:
     """A worker for a service's folder. modules: of its lanes, in tests.
 
@@ -244,53 +190,64 @@ def worker_name() -> str:
     return f"{host()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
-def parsed(arguments: Sequence[str] | None = None) -> LaneSettings:
-    """The command line, with the service's settings for what it does not say."""
-    parser = argparse.ArgumentParser(prog="fhe-face worker", description="computes jobs")
-    parser.add_argument("--folder", required=True, help="of the service")
-    parser.add_argument("--weights", help='"bundled", "official" or a file')
-    parser.add_argument("--threads", type=int)
-    parser.add_argument("--memory", type=int, help="bytes that the lane of jobs may take")
-    parser.add_argument("--blocks", type=int, default=1 << 30, help="bytes of galleries' blocks")
-    parser.add_argument("--grace", type=float, help="seconds for what is being computed at the end")
-    given = parser.parse_args(arguments)
-    folder = Path(given.folder).resolve()
-    settings = load_settings(folder)
+def settings_for(
+    folder: Path,
+    *,
+    weights: str | None = None,
+    threads: int | None = None,
+    memory: int | None = None,
+    blocks: int | None = None,
+    grace: float | None = None,
+) -> LaneSettings:
+    """Of a new worker; what is not given here is as in the service's settings.
+
+    Raises:
+        Invalid: the service's settings make no sense.
+    """
+    place = folder.resolve()
+    settings = load_settings(place)
     return LaneSettings(
-        folder=str(folder),
+        folder=str(place),
         worker=worker_name(),
         parent=os.getpid(),
         limits=Limits.of(settings),
-        weights=given.weights or settings.weights,
-        threads=given.threads or settings.threads,
-        memory=given.memory or settings.worker_memory,
-        blocks=given.blocks,
-        grace=settings.grace_seconds if given.grace is None else given.grace,
+        weights=weights or settings.weights,
+        threads=threads or settings.threads,
+        memory=memory or settings.worker_memory,
+        blocks=BLOCK_BYTES if blocks is None else blocks,
+        grace=settings.grace_seconds if grace is None else grace,
     )
 
 
-def run(
+def serve(
     settings: LaneSettings,
     modules: tuple[str, str] = (JOBS, SEARCHES),
-    root: Path = _ROOT,
+    root: Path = ROOT,
 ) -> int:
-    """The worker as a process; the exit status: 0 if it was asked to end."""
+    """Be a worker until asked to end; the exit status: 0 unless a lane cannot start.
+
+    Raises:
+        Failure: there is no such service, or its database cannot be reached.
+    """
+    worker = make_worker(settings, modules, root)
     confine()
-    try:
-        worker = make_worker(settings, modules, root)
-        worker.stopping.on_signals()
-        return worker.run()
-    except Failure as error:
-        return cannot_start(error)
+    worker.stopping.on_signals()
+    return worker.run()
 
 
 def main() -> None:
-    """``python -m fhe_face.service.jobs.worker``"""
+    """``python -m fhe_face.service.jobs.worker``, as the service starts it."""
+    parser = argparse.ArgumentParser(prog="fhe-face worker", description="computes jobs")
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--weights")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--memory", type=int)
+    parser.add_argument("--blocks", type=int)
+    parser.add_argument("--grace", type=float)
     try:
-        settings = parsed()
+        sys.exit(serve(settings_for(**vars(parser.parse_args()))))
     except Failure as error:
         sys.exit(cannot_start(error))
-    sys.exit(run(settings))
 
 
 if __name__ == "__main__":

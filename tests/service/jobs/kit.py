@@ -131,10 +131,12 @@ class Process:
         return [int(pid) for pid in path.read_text().split()] if path.exists() else []
 
 
-def start_worker(
-    kit: Kit, counts: Path, *, stdin: int = subprocess.DEVNULL, **changes: object
-) -> Process:
-    """A worker of the kit's service, which counts in a file."""
+def start_worker(kit: Kit, counts: Path, **changes: object) -> Process:
+    """A worker of the kit's service, which counts in a file.
+
+    changes: of its settings, and of its environment (capitals); held=True: by a pipe on stdin.
+    """
+    held = changes.pop("held", False)
     environment = {k: str(v) for k, v in changes.items() if k.isupper()}
     chosen = {k: v for k, v in changes.items() if not k.isupper()}
     settings = LaneSettings(str(kit.service.folder), "", 0, kit.limits, threads=1, grace=10.0)
@@ -145,7 +147,7 @@ def start_worker(
             [sys.executable, "-m", "tests.service.jobs.worker", settings.to_json()],
             cwd=ROOT,
             env={**os.environ, COUNTS: str(counts), "OMP_NUM_THREADS": "1", **environment},
-            stdin=stdin,
+            stdin=subprocess.PIPE if held else subprocess.DEVNULL,
             stderr=stream,
         )
     return Process(process, log)

@@ -437,3 +437,89 @@ def test_a_header_says_what_keys_take(kit: Kit) -> None:
     forecast = TinyEngines().forecast(header)
     assert server.evaluation_key_memory_bytes <= forecast
     assert forecast <= 1.01 * server.evaluation_key_memory_bytes
+
+
+def test_another_engine_computes_anew(kit: Kit, counts: Path) -> None:
+    class Newer(TinyEngines):
+        def identity(self) -> str:
+            return "insecure-newer"
+
+    kit.tenant("alice")
+    kit.faces("alice", "face")
+    job = kit.embed("alice", "face", "out")
+    work(kit.service, TinyEngines())
+    assert kit.embed("alice", "face", "out") == job
+    work(kit.service, Newer())
+    again = kit.embed("alice", "face", "new")
+    assert work(kit.service, Newer()) == [again]
+    assert len(counted(counts, "end")) == 2
+    assert kit.embed("alice", "face", "new") == again
+
+
+def test_what_was_put_into_the_target_by_others_is_no_output(kit: Kit, counts: Path) -> None:
+    kit.tenant("alice")
+    for seed, name in enumerate(("one", "two")):
+        kit.faces("alice", name, seed=seed)
+        kit.embed("alice", name, name)
+    work(kit.service, TinyEngines())
+    kit.service.blobs.delete("alice", Room.EMBEDDINGS, "one")
+    other = kit.service.blobs.path("alice", Room.EMBEDDINGS, "two")
+    kit.put("alice", Room.EMBEDDINGS, "one", other)
+    job = kit.embed("alice", "one", "one")
+    assert work(kit.service, TinyEngines()) == [job]
+    failed = kit.queue.status("alice", job)
+    assert failed.error is not None
+    assert failed.error["code"] == "other-content"
+
+
+def test_a_file_of_too_many_faces_is_refused(kit: Kit, counts: Path) -> None:
+    kit.tenant("alice")
+    kit.faces("alice", "faces", 3)
+    job = kit.embed("alice", "faces", "out")
+    work(kit.service, TinyEngines(), budget_bytes=70 * 10**6)
+    failed = kit.queue.status("alice", job)
+    assert failed.error is not None
+    assert failed.error["code"] == "memory"
+    assert "fewer faces" in failed.error["detail"]
+    assert not counted(counts, "load")
+
+
+def test_each_part_has_the_time_that_a_part_may_take(
+    kit: Kit, counts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JOBS_TEST_PAUSE", "1.0")
+    kit.tenant("alice")
+    kit.faces("alice", "faces", 3)
+    job = kit.embed("alice", "faces", "out")
+    work(kit.service, TinyEngines(), replace(LIMITS, job_seconds=2.5))
+    assert kit.queue.status("alice", job).state is State.DONE
+
+
+def test_deaths_before_a_part_ended_do_not_count(kit: Kit) -> None:
+    kit.tenant("alice")
+    kit.faces("alice", "face")
+    job = kit.embed("alice", "face", "out")
+    database = open_jobs(kit.service)
+    claims = Claims(database, "worker", replace(LIMITS, deaths=2, pause_seconds=0.0))
+    for _ in range(5):
+        claim = claims.claim(Turns(1.0))
+        assert claim is not None
+        claims.next_part(claim)
+        claims.died("the process was killed")
+    assert kit.queue.status("alice", job).state is State.QUEUED
+    assert claims.claim(Turns(1.0)) is not None
+    claims.died("the process was killed")
+    assert kit.queue.status("alice", job).state is State.FAILED
+    database.engine.dispose()
+
+
+def test_a_tenant_is_forgotten(kit: Kit, counts: Path) -> None:
+    for tenant in ("alice", "bob"):
+        kit.tenant(tenant)
+        kit.faces(tenant, "face")
+        kit.embed(tenant, "face", "out")
+    work(kit.service, TinyEngines())
+    kit.embed("alice", "face", "later")
+    assert kit.queue.forget("alice") == 2
+    assert kit.queue.list("alice", 10) == []
+    assert len(kit.queue.list("bob", 10)) == 1

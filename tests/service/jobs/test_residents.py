@@ -82,3 +82,15 @@ def test_room_is_made_before_keys_are_loaded(owner: Owner) -> None:
     residents.get("a", owner.key, silent)
     residents.get("b", owner.key, silent)
     assert list(residents.loaded) == ["b"]
+
+
+def test_inputs_count_beyond_what_the_engine_needs_anyway(owner: Owner) -> None:
+    residents = Residents(Sizes(), 110 * MEGABYTE)  # 90 for keys
+    for digest in ("a", "b"):
+        residents.get(digest, owner.key, silent, 10 * MEGABYTE)
+    assert list(residents.loaded) == ["a", "b"]
+    residents.get("b", owner.key, silent, 30 * MEGABYTE)  # 20 too many for two
+    assert list(residents.loaded) == ["b"]
+    with pytest.raises(JobFailed, match="fewer faces"):
+        residents.get("b", owner.key, silent, 70 * MEGABYTE)
+    assert list(residents.loaded) == ["b"]

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -218,7 +217,7 @@ def test_keys_that_are_in_memory_go_first(kit: Kit, counts: Path, other: Owner) 
 
 @SQLITE
 def test_a_worker_ends_when_its_parent_is_gone(kit: Kit, counts: Path) -> None:
-    process = start_worker(kit, counts, stdin=subprocess.PIPE)
+    process = start_worker(kit, counts, held=True)
     wait_for(lambda: kit.queue.workers() == 1)
     assert process.process.stdin is not None
     process.process.stdin.close()

@@ -7,12 +7,17 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from fhe_face.service.jobs.lane import LaneSettings
-from fhe_face.service.jobs.worker import run, worker_name
+from fhe_core.errors import Failure
+from fhe_face.service.jobs.lane import LaneSettings, cannot_start
+from fhe_face.service.jobs.worker import serve, worker_name
 
 MODULES = ("tests.service.jobs.lane", "tests.service.jobs.search_lane")
 ROOT = Path(__file__).resolve().parents[3]
 
 if __name__ == "__main__":
     settings = LaneSettings.from_json(sys.argv[1])
-    sys.exit(run(replace(settings, worker=worker_name(), parent=os.getpid()), MODULES, ROOT))
+    settings = replace(settings, worker=worker_name(), parent=os.getpid())
+    try:
+        sys.exit(serve(settings, MODULES, ROOT))
+    except Failure as error:
+        sys.exit(cannot_start(error))

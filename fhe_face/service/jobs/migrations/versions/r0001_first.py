@@ -63,6 +63,7 @@ def _jobs() -> None:
         sa.Column("not_before", sa.Double, nullable=False),
         sa.Column("created", sa.Double, nullable=False),
         sa.Column("started", sa.Double),
+        sa.Column("since", sa.Double),
         sa.Column("finished", sa.Double),
         sa.Column("worker", sa.Text),
         sa.Column("token", sa.Integer, nullable=False),

@@ -1,0 +1,46 @@
+"""``fhe-face worker``: options and texts; what it does stands in `fhe_face.service.jobs`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+HELP = (
+    "Compute the jobs and searches of a service, beside the worker that `serve` starts: on another "
+    "machine that sees the same folder and the same PostgreSQL database."
+)
+_GIGABYTE = 10**9
+
+
+def worker(
+    folder: Annotated[Path, typer.Option("--folder", help="Of the service.")],
+    weights: Annotated[
+        str | None, typer.Option(help="bundled, official or a file; default: the service's.")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Default: the service's.")
+    ] = None,
+    memory: Annotated[
+        float | None, typer.Option(min=0.1, help="In GB, for keys and computing; searches apart.")
+    ] = None,
+    blocks: Annotated[
+        float | None, typer.Option(min=0.0, help="In GB, for blocks of galleries; default: 1.07.")
+    ] = None,
+    grace: Annotated[
+        float | None, typer.Option(min=0.0, help="Seconds for what is computed at the end.")
+    ] = None,
+) -> None:
+    """Until SIGTERM: what is computed may end within the grace, the rest is handed back."""
+    from fhe_face.service.jobs.worker import serve, settings_for
+
+    settings = settings_for(
+        folder,
+        weights=weights,
+        threads=threads,
+        memory=None if memory is None else int(memory * _GIGABYTE),
+        blocks=None if blocks is None else int(blocks * _GIGABYTE),
+        grace=grace,
+    )
+    raise typer.Exit(serve(settings))
