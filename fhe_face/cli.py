@@ -26,7 +26,7 @@ from fhe_face.commands import (
     weights,
     worker,
 )
-from fhe_face.commands.gallery import MaybeEmbed, MaybeMatch, MaybeWeights
+from fhe_face.commands.gallery import MaybeEmbed, MaybeMatch
 from fhe_face.commands.options import (
     DEFAULT_WEIGHTS,
     FACE_SIZE_HELP,
@@ -141,7 +141,14 @@ def verify(
     ] = None,
     match: MaybeMatch = None,
     embed: MaybeEmbed = None,
-    weights: MaybeWeights = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--weights",
+            metavar="official|bundled|FILE",
+            help="The network; default: that of the gallery, or the bundled one.",
+        ),
+    ] = None,
     keys: Annotated[
         Path | None,
         typer.Option("--keys", help="A folder from keygen; default: fresh keys, not kept."),

@@ -63,8 +63,8 @@ def run(
     for remark in report.remarks:
         output.warn(remark)
     if not (report.enrolled or report.known or report.repeated):
-        first = report.refused[0] if report.refused else report.conflicting[0]
-        raise CommandError(f"nothing was enrolled: {first}", details=data)
+        why = next(map(str, [*report.refused, *report.conflicting]), "no photo was found")
+        raise CommandError(f"nothing was enrolled: {why}", details=data)
     output.answer(data, lambda console: _show(console, opening.folder, report, data))
 
 
@@ -118,7 +118,7 @@ def _refused(report: Enrolment) -> list[tuple[str, str, str]]:
     """Photo, what, why: of everything that is not in the gallery."""
     refused = [(one.photo, one.why.text, one.reason) for one in report.refused]
     refused += [
-        (one.photo, "of two people", f"is enrolled for {one.other.removeprefix('subject ')}")
+        (one.photo, "of two people", str(one).removeprefix(f"{one.photo}: "))
         for one in report.conflicting
     ]
     refused += [(one.photo, "same picture", f"as {one.other}") for one in report.repeated]

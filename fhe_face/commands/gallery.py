@@ -6,7 +6,7 @@ Hooked in by ``app.add_typer(gallery.app, name="gallery")``; importing this modu
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -35,20 +35,18 @@ Database = Annotated[
         "--database", metavar="URL", help="A PostgreSQL database; default: a SQLite file inside."
     ),
 ]
-_EMBED = typer.Option(
-    "--embed",
-    metavar="encrypted|local",
-    help="How faces are embedded: by a server that cannot decrypt, or in the clear.",
-)
-_MATCH = typer.Option(
-    "--match",
-    metavar="encrypted|local",
-    help="How faces are compared: sealed, as a server does it, or opened, in the clear.",
-)
-Embed = Annotated[str, _EMBED]
-MaybeEmbed = Annotated[str | None, _EMBED]
-Match = Annotated[str, _MATCH]
-MaybeMatch = Annotated[str | None, _MATCH]
+_EMBED_HELP = "how faces are embedded: by a server that cannot decrypt, or in the clear."
+_MATCH_HELP = "how faces are compared: sealed, as a server does it, or opened, in the clear."
+
+
+def _how(name: str, help: str) -> Any:
+    return typer.Option(name, metavar="encrypted|local", help=help)
+
+
+Embed = Annotated[str, _how("--embed", _EMBED_HELP.capitalize())]
+Match = Annotated[str, _how("--match", _MATCH_HELP.capitalize())]
+MaybeEmbed = Annotated[str | None, _how("--embed", f"With --gallery, {_EMBED_HELP}")]
+MaybeMatch = Annotated[str | None, _how("--match", f"With --gallery, {_MATCH_HELP}")]
 EngineKeys = Annotated[
     Path | None,
     typer.Option("--keys", help="A folder from keygen; default: fresh keys, not kept."),

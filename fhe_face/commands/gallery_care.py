@@ -19,6 +19,7 @@ from fhe_face.commands.gallery_opening import (
 from fhe_face.failures import USAGE, CommandError
 from fhe_face.gallery.calibration import CENTRE_FROM
 from fhe_face.gallery.export import Exported
+from fhe_face.gallery.gallery import Gallery
 from fhe_face.output import Output, facts, grid
 
 
@@ -93,8 +94,23 @@ def calibrate(opening: Opening, centre_from: int | None, as_json: bool) -> None:
             ("pairs of one person", f"{found.same_pairs:,}"),
             ("pairs of different people", f"{found.different_pairs:,}"),
         ]
-    title = f"Calibrated {opening.folder}"
-    output.answer(data, lambda console: console.print(facts(title, rows)))
+        suspects = [
+            (one.template, _label(gallery, one.subject), _label(gallery, one.likelier))
+            for one in found.suspects
+        ]
+
+    def tell(console: Console) -> None:
+        console.print(facts(f"Calibrated {shown(opening.folder)}", rows))
+        if suspects:
+            names = ("template", "enrolled for", "looks more like")
+            console.print(grid("Look at these: is the person right?", names, suspects))
+            console.print("fhe-face gallery move gives a template to somebody else")
+
+    output.answer(data, tell)
+
+
+def _label(gallery: Gallery, subject: str) -> str:
+    return gallery.subject(subject).label
 
 
 def export(opening: Opening, folder: Path, kind: str, parquet: bool, as_json: bool) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fhe_face.commands.gallery_opening import Opening, counted, facts_of, somebody
 from fhe_face.failures import USAGE, CommandError
+from fhe_face.gallery.gallery import Gallery
 from fhe_face.output import Output
 
 
@@ -47,47 +49,64 @@ def merge(opening: Opening, subjects: Sequence[str], into: str, as_json: bool) -
     _answer(output, data, f"{named} and {target.label} are one person now, with {_count(data)}")
 
 
+@dataclass(frozen=True)
+class _Marking:
+    """What delete and undelete differ by. done: for JSON; said, nothing: for people."""
+
+    change: Callable[[Gallery, list[str], list[str]], int]
+    done: str
+    said: str
+    nothing: str
+
+
+_DELETE = _Marking(
+    lambda gallery, people, templates: gallery.delete(people, templates=templates),
+    "deleted",
+    "deleted, and found no more. Until fhe-face gallery compact removes it for good, fhe-face "
+    "gallery undelete brings it back",
+    "nothing was deleted: all of it had been deleted before",
+)
+_UNDELETE = _Marking(
+    lambda gallery, people, templates: gallery.undelete(people, templates=templates),
+    "undeleted",
+    "brought back, and found again",
+    "nothing was brought back: none of it is deleted",
+)
+
+
 def delete(
     opening: Opening, subjects: Sequence[str], templates: Sequence[str], as_json: bool
 ) -> None:
-    output = Output(as_json)
-    _require_something(subjects, templates)
-    with opening.opened(output) as gallery:
-        ids = _templates(gallery.find_templates, templates)
-        people = [somebody(gallery, one) for one in subjects]
-        count = gallery.delete([one.id for one in people], templates=ids)
-        data = facts_of(gallery) | {
-            "deleted": count,
-            "subjects": [one.to_json() for one in people],
-            "deleted_templates": ids,
-        }
-    if not count:
-        raise CommandError("nothing was deleted: all of it had been deleted before", details=data)
-    _answer(
-        output,
-        data,
-        f"{_what(people, ids)} deleted, and found no more. Until fhe-face gallery compact removes "
-        "it for good, fhe-face gallery undelete brings it back",
-    )
+    _mark(opening, subjects, templates, _DELETE, as_json)
 
 
 def undelete(
     opening: Opening, subjects: Sequence[str], templates: Sequence[str], as_json: bool
 ) -> None:
+    _mark(opening, subjects, templates, _UNDELETE, as_json)
+
+
+def _mark(
+    opening: Opening,
+    subjects: Sequence[str],
+    templates: Sequence[str],
+    how: _Marking,
+    as_json: bool,
+) -> None:
     output = Output(as_json)
     _require_something(subjects, templates)
     with opening.opened(output) as gallery:
         ids = _templates(gallery.find_templates, templates)
         people = [somebody(gallery, one) for one in subjects]
-        count = gallery.undelete([one.id for one in people], templates=ids)
+        count = how.change(gallery, [one.id for one in people], ids)
         data = facts_of(gallery) | {
-            "undeleted": count,
+            how.done: count,
             "subjects": [one.to_json() for one in people],
-            "undeleted_templates": ids,
+            f"{how.done}_templates": ids,
         }
     if not count:
-        raise CommandError("nothing was brought back: none of it is deleted", details=data)
-    _answer(output, data, f"{_what(people, ids)} brought back, and found again")
+        raise CommandError(how.nothing, details=data)
+    _answer(output, data, f"{_what(people, ids)} {how.said}")
 
 
 def _require_something(subjects: Sequence[str], templates: Sequence[str]) -> None:

@@ -7,14 +7,16 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fhe_core.container import Kind, read_header
 from fhe_face.client import passphrases
 from fhe_face.client.decryption import Embedding
 from fhe_face.client.health import HealthReport
-from fhe_face.client.keymaking import CLIENT_KEY
+from fhe_face.client.keymaking import CLIENT_KEY, EVALUATION_KEY
 from fhe_face.commands.both_sides import KeyOptions, both_sides
 from fhe_face.commands.gallery import ENCRYPTED
 from fhe_face.commands.gallery_opening import Opening
 from fhe_face.commands.secrecy import hold_secrets
+from fhe_face.engine import engine_for
 from fhe_face.failures import USAGE, CommandError
 from fhe_face.gallery.embedders import Embedder, EncryptedEmbedder, LocalEmbedder
 from fhe_face.gallery.gallery import Gallery
@@ -23,6 +25,7 @@ from fhe_face.models.checkpoint import Checkpoint, CheckpointError, load
 from fhe_face.network import caution, weights_file
 from fhe_face.output import Output
 from fhe_face.photos.preparation import PreparedFace
+from fhe_face.places import Packing
 from fhe_face.progress import Stage
 from fhe_face.system import default_threads
 
@@ -99,7 +102,8 @@ class EmbedOptions:
             return
         with ExitStack() as stack:
             keys = self._keys(views, opening, output)
-            yield _Later(checkpoint, views, keys, output, stage, stack)
+            together = _together(keys.folder)
+            yield _Later(checkpoint, views, keys, output, stage, stack, together)
 
     def _keys(self, views: int, opening: Opening, output: Output) -> KeyOptions:
         threads = opening.threads or default_threads()
@@ -121,7 +125,7 @@ class _Later:
     output: Output = field(repr=False)
     stage: Stage = field(repr=False)
     stack: ExitStack = field(repr=False)
-    together: int = TOGETHER
+    together: int
     _inner: EncryptedEmbedder | None = field(default=None, repr=False)
 
     @property
@@ -153,6 +157,14 @@ class _Later:
                     "the other way"
                 )
         return self._inner.embed(faces)
+
+
+def _together(keys: Path | None) -> int:
+    """How many faces are best embedded at once with these keys, from their header alone."""
+    if keys is None:
+        return TOGETHER
+    engine = engine_for(read_header(keys / EVALUATION_KEY, expect_kind=Kind.EVALUATION_KEYS))
+    return engine.capacity if Packing.BATCH in engine.packings else TOGETHER
 
 
 def one_of(option: str, given: str) -> None:

@@ -26,7 +26,6 @@ from fhe_face.commands.gallery_opening import (
 )
 from fhe_face.commands.secrecy import hold_secrets
 from fhe_face.failures import USAGE, CommandError
-from fhe_face.gallery.creating import Model
 from fhe_face.gallery.gallery import Gallery
 from fhe_face.models.checkpoint import load
 from fhe_face.network import weights_file
@@ -205,8 +204,6 @@ def rebuild(
                 progress=Told("embedding photos", output, stage),
                 stage=stage,
             )
-            model = Model.of_weights(weights, flips)
-        gallery.opened.save_settings(decision=model.decision, weights=model.weights)
         data = facts_of(gallery) | done.to_json() | {"model_before": before, "embed": how.how}
         said = thresholds_text(gallery)
     output.answer(data, lambda console: _show_rebuilt(console, done.summary(), said))

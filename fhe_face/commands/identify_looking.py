@@ -9,6 +9,7 @@ from pathlib import Path
 from fhe_face.commands.gallery_embedding import TOGETHER, Result
 from fhe_face.failures import one_line
 from fhe_face.gallery.embedders import Embedder, require_embedder
+from fhe_face.gallery.errors import OtherModel
 from fhe_face.gallery.faces import FoundFace
 from fhe_face.gallery.fusion import Opinion, answer_fused
 from fhe_face.gallery.gallery import Gallery
@@ -81,7 +82,7 @@ class Looking:
     def _read(self, photo: Path) -> _Read:
         try:
             faces = [one.gallery.faces(photo, self.every) for one in self.asked]
-        except ImageError as error:
+        except (ImageError, OtherModel) as error:
             return one_line(error).removeprefix(f"{photo}: ")
         if len({len(own) for own in faces}) > 1:
             return "the galleries find different numbers of faces on it"

@@ -12,13 +12,14 @@ Threads = Annotated[
     int | None,
     typer.Option("--threads", min=1, max=1024, help="Threads; default: one per processor."),
 ]
-WEIGHTS = typer.Option(
-    "--weights",
-    metavar="official|bundled|FILE",
-    help="The network: the published one, the bundled demonstration, or a file.",
-)
-Weights = Annotated[Path, WEIGHTS]
-MaybeWeights = Annotated[Path | None, WEIGHTS]
+Weights = Annotated[
+    Path,
+    typer.Option(
+        "--weights",
+        metavar="official|bundled|FILE",
+        help="The network: the published one, the bundled demonstration, or a file.",
+    ),
+]
 #: By its name: fhe_face.network.weights_file, which is costly to import, says which file it is.
 DEFAULT_WEIGHTS = Path("bundled")
 PredictedWeights = Annotated[

@@ -28,8 +28,8 @@ def calibrate_gallery(
         Busy, StoreError: as `reseal`.
     """
     sample = Sample()
-    for subject, embeddings in people_of(opened):
-        sample.add(subject, embeddings)
+    for subject, templates, embeddings in people_of(opened):
+        sample.add(subject, templates, embeddings)
     today = datetime.now(timezone.utc).date().isoformat()
     found = calibrate(sample, opened.facts.mode, today, version("fhe-face"), centre_from)
     changed = _change(found)
@@ -41,22 +41,17 @@ def calibrate_gallery(
     return found
 
 
-def people_of(opened: Opened) -> Iterator[tuple[str, Array]]:
-    """Live subjects with their unit embeddings (k, F); blank ones count for nothing."""
-    for subject, embeddings in _all_of(opened):
-        found = embeddings[embeddings.any(axis=1)]
-        if len(found):
-            yield subject, found
-
-
-def _all_of(opened: Opened) -> Iterator[tuple[str, Array]]:
+def people_of(opened: Opened) -> Iterator[tuple[str, list[str], Array]]:
+    """Live subjects with their templates' ids and unit embeddings (k, F), without blank ones."""
+    ids = (row.id for row in opened.store.subjects())
     if opened.facts.mode is Mode.MEAN:
-        yield from opened.embeddings(row.id for row in opened.store.subjects())
-        return
-    for row in opened.store.subjects():
-        found = list(opened.opened(opened.store.templates(row.id)))
+        rows = opened.store.templates_of(ids)
+    else:
+        rows = ((id, list(opened.store.templates(id))) for id in ids)
+    for subject, templates in rows:
+        found = [(id, one) for id, one in opened.opened(templates) if one.any()]
         if found:
-            yield row.id, np.stack(found)
+            yield subject, [id for id, _ in found], np.stack([one for _, one in found])
 
 
 def _change(found: Calibrated) -> Callable[[Settings], Settings]:

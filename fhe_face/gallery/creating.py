@@ -13,7 +13,7 @@ from fhe_core.secret.key import SecretKey
 from fhe_face.client.ledger import FileLedger
 from fhe_face.gallery.decisions import Decision
 from fhe_face.gallery.embedders import Embedder, LocalEmbedder
-from fhe_face.gallery.errors import GalleryError
+from fhe_face.gallery.errors import GalleryError, OtherModel
 from fhe_face.gallery.facts import Facts, Mode
 from fhe_face.gallery.folders import Folder, new_folder, write_keys
 from fhe_face.gallery.settings import Settings
@@ -46,7 +46,7 @@ class Model:
         checkpoint = load(file)
         said = caution(checkpoint)
         if said is not None:
-            warnings.warn(said, stacklevel=4)  # of who called Gallery.create
+            warnings.warn(said, stacklevel=5)  # of who called Gallery.create
         measured = thresholds_of(checkpoint)
         decision = None if measured is None else Decision.of(measured)
         named = "bundled" if weights is None else os.fspath(weights)
@@ -61,6 +61,28 @@ class Model:
             CheckpointError, WeightsError: they cannot be used.
         """
         return LocalEmbedder.load(self.weights, self.views)
+
+    @classmethod
+    def of(
+        cls, weights: str | os.PathLike[str] | None, embedder: Embedder | None, flip: bool
+    ) -> Model:
+        """Of weights, of what embeds, or of both, which must be of one model.
+
+        Raises:
+            OtherModel: the embedder has other weights, or other views.
+            CheckpointError, WeightsError: the weights cannot be used.
+        """
+        if embedder is None:
+            return cls.of_weights(weights, flip)
+        if weights is None:
+            return cls.of_embedder(embedder)
+        found = cls.of_weights(weights, embedder.views > 1)
+        if (embedder.model, embedder.size) != (found.digest, found.size):
+            raise OtherModel(
+                f"{os.fspath(weights)}: weights {found.digest[:12]}... for faces of {found.size} "
+                f"pixels; the embedder has {embedder.model[:12]}... for {embedder.size}"
+            )
+        return found
 
     @classmethod
     def of_embedder(cls, embedder: Embedder) -> Model:

@@ -105,11 +105,12 @@ def fitted_temperature(scores: Array, own: NDArray[np.intp], decision: Decision)
     """The temperature whose confidences explain labelled probes best.
 
     scores: (probes, subjects), NaN where a subject must not count; own: (probes,) the right one.
-    The likelihood is looked at on a grid from 0.005 to 0.5.
+    The likelihood is looked at on a grid from 0.02 to 0.5: lower ones would be sure of anything
+    where nothing overlaps.
     """
     usable = np.nan_to_num(scores, nan=-np.inf)
     best, least = decision.temperature, math.inf
-    for temperature in np.geomspace(0.005, 0.5, 41):
+    for temperature in np.geomspace(0.02, 0.5, 41):
         top = np.maximum(usable.max(axis=1), decision.middle)
         shares = np.exp((usable - top[:, None]) / temperature)
         total = shares.sum(axis=1) + np.exp((decision.middle - top) / temperature)

@@ -148,7 +148,7 @@ class Enroller:
         if same:
             self.found.repeated.append(Repeated(item.name, before.name))
         else:
-            self.found.conflicting.append(Conflicting(item.name, before.name))
+            self.found.conflicting.append(Conflicting(item.name, before.name, False))
 
     def _tell_known(self, item: Item, rows: Sequence[Placed]) -> None:
         if all(row.deleted for row in rows):
@@ -164,7 +164,7 @@ class Enroller:
             own, _ = self.people.for_person(item.person)
             if own.id not in subjects:
                 label = self.people.info(self.opened.store.subject(min(subjects))).label
-                self.found.conflicting.append(Conflicting(item.name, f"subject {label}"))
+                self.found.conflicting.append(Conflicting(item.name, label, True))
                 return
         self.found.known.append(item.name)
 

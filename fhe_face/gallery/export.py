@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from fhe_core.files import FileError, explain, shown, write_whole
 from fhe_face.gallery.errors import GalleryError
 from fhe_face.gallery.templates import Array
+from fhe_face.gallery.words import counted
 from fhe_face.models.evaluation.scores import Distribution
 from fhe_face.output import json_text
 
@@ -65,14 +66,15 @@ class Exported:
 
     def summary(self) -> str:
         """As people expect it of embeddings, in a few lines."""
-        lines = [f"{self.rows} embeddings of {self.people} people"]
+        people = counted(self.people, "person", "people")
+        lines = [f"{counted(self.rows, 'embedding')} of {people}"]
         for what, found in (("same person", self.same), ("different people", self.different)):
             if found is not None:
                 lines.append(
                     f"{what}: mean {found.mean:.2f}, range {found.minimum:.2f} to "
-                    f"{found.maximum:.2f} ({found.pairs} pairs)"
+                    f"{found.maximum:.2f} ({counted(found.pairs, 'pair')})"
                 )
-        if self.loss:
+        if SCALES in self.files:
             lines.append(f"8 bits change a cosine by at most {self.loss:.4f}")
         return "\n".join(lines)
 

@@ -60,7 +60,8 @@ class Gallery(SearchableGallery):
         """A new gallery, opened. ``client/`` in the folder stays here, ``server/`` may be anywhere.
 
         weights: a file, "official" or "bundled" (None as well): what faces are embedded with, and
-        whose thresholds count until `calibrate`. embedder: in place of weights, what embeds.
+        whose thresholds count until `calibrate`. embedder: what embeds, with those weights, or with
+        none that this machine has: then thresholds are to be given or calibrated.
         names: whether names of people are kept (sealed); without, a name still finds its subject.
         template: "mean" (one mean of a person's photos) or "each". flip: embed the mirror image as
         well. preparation: "aligned", "as-given" for crops from elsewhere, or exactly like that.
@@ -72,7 +73,7 @@ class Gallery(SearchableGallery):
             CheckpointError, WeightsError, DetectorError: weights or detector cannot be used.
             GalleryError, StoreError: what was asked for cannot be.
         """
-        model = Model.of_embedder(embedder) if embedder else Model.of_weights(weights, flip)
+        model = Model.of(weights, embedder, flip)
         create_gallery(
             folder,
             model,
@@ -282,7 +283,7 @@ class Gallery(SearchableGallery):
         """
         before = self.facts.preparation
         flips = before.flip if flip is None else flip
-        model = Model.of_embedder(embedder) if embedder else Model.of_weights(weights, flips)
+        model = Model.of(weights, embedder, flips)
         how = replace(before, size=model.size) if preparation is None else preparation
         after = replace(self.facts, model=model.digest, preparation=preparation_of(how, model))
         decision = model.decision

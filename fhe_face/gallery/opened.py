@@ -92,15 +92,15 @@ class Opened:
         without any: `Gallery.check` names them.
         """
         for owner, rows in self.store.templates_of(owners):
-            found = list(self.opened(rows))
+            found = [embedding for _, embedding in self.opened(rows)]
             if found:
                 yield owner, np.stack(found)
 
-    def opened(self, rows: Iterable[StoredTemplate]) -> Iterator[Array]:
-        """The embeddings of records, without damaged ones."""
+    def opened(self, rows: Iterable[StoredTemplate]) -> Iterator[tuple[str, Array]]:
+        """Templates' ids and embeddings, without damaged ones."""
         for row in rows:
             with suppress(RecordError):
-                yield self.vault.open_record(row.id, row.record)
+                yield row.id, self.vault.open_record(row.id, row.record)
 
     def vectors(self, owners: Iterable[str], settings: Settings) -> dict[str, Array]:
         """What is sealed for each owner: the centred mean of its embeddings."""

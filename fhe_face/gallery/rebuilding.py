@@ -26,6 +26,7 @@ from fhe_face.gallery.report import Progress
 from fhe_face.gallery.staging import Staging
 from fhe_face.gallery.templates import unit
 from fhe_face.gallery.vault import Vault
+from fhe_face.gallery.words import counted
 from fhe_face.photos.image_error import ImageError
 from fhe_face.store import Conflict, Placed, Replacement, Resealed
 
@@ -54,9 +55,10 @@ class Rebuilt:
 
     def summary(self) -> str:
         """One line for people."""
-        parts = [f"{self.embedded + self.before} templates rebuilt"]
+        parts = [f"{counted(self.embedded + self.before, 'template')} rebuilt"]
         parts += [f"{self.dropped} dropped"] if self.dropped else []
-        parts += [f"{len(self.strangers)} photos are not enrolled"] if self.strangers else []
+        others = counted(len(self.strangers), "photo is", "photos are")
+        parts += [f"{others} not enrolled"] if self.strangers else []
         return f"{', '.join(parts)}; {self.seconds:.1f} s"
 
 
@@ -221,8 +223,10 @@ class Rebuilder:
     def _would_lose(self) -> GalleryError:
         missing, refused = len(self.found.missing), len(self.found.refused)
         first = f" (first: {self.found.refused[0][1]})" if refused else ""
+        lost = counted(missing, "template has", "templates have")
+        now = counted(refused, "is", "are")
         return GalleryError(
-            f"{missing} templates have no photo among those given and {refused} are refused now"
+            f"{lost} no photo among those given and {now} refused now"
             f"{first}: give all photos that were enrolled, or drop these templates; what was "
             "embedded is kept for the next run"
         )

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
 
+from fhe_face.gallery.words import counted
 from fhe_face.models.faces.face import Box
 
 
@@ -86,13 +87,20 @@ class Repeated:
 
 @dataclass(frozen=True)
 class Conflicting:
-    """A photo that belongs to somebody else already: one of the two labels is wrong."""
+    """A photo that belongs to somebody else already: one of the two labels is wrong.
+
+    other: the person that it is enrolled for, or, where `enrolled` is false, the photo of another
+    person among those given that is the same.
+    """
 
     photo: str
     other: str
+    enrolled: bool
 
     def __str__(self) -> str:
-        return f"{self.photo}: the same photo is enrolled for another person ({self.other})"
+        if self.enrolled:
+            return f"{self.photo}: is enrolled for another person ({self.other})"
+        return f"{self.photo}: is the same photo as {self.other}, of another person"
 
 
 @dataclass(eq=False)
@@ -119,7 +127,7 @@ class Enrolment:
     def summary(self) -> str:
         """One line for people."""
         counts = Counter(one.why for one in self.refused)
-        parts = [f"{len(self.enrolled)} faces enrolled"]
+        parts = [f"{counted(len(self.enrolled), 'face')} enrolled"]
         parts += [f"{count} {why.text}" for why, count in counts.items()]
         named: dict[str, list[Any]] = {
             "known before": self.known,

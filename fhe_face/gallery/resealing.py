@@ -13,6 +13,7 @@ from typing import Any
 from fhe_face.gallery.opened import ATTEMPTS, Opened, busy
 from fhe_face.gallery.sealing import owners_of, seal_owners
 from fhe_face.gallery.settings import Settings
+from fhe_face.gallery.words import counted
 from fhe_face.progress import Stage, silent
 from fhe_face.store import Block, Conflict
 
@@ -32,9 +33,11 @@ class Compacted:
 
     def summary(self) -> str:
         """One line for people."""
+        removed = counted(self.templates, "deleted template")
+        people = counted(self.subjects, "subject")
         return (
-            f"{self.templates} deleted templates and {self.subjects} subjects removed for good, "
-            f"{self.blocks} blocks sealed anew, {self.files} files removed"
+            f"{removed} and {people} removed for good, {counted(self.blocks, 'block')} sealed "
+            f"anew, {counted(self.files, 'file')} removed"
         )
 
 

@@ -87,7 +87,8 @@ class Upkeep:
         found = store_findings(self.opened, repair)
         if repair:
             seal_pending(self.opened, stage)
-        return found + list(check_client(self.opened, repair, stage))
+        known = {one.about for one in found if one.kind == "damaged-block"}
+        return found + list(check_client(self.opened, known, repair, stage))
 
     def backup(self, target: str | os.PathLike[str]) -> None:
         """See `Gallery.backup`."""

@@ -29,7 +29,7 @@ def drawn(people: int, photos: int, spread: float, shift: float = 0.0) -> list[A
 def sample(people: list[Array]) -> Sample:
     chosen = Sample()
     for number, own in enumerate(people):
-        chosen.add(f"{number:04}", own)
+        chosen.add(f"{number:04}", [f"{number}/{photo}" for photo in range(len(own))], own)
     return chosen
 
 
@@ -105,9 +105,15 @@ def test_few_pairs_with_errors_make_everything_seen_twice_uncertain() -> None:
     people = drawn(8, 4, 2.5)
     pairs = pairs_of(people, Mode.MEAN, None)
     assert pairs.different.max() > pairs.same.min(), "drawn so that scores overlap"
-    decision = run(people).decision
-    assert decision.same_from > pairs.different.max()
-    assert decision.different_below <= pairs.same.min()
+    found = run(people)
+    wrong = {one.template for one in found.suspects}
+    kept = [
+        own[[f"{number}/{photo}" not in wrong for photo in range(len(own))]]
+        for number, own in enumerate(people)
+    ]
+    seen = pairs_of([own for own in kept if len(own)], Mode.MEAN, None)
+    assert found.decision.same_from > seen.different.max()
+    assert found.decision.different_below <= seen.same.min()
 
 
 def test_the_temperature_is_the_best_of_the_grid() -> None:
@@ -132,9 +138,34 @@ def test_many_people_are_sampled_and_all_are_in_the_centre() -> None:
     assert chosen.people == 1240
     kept = chosen.chosen
     assert len(kept) == 500
-    assert [len(own) for own in kept[:41]] == [3] * 40 + [1]
+    assert [len(one.embeddings) for one in kept[:41]] == [3] * 40 + [1]
+    assert kept[0].templates == ("1200/0", "1200/1", "1200/2")
     means = np.stack([mean_template(own) for own in people])
     assert np.allclose(chosen.centre, means.mean(axis=0))
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_a_wrong_label_is_a_suspect(mode: Mode) -> None:
+    people = drawn(6, 5, 0.5)
+    people[2][3], people[4] = people[4][0], people[4][1:]
+    found = run(people, mode)
+    (first,) = found.suspects
+    assert (first.template, first.subject, first.likelier) == ("2/3", "0002", "0004")
+    assert first.own < first.other
+    assert found.to_json()["suspects"][0]["likelier"] == "0004"
+    assert run(drawn(6, 5, 0.5), mode).suspects == ()
+    right = run(drawn(6, 5, 0.5), mode).decision
+    assert found.decision.same_from == pytest.approx(right.same_from, abs=0.15)
+    assert found.decision.different_below == pytest.approx(right.different_below, abs=0.15)
+
+
+def test_somebody_with_one_photo_is_counted_past() -> None:
+    """Rows of suspects belong to photos, also where people without pairs lie between."""
+    people = drawn(6, 5, 0.5)
+    people[1] = people[1][:1]
+    people[2][3], people[4] = people[4][0], people[4][1:]
+    (first,) = run(people).suspects
+    assert (first.template, first.likelier) == ("2/3", "0004")
 
 
 def test_centred_templates_are_of_length_one() -> None:

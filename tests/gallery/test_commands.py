@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import stat
 from collections.abc import Iterator
@@ -227,6 +228,14 @@ def test_a_bad_photo_does_not_stop_the_others(enrolled: Path, fhe_face: Run) -> 
     assert alone.json()["photos"][0]["error"]
 
 
+def test_a_crop_that_was_made_in_another_way(enrolled: Path, fhe_face: Run) -> None:
+    kit.save(enrolled / "crop.png", kit.face(0))
+    shot(enrolled, "good.png", 0)
+    result = fhe_face("identify", "crop.png", "good.png", "--gallery", "friends")
+    assert "prepared in another way" in result.refused()
+    assert "good.png: match person00" in result.out
+
+
 def test_pictures_with_answers(enrolled: Path, fhe_face: Run) -> None:
     photo = shot(enrolled, "group.png", 0, 9)
     before = photo.read_bytes()
@@ -434,6 +443,11 @@ def test_calibrating(enrolled: Path, fhe_face: Run) -> None:
     data = fhe_face("gallery", "calibrate", "friends", "--json").json()["calibration"]
     assert data["centred"] is True
     assert data["people"] == 12
+    assert data["suspects"] == []
+    fhe_face("gallery", "move", "friends", "more/person05/1.png", "--to", "person06")
+    wrong = fhe_face("gallery", "calibrate", "friends")
+    assert "Look at these" in wrong.out
+    assert re.search(r"person06 +person05", wrong.out), wrong.out
     text = fhe_face("gallery", "show", "friends").out
     assert "measured on the gallery's own photos" in " ".join(text.split())
 

@@ -45,6 +45,7 @@ def test_rows_are_rows(tmp_path: Path) -> None:
         assert (found.same.pairs, found.different.pairs) == (9, 27)
         assert found.same.mean > 0.7 > 0.3 > found.different.mean
         assert "same person: mean 0." in found.summary()
+        assert "8 bits" not in found.summary()
         for file in (tmp_path / "x").iterdir():
             assert file.stat().st_mode & 0o077 == 0
         with pytest.raises(FileError, match="not empty"):

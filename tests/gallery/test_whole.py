@@ -18,6 +18,7 @@ from fhe_face.gallery.decisions import Answer
 from fhe_face.gallery.errors import Busy, CalibrationError, GalleryError, OtherModel, RecordError
 from fhe_face.gallery.gallery import Gallery
 from fhe_face.models.faces import Preparation
+from fhe_face.network import BUNDLED_TENSORS
 from fhe_face.photos.preparation import PreparedFace
 from fhe_face.store import BackupError, StoreError
 from tests.gallery.kit import (
@@ -247,7 +248,7 @@ def test_a_face_that_diverges_now_is_named(tmp_path: Path) -> None:
     with make(tmp_path / "g", names=True) as gallery:
         gallery.enroll(folder)
         picky = Picky(model=OTHER)
-        with pytest.raises(GalleryError, match=r"1 are refused now \(first: squared norm"):
+        with pytest.raises(GalleryError, match=r"1 is refused now \(first: squared norm"):
             gallery.rebuild(folder, embedder=picky)
         done = gallery.rebuild(folder, embedder=picky, drop=True)
         assert len(done.refused) == 1
@@ -347,7 +348,10 @@ def test_a_damaged_block_is_named_and_mended(tmp_path: Path) -> None:
             assert found.best.name == "person02"
             assert digest[:12] in found.warnings[0]
         kinds = {one.kind for one in gallery.check()}
-        assert kinds == {"damaged-block", "block"}
+        assert kinds == {"damaged-block"}
+        (told,) = [one for one in gallery.check() if one.severity == "error"]
+        assert told.text.count(digest[:12]) == 1
+        assert told.about == digest
         mended = gallery.check(repair=True)
         assert all(one.mended for one in mended if one.severity == "error")
         assert not [one for one in gallery.check() if one.severity == "error"]
@@ -436,6 +440,30 @@ def test_galleries_that_cannot_be_made_or_opened(tmp_path: Path) -> None:
     (tmp_path / "g" / "client").rename(tmp_path / "client")
     with pytest.raises(GalleryError, match="bring the folder client/ along"):
         reopen(tmp_path / "g")
+
+
+def test_weights_and_what_embeds_go_together(tmp_path: Path) -> None:
+    own = Painted(model=BUNDLED_TENSORS)
+    with pytest.warns(UserWarning, match="bundled network is a demonstration"):
+        gallery = make(tmp_path / "g", own, weights="bundled", thresholds=None)
+    with gallery:
+        assert gallery.settings.weights == "bundled"
+        assert gallery.settings.decision is not None
+        assert gallery.settings.decision.origin == "weights"
+        assert gallery.facts.model == BUNDLED_TENSORS
+        gallery.enroll(people(tmp_path / "p", 2, 1))
+        gallery.rebuild(tmp_path / "p", embedder=Painted(model=OTHER), thresholds=(0.1, 0.2))
+        assert gallery.settings.weights is None
+        with pytest.warns(UserWarning, match="bundled network is a demonstration"):
+            gallery.rebuild(tmp_path / "p", "bundled", embedder=own)
+        assert gallery.settings.weights == "bundled"
+        assert gallery.settings.decision is not None
+    with (
+        pytest.warns(UserWarning, match="demonstration"),
+        pytest.raises(OtherModel, match="the embedder has abab"),
+    ):
+        make(tmp_path / "h", Painted(), weights="bundled")
+    assert not (tmp_path / "h").exists()
 
 
 def test_two_galleries_side_by_side(tmp_path: Path) -> None:
