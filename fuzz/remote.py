@@ -81,6 +81,7 @@ def _readers(connection: Connection) -> list[Callable[[], object]]:
         lambda: store.subject("ab" * 16),
         lambda: list(store.subjects(True)),
         lambda: list(store.templates()),
+        lambda: list(store.held()),
         lambda: list(store.templates_of(["s"])),
         store.refusals,
         lambda: list(store.pending()),
@@ -165,6 +166,7 @@ def _answers() -> list[bytes]:
     lists: list[list[object]] = [
         [subject, {"end": 1}],
         [template, template, {"end": 2}],
+        [{**template, "sha256": _DIGEST}, {"end": 1}],
         [{"owner": "s", "templates": [template]}, {"end": 1}],
         [{"source": "p", "reason": "QUJD"}, {"end": 1}],
         [{"id": "s", "revision": 3}, {"end": 1}],

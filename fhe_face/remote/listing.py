@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from fhe_face.remote.errors import RemoteError
 from fhe_face.store import StoredSubject, StoredTemplate, Subject, Template
@@ -22,6 +22,21 @@ class TamperedError(RemoteError):
     """The server's gallery is not what this client left there."""
 
     code = "remote-tampered"
+
+
+class Held(NamedTuple):
+    """A template without its record. record: digest; deleted: it, or its subject, is."""
+
+    id: str
+    subject: str
+    source: str | None
+    record: str
+    deleted: bool
+
+    @classmethod
+    def of(cls, row: StoredTemplate) -> Held:
+        """Of a template with its record."""
+        return cls(row.id, row.subject, row.source, digest(row.record), row.deleted)
 
 
 @dataclass(frozen=True)
@@ -54,14 +69,14 @@ class Listing:
         """As a server says."""
         found = cls({row.id: Person(digest(row.name), row.deleted) for row in people})
         for row in faces:
-            found.take(row)
+            found.take(Held.of(row))
         return found
 
-    def take(self, row: StoredTemplate) -> None:
+    def take(self, row: Held) -> None:
         """A template that the server has. Of a deleted subject's, its own mark is not seen."""
         owner = self.people.get(row.subject)
         own = None if owner is not None and owner.deleted else row.deleted
-        self.faces[row.id] = Face(row.subject, digest(row.record), own)
+        self.faces[row.id] = Face(row.subject, row.record, own)
 
     # --- changes of one's own ---------------------------------------------------------------------
 
@@ -233,4 +248,9 @@ class Differences:
 
 def digest(sealed: bytes | None) -> str:
     """Of a sealed name or record; empty where there is none."""
-    return "" if sealed is None else hashlib.sha256(sealed).hexdigest()[: 2 * _DIGEST_BYTES]
+    return "" if sealed is None else short(hashlib.sha256(sealed).hexdigest())
+
+
+def short(sha256: str) -> str:
+    """As much of a SHA-256 as is kept."""
+    return sha256[: 2 * _DIGEST_BYTES]

@@ -10,6 +10,7 @@ from typing import Final
 from fhe_face.remote import rows
 from fhe_face.remote.answers import quoted
 from fhe_face.remote.asking import BATCH, GalleryRequests, batches, named
+from fhe_face.remote.listing import Held
 from fhe_face.store import (
     Added,
     NotStored,
@@ -103,6 +104,10 @@ class Rows(GalleryRequests):
             query["subject"] = subject
         return map(rows.template, self._list("templates", query))
 
+    def held(self) -> Iterator[Held]:
+        """All templates, deleted ones too, with digests in place of records."""
+        return map(rows.held, self._list("templates", {"deleted": "true", "records": "false"}))
+
     def templates_of(self, owners: Iterable[str]) -> Iterator[tuple[str, list[StoredTemplate]]]:
         """As `Store.templates_of`."""
         for some in batches(owners, BATCH):
@@ -128,7 +133,7 @@ class Rows(GalleryRequests):
         changes = self.state().changes
         if self._by_source is None or self._by_source[0] != changes:
             found: dict[str, list[Placed]] = {}
-            for row in self.templates(include_deleted=True):
+            for row in self.held():
                 if row.source is not None:
                     placed = Placed(row.id, row.subject, row.deleted)
                     found.setdefault(row.source, []).append(placed)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from fhe_face.remote.answers import DIGEST, Fields
 from fhe_face.remote.errors import BadAnswer
+from fhe_face.remote.listing import Held, short
 from fhe_face.store import (
     Added,
     Block,
@@ -91,6 +92,12 @@ def template(fields: Fields) -> StoredTemplate:
         fields.flag("deleted"),
         fields.integer("added") if "added" in fields.values else 0,
     )
+
+
+def held(fields: Fields) -> Held:
+    source = None if fields.values.get("source") is None else row_id(fields, "source")
+    id, subject = row_id(fields, "id"), row_id(fields, "subject")
+    return Held(id, subject, source, short(fields.digest("sha256")), fields.flag("deleted"))
 
 
 def refusal(fields: Fields) -> Refusal:

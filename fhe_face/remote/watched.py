@@ -6,13 +6,13 @@ of the client's own is carried over.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from fhe_face.client.ledger import Warn, warn_in_python
 from fhe_face.remote.asking import BATCH
-from fhe_face.remote.listing import Listing
+from fhe_face.remote.listing import Held, Listing
 from fhe_face.remote.store import RemoteStore
 from fhe_face.remote.witness import Witness
 from fhe_face.store import (
@@ -25,6 +25,8 @@ from fhe_face.store import (
     Subject,
     Template,
 )
+
+Row = TypeVar("Row")
 
 
 @dataclass
@@ -51,15 +53,19 @@ class WatchedStore(RemoteStore):
         self, subject: str | None = None, include_deleted: bool = False, batch: int = BATCH
     ) -> Iterator[StoredTemplate]:
         found = super().templates(subject, include_deleted, batch)
-        return self._compared(found) if subject is None and include_deleted else found
+        every = subject is None and include_deleted
+        return self._compared(found, Held.of) if every else found
 
-    def _compared(self, templates: Iterator[StoredTemplate]) -> Iterator[StoredTemplate]:
+    def held(self) -> Iterator[Held]:
+        return self._compared(super().held(), lambda row: row)
+
+    def _compared(self, templates: Iterator[Row], held: Callable[[Row], Held]) -> Iterator[Row]:
         """The same, compared when all of them have come."""
         self.forget_state()
         before = self.state().changes
         listing = Listing.of(self.subjects(include_deleted=True), ())
         for row in templates:
-            listing.take(row)
+            listing.take(held(row))
             yield row
         self.forget_state()
         if self.state().changes == before:

@@ -345,7 +345,8 @@ class Fake:
             items = [subject_json(row) for row in store.subjects(deleted)]
         elif what == "templates":
             rows = store.templates(query.get("subject"), deleted)
-            items = [template_json(row) for row in rows]
+            records = query.get("records") != "false"
+            items = [template_json(row, records) for row in rows]
         elif what == "pending":
             items = [owner._asdict() for owner in store.pending()]
         elif what == "sources":
@@ -486,5 +487,9 @@ def subject_json(row: Any) -> dict[str, Any]:
     return {**row._asdict(), "name": None if row.name is None else b64(row.name)}
 
 
-def template_json(row: Any) -> dict[str, Any]:
-    return {**row._asdict(), "record": b64(row.record)}
+def template_json(row: Any, records: bool = True) -> dict[str, Any]:
+    values = row._asdict()
+    record = values.pop("record")
+    if records:
+        return {**values, "record": b64(record)}
+    return {**values, "sha256": hashlib.sha256(record).hexdigest()}
