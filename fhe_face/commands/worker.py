@@ -15,7 +15,7 @@ _GIGABYTE = 10**9
 
 
 def worker(
-    folder: Annotated[Path, typer.Option("--folder", help="Of the service.")],
+    folder: Annotated[Path, typer.Option("--folder", help="The folder of the service.")],
     weights: Annotated[
         str | None, typer.Option(help="bundled, official or a file; default: the service's.")
     ] = None,

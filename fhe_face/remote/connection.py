@@ -168,15 +168,18 @@ class Connection:
         query: Mapping[str, str | int] | None = None,
         headers: Mapping[str, str] | None = None,
         limit: int = JSON_BYTES,
+        again: bool = False,
     ) -> Answer:
-        """Ask, and read the whole answer of at most `limit` bytes.
+        """Ask, and read the whole answer of at most `limit` bytes; again: as for `stream`.
 
         Raises:
             Refused: the server says no, or still "later" after all attempts.
             Unreachable: it does not answer, or its certificate is not valid.
             BadAnswer: it answers more than `limit` bytes, redirects, or compresses.
         """
-        with self.stream(method, path, content, query=query, headers=headers) as response:
+        with self.stream(
+            method, path, content, query=query, headers=headers, again=again
+        ) as response:
             body = bounded(response, limit, _where(method, path))
             return Answer(response.status_code, response.headers, body, _where(method, path))
 

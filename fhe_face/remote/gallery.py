@@ -10,6 +10,7 @@ written down as a blank that looks like any other, and searched like any other.
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -62,10 +63,9 @@ class RemoteSearcher:
         p = self.parameters
         each = 2 * p.templates * p.result_bytes
         limit = MAX_HEADER_BYTES + _BLOCK_SLACK + each * len(self.store.blocks())
+        path, content = self.store.path("searches"), to_bytes(probe)
         try:
-            answer = self.store.connection.post(
-                self.store.path("searches"), content=to_bytes(probe), limit=limit
-            )
+            answer = self.store.connection.request("POST", path, content, limit=limit, again=True)
         finally:
             self.store.forget_state()  # what was searched may be another state than was known
         return scores_of(answer.body, probe)
@@ -105,8 +105,11 @@ class RemoteGallery(Gallery):
         chosen = parameters or gallery_parameters()
         count = threads or default_threads()
         client = Folder(Path(folder))
-        lock = KeyLock(client.client)
-        try:
+        with ExitStack() as undone:
+            if connection is None:
+                undone.callback(used.close)
+            lock = KeyLock(client.client)
+            undone.callback(lock.release)
             witness = Witness.load(client.client, place.facts.gallery)
             store = watched(used, place.gallery, chosen, witness, warn)
             facts = Facts.from_json(store.facts)
@@ -124,12 +127,8 @@ class RemoteGallery(Gallery):
             found = cls(opened, lock, embedder, counted)
             found.remote = store
             found._own_connection = None if connection is not None else used
+            undone.pop_all()
             return found
-        except BaseException:
-            lock.release()
-            if connection is None:
-                used.close()
-            raise
 
     @staticmethod
     def describe(folder: str | os.PathLike[str]) -> dict[str, Any]:
