@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from fhe_face.store import Finding, Repaired, Replacement, StoreError, Swept
@@ -13,6 +14,10 @@ class Elsewhere:
     """The methods of `Store` that a gallery at a server does not have."""
 
     id: str
+
+    def block_path(self, digest: str) -> Path:
+        """Not over HTTP."""
+        self._elsewhere("has no files here")
 
     def replace_all(self, seen_version: int, new: Replacement) -> int:
         """Not over HTTP."""
