@@ -1,4 +1,4 @@
-"""What the README presupposes: two photos of one person, a.jpg and b.jpg, and a folder of people."""
+"""What the README presupposes: photos a.jpg and b.jpg of one person, and a folder of people."""
 
 from __future__ import annotations
 

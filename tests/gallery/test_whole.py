@@ -453,7 +453,7 @@ def test_weights_and_what_embeds_go_together(tmp_path: Path) -> None:
         assert gallery.facts.model == BUNDLED_TENSORS
         gallery.enroll(people(tmp_path / "p", 2, 1))
         gallery.rebuild(tmp_path / "p", embedder=Painted(model=OTHER), thresholds=(0.1, 0.2))
-        assert gallery.settings.weights is None
+        assert Gallery.describe(tmp_path / "g")["model"] == OTHER
         with pytest.warns(UserWarning, match="bundled network is a demonstration"):
             gallery.rebuild(tmp_path / "p", "bundled", embedder=own)
         assert gallery.settings.weights == "bundled"

@@ -10,7 +10,6 @@ import signal
 import time
 from collections.abc import Iterator
 from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -22,31 +21,31 @@ from tests.store.model import Model
 from tests.store.worker import replay, work
 
 #: Together 100, half of them on each database.
+DONE = b'["done"]\n'
 KILLS = [pytest.param(4, id="4 kills"), pytest.param(46, id="46 kills", marks=pytest.mark.slow)]
 
 
-def said(folder: Path, seed: int, moment: float) -> list[list[object]]:
-    """What a writer said until it was killed, so many seconds after its first word."""
+def said(folder: Path, seed: int, turns: int, moment: float) -> list[list[object]]:
+    """What a writer said until it was killed, so many seconds after so many changes."""
     context = get_context("forkserver")
     context.set_forkserver_preload(["tests.store.worker", "fhe_face.store.store"])
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=work, args=(folder, seed, theirs))
     process.start()
     theirs.close()
-    assert ours.poll(30), "the writer says nothing"
-    time.sleep(moment)
-    assert process.pid is not None
-    os.kill(process.pid, signal.SIGKILL)
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
-    lines = read_all(ours).splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith(b"\n")]
-
-
-def read_all(pipe: Connection) -> bytes:
-    """Until the other end is gone."""
-    with pipe:
-        return b"".join(iter(lambda: os.read(pipe.fileno(), 1 << 16), b""))
+    with ours:
+        heard = b""
+        while heard.count(DONE) < turns:
+            piece = os.read(ours.fileno(), 1 << 16)
+            assert piece, "the writer ended by itself"
+            heard += piece
+        time.sleep(moment)
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+        heard += b"".join(iter(lambda: os.read(ours.fileno(), 1 << 16), b""))
+    return [json.loads(line) for line in heard.splitlines(keepends=True) if line.endswith(b"\n")]
 
 
 def outcomes(model: Model, lines: list[list[object]]) -> Iterator[Model]:
@@ -98,7 +97,7 @@ def test_a_killed_writer_loses_and_doubles_nothing(make: Make, mode: str, kills:
     moments = random.Random(kills)
     acknowledged = 0
     for seed in range(kills // 2):
-        lines = said(store.folder, seed, moments.uniform(0, 0.2))
+        lines = said(store.folder, seed, moments.randint(0, 5), moments.uniform(0, 0.03))
         acknowledged += lines.count(["done"])
         with Store.open(store.folder) as opened:
             opened.add()  # waits until the database has ended what the killed one began
@@ -107,4 +106,4 @@ def test_a_killed_writer_loses_and_doubles_nothing(make: Make, mode: str, kills:
             blocks_are_of_their_owners(opened)
             opened.sweep(older_than=0)
             assert opened.check() == []
-    assert acknowledged > kills or kills < 10
+    assert acknowledged >= kills / 2
