@@ -25,14 +25,11 @@ class Rates:
         self._hit(RateLimitItemPerMinute(max(1, per_minute), namespace="tenant"), tenant)
 
     def wrong_token(self, address: str) -> None:
-        """A request without a valid token. TooManyRequests: too many from there."""
-        self._hit(RateLimitItemPerMinute(STRANGER, namespace="stranger"), address)
+        """A request without a valid token. TooManyRequests: too many came from there.
 
-    def require_known(self, address: str) -> None:
-        """Raise TooManyRequests where too many wrong tokens came from an address just now."""
-        item = RateLimitItemPerMinute(STRANGER, namespace="stranger")
-        if not self._limiter.test(item, address):
-            raise self._wait(item, address)
+        Whoever has a valid one is not counted, and comes in: addresses are shared.
+        """
+        self._hit(RateLimitItemPerMinute(STRANGER, namespace="stranger"), address)
 
     def _hit(self, item: RateLimitItemPerMinute, name: str) -> None:
         if not self._limiter.hit(item, name):

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from fastapi.testclient import TestClient
-from httpx import Client
+from httpx import Client, Response
 
 from fhe_core import container
 from fhe_core.container import Header, Limits
@@ -160,3 +160,15 @@ def push(client: Client, room: str, id: str, sent: Sent) -> None:
         content = sent.sections[one["digest"]]
         done = client.put(f"/v1/{room}/{id}/sections/{one['digest']}", content=content)
         assert done.status_code == 204, done.text
+
+
+def problem(answer: Response, status: int, code: str) -> None:
+    """The answer is a problem of this kind, in the shape of all problems."""
+    assert answer.status_code == status, answer.text
+    content = answer.json()
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert content["code"] == code
+    assert content["type"] == f"urn:fhe-face:{code}"
+    assert content["status"] == status
+    assert content["request"] == answer.headers["x-request-id"]
+    assert "/" not in content["detail"].replace("application/", "")  # no path of the server

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,37 +9,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from fhe_face.service import bodies, rates
-from fhe_face.service.audit import read_deeds
-from fhe_face.service.rows import Quotas, Room, Scope
+from fhe_face.service.rows import Quotas, Scope
 from fhe_face.service.settings import Settings
 from fhe_face.service.tenants import make_tenant
 from tests.service import kit
-
-PROBLEM = "application/problem+json"
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> kit.World:
-    """A service in SQLite."""
-    return kit.World(kit.make(tmp_path / "data"))
-
-
-@pytest.fixture
-def anna(world: kit.World) -> TestClient:
-    return world.client()
-
-
-def problem(answer: object, status: int, code: str) -> None:
-    """The answer is a problem of this kind."""
-    assert getattr(answer, "status_code", None) == status, getattr(answer, "text", answer)
-    content = answer.json()  # type: ignore[attr-defined]
-    assert answer.headers["content-type"] == PROBLEM  # type: ignore[attr-defined]
-    assert content["code"] == code
-    assert content["type"] == f"urn:fhe-face:{code}"
-    assert content["status"] == status
-    assert content["request"] == answer.headers["x-request-id"]  # type: ignore[attr-defined]
-    assert "/" not in content["detail"].replace("application/", "")  # no path of the server
-
+from tests.service.kit import problem
 
 # --- who comes in --------------------------------------------------------------------------------
 
@@ -85,6 +57,7 @@ def test_strangers_are_slowed_down(world: kit.World, monkeypatch: pytest.MonkeyP
     answer = stranger.get("/v1/about")
     problem(answer, 429, "too-many-requests")
     assert 1 <= int(answer.headers["retry-after"]) <= 61
+    assert world.client().get("/v1/about").status_code == 200  # from the same address
 
 
 def test_each_tenant_has_its_own_rate(world: kit.World) -> None:
@@ -223,180 +196,3 @@ def test_a_full_disk(tmp_path: Path) -> None:
     world = kit.World(kit.make(tmp_path / "data"), Settings(free_bytes=1 << 60))
     answer = world.client().put("/v1/gallery-keys/x", content=kit.files().gallery_keys.front)
     problem(answer, 507, "disk-full")
-
-
-# --- jobs ----------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def ready(world: kit.World) -> TestClient:
-    """A client whose keys and faces are there."""
-    anna, sent = world.client(), kit.files()
-    kit.push(anna, "keys", "mine", sent.keys)
-    kit.push(anna, "faces", "one", sent.faces)
-    return anna
-
-
-def test_a_job_and_its_result(world: kit.World, ready: TestClient) -> None:
-    answer = ready.post("/v1/embeddings", json={"faces": "one", "key": "mine"})
-    assert answer.status_code == 202
-    job = answer.json()
-    assert answer.headers["location"] == f"/v1/jobs/{job['id']}"
-    assert (job["state"], job["position"]) == ("queued", 0)
-    assert [one["id"] for one in ready.get("/v1/jobs").json()["items"]] == [job["id"]]
-    world.queue.finish("anna", job["id"], kit.files().faces.path)
-    done = ready.get(f"/v1/jobs/{job['id']}").json()
-    assert done["state"] == "done"
-    assert ready.get(done["result"]["location"] + "/content").status_code == 200
-    # What is there is not computed again.
-    again = ready.post("/v1/embeddings", json={"faces": "one", "key": "mine"})
-    assert again.status_code == 200
-    assert (again.json()["id"], again.json()["state"]) == (None, "done")
-    assert again.json()["result"] == done["result"]
-    assert len(ready.get("/v1/jobs").json()["items"]) == 1
-
-
-def test_jobs_need_their_inputs(ready: TestClient) -> None:
-    ask = {"faces": "none", "key": "mine"}
-    problem(ready.post("/v1/embeddings", json=ask), 404, "not-here")
-    ready.put("/v1/faces/part", content=kit.files().faces.front)
-    whole = ready.get("/v1/faces/part").json()
-    assert whole["state"] == "complete"  # its sections were there
-    problem(
-        ready.post("/v1/scores", json={"left": "a", "right": "b", "key": "mine"}), 404, "not-here"
-    )
-
-
-def test_jobs_are_cancelled(ready: TestClient) -> None:
-    job = ready.post("/v1/embeddings", json={"faces": "one", "key": "mine"}).json()
-    assert ready.delete(f"/v1/jobs/{job['id']}").json()["state"] == "cancelled"
-    assert ready.get("/v1/jobs", params={"state": "cancelled"}).json()["items"]
-    assert ready.get("/v1/jobs", params={"state": "queued"}).json()["items"] == []
-
-
-def test_queues_are_bounded(world: kit.World, ready: TestClient) -> None:
-    world.queue.full = True
-    ask = {"faces": "one", "key": "mine"}
-    answer = ready.post("/v1/embeddings", json=ask)
-    problem(answer, 503, "busy")
-    assert answer.headers["retry-after"] == "7"
-    world.queue.full = False
-    make_tenant(world.service.database, "anna", Quotas(1 << 40, 1, 1000))
-    assert ready.post("/v1/embeddings", json=ask).status_code == 202
-    answer = ready.post("/v1/embeddings", json={**ask, "id": "other"})
-    problem(answer, 429, "too-many-requests")
-    assert "retry-after" in answer.headers
-
-
-def test_events_follow_a_job(world: kit.World, ready: TestClient) -> None:
-    job = ready.post("/v1/embeddings", json={"faces": "one", "key": "mine"}).json()
-
-    def work() -> None:
-        time.sleep(0.6)
-        world.queue.finish("anna", job["id"], kit.files().faces.path)
-
-    worker = threading.Thread(target=work)
-    worker.start()
-    text = ready.get(f"/v1/jobs/{job['id']}/events").text
-    worker.join()
-    assert text.count("event: job\n") == 2
-    assert '"state": "queued"' in text.split("\n\n")[0]
-    assert '"state": "done"' in text.split("\n\n")[1]
-    assert world.context.streams.borrowed_tokens == 0
-
-
-def test_the_same_request_again(world: kit.World, ready: TestClient) -> None:
-    ask, key = {"faces": "one", "key": "mine"}, {"Idempotency-Key": "k-1"}
-    first = ready.post("/v1/embeddings", json=ask, headers=key)
-    again = ready.post("/v1/embeddings", json=ask, headers=key)
-    assert again.json() == first.json()
-    assert again.status_code == 202
-    assert again.headers["location"] == first.headers["location"]
-    assert again.headers["idempotent-replay"] == "true"
-    assert len(world.queue.jobs) == 1
-    other = ready.post("/v1/embeddings", json={**ask, "id": "x"}, headers=key)
-    problem(other, 422, "idempotency-mismatch")
-    problem(
-        ready.post("/v1/embeddings", json=ask, headers={"Idempotency-Key": "x" * 129}),
-        422,
-        "invalid",
-    )
-    # Another tenant's keys are its own; what has failed may be tried again.
-    ben = world.client("ben")
-    problem(ben.post("/v1/embeddings", json=ask, headers=key), 404, "not-here")
-    problem(ben.post("/v1/embeddings", json=ask, headers=key), 404, "not-here")
-
-
-# --- what is written down ------------------------------------------------------------------------
-
-
-def test_the_audit_log(world: kit.World) -> None:
-    anna = world.client()
-    kit.push(anna, "gallery-keys", "mine", kit.files().gallery_keys)
-    anna.get("/v1/keys")
-    world.client(None).get("/v1/keys")
-    world.client("ben", [Scope.READ]).get("/v1/keys")
-    deeds = read_deeds(world.service.database)
-    assert [(d.tenant, d.status, d.action) for d in deeds] == [
-        ("anna", 201, "PUT /v1/gallery-keys/{id}"),
-        ("", 401, "GET -"),
-        ("ben", 403, "GET /v1/keys"),
-    ]
-    assert deeds[0].object == "/v1/gallery-keys/mine"
-    assert read_deeds(world.service.database, "ben") == deeds[2:]
-
-
-def test_metrics_know_nobody(world: kit.World, ready: TestClient) -> None:
-    ready.post("/v1/embeddings", json={"faces": "one", "key": "mine", "id": "secret-name"})
-    ready.get("/v1/faces/other-name")
-    ready.get("/v1/no-such-route")
-    text = ready.get("/metrics").text
-    assert 'fhe_face_requests_total{route="/v1/faces/{id}",status="404"} 1.0' in text
-    assert 'fhe_face_refused_total{code="not-here"} 1.0' in text
-    assert 'fhe_face_jobs{kind="embedding",state="queued"} 1.0' in text
-    assert 'fhe_face_stored_bytes{room="keys"}' in text
-    for name in ("anna", "secret-name", "other-name", "no-such-route", "mine"):
-        assert name not in text
-
-
-def test_another_tenants_things_are_not_here(world: kit.World, ready: TestClient) -> None:
-    job = ready.post("/v1/embeddings", json={"faces": "one", "key": "mine"}).json()["id"]
-    ben = world.client("ben")
-    digest = next(iter(kit.files().keys.sections))
-    for method, path in (
-        ("GET", "/v1/keys/mine"),
-        ("GET", "/v1/keys/mine/content"),
-        ("PUT", f"/v1/keys/mine/sections/{digest}"),
-        ("DELETE", "/v1/keys/mine"),
-        ("GET", f"/v1/jobs/{job}"),
-        ("GET", f"/v1/jobs/{job}/events"),
-        ("DELETE", f"/v1/jobs/{job}"),
-    ):
-        theirs = ben.request(method, path, content=b"x" if method == "PUT" else None)
-        nobodys = ben.request(
-            method, path.replace("mine", "none").replace(job, "0" * 32), content=b"x"
-        )
-        problem(theirs, 404, "not-here")
-        assert theirs.json()["detail"] == nobodys.json()["detail"]
-    assert ben.get("/v1/keys").json()["items"] == []
-    assert ready.get("/v1/keys/mine").status_code == 200
-
-
-def test_guesses_take_the_same_time(world: kit.World, ready: TestClient) -> None:
-    """1,000 guesses at another tenant's names, half of them right: all 404, all alike."""
-    blobs = world.service.blobs
-    for number in range(20):
-        kit.uploads(world.service).begin(
-            "anna", Room.GALLERY_KEYS, f"k{number}", kit.files().gallery_keys.front
-        )
-    assert len(blobs.page("anna", Room.GALLERY_KEYS, 100)) == 20
-    ben, times = world.client("ben"), {True: list[float](), False: list[float]()}
-    for number in range(1000):
-        right = number % 2 == 0
-        name = f"k{number % 20}" if right else f"x{number % 20}"
-        began = time.perf_counter()
-        answer = ben.get(f"/v1/gallery-keys/{name}")
-        times[right].append(time.perf_counter() - began)
-        assert answer.status_code == 404
-    middles = [sorted(found)[len(found) // 2] for found in times.values()]
-    assert abs(middles[0] - middles[1]) < 0.25 * min(middles), middles

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +18,7 @@ from fhe_face.service.rows import Quotas, Scope
 from fhe_face.service.tenants import make_tenant
 from tests.core import tiny
 from tests.service import kit
-from tests.service.test_api import problem
+from tests.service.kit import problem
 
 HOME = "/v1/galleries/home"
 
@@ -35,11 +34,6 @@ def lines(answer: Any) -> list[Any]:
     *found, end = [json.loads(line) for line in answer.text.splitlines()]
     assert end == {"end": len(found)}
     return found
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> kit.World:
-    return kit.World(kit.make(tmp_path / "data"))
 
 
 @pytest.fixture
@@ -89,6 +83,8 @@ def test_a_gallery_is_what_it_was_made(anna: TestClient) -> None:
     problem(anna.put(HOME, json=other), 409, "other-content")
     problem(anna.put(f"{HOME}2", json={**other, "keys": "none"}), 404, "not-here")
     problem(anna.put(f"{HOME}2", json={**other, "facts": {}}), 422, "store")
+    foreign = {"mode": "mean", "key_id": "ab" * 16}
+    problem(anna.put(f"{HOME}2", json={**other, "facts": foreign}), 422, "invalid")
     assert [one["id"] for one in anna.get("/v1/galleries").json()["items"]] == ["home"]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from fhe_face.service import tables
 from fhe_face.service import tokens as module
 from fhe_face.service.errors import Invalid, NotHere, Unauthorized
 from fhe_face.service.opening import Service, create_service, open_service
@@ -132,3 +133,14 @@ def test_a_gallery_is_no_service(tmp_path: Path) -> None:
 
     with pytest.raises(StoreError, match="no gallery's database"):
         Store.open(tmp_path / "other")
+
+
+def test_the_steps_lead_to_the_tables(service: Service) -> None:
+    """The migrations make exactly what `tables.py` says."""
+    from alembic.autogenerate import compare_metadata
+    from alembic.runtime.migration import MigrationContext
+
+    with service.database.reading() as connection:
+        context = MigrationContext.configure(connection)
+        found = compare_metadata(context, tables.metadata)
+    assert [one for one in found if "alembic_version" not in str(one)] == []

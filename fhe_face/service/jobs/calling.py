@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Client, Connection
 from pathlib import Path
@@ -17,10 +17,11 @@ from typing import Any, Final
 
 from fhe_core.errors import Failure
 from fhe_face.service.errors import Busy
-from fhe_face.service.jobs.keeping import RUN
+from fhe_face.service.jobs.keeping import RUN, host
 from fhe_face.service.queueing import Answer
 
-SOCKET: Final = "search.sock"
+#: Ends a socket's name; it begins with the machine's, since several may share the folder.
+SOCKET: Final = ".sock"
 LARGEST_FRAME: Final = 1 << 30
 BUSY: Final = "busy"
 _AGAIN_SECONDS: Final = 1.0
@@ -50,7 +51,7 @@ class SearchClient:
         """Raises Busy, SearchFailed or TimeoutError."""
         request = {"gallery": os.path.relpath(gallery, self.folder)}
         try:
-            with short_name(self.folder / RUN) as run, Client(str(run / SOCKET)) as connection:
+            with connected(self.folder / RUN) as connection:
                 connection.send_bytes(json.dumps(request).encode())
                 connection.send_bytes(probe)
                 reply, scores = _answer(connection, timeout)
@@ -71,6 +72,26 @@ def _answer(connection: Connection[Any, Any], timeout: float) -> tuple[dict[str,
         raise TimeoutError(f"the search took longer than {timeout:.0f} s")
     reply = json.loads(connection.recv_bytes(LARGEST_FRAME))
     return reply, connection.recv_bytes(LARGEST_FRAME) if "error" not in reply else b""
+
+
+def sockets(run: Path) -> list[str]:
+    """Names of sockets of this machine's lanes, the newest first; some may be dead."""
+    found = {path.name: path.lstat().st_mtime_ns for path in run.glob(f"{host()}.*{SOCKET}")}
+    return sorted(found, key=lambda name: -found[name])
+
+
+@contextmanager
+def connected(run: Path) -> Iterator[Connection[Any, Any]]:
+    """A connection to a lane that lives. ConnectionError: there is none."""
+    with short_name(run) as short:
+        for name in sockets(run):
+            with suppress(ConnectionError, FileNotFoundError):
+                connection = Client(str(short / name))
+                break
+        else:
+            raise ConnectionRefusedError
+    with connection:
+        yield connection
 
 
 @contextmanager

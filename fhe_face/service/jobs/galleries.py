@@ -8,11 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from fhe_core.formats.matching import probe_from_bytes, to_bytes
 from fhe_core.matching import MatchParameters, gallery_parameters
 from fhe_face.server.searching import SearchServer
 from fhe_face.service.queueing import Answer
+
+#: Open galleries; each keeps connections to its database.
+_MOST: Final = 16
 
 
 @dataclass
@@ -74,7 +78,7 @@ class Galleries:
     def _current(self, folder: Path) -> _Gallery:
         """The open gallery, opened anew where another key or another store has taken its place."""
         found = self._open.get(folder)
-        if found is not None and not _is_current(found.server):
+        if found is not None and not _is_current(folder, found.server):
             self._drop(folder)
             found = None
         if found is None:
@@ -89,7 +93,9 @@ class Galleries:
         return found
 
     def _make_room(self, keep: Path) -> None:
-        while len(self._open) > 1 and self._occupied() > self.memory_bytes:
+        while len(self._open) > 1 and (
+            self._occupied() > self.memory_bytes or len(self._open) > _MOST
+        ):
             oldest = next(folder for folder in self._open if folder != keep)
             self._drop(oldest)
 
@@ -103,5 +109,8 @@ class Galleries:
             gallery.server.close()
 
 
-def _is_current(server: SearchServer) -> bool:
+def _is_current(folder: Path, server: SearchServer) -> bool:
+    """Whether the gallery is still there, and has the key that was loaded."""
+    if not folder.is_dir():
+        return False
     return str(server.store.facts.get("key_id")) == server.matcher.key_id

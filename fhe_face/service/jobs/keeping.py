@@ -66,7 +66,7 @@ class Presence:
     def dead(self) -> list[str]:
         """Workers of this machine whose process is gone."""
         found = []
-        for path in self.folder.glob(f"{host()}-*{_LOCK}"):
+        for path in self.folder.glob(f"{host()}.*{_LOCK}"):
             name = path.name.removesuffix(_LOCK)
             if name != self.worker and _is_free(path):
                 found.append(name)

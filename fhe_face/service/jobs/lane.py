@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -157,7 +156,6 @@ def main() -> None:
     settings = read_settings()
     os.nice(_NICENESS)
     try:
-        Path(settings.folder).resolve(strict=True)
         serve(settings, FaceEngines(settings.weights, settings.threads))
     except Failure as error:
         sys.exit(cannot_start(error))

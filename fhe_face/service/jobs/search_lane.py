@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from multiprocessing.connection import Connection
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Client, Connection
 from pathlib import Path
 from typing import Any, Final
 
 from fhe_core.errors import Failure
-from fhe_face.service.jobs.calling import BUSY, LARGEST_FRAME, SOCKET, short_name
+from fhe_face.service.jobs.calling import BUSY, LARGEST_FRAME, SOCKET, short_name, sockets
 from fhe_face.service.jobs.galleries import Galleries
-from fhe_face.service.jobs.keeping import RUN
+from fhe_face.service.jobs.keeping import RUN, host
 from fhe_face.service.jobs.lane import LaneSettings, cannot_start, log, read_settings
 from fhe_face.service.jobs.steps import explained
 from fhe_face.service.jobs.stopping import Stopping
@@ -54,20 +55,34 @@ def serve(folder: Path, search: Search, stopping: Stopping) -> None:
                 pool.submit(_serve_one, folder, connection, search, room)
 
 
-def _listening(run: Path) -> socket.socket:
-    """A socket in the run folder, which takes the place of one that a killed lane left."""
+@contextmanager
+def _listening(run: Path) -> Iterator[socket.socket]:
+    """A socket of our own in the run folder; those that killed lanes left are removed."""
     run.mkdir(mode=0o700, exist_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    with short_name(run) as short:
-        new = short / f".{SOCKET}.{os.getpid()}"
-        with suppress(FileNotFoundError):
-            new.unlink()
-        listener.bind(str(new))
-        new.chmod(0o600)
-        listener.listen(_WAITING)
-        os.replace(new, short / SOCKET)
-    listener.settimeout(_LOOK_SECONDS)
-    return listener
+    name = f"{host()}.{os.getpid()}.{secrets.token_hex(4)}{SOCKET}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        with short_name(run) as short:
+            _remove_dead(run, short)
+            new = short / f".{name}"
+            listener.bind(str(new))
+            new.chmod(0o600)
+            listener.listen(_WAITING)
+            os.replace(new, short / name)  # nobody sees it before it listens
+        listener.settimeout(_LOOK_SECONDS)
+        try:
+            yield listener
+        finally:
+            (run / name).unlink(missing_ok=True)
+
+
+def _remove_dead(run: Path, short: Path) -> None:
+    for name in sockets(run):
+        try:
+            Client(str(short / name)).close()
+        except ConnectionRefusedError:
+            (run / name).unlink(missing_ok=True)
+        except OSError:
+            pass
 
 
 def _refuse(connection: Connection[Any, Any]) -> None:

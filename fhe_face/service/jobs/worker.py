@@ -68,26 +68,30 @@ class Worker:
     _death: str | None = None
 
     def run(self) -> int:
-        """Until asked to end; the exit status."""
+        """Until asked to end; the exit status: 0 unless a lane cannot start."""
         self.keeper.presence.enter()
-        status = 0
-        while not self.stopping.asked and status != CANNOT_START:
+        can_start = True
+        while can_start and not self.stopping.asked:
             if is_abandoned():
                 log("abandoned", {"worker": self.keeper.claims.worker})
                 break
             now = time.monotonic()
-            for lane in self.lanes:
-                status = lane.ended(now) or 0
-                if status:
-                    log("lane ended", {"lane": lane.module, "status": status})
-                    self._death = _reason(status) if lane is self.lanes[0] else self._death
-                if status == CANNOT_START:
-                    break
-            else:
+            ended = [(lane, lane.ended(now)) for lane in self.lanes]
+            can_start = CANNOT_START not in {status for _, status in ended}
+            for lane, status in ended:
+                self._note(lane, status)
+            if can_start:
                 self._look(now)
                 self.stopping.nap(_TICK_SECONDS)
         self._end()
-        return status
+        return 0 if can_start else CANNOT_START
+
+    def _note(self, lane: Lane, status: int | None) -> None:
+        """A lane has ended, or not (None)."""
+        if status is not None:
+            log("lane ended", {"lane": lane.module, "status": status})
+            if lane is self.lanes[0]:
+                self._death = _reason(status)
 
     def _look(self, now: float) -> None:
         """Start what does not run; a lane of jobs only when it is written down that one died."""
@@ -187,7 +191,7 @@ def is_abandoned() -> bool:
 
 def worker_name() -> str:
     """A new one; it begins with the machine's."""
-    return f"{host()}-{os.getpid()}-{secrets.token_hex(4)}"
+    return f"{host()}.{os.getpid()}.{secrets.token_hex(4)}"
 
 
 def settings_for(

@@ -66,6 +66,8 @@ def create(
     """Make a gallery. The same again changes nothing; with other facts it is refused."""
     keys = here.service.blobs.find(caller.tenant, Room.GALLERY_KEYS, body.keys)
     path = here.service.blobs.path(caller.tenant, Room.GALLERY_KEYS, body.keys)
+    if body.facts.get("key_id", keys.key_id) != keys.key_id:
+        raise Invalid("facts: key_id is not that of the gallery's evaluation keys")
     make = here.service.galleries.create
     new = make(caller.tenant, id, body.facts, body.settings, path, keys.key_id)
     response.status_code = 201 if new else 200

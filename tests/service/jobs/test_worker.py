@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -18,7 +19,8 @@ from fhe_core.matching import Probe, Scores
 from fhe_face.gallery.gallery import Gallery
 from fhe_face.gallery.searchers import read_scores
 from fhe_face.service.errors import Busy
-from fhe_face.service.jobs.calling import SearchClient, SearchFailed
+from fhe_face.service.jobs.calling import SearchClient, SearchFailed, sockets
+from fhe_face.service.jobs.keeping import host
 from fhe_face.service.jobs.search_lane import serve
 from fhe_face.service.jobs.stopping import Stopping
 from fhe_face.service.queueing import Answer, State
@@ -267,7 +269,7 @@ def test_people_are_found_through_the_lane_of_searches(
     folder = kit.service.folder / "gallery"
     photo = tmp_path / "photos" / "person01" / "0.png"
     with worker(kit, counts):
-        wait_for(lambda: (kit.service.folder / "run" / "search.sock").exists())
+        wait_for(lambda: sockets(kit.service.folder / "run"))
         (found,) = gallery.identify(photo, searcher=Remote(kit, folder))
         assert found.best is not None
         assert found.best.name == "person01"
@@ -294,7 +296,7 @@ def test_searches_without_a_worker_are_told_to_come_again(kit: Kit) -> None:
 def test_bad_searches_are_refused_without_a_path(kit: Kit, counts: Path, gallery: Gallery) -> None:
     folder = kit.service.folder
     with worker(kit, counts):
-        wait_for(lambda: (folder / "run" / "search.sock").exists())
+        wait_for(lambda: sockets(folder / "run"))
         for place, probe, code in (
             (folder / "gallery", b"no probe", "not-a-container"),
             (folder / "none", b"probe", "store"),
@@ -312,7 +314,7 @@ def test_searches_do_not_wait_for_an_embedding(kit: Kit, counts: Path, gallery: 
     kit.faces("alice", "faces", 4)
     probe = to_bytes(gallery.opened.sealer.seal_probe(galleries.direction(1)))
     with worker(kit, counts, **{PAUSE: 0.5}):
-        wait_for(lambda: (kit.service.folder / "run" / "search.sock").exists())
+        wait_for(lambda: sockets(kit.service.folder / "run"))
         job = kit.embed("alice", "faces", "out")
         wait_for(lambda: counted(counts, "begin"))
         seconds = []
@@ -347,7 +349,7 @@ def test_more_searches_than_there_is_room_for_are_told_to_come_again(
 
     threads = [threading.Thread(target=ask) for _ in range(50)]
     try:
-        wait_for(lambda: (kit.service.folder / "run" / "search.sock").exists())
+        wait_for(lambda: sockets(kit.service.folder / "run"))
         for thread in threads:
             thread.start()
         wait_for(lambda: answers.count("busy") >= 14)
@@ -362,6 +364,44 @@ def test_more_searches_than_there_is_room_for_are_told_to_come_again(
     assert answers.count("scores") == 36
 
 
+def test_searches_find_the_lane_that_lives(tmp_path: Path, owner: Owner) -> None:
+    """A killed lane's socket, one of another machine, and another lane that ends."""
+    kit = make_kit(tmp_path / "service", owner)
+    run = kit.service.folder / "run"
+    run.mkdir()
+    for name in (f"{host()}.1.dead.sock", "elsewhere.1.abcd.sock"):
+        with socket.socket(socket.AF_UNIX) as left:
+            left.bind(str(run / name))
+    names = ("first", "second")
+    stops = [Stopping() for _ in names]
+
+    def lane(number: int) -> threading.Thread:
+        def search(_folder: Path, _probe: bytes) -> Answer:
+            return Answer(names[number].encode(), 1, 1)
+
+        thread = threading.Thread(target=serve, args=(kit.service.folder, search, stops[number]))
+        thread.start()
+        return thread
+
+    client = SearchClient(kit.service.folder)
+    lanes = [lane(0)]
+    wait_for(lambda: [n for n in sockets(run) if "dead" not in n])
+    assert len(sockets(run)) == 1  # the dead one was removed
+    assert client.search(run, b"probe", 5.0).scores == b"first"
+    lanes.append(lane(1))
+    wait_for(lambda: len(sockets(run)) == 2)
+    assert client.search(run, b"probe", 5.0).scores == b"second"
+    stops[1].ask()
+    lanes[1].join()
+    assert client.search(run, b"probe", 5.0).scores == b"first"
+    stops[0].ask()
+    lanes[0].join()
+    assert [path.name for path in run.glob("*.sock")] == ["elsewhere.1.abcd.sock"]
+    with pytest.raises(Busy):
+        client.search(run, b"probe", 5.0)
+    kit.close()
+
+
 def test_an_answer_that_takes_too_long_is_a_time_out(tmp_path: Path, owner: Owner) -> None:
     kit = make_kit(tmp_path / "service", owner)
     stopping = Stopping()
@@ -373,7 +413,7 @@ def test_an_answer_that_takes_too_long_is_a_time_out(tmp_path: Path, owner: Owne
     lane = threading.Thread(target=serve, args=(kit.service.folder, slow, stopping))
     lane.start()
     try:
-        wait_for(lambda: (kit.service.folder / "run" / "search.sock").exists())
+        wait_for(lambda: sockets(kit.service.folder / "run"))
         with pytest.raises(TimeoutError):
             kit.queue.search(kit.service.folder / "g", b"probe", 0.1)
     finally:
