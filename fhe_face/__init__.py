@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from fhe_face.network import load_thresholds
     from fhe_face.photos.images import ImageError
     from fhe_face.photos.preparation import PreparedFace, prepare
+    from fhe_face.remote.gallery import RemoteGallery
+    from fhe_face.remote.server import RemoteServer
     from fhe_face.server.server import FaceServer
 
     __version__: str
@@ -43,6 +45,8 @@ _HOMES = {
     "ImageError": "fhe_face.photos.images",
     "LocalEmbedder": "fhe_face.gallery.embedders",
     "PreparedFace": "fhe_face.photos.preparation",
+    "RemoteGallery": "fhe_face.remote.gallery",
+    "RemoteServer": "fhe_face.remote.server",
     "Score": "fhe_face.client.decryption",
     "UnhealthyResultError": "fhe_face.client.health",
     "Verification": "fhe_face.client.verification",
@@ -63,6 +67,8 @@ __all__ = [
     "ImageError",
     "LocalEmbedder",
     "PreparedFace",
+    "RemoteGallery",
+    "RemoteServer",
     "Score",
     "UnhealthyResultError",
     "Verification",

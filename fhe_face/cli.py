@@ -16,7 +16,16 @@ import typer
 from fhe_core import streams
 from fhe_face import guide, process
 from fhe_face.bench.commands import app as bench
-from fhe_face.commands import coeffs, gallery, gallery_subjects, serve, weights, worker
+from fhe_face.commands import (
+    coeffs,
+    gallery,
+    gallery_subjects,
+    remote,
+    remote_galleries,
+    serve,
+    weights,
+    worker,
+)
 from fhe_face.commands.gallery import MaybeEmbed, MaybeMatch, MaybeWeights
 from fhe_face.commands.options import (
     DEFAULT_WEIGHTS,
@@ -77,6 +86,8 @@ app.add_typer(weights.app, name="weights")
 app.command("worker", help=worker.HELP)(worker.worker)
 app.add_typer(serve.app, name="serve")
 app.add_typer(gallery.app, name="gallery")
+remote.app.add_typer(remote_galleries.app, name="gallery")
+app.add_typer(remote.app, name="remote")
 app.command(help=gallery_subjects.ENROLL)(gallery_subjects.enroll)
 app.command(help=gallery_subjects.IDENTIFY)(gallery_subjects.identify)
 

@@ -46,6 +46,15 @@ COMMANDS: Final = {
             "fhe-face gallery show friends",
         ),
     ),
+    "remote": (
+        CLIENT,
+        (
+            "fhe-face remote login https://faces.example:8443",
+            "fhe-face remote gallery create friends --names",
+            "fhe-face remote enroll people/ --gallery friends",
+            "fhe-face remote identify group.jpg --gallery friends",
+        ),
+    ),
     "keygen": (CLIENT, ("fhe-face keygen --out keys", "fhe-face keygen --out keys --passphrase")),
     "encrypt": (CLIENT, ("fhe-face encrypt --key keys/client.key photo.jpg -o face.ct",)),
     "align": (CLIENT, ("fhe-face align photo.jpg group.jpg -o crops --all-faces",)),
@@ -128,6 +137,46 @@ COMMANDS: Final = {
             "fhe-face coeffs fit --sample squared-norms.npy --method minimax --plot fit.png",
         ),
     ),
+    "remote login": (
+        "",
+        (
+            "fhe-face remote login https://faces.example:8443",
+            "fhe-face remote login https://10.0.0.2:8443 --ca ca.pem --token-file token",
+        ),
+    ),
+    "remote logout": ("", ("fhe-face remote logout",)),
+    "remote status": ("", ("fhe-face remote status",)),
+    "remote push-keys": ("", ("fhe-face remote push-keys keys",)),
+    "remote embed": ("", ("fhe-face remote embed face.ct --key keys/client.key -o face.emb.ct",)),
+    "remote enroll": (
+        "",
+        (
+            "fhe-face remote enroll people/ --gallery friends",
+            "fhe-face remote enroll people/ --gallery friends --keys keys",
+        ),
+    ),
+    "remote identify": ("", ("fhe-face remote identify group.jpg --gallery friends",)),
+    "remote verify": (
+        "",
+        (
+            "fhe-face remote verify a.jpg b.jpg --keys keys",
+            "fhe-face remote verify a.jpg --gallery friends --subject Ann",
+        ),
+    ),
+    "remote jobs": (
+        "",
+        (
+            "fhe-face remote jobs",
+            "fhe-face remote jobs ID --sent face.ct --key keys/client.key -o face.emb.ct",
+        ),
+    ),
+    "remote gallery": ("", ("fhe-face remote gallery create friends --names",)),
+    "remote gallery create": ("", ("fhe-face remote gallery create friends --names",)),
+    "remote gallery list": ("", ("fhe-face remote gallery list",)),
+    "remote gallery show": ("", ("fhe-face remote gallery show friends",)),
+    "remote gallery check": ("", ("fhe-face remote gallery check friends",)),
+    "remote gallery accept": ("", ("fhe-face remote gallery accept friends",)),
+    "remote gallery remove": ("", ("fhe-face remote gallery remove friends",)),
     "gallery create": ("", ("fhe-face gallery create friends --names --weights official",)),
     "gallery list": ("", ("fhe-face gallery list",)),
     "gallery show": ("", ("fhe-face gallery show friends", "fhe-face gallery show friends Ann")),

@@ -21,6 +21,8 @@ TARGETS: Final[Mapping[str, str]] = {
     "probe": "matching",
     "scores": "matching",
     "gallery-keys": "matching",
+    "remote-answers": "remote",
+    "remote-files": "remote",
     "plan": "containers",
     "circuit": "containers",
     "coefficients": "texts",

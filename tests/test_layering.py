@@ -58,6 +58,7 @@ APART = {
         "fhe_face.gallery",
         "fhe_face.store",
         "fhe_face.studio",
+        "fhe_face.remote",
     ),
     "fhe_face.local": ("fhe_face.commands", "fhe_face.studio"),
     "fhe_face.server": ("fhe_face.photos", "fhe_face.local", "fhe_face.commands"),
@@ -66,10 +67,18 @@ APART = {
         "fhe_face.commands",
         "fhe_face.service",
         "fhe_face.studio",
+        "fhe_face.remote",
     ),
     "fhe_face.studio": ("fhe_face.commands", "fhe_face.service"),
-    "fhe_face.store": ("fhe_face.service",),
+    "fhe_face.store": ("fhe_face.service", "fhe_face.remote"),
+    "fhe_face.remote": (
+        "fhe_face.local",
+        "fhe_face.commands",
+        "fhe_face.service",
+        "fhe_face.studio",
+    ),
     "fhe_face.service": (
+        "fhe_face.remote",
         "fhe_face.client",
         "fhe_face.gallery",
         "fhe_face.local",
@@ -87,7 +96,13 @@ ORACLES = ("fhe_core.oracles.openfhe_worker", "fhe_core.oracles.seal_backend")
 EXTENSION = "fhe_core._native"
 
 #: The code of the secret key, and of its owner.
-SECRET_ROOMS = ("fhe_core.secret", "fhe_face.client", "fhe_face.gallery", "fhe_face.studio")
+SECRET_ROOMS = (
+    "fhe_core.secret",
+    "fhe_face.client",
+    "fhe_face.gallery",
+    "fhe_face.remote",
+    "fhe_face.studio",
+)
 #: Rooms that run where it must never be, or need not be.
 SERVER_ROOMS = (
     "fhe_core.runtime",

@@ -320,8 +320,9 @@ class FaceClient:
         """Encrypt, let a server compute, decrypt; a face that diverges costs no other its result.
 
         Faces that were refused because of others are encrypted and computed again, in at most two
-        further rounds. The server sees that (docs/security.md): use it with a server that may
-        know that some face diverged, such as one of your own.
+        further rounds. The server sees that (docs/security.md), so it must be one that may know
+        that some face diverged, such as one of your own. With one that says how many `rounds` there
+        are, as `RemoteServer` does, there are always as many, and faces are computed alone.
 
         twice: encrypt and compute every face twice, for enrolment: copies that differ are refused,
         as noise decided the embedding (docs/health.md). memory: that the server has, in bytes.

@@ -21,6 +21,8 @@ from fhe_face.gallery.gallery import Gallery
 from fhe_face.gallery.subjects import SubjectInfo
 from fhe_face.output import Output
 
+#: In the folder of a gallery at a server (fhe_face.remote.place).
+REMOTE = "remote.json"
 MEANS = {
     "mean": "the mean of a person's photos",
     "each": "each photo",
@@ -49,13 +51,22 @@ class Opening:
         Raises: as `Gallery.open`.
         """
         hold_secrets(output, Folder(self.folder).key, self.passphrase_file)
-        with Gallery.open(
+        with kind_of(self.folder).open(
             self.folder,
             passphrase=passphrase or self.passphrase,
             threads=self.threads,
             warn=output.warn,
         ) as gallery:
             yield gallery
+
+
+def kind_of(folder: Path) -> type[Gallery]:
+    """Whether a gallery lies here, or at a server; nothing of the latter is imported for others."""
+    if not (folder / REMOTE).is_file():
+        return Gallery
+    from fhe_face.remote.gallery import RemoteGallery
+
+    return RemoteGallery
 
 
 def somebody(gallery: Gallery, given: str) -> SubjectInfo:

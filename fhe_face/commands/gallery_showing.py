@@ -16,6 +16,7 @@ from fhe_face.commands.gallery_opening import (
     Opening,
     counted,
     facts_of,
+    kind_of,
     network_text,
     somebody,
     thresholds_text,
@@ -58,7 +59,7 @@ def _described(folder: Path) -> dict[str, Any]:
     place = Folder(folder)
     data: dict[str, Any] = {"gallery": str(folder), "has_key": place.key.is_file()}
     try:
-        return Gallery.describe(folder) | data | {"bytes": _bytes(folder), "problem": None}
+        return kind_of(folder).describe(folder) | data | {"bytes": _bytes(folder), "problem": None}
     except Failure as error:
         return data | {"problem": one_line(error)}
 

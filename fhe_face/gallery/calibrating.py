@@ -42,14 +42,14 @@ def calibrate_gallery(
 
 
 def people_of(opened: Opened) -> Iterator[tuple[str, list[str], Array]]:
-    """Live subjects with their templates' ids and unit embeddings (k, F)."""
+    """Live subjects with their templates' ids and unit embeddings (k, F), without blank ones."""
     ids = (row.id for row in opened.store.subjects())
     if opened.facts.mode is Mode.MEAN:
         rows = opened.store.templates_of(ids)
     else:
         rows = ((id, list(opened.store.templates(id))) for id in ids)
     for subject, templates in rows:
-        found = list(opened.opened(templates))
+        found = [(id, one) for id, one in opened.opened(templates) if one.any()]
         if found:
             yield subject, [id for id, _ in found], np.stack([one for _, one in found])
 

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from fhe_core.files import FileError
 from fhe_face.client.decryption import Embedding
 from fhe_face.client.health import HealthReport
@@ -183,8 +185,10 @@ class Enroller:
             reasons = []
             for face in one.faces:
                 result = next(results)
+                refused = isinstance(result, HealthReport)
                 if isinstance(result, HealthReport):
                     reasons.append(self._diverged(one, face, result))
+                if refused and not self.opened.store.foreign:
                     continue
                 subject = self._subject(one, face)
                 if subject is None:
@@ -192,8 +196,9 @@ class Enroller:
                 template = self._template(one, face, subject.id, result)
                 subjects.append(subject)
                 templates.append(template)
-                told.append((one, face, template))
-            if reasons:
+                if not refused:
+                    told.append((one, face, template))
+            if reasons and not self.opened.store.foreign:
                 refusals.append(self._refusal(one.source, "; ".join(reasons)))
         added = set(self._write(subjects, templates, refusals))
         for one in group:
@@ -230,10 +235,17 @@ class Enroller:
                 self.found.remarks.append(f"{item.name}: {error}")
 
     def _template(
-        self, one: _Waiting, face: FoundFace, subject: str, result: Embedding
+        self, one: _Waiting, face: FoundFace, subject: str, result: Embedding | HealthReport
     ) -> Template:
+        """A face's; of a refused one a blank, which a server cannot tell from others.
+
+        It is similar to nobody, and changes no mean.
+        """
         id = one.item.template or self.opened.settings.ids.template(one.source, face.number)
-        record = self.opened.vault.seal_record(id, unit(result.values))
+        values = np.zeros(self.opened.parameters.features)
+        if isinstance(result, Embedding):
+            values = unit(result.values)
+        record = self.opened.vault.seal_record(id, values)
         return Template(id, subject, one.source, record)
 
     # --- writing and telling ----------------------------------------------------------------------

@@ -116,6 +116,7 @@ def answer_fused(
     for one in opinions:
         if isinstance(one.result, HealthReport):
             reasons.append(f"{one.gallery.name}: {one.result.message}")
+            one.gallery.pass_over(match, one.searcher)
             continue
         found, scores = one.gallery.scores(unit(one.result.values), match, one.searcher)
         said += missing(found)

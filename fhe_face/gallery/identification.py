@@ -110,7 +110,7 @@ class Finder:
         """Of a unit embedding (F,) with everybody: of what is searched, and of subjects."""
         local = how.match == "local"
         found = self.index.local(embedding) if local else self.index.sealed(embedding, how.searcher)
-        return found, by_subject(found, self._subject_of())
+        return found, by_subject(found, self.subjects_of_templates())
 
     def answer(self, face: FoundFace, result: Result, how: How, top: int) -> Identified:
         """See `Gallery.answer`."""
@@ -160,7 +160,7 @@ class Finder:
 
     def _own(self, found: Found, subject: str) -> Array:
         """The scores that are a subject's."""
-        subject_of = self._subject_of()
+        subject_of = self.subjects_of_templates()
         places = [
             place
             for place, owner in enumerate(found.owners)
@@ -168,7 +168,7 @@ class Finder:
         ]
         return found.scores[places]
 
-    def _subject_of(self) -> dict[str, str] | None:
+    def subjects_of_templates(self) -> dict[str, str] | None:
         """Of templates, where these are what is searched."""
         if self.opened.facts.mode is Mode.MEAN:
             return None

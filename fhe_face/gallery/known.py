@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fhe_face.store import Placed, Store
+from fhe_face.gallery.stored import GalleryStore
+from fhe_face.store import Placed
 
 
 @dataclass(frozen=True)
@@ -15,11 +16,11 @@ class Known:
     refusals: as they were when this was made.
     """
 
-    store: Store
+    store: GalleryStore
     refusals: Mapping[str, bytes]
 
     @classmethod
-    def of(cls, store: Store) -> Known:
+    def of(cls, store: GalleryStore) -> Known:
         """Of a store."""
         return cls(store, {refusal.source: refusal.reason for refusal in store.refusals()})
 

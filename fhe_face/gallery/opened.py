@@ -16,9 +16,10 @@ from fhe_face.gallery.errors import Busy, RecordError
 from fhe_face.gallery.facts import Facts
 from fhe_face.gallery.folders import Folder
 from fhe_face.gallery.settings import Settings
+from fhe_face.gallery.stored import GalleryStore
 from fhe_face.gallery.templates import Array, centred, mean_template
 from fhe_face.gallery.vault import Vault
-from fhe_face.store import Conflict, Store, StoredTemplate
+from fhe_face.store import Conflict, StoredTemplate
 
 #: How often a change is tried that others' changes undo.
 ATTEMPTS = 20
@@ -32,7 +33,7 @@ class Opened:
     """
 
     folder: Folder
-    store: Store
+    store: GalleryStore
     key: SecretKey = field(repr=False)
     parameters: MatchParameters
     facts: Facts

@@ -131,6 +131,9 @@ class SearchableGallery(OpenGallery):
             names = {row.id: self.people.name(row) for row in rows}
         return [names.get(id) or id for id in subjects]
 
+    def pass_over(self, match: Match = "encrypted", searcher: Searcher | None = None) -> None:
+        """A face has no embedding, so nobody is searched for: this gallery hides that from none."""
+
     def _names(self, searcher: Searcher | None) -> int:
         """How many different answers there are: each name, sure or not, and nobody."""
         return 1 if searcher is None else 2 * self.opened.store.counts().subjects + 1

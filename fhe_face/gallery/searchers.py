@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fhe_core.container import Corrupt, Kind, read_header
-from fhe_core.formats.matching import load_scores
+from fhe_core import container
+from fhe_core.container import Corrupt, Header, Kind, read_header
+from fhe_core.formats.matching import load_scores, scores_from_bytes
 from fhe_core.matching import Asked, Probe, Scores
 from fhe_core.matching.answers import ANSWER_LIMIT, answers_of
 from fhe_face.client.ledger import FileLedger, Ledger, Warn
@@ -77,11 +78,21 @@ def read_scores(path: str | os.PathLike[str], probe: Probe) -> Scores:
     Raises:
         AnswerMismatch: they answer another probe. ContainerError: they are damaged, or no scores.
     """
-    header = read_header(path, expect_kind=Kind.SCORES)
+    return load_scores(path, _asked(read_header(path, expect_kind=Kind.SCORES), probe))
+
+
+def scores_of(data: bytes, probe: Probe) -> Scores:
+    """As `read_scores`, of a file's content."""
+    with container.loads(data, name="the server's scores", expect_kind=Kind.SCORES) as reader:
+        asked = _asked(reader.header, probe)
+    return scores_from_bytes(data, asked, "the server's scores")
+
+
+def _asked(header: Header, probe: Probe) -> Asked:
     found = header.metadata.get("blocks")
     blocks = found if isinstance(found, list) else []
     if len(blocks) > _MOST_BLOCKS or not all(isinstance(digest, str) for digest in blocks):
         raise Corrupt(f"{header.source}: its list of blocks is malformed")
     named = tuple(str(digest) for digest in blocks)
     masks = header.text("masks")
-    return load_scores(path, Asked(probe.parameters, probe.key_id, probe.token, named, masks))
+    return Asked(probe.parameters, probe.key_id, probe.token, named, masks)

@@ -46,5 +46,10 @@ def mean_template(embeddings: Array, weights: Array | None = None) -> Array:
 
 
 def centred(templates: Array, centre: Array | None) -> Array:
-    """Templates (..., F) less the gallery's mean, of length one again; as they are without one."""
-    return templates if centre is None else unit(templates - centre)
+    """Templates (..., F) less the gallery's mean, of length one again; as they are without one.
+
+    Zeros stay zeros, similar to nobody.
+    """
+    if centre is None:
+        return templates
+    return np.where(templates.any(axis=-1, keepdims=True), unit(templates - centre), 0.0)

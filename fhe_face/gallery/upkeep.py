@@ -106,6 +106,8 @@ class Upkeep:
                 embedding = self.opened.vault.open_record(template.id, template.record)
             except RecordError:
                 continue
+            if not embedding.any():  # of a face that was refused
+                continue
             name = names.get(template.subject, "")
             added = datetime.fromtimestamp(template.added, timezone.utc).isoformat()
             rows.append(Row(len(rows), template.id, template.subject, name, added))

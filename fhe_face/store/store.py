@@ -43,8 +43,11 @@ DAY_SECONDS: Final = 86400.0
 class Store(People):
     """An open store; a process that was forked opens it anew.
 
-    Every method may raise StoreError: the database cannot be used.
+    Every method may raise StoreError: the database cannot be used. foreign: whether it is somebody
+    else's, as one at a server is.
     """
+
+    foreign: Final = False
 
     @classmethod
     def create(

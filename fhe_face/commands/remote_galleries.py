@@ -1,0 +1,113 @@
+"""``fhe-face remote gallery``: options and texts. Importing this module is cheap."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fhe_face.commands.gallery import Gallery, NewPassphrase, Yes
+from fhe_face.commands.options import DEFAULT_WEIGHTS, Flip, Json, PassphraseFile, Threads, Weights
+from fhe_face.commands.remote import DEFAULT_PROFILE, Profile
+
+app = typer.Typer(
+    help="Galleries at a server. Commands on people, photos and thresholds: fhe-face gallery.",
+    no_args_is_help=True,
+)
+
+
+@app.command("create", help="Make an empty gallery at the server; its secret key stays here.")
+def create(
+    folder: Annotated[Path, typer.Argument(help="A new folder, for what stays here.")],
+    name: Annotated[
+        str | None, typer.Option("--name", help="Its name at the server; default: the folder's.")
+    ] = None,
+    weights: Weights = DEFAULT_WEIGHTS,
+    names: Annotated[
+        bool, typer.Option("--names", help="Keep people's names, sealed; default: ids only.")
+    ] = False,
+    template: Annotated[
+        str,
+        typer.Option(
+            "--template",
+            metavar="mean|each",
+            help="What is searched: the mean of a person's photos, or each photo.",
+        ),
+    ] = "mean",
+    flip: Flip = False,
+    aligned: Annotated[
+        bool, typer.Option("--aligned", help="For pictures that are aligned crops already.")
+    ] = False,
+    passphrase: NewPassphrase = False,
+    passphrase_file: PassphraseFile = None,
+    profile: Profile = DEFAULT_PROFILE,
+    json: Json = False,
+) -> None:
+    from fhe_face.commands import remote_gallery as command
+
+    new = command.New(folder, name, weights, names, template, flip, aligned, profile)
+    command.create(new, passphrase, passphrase_file, json)
+
+
+@app.command("list", help="The galleries that the server has of yours.")
+def list_galleries(profile: Profile = DEFAULT_PROFILE, json: Json = False) -> None:
+    from fhe_face.commands import remote_gallery as command
+
+    command.list_galleries(profile, json)
+
+
+@app.command("show", help="A gallery: its people, thresholds and sizes; or one person's photos.")
+def show(
+    gallery: Gallery,
+    subject: Annotated[
+        str | None, typer.Argument(help="A person, by name or id; default: everybody.")
+    ] = None,
+    deleted: Annotated[
+        bool, typer.Option("--deleted", help="Deleted people and photos too.")
+    ] = False,
+    passphrase_file: PassphraseFile = None,
+    json: Json = False,
+) -> None:
+    from fhe_face.commands import gallery_showing as command
+
+    command.show(gallery, passphrase_file, subject, deleted, json)
+
+
+@app.command(
+    "check",
+    help="Read everything at the server, and compare it with what this client left there. Exit "
+    "status 1 where something is wrong.",
+)
+def check(
+    gallery: Gallery,
+    passphrase_file: PassphraseFile = None,
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    from fhe_face.commands import remote_gallery as command
+
+    command.check(gallery, passphrase_file, threads, json)
+
+
+@app.command("accept", help="Take the gallery at the server as it is, whatever was changed.")
+def accept(
+    gallery: Gallery,
+    yes: Yes = False,
+    passphrase_file: PassphraseFile = None,
+    json: Json = False,
+) -> None:
+    from fhe_face.commands import remote_gallery as command
+
+    command.accept(gallery, yes, passphrase_file, json)
+
+
+@app.command("remove", help="Delete a gallery at the server, with everything in it.")
+def remove(
+    gallery: Annotated[Path, typer.Argument(help="The folder of the gallery. It stays.")],
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    from fhe_face.commands import remote_gallery as command
+
+    command.remove(gallery, yes, json)

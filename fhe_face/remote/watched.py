@@ -1,0 +1,146 @@
+"""A store at a server that is compared with what the client knows, at no cost of its own.
+
+Every state, every settings and every list of all rows that is read anyway is compared; every change
+of the client's own is carried over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from fhe_face.client.ledger import Warn, warn_in_python
+from fhe_face.remote.asking import BATCH
+from fhe_face.remote.listing import Held, Listing
+from fhe_face.remote.store import RemoteStore
+from fhe_face.remote.witness import Witness
+from fhe_face.store import (
+    Added,
+    NewBlock,
+    Purged,
+    Refusal,
+    State,
+    StoredTemplate,
+    Subject,
+    Template,
+)
+
+Row = TypeVar("Row")
+
+
+@dataclass
+class WatchedStore(RemoteStore):
+    """With a witness, which its owner saves. tell: told what others have changed.
+
+    Raises, besides what `RemoteStore` raises: TamperedError.
+    """
+
+    witness: Witness = field(default_factory=lambda: Witness(""))
+    tell: Warn = warn_in_python
+
+    def state(self) -> State:
+        found = super().state()
+        self.witness.see(found)
+        return found
+
+    def sealed_settings(self) -> tuple[bytes, int]:
+        settings, version = super().sealed_settings()
+        self.witness.see_settings(settings, version)
+        return settings, version
+
+    def templates(
+        self, subject: str | None = None, include_deleted: bool = False, batch: int = BATCH
+    ) -> Iterator[StoredTemplate]:
+        found = super().templates(subject, include_deleted, batch)
+        every = subject is None and include_deleted
+        return self._compared(found, Held.of) if every else found
+
+    def held(self) -> Iterator[Held]:
+        return self._compared(super().held(), lambda row: row)
+
+    def _compared(self, templates: Iterator[Row], held: Callable[[Row], Held]) -> Iterator[Row]:
+        """The same, compared when all of them have come."""
+        self.forget_state()
+        before = self.state().changes
+        listing = Listing.of(self.subjects(include_deleted=True), ())
+        for row in templates:
+            listing.take(held(row))
+            yield row
+        self.forget_state()
+        if self.state().changes == before:
+            said = self.witness.see_listing(listing, before)
+            if said is not None:
+                self.tell(said)
+
+    # --- changes -------------------------------------------------------------------------------
+
+    def _carry(self, transactions: int = 1) -> None:
+        self.witness.carried(self.state().changes, transactions)
+
+    def add(
+        self,
+        subjects: Iterable[Subject] = (),
+        templates: Iterable[Template] = (),
+        refusals: Iterable[Refusal] = (),
+    ) -> Added:
+        people = list({row.id: row for row in subjects}.values())
+        faces, refused = list(templates), list(refusals)
+        added = super().add(people, faces, refused)
+        if self.witness.listing is not None:
+            self.witness.listing.add(people, faces, added.subjects, added.templates)
+            self._carry(-(-(len(people) + len(faces) + len(refused)) // BATCH))
+        return added
+
+    def marked(self, what: str, kind: str, ids: Iterable[str]) -> int:
+        named = list(ids)
+        count = super().marked(what, kind, named)
+        if self.witness.listing is not None:
+            known = self.witness.listing
+            mark = known.mark_faces if kind == "templates" else known.mark_people
+            mark(named, what == "delete")
+            self._carry()
+        return count
+
+    def move(self, templates: Iterable[str], subject: str) -> None:
+        named = list(templates)
+        super().move(named, subject)
+        if self.witness.listing is not None:
+            self.witness.listing.move(named, subject)
+            self._carry()
+
+    def rename(self, subject: str, name: bytes | None) -> None:
+        super().rename(subject, name)
+        if self.witness.listing is not None:
+            self.witness.listing.rename(subject, name)
+            self._carry()
+
+    def merge(self, subjects: Iterable[str], into: str) -> None:
+        named = list(subjects)
+        super().merge(named, into)
+        if self.witness.listing is not None:
+            self.witness.listing.merge(named, into)
+            self._carry()
+
+    def purge(self) -> Purged:
+        found = super().purge()
+        if self.witness.listing is not None:
+            self.witness.listing.purge()
+            self._carry()
+        return found
+
+    def replace_blocks(
+        self,
+        seen_version: int,
+        remove: Iterable[str] = (),
+        add: Sequence[NewBlock] = (),
+        settings: bytes | None = None,
+        facts: Mapping[str, Any] | None = None,
+    ) -> int:
+        version = super().replace_blocks(seen_version, remove, add, settings, facts)
+        if settings is not None:
+            self.witness.see_settings(settings, version)
+        elif self.witness.settings_version == seen_version:
+            self.witness.settings_version = version
+        self._carry()
+        return version
