@@ -15,6 +15,11 @@ class Elsewhere:
 
     id: str
 
+    @property
+    def folder(self) -> Path:
+        """Not over HTTP."""
+        self._elsewhere("has no files here")
+
     def block_path(self, digest: str) -> Path:
         """Not over HTTP."""
         self._elsewhere("has no files here")
