@@ -52,8 +52,7 @@ def client(serving: running.Serving, folder: Path) -> httpx.Client:
 def test_a_killed_upload_sends_one_section_again(tmp_path: Path, keys: kit.Sent) -> None:
     folder, sections = tmp_path / "data", list(keys.sections.items())
     half = len(sections) // 2
-    with running.process(folder, "--no-worker") as serving:
-        anna = client(serving, folder)
+    with running.process(folder, "--no-worker") as serving, client(serving, folder) as anna:
         anna.put("/v1/gallery-keys/mine", content=keys.front).raise_for_status()
         for digest, content in sections[:half]:
             path = f"/v1/gallery-keys/mine/sections/{digest}"
@@ -69,8 +68,7 @@ def test_a_killed_upload_sends_one_section_again(tmp_path: Path, keys: kit.Sent)
             time.sleep(0.5)
             serving.child.kill()  # in the middle of a section
             serving.child.wait()
-    with running.process(folder, "--no-worker") as serving:
-        anna = client(serving, folder)
+    with running.process(folder, "--no-worker") as serving, client(serving, folder) as anna:
         file = anna.put("/v1/gallery-keys/mine", content=keys.front).json()
         assert [one["digest"] for one in file["missing"]] == [d for d, _ in sections[half:]]
         kit.push(anna, "gallery-keys", "mine", keys)
@@ -80,8 +78,7 @@ def test_a_killed_upload_sends_one_section_again(tmp_path: Path, keys: kit.Sent)
 
 def test_the_process_stays_small(tmp_path: Path, keys: kit.Sent) -> None:
     folder = tmp_path / "data"
-    with running.process(folder, "--no-worker") as serving:
-        anna = client(serving, folder)
+    with running.process(folder, "--no-worker") as serving, client(serving, folder) as anna:
 
         def work(number: int) -> None:
             kit.push(anna, "gallery-keys", f"k{number}", keys)
