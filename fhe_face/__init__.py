@@ -79,7 +79,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """A public name, loaded when it is first used."""
+    """A public name, loaded when it is first used; MissingExtra where that takes more packages."""
     if name == "__version__":
         return version("fhe-face")
     if name in _HOMES:

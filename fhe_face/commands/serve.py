@@ -57,6 +57,9 @@ def serve(
         return
     if folder is None:
         raise typer.BadParameter("say where all is kept: --folder DATA")
+    from fhe_face.extras import require_extra
+
+    require_extra("the service", "service", "fastapi", "uvicorn", "prometheus_client", "limits")
     from fhe_face.service.listening import Address
 
     address = Address(host, port, certificate, key, proxy)

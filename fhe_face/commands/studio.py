@@ -5,12 +5,11 @@ from __future__ import annotations
 import webbrowser
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from fhe_core.secret.files import Passphrase
 from fhe_face.commands.inputs import warn_of_little_memory
-from fhe_face.failures import CommandError
+from fhe_face.extras import require_extra
 from fhe_face.gallery.embedders import require_embedder
 from fhe_face.gallery.gallery import Gallery
 from fhe_face.network import BUNDLED
@@ -39,14 +38,10 @@ def run(request: Request, output: Output) -> None:
     """Serve the page until Ctrl-C.
 
     Raises:
-        CommandError: packages are missing.
+        MissingExtra: packages are missing.
         What weights, keys, gallery, detector and port raise that cannot be used.
     """
-    missing = [name for name in _PACKAGES if find_spec(name) is None]
-    if missing:
-        raise CommandError(
-            f"the studio needs {', '.join(missing)}: pip install 'fhe-face[client,studio]'"
-        )
+    require_extra("the studio", "client,studio", *_PACKAGES)
     from fhe_face.studio.serving import serve
 
     gallery = _opened(request, output)

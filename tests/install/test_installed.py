@@ -41,7 +41,11 @@ import importlib.util, pathlib, sys
 import fhe_face, fhe_core._native
 import fhe_face.coeffs.fit, fhe_face.models.checkpoint, fhe_face.bench.commands.kernels
 for name in fhe_face.__all__:
-    getattr(fhe_face, name)
+    try:
+        getattr(fhe_face, name)
+    except ImportError as error:
+        assert name.startswith("Remote"), name
+        assert "httpx: pip install 'fhe-face[client,remote]'" in str(error), error
 assert fhe_face.FaceServer.__module__ == "fhe_face.server.server"
 for name in ("models", "coeffs", "oracles", "benchmarks", "tests", "fuzz"):
     assert importlib.util.find_spec(name) is None, name
@@ -59,6 +63,12 @@ with Store.create("server", {"mode": "mean"}, b"") as store:
 with Store.open(pathlib.Path("server")) as store:
     print(*(subject.id for subject in store.subjects()), store.check())
 """
+#: Commands that need an extra, which they name.
+EXTRAS = {
+    "serve --folder data": "service",
+    "remote status": "client,remote",
+    "studio --no-browser": "client,studio",
+}
 BUNDLED = """
 from importlib.resources import files
 print(files("fhe_face") / "models" / "bundled" / "cryptofacenet4.safetensors")
@@ -75,6 +85,8 @@ def first_minute(installed: Installed) -> None:
     assert installed.run("-c", STORED) == "anna []\n"
     weights = installed.run("-c", BUNDLED).strip()
     assert json.loads(installed.fhe_face("weights", "verify", weights, "--json"))["bad"] == 0
+    for words, extra in EXTRAS.items():
+        assert f"pip install 'fhe-face[{extra}]'" in installed.refused(*words.split()), words
 
 
 def test_on_this_python(installed: Installed) -> None:
