@@ -5,7 +5,15 @@ from fhe_core.matching.errors import AnswerMismatch, MatchingError, StaleAnswer
 from fhe_core.matching.matcher import Constants, Loaded, Matcher
 from fhe_core.matching.parameters import MatchParameters, gallery_parameters
 from fhe_core.matching.plan import MatchPlan
-from fhe_core.matching.values import TOKEN_BYTES, Asked, Probe, Scores, SealedBlock, masks_digest
+from fhe_core.matching.values import (
+    TOKEN_BYTES,
+    Asked,
+    Probe,
+    Scores,
+    SealedBlock,
+    mask_of,
+    masks_digest,
+)
 
 __all__ = [
     "TOKEN_BYTES",
@@ -23,5 +31,6 @@ __all__ = [
     "SealedBlock",
     "StaleAnswer",
     "gallery_parameters",
+    "mask_of",
     "masks_digest",
 ]

@@ -14,7 +14,7 @@ from fhe_core import _native
 from fhe_core.ciphertext import Words
 from fhe_core.container import Corrupt, KeyMismatch, ParameterMismatch
 from fhe_core.keys.expand import SEED_BYTES, uniform_row
-from fhe_core.matching.errors import AnswerMismatch, StaleAnswer
+from fhe_core.matching.errors import AnswerMismatch, MatchingError, StaleAnswer
 from fhe_core.matching.parameters import RESIDUE_BYTES, MatchParameters
 
 Bytes = NDArray[np.uint8]
@@ -163,6 +163,23 @@ class Asked:
         self.require(source, scores.token, scores.blocks, scores.masks)
         if scores.words.shape != self.shape or scores.words.dtype != np.uint8:
             raise AnswerMismatch(f"{source}: have another length than {len(self.blocks)} blocks")
+
+
+def mask_of(positions: Sequence[int], templates: int) -> Mask:
+    """Live positions of a block of so many templates as a mask [N].
+
+    Raises:
+        MatchingError: one of them lies outside.
+    """
+    live = np.zeros(templates, dtype=np.bool_)
+    for position in positions:
+        if not 0 <= position < templates:
+            raise MatchingError(
+                f"position {position} of a block of {templates} templates: the gallery's rows are "
+                "damaged; check and repair it"
+            )
+        live[position] = True
+    return live
 
 
 def masks_digest(live: Sequence[Mask]) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from fhe_core.container import ContainerError
+from fhe_core.matching import MatchingError, mask_of
 from fhe_face.gallery.errors import RecordError
 from fhe_face.gallery.opened import ATTEMPTS, Opened, busy
 from fhe_face.gallery.sealing import owners_of, seal_owners
@@ -92,7 +93,8 @@ def block_problem(opened: Opened, block: Block) -> str | None:
     try:
         templates = opened.block(block.digest)
         entries = opened.store.entries(block.digest)
-    except (DamagedBlock, ContainerError) as error:
+        mask_of([entry.position for entry in entries], len(templates))
+    except (DamagedBlock, ContainerError, MatchingError) as error:
         return str(error)
     except (Conflict, NotStored):  # it was replaced meanwhile
         return None

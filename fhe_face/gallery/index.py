@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core.container import ContainerError
-from fhe_core.matching import AnswerMismatch, Probe, Scores, StaleAnswer
+from fhe_core.matching import AnswerMismatch, Probe, Scores, StaleAnswer, mask_of
 from fhe_face.gallery.opened import ATTEMPTS, Opened, busy
 from fhe_face.gallery.templates import Array, centred
 from fhe_face.store import Block, Conflict, DamagedBlock, NotStored
@@ -69,7 +69,7 @@ class Index:
         """As the store is now.
 
         Raises:
-            Busy: it changed all the time.
+            Busy: it changed all the time. MatchingError: a place lies outside its block.
         """
         store = self.opened.store
         for _ in range(ATTEMPTS):
@@ -95,8 +95,7 @@ class Index:
             if place.digest == block.digest and len(place.owners) == block.live:
                 return place
         entries = self.opened.store.entries(block.digest)
-        live = np.zeros(self.opened.parameters.templates, dtype=bool)
-        live[[entry.position for entry in entries]] = True
+        live = mask_of([entry.position for entry in entries], self.opened.parameters.templates)
         return Place(block.digest, tuple(entry.owner.id for entry in entries), live)
 
     def sealed(self, embedding: Array, searcher: Searcher) -> Found:

@@ -29,6 +29,7 @@ from fhe_core.matching import (
     Probe,
     Scores,
     gallery_parameters,
+    mask_of,
     masks_digest,
 )
 from fhe_face.store import Conflict, DamagedBlock, NotStored, Store
@@ -118,7 +119,7 @@ class SearchServer:
 
         Raises:
             ContainerError: the probe is for another gallery, or damaged.
-            StoreError: the store cannot be read.
+            StoreError, MatchingError: the store cannot be read, or a place lies outside its block.
         """
         constants = self.matcher.expand(probe)
         with self._lock:
@@ -174,9 +175,8 @@ class SearchServer:
             if before is not None and np.count_nonzero(before) == block.live:
                 live[block.digest] = before
                 continue
-            live[block.digest] = np.zeros(size, dtype=bool)
             places = [entry.position for entry in self.store.entries(block.digest)]
-            live[block.digest][places] = True
+            live[block.digest] = mask_of(places, size)
         self._order = tuple(block.digest for block in blocks)
         self._live, self._seen = live, changes
         self._blocks = {name: block for name, block in self._blocks.items() if name in live}

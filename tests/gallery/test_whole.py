@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +13,8 @@ import pytest
 
 from fhe_core.container import WrongKind
 from fhe_core.files import FileError
+from fhe_core.formats.matching import to_bytes
+from fhe_core.matching import MatchingError
 from fhe_core.secret.files import LockedKey
 from fhe_face.client.decryption import Embedding
 from fhe_face.client.health import HealthReport
@@ -20,7 +24,8 @@ from fhe_face.gallery.gallery import Gallery
 from fhe_face.models.faces import Preparation
 from fhe_face.network import BUNDLED_TENSORS
 from fhe_face.photos.preparation import PreparedFace
-from fhe_face.store import BackupError, StoreError
+from fhe_face.server.searching import SearchServer
+from fhe_face.store import BackupError, NewBlock, StoreError
 from tests.gallery.kit import (
     ALIGNED,
     SMALL,
@@ -363,9 +368,6 @@ def test_a_block_that_holds_something_else_is_found(tmp_path: Path) -> None:
     """As after a fault of this program: index and matrix differ."""
     with make(tmp_path / "g") as gallery:
         gallery.enroll(people(tmp_path / "p", 6, 1))
-        from fhe_core.formats.matching import to_bytes
-        from fhe_face.store import NewBlock
-
         store = gallery.opened.store
         (block,) = store.blocks()
         owners = [entry.owner for entry in store.entries(block.digest)]
@@ -379,6 +381,47 @@ def test_a_block_that_holds_something_else_is_found(tmp_path: Path) -> None:
             True
         ]
         assert not [one for one in gallery.check() if one.severity == "error"]
+
+
+@pytest.mark.parametrize("position", [-1, 16, 1 << 40])
+def test_a_place_outside_its_block_is_named_and_mended(tmp_path: Path, position: int) -> None:
+    with make(tmp_path / "g", names=True) as gallery:
+        gallery.enroll(people(tmp_path / "p", 6, 1))
+        with closing(sqlite3.connect(tmp_path / "g" / "server" / "gallery.db")) as rows, rows:
+            rows.execute("UPDATE entries SET position = ? WHERE position = 5", (position,))
+        for match in ("encrypted", "local"):
+            with pytest.raises(MatchingError, match=f"position {position} of a block of 16"):
+                gallery.identify(photo(face(2, 9)), match=match)
+        with (
+            closing(
+                SearchServer.load(tmp_path / "g" / "server", threads=1, parameters=SMALL)
+            ) as server,
+            pytest.raises(MatchingError, match="repair"),
+        ):
+            server.search(gallery.opened.sealer.seal_probe(direction(1)))
+        told = [one for one in gallery.check() if one.severity == "error"]
+        assert {one.kind for one in told} == {"outside-entry", "block"}
+        gallery.check(repair=True)
+        assert not [one for one in gallery.check() if one.severity == "error"]
+        recognises(gallery, 6)
+
+
+def test_a_block_with_more_places_than_it_has_is_named_and_mended(tmp_path: Path) -> None:
+    with make(tmp_path / "g", names=True) as gallery:
+        gallery.enroll(people(tmp_path / "p", 18, 1))
+        store = gallery.opened.store
+        blocks = store.blocks()
+        owners = [entry.owner for block in blocks for entry in store.entries(block.digest)]
+        digest = store.write_block(to_bytes(gallery.opened.sealer.seal_block(np.zeros((1, 32)))))
+        removed = [block.digest for block in blocks]
+        store.replace_blocks(store.state().version, removed, [NewBlock(digest, owners)])
+        with pytest.raises(MatchingError, match="position 16 of a block of 16"):
+            gallery.identify(photo(face(2, 9)))
+        (told,) = [one for one in gallery.check() if one.severity == "error"]
+        assert "position 16" in told.text
+        gallery.check(repair=True)
+        assert not [one for one in gallery.check() if one.severity == "error"]
+        recognises(gallery, 18)
 
 
 def test_records_are_bound_to_their_place(tmp_path: Path) -> None:
