@@ -28,6 +28,8 @@ Writer = Callable[[BinaryIO], None]
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _TEMPORARY: Final = ".tmp"
 _PIECE: Final = 1 << 20
+#: Twenty times a gallery's: a larger file is none, and nobody has to read it to see that.
+LARGEST_BLOCK: Final = 1 << 28
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,8 @@ class BlockFiles:
         path = self.path(digest)
         try:
             with open_regular(path) as stream:
+                if os.fstat(stream.fileno()).st_size > LARGEST_BLOCK:
+                    raise damaged(digest, "is larger than any block")
                 while piece := stream.read(_PIECE):
                     yield piece
         except OSError as error:

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from fhe_face.store import DamagedBlock, Store, StoreError, check
-from fhe_face.store.blocks import BlockFiles
+from fhe_face.store.blocks import LARGEST_BLOCK, BlockFiles
 from tests.store.conftest import Make
 from tests.store.kit import enrol, found, record_of, seal, waiting
 
@@ -85,6 +85,18 @@ def test_a_store_in_order_has_no_findings_and_is_not_changed(make: Make) -> None
     assert store.check() == []
     assert store.repair() == ([], [])
     assert store.state() == state
+
+
+def test_a_file_that_is_larger_than_any_block_is_not_read(
+    make: Make,
+) -> None:
+    store = make()
+    digest, _ = two_blocks(store)
+    os.truncate(store.block_path(digest), LARGEST_BLOCK + 1)
+    with pytest.raises(DamagedBlock, match="larger than any block"):
+        store.read_block(digest)
+    (finding,) = store.check()
+    assert "larger than any block" in finding.text
 
 
 def test_leftovers_are_noticed(make: Make) -> None:
