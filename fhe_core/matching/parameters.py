@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -127,11 +126,6 @@ class MatchParameters:
             sort_keys=True,
         )
         return hashlib.sha256(text.encode()).hexdigest()
-
-    @property
-    def log2_room(self) -> float:
-        """Bits between the largest score of unit vectors and half the modulus."""
-        return math.log2(self.modulus / 2 / self.score_scale)
 
 
 #: log2(QP) = 98 of the 214 that 128 bits allow: one limb holds a score, and the special prime

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any, Final
 
@@ -95,10 +95,6 @@ class Decision:
             return cls(**content)
         except TypeError:
             raise GalleryError("the gallery's thresholds are damaged") from None
-
-    def between(self, low: float, high: float) -> Decision:
-        """The same with the caller's own thresholds."""
-        return replace(self, different_below=low, same_from=high, origin="caller")
 
 
 def fitted_temperature(scores: Array, own: NDArray[np.intp], decision: Decision) -> float:

@@ -104,7 +104,8 @@ def test_the_scales_are_where_the_noise_is_smallest() -> None:
             p, template_scale=p.template_scale * factor, probe_scale=p.probe_scale / factor
         )
         assert predict(other).deviation > 1.2 * best
-    assert 0.2 < p.log2_room < 0.3
+    # Bits between the largest score of unit vectors and half the modulus.
+    assert 0.2 < math.log2(p.modulus / 2 / p.score_scale) < 0.3
 
 
 def test_the_page_says_what_the_model_says(repository: Path) -> None:

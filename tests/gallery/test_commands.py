@@ -9,6 +9,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -196,7 +197,7 @@ def test_the_status_is_that_of_the_answer(
 
 def test_uncertain_and_refused(enrolled: Path, fhe_face: Run) -> None:
     with kit.reopen(enrolled / "friends") as gallery:
-        decision = gallery.finder.decision().between(0.5, 0.999)
+        decision = replace(gallery.finder.decision(), different_below=0.5, same_from=0.999)
         gallery.opened.save_settings(decision=decision)
     shot(enrolled, "photo.png", 0)
     result = fhe_face("identify", "photo.png", "--gallery", "friends")
