@@ -342,7 +342,7 @@ def test_a_damaged_block_is_named_and_mended(tmp_path: Path) -> None:
         gallery.enroll(people(tmp_path / "p", 20, 1))
         store = gallery.opened.store
         digest = store.blocks()[0].digest
-        path = store.block_path(digest)
+        path = next(gallery.opened.folder.server.rglob(digest))
         data = bytearray(path.read_bytes())
         data[len(data) // 2] ^= 1
         path.chmod(0o644)
@@ -374,7 +374,7 @@ def test_a_block_that_holds_something_else_is_found(tmp_path: Path) -> None:
         vectors = gallery.opened.vectors([one.id for one in owners], gallery.settings)
         wrong = np.stack([vectors[one.id] for one in reversed(owners)])
         digest = store.write_block(to_bytes(gallery.opened.sealer.seal_block(wrong)))
-        store.replace_blocks(store.version, [block.digest], [NewBlock(digest, owners)])
+        store.replace_blocks(store.state().version, [block.digest], [NewBlock(digest, owners)])
         (finding,) = [one for one in gallery.check() if one.severity == "error"]
         assert "place 0 is not what the record says" in finding.text
         assert [one.mended for one in gallery.check(repair=True) if one.severity == "error"] == [

@@ -24,7 +24,7 @@ class Made:
 
     @property
     def folder(self) -> Path:
-        return Path(self.gallery.opened.store.folder)
+        return Path(self.gallery.opened.folder.server)
 
     def probe(self) -> bytes:
         return to_bytes(self.gallery.opened.sealer.seal_probe(kit.direction(1)))
@@ -84,6 +84,6 @@ def test_a_gallery_that_was_removed_is_not_searched(tmp_path: Path) -> None:
 def test_a_damaged_block_is_named(tmp_path: Path) -> None:
     made, galleries = make(tmp_path), Galleries(1 << 30, 1, kit.SMALL)
     (block,) = made.gallery.opened.store.blocks()
-    made.gallery.opened.store.block_path(block.digest).write_bytes(b"damaged")
+    next(made.gallery.opened.folder.server.rglob(block.digest)).write_bytes(b"damaged")
     assert galleries.search(made.folder, made.probe()).damaged == (block.digest,)
     galleries.close()

@@ -280,7 +280,7 @@ def test_people_are_found_through_the_lane_of_searches(
         assert (answer.changes, answer.version) == (state.changes, state.version)
         assert answer.damaged == ()
         for block in gallery.opened.store.blocks():
-            gallery.opened.store.block_path(block.digest).write_bytes(b"damaged")
+            next(gallery.opened.folder.server.rglob(block.digest)).write_bytes(b"damaged")
         restarted = kit.queue.search(folder, to_bytes(probe), 10.0)
         assert restarted.changes == state.changes
 
