@@ -24,6 +24,14 @@ class Mode(str, Enum):
     MEAN = "mean"
     EACH = "each"
 
+    @classmethod
+    def of(cls, text: str) -> Mode:
+        """GalleryError: another word."""
+        try:
+            return cls(text)
+        except ValueError:
+            raise GalleryError(f"template is 'mean' or 'each', not {text!r}") from None
+
 
 @dataclass(frozen=True)
 class Facts:

@@ -15,7 +15,6 @@ from fhe_face.gallery.creating import Model, create_gallery, preparation_of
 from fhe_face.gallery.decisions import Decision
 from fhe_face.gallery.embedders import Embedder
 from fhe_face.gallery.enrolment import Enroller
-from fhe_face.gallery.errors import GalleryError
 from fhe_face.gallery.export import Exported, Kind
 from fhe_face.gallery.faces import FaceReader
 from fhe_face.gallery.facts import Mode
@@ -78,7 +77,7 @@ class Gallery(SearchableGallery):
             folder,
             model,
             preparation_of(preparation, model),
-            _mode(template),
+            Mode.of(template),
             names,
             None if thresholds is None else Decision(thresholds[1], thresholds[0]),
             url,
@@ -298,10 +297,3 @@ class Gallery(SearchableGallery):
             self._attach(replace(self.opened, facts=after), reader)
             self.compact(stage)
         return found
-
-
-def _mode(template: str) -> Mode:
-    try:
-        return Mode(template)
-    except ValueError:
-        raise GalleryError(f"template is 'mean' or 'each', not {template!r}") from None
