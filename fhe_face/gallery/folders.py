@@ -24,6 +24,7 @@ from fhe_core.secret.key import SecretKey
 from fhe_face.client.ledger import SUFFIX
 from fhe_face.gallery.errors import GalleryError
 from fhe_face.server.searching import EVALUATION_KEY, NEXT
+from fhe_face.store.backup import whole_folder
 
 KEY: Final = "gallery.key"
 
@@ -133,33 +134,10 @@ def new_folder(path: str | os.PathLike[str]) -> Iterator[Folder]:
     target = Path(path)
     if os.path.lexists(target) and (not target.is_dir() or any(target.iterdir())):
         raise FileError(f"{shown(target)}: exists and is not empty; a gallery takes a new folder")
-    work = target.with_name(f".{target.name}.{os.urandom(6).hex()}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        work.mkdir(mode=0o700)
-        (work / "client").mkdir(mode=0o700)
     except OSError as error:
         raise explain(target, "create", error) from error
-    try:
+    with whole_folder(target, 0o700) as work:
+        (work / "client").mkdir(mode=0o700)
         yield Folder(work)
-        try:
-            if target.is_dir():
-                target.rmdir()
-            os.rename(work, target)
-        except OSError as error:
-            raise explain(target, "create", error) from error
-    except BaseException:
-        _remove(work)
-        raise
-
-
-def _remove(folder: Path) -> None:
-    for root, folders, files in os.walk(folder, topdown=False):
-        for name in files:
-            with suppress(OSError):
-                Path(root, name).unlink()
-        for name in folders:
-            with suppress(OSError):
-                Path(root, name).rmdir()
-    with suppress(OSError):
-        folder.rmdir()

@@ -196,14 +196,14 @@ def _may_be(name: str) -> bool:
 
 
 @contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
-    """A folder that gets its name at the end of the block, or is removed."""
+def whole_folder(target: Path, mode: int = 0o777) -> Iterator[Path]:
+    """A folder that gets its name at the end of the block, on the disk then, or is removed."""
     try:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise StoreError(f"{shown(target)}: exists already; name a new folder")
         target = target.absolute()
         work = target.with_name(f".{target.name[:200]}.{secrets.token_hex(8)}.tmp")
-        work.mkdir()
+        work.mkdir(mode)
         try:
             yield work
             for path in (work, *work.rglob("*")):

@@ -25,7 +25,7 @@ from fhe_face.models.faces import Preparation
 from fhe_face.network import BUNDLED_TENSORS
 from fhe_face.photos.preparation import PreparedFace
 from fhe_face.server.searching import SearchServer
-from fhe_face.store import BackupError, NewBlock, StoreError
+from fhe_face.store import BackupError, NewBlock, StoreError, backup
 from tests.gallery.kit import (
     ALIGNED,
     SMALL,
@@ -335,6 +335,19 @@ def test_backups_open_elsewhere(tmp_path: Path) -> None:
     assert not (tmp_path / "r2").exists()
     with pytest.raises(GalleryError, match="holds no gallery"):
         Gallery.restore(tmp_path / "nothing", tmp_path / "r3")
+
+
+def test_a_new_gallery_is_on_the_disk_and_its_name_may_be_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(backup, "sync_folder", lambda path: synced.append(path.name))
+    folder = tmp_path / ("g" * 250)
+    make(folder).close()
+    assert {"client", "server", tmp_path.name} <= set(synced)
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+    assert {path.name for path in folder.iterdir()} == {"client", "server"}
+    assert folder.stat().st_mode & 0o077 == 0
 
 
 def test_a_damaged_block_is_named_and_mended(tmp_path: Path) -> None:
