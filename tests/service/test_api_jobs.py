@@ -35,6 +35,19 @@ def test_a_job_and_its_result(world: kit.World, ready: TestClient) -> None:
     assert len(ready.get("/v1/jobs").json()["items"]) == 1
 
 
+def test_a_name_that_is_taken_is_no_result(world: kit.World, ready: TestClient) -> None:
+    kit.push(ready, "faces", "two", kit.files().faces)
+    one = {"faces": "one", "key": "mine", "id": "taken"}
+    job = ready.post("/v1/embeddings", json=one).json()
+    world.queue.finish("anna", job["id"], kit.files().faces.path)
+    # What has the name is a result of something else, perhaps: the queue must be asked.
+    two = ready.post("/v1/scores", json={"left": "taken", "right": "taken", "key": "mine"})
+    assert two.status_code == 202
+    other = ready.post("/v1/embeddings", json={**one, "faces": "two"})
+    assert (other.status_code, other.json()["state"]) == (202, "queued")
+    assert world.queue.inputs[other.json()["id"]]["faces"] == "two"
+
+
 def test_jobs_need_their_inputs(ready: TestClient) -> None:
     ask = {"faces": "none", "key": "mine"}
     problem(ready.post("/v1/embeddings", json=ask), 404, "not-here")

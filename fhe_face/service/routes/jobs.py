@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Final
 
 import anyio
@@ -39,8 +40,8 @@ def embed(body: EmbeddingJob, caller: Embedder, here: Here, response: Response) 
     key = _input(here, caller, Room.KEYS, body.key)
     inputs = {"faces": body.faces, "key": body.key, "model": body.model}
     names = EMBEDDING, faces.digest, key.digest, body.model, here.queue.identity()
-    target = Room.EMBEDDINGS, body.id or result_name(*names)
-    return _submit(here, caller, EMBEDDING, inputs, target, response)
+    asked = Asked(EMBEDDING, inputs, Room.EMBEDDINGS, result_name(*names), body.id)
+    return _submit(here, caller, asked, response)
 
 
 @router.post("/scores", status_code=202, responses={200: {"model": Job}})
@@ -50,8 +51,8 @@ def score(body: ScoreJob, caller: Embedder, here: Here, response: Response) -> J
     right = _input(here, caller, Room.EMBEDDINGS, body.right)
     key = _input(here, caller, Room.KEYS, body.key)
     inputs = {"left": body.left, "right": body.right, "key": body.key}
-    target = Room.SCORES, body.id or result_name(SCORE, left.digest, right.digest, key.digest)
-    return _submit(here, caller, SCORE, inputs, target, response)
+    name = result_name(SCORE, left.digest, right.digest, key.digest)
+    return _submit(here, caller, Asked(SCORE, inputs, Room.SCORES, name, body.id), response)
 
 
 @router.get("/jobs")
@@ -150,22 +151,29 @@ def _input(here: Context, caller: Caller, room: Room, id: str) -> Resource:
     return resource
 
 
-def _submit(
-    here: Context,
-    caller: Caller,
-    kind: str,
-    inputs: dict[str, str],
-    target: tuple[Room, str],
-    response: Response,
-) -> Job:
-    """Hand it to the queue, unless its result is there."""
-    room, id = target
-    if _is_there(here.service.blobs, caller.tenant, room, id):
+@dataclass(frozen=True)
+class Asked:
+    """A job to be. name: of the result, made of what it is computed from; chosen: the caller's."""
+
+    kind: str
+    inputs: Mapping[str, str]
+    room: Room
+    name: str
+    chosen: str | None
+
+
+def _submit(here: Context, caller: Caller, asked: Asked, response: Response) -> Job:
+    """Hand it to the queue, unless its result is there.
+
+    Of a name that the caller chose, only the queue knows whether what has it is this result.
+    """
+    kind, room, id = asked.kind, asked.room, asked.chosen or asked.name
+    if id == asked.name and _is_there(here.service.blobs, caller.tenant, room, id):
         response.status_code = 200
         none = Progress(done=0, total=0, stage="")
         return Job(id=None, kind=kind, state="done", progress=none, result=_result(room, id))
     _require_quota(here, caller.tenant)
-    job_id = here.queue.submit(caller.tenant, kind, inputs, target)
+    job_id = here.queue.submit(caller.tenant, kind, asked.inputs, (room, id))
     response.headers["Location"] = f"/v1/jobs/{job_id}"
     return job_of(here.queue.status(caller.tenant, job_id))
 
