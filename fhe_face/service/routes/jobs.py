@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Annotated, Final
 
 import anyio
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from fhe_face.service.blobs import Blobs
 from fhe_face.service.context import Context, Embedder, Here
@@ -83,39 +84,52 @@ def cancel(id: JobId, caller: Embedder, here: Here) -> Job:
     response_class=StreamingResponse,
     responses={200: {"content": {"text/event-stream": {}}}},
 )
-async def events(id: JobId, request: Request, caller: Embedder, here: Here) -> StreamingResponse:
+async def events(id: JobId, caller: Embedder, here: Here) -> StreamingResponse:
     """Server-sent events: `job` whenever it changes, until it has ended."""
     first = await anyio.to_thread.run_sync(here.queue.status, caller.tenant, id)
-    try:
-        here.streams.acquire_on_behalf_of_nowait(request)
-    except anyio.WouldBlock:
-        raise Busy("too many streams are open; ask for the job now and then", 5.0) from None
-    return StreamingResponse(_watch(here, caller, request, first), media_type="text/event-stream")
+    return Events(_watch(here, caller, first), here.streams)
 
 
-async def _watch(
-    here: Context, caller: Caller, request: Request, first: JobStatus
-) -> AsyncIterator[str]:
+class Events(StreamingResponse):
+    """A stream that counts while it is sent: a client may go before its first piece is asked for.
+
+    Raises Busy, before anything is sent, where too many are open.
+    """
+
+    def __init__(self, pieces: AsyncIterator[str], streams: anyio.CapacityLimiter) -> None:
+        super().__init__(pieces, media_type="text/event-stream")
+        self._streams = streams
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        try:
+            self._streams.acquire_on_behalf_of_nowait(self)
+        except anyio.WouldBlock:
+            raise Busy("too many streams are open; ask for the job now and then", 5.0) from None
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._streams.release_on_behalf_of(self)
+
+
+async def _watch(here: Context, caller: Caller, first: JobStatus) -> AsyncIterator[str]:
     status, silent = first, 0.0
     began = anyio.current_time()
-    try:
-        yield _event(status)
-        while not status.state.final and anyio.current_time() - began < _WATCH_SECONDS:
-            await anyio.sleep(_LOOK_SECONDS)
-            silent += _LOOK_SECONDS
-            before = status
-            try:
-                status = await anyio.to_thread.run_sync(here.queue.status, caller.tenant, first.id)
-            except NotHere:
-                return
-            if status != before:
-                yield _event(status)
-                silent = 0.0
-            elif silent >= _COMMENT_SECONDS:
-                yield ": still there\n\n"
-                silent = 0.0
-    finally:
-        here.streams.release_on_behalf_of(request)
+    yield _event(status)
+    while not status.state.final and anyio.current_time() - began < _WATCH_SECONDS:
+        await anyio.sleep(_LOOK_SECONDS)
+        silent += _LOOK_SECONDS
+        before = status
+        try:
+            status = await anyio.to_thread.run_sync(here.queue.status, caller.tenant, first.id)
+        except NotHere:
+            return
+        if status != before:
+            yield _event(status)
+            silent = 0.0
+        elif silent >= _COMMENT_SECONDS:
+            yield ": still there\n\n"
+            silent = 0.0
 
 
 def _event(status: JobStatus) -> str:
