@@ -75,13 +75,23 @@ def new_database(path: Path, application: int, steps: Steps) -> Iterator[Databas
 
 
 def _copy_queue(service: Service, path: Path) -> None:
-    source = queue_opening.open_jobs(service)
+    with (
+        queue_of(service) as source,
+        new_database(path, queue_opening.APPLICATION, queue_opening.STEPS) as copy,
+        source.snapshot() as rows,
+        copy.locked() as target,
+    ):
+        copy_queue_rows(rows, target)
+
+
+@contextmanager
+def queue_of(service: Service) -> Iterator[Database]:
+    """The database of a service's queue, closed at the end. Errors as of `open_jobs`."""
+    database = queue_opening.open_jobs(service)
     try:
-        new = new_database(path, queue_opening.APPLICATION, queue_opening.STEPS)
-        with new as copy, source.snapshot() as rows, copy.locked() as target:
-            copy_queue_rows(rows, target)
+        yield database
     finally:
-        source.engine.dispose()
+        database.engine.dispose()
 
 
 def copy_queue_rows(source: Connection, target: Connection) -> None:

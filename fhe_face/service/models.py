@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from typing import Annotated, Any, Final
 
 from pydantic import (
@@ -14,6 +15,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     WithJsonSchema,
+    model_validator,
 )
 
 from fhe_face.service.rows import ID_PATTERN
@@ -25,6 +27,10 @@ SEALED_BYTES: Final = 1 << 16
 _STORED_ID: Final = 512
 _NUMBER: Final = 1 << 53
 _FACTS_BYTES: Final = 1 << 16
+#: Answers with deeper ones cannot be written.
+_FACTS_DEPTH: Final = 64
+#: More names than any request has are refused at once, not one by one.
+_NAMES: Final = 64
 
 
 def _decoded(value: Any) -> bytes:
@@ -49,9 +55,9 @@ def _printable(value: str) -> str:
 
 
 def _finite(value: dict[str, Any]) -> dict[str, Any]:
-    """JSON of a bounded size, without NaN and without what is no text."""
-    import json
-
+    """JSON of a bounded size and depth, without NaN and without what is no text."""
+    if _depth(value) > _FACTS_DEPTH:
+        raise ValueError(f"facts nested more than {_FACTS_DEPTH} times")
     try:
         size = len(json.dumps(value, allow_nan=False, ensure_ascii=False).encode())
     except (ValueError, RecursionError):
@@ -59,6 +65,17 @@ def _finite(value: dict[str, Any]) -> dict[str, Any]:
     if size > _FACTS_BYTES:
         raise ValueError(f"facts of {size} bytes; at most {_FACTS_BYTES}")
     return value
+
+
+def _depth(value: dict[str, Any]) -> int:
+    """How often lists and objects are nested; without recursion, since it may be often."""
+    depth = 0
+    layer: list[Any] = [value]
+    while layer:
+        depth += 1
+        inner = (v for one in layer for v in (one.values() if isinstance(one, dict) else one))
+        layer = [v for v in inner if isinstance(v, dict | list)]
+    return depth
 
 
 _BASE64_SCHEMA: Final = {
@@ -87,6 +104,14 @@ class Model(BaseModel):
     """What is not known is refused; nothing can be changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few(cls, value: Any) -> Any:
+        """Each unknown name gets an error of its own: a body of them would take much memory."""
+        if isinstance(value, dict) and len(value) > _NAMES:
+            raise ValueError(f"an object of at most {_NAMES} names")
+        return value
 
 
 # --- files and jobs ------------------------------------------------------------------------------

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import Column, select
 
 from fhe_core import container
 from fhe_core.container import ContainerError
 from fhe_core.files import FileError, read_bounded, shown
-from fhe_face.service.backup import CONTENT, MANIFEST, copy_queue_rows
+from fhe_face.service.backup import CONTENT, MANIFEST, copy_queue_rows, queue_of
 from fhe_face.service.blobs import Blobs, front_digest
 from fhe_face.service.folders import make_private_folder
 from fhe_face.service.galleries import FOLDER as GALLERIES
@@ -22,8 +23,9 @@ from fhe_face.service.galleries import drop_schema
 from fhe_face.service.jobs import opening as queue_opening
 from fhe_face.service.jobs import tables as queue_tables
 from fhe_face.service.opening import SERVICE, Service, open_service
+from fhe_face.service.rows import TENANT
 from fhe_face.service.settings import FILE as SETTINGS
-from fhe_face.service.tables import ALL, audit, galleries, resources
+from fhe_face.service.tables import ALL, audit, galleries, resources, tenants
 from fhe_face.store.backup import copy_file, whole_folder
 from fhe_face.store.copying import continue_numbers, copy_table
 from fhe_face.store.database import Database
@@ -41,6 +43,18 @@ from fhe_face.store.opening import (
 from fhe_face.store.store import Store
 
 _LARGEST_MANIFEST: Final = 1 << 16
+_DIGEST: Final = re.compile("[0-9a-f]{64}")
+_RANDOM: Final = re.compile("[0-9a-f]{32}")
+Name = re.Pattern[str]
+#: What rows name that becomes a part of a path.
+_NAMES: Final = (
+    (tenants.c.name, TENANT),
+    (resources.c.tenant, TENANT),
+    (resources.c.digest, _DIGEST),
+    (galleries.c.tenant, TENANT),
+    (galleries.c.folder, _RANDOM),
+)
+_QUEUE_NAMES: Final = ((queue_tables.jobs.c.tenant, TENANT), (queue_tables.jobs.c.id, _RANDOM))
 
 
 def restore(source: Path, folder: Path, url: str | None = None) -> None:
@@ -59,6 +73,9 @@ def restore(source: Path, folder: Path, url: str | None = None) -> None:
         with suppress(FileNotFoundError):
             shutil.copyfile(source / SETTINGS, work / SETTINGS)
         with _opened(work) as rows:
+            _require_names(rows, _NAMES)
+            with queue_of(Service(work, rows)) as queue:
+                _require_names(queue, _QUEUE_NAMES)
             _copy_blobs(rows, source, work)
             for place in _galleries(rows):
                 make_private_folder((work / place).parent)
@@ -87,6 +104,17 @@ def _opened(work: Path) -> Iterator[Database]:
         yield database
     finally:
         database.engine.dispose()
+
+
+def _require_names(
+    database: Database, parts: Sequence[tuple[Column[Any], re.Pattern[str]]]
+) -> None:
+    """BackupError: a row names a part of a path that no service makes."""
+    with database.reading() as connection:
+        for column, name in parts:
+            for value in connection.execute(select(column).distinct()).scalars():
+                if not isinstance(value, str) or not name.fullmatch(value):
+                    raise BackupError(f"{column}: the backup names no {column.key} of a service")
 
 
 def _copy_blobs(database: Database, source: Path, work: Path) -> None:
@@ -135,18 +163,15 @@ def _move_to_postgres(work: Path, url: str) -> None:
             for table in ALL:
                 copy_table(source, target, table)
             continue_numbers(target, (resources, audit))
-        with open_service(work) as here:
-            old = queue_opening.open_jobs(here)
-        try:
-            new = queue_opening.open_jobs(Service(work, database))
-            try:
-                with old.snapshot() as source, new.locked() as target:
-                    copy_queue_rows(source, target)
-                    continue_numbers(target, (queue_tables.jobs,))
-            finally:
-                new.engine.dispose()
-        finally:
-            old.engine.dispose()
+        with (
+            open_service(work) as here,
+            queue_of(here) as old,
+            queue_of(Service(work, database)) as new,
+            old.snapshot() as source,
+            new.locked() as target,
+        ):
+            copy_queue_rows(source, target)
+            continue_numbers(target, (queue_tables.jobs,))
         remove_sqlite(work / SERVICE.file)
         remove_sqlite(work / queue_opening.FILE)
         write_server_file(work / SERVER, checked, schema)

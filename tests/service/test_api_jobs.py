@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
+import anyio
 from fastapi.testclient import TestClient
 
 from fhe_face.service.audit import read_deeds
@@ -33,6 +34,19 @@ def test_a_job_and_its_result(world: kit.World, ready: TestClient) -> None:
     assert (again.json()["id"], again.json()["state"]) == (None, "done")
     assert again.json()["result"] == done["result"]
     assert len(ready.get("/v1/jobs").json()["items"]) == 1
+
+
+def test_a_name_that_is_taken_is_no_result(world: kit.World, ready: TestClient) -> None:
+    kit.push(ready, "faces", "two", kit.files().faces)
+    one = {"faces": "one", "key": "mine", "id": "taken"}
+    job = ready.post("/v1/embeddings", json=one).json()
+    world.queue.finish("anna", job["id"], kit.files().faces.path)
+    # What has the name is a result of something else, perhaps: the queue must be asked.
+    two = ready.post("/v1/scores", json={"left": "taken", "right": "taken", "key": "mine"})
+    assert two.status_code == 202
+    other = ready.post("/v1/embeddings", json={**one, "faces": "two"})
+    assert (other.status_code, other.json()["state"]) == (202, "queued")
+    assert world.queue.inputs[other.json()["id"]]["faces"] == "two"
 
 
 def test_jobs_need_their_inputs(ready: TestClient) -> None:
@@ -82,6 +96,36 @@ def test_events_follow_a_job(world: kit.World, ready: TestClient) -> None:
     assert '"state": "queued"' in text.split("\n\n")[0]
     assert '"state": "done"' in text.split("\n\n")[1]
     assert world.context.streams.borrowed_tokens == 0
+
+
+def test_streams_of_clients_that_went_are_over(world: kit.World, ready: TestClient) -> None:
+    job = ready.post("/v1/embeddings", json={"faces": "one", "key": "mine"}).json()
+    path = f"/v1/jobs/{job['id']}/events"
+
+    async def gone() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    async def nowhere(_message: object) -> None:
+        raise OSError("the client went away")
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [(b"authorization", ready.headers["authorization"].encode())],
+        "asgi": {"spec_version": "2.4"},
+        "client": ("127.0.0.1", 1),
+    }
+    anyio.run(world.app, scope, gone, nowhere)
+    assert world.context.streams.borrowed_tokens == 0
+
+
+def test_streams_are_bounded(world: kit.World, ready: TestClient) -> None:
+    job = ready.post("/v1/embeddings", json={"faces": "one", "key": "mine"}).json()
+    world.context.streams.total_tokens = 0
+    problem(ready.get(f"/v1/jobs/{job['id']}/events"), 503, "busy")
 
 
 def test_the_same_request_again(world: kit.World, ready: TestClient) -> None:

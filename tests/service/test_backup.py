@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -108,3 +110,36 @@ def test_what_is_no_backup_is_refused(filled: Service, tmp_path: Path) -> None:
     restore(tmp_path / "backup", tmp_path / "new")
     with Store.open(next((tmp_path / "new" / "galleries").glob("*/*"))) as store:
         assert store.counts().templates == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "table", "column"),
+    [
+        ("service.db", "galleries", "folder"),
+        ("service.db", "galleries", "tenant"),
+        ("service.db", "resources", "digest"),
+        ("service.db", "tenants", "name"),
+        ("jobs.db", "jobs", "id"),
+    ],
+)
+def test_a_backup_writes_nowhere_else(
+    tmp_path: Path, filled: Service, file: str, table: str, column: str
+) -> None:
+    """Rows of a backup that somebody has altered name a place outside of the new service."""
+    part, queue = kit.uploads(filled), open_queue(filled, Settings())
+    kit.send(part, "anna", Room.KEYS, "mine", kit.files().keys)
+    kit.send(part, "anna", Room.FACES, "one", kit.files().faces)
+    queue.submit("anna", "embedding", {"faces": "one", "key": "mine"}, (Room.EMBEDDINGS, "e"))
+    queue.close()
+    back_up(filled, tmp_path / "backup")
+    (tmp_path / "backup" / "outside").mkdir()
+    with closing(sqlite3.connect(tmp_path / "backup" / file)) as rows, rows:
+        rows.execute(f"UPDATE {table} SET {column} = '../../outside' WHERE rowid = 1")
+
+    def files() -> list[Path]:
+        return sorted(path for path in tmp_path.rglob("*") if ".db" not in path.name)
+
+    before = files()
+    with pytest.raises(BackupError, match=f"names no {column}"):
+        restore(tmp_path / "backup", tmp_path / "new")
+    assert files() == before

@@ -88,6 +88,23 @@ def test_a_gallery_is_what_it_was_made(anna: TestClient) -> None:
     assert [one["id"] for one in anna.get("/v1/galleries").json()["items"]] == ["home"]
 
 
+def test_facts_and_names_are_bounded(anna: TestClient) -> None:
+    deep: dict[str, Any] = {"mode": "mean"}
+    for _ in range(300):
+        deep = {"mode": "mean", "inner": deep}
+    body = {"facts": deep, "settings": sealed(""), "keys": "ring"}
+    problem(anna.put(f"{HOME}2", json=body), 422, "invalid")
+    assert [one["id"] for one in anna.get("/v1/galleries").json()["items"]] == ["home"]
+    for _ in range(240):
+        deep = deep["inner"]  # 61 are left
+    assert anna.put(f"{HOME}2", json={**body, "facts": deep}).status_code == 201
+    assert anna.get(f"{HOME}2").json()["facts"] == deep
+    many = {f"name-{number}": 0 for number in range(1000)}
+    answer = anna.post(f"{HOME}/move", json=many)
+    problem(answer, 422, "invalid")
+    assert len(answer.json()["errors"]) == 1
+
+
 def test_people_come_and_go(anna: TestClient) -> None:
     assert enrol(anna, ann=["a1", "a2"], bob=["b1"])["templates"] == ["a1", "a2", "b1"]
     assert enrol(anna, ann=["a1"]) == {"subjects": [], "templates": [], "withheld": []}

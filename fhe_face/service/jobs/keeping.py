@@ -27,6 +27,8 @@ from fhe_face.service.rows import Room
 
 RUN: Final = "run"
 PARTS: Final = "parts"
+#: Among the facts of outputs, which tells them from files that were sent: their job.
+MADE_BY: Final = "job"
 _LOCK: Final = ".lock"
 _BATCH: Final = 500
 #: Of a claim's output, also while it is being written.
@@ -165,8 +167,10 @@ class Keeper:
                     outputs.c.resource == row.target,
                 )
             )
+        place = row.tenant, Room(row.target_room), row.target
         with suppress(ServiceError):
-            self.blobs.delete(row.tenant, Room(row.target_room), row.target)
+            if MADE_BY in self.blobs.find(*place).facts:  # else its tenant has sent it since
+                self.blobs.delete(*place)
 
     def _sweep_parts(self) -> None:
         """What jobs that have ended left; who ends a job removes it, unless it is killed."""

@@ -19,7 +19,7 @@ from fhe_face.service.errors import NotComplete, NotHere, ServiceError
 from fhe_face.service.jobs import naming
 from fhe_face.service.jobs.claims import Claims, Lost
 from fhe_face.service.jobs.engines import Work
-from fhe_face.service.jobs.keeping import PARTS, scratch_name
+from fhe_face.service.jobs.keeping import MADE_BY, PARTS, scratch_name
 from fhe_face.service.jobs.records import ROOMS, Claim, JobFailed
 from fhe_face.service.jobs.residents import Residents
 from fhe_face.service.jobs.stopping import Cancelled, HandedBack, Stopping, TimeUp
@@ -126,7 +126,7 @@ class Runner:
             work.join(paths, target)
 
     def _publish(self, claim: Claim, name: str, file: Path) -> str:
-        facts = {"job": claim.id, "output": name}
+        facts = {MADE_BY: claim.id, "output": name}
         made = self.blobs.publish(claim.tenant, claim.target_room, claim.target, file, facts)
         with suppress(OSError):  # it stays where its place already had this very file
             file.unlink()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Final
 
 import anyio
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from fhe_face.service.blobs import Blobs
 from fhe_face.service.context import Context, Embedder, Here
@@ -39,8 +41,8 @@ def embed(body: EmbeddingJob, caller: Embedder, here: Here, response: Response) 
     key = _input(here, caller, Room.KEYS, body.key)
     inputs = {"faces": body.faces, "key": body.key, "model": body.model}
     names = EMBEDDING, faces.digest, key.digest, body.model, here.queue.identity()
-    target = Room.EMBEDDINGS, body.id or result_name(*names)
-    return _submit(here, caller, EMBEDDING, inputs, target, response)
+    asked = Asked(EMBEDDING, inputs, Room.EMBEDDINGS, result_name(*names), body.id)
+    return _submit(here, caller, asked, response)
 
 
 @router.post("/scores", status_code=202, responses={200: {"model": Job}})
@@ -50,8 +52,8 @@ def score(body: ScoreJob, caller: Embedder, here: Here, response: Response) -> J
     right = _input(here, caller, Room.EMBEDDINGS, body.right)
     key = _input(here, caller, Room.KEYS, body.key)
     inputs = {"left": body.left, "right": body.right, "key": body.key}
-    target = Room.SCORES, body.id or result_name(SCORE, left.digest, right.digest, key.digest)
-    return _submit(here, caller, SCORE, inputs, target, response)
+    name = result_name(SCORE, left.digest, right.digest, key.digest)
+    return _submit(here, caller, Asked(SCORE, inputs, Room.SCORES, name, body.id), response)
 
 
 @router.get("/jobs")
@@ -82,39 +84,52 @@ def cancel(id: JobId, caller: Embedder, here: Here) -> Job:
     response_class=StreamingResponse,
     responses={200: {"content": {"text/event-stream": {}}}},
 )
-async def events(id: JobId, request: Request, caller: Embedder, here: Here) -> StreamingResponse:
+async def events(id: JobId, caller: Embedder, here: Here) -> StreamingResponse:
     """Server-sent events: `job` whenever it changes, until it has ended."""
     first = await anyio.to_thread.run_sync(here.queue.status, caller.tenant, id)
-    try:
-        here.streams.acquire_on_behalf_of_nowait(request)
-    except anyio.WouldBlock:
-        raise Busy("too many streams are open; ask for the job now and then", 5.0) from None
-    return StreamingResponse(_watch(here, caller, request, first), media_type="text/event-stream")
+    return Events(_watch(here, caller, first), here.streams)
 
 
-async def _watch(
-    here: Context, caller: Caller, request: Request, first: JobStatus
-) -> AsyncIterator[str]:
+class Events(StreamingResponse):
+    """A stream that counts while it is sent: a client may go before its first piece is asked for.
+
+    Raises Busy, before anything is sent, where too many are open.
+    """
+
+    def __init__(self, pieces: AsyncIterator[str], streams: anyio.CapacityLimiter) -> None:
+        super().__init__(pieces, media_type="text/event-stream")
+        self._streams = streams
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        try:
+            self._streams.acquire_on_behalf_of_nowait(self)
+        except anyio.WouldBlock:
+            raise Busy("too many streams are open; ask for the job now and then", 5.0) from None
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._streams.release_on_behalf_of(self)
+
+
+async def _watch(here: Context, caller: Caller, first: JobStatus) -> AsyncIterator[str]:
     status, silent = first, 0.0
     began = anyio.current_time()
-    try:
-        yield _event(status)
-        while not status.state.final and anyio.current_time() - began < _WATCH_SECONDS:
-            await anyio.sleep(_LOOK_SECONDS)
-            silent += _LOOK_SECONDS
-            before = status
-            try:
-                status = await anyio.to_thread.run_sync(here.queue.status, caller.tenant, first.id)
-            except NotHere:
-                return
-            if status != before:
-                yield _event(status)
-                silent = 0.0
-            elif silent >= _COMMENT_SECONDS:
-                yield ": still there\n\n"
-                silent = 0.0
-    finally:
-        here.streams.release_on_behalf_of(request)
+    yield _event(status)
+    while not status.state.final and anyio.current_time() - began < _WATCH_SECONDS:
+        await anyio.sleep(_LOOK_SECONDS)
+        silent += _LOOK_SECONDS
+        before = status
+        try:
+            status = await anyio.to_thread.run_sync(here.queue.status, caller.tenant, first.id)
+        except NotHere:
+            return
+        if status != before:
+            yield _event(status)
+            silent = 0.0
+        elif silent >= _COMMENT_SECONDS:
+            yield ": still there\n\n"
+            silent = 0.0
 
 
 def _event(status: JobStatus) -> str:
@@ -150,22 +165,29 @@ def _input(here: Context, caller: Caller, room: Room, id: str) -> Resource:
     return resource
 
 
-def _submit(
-    here: Context,
-    caller: Caller,
-    kind: str,
-    inputs: dict[str, str],
-    target: tuple[Room, str],
-    response: Response,
-) -> Job:
-    """Hand it to the queue, unless its result is there."""
-    room, id = target
-    if _is_there(here.service.blobs, caller.tenant, room, id):
+@dataclass(frozen=True)
+class Asked:
+    """A job to be. name: of the result, made of what it is computed from; chosen: the caller's."""
+
+    kind: str
+    inputs: Mapping[str, str]
+    room: Room
+    name: str
+    chosen: str | None
+
+
+def _submit(here: Context, caller: Caller, asked: Asked, response: Response) -> Job:
+    """Hand it to the queue, unless its result is there.
+
+    Of a name that the caller chose, only the queue knows whether what has it is this result.
+    """
+    kind, room, id = asked.kind, asked.room, asked.chosen or asked.name
+    if id == asked.name and _is_there(here.service.blobs, caller.tenant, room, id):
         response.status_code = 200
         none = Progress(done=0, total=0, stage="")
         return Job(id=None, kind=kind, state="done", progress=none, result=_result(room, id))
     _require_quota(here, caller.tenant)
-    job_id = here.queue.submit(caller.tenant, kind, inputs, target)
+    job_id = here.queue.submit(caller.tenant, kind, asked.inputs, (room, id))
     response.headers["Location"] = f"/v1/jobs/{job_id}"
     return job_of(here.queue.status(caller.tenant, job_id))
 

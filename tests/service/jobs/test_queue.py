@@ -386,6 +386,24 @@ def test_old_results_are_removed(kit: Kit, counts: Path) -> None:
     database.engine.dispose()
 
 
+def test_files_that_were_sent_are_no_old_results(kit: Kit, counts: Path) -> None:
+    """Who deletes a result may send a file of its own under that name."""
+    kit.tenant("alice")
+    kit.faces("alice", "face")
+    kit.embed("alice", "face", "out")
+    work(kit.service, TinyEngines())
+    own = kit.service.folder / "own"
+    own.write_bytes(kit.output("alice", "out"))
+    kit.service.blobs.delete("alice", Room.EMBEDDINGS, "out")
+    kit.put("alice", Room.EMBEDDINGS, "out", own)
+    database = open_jobs(kit.service)
+    claims = Claims(database, "worker", replace(LIMITS, results_seconds=-1.0))
+    presence = Presence(kit.service.folder / "run", "worker")
+    assert Keeper(claims, presence, kit.service.blobs, kit.service.folder).sweep() == 1
+    assert kit.output("alice", "out") == own.read_bytes()
+    database.engine.dispose()
+
+
 def test_rows_hold_text_and_numbers_only(kit: Kit, counts: Path) -> None:
     """No pickle, and no path: what is stored is JSON."""
     kit.tenant("alice")
