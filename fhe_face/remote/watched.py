@@ -46,7 +46,9 @@ class WatchedStore(RemoteStore):
 
     def sealed_settings(self) -> tuple[bytes, int]:
         settings, version = super().sealed_settings()
-        self.witness.see_settings(settings, version)
+        said = self.witness.see_settings(settings, version)
+        if said is not None:
+            self.tell(said)
         return settings, version
 
     def templates(

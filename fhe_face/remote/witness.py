@@ -95,15 +95,31 @@ class Witness:
             )
         self.state = state
 
-    def see_settings(self, settings: bytes, version: int) -> None:
-        """Remember sealed settings. TamperedError: this version had others."""
+    def see_settings(self, settings: bytes, version: int) -> str | None:
+        """Remember sealed settings; that others have changed them, for people, or None.
+
+        Raises:
+            TamperedError: this version had others, or the version is older than one that was seen.
+        """
+        before, seen = self.settings, self.settings_version
         found = digest(settings)
-        if self.settings and version == self.settings_version and found != self.settings:
+        if before and version < seen:
+            raise TamperedError(
+                f"the server's settings of the gallery are older (version {version}) than what "
+                f"this client saw last ({seen}); {_ACCEPT}"
+            )
+        if before and version == seen and found != before:
             raise TamperedError(
                 "the server's gallery has other settings than this client left there, and says "
                 f"that nothing was changed; {_ACCEPT}"
             )
         self.settings, self.settings_version = found, version
+        if before in ("", found):
+            return None
+        return (
+            "since this client saw the gallery last, other clients (or the server) have changed "
+            "its settings"
+        )
 
     def see_listing(self, found: Listing, changes: int) -> str | None:
         """Remember all rows; what others have changed, for people, or None.

@@ -25,7 +25,7 @@ from fhe_face.remote.listing import Listing, TamperedError
 from fhe_face.remote.store import RemoteStore
 from fhe_face.store import Conflict, NotStored, Store, StoreError, Subject, Template
 from tests.gallery.kit import SMALL, consistent, face, people, photo, save
-from tests.remote.fake import Fake
+from tests.remote.fake import Fake, answered, b64
 from tests.remote.kit import make, other_client, reopen
 
 
@@ -308,6 +308,30 @@ def test_older_settings_are_refused(fake: Fake, filled: Path) -> None:
     altered(fake, f"UPDATE gallery SET settings = x'{settings.hex()}'")
     with reopen(fake, filled) as gallery, pytest.raises(TamperedError, match="settings"):
         gallery.settings  # noqa: B018
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_older_settings_of_another_version(fake: Fake, filled: Path, later: bool) -> None:
+    """As an old version they are refused; as a new one they may be another client's."""
+    with Store.open(fake.folder / "g") as store:
+        old = {"settings": b64(store.settings), "version": store.version}
+    with reopen(fake, filled) as gallery:
+        gallery.opened.save_settings(weights="bundled")
+    if later:
+        old["version"] = fake.stores["g"].version + 1
+    fake.before.append(
+        lambda request: answered(old) if request.url.path.endswith("/settings") else None
+    )
+    said: list[str] = []
+    with reopen(fake, filled) as gallery:
+        gallery.remote.tell = said.append
+        if later:
+            assert gallery.settings.weights != "bundled"
+        else:
+            with pytest.raises(TamperedError, match="settings of the gallery are older"):
+                gallery.settings  # noqa: B018
+    assert len(said) == later
+    assert all("changed its settings" in one for one in said)
 
 
 def test_a_gallery_that_says_it_is_another_is_refused(fake: Fake, filled: Path) -> None:
