@@ -10,6 +10,7 @@ from typing import Final
 from fhe_face.remote import rows
 from fhe_face.remote.answers import quoted
 from fhe_face.remote.asking import BATCH, GalleryRequests, batches, named
+from fhe_face.remote.errors import BadAnswer
 from fhe_face.remote.listing import Held
 from fhe_face.store import (
     Added,
@@ -93,7 +94,12 @@ class Rows(GalleryRequests):
 
     def template(self, id: str) -> StoredTemplate:
         """As `Store.template`."""
-        return rows.template(self._get(f"templates/{named(id)}"))
+        found = rows.template(self._get(f"templates/{named(id)}"))
+        if found.id != id:  # or it would be deleted, or moved, in its place
+            raise BadAnswer(
+                f"the server answers about template {quoted(found.id)}, not {quoted(id)}"
+            )
+        return found
 
     def templates(
         self, subject: str | None = None, include_deleted: bool = False, batch: int = BATCH

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from fhe_face.client.ledger import Warn, warn_in_python
 from fhe_face.remote.asking import BATCH
@@ -27,6 +27,10 @@ from fhe_face.store import (
 )
 
 Row = TypeVar("Row")
+_UNCOMPARED: Final = (
+    "while this client read the gallery, other clients (or the server) changed it: this time it "
+    "was not compared with what this client knows"
+)
 
 
 @dataclass
@@ -70,10 +74,11 @@ class WatchedStore(RemoteStore):
             listing.take(held(row))
             yield row
         self.forget_state()
+        said: str | None = _UNCOMPARED
         if self.state().changes == before:
             said = self.witness.see_listing(listing, before)
-            if said is not None:
-                self.tell(said)
+        if said is not None:
+            self.tell(said)
 
     # --- changes -------------------------------------------------------------------------------
 

@@ -19,13 +19,13 @@ from fhe_face.client.health import UnhealthyResultError
 from fhe_face.gallery.decisions import Answer
 from fhe_face.gallery.errors import GalleryError, UnknownSubject
 from fhe_face.gallery.report import Why
-from fhe_face.remote.errors import Refused, RemoteError
+from fhe_face.remote.errors import BadAnswer, Refused, RemoteError
 from fhe_face.remote.gallery import RemoteGallery
 from fhe_face.remote.listing import Listing, TamperedError
 from fhe_face.remote.store import RemoteStore
 from fhe_face.store import Conflict, NotStored, Store, StoreError, Subject, Template
 from tests.gallery.kit import SMALL, consistent, face, people, photo, save
-from tests.remote.fake import Fake, answered, b64
+from tests.remote.fake import Fake, answered, b64, listed, template_json
 from tests.remote.kit import make, other_client, reopen
 
 
@@ -347,6 +347,59 @@ def test_a_damaged_witness_is_told(fake: Fake, filled: Path) -> None:
         path.write_bytes(data)
         with pytest.raises(TamperedError, match="witness"):
             reopen(fake, filled)
+
+
+def listing_of(fake: Fake, change: Callable[[list[Any]], list[Any]]) -> None:
+    """From now on the server lists templates as it likes."""
+
+    def hook(request: httpx.Request) -> httpx.Response | None:
+        if request.method != "GET" or not request.url.path.endswith("/templates"):
+            return None
+        rows = fake.stores["g"].templates(include_deleted=True)
+        records = request.url.params.get("records") != "false"
+        return listed(change([template_json(row, records) for row in rows]))
+
+    fake.before.append(hook)
+
+
+def test_a_template_is_listed_once(fake: Fake, filled: Path, tmp_path: Path) -> None:
+    """Else somebody else's subject could go before the one that is compared."""
+    listing_of(fake, lambda rows: [{**rows[0], "subject": rows[-1]["subject"]}, *rows])
+    with reopen(fake, filled) as gallery:
+        with pytest.raises(BadAnswer, match="twice"):
+            gallery.check()
+        with pytest.raises(BadAnswer, match="twice"):
+            gallery.enroll(tmp_path / "photos")
+
+
+def test_a_list_that_could_not_be_compared_is_told(fake: Fake, filled: Path) -> None:
+    changes = fake.stores["g"].state().changes
+
+    def state(request: httpx.Request) -> httpx.Response | None:
+        nonlocal changes
+        if not request.url.path.endswith("/state"):
+            return None
+        changes += 1
+        return answered({"version": fake.stores["g"].version, "changes": changes})
+
+    said: list[str] = []
+    with reopen(fake, filled) as gallery:
+        gallery.remote.tell = said.append
+        fake.before.append(state)
+        listing_of(fake, lambda rows: rows[:-1])
+        assert gallery.seen()[0] == 7
+    assert len(said) == 1
+    assert "not compared" in said[0]
+
+
+def test_another_template_than_was_asked_for(fake: Fake, filled: Path) -> None:
+    one, two, *_ = fake.stores["g"].templates()
+    fake.before.append(
+        lambda request: answered(template_json(two)) if request.url.path.endswith(one.id) else None
+    )
+    with reopen(fake, filled) as gallery, pytest.raises(BadAnswer, match="about template"):
+        gallery.delete(templates=[one.id])
+    assert not any(row.deleted for row in fake.stores["g"].templates(include_deleted=True))
 
 
 # --- the store itself -----------------------------------------------------------------------------
