@@ -168,6 +168,15 @@ class Listing:
             faces[id] = Face(face.subject, face.record, deleted)
         return Listing(dict(found.people), faces, dict(self.merged))
 
+    def by_owner(self) -> dict[str, dict[str, Face]]:
+        """The live templates of each owner: a subject, or the template itself."""
+        found: dict[str, dict[str, Face]] = {}
+        for id, face in self.faces.items():
+            if not self._deleted(face):
+                for owner in (face.subject, id):
+                    found.setdefault(owner, {})[id] = face
+        return found
+
     # --- comparing --------------------------------------------------------------------------------
 
     def differences(self, other: Listing) -> Differences:

@@ -121,9 +121,13 @@ class Rows(GalleryRequests):
             for fields in self._list("templates:of", document={"owners": some}):
                 owner = rows.row_id(fields, "owner")
                 found = [rows.template(one) for one in fields.objects("templates", 1 << 16)]
+                if any(row.deleted or owner not in (row.id, row.subject) for row in found):
+                    raise BadAnswer(f"the server gives {quoted(owner)} templates of others")
                 if owner in wanted:
                     wanted.remove(owner)
                     yield owner, found
+            if wanted:
+                raise BadAnswer(f"the server says nothing of {len(wanted)} owners of templates")
 
     def sources(self) -> set[str]:
         """As `Store.sources`."""

@@ -12,9 +12,9 @@ from typing import Any, Final, TypeVar
 
 from fhe_face.client.ledger import Warn, warn_in_python
 from fhe_face.remote.asking import BATCH
-from fhe_face.remote.listing import Held, Listing
+from fhe_face.remote.listing import Face, Held, Listing, digest
 from fhe_face.remote.store import RemoteStore
-from fhe_face.remote.witness import Witness
+from fhe_face.remote.witness import Witness, tampered
 from fhe_face.store import (
     Added,
     NewBlock,
@@ -64,6 +64,19 @@ class WatchedStore(RemoteStore):
 
     def held(self) -> Iterator[Held]:
         return self._compared(super().held(), lambda row: row)
+
+    def templates_of(self, owners: Iterable[str]) -> Iterator[tuple[str, list[StoredTemplate]]]:
+        listing = self.witness.listing
+        known: dict[str, dict[str, Face]] | None = None
+        for owner, found in super().templates_of(owners):
+            if listing is not None and self.witness.is_current:
+                known = listing.by_owner() if known is None else known
+                if not _fits(found, known.get(owner, {})):
+                    self.forget_state()
+                    self.state()
+                    if self.witness.is_current:  # else others have changed something
+                        raise tampered(f"of {owner}, it gives other templates")
+            yield owner, found
 
     def _compared(self, templates: Iterator[Row], held: Callable[[Row], Held]) -> Iterator[Row]:
         """The same, compared when all of them have come."""
@@ -151,3 +164,11 @@ class WatchedStore(RemoteStore):
             self.witness.settings_version = version
         self._carry()
         return version
+
+
+def _fits(found: Sequence[StoredTemplate], known: Mapping[str, Face]) -> bool:
+    """Whether templates are those that are known, each once, by their records."""
+    given = {row.id: digest(row.record) for row in found}
+    own = all(id in known and known[id].record == record for id, record in given.items())
+    whole = all(id in given for id, face in known.items() if face.deleted is False)
+    return own and whole and len(given) == len(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 from collections.abc import Callable
@@ -370,6 +371,44 @@ def test_a_template_is_listed_once(fake: Fake, filled: Path, tmp_path: Path) -> 
             gallery.check()
         with pytest.raises(BadAnswer, match="twice"):
             gallery.enroll(tmp_path / "photos")
+
+
+@pytest.mark.parametrize("mode", ["mean", "each"])
+@pytest.mark.parametrize("how", ["swapped", "renamed", "fewer", "none", "silent", "twice"])
+def test_templates_of_owners_are_compared(fake: Fake, tmp_path: Path, mode: str, how: str) -> None:
+    """Or somebody would be sealed as somebody else, in a list that is compared with nothing."""
+
+    def hook(request: httpx.Request) -> httpx.Response | None:
+        if not request.url.path.endswith("/templates:of"):
+            return None
+        owners = json.loads(request.read())["owners"]
+        given = [
+            (owner, [template_json(row) for row in rows])
+            for owner, rows in fake.stores["g"].templates_of(owners)
+        ]
+        if how in ("swapped", "renamed"):
+            given = [
+                (owner, rows) for (owner, _), (_, rows) in zip(given, given[::-1], strict=True)
+            ]
+        if how == "renamed":
+            name = "subject" if mode == "mean" else "id"
+            given = [(owner, [{**row, name: owner} for row in rows]) for owner, rows in given]
+        if how == "fewer":
+            given = [(owner, rows[1:]) for owner, rows in given]
+        if how == "none":
+            given = [(owner, []) for owner, rows in given]
+        if how == "silent":
+            given = given[1:]
+        if how == "twice":
+            given = [(owner, rows + rows[:1]) for owner, rows in given]
+        return listed([{"owner": owner, "templates": rows} for owner, rows in given])
+
+    with make(fake, tmp_path / "g", names=True, template=mode) as gallery:
+        gallery.enroll(people(tmp_path / "photos", 4, 2))
+        assert gallery.check() == []
+        fake.before.append(hook)
+        with pytest.raises(RemoteError, match=r"templates of others|other templates|says nothing"):
+            gallery.check()
 
 
 def test_a_list_that_could_not_be_compared_is_told(fake: Fake, filled: Path) -> None:
