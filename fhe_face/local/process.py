@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,12 @@ class ServerError(Failure):
     """The server process reports an error, says what is no answer, or ended without one."""
 
     code = "server"
+
+
+class NoAnswer(ServerError):
+    """What came is no answer, or none came: what comes next would be none to the next request."""
+
+    code = "server-no-answer"
 
 
 _PATIENCE_SECONDS = 10
@@ -37,26 +43,49 @@ def run_job(job: Job, stage: Stage = silent) -> dict[str, Any]:
     Raises:
         ServerError: the server reports an error, or ends without a report.
     """
-    with _process() as process:
+    process = started((sys.executable, "-m", "fhe_face.server.job"))
+    try:
         assert process.stdin is not None
-        assert process.stdout is not None
         with suppress(BrokenPipeError):  # it ended at once: its status says why
             process.stdin.write(job.to_json())
             process.stdin.close()
-        report = relay(process.stdout, stage)
-        if report is None:
-            raise ServerError(_ended(process.wait()))
-        return report
+        return answered(process, stage)
+    finally:
+        end(process)
 
 
-def relay(lines: Iterable[str], stage: Stage) -> dict[str, Any] | None:
-    """Pass a server's progress on, up to its report; None where it ends without one.
+def started(command: Sequence[str], apart: bool = False) -> subprocess.Popen[str]:
+    """A server process with pipes to it; `end` ends it. apart: no Ctrl-C of the terminal's reaches
+    it."""
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=_ROOT,
+        text=True,
+        encoding="utf-8",
+        start_new_session=apart,
+    )
+
+
+def answered(process: subprocess.Popen[str], stage: Stage) -> dict[str, Any]:
+    """The report of a request to a process, whose progress is passed on.
 
     Raises:
-        ServerError: the server reports an error, or says what is no answer.
+        NoAnswer: the server says what is no answer, or ends without one.
+        ServerError: it reports an error.
     """
+    assert process.stdout is not None
+    report = _relay(process.stdout, stage)
+    if report is None:
+        raise NoAnswer(_ended(process.wait()))
+    return report
+
+
+def _relay(lines: Iterable[str], stage: Stage) -> dict[str, Any] | None:
+    """Progress, up to the report; None where it ends without one."""
     for line in lines:
-        message = _parse(line)
+        message = parsed(line)
         report, what = message.get("report"), message.get("stage")
         done, total = message.get("done"), message.get("total")
         if isinstance(report, dict):
@@ -64,25 +93,9 @@ def relay(lines: Iterable[str], stage: Stage) -> dict[str, Any] | None:
         if isinstance(message.get("error"), str):
             raise ServerError(one_line(f"the server says: {message['error']}"))
         if not (isinstance(what, str) and isinstance(done, int) and isinstance(total, int)):
-            raise _no_answer(line)
+            raise no_answer(line)
         stage(one_line(what), done, total)
     return None
-
-
-@contextmanager
-def _process() -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "fhe_face.server.job"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        cwd=_ROOT,
-        text=True,
-        encoding="utf-8",
-    )
-    try:
-        yield process
-    finally:
-        end(process)
 
 
 def end(process: subprocess.Popen[str]) -> None:
@@ -100,18 +113,20 @@ def end(process: subprocess.Popen[str]) -> None:
         process.wait()
 
 
-def _parse(line: str) -> Mapping[str, Any]:
+def parsed(line: str) -> Mapping[str, Any]:
+    """A line of a server's. NoAnswer: it is no JSON object."""
     try:
         message = json.loads(line)
     except (ValueError, RecursionError):
         message = None
     if not isinstance(message, dict):
-        raise _no_answer(line)
+        raise no_answer(line)
     return message
 
 
-def _no_answer(line: str) -> ServerError:
-    return ServerError(f"the server says something that is no answer: {line.strip()[:200]!r}")
+def no_answer(line: str) -> NoAnswer:
+    """The error for something that a server says."""
+    return NoAnswer(f"the server says something that is no answer: {line.strip()[:200]!r}")
 
 
 def _ended(status: int) -> str:

@@ -13,14 +13,20 @@ from typing import Any, Final
 
 from fhe_core.formats.ciphertexts import Bundle, save_bundle
 from fhe_face.client.client import FaceClient
-from fhe_face.local.process import ServerError, end, relay
+from fhe_face.local.process import (
+    NoAnswer,
+    ServerError,
+    answered,
+    end,
+    no_answer,
+    parsed,
+    started,
+)
 from fhe_face.progress import Stage, silent
 
 COMMAND: Final = (sys.executable, "-m", "fhe_face.server.standing")
 #: What the last answer to a request holds.
 _ENDS: Final = frozenset(("report", "cancelled", "error"))
-#: As for jobs: a folder of the user's must not hide our packages.
-_ROOT: Final = Path(__file__).resolve().parents[2]
 
 
 @dataclass
@@ -54,15 +60,8 @@ class StandingServer:
         if self._process is not None and self._process.poll() is None:
             return
         self.close()
-        self._process = subprocess.Popen(
-            self.command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            cwd=_ROOT,
-            text=True,
-            encoding="utf-8",
-            start_new_session=True,  # Ctrl-C is for whoever started it, who then closes it
-        )
+        # Ctrl-C is for whoever started it, who then closes it.
+        self._process = started(self.command, apart=True)
         request = {
             "evaluation_key": str(self.evaluation_key),
             "weights": str(self.weights),
@@ -86,9 +85,13 @@ class StandingServer:
         try:
             self.sent += save_bundle(faces, bundle).total_bytes
             report = self._ask({"source": str(faces), "target": str(answer)}, self.stage)
-            self.seconds += float(report["seconds"])
+            took = report.get("seconds")
+            if not isinstance(took, float):
+                raise no_answer(json.dumps(report))
+            found = self.client.read(answer, [bundle])
+            self.seconds += took
             self.received += answer.stat().st_size
-            return self.client.read(answer, [bundle])
+            return found
         finally:
             for file in (faces, answer):
                 file.unlink(missing_ok=True)
@@ -103,19 +106,17 @@ class StandingServer:
         """A request's report; relays progress."""
         process = self._process
         assert process is not None
-        assert process.stdout is not None
         self._say(request)
         try:
-            report = relay(process.stdout, stage)
+            return answered(process, stage)
+        except NoAnswer:  # what it says next would be taken for the next answer
+            self.close()
+            raise
         except ServerError:
             raise
         except BaseException:
             self._give_up()
             raise
-        if report is None:
-            status = process.wait()
-            raise ServerError(f"the server process ended without an answer (status {status})")
-        return report
 
     def _give_up(self) -> None:
         """Let the process stop at its next step, so that its keys stay loaded; else end it."""
@@ -123,9 +124,9 @@ class StandingServer:
         assert process is not None
         assert process.stdout is not None
         self._say({"cancel": True})
-        with suppress(ValueError):  # no JSON
+        with suppress(NoAnswer):
             for line in process.stdout:
-                if not _ENDS.isdisjoint(json.loads(line)):
+                if not _ENDS.isdisjoint(parsed(line)):
                     return
         self.close()
 

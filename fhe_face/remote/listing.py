@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from fhe_face.remote.errors import RemoteError
+from fhe_face.remote.answers import quoted
+from fhe_face.remote.errors import BadAnswer, RemoteError
 from fhe_face.store import StoredSubject, StoredTemplate, Subject, Template
 
 _DIGEST_BYTES: Final = 16
@@ -73,7 +74,13 @@ class Listing:
         return found
 
     def take(self, row: Held) -> None:
-        """A template that the server has. Of a deleted subject's, its own mark is not seen."""
+        """A template that the server has. Of a deleted subject's, its own mark is not seen.
+
+        Raises:
+            BadAnswer: it was listed before: only one of both would be compared.
+        """
+        if row.id in self.faces:
+            raise BadAnswer(f"the server lists template {quoted(row.id)} twice")
         owner = self.people.get(row.subject)
         own = None if owner is not None and owner.deleted else row.deleted
         self.faces[row.id] = Face(row.subject, row.record, own)
@@ -160,6 +167,15 @@ class Listing:
             deleted = before.deleted if before and face.deleted is None else face.deleted
             faces[id] = Face(face.subject, face.record, deleted)
         return Listing(dict(found.people), faces, dict(self.merged))
+
+    def by_owner(self) -> dict[str, dict[str, Face]]:
+        """The live templates of each owner: a subject, or the template itself."""
+        found: dict[str, dict[str, Face]] = {}
+        for id, face in self.faces.items():
+            if not self._deleted(face):
+                for owner in (face.subject, id):
+                    found.setdefault(owner, {})[id] = face
+        return found
 
     # --- comparing --------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from typing import Final
 from fhe_face.remote import rows
 from fhe_face.remote.answers import quoted
 from fhe_face.remote.asking import BATCH, GalleryRequests, batches, named
+from fhe_face.remote.errors import BadAnswer
 from fhe_face.remote.listing import Held
 from fhe_face.store import (
     Added,
@@ -93,7 +94,12 @@ class Rows(GalleryRequests):
 
     def template(self, id: str) -> StoredTemplate:
         """As `Store.template`."""
-        return rows.template(self._get(f"templates/{named(id)}"))
+        found = rows.template(self._get(f"templates/{named(id)}"))
+        if found.id != id:  # or it would be deleted, or moved, in its place
+            raise BadAnswer(
+                f"the server answers about template {quoted(found.id)}, not {quoted(id)}"
+            )
+        return found
 
     def templates(
         self, subject: str | None = None, include_deleted: bool = False, batch: int = BATCH
@@ -115,9 +121,13 @@ class Rows(GalleryRequests):
             for fields in self._list("templates:of", document={"owners": some}):
                 owner = rows.row_id(fields, "owner")
                 found = [rows.template(one) for one in fields.objects("templates", 1 << 16)]
+                if any(row.deleted or owner not in (row.id, row.subject) for row in found):
+                    raise BadAnswer(f"the server gives {quoted(owner)} templates of others")
                 if owner in wanted:
                     wanted.remove(owner)
                     yield owner, found
+            if wanted:
+                raise BadAnswer(f"the server says nothing of {len(wanted)} owners of templates")
 
     def sources(self) -> set[str]:
         """As `Store.sources`."""

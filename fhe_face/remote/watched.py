@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from fhe_face.client.ledger import Warn, warn_in_python
 from fhe_face.remote.asking import BATCH
-from fhe_face.remote.listing import Held, Listing
+from fhe_face.remote.listing import Face, Held, Listing, digest
 from fhe_face.remote.store import RemoteStore
-from fhe_face.remote.witness import Witness
+from fhe_face.remote.witness import Witness, tampered
 from fhe_face.store import (
     Added,
     NewBlock,
@@ -27,6 +27,10 @@ from fhe_face.store import (
 )
 
 Row = TypeVar("Row")
+_UNCOMPARED: Final = (
+    "while this client read the gallery, other clients (or the server) changed it: this time it "
+    "was not compared with what this client knows"
+)
 
 
 @dataclass
@@ -46,7 +50,9 @@ class WatchedStore(RemoteStore):
 
     def sealed_settings(self) -> tuple[bytes, int]:
         settings, version = super().sealed_settings()
-        self.witness.see_settings(settings, version)
+        said = self.witness.see_settings(settings, version)
+        if said is not None:
+            self.tell(said)
         return settings, version
 
     def templates(
@@ -59,6 +65,19 @@ class WatchedStore(RemoteStore):
     def held(self) -> Iterator[Held]:
         return self._compared(super().held(), lambda row: row)
 
+    def templates_of(self, owners: Iterable[str]) -> Iterator[tuple[str, list[StoredTemplate]]]:
+        listing = self.witness.listing
+        known: dict[str, dict[str, Face]] | None = None
+        for owner, found in super().templates_of(owners):
+            if listing is not None and self.witness.is_current:
+                known = listing.by_owner() if known is None else known
+                if not _fits(found, known.get(owner, {})):
+                    self.forget_state()
+                    self.state()
+                    if self.witness.is_current:  # else others have changed something
+                        raise tampered(f"of {owner}, it gives other templates")
+            yield owner, found
+
     def _compared(self, templates: Iterator[Row], held: Callable[[Row], Held]) -> Iterator[Row]:
         """The same, compared when all of them have come."""
         self.forget_state()
@@ -68,10 +87,11 @@ class WatchedStore(RemoteStore):
             listing.take(held(row))
             yield row
         self.forget_state()
+        said: str | None = _UNCOMPARED
         if self.state().changes == before:
             said = self.witness.see_listing(listing, before)
-            if said is not None:
-                self.tell(said)
+        if said is not None:
+            self.tell(said)
 
     # --- changes -------------------------------------------------------------------------------
 
@@ -144,3 +164,11 @@ class WatchedStore(RemoteStore):
             self.witness.settings_version = version
         self._carry()
         return version
+
+
+def _fits(found: Sequence[StoredTemplate], known: Mapping[str, Face]) -> bool:
+    """Whether templates are those that are known, each once, by their records."""
+    given = {row.id: digest(row.record) for row in found}
+    own = all(id in known and known[id].record == record for id, record in given.items())
+    whole = all(id in given for id, face in known.items() if face.deleted is False)
+    return own and whole and len(given) == len(found)

@@ -37,6 +37,11 @@ class Witness:
     listing: Listing | None = field(default=None, repr=False)
     listing_changes: int = 0
 
+    @property
+    def is_current(self) -> bool:
+        """Whether the listing is of the latest state that was seen."""
+        return self.listing is not None and self.state.changes == self.listing_changes
+
     @classmethod
     def load(cls, folder: Path, gallery: str) -> Witness:
         """Of a gallery's folder ``client/``; a new one where there is none.
@@ -95,15 +100,31 @@ class Witness:
             )
         self.state = state
 
-    def see_settings(self, settings: bytes, version: int) -> None:
-        """Remember sealed settings. TamperedError: this version had others."""
+    def see_settings(self, settings: bytes, version: int) -> str | None:
+        """Remember sealed settings; that others have changed them, for people, or None.
+
+        Raises:
+            TamperedError: this version had others, or the version is older than one that was seen.
+        """
+        before, seen = self.settings, self.settings_version
         found = digest(settings)
-        if self.settings and version == self.settings_version and found != self.settings:
+        if before and version < seen:
+            raise TamperedError(
+                f"the server's settings of the gallery are older (version {version}) than what "
+                f"this client saw last ({seen}); {_ACCEPT}"
+            )
+        if before and version == seen and found != before:
             raise TamperedError(
                 "the server's gallery has other settings than this client left there, and says "
                 f"that nothing was changed; {_ACCEPT}"
             )
         self.settings, self.settings_version = found, version
+        if before in ("", found):
+            return None
+        return (
+            "since this client saw the gallery last, other clients (or the server) have changed "
+            "its settings"
+        )
 
     def see_listing(self, found: Listing, changes: int) -> str | None:
         """Remember all rows; what others have changed, for people, or None.
@@ -121,10 +142,7 @@ class Witness:
             return None
         if changes == seen:
             self.listing, self.listing_changes = before, seen
-            raise TamperedError(
-                "the server's gallery is not what this client left there: "
-                f"{differences.summary()}; and the server says that nothing was changed; {_ACCEPT}"
-            )
+            raise tampered(differences.summary())
         return (
             "since this client saw the gallery last, other clients (or the server) have changed "
             f"it: {differences.summary()}"
@@ -134,3 +152,11 @@ class Witness:
         """The listing has the client's own changes, which took so many transactions."""
         if changes <= self.listing_changes + transactions:
             self.listing_changes = changes
+
+
+def tampered(what: str) -> TamperedError:
+    """The error for what is otherwise, although nobody has changed anything."""
+    return TamperedError(
+        f"the server's gallery is not what this client left there: {what}; and the server says "
+        f"that nothing was changed; {_ACCEPT}"
+    )

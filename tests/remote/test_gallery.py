@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,18 +20,12 @@ from fhe_face.gallery.errors import GalleryError, UnknownSubject
 from fhe_face.gallery.report import Why
 from fhe_face.remote.errors import Refused, RemoteError
 from fhe_face.remote.gallery import RemoteGallery
-from fhe_face.remote.listing import Listing, TamperedError
+from fhe_face.remote.listing import Listing
 from fhe_face.remote.store import RemoteStore
 from fhe_face.store import Conflict, NotStored, Store, StoreError, Subject, Template
 from tests.gallery.kit import SMALL, consistent, face, people, photo, save
 from tests.remote.fake import Fake
 from tests.remote.kit import make, other_client, reopen
-
-
-@pytest.fixture
-def fake(tmp_path: Path) -> Fake:
-    (tmp_path / "server").mkdir()
-    return Fake(tmp_path / "server", parameters=SMALL)
 
 
 def shape(calls: list[str]) -> list[str]:
@@ -240,89 +233,6 @@ def test_answers_are_counted(fake: Fake, tmp_path: Path) -> None:
         gallery.identify(photo(face(1, 9, diverges=True)))
         ledger = gallery._counted.ledger
         assert ledger.answers == 3 * 2  # type: ignore[attr-defined]
-
-
-# --- integrity ------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def filled(fake: Fake, tmp_path: Path) -> Path:
-    with make(fake, tmp_path / "g", names=True) as gallery:
-        gallery.enroll(people(tmp_path / "photos", 4, 2))
-        gallery.seen()
-    return tmp_path / "g"
-
-
-def altered(fake: Fake, sql: str) -> None:
-    """The server changes its database without a trace."""
-    fake.stores["g"].close()
-    with closing(sqlite3.connect(fake.folder / "g" / "gallery.db")) as database:
-        database.execute("PRAGMA foreign_keys = OFF")
-        assert database.execute(sql).rowcount > 0
-        database.commit()
-    fake.stores["g"] = Store.open(fake.folder / "g")
-
-
-@pytest.mark.parametrize(
-    ("sql", "said"),
-    [
-        ("DELETE FROM templates WHERE number = 2", "1 templates gone"),
-        ("UPDATE templates SET deleted = 1 WHERE number = 2", "1 templates deleted"),
-        ("UPDATE templates SET subject = 1 WHERE number = 8", "1 templates given to others"),
-        (
-            "UPDATE templates SET record = (SELECT record FROM templates WHERE number = 1) "
-            "WHERE number = 3",
-            "1 records replaced",
-        ),
-        ("UPDATE subjects SET name = NULL WHERE number = 2", "1 subjects"),
-        ("UPDATE subjects SET deleted = 1 WHERE number = 2", "1 subjects"),
-    ],
-)
-def test_what_the_server_changes_is_found(
-    fake: Fake, filled: Path, tmp_path: Path, sql: str, said: str
-) -> None:
-    altered(fake, sql)
-    with reopen(fake, filled) as gallery:
-        with pytest.raises(TamperedError, match=said):
-            gallery.enroll(tmp_path / "photos")
-        with pytest.raises(TamperedError, match=said):
-            gallery.seen()
-    with reopen(fake, filled) as gallery, pytest.raises(TamperedError, match=said):
-        gallery.check()
-
-
-def test_an_older_gallery_is_refused(fake: Fake, filled: Path, tmp_path: Path) -> None:
-    altered(fake, "UPDATE gallery SET changes = changes - 1")
-    with pytest.raises(TamperedError, match="older"):
-        reopen(fake, filled)
-    (filled / "client" / "gallery.witness").unlink()
-    with reopen(fake, filled) as gallery:
-        assert gallery.seen()[0] == 8
-
-
-def test_older_settings_are_refused(fake: Fake, filled: Path) -> None:
-    with Store.open(fake.folder / "g") as store:
-        settings = store.settings
-    with reopen(fake, filled) as gallery:
-        gallery.opened.save_settings(weights="bundled")
-    altered(fake, f"UPDATE gallery SET settings = x'{settings.hex()}'")
-    with reopen(fake, filled) as gallery, pytest.raises(TamperedError, match="settings"):
-        gallery.settings  # noqa: B018
-
-
-def test_a_gallery_that_says_it_is_another_is_refused(fake: Fake, filled: Path) -> None:
-    altered(fake, """UPDATE gallery SET facts = replace(facts, '"mean"', '"each"')""")
-    with pytest.raises(GalleryError, match="another gallery"):
-        reopen(fake, filled)
-
-
-def test_a_damaged_witness_is_told(fake: Fake, filled: Path) -> None:
-    path = filled / "client" / "gallery.witness"
-    assert path.stat().st_mode & 0o077 == 0
-    for data in (b"", b"{}", b"[1]", b'{"version": 1, "listing": {"people": 1}}', b"[" * 10**5):
-        path.write_bytes(data)
-        with pytest.raises(TamperedError, match="witness"):
-            reopen(fake, filled)
 
 
 # --- the store itself -----------------------------------------------------------------------------

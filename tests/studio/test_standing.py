@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from fhe_core.errors import Failure
 from fhe_core.formats.ciphertexts import Bundle, load_bundle
 from fhe_face.local.process import ServerError
 from fhe_face.local.standing import StandingServer
@@ -132,11 +133,17 @@ for line in sys.stdin:
         if how == "no-start": say(error="no such key")
         else: say(report={"seconds": 0.0})
     elif request.get("cancel"):
+        if how == "odd-end": print("5", flush=True)
         say(cancelled=True)
     elif how == "dies": os._exit(3)
-    elif how == "garbage": print("hello", flush=True)
+    elif how == "killed": os.kill(os.getpid(), 9)
+    elif how == "garbage":
+        print("hello", flush=True)
+        say(report={"seconds": 1.5})
+    elif how == "timeless": say(report={})
+    elif how == "fileless": say(report={"seconds": 1.5})
     elif how == "refuses": say(error="too hot")
-    elif how == "slow" and not os.path.exists(answer + ".told"):
+    elif how in ("slow", "odd-end") and not os.path.exists(answer + ".told"):
         open(answer + ".told", "w").close()
         say(stage="embedding", done=1, total=9)
     else:
@@ -190,7 +197,9 @@ def test_many_requests_through_one_process(outside: Outside) -> None:
     [
         ("no-start", "no such key"),
         ("dies", "status 3"),
+        ("killed", "memory"),
         ("garbage", "no answer"),
+        ("timeless", "no answer"),
         ("refuses", "too hot"),
     ],
 )
@@ -200,6 +209,34 @@ def test_its_ends_are_errors(outside: Outside, how: str, said: str) -> None:
         server.embed(outside.bundle)
     server.close()
     assert not (outside.folder / "faces.ct").exists()
+
+
+def test_nothing_is_asked_of_a_process_that_talks_nonsense(outside: Outside) -> None:
+    server = outside.server("garbage")
+    for _ in range(2):  # the report after the nonsense is not taken for the second answer
+        with pytest.raises(ServerError, match="no answer"):
+            server.embed(outside.bundle)
+        assert server._process is None
+
+
+def test_an_answer_that_is_not_there(outside: Outside) -> None:
+    server = outside.server("fileless")
+    with pytest.raises(Failure, match=r"embeddings\.ct"):
+        server.embed(outside.bundle)
+    assert (server.seconds, server.received) == (0.0, 0)
+    server.close()
+
+
+def test_giving_up_a_process_that_talks_nonsense_ends_it(outside: Outside) -> None:
+    server = outside.server("odd-end")
+
+    def stage(_what: str, _done: int, _total: int) -> None:
+        raise InterruptedError
+
+    server.stage = stage
+    with pytest.raises(InterruptedError):
+        server.embed(outside.bundle)
+    assert server._process is None
 
 
 def test_giving_up_keeps_the_process(outside: Outside) -> None:
