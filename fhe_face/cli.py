@@ -26,7 +26,17 @@ from fhe_face.commands import (
     weights,
     worker,
 )
-from fhe_face.commands.gallery import MaybeEmbed, MaybeMatch, MaybeWeights
+from fhe_face.commands.gallery_options import (
+    EngineKeys,
+    FirstPhoto,
+    MaybeEmbed,
+    MaybeGallery,
+    MaybeMatch,
+    MaybeSubject,
+    MaybeWeights,
+    SecondPhoto,
+    Twice,
+)
 from fhe_face.commands.options import (
     DEFAULT_WEIGHTS,
     FACE_SIZE_HELP,
@@ -41,8 +51,10 @@ from fhe_face.commands.options import (
     Json,
     Key,
     Keys,
+    MaybeFaceSize,
     PassphraseFile,
     PredictedWeights,
+    Rate,
     Resize,
     Seed,
     Threads,
@@ -129,16 +141,10 @@ def demo(
     "Exit status 0: same, 4: different, 5: not sure, 3: a face was refused."
 )
 def verify(
-    first: Annotated[Path, typer.Argument(help="A photo, or an aligned face.")],
-    second: Annotated[
-        Path | None, typer.Argument(help="Another one; or give --gallery and --subject.")
-    ] = None,
-    gallery: Annotated[
-        Path | None, typer.Option("--gallery", help="Compare with somebody of this gallery.")
-    ] = None,
-    subject: Annotated[
-        str | None, typer.Option("--subject", help="Who of the gallery, by name or id.")
-    ] = None,
+    first: FirstPhoto,
+    second: SecondPhoto = None,
+    gallery: MaybeGallery = None,
+    subject: MaybeSubject = None,
     match: MaybeMatch = None,
     embed: MaybeEmbed = None,
     weights: Annotated[
@@ -149,15 +155,10 @@ def verify(
             help="The network; default: that of the gallery, or the bundled one.",
         ),
     ] = None,
-    keys: Annotated[
-        Path | None,
-        typer.Option("--keys", help="A folder from keygen; default: fresh keys, not kept."),
-    ] = None,
+    keys: EngineKeys = None,
     flip: Flip = False,
     coefficients: Coefficients = None,
-    twice: Annotated[
-        bool, typer.Option("--twice", help="Compute every face twice: crafted images differ.")
-    ] = False,
+    twice: Twice = False,
     whole: Whole = False,
     resize: Resize = False,
     aligned: Aligned = False,
@@ -186,10 +187,7 @@ def studio(
         typer.Option("--gallery", help="A gallery's folder, or a new one; default: none is kept."),
     ] = None,
     weights: MaybeWeights = None,
-    keys: Annotated[
-        Path | None,
-        typer.Option("--keys", help="A folder from keygen; default: fresh keys, not kept."),
-    ] = None,
+    keys: EngineKeys = None,
     port: Annotated[
         int, typer.Option("--port", min=0, max=65535, help="The port; 0: one that is free.")
     ] = 0,
@@ -226,7 +224,7 @@ def keygen(
         Path | None,
         typer.Option("--key", help="Further evaluation keys for this client.key, no new one."),
     ] = None,
-    face_size: Annotated[int | None, typer.Option("--size", help=FACE_SIZE_HELP)] = None,
+    face_size: MaybeFaceSize = None,
     flip: Flip = False,
     batch: Annotated[
         bool, typer.Option("--batch", help="Keys for batches of up to 64 faces, too.")
@@ -433,7 +431,7 @@ def security(weights: PredictedWeights = None, json: Json = False) -> None:
 )
 def plan(
     weights: PredictedWeights = None,
-    face_size: Annotated[int | None, typer.Option("--size", help=FACE_SIZE_HELP)] = None,
+    face_size: MaybeFaceSize = None,
     flip: Flip = False,
     batch: Batch = False,
     coefficients: Coefficients = None,
@@ -493,9 +491,7 @@ def evaluate(
         str, typer.Option(help="How to compute: cleartext, polynomial, encrypted or all.")
     ] = "cleartext",
     flip: Flip = False,
-    aligned: Annotated[
-        bool, typer.Option("--aligned", help="The images are aligned crops already.")
-    ] = False,
+    aligned: Aligned = False,
     limit: Annotated[
         int | None, typer.Option(min=4, help="At most so many images, evenly over people.")
     ] = None,
@@ -539,7 +535,7 @@ def train(
     batch: Annotated[
         int | None, typer.Option(min=2, help="Images per step. Default: 128, fewer of few.")
     ] = None,
-    rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 1e-3,
+    rate: Rate = 1e-3,
     held_out: HeldOut = None,
     seed: Seed = 0,
     aligned: Aligned = False,
@@ -574,7 +570,7 @@ def finetune(
         int | None, typer.Option(min=2, help="People per step. Default: 16, fewer of few.")
     ] = None,
     images: Annotated[int, typer.Option(min=2, help="Images of each of them.")] = 4,
-    rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 1e-4,
+    rate: Rate = 1e-4,
     held_out: HeldOut = None,
     seed: Seed = 0,
     aligned: Aligned = False,

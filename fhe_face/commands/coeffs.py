@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fhe_face.commands.options import Json
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -68,7 +70,7 @@ def fit(
         Path | None,
         typer.Option(help="Draw fit and error (.png, .svg, .pdf); needs matplotlib."),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    json: Json = False,
 ) -> None:
     from fhe_face.coeffs.fit import Request
 

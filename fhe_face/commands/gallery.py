@@ -6,60 +6,36 @@ Hooked in by ``app.add_typer(gallery.app, name="gallery")``; importing this modu
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from fhe_face import process
+from fhe_face.commands.gallery_options import (
+    ENCRYPTED,
+    Database,
+    Deleted,
+    Embed,
+    EngineKeys,
+    Gallery,
+    KeepNames,
+    MaybeWeights,
+    NewPassphrase,
+    NewPassphraseFile,
+    OfCrops,
+    Searched,
+    SubjectOrAll,
+)
 from fhe_face.commands.options import (
     DEFAULT_WEIGHTS,
     Flip,
     Json,
+    NewFolder,
     PassphraseFile,
     Threads,
     Weights,
+    Yes,
 )
-
-Gallery = Annotated[Path, typer.Argument(help="The folder of the gallery.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
-NewPassphrase = Annotated[
-    bool, typer.Option("--passphrase", help="Ask for a passphrase that protects gallery.key.")
-]
-NewPassphraseFile = Annotated[
-    Path | None,
-    typer.Option("--new-passphrase-file", help="A file whose one line is the new passphrase."),
-]
-Database = Annotated[
-    str | None,
-    typer.Option(
-        "--database", metavar="URL", help="A PostgreSQL database; default: a SQLite file inside."
-    ),
-]
-_EMBED_HELP = "how faces are embedded: by a server that cannot decrypt, or in the clear."
-_MATCH_HELP = "how faces are compared: sealed, as a server does it, or opened, in the clear."
-
-
-def _how(name: str, help: str) -> Any:
-    return typer.Option(name, metavar="encrypted|local", help=help)
-
-
-Embed = Annotated[str, _how("--embed", _EMBED_HELP.capitalize())]
-Match = Annotated[str, _how("--match", _MATCH_HELP.capitalize())]
-MaybeEmbed = Annotated[str | None, _how("--embed", f"With --gallery, {_EMBED_HELP}")]
-MaybeMatch = Annotated[str | None, _how("--match", f"With --gallery, {_MATCH_HELP}")]
-EngineKeys = Annotated[
-    Path | None,
-    typer.Option("--keys", help="A folder from keygen; default: fresh keys, not kept."),
-]
-MaybeWeights = Annotated[
-    Path | None,
-    typer.Option(
-        "--weights",
-        metavar="official|bundled|FILE",
-        help="The network; default: what the gallery was made for.",
-    ),
-]
-ENCRYPTED = "encrypted"
 
 app = typer.Typer(
     help="Sealed galleries: make, look after, correct, back up.", no_args_is_help=True
@@ -73,23 +49,12 @@ def _group() -> None:
 
 @app.command("create", help="Make an empty gallery, with a secret key of its own.")
 def create(
-    gallery: Annotated[Path, typer.Argument(help="A new folder.")],
+    gallery: NewFolder,
     weights: Weights = DEFAULT_WEIGHTS,
-    names: Annotated[
-        bool, typer.Option("--names", help="Keep people's names, sealed; default: ids only.")
-    ] = False,
-    template: Annotated[
-        str,
-        typer.Option(
-            "--template",
-            metavar="mean|each",
-            help="What is searched: the mean of a person's photos, or each photo.",
-        ),
-    ] = "mean",
+    names: KeepNames = False,
+    template: Searched = "mean",
     flip: Flip = False,
-    aligned: Annotated[
-        bool, typer.Option("--aligned", help="For pictures that are aligned crops already.")
-    ] = False,
+    aligned: OfCrops = False,
     database: Database = None,
     passphrase: NewPassphrase = False,
     passphrase_file: PassphraseFile = None,
@@ -117,12 +82,8 @@ def list_galleries(
 @app.command("show", help="A gallery: its people, thresholds and sizes; or one person's photos.")
 def show(
     gallery: Gallery,
-    subject: Annotated[
-        str | None, typer.Argument(help="A person, by name or id; default: everybody.")
-    ] = None,
-    deleted: Annotated[
-        bool, typer.Option("--deleted", help="Deleted people and photos too.")
-    ] = False,
+    subject: SubjectOrAll = None,
+    deleted: Deleted = False,
     passphrase_file: PassphraseFile = None,
     json: Json = False,
 ) -> None:
@@ -232,7 +193,7 @@ def backup(
 @app.command("restore", help="Make a gallery of a backup.")
 def restore(
     source: Annotated[Path, typer.Argument(help="The folder of the backup.")],
-    gallery: Annotated[Path, typer.Argument(help="A new folder.")],
+    gallery: NewFolder,
     database: Database = None,
     json: Json = False,
 ) -> None:

@@ -13,8 +13,8 @@ from fhe_face.client.decryption import Embedding
 from fhe_face.client.health import HealthReport
 from fhe_face.client.keymaking import CLIENT_KEY, EVALUATION_KEY
 from fhe_face.commands.both_sides import KeyOptions, both_sides
-from fhe_face.commands.gallery import ENCRYPTED
 from fhe_face.commands.gallery_opening import Opening
+from fhe_face.commands.gallery_options import ENCRYPTED
 from fhe_face.commands.secrecy import hold_secrets
 from fhe_face.engine import engine_for
 from fhe_face.failures import USAGE, CommandError

@@ -8,36 +8,34 @@ from typing import Annotated
 import typer
 
 from fhe_face import process
-from fhe_face.commands.gallery import (
+from fhe_face.commands.gallery import app
+from fhe_face.commands.gallery_options import (
     ENCRYPTED,
+    Again,
     Embed,
     EngineKeys,
     Gallery,
+    GalleryOption,
+    Largest,
     Match,
     MaybeWeights,
-    app,
+    PeopleFolders,
+    Photos,
+    Picture,
+    Subject,
+    Subjects,
+    TellScores,
+    Templates,
+    Top,
 )
 from fhe_face.commands.options import Json, PassphraseFile, Threads
-
-Subject = Annotated[str, typer.Argument(help="A person, by name or id.")]
-Subjects = Annotated[list[str] | None, typer.Argument(help="People, by name or id.")]
-GalleryOption = Annotated[Path, typer.Option("--gallery", help="The folder of the gallery.")]
-Again = Annotated[bool, typer.Option("--again", help="Try photos again that were refused before.")]
-Photos = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--template",
-        metavar="ID|PHOTO",
-        help="A template: its id, the start of it, or the photo it is of; repeatable.",
-    ),
-]
 
 
 @app.command("add", help="Enrol photos of one person, who is made where there is none.")
 def add(
     gallery: Gallery,
     subject: Annotated[str, typer.Argument(help="Whose photos they are: a name or id.")],
-    photos: Annotated[list[Path], typer.Argument(help="Photos, or folders of them.")],
+    photos: Photos,
     embed: Embed = ENCRYPTED,
     keys: EngineKeys = None,
     weights: MaybeWeights = None,
@@ -105,7 +103,7 @@ def merge(
 def delete(
     gallery: Gallery,
     subjects: Subjects = None,
-    templates: Photos = None,
+    templates: Templates = None,
     passphrase_file: PassphraseFile = None,
     json: Json = False,
 ) -> None:
@@ -120,7 +118,7 @@ def delete(
 def undelete(
     gallery: Gallery,
     subjects: Subjects = None,
-    templates: Photos = None,
+    templates: Templates = None,
     passphrase_file: PassphraseFile = None,
     json: Json = False,
 ) -> None:
@@ -143,13 +141,7 @@ IDENTIFY = (
 
 
 def enroll(
-    photos: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="FOLDER...",
-            help="Folders of people; of other photos every face becomes a person.",
-        ),
-    ],
+    photos: PeopleFolders,
     gallery: GalleryOption,
     embed: Embed = ENCRYPTED,
     keys: EngineKeys = None,
@@ -169,7 +161,7 @@ def enroll(
 
 
 def identify(
-    photos: Annotated[list[Path], typer.Argument(help="Photos, or folders of them.")],
+    photos: Photos,
     galleries: Annotated[
         list[Path],
         typer.Option("--gallery", help="The folder of a gallery; several are looked up together."),
@@ -180,19 +172,10 @@ def identify(
             "--fuse", metavar="W,W", help="Weights of several galleries; default: equal ones."
         ),
     ] = None,
-    top: Annotated[int, typer.Option("--top", min=1, help="Candidates that are told.")] = 5,
-    largest: Annotated[
-        bool, typer.Option("--largest", help="Only the largest face of each photo.")
-    ] = False,
-    picture: Annotated[
-        Path | None,
-        typer.Option(
-            "-o", "--output", help="Write the photo with boxes and answers; a folder for several."
-        ),
-    ] = None,
-    scores: Annotated[
-        bool, typer.Option("--scores", help="Cosines too, in JSON. Do not share them.")
-    ] = False,
+    top: Top = 5,
+    largest: Largest = False,
+    picture: Picture = None,
+    scores: TellScores = False,
     match: Match = ENCRYPTED,
     embed: Embed = ENCRYPTED,
     keys: EngineKeys = None,

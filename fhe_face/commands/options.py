@@ -12,6 +12,8 @@ Threads = Annotated[
     int | None,
     typer.Option("--threads", min=1, max=1024, help="Threads; default: one per processor."),
 ]
+NewFolder = Annotated[Path, typer.Argument(help="A new folder.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
 Weights = Annotated[
     Path,
     typer.Option(
@@ -40,6 +42,7 @@ Coefficients = Annotated[
     ),
 ]
 FACE_SIZE_HELP = "Side of the faces: 64, 96 or 128 (CryptoFaceNet4, 9, 16)."
+MaybeFaceSize = Annotated[int | None, typer.Option("--size", help=FACE_SIZE_HELP)]
 PassphraseFile = Annotated[
     Path | None,
     typer.Option(
@@ -63,6 +66,7 @@ TrainPlot = Annotated[
     Path | None, typer.Option("--plot", help="Draw the curves; needs matplotlib.")
 ]
 Aligned = Annotated[bool, typer.Option("--aligned", help="The images are aligned crops already.")]
+Rate = Annotated[float, typer.Option(help="Highest learning rate.")]
 Seed = Annotated[
     int,
     typer.Option("--seed", help="The seed of all random choices; equal seeds give equal weights."),

@@ -11,8 +11,24 @@ from typing import Annotated
 import typer
 
 from fhe_face import process
-from fhe_face.commands.gallery import ENCRYPTED, Match
-from fhe_face.commands.gallery_subjects import ENROLL, IDENTIFY, Again, GalleryOption
+from fhe_face.commands.gallery_options import (
+    ENCRYPTED,
+    Again,
+    FirstPhoto,
+    GalleryOption,
+    Largest,
+    Match,
+    MaybeGallery,
+    MaybeSubject,
+    PeopleFolders,
+    Photos,
+    Picture,
+    SecondPhoto,
+    TellScores,
+    Top,
+    Twice,
+)
+from fhe_face.commands.gallery_subjects import ENROLL, IDENTIFY
 from fhe_face.commands.options import (
     Aligned,
     Json,
@@ -132,13 +148,7 @@ def embed(
 
 @app.command("enroll", help=f"{ENROLL} The gallery is at a server.")
 def enroll(
-    photos: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="FOLDER...",
-            help="Folders of people; of other photos every face becomes a person.",
-        ),
-    ],
+    photos: PeopleFolders,
     gallery: GalleryOption,
     keys: ClientKeys = None,
     weights: MaybeWeights = None,
@@ -156,21 +166,12 @@ def enroll(
 
 @app.command("identify", help=f"{IDENTIFY} The gallery is at a server, which searches it sealed.")
 def identify(
-    photos: Annotated[list[Path], typer.Argument(help="Photos, or folders of them.")],
+    photos: Photos,
     gallery: GalleryOption,
-    top: Annotated[int, typer.Option("--top", min=1, help="Candidates that are told.")] = 5,
-    largest: Annotated[
-        bool, typer.Option("--largest", help="Only the largest face of each photo.")
-    ] = False,
-    picture: Annotated[
-        Path | None,
-        typer.Option(
-            "-o", "--output", help="Write the photo with boxes and answers; a folder for several."
-        ),
-    ] = None,
-    scores: Annotated[
-        bool, typer.Option("--scores", help="Cosines too, in JSON. Do not share them.")
-    ] = False,
+    top: Top = 5,
+    largest: Largest = False,
+    picture: Picture = None,
+    scores: TellScores = False,
     match: Match = ENCRYPTED,
     keys: ClientKeys = None,
     weights: MaybeWeights = None,
@@ -195,22 +196,14 @@ def identify(
     "server, encrypted. Exit status 0: same, 4: different, 5: not sure, 3: a face was refused.",
 )
 def verify(
-    first: Annotated[Path, typer.Argument(help="A photo, or an aligned face.")],
-    second: Annotated[
-        Path | None, typer.Argument(help="Another one; or give --gallery and --subject.")
-    ] = None,
-    gallery: Annotated[
-        Path | None, typer.Option("--gallery", help="Compare with somebody of this gallery.")
-    ] = None,
-    subject: Annotated[
-        str | None, typer.Option("--subject", help="Who of the gallery, by name or id.")
-    ] = None,
+    first: FirstPhoto,
+    second: SecondPhoto = None,
+    gallery: MaybeGallery = None,
+    subject: MaybeSubject = None,
     match: Match = ENCRYPTED,
     keys: ClientKeys = None,
     weights: MaybeWeights = None,
-    twice: Annotated[
-        bool, typer.Option("--twice", help="Compute every face twice: crafted images differ.")
-    ] = False,
+    twice: Twice = False,
     whole: Whole = False,
     resize: Resize = False,
     aligned: Aligned = False,

@@ -7,8 +7,24 @@ from typing import Annotated
 
 import typer
 
-from fhe_face.commands.gallery import Gallery, NewPassphrase, Yes
-from fhe_face.commands.options import DEFAULT_WEIGHTS, Flip, Json, PassphraseFile, Threads, Weights
+from fhe_face.commands.gallery_options import (
+    Deleted,
+    Gallery,
+    KeepNames,
+    NewPassphrase,
+    OfCrops,
+    Searched,
+    SubjectOrAll,
+)
+from fhe_face.commands.options import (
+    DEFAULT_WEIGHTS,
+    Flip,
+    Json,
+    PassphraseFile,
+    Threads,
+    Weights,
+    Yes,
+)
 from fhe_face.commands.remote import DEFAULT_PROFILE, Profile
 
 app = typer.Typer(
@@ -24,21 +40,10 @@ def create(
         str | None, typer.Option("--name", help="Its name at the server; default: the folder's.")
     ] = None,
     weights: Weights = DEFAULT_WEIGHTS,
-    names: Annotated[
-        bool, typer.Option("--names", help="Keep people's names, sealed; default: ids only.")
-    ] = False,
-    template: Annotated[
-        str,
-        typer.Option(
-            "--template",
-            metavar="mean|each",
-            help="What is searched: the mean of a person's photos, or each photo.",
-        ),
-    ] = "mean",
+    names: KeepNames = False,
+    template: Searched = "mean",
     flip: Flip = False,
-    aligned: Annotated[
-        bool, typer.Option("--aligned", help="For pictures that are aligned crops already.")
-    ] = False,
+    aligned: OfCrops = False,
     passphrase: NewPassphrase = False,
     passphrase_file: PassphraseFile = None,
     profile: Profile = DEFAULT_PROFILE,
@@ -60,12 +65,8 @@ def list_galleries(profile: Profile = DEFAULT_PROFILE, json: Json = False) -> No
 @app.command("show", help="A gallery: its people, thresholds and sizes; or one person's photos.")
 def show(
     gallery: Gallery,
-    subject: Annotated[
-        str | None, typer.Argument(help="A person, by name or id; default: everybody.")
-    ] = None,
-    deleted: Annotated[
-        bool, typer.Option("--deleted", help="Deleted people and photos too.")
-    ] = False,
+    subject: SubjectOrAll = None,
+    deleted: Deleted = False,
     passphrase_file: PassphraseFile = None,
     json: Json = False,
 ) -> None:

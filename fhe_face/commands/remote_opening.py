@@ -11,9 +11,9 @@ from fhe_core.files import shown
 from fhe_face.client import passphrases
 from fhe_face.client.client import FaceClient
 from fhe_face.client.keymaking import CLIENT_KEY
-from fhe_face.commands.gallery import ENCRYPTED
 from fhe_face.commands.gallery_embedding import LOCAL, EmbedOptions
 from fhe_face.commands.gallery_opening import REMOTE, Opening
+from fhe_face.commands.gallery_options import ENCRYPTED
 from fhe_face.commands.remote_transfer import Steps, Transfer
 from fhe_face.commands.secrecy import hold_secrets
 from fhe_face.failures import CommandError

@@ -10,8 +10,9 @@ from typing import Annotated
 
 import typer
 
+from fhe_face.commands.options import Json, NewFolder
 from fhe_face.commands.service_people import tenant_app, token_app
-from fhe_face.commands.service_places import Data, DatabaseUrl, Json
+from fhe_face.commands.service_places import Data, DatabaseUrl, OnlyTenant
 
 app = typer.Typer(help="Run the service: keys, jobs and galleries over HTTP.")
 app.add_typer(token_app, name="token")
@@ -72,7 +73,7 @@ def serve(
 
 
 @app.command(help="Copy the whole service as of one moment into a new folder, while it runs.")
-def backup(folder: Data, target: Annotated[Path, typer.Argument(help="A new folder.")]) -> None:
+def backup(folder: Data, target: NewFolder) -> None:
     """Rows, container files (as hard links where possible) and galleries."""
     from fhe_face.service.backup import back_up
     from fhe_face.service.opening import open_service
@@ -98,7 +99,7 @@ def restore(
 @app.command(help="Show the audit log: who changed what, and who was refused.")
 def audit(
     folder: Data,
-    tenant: Annotated[str | None, typer.Option("--tenant", help="Show only this tenant.")] = None,
+    tenant: OnlyTenant = None,
     last: Annotated[
         int, typer.Option("--last", min=1, max=1_000_000, help="How many lines.")
     ] = 100,

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fhe_face.commands.service_places import Data, DatabaseUrl, Json
+from fhe_face.commands.options import Json, Yes
+from fhe_face.commands.service_places import Data, DatabaseUrl, OnlyTenant
 
 if TYPE_CHECKING:
     from fhe_face.service.rows import Quotas, Scope
@@ -60,7 +61,7 @@ def create(
 @token_app.command("list", help="All tokens, without their secrets.")
 def list_tokens(
     folder: Data,
-    tenant: Annotated[str | None, typer.Option("--tenant", help="Show only this tenant.")] = None,
+    tenant: OnlyTenant = None,
     json: Json = False,
 ) -> None:
     """A secret is nowhere any more."""
@@ -144,7 +145,7 @@ def set_tenant(
 def remove(
     folder: Data,
     tenant: Tenant,
-    yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
+    yes: Yes = False,
 ) -> None:
     """For good. Backups that were made before still hold it."""
     from fhe_face.service.opening import open_service

@@ -16,4 +16,4 @@ DatabaseUrl = Annotated[
         help="The PostgreSQL database of a new service; default: SQLite files inside.",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+OnlyTenant = Annotated[str | None, typer.Option("--tenant", help="Show only this tenant.")]

@@ -100,9 +100,9 @@ def _two_photos(given: Given, second: Path, as_json: bool) -> None:
 
 def _with_gallery(given: Given, as_json: bool) -> None:
     from fhe_face.commands import verify_subject as command
-    from fhe_face.commands.gallery import ENCRYPTED
     from fhe_face.commands.gallery_embedding import EmbedOptions
     from fhe_face.commands.gallery_opening import Opening
+    from fhe_face.commands.gallery_options import ENCRYPTED
 
     assert given.gallery is not None
     assert given.subject is not None

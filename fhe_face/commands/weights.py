@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fhe_face.commands.options import Json
+
 if TYPE_CHECKING:
     from rich.console import Console
 
     from fhe_face.models.checkpoint import Checkpoint
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
 app = typer.Typer(help="List, check, convert and download weights files.", no_args_is_help=True)
 
