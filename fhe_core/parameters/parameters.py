@@ -76,7 +76,7 @@ class Parameters:
 
     @property
     def slots(self) -> int:
-        return self.ring_dimension // 2
+        return self.ring_dimension
 
     @property
     def limbs(self) -> int:
