@@ -297,7 +297,7 @@ def key_specifications(header: Header, parameters: Parameters) -> list[KeySpecif
             raise container.Corrupt(f"{header.source}: the list of keys is malformed")
         rotation, tier, limbs = entry
         if not (
-            0 <= rotation <= parameters.conjugation
+            0 <= rotation < parameters.rotations
             and 0 <= tier < len(parameters.tiers)
             and 1 <= limbs <= parameters.tiers[tier].limbs
         ):

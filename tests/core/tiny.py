@@ -16,7 +16,7 @@ from fhe_core.compiler.architecture import architecture_of
 from fhe_core.keys.evaluation import EvaluationKeys, expand_key
 from fhe_core.matching import MatchParameters, MatchPlan
 from fhe_core.normalisation import Normalisation
-from fhe_core.parameters import Parameters, Specification, Tier, build
+from fhe_core.parameters import Parameters, Ring, Specification, Tier, build
 from fhe_core.plan import KeySpecification, Plan, Progress, required_keys
 from fhe_core.runtime import native, packed
 from fhe_core.runtime.evaluator import Evaluator
@@ -72,6 +72,7 @@ def gallery(log_ring_dimension: int = 6, features: int = 16, roots: int = 2) -> 
         limb_bits=(48,),
         special_bits=(50,),
         tiers=(Tier(1, 1, 1),),
+        ring=Ring.STANDARD,
     )
     return MatchParameters(build(ring), features, roots, 2.0**17, 9.0e8, 24)
 
