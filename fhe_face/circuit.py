@@ -141,7 +141,7 @@ def packings_for(header: Header) -> tuple[Packing, ...]:
     known = [packing.value for packing in Packing]  # no set: a file may hold what has no hash
     if not isinstance(found, list) or not found or not all(name in known for name in found):
         raise Corrupt(
-            f"{header.source}: does not say whether its keys are for single faces or batches; "
-            "make new keys with fhe-face keygen"
+            f"{header.source}: does not say whether its keys are for single faces or batches, or "
+            "was made by an older version: make new keys with fhe-face keygen"
         )
     return tuple(packing for packing in Packing if packing.value in found)
