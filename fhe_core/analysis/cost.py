@@ -37,7 +37,8 @@ from fhe_core.parameters import Parameters
 from fhe_core.plan import Plan, Step, step_limbs, step_writes, steps
 
 WORD_BYTES = 8
-#: Of the constant weight that stands in where weights have no period (runtime/packed.py).
+#: Of weights, at least, as the constant one that stands in where they have no period
+#: (runtime/packed.py).
 MIN_PERIOD_COEFFICIENTS = 8
 
 
@@ -324,7 +325,7 @@ class _Counter:
             masks = len({mask for _, mask in step.terms if mask >= 0})
             entries = [[term for term, _ in entries] for entries in step.entries]
             masked = mask_products([mask for _, mask in step.terms], term_rows, entries)
-            period = step.period
+            period = max(step.period, MIN_PERIOD_COEFFICIENTS)
         values = sums * period
         yield Work(short_ntt_values=values, bytes_read=values * WORD_BYTES)
         yield Work(ntts=masks * self.rows, bytes_read=masks * self.rows * self.limb_bytes)

@@ -161,7 +161,9 @@ class _Packer:
                 scales[row] = scale if mask >= 0 else scale * step.mask_scale
         if step.period == self.parameters.slots:
             return self.without_period(step, values, scales)
-        weights = np.rint(encoding.coefficients(values, step.period) * scales[:, None])
+        period = max(step.period, MIN_PERIOD_COEFFICIENTS)
+        values = np.tile(values, (1, period // step.period))
+        weights = np.rint(encoding.coefficients(values, period) * scales[:, None])
         if np.max(np.abs(weights)) >= encoding.MAX_COEFFICIENT:
             raise encoding.EncodingError(f"weights of '{step.weights}' are too large")
         used = sorted({mask for _, mask in step.terms if mask >= 0})

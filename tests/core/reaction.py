@@ -55,7 +55,9 @@ class Attack:
 
     def __post_init__(self) -> None:
         n = self.parameters.ring_dimension
-        self._context = _native.Context(n, list(self.parameters.moduli), 1)
+        self._context = _native.Context(
+            n, list(self.parameters.moduli), 1, ring=self.parameters.ring.value
+        )
 
     def run(self, oracle: Oracle) -> NDArray[np.int64]:
         """The attacker's best guess of all coefficients of the secret."""

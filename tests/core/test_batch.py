@@ -237,4 +237,4 @@ def test_no_convolution_rotates_sums() -> None:
             # Consecutive baby steps share a key.
             amounts = [amount for _, amount in step.babies]
             assert amounts == sorted(amounts)
-            assert step.period == 8
+            assert step.period in (4, 8)

@@ -394,7 +394,7 @@ def test_a_server_that_refuses_every_face_ends_the_rounds(fields: Fields) -> Non
     assert isinstance(client.ledger, MemoryLedger)
     assert client.ledger.answers == sum(one.faces for one in found.rounds)
     limited = copy(client)
-    limited.ledger = MemoryLedger(3)
+    limited.ledger = MemoryLedger(1)
     with pytest.raises(AnswerLimitError):
         limited.embed(faces, Refusing())
 
