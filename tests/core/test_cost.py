@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fhe_core import _native
 from fhe_core.analysis.cost import Machine, StepCost, Work, mask_products, step_costs, totals
-from fhe_core.compiler import LEAN, SAFE, Parts, compile_network
+from fhe_core.compiler import LEAN, SAFE, compile_network
 from fhe_core.compiler.architecture import Architecture, BlockShape
 from fhe_core.normalisation import Normalisation
 from fhe_core.parameters import presets

@@ -24,7 +24,7 @@ def example(parameters: Parameters) -> Plan:
             outputs=("l",),
             limbs=6,
             weight_scales=(0.1, 2.0**43 / 3),
-            babies=((0, 0), (1, 3), (1, 128)),
+            babies=((0, 0), (1, 3), (1, 256)),
             terms=((0, -1), (1, 0), (2, 1)),
             giants=((0, 0), (0, 16)),
             entries=(((0, 0), (1, 1)), ((2, 2),)),
@@ -40,12 +40,8 @@ def example(parameters: Parameters) -> Plan:
         steps.Affine("f", "a", 1 / 3, "t"),
         steps.Multiply("a", "l", "p", 3, 1),
         steps.DropLevel("p", "d", 1),
-        steps.Join("x", "x", "j"),
-        steps.SquareParts("j", "q", 1, "o"),
-        steps.Part("q", ("re", "im")),
     ]
     limbs = {"x": 6, "r1": 6, "r2": 6, "l": 5, "s": 4, "m": 3, "f": 3, "a": 3, "p": 2, "d": 1}
-    limbs |= {"j": 6, "q": 5, "re": 5, "im": 5}
     return Plan(
         name="example",
         parameters_digest=parameters.digest,
@@ -186,9 +182,6 @@ def test_reads_and_writes(short: Parameters) -> None:
         3,
         3,
         2,
-        6,
-        6,
-        5,
     ]
 
 
@@ -197,11 +190,10 @@ def test_required_keys(short: Parameters) -> None:
     found = plans.required_keys([example(short), example(short)], short)
     expected = {
         KeyName(1, 0): 6,  # Rotate
-        KeyName(126, 0): 6,  # Rotate by -2
+        KeyName(254, 0): 6,  # Rotate by -2
         KeyName(3, 0): 6,  # baby step
         KeyName(16, 0): 6,  # giant step
-        KeyName(0, 0): 6,  # SquareParts
-        KeyName(short.conjugation, 0): 6,  # SquareParts, Part
+        KeyName(0, 0): 5,  # Square
         KeyName(1, 1): 3,  # FoldSum
         KeyName(2, 1): 3,
         KeyName(3, 1): 3,  # the two before, at once

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core.ciphertext import Ciphertext
-from fhe_core.compiler import BATCH, SAFE, CompiledNetwork, Parts, Policy, compile_network
+from fhe_core.compiler import BATCH, SAFE, CompiledNetwork, Policy, compile_network
 from fhe_core.compiler.architecture import architecture_of
 from fhe_core.keys.evaluation import EvaluationKeys, expand_key
 from fhe_core.matching import MatchParameters, MatchPlan
@@ -122,12 +122,12 @@ def compile_for(
     network: FusedNetwork,
     parameters: Parameters,
     policy: Policy = SAFE,
-    packing: Parts = Parts.ONE,
+    views: int = 1,
 ) -> CompiledNetwork:
-    return compile_network(architecture_of(network), parameters, policy, ROOT, packing)
+    return compile_network(architecture_of(network), parameters, policy, ROOT, views)
 
 
-def encrypt_inputs(key: SecretKey, plan: Plan, slots: NDArray[Any]) -> list[Ciphertext]:
+def encrypt_inputs(key: SecretKey, plan: Plan, slots: Array) -> list[Ciphertext]:
     """Fresh ciphertexts of a plan's inputs."""
     return [
         key.encrypt(row, plan.values[name].scale)[0]
