@@ -69,7 +69,9 @@ def require_scores(found: Sequence[object], wanted: Sequence[float]) -> None:
 
 def test_every_packing_in_one_bundle(many: tiny.World) -> None:
     """One secret and one embedding, however a face is computed; found by name, in any order."""
-    runs = numbered([(Packing.ALONE, 1), (Packing.BATCH, 6), (Packing.ALONE, 1), (Packing.ALONE, 1)])
+    runs = numbered(
+        [(Packing.ALONE, 1), (Packing.BATCH, 6), (Packing.ALONE, 1), (Packing.ALONE, 1)]
+    )
     images = many.client.encrypt(tiny.faces(many.images[:9]), runs=runs)
     images = replace(images, items=dict(reversed(list(images.items.items()))))
     result = many.server.embed(images)
