@@ -93,7 +93,11 @@ def parameters_of(header: Header, load: ParameterLoader = presets.load) -> Param
         raise container.ParameterMismatch(
             f"{header.source}: made with parameters '{name}', which this version does not have"
         ) from None
-    container.require_match(header, parameter_hash=parameters.digest)
+    if header.parameter_hash != parameters.digest:
+        raise container.ParameterMismatch(
+            f"{header.source}: made by a version whose parameters '{name}' were other ones; make "
+            "new keys, and encrypt the faces again with them"
+        )
     return parameters
 
 

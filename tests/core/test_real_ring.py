@@ -75,6 +75,19 @@ def test_linear_transform(short: Parameters, short_key: SecretKey, period: int) 
     assert np.max(np.abs(got - expected)) < 1e-4
 
 
+def test_noise_of_a_rescale(short: Parameters, short_key: SecretKey) -> None:
+    """What is rounded, 1/12 for a coefficient, is 2N/12 in a slot, and meets the secret's 4N/3."""
+    evaluator = Evaluator(short, tiny.make_keys(short_key, []), 1)
+    n, divisor = short.ring_dimension, float(short.moduli[-1])
+    generator = np.random.default_rng(0)
+    errors = []
+    for _ in range(40):
+        x = generator.uniform(-1, 1, n)
+        rescaled = evaluator.rescale(short_key.encrypt(x, 2.0**60)[0], 1)
+        errors.append((short_key.decrypt(rescaled) - x) * 2.0**60 / divisor)
+    assert np.std(errors) == pytest.approx(np.sqrt(2 * n / 12 * (1 + 4 * n / 3)), rel=0.1)
+
+
 def test_a_key_of_the_standard_ring_has_no_slots() -> None:
     key = SecretKey.generate(tiny.gallery().parameters)
     slots = np.zeros(key.parameters.ring_dimension)
