@@ -80,11 +80,11 @@ BATCH = replace(SAFE, log_mask_scale=20.5, log_pool_mask_scale=20.5)
 #: Three rescales for the four multiplications of a block, two for those of the head: scales are as
 #: small as the network's tolerance of noise allows (docs/precision.md).
 LEAN = Policy(
-    log_scale=39.5,
-    log_middle_scale=24.5,
+    log_scale=41.5,
+    log_middle_scale=25.5,
     log_last_scale=39.5,
-    log_mask_scale=18.5,
-    log_pool_mask_scale=18.5,
+    log_mask_scale=17.5,
+    log_pool_mask_scale=20.0,
     log_result_scale=46.0,
     rescales=Rescales(square2=0, pool_mask=0, linear=0, embedding=1, squared_norm=0),
     hoisted=1,
