@@ -38,7 +38,7 @@ def items_of(engine: Engine, what: str, run: Run) -> list[ItemHead]:
     names = engine.item_names(what, run)
     repeated = values * (len(names) // len(values))
     return [
-        ItemHead(name, value.limbs, value.scale)
+        ItemHead(name, value.level, value.scale)
         for name, value in zip(names, repeated, strict=True)
     ]
 
@@ -123,7 +123,7 @@ def _require_items(head: Head, wanted: Sequence[ItemHead]) -> None:
     for own in wanted:
         item = found[own.name]
         fits = abs(item.scale / own.scale - 1) <= SCALE_TOLERANCE  # NaN does not
-        if item.limbs != own.limbs or not fits:
+        if item.level != own.level or not fits:
             raise ShapeMismatch(
                 f"{head.source}: '{own.name}' has {_size(item)}, expected {_size(own)}"
             )
@@ -151,7 +151,7 @@ def _number(value: Any) -> str:
 
 
 def _size(item: ItemHead) -> str:
-    return f"{item.limbs} limbs at scale {item.scale.hex()}"
+    return f"level {item.level} at scale {item.scale.hex()}"
 
 
 def _listed(names: Sequence[str]) -> str:

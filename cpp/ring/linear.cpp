@@ -23,7 +23,7 @@ void switch_key(const Context& context, std::uint64_t* out, const std::uint64_t*
     if (job.permutation != nullptr) map.emplace(job.permutation, n);
     parallel_for(context.threads(), rows, [&](std::size_t r, std::size_t) {
         const Modulus& m = context.modulus(job.rows[r]);
-        const std::size_t stored = stored_row(r, job.limbs, job.key.key_limbs);
+        const std::size_t stored = job.key.stored[r];
         const auto key = [&](std::size_t d, std::size_t poly) {
             return job.key.row(d, poly, stored, n);
         };

@@ -5,13 +5,12 @@
 
 namespace fhe::ring {
 
-// A key switching key as stored: [digits][2][key_rows][n], rows = limbs 0..key_limbs-1, then
-// specials.
+// A key switching key as stored: [digits][2][key_rows][n].
 struct KeyView {
     const std::uint64_t* data = nullptr;
     std::size_t digits = 0;
-    std::size_t key_limbs = 0;
     std::size_t key_rows = 0;
+    std::vector<std::size_t> stored;  // for each row of a job, the row of the key
 
     const std::uint64_t* row(std::size_t digit, std::size_t poly, std::size_t key_row,
                              std::size_t n) const {
@@ -47,10 +46,5 @@ void tensor(const Context& context, std::uint64_t* out, const std::uint64_t* a,
 // the one tensor(u - w, u + w), w = X^(n/4) (conjugate - a). a, conjugate: [2][rows][n].
 void tensor_of_parts(const Context& context, std::uint64_t* out, const std::uint64_t* a,
                      const std::uint64_t* conjugate, const Rows& rows);
-
-// Row of a longer chain that holds row `row` of a chain of `limbs` limbs and then specials.
-inline std::size_t stored_row(std::size_t row, std::size_t limbs, std::size_t stored_limbs) {
-    return row < limbs ? row : stored_limbs + (row - limbs);
-}
 
 }  // namespace fhe::ring

@@ -167,7 +167,7 @@ class LimbWorker {
     }
 
     const std::uint64_t* key(const BabyStep& baby, std::size_t d, std::size_t poly) const {
-        return baby.key.row(d, poly, stored_row(row_, t_.limbs, baby.key.key_limbs), n_);
+        return baby.key.row(d, poly, baby.key.stored[row_], n_);
     }
 
     // The tile of P * rotation(ciphertext).

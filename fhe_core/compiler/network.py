@@ -113,8 +113,8 @@ def compile_network(
         last, layout = backbone.append(lane, count, prefix, own)
         heads.append(HeadInput(last, lane, count, prefix))
 
-    def scale(limbs: int) -> float:
-        wanted = embedding_scale(parameters, policy, limbs, normalisation)
+    def scale(level: int) -> float:
+        wanted = embedding_scale(parameters, policy, level, normalisation)
         return wanted if parts is Parts.ONE else wanted / 2  # taking a part doubles it
 
     embedding, period = append_head(
@@ -231,7 +231,7 @@ class _Backbone:
 
     def _input(self, name: str) -> str:
         scale = 2.0**self.policy.log_input_scale
-        return self.builder.input(name, self.builder.parameters.limbs, scale)
+        return self.builder.input(name, self.builder.parameters.top, scale)
 
     def append(self, lane: int, lanes: int, prefix: str, inputs: list[str]) -> tuple[str, Layout]:
         """The last square's ciphertext and its layout, for networks from ``lane`` on."""

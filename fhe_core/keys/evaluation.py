@@ -27,10 +27,10 @@ class MissingKeyError(Failure, KeyError):
 
 @dataclass(frozen=True, eq=False)
 class EvaluationKey:
-    """``data`` [digits, 2, limbs + specials, N], both halves expanded."""
+    """``data`` [digits, 2, rows, N], both halves expanded; rows: of ``Parameters.primes``."""
 
     data: Words
-    limbs: int
+    rows: tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,21 +41,21 @@ class EvaluationKeys:
     key_id: str
     keys: Mapping[KeyName, EvaluationKey]
 
-    def get(self, rotation: int, limbs: int) -> EvaluationKey:
-        """The key for a rotation (0: relinearisation) of a ciphertext with ``limbs`` limbs.
+    def get(self, rotation: int, level: int) -> EvaluationKey:
+        """The key for a rotation (0: relinearisation) of a ciphertext at that level.
 
         Raises:
-            MissingKeyError: it was not given, or covers fewer limbs.
+            MissingKeyError: it was not given, or does not have all limbs of the level.
         """
-        tier = self.parameters.tier_index(limbs)
+        tier, rows = self.parameters.levels[level].tier, self.parameters.levels[level].rows
         if rotation != self.parameters.conjugation:
             rotation %= self.parameters.slots
         key = self.keys.get(KeyName(rotation, tier))
-        if key is None or key.limbs < limbs:
+        if key is None or not set(key.rows).issuperset(rows):
             what = f"rotation by {rotation}" if rotation else "relinearisation"
             if rotation == self.parameters.conjugation:
                 what = "conjugation"
-            raise MissingKeyError(f"no evaluation key for {what} at {limbs} limbs")
+            raise MissingKeyError(f"no evaluation key for {what} at level {level}")
         return key
 
     @property
@@ -76,16 +76,13 @@ def expand_key(
     for digit, body in enumerate(bodies):
         data[digit, 0] = body
     expand_half(parameters, specification, data, seed, domain)
-    return EvaluationKey(data, specification.limbs)
+    return EvaluationKey(data, specification.rows(parameters))
 
 
 def expand_half(
     parameters: Parameters, specification: KeySpecification, data: Words, seed: bytes, domain: int
 ) -> None:
     """Fill data[:, 1] of a key [digits, 2, rows, N] from the seed."""
-    tier = parameters.tiers[specification.name.tier]
-    moduli = [*parameters.moduli, *parameters.specials]
-    indices = [*range(specification.limbs), *parameters.special_rows(tier)]
     for digit in range(data.shape[0]):
-        for i, row in enumerate(indices):
-            uniform_row(seed, domain, digit, row, moduli[row], data[digit, 1, i])
+        for i, row in enumerate(specification.rows(parameters)):
+            uniform_row(seed, domain, digit, row, parameters.primes[row], data[digit, 1, i])

@@ -47,11 +47,11 @@ class OpenFheErrors(NearestEncodings):
 
     specials: int = 1
 
-    def switching(self, limbs: int, scale: float) -> float:
+    def switching(self, level: int, scale: float) -> float:
         square = (_BIAS_SPREAD * self.specials / 2) ** 2 + self.specials / 12
         n = self.parameters.ring_dimension
         down = self.slot(square * (1 + n * SECRET_VARIANCE), scale)
-        return super().switching(limbs, scale) + down
+        return super().switching(level, scale) + down
 
 
 def openfhe_errors(parameters: Parameters, chain: Chain) -> OpenFheErrors:

@@ -3,6 +3,7 @@
 from fhe_core.parameters.parameters import (
     DIGIT_SLACK_BITS,
     ERROR_ETA,
+    Level,
     ParameterError,
     Parameters,
     Specification,
@@ -13,6 +14,7 @@ from fhe_core.parameters.parameters import (
 __all__ = [
     "DIGIT_SLACK_BITS",
     "ERROR_ETA",
+    "Level",
     "ParameterError",
     "Parameters",
     "Specification",

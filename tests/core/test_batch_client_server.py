@@ -141,7 +141,7 @@ def test_one_face_outside_the_interval_does_not_hide_the_others(many: tiny.World
     assert half == 1
     norms[start : start + 16] = 500.0
     scale = good.items["faces 1-6 second half health"].scale
-    forged = key.encrypt(norms, scale)[0].drop_to(2)
+    forged = key.encrypt(norms, scale)[0].drop_to(1, many.parameters)
     found = many.client.decrypt(
         replace(good, items={**good.items, "faces 1-6 second half health": forged})
     )
@@ -160,7 +160,7 @@ def test_a_diverging_face_spoils_what_it_shares(many: tiny.World) -> None:
         name = f"faces 1-8 first half {name}"
         changed = many.key.decrypt(items[name]).real
         changed[: 2 * 16] = value  # face 0, as it would be far outside the interval
-        items[name] = many.key.encrypt(changed, items[name].scale)[0].drop_to(2)
+        items[name] = many.key.encrypt(changed, items[name].scale)[0].drop_to(1, many.parameters)
     bad = replace(good, items=items)
     result = many.server.match(bad, good)
     score = many.key.decrypt(result.items["faces 1-8 half 1 score"]).real

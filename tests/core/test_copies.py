@@ -174,7 +174,7 @@ def test_rounded_weights_are_no_noise_that_copies_tell(world: tiny.World) -> Non
 def test_both_parts_have_noise_of_their_own(short: Parameters, short_key: SecretKey) -> None:
     """A pair of an image with itself is two encryptions; squares of parts keep them apart."""
     names = [KeyName(rotation, 0) for rotation in (0, short.conjugation)]
-    keys = tiny.make_keys(short_key, [KeySpecification(name, short.limbs) for name in names])
+    keys = tiny.make_keys(short_key, [KeySpecification(name, short.top) for name in names])
     evaluator = Evaluator(short, keys, 1)
     x = np.random.default_rng(0).uniform(-2, 2, short.slots)
     errors = []

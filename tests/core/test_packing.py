@@ -121,5 +121,5 @@ def test_a_pair_costs_little_more_than_one(parameters: Parameters) -> None:
 def test_pairs_need_no_more_levels(parameters: Parameters) -> None:
     network = make(SHAPES[0])
     plans = [tiny.compile_for(network, parameters, packing=p).plan for p in Parts]
-    assert {plan.values[plan.outputs[0]].limbs for plan in plans} == {2}
+    assert {plan.values[plan.outputs[0]].level for plan in plans} == {1}
     assert len({plan.values[plan.outputs[0]].scale for plan in plans}) == 1

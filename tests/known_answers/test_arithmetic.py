@@ -102,7 +102,11 @@ def test_transforms(kernels: None, case: dict[str, Any]) -> None:
 def test_basis_extension(context: _native.Context, case: dict[str, Any]) -> None:
     own = list(range(case["limbs"]))
     digits = context.decompose(
-        forward(context, case["coefficients"], own), case["digit_limbs"], SPECIALS
+        forward(context, case["coefficients"], own),
+        own,
+        case["digit_limbs"],
+        len(case["digits"]),
+        SPECIALS,
     )
     rows = [*own, *SPECIALS]
     assert [context.ntt_inverse(d, rows).tolist() for d in digits] == case["digits"]
@@ -124,11 +128,16 @@ def test_key_switching(context: _native.Context, case: dict[str, Any]) -> None:
     special = math.prod(MODULI[s] for s in SPECIALS)
     extended = context.switch_key(
         context.decompose(
-            forward(context, case["coefficients"], own), generate.DIGIT_LIMBS, SPECIALS
+            forward(context, case["coefficients"], own),
+            own,
+            generate.DIGIT_LIMBS,
+            len(case["key"]),
+            SPECIALS,
         ),
-        forward(context, case["key"], rows),
-        limbs,
+        own,
         SPECIALS,
+        forward(context, case["key"], rows),
+        rows,
         forward(context, [case["addend"]], own),
         [special % MODULI[i] for i in own],
         _native.galois_permutation(N, element) if element else None,

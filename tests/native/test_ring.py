@@ -143,8 +143,8 @@ def test_plaintexts_join_ciphertexts(ring: Ring) -> None:
         both = np.stack([a, ring.random(7, rows)])
         plain = integers(ring.context.embed_signed(values, rows))
         total = np.stack([(integers(both[0]) + plain) % q, integers(both[1])])
-        assert equal(ring.context.add_plain(both, values), total)
-        assert equal(ring.context.multiply_plain(both, values), integers(both) * plain % q)
+        assert equal(ring.context.add_plain(both, values, rows), total)
+        assert equal(ring.context.multiply_plain(both, values, rows), integers(both) * plain % q)
 
 
 # --- automorphisms --------------------------------------------------------------------------------
@@ -230,7 +230,13 @@ def test_digits_are_extended_by_their_centred_value(
         case[part] = reduced(np.resize(np.array(near, dtype=object), n), ring.of(part))
         cases.append(case)
     for case in cases:
-        digits = ring.context.decompose(ring.context.ntt_forward(case, own), digit_limbs, specials)
+        digits = ring.context.decompose(
+            ring.context.ntt_forward(case, own),
+            own,
+            digit_limbs,
+            -(-limbs // digit_limbs),
+            specials,
+        )
         assert digits.shape == (-(-limbs // digit_limbs), len(rows), n)
         for number, digit in enumerate(digits):
             part = own[number * digit_limbs : (number + 1) * digit_limbs]
@@ -247,9 +253,9 @@ def test_digits_are_extended_by_their_centred_value(
 # --- key switching --------------------------------------------------------------------------------
 
 
-def stored(rows: Sequence[int], key_limbs: int, limbs: int) -> list[int]:
-    """Rows of a key for ``key_limbs`` limbs that serve a ciphertext of ``limbs`` limbs."""
-    return [*range(limbs), *range(key_limbs, key_limbs + len(rows) - limbs)]
+def stored(rows: Sequence[int], key_rows: Sequence[int]) -> list[int]:
+    """Where a key with those rows has the ones of a ciphertext."""
+    return [key_rows.index(row) for row in rows]
 
 
 def inner_product(digits: Words, key: Words, chosen: list[int]) -> Integers:
@@ -266,7 +272,7 @@ def test_tensor(ring: Ring) -> None:
         left, right = np.stack([a, ring.random(1, rows)]), ring.random(2, rows, 2)
         (a0, a1), (b0, b1) = integers(left), integers(right)
         expected = np.stack([a0 * b0, a0 * b1 + a1 * b0, a1 * b1]) % q
-        assert equal(ring.context.tensor(left, right), expected)
+        assert equal(ring.context.tensor(left, right, rows), expected)
 
 
 @pytest.mark.parametrize("n", [16, 32, 64, 4096])
@@ -298,8 +304,10 @@ def test_tensor_of_parts_is_that_of_both_parts(
             u = ((integers(a) + integers(conjugate)) % q).astype(np.uint64)
             w = ((integers(conjugate) - integers(a)) % q).astype(np.uint64)
             v = context.multiply_monomial(w, 3 * n // 4)
-            expected = (integers(context.tensor(u, u)) + integers(context.tensor(v, v))) % q
-            assert equal(context.tensor_of_parts(a, conjugate), expected)
+            expected = (
+                integers(context.tensor(u, u, rows)) + integers(context.tensor(v, v, rows))
+            ) % q
+            assert equal(context.tensor_of_parts(a, conjugate, rows), expected)
 
 
 @pytest.mark.parametrize("digits", [1, 3])
@@ -308,14 +316,15 @@ def test_tensor_of_parts_is_that_of_both_parts(
 @pytest.mark.parametrize("adds", [False, True])
 @pytest.mark.parametrize("extended", [False, True])
 def test_switch_key(digits: int, polys: int, galois: int, adds: bool, extended: bool) -> None:
-    ring, limbs, key_limbs = Ring(64), 3, 5
-    rows, key_rows = [*range(limbs), *SPECIALS], [*range(key_limbs), *SPECIALS]
+    """Of a ciphertext whose limbs are not the first ones, with a key that has them elsewhere."""
+    ring, limbs, own = Ring(64), 3, [0, 1, 4]
+    rows, key_rows = [*own, *SPECIALS], [*SPECIALS, 4, 3, 0, 1]
     d, addend = (
         ring.random(1, rows, digits),
-        ring.random(2, rows if extended else LIMBS[:limbs], polys),
+        ring.random(2, rows if extended else own, polys),
     )
-    key, p = ring.random(3, key_rows, digits + 1, 2), [7, 2**42, ring.moduli[2] - 1]
-    expected = inner_product(d, key, stored(rows, key_limbs, limbs))
+    key, p = ring.random(3, key_rows, digits + 1, 2), [7, 2**42, ring.moduli[4] - 1]
+    expected = inner_product(d, key, stored(rows, key_rows))
     if extended:
         expected[:polys] += integers(addend)
     else:
@@ -326,7 +335,7 @@ def test_switch_key(digits: int, polys: int, galois: int, adds: bool, extended: 
     base = ring.random(4, rows, 2) if adds else None
     if base is not None:
         expected = expected + integers(base)
-    got = ring.context.switch_key(d, key, key_limbs, SPECIALS, addend, p, index, base)
+    got = ring.context.switch_key(d, own, SPECIALS, key, key_rows, addend, p, index, base)
     assert equal(got, expected % ring.column(rows))
     assert base is None or np.shares_memory(base, got)
 
@@ -342,7 +351,7 @@ class Transform:
     limbs: int
     specials: list[int]
     inputs: list[tuple[Words, Words]]
-    babies: list[tuple[int, Index | None, Words | None, int]]
+    babies: list[tuple[int, Index | None, Words | None, list[int]]]
     masks: list[Signed]
     terms: list[tuple[int, int]]
     outputs: list[Index]
@@ -362,6 +371,7 @@ class Transform:
             _native.Transform(self.masks, self.terms, self.outputs, self.weights),
             self.inputs,
             self.babies,
+            self.rows[: self.limbs],
             self.specials,
             self.p_mod_q,
         )
@@ -370,13 +380,13 @@ class Transform:
         q = self.ring.column(self.rows)
         p = np.array(self.p_mod_q, dtype=object)[:, None]
         babies = []
-        for number, index, key, key_limbs in self.babies:
+        for number, index, key, key_rows in self.babies:
             ciphertext, digits = self.inputs[number]
             if index is None or key is None:
                 baby = integers(np.zeros((2, len(self.rows), self.ring.n), dtype=np.int64))
                 baby[:, : self.limbs] = integers(ciphertext) * p
             else:
-                baby = inner_product(digits, key, stored(self.rows, key_limbs, self.limbs))
+                baby = inner_product(digits, key, stored(self.rows, key_rows))
                 baby[0, : self.limbs] += integers(ciphertext[0]) * p
                 baby = baby[..., index]
             babies.append(baby % q)
@@ -398,19 +408,18 @@ def transform(
     """Two inputs (one without digits), plain and rotated babies, masks, empty and full outputs."""
     ring = Ring(n, threads)
     specials, rows = SPECIALS[:2], [*range(limbs), *SPECIALS[:2]]
-    key_limbs = limbs + 1
-    key_rows = [*range(key_limbs), *specials]
+    key_rows = [*range(limbs + 1), *specials]
     digits = ring.random(1, rows, 2)
     ciphertexts = ring.random(2, list(range(limbs)), 2, 2)
-    babies: list[tuple[int, Index | None, Words | None, int]] = [
-        (0, None, None, 0),
-        (1, None, None, 0),
+    babies: list[tuple[int, Index | None, Words | None, list[int]]] = [
+        (0, None, None, []),
+        (1, None, None, []),
         *(
             (
                 0,
                 _native.galois_permutation(n, pow(5, r, 2 * n)),
                 ring.random(r, key_rows, 2, 2),
-                key_limbs,
+                key_rows,
             )
             for r in (1, 3, n // 4)
         ),
@@ -579,20 +588,22 @@ def operations(ring: Ring) -> dict[str, Callable[[], Words]]:
         "multiply": lambda: context.multiply(a, b, rows),
         "multiply_scalars": lambda: context.multiply_scalars(a, [5] * len(rows), rows),
         "embed_signed": lambda: context.embed_signed(signed, rows),
-        "add_plain": lambda: context.add_plain(np.stack([a, b])[:, :6].copy(), signed),
-        "multiply_plain": lambda: context.multiply_plain(np.stack([a, b])[:, :6].copy(), signed),
+        "add_plain": lambda: context.add_plain(np.stack([a, b])[:, :6].copy(), signed, range(6)),
+        "multiply_plain": lambda: context.multiply_plain(
+            np.stack([a, b])[:, :6].copy(), signed, range(6)
+        ),
         "permute": lambda: context.permute(a, index),
-        "decompose": lambda: context.decompose(a[: len(LIMBS)], 3, SPECIALS),
+        "decompose": lambda: context.decompose(a[: len(LIMBS)], LIMBS, 3, 2, SPECIALS),
         "divide_and_round": lambda: context.divide_and_round(np.stack([a, b]), rows, 4),
         "tensor": lambda: context.tensor(
-            digits[:, : len(LIMBS)].copy(), key[0][:, : len(LIMBS)].copy()
+            digits[:, : len(LIMBS)].copy(), key[0][:, : len(LIMBS)].copy(), LIMBS
         ),
         "tensor_of_parts": lambda: context.tensor_of_parts(
-            digits[:, : len(LIMBS)].copy(), key[0][:, : len(LIMBS)].copy()
+            digits[:, : len(LIMBS)].copy(), key[0][:, : len(LIMBS)].copy(), LIMBS
         ),
         "multiply_monomial": lambda: context.multiply_monomial(digits.copy(), 3 * ring.n // 4),
         "switch_key": lambda: context.switch_key(
-            digits, key, len(LIMBS), SPECIALS, a[None, : len(LIMBS)], p, index, None
+            digits, LIMBS, SPECIALS, key, rows, a[None, : len(LIMBS)], p, index, None
         ),
         "accumulate": job.run,
     }

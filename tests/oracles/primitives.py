@@ -69,11 +69,11 @@ def make(specification: Specification = PARAMETERS) -> Bench:
 
 def _builder(parameters: Parameters, draw: np.random.Generator) -> PlanBuilder:
     """The primitives that the compiler's builder makes."""
-    builder, limbs = PlanBuilder(parameters, SAFE), parameters.limbs
+    builder, level = PlanBuilder(parameters, SAFE), parameters.top
     for name in "xyz":
-        builder.input(name, limbs, tiny.SCALE)
+        builder.input(name, level, tiny.SCALE)
     builder.join("join", "x", "y", "joined")
-    builder.drop_level("drop", "x", "lower", 3)
+    builder.drop_level("drop", "x", "lower", 2)
     builder.fold("fold", "x", "folded", [1, 64])
     pattern = np.arange(parameters.slots) % 3 > 0
     builder.multiply_mask("mask", "x", "masked and rescaled", pattern)
@@ -89,7 +89,7 @@ def _builder(parameters: Parameters, draw: np.random.Generator) -> PlanBuilder:
         "mixed",
         ["x", "y"],
         ["mixed"],
-        limbs,
+        level,
         Sums(
             babies=[(0, 0), (0, 1), (1, 3), (0, -2)],
             terms=[(0, -1), (1, builder.mask(pattern)), (2, builder.mask(~pattern)), (3, -1)],
@@ -105,7 +105,7 @@ def _builder(parameters: Parameters, draw: np.random.Generator) -> PlanBuilder:
         "dense",
         ["x"],
         ["dense"],
-        limbs,
+        level,
         Sums(
             babies=[(0, 0), (0, 7)],
             terms=[(0, -1), (1, -1)],
@@ -121,17 +121,17 @@ def _builder(parameters: Parameters, draw: np.random.Generator) -> PlanBuilder:
 
 def _with_bare_steps(builder: PlanBuilder, parameters: Parameters) -> Plan:
     """And those without a rescale, which no compiled plan has."""
-    limbs, scale = parameters.limbs, tiny.SCALE
+    level, scale = parameters.top, tiny.SCALE
     plan = builder.finish("primitives", ["x", "y", "z"], [], {})
-    hoisted = steps.Rotate("x", ("turned by 1", "turned by 5", "turned back"), (1, 5, -3), 4)
+    hoisted = steps.Rotate("x", ("turned by 1", "turned by 5", "turned back"), (1, 5, -3), 3)
     listed: list[tuple[Step, tuple[Value, ...]]] = [
-        (steps.Rotate("x", ("turned once",), (1,), limbs), (Value("turned once", limbs, scale),)),
-        (hoisted, tuple(Value(name, 4, scale) for name in hoisted.outputs)),
+        (steps.Rotate("x", ("turned once",), (1,), level), (Value("turned once", level, scale),)),
+        (hoisted, tuple(Value(name, 3, scale) for name in hoisted.outputs)),
         (
             steps.MultiplyPlain("x", "masked", 0, 2.0**19, 0),
-            (Value("masked", limbs, scale * 2.0**19),),
+            (Value("masked", level, scale * 2.0**19),),
         ),
-        (steps.Square("x", "squared", 0, ""), (Value("squared", limbs, scale**2),)),
+        (steps.Square("x", "squared", 0, ""), (Value("squared", level, scale**2),)),
     ]
     return replace(
         plan,
