@@ -11,6 +11,7 @@
 #include <string>
 
 #include "bindings/arrays.hpp"
+#include "bindings/bind_keys.hpp"
 #include "bindings/results.hpp"
 #include "ring/basis.hpp"
 #include "ring/context.hpp"
@@ -85,13 +86,13 @@ Rows extended(const Context& context, const Rows& rows, const Rows& specials) {
     return all;
 }
 
-// A key [digits][2][key_rows][n], whose rows belong to the moduli key_rows, for a job in the rows
-// `wanted`; it outlives the call because the caller holds the array.
+// A key in memory, whose rows belong to the moduli key_rows, for a job in the rows `wanted`; it
+// outlives the call because the caller holds the array.
 ring::KeyView view(const Context& context, const Words& key, const Rows& key_rows,
                    const Rows& wanted, std::size_t digits) {
-    require(key.ndim() == 4, "a key must have shape (digits, 2, rows, n)");
-    ring::KeyView found{key.data(), static_cast<std::size_t>(key.shape(0)), key_rows.size(), {}};
-    require_shape(key, {found.digits, 2, key_rows.size(), context.n()}, "a key");
+    require_key_memory(key, context.n());
+    require(key.shape(0) == static_cast<py::ssize_t>(key_rows.size()), "a key has other rows");
+    ring::KeyView found{key.data(), static_cast<std::size_t>(key.shape(2)), {}};
     require(found.digits >= digits, "the key has too few digits");
     for (const int row : wanted) {
         const auto place = std::find(key_rows.begin(), key_rows.end(), row);

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fhe_core import _native, encoding
 from fhe_core.parameters.primes import ntt_primes
+from tests.helpers import key_in_memory
 from tests.known_answers import definitions, generate
 
 FILE = Path(__file__).with_name("vectors.json")
@@ -136,7 +137,7 @@ def test_key_switching(context: _native.Context, case: dict[str, Any]) -> None:
         ),
         own,
         SPECIALS,
-        forward(context, case["key"], rows),
+        key_in_memory(forward(context, case["key"], rows), [MODULI[r] for r in rows]),
         rows,
         forward(context, [case["addend"]], own),
         [special % MODULI[i] for i in own],
