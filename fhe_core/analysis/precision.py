@@ -1,6 +1,6 @@
 """The precision model: the error that encryption adds to every step of a plan, predicted.
 
-Slot by slot, as variances of real parts; docs/precision.md derives the terms. Message magnitudes
+Slot by slot, as variances; docs/precision.md derives the terms. Message magnitudes
 come from a cleartext run, so the prediction holds for inputs like the ones given.
 """
 
@@ -119,13 +119,14 @@ def noise_of(rows: Sequence[StepPrecision]) -> Noise:
 
 @dataclass(frozen=True)
 class ErrorModel:
-    """Variances of the real part of a slot for the errors of single operations."""
+    """Variances of a slot for the errors of single operations."""
 
     parameters: Parameters
 
     def slot(self, coefficient_variance: float, scale: float) -> float:
-        """Of a polynomial with independent coefficients of that variance."""
-        return self.parameters.ring_dimension / 2 * coefficient_variance / scale**2
+        """Of a polynomial with independent coefficients of that variance: each coefficient counts
+        as X^i + X^-i, which has a mean square of two."""
+        return 2 * self.parameters.ring_dimension * coefficient_variance / scale**2
 
     def fresh(self, scale: float) -> float:
         """A fresh secret-key encryption: its error and the rounding of the encoding."""
@@ -133,8 +134,8 @@ class ErrorModel:
 
     def rounding(self, scale: float) -> float:
         """Division with rounding (rescale, mod-down) that ends at ``scale``: t0 + t1 s."""
-        n = self.parameters.ring_dimension
-        return self.slot(ROUNDING_VARIANCE * (1 + n * SECRET_VARIANCE), scale)
+        secret = 2 * self.parameters.ring_dimension * SECRET_VARIANCE
+        return self.slot(ROUNDING_VARIANCE * (1 + secret), scale)
 
     def switching(self, level: int, scale: float) -> float:
         """Key switching at that level, without the rounding of its mod-down."""
@@ -144,19 +145,13 @@ class ErrorModel:
         total = 0.0
         for digit in parameters.digit_moduli(level):
             total += 4.0 ** (math.fsum(math.log2(q) for q in digit) - log_p)
-        variance = parameters.ring_dimension * ERROR_VARIANCE * total / 12
+        variance = 2 * parameters.ring_dimension * ERROR_VARIANCE * total / 12
         return self.slot(variance, scale)
 
     @staticmethod
-    def encoding(period: int, scale: float, real: bool = False) -> float:
-        """Rounding of a real plaintext that repeats with ``period`` slots: 2 * period coefficients.
-
-        Coefficients of a real plaintext come in pairs c, -c, and so do their errors: the slot error
-        is real, and its whole variance counts, not half of it. ``real``: rounded for real messages
-        (encoding.round_real), which halves the error of the real part.
-        """
-        share = 0.25 if real else 1.0
-        return 2 * period * share * ROUNDING_VARIANCE / scale**2
+    def encoding(period: int, scale: float) -> float:
+        """Rounding of a plaintext that repeats with ``period`` slots: so many coefficients."""
+        return 2 * period * ROUNDING_VARIANCE / scale**2
 
 
 def mask_period(mask: Slots) -> int:
@@ -257,28 +252,6 @@ class _Tracker:
                 squared: Slots = 4 * values[step.source] ** 2 * self.variances[step.source]
                 rest = self.product(step.source, step.source, step.output)
                 yield _Variance(squared, rest + self.table(step.offset, step.output))
-            case steps.SquareParts():
-                # Of the two parts' squares, the mean: one variance stands for both parts.
-                squared_size = np.abs(values[step.source]) ** 2
-                mean = 2 * squared_size * self.variances[step.source]
-                source = plan.values[step.source]
-                # An error k of the conjugate leaves (Re x - Im x) k: it meets both parts.
-                difference = values[step.source].real - values[step.source].imag
-                rest = difference**2 * self.switch(source.level, source.scale)
-                rest = rest + self.product(step.source, step.source, step.output)
-                yield _Variance(mean, rest + self.table(step.offset, step.output))
-            case steps.Join():
-                # Errors of real messages have imaginary parts too, as large as the real ones.
-                yield _Variance(
-                    self.variances[step.left] + self.variances[step.right],
-                    np.zeros(self.parameters.slots),
-                )
-            case steps.Part():
-                source = plan.values[step.source]
-                # Of x + conj(x) at twice the scale, to which only the conjugate adds.
-                error = self.switch(source.level, source.scale) / 4
-                for _ in step.outputs:
-                    yield self.carried(step.source).plus(error)
             case steps.Multiply():
                 left, right = values[step.left], values[step.right]
                 product = left**2 * self.variances[step.right]
@@ -287,7 +260,7 @@ class _Tracker:
             case steps.MultiplyPlain():
                 mask = mask_slots(plan, step.mask, self.parameters.slots)
                 encoding = self.mask_error(mask, step.mask_scale)
-                added: Slots = np.abs(values[step.source]) ** 2 * encoding
+                added: Slots = values[step.source] ** 2 * encoding
                 if step.rescale:
                     added = added + self.model.rounding(plan.values[step.output].scale)
                 yield _Variance(mask * self.variances[step.source], added)
@@ -308,7 +281,7 @@ class _Tracker:
     def mask_error(self, mask: Slots, scale: float) -> float:
         """A mask that is the same everywhere is a constant, which a power of two represents."""
         period = mask_period(mask)
-        return self.model.encoding(period, scale, self.plan.real) if period > 1 else 0.0
+        return self.model.encoding(period, scale) if period > 1 else 0.0
 
 
 def _linear(
@@ -328,11 +301,11 @@ def _linear(
         variance[term] = keep * np.roll(tracker.variances[name], -amount)
         if amount:
             switched[term] = keep * model.switching(step.level, plan.values[name].scale)
-        power[term] = keep * np.abs(rotated[baby]) ** 2
-    squared = np.abs(weights) ** 2
+        power[term] = keep * rotated[baby] ** 2
+    squared = weights**2
     carried = weighted_sums(step.entries, squared, variance)
     added = weighted_sums(step.entries, squared, switched)
-    added += weighted_sums(step.entries, _encoding_errors(model, step, weights, plan.real), power)
+    added += weighted_sums(step.entries, _encoding_errors(model, step, weights), power)
     for mask in masks:  # what a mask multiplies, and its error with it
         own = [t for t, (_, m) in enumerate(step.terms) if m == mask]
         place = {t: i for i, t in enumerate(own)}
@@ -340,7 +313,7 @@ def _linear(
         product = weighted_sums(
             entries, weights, np.stack([rotated[step.terms[t][0]] for t in own])
         )
-        added += np.abs(product) ** 2 * tracker.mask_error(masks[mask], step.mask_scale)
+        added += product**2 * tracker.mask_error(masks[mask], step.mask_scale)
     output_scale = plan.values[step.outputs[0]].scale
     divided = tracker.parameters.rescale_factor(step.level, step.level - step.rescale)
     sum_scale = output_scale * divided
@@ -355,9 +328,7 @@ def _linear(
         yield total.plus(model.rounding(output_scale) + bias)
 
 
-def _encoding_errors(
-    model: ErrorModel, step: steps.LinearTransform, weights: Slots, real: bool
-) -> Slots:
+def _encoding_errors(model: ErrorModel, step: steps.LinearTransform, weights: Slots) -> Slots:
     """Variances [rows, period] of encoded weights; a constant is off by its own rounding only."""
     scales = np.ones(len(weights))
     for entries in step.entries:
@@ -366,11 +337,10 @@ def _encoding_errors(
             scale = step.weight_scales[step.babies[baby][0]]
             scales[row] = scale if mask >= 0 else scale * step.mask_scale
     scaled = weights[:, 0] * scales
-    rounded = np.rint(scaled.real) + 1j * np.rint(scaled.imag)
     constant = np.all(weights == weights[:, :1], axis=1)
     errors = np.where(
         constant,
-        np.abs(scaled - rounded) ** 2 / scales**2,
-        model.encoding(step.period, 1.0, real) / scales**2,
+        (scaled - np.rint(scaled)) ** 2 / scales**2,
+        model.encoding(step.period, 1.0) / scales**2,
     )
     return np.repeat(errors[:, None], weights.shape[1], axis=1)

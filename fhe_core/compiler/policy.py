@@ -55,13 +55,6 @@ class Policy:
     hoisted: int = 0
 
 
-def lower_by_one(policy: Policy) -> Policy:
-    """One bit less before squares of parts, which come out at four times the scale."""
-    return replace(
-        policy, log_scale=policy.log_scale - 1, log_middle_scale=policy.log_middle_scale - 1
-    )
-
-
 #: 43 bits per level, one rescale per multiplication. Masks and weights share one rescale; 19 bits
 #: for the masks give the smallest error (docs/precision.md).
 SAFE = Policy(log_scale=43.0, log_middle_scale=43.0, log_mask_scale=19.0)

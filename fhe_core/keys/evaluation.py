@@ -54,13 +54,11 @@ class EvaluationKeys:
             MissingKeyError: it was not given, or does not have all limbs of the level.
         """
         tier, rows = self.parameters.levels[level].tier, self.parameters.levels[level].rows
-        if rotation != self.parameters.conjugation:
+        if not 0 <= rotation < self.parameters.rotations:
             rotation %= self.parameters.slots
         key = self.keys.get(KeyName(rotation, tier))
         if key is None or not set(key.rows).issuperset(rows):
             what = f"rotation by {rotation}" if rotation else "relinearisation"
-            if rotation == self.parameters.conjugation:
-                what = "conjugation"
             raise MissingKeyError(f"no evaluation key for {what} at level {level}")
         return key
 

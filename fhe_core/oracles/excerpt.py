@@ -85,10 +85,9 @@ def _moved(
                 replace(step, level=step.level - shift),
                 [replace(value, scale=scale) for value in results],
             )
-        case steps.Square() | steps.SquareParts():
+        case steps.Square():
             source = values[step.source]
-            factor = 4 if isinstance(step, steps.SquareParts) else 1
-            scale = factor * source.scale**2 / rescale_factor(source.level, step.rescale)
+            scale = source.scale**2 / rescale_factor(source.level, step.rescale)
             return step, [replace(value, scale=scale) for value in results]
         case steps.LinearTransform():
             level = step.level - shift

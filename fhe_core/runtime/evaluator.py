@@ -26,7 +26,9 @@ class Evaluator:
     def __init__(self, parameters: Parameters, keys: EvaluationKeys, threads: int) -> None:
         self.parameters = parameters
         self.keys = keys
-        self.context = _native.Context(parameters.ring_dimension, parameters.primes, threads)
+        self.context = _native.Context(
+            parameters.ring_dimension, parameters.primes, threads, ring=parameters.ring.value
+        )
         self._permutations: dict[int, NDArray[np.uint32]] = {}
 
     def tier(self, level: int) -> Tier:
@@ -49,7 +51,7 @@ class Evaluator:
         element = self.parameters.galois_element(rotation)
         if element not in self._permutations:
             self._permutations[element] = _native.galois_permutation(
-                self.parameters.ring_dimension, element
+                self.parameters.ring_dimension, element, self.parameters.ring.value
             )
         return self._permutations[element]
 
@@ -182,42 +184,6 @@ class Evaluator:
         if any(r % self.parameters.slots == 0 for r in rotations):
             raise ValueError("a rotation by a multiple of the slots has no key")
         return self.decompose(a.residues[1], a.level)
-
-    def conjugate(self, a: Ciphertext) -> Ciphertext:
-        """The complex conjugate of every slot."""
-        digits = self.decompose(a.residues[1], a.level)
-        switched = self.switch(digits, a.level, self.parameters.conjugation, a.residues[:1])
-        return replace(a, residues=self.mod_down(switched, a.level))
-
-    def times_monomial(self, a: Ciphertext, power: int) -> Ciphertext:
-        """Times X**power, exact and without noise; X**(N/2) is i in every slot.
-
-        power: a multiple of N/4 below 2N, so that it is a constant on quarters of the NTT order.
-
-        Raises:
-            ValueError: it is none.
-        """
-        return replace(a, residues=self.context.multiply_monomial(a.residues, power))
-
-    def join(self, a: Ciphertext, b: Ciphertext) -> Ciphertext:
-        """a + i b."""
-        return self.add(a, self.times_monomial(b, self.parameters.ring_dimension // 2))
-
-    def parts(self, a: Ciphertext) -> tuple[Ciphertext, Ciphertext]:
-        """Real and imaginary part: a + conj(a) and -i (a - conj(a)), at twice the scale."""
-        other, double = self.conjugate(a), 2 * a.scale
-        real = self.add(a, other)
-        imaginary = self.times_monomial(
-            self.subtract(other, a), self.parameters.ring_dimension // 2
-        )
-        return replace(real, scale=double), replace(imaginary, scale=double)
-
-    def square_parts(self, a: Ciphertext, rescale: int) -> Ciphertext:
-        """Re(a)**2 + i Im(a)**2, with one relinearisation."""
-        product = self.context.tensor_of_parts(
-            a.residues, self.conjugate(a).residues, self.rows(a.level)
-        )
-        return self._relinearised(Ciphertext(product, 4 * a.scale**2, a.level), rescale)
 
     def rotate_extended(
         self, a: Words, level: int, rotation: int, base: Words | None = None

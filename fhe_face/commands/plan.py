@@ -102,7 +102,7 @@ def predicted_precision(engine: Engine, network: FusedNetwork) -> list[StepPreci
         return predict(engine.batch.plan, engine.batch.tables(network), engine.parameters, rows)
     compiled = engine.compiled
     face = to_unit(demo_faces(network.input_size)[0])
-    inputs = list(compiled.pack_image(np.stack([face, face[..., ::-1]][: compiled.parts.views])))
+    inputs = list(compiled.pack_image(np.stack([face, face[..., ::-1]][: compiled.views])))
     return predict(compiled.plan, compiled.tables(network), engine.parameters, inputs)
 
 

@@ -24,7 +24,7 @@ def example(parameters: Parameters) -> Plan:
             outputs=("l",),
             level=5,
             weight_scales=(0.1, 2.0**43 / 3),
-            babies=((0, 0), (1, 3), (1, 128)),
+            babies=((0, 0), (1, 3), (1, 256)),
             terms=((0, -1), (1, 0), (2, 1)),
             giants=((0, 0), (0, 16)),
             entries=(((0, 0), (1, 1)), ((2, 2),)),
@@ -40,12 +40,8 @@ def example(parameters: Parameters) -> Plan:
         steps.Affine("f", "a", 1 / 3, "t"),
         steps.Multiply("a", "l", "p", 2, 1),
         steps.DropLevel("p", "d", 0),
-        steps.Join("x", "x", "j"),
-        steps.SquareParts("j", "q", 1, "o"),
-        steps.Part("q", ("re", "im")),
     ]
     levels = {"x": 5, "r1": 5, "r2": 5, "l": 4, "s": 3, "m": 2, "f": 2, "a": 2, "p": 1, "d": 0}
-    levels |= {"j": 5, "q": 4, "re": 4, "im": 4}
     return Plan(
         name="example",
         parameters_digest=parameters.digest,
@@ -76,7 +72,7 @@ def test_json_round_trip(short: Parameters, world: tiny.World) -> None:
 def test_the_digest_never_changes_by_itself(short: Parameters) -> None:
     """Ciphertexts name the plan they were made for by this digest."""
     plan = replace(example(short), parameters_digest="0" * 64)
-    assert plan.digest == "4bc1e069f17cff9d9b2f17c3c2787f970c7e23c501fd8723394271381b63d28d"
+    assert plan.digest == "7ea967c908a03a0e9e68b4014fd9c749a3a31b05f4771697dc266933b483ce3d"
 
 
 def test_the_digest_covers_every_field(short: Parameters) -> None:
@@ -157,13 +153,10 @@ def test_reads_and_writes(short: Parameters) -> None:
         ("f",),
         ("a", "l"),
         ("p",),
-        ("x", "x"),
-        ("j",),
-        ("q",),
     ]
     writes = [plans.step_writes(s) for s in plan.steps]
     assert writes[:6] == [("r1", "r2"), ("l",), ("s",), ("m",), ("f",), ("a",)]
-    assert writes[6:] == [("p",), ("d",), ("j",), ("q",), ("re", "im")]
+    assert writes[6:] == [("p",), ("d",)]
     assert plans.last_reads(plan) == [
         (),
         ("r1", "r2"),
@@ -171,11 +164,8 @@ def test_reads_and_writes(short: Parameters) -> None:
         ("s",),
         ("m",),
         ("f",),
-        ("l", "a"),
+        ("x", "l", "a"),
         (),
-        ("x",),
-        ("j",),
-        ("q",),
     ]
     assert [plans.step_level(s, plan.values) for s in plan.steps] == [
         5,
@@ -186,9 +176,6 @@ def test_reads_and_writes(short: Parameters) -> None:
         2,
         2,
         1,
-        5,
-        5,
-        4,
     ]
 
 
@@ -197,11 +184,10 @@ def test_required_keys(short: Parameters) -> None:
     found = plans.required_keys([example(short), example(short)], short)
     expected = {
         KeyName(1, 0): 5,  # Rotate
-        KeyName(126, 0): 5,  # Rotate by -2
+        KeyName(254, 0): 5,  # Rotate by -2
         KeyName(3, 0): 5,  # baby step
         KeyName(16, 0): 5,  # giant step
-        KeyName(0, 0): 5,  # SquareParts
-        KeyName(short.conjugation, 0): 5,  # SquareParts, Part
+        KeyName(0, 0): 4,  # Square
         KeyName(1, 1): 2,  # FoldSum
         KeyName(2, 1): 2,
         KeyName(3, 1): 2,  # the two before, at once

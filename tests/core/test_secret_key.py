@@ -22,7 +22,7 @@ def message(parameters: Parameters, seed: int = 0) -> tiny.Array:
 
 def test_noise_of_a_fresh_ciphertext(short: Parameters, short_key: SecretKey) -> None:
     n = short.ring_dimension
-    expected = np.sqrt(n / 2 * (ERROR_ETA / 2 + 1 / 6)) / SCALE
+    expected = np.sqrt(2 * n * (ERROR_ETA / 2 + 1 / 12)) / SCALE
     errors = []
     for seed in range(20):
         z = message(short, seed)
