@@ -89,7 +89,7 @@ class SecretKey:
         """
         self._require_slots()
         message = encoding.encode(slots, self.parameters.ring_dimension, scale)
-        noisy = message + sampling.error(self.parameters.ring_dimension)
+        noisy = message + self._error()
         seed = os.urandom(SEED_BYTES)
         residues = self._encrypt_noisy(noisy, seed, FRESH_DOMAIN)
         return Ciphertext(residues, scale, self.parameters.top), seed
@@ -99,8 +99,17 @@ class SecretKey:
 
         seed, domain: c1 is expanded from them. No two ciphertexts may share both.
         """
-        noise = sampling.error(self.parameters.ring_dimension)
-        return self._encrypt_noisy(message + noise, seed, domain)
+        return self._encrypt_noisy(message + self._error(), seed, domain)
+
+    def _error(self) -> NDArray[np.int64]:
+        """A fresh error [N]. In the real ring the first coefficient has twice the variance: the
+        others count as X^i + X^-i, so that no direction has less error than another
+        (docs/security.md).
+        """
+        error = sampling.error(self.parameters.ring_dimension)
+        if self.parameters.ring is Ring.REAL:
+            error[:1] += sampling.error(1)
+        return error
 
     def _encrypt_noisy(self, noisy: NDArray[np.int64], seed: bytes, domain: int) -> Words:
         """As `encrypt_polynomial`, of a message that has its error already."""
@@ -202,7 +211,7 @@ class SecretKey:
         for digit in range(parameters.digits(specification.level)):
             for i, row in enumerate(rows):
                 uniform_row(seed, domain, digit, row, primes[row], uniform[i])
-            noise = self._context.embed_signed(sampling.error(n), rows)
+            noise = self._context.embed_signed(self._error(), rows)
             body = self._context.subtract(
                 noise, self._context.multiply(uniform, target, rows), rows
             )

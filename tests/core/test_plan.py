@@ -72,7 +72,7 @@ def test_json_round_trip(short: Parameters, world: tiny.World) -> None:
 def test_the_digest_never_changes_by_itself(short: Parameters) -> None:
     """Ciphertexts name the plan they were made for by this digest."""
     plan = replace(example(short), parameters_digest="0" * 64)
-    assert plan.digest == "7ea967c908a03a0e9e68b4014fd9c749a3a31b05f4771697dc266933b483ce3d"
+    assert plan.digest == "7cdf287a16fb47326cf9c7ee6d935407b8d489bfad725a831e051c0fc608e76c"
 
 
 def test_the_digest_covers_every_field(short: Parameters) -> None:
@@ -158,13 +158,13 @@ def test_reads_and_writes(short: Parameters) -> None:
     assert writes[:6] == [("r1", "r2"), ("l",), ("s",), ("m",), ("f",), ("a",)]
     assert writes[6:] == [("p",), ("d",)]
     assert plans.last_reads(plan) == [
-        (),
+        ("x",),
         ("r1", "r2"),
         (),
         ("s",),
         ("m",),
         ("f",),
-        ("x", "l", "a"),
+        ("l", "a"),
         (),
     ]
     assert [plans.step_level(s, plan.values) for s in plan.steps] == [

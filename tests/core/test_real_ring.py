@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from fhe_core import _native, encoding
 from fhe_core.ciphertext import Ciphertext
-from fhe_core.parameters import Parameters, Ring
+from fhe_core.parameters import ERROR_ETA, Parameters, Ring, Specification, Tier, build
+from fhe_core.parameters.bounds import InsecureParametersError
 from fhe_core.plan import KeyName, KeySpecification
 from fhe_core.runtime.evaluator import Evaluator
 from fhe_core.secret.key import SecretKey
 from tests.core import tiny
+from tests.known_answers import frozen
 
 SCALE = tiny.SCALE
 PERIODS = (8, 32, 256)
@@ -87,6 +91,52 @@ def test_noise_of_a_rescale(short: Parameters, short_key: SecretKey) -> None:
         rescaled = evaluator.rescale(short_key.encrypt(x, 2.0**60)[0], 1)
         errors.append((short_key.decrypt(rescaled) - x) * 2.0**60 / divisor)
     assert np.std(errors) == pytest.approx(np.sqrt(2 * n / 12 * (1 + 4 * n / 3)), rel=0.1)
+
+
+def test_errors_have_the_same_size_in_every_direction() -> None:
+    """The covariance of their slots is 2N v times the identity: the first coefficient has 2 v."""
+    parameters = build(frozen.SPECIFICATION)
+    key = SecretKey.generate(parameters)
+    n, zero = parameters.ring_dimension, np.zeros(parameters.ring_dimension, dtype=np.int64)
+    count = 6000
+    errors = np.stack(
+        [
+            key.decrypt_polynomial(
+                key.encrypt_polynomial(zero, number.to_bytes(32, "big"), 0),
+                parameters.levels[-1].rows,
+            )
+            for number in range(count)
+        ]
+    )
+    variances = np.full(n, ERROR_ETA / 2)
+    variances[0] *= 2
+    assert np.allclose(errors.var(axis=0), variances, rtol=6 * math.sqrt(2 / count))
+    assert np.max(np.abs(errors[:, 1:])) <= ERROR_ETA
+    slots = np.stack([encoding.decode(error, 1.0) for error in errors])
+    expected = 2 * n * ERROR_ETA / 2
+    covariance = slots.T @ slots / count / expected
+    assert np.max(np.abs(covariance - np.eye(n))) < 6 * math.sqrt(2 / count)
+
+
+def test_secrets_are_uniform_in_all_coordinates() -> None:
+    parameters = tiny.chain(12, 2)
+    secret = SecretKey.generate(parameters).secret_coefficients()
+    assert secret.shape == (parameters.ring_dimension,)
+    counts = [int(np.count_nonzero(secret == value)) for value in (-1, 0, 1)]
+    assert sum(counts) == secret.size
+    assert max(abs(c - secret.size / 3) for c in counts) < 6 * math.sqrt(secret.size * 2 / 9)
+
+
+@pytest.mark.parametrize("ring", list(Ring))
+def test_the_bound_is_that_of_dimension_n(ring: Ring) -> None:
+    """Of 4,096 coefficients: 106 bits, in both rings, and not the 214 of twice as many."""
+
+    def chain(bits: int) -> Parameters:
+        return build(Specification("secure", 12, (bits,), (bits,), (Tier(1, 1, 1),), ring))
+
+    assert chain(50).log2_qp_bound == 106
+    with pytest.raises(InsecureParametersError, match="bound 106"):
+        build(Specification("secure", 12, (50, 30), (50,), (Tier(2, 1, 1),), ring))
 
 
 def test_a_key_of_the_standard_ring_has_no_slots() -> None:

@@ -22,6 +22,7 @@ from tests.helpers import (
     centred,
     crt,
     distinct_primes,
+    doubled,
     integers,
     key_in_memory,
     negacyclic,
@@ -711,3 +712,72 @@ def left_behind(secret: bool) -> int:
 def test_results_of_secrets_are_cleared_before_their_memory_is_given_back() -> None:
     assert left_behind(secret=True) == 0
     assert left_behind(secret=False) > 0  # or this test could not see them
+
+
+# --- the real ring inside the standard one of twice the degree ------------------------------------
+
+
+def inside(ring: Ring, residues: Words, rows: Sequence[int]) -> Words:
+    """Coefficients [..., rows, n] of elements of the real ring, as polynomials [..., rows, 2n]."""
+    q = np.array(ring.of(rows), dtype=np.uint64)[:, None]
+    whole = np.zeros((*residues.shape[:-1], 2 * ring.n), dtype=np.uint64)
+    whole[..., : ring.n] = residues
+    whole[..., ring.n + 1 :] = (q - residues[..., :0:-1]) % q
+    return whole
+
+
+def transformed(ring: Ring, residues: Words, rows: Sequence[int]) -> tuple[Words, Words]:
+    """The same elements in NTT form in both rings: the first half of the values, and all."""
+    outer = _native.Context(2 * ring.n, ring.moduli, 1)
+    flat = residues.reshape(-1, len(rows), ring.n)
+    small = np.stack([ring.context.ntt_forward(a, rows) for a in flat])
+    large = np.stack([outer.ntt_forward(inside(ring, a, rows), rows) for a in flat])
+    shape = residues.shape[:-1]
+    return small.reshape(*shape, ring.n), large.reshape(*shape, 2 * ring.n)
+
+
+@pytest.mark.parametrize("n", [16, 256, 1024])
+def test_operations_are_those_of_the_standard_ring_of_twice_the_degree(n: int) -> None:
+    """Digits, key products, divisions and linear transforms, bit for bit."""
+    ring = Ring(n, kind="real")
+    outer = _native.Context(2 * n, ring.moduli, 1)
+    limbs, rows = LIMBS, [*LIMBS, *SPECIALS]
+    element = pow(5, n // 2 + 1, 4 * n)
+    both = zip(
+        (ring.context, outer),
+        (ring.permutation(element), _native.galois_permutation(2 * n, element)),
+        transformed(ring, ring.random(1, limbs, 2), limbs),
+        transformed(ring, ring.random(2, rows, 2, 2), rows),
+        (1, 2),
+        strict=True,
+    )
+    p = [math.prod(ring.of(SPECIALS)) % q for q in ring.of(limbs)]
+    masks = np.random.default_rng(3).integers(-(2**40), 2**40, n)
+    weights = np.random.default_rng(4).integers(-(2**40), 2**40, (3, 8))
+    found = []
+    for context, index, ciphertext, key, factor in both:
+        digits = context.decompose(ciphertext[1].copy(), 3, SPECIALS)
+        switched = context.switch_key(digits, key, 6, SPECIALS, ciphertext[:1], p, index, None)
+        mask, weight = (
+            (masks, weights)
+            if factor == 1
+            else (doubled(masks), np.stack([doubled(w) for w in weights]))
+        )
+        transform = _native.Transform(
+            [mask], [(0, 0), (1, -1)], [np.array([(0, 1), (1, 0), (1, 2)], np.uint32)], weight
+        )
+        inputs = [(ciphertext, digits)]
+        babies = [(0, None, None, 0), (0, index, key, 6)]
+        found.append(
+            {
+                "decompose": digits,
+                "switch_key": switched,
+                "divide_and_round": context.divide_and_round(switched, rows, 4),
+                "tensor": context.tensor(ciphertext, ciphertext[::-1].copy()),
+                "multiply_plain": context.multiply_plain(ciphertext, mask),
+                "accumulate": context.accumulate(transform, inputs, babies, SPECIALS, p),
+            }
+        )
+    small, large = found
+    for name, result in small.items():
+        assert np.array_equal(result, large[name][..., :n]), name
