@@ -166,6 +166,7 @@ def test_plan(fhe_face: Run) -> None:
 def test_keys_of_older_versions(kit: Kit, tmp_path: Path) -> None:
     """They say nothing of packings, or pairs; nothing else can be right either."""
     circuit = CIRCUIT.describe()
+    more: dict[str, object]
     for more in ({}, {PACKINGS: ["alone", "pair"]}, {PACKINGS: ["many"]}, {PACKINGS: []}):
         facts: dict[str, object] = {ENTRY: circuit, **more}
         save_secret_key(tmp_path / "old.key", kit.key, facts, overwrite=True)
