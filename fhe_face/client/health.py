@@ -27,7 +27,7 @@ SPREAD_SHARE = 0.02
 NORM_SLACK = 0.05
 #: How large the squared norm of a face beside this one in a batch may be, as a multiple of the
 #: interval's end: a share of its values reaches this one through rounded masks (docs/health.md).
-NEIGHBOUR_EXCESS = 20.0
+NEIGHBOUR_EXCESS = 3.0
 #: How far copies of one face may be apart before normalisation, as a share of the smaller one's
 #: length (docs/health.md).
 COPIES_TOLERANCE = 0.02
