@@ -276,7 +276,11 @@ class _Tracker:
                 error = self.table(step.table, step.output)
                 yield _Variance(carried, np.full_like(carried, error))
             case steps.DropLevel():
-                yield self.carried(step.source)
+                source = plan.values[step.source]
+                dropped = self.carried(step.source)
+                if self.parameters.drop_multiple(source.level, step.level) > 1:
+                    dropped = dropped.plus(self.model.rounding(source.scale))
+                yield dropped
 
     def product(self, left: str, right: str, output: str) -> Slots:
         """Error of a relinearised product."""

@@ -148,6 +148,7 @@ def test_the_digest_covers_every_field(short: Parameters) -> None:
         changed(special_bits=(50, 50, 49)),
         changed(tiers=(*tiny.SHORT.tiers[:2], Tier(2, 2, 2))),
         changed(tiers=tiny.SHORT.tiers[:2]),
+        changed(levels=((1,), (2,), (4,), (6,))),
     ]
     assert len(variants) >= len(dataclasses.fields(Specification))
     digests = {build(spec).digest for spec in variants}
