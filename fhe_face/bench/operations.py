@@ -124,7 +124,7 @@ class Bench:
         ciphertext = self.fresh.drop_to(level, evaluator.parameters)
         rows = evaluator.rows(level)
         digits = evaluator.decompose(ciphertext.residues[1], level)
-        coefficients = np.random.default_rng(1).integers(-(2**20), 2**20, self.slots.size * 2)
+        coefficients = np.random.default_rng(1).integers(-(2**20), 2**20, self.slots.size)
         plain = evaluator.context.embed_signed(coefficients, rows)
 
         def hoisted() -> object:
