@@ -195,7 +195,7 @@ def _gather(builder: PlanBuilder, pooled: Sequence[str], head: BatchHead) -> str
 
     value, rescale = builder.values[pooled[0]], builder.policy.rescales.pool_mask
     # Without a rescale the weights, which are ones, have the scale one: they are exact.
-    mask_scale = 2.0**builder.policy.log_mask_scale
+    log_mask_scale = builder.policy.log_pool_mask_scale
     return builder.linear(
         "gather",
         pooled,
@@ -209,8 +209,9 @@ def _gather(builder: PlanBuilder, pooled: Sequence[str], head: BatchHead) -> str
             period=_MIN_PERIOD,
         ),
         LinearTables(ones, None, 0),
-        scale=value.scale if rescale else value.scale * mask_scale,
+        scale=value.scale if rescale else value.scale * 2.0**log_mask_scale,
         rescale=rescale,
+        log_mask_scale=log_mask_scale,
     )[0]
 
 
