@@ -70,7 +70,9 @@ def calibrate(packed: PackedPlan, tables: Tables, images: Sequence[Sequence[Slot
     if not np.isfinite(usual):
         raise CalibrationError("the network diverges on most of its calibration images")
     kept = [one.values for one in seen if one.size <= MAX_GROWTH * usual]
-    means = {name: sum(values[name] for values in kept) / len(kept) for name in kept[0]}
+    means: dict[str, Slots] = {
+        name: np.mean([values[name] for values in kept], axis=0) for name in kept[0]
+    }
     rounded = _Rounded(packed, short, means)
     plans.run(plan, rounded, [means[name] for name in plan.inputs])
     return Calibration(means, rounded.corrections)
