@@ -14,8 +14,12 @@ _Index = NDArray[np.uint32]
 _Signed = NDArray[np.int64]
 _Bytes = NDArray[np.uint8]
 
-def galois_permutation(n: int, galois_element: int, /) -> _Index:
-    """Gather index of a(X) -> a(X^galois_element) in bit-reversed NTT order."""
+def galois_permutation(n: int, galois_element: int, ring: str = "standard") -> _Index:
+    """Gather index of a(X) -> a(X^galois_element) in bit-reversed NTT order.
+
+    ring: as for ``Context``. The element is odd and below 2n; in the real ring it is 1 mod 4 and
+    below 4n.
+    """
 
 def fill_uniform(out: _Words, words: _Words, q: int) -> int:
     """Residues below q from random words by rejection; returns how many were filled."""
@@ -55,6 +59,8 @@ class Transform:
 class Context:
     """RNS arithmetic over a list of moduli. ``rows`` says which modulus each row belongs to.
 
+    ring: what n coefficients stand for. "standard": a_0 + a_1 X + ..., modulo X^n + 1; the moduli
+    are 1 mod 2n. "real": a_0 + sum of a_i (X^i + X^-i), modulo X^2n + 1; they are 1 mod 4n.
     secret: what was computed is cleared before its memory is given back. idle_limit: bytes that are
     kept for the next results in any case; more are kept only as far as so many were in use at a
     time.
@@ -75,6 +81,7 @@ class Context:
         threads: int,
         secret: bool = False,
         idle_limit: int = 2147483648,
+        ring: str = "standard",
     ) -> None: ...
     @property
     def idle_bytes(self) -> int:
@@ -122,10 +129,6 @@ class Context:
         """
     def tensor(self, a: _Words, b: _Words) -> _Words:
         """(a0 b0, a0 b1 + a1 b0, a1 b1), [3, limbs, n]."""
-    def tensor_of_parts(self, a: _Words, conjugate: _Words) -> _Words:
-        """The tensor of a + conjugate, and that of X^(3n/4) (conjugate - a), added."""
-    def multiply_monomial(self, a: _Words, power: int) -> _Words:
-        """Polynomials [polys, limbs, n] times X^power, a multiple of n / 4 below 2n."""
     def divide_and_round(self, x: _Words, rows: Sequence[int], dropped: int) -> _Words:
         """round(x / product of the last ``dropped`` moduli) of polynomials [polys, rows, n]."""
     def accumulate(
@@ -233,6 +236,9 @@ class kernels:  # a module, written as a class so that one stub file is enough
         def psi(self) -> int: ...
         def ntt_forward(self, a: _Words) -> _Words: ...
         def ntt_inverse(self, a: _Words) -> _Words: ...
+        def real_ntt_forward(self, a: _Words) -> _Words:
+            """Of the real ring, and half as long: see ``Context``."""
+        def real_ntt_inverse(self, a: _Words) -> _Words: ...
         def add(self, a: _Words, b: _Words) -> _Words: ...
         def subtract(self, a: _Words, b: _Words) -> _Words: ...
         def multiply(self, a: _Words, b: _Words) -> _Words: ...

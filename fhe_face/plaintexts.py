@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fhe_core.compiler import CompiledBatch, CompiledNetwork, Parts
+from fhe_core.compiler import CompiledBatch, CompiledNetwork
 from fhe_core.runtime.calibration import calibrate, corrected
 from fhe_core.runtime.packed import PackedPlan, pack
 from fhe_face.engine import Engine
@@ -84,6 +84,4 @@ def _inputs(
     """Slots of the plan's inputs that hold one image wherever there is room for one."""
     if isinstance(compiled, CompiledBatch):
         return list(compiled.pack_images(unit[None]))
-    mirrored = compiled.parts is Parts.MIRROR
-    rows = list(compiled.pack_image(np.stack([unit, unit[..., ::-1]]) if mirrored else unit))
-    return rows * (2 if compiled.parts is Parts.PAIR else 1)
+    return list(compiled.pack_image(np.stack([unit, unit[..., ::-1]][: compiled.views])))

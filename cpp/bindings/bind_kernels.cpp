@@ -80,10 +80,10 @@ class Kernels {
     Word psi() const { return tables_.roots[tables_.n / 2]; }  // bitrev(n / 2) = 1
 
     using Transform = void (*)(Word*, std::size_t, const fk::NttTables&);
-    Words transform(Transform run, const Words& a) const {
+    Words transform(Transform run, const Words& a, std::size_t longest) const {
         const std::size_t length = checked_length(a, q(), "a");
-        require(std::has_single_bit(length) && length >= 8 && length <= tables_.n,
-                "the length is not a power of two from 8 to n");
+        require(std::has_single_bit(length) && length >= 8 && length <= longest,
+                "the length is not a power of two from 8 to " + std::to_string(longest));
         Words out = copy_of(a);
         run(out.mutable_data(), length, tables_);
         return out;
@@ -326,6 +326,10 @@ class Workload {
             {"copy", [](Workload& w) { std::copy(w.a(), w.a() + w.n_, w.out()); }},
             {"ntt_forward", [](Workload& w) { w.k().ntt_forward(w.out(), w.n_, w.tables()); }},
             {"ntt_inverse", [](Workload& w) { w.k().ntt_inverse(w.out(), w.n_, w.tables()); }},
+            {"real_ntt_forward",
+             [](Workload& w) { w.k().real_ntt_forward(w.out(), w.n_ / 2, w.tables()); }},
+            {"real_ntt_inverse",
+             [](Workload& w) { w.k().real_ntt_inverse(w.out(), w.n_ / 2, w.tables()); }},
             {"add", [](Workload& w) { w.k().add(w.out(), w.a(), w.b(), w.n_, w.m()); }},
             {"subtract", [](Workload& w) { w.k().subtract(w.out(), w.a(), w.b(), w.n_, w.m()); }},
             {"multiply", [](Workload& w) { w.k().multiply(w.out(), w.a(), w.b(), w.n_, w.m()); }},
@@ -432,11 +436,27 @@ void bind_kernels(py::module_& m) {
         .def_property_readonly("psi", &Kernels::psi, "The primitive 2n-th root of unity")
         .def(
             "ntt_forward",
-            [](const Kernels& k, const Words& x) { return k.transform(k.table().ntt_forward, x); },
+            [](const Kernels& k, const Words& x) {
+                return k.transform(k.table().ntt_forward, x, k.tables().n);
+            },
             a)
         .def(
             "ntt_inverse",
-            [](const Kernels& k, const Words& x) { return k.transform(k.table().ntt_inverse, x); },
+            [](const Kernels& k, const Words& x) {
+                return k.transform(k.table().ntt_inverse, x, k.tables().n);
+            },
+            a)
+        .def(
+            "real_ntt_forward",
+            [](const Kernels& k, const Words& x) {
+                return k.transform(k.table().real_ntt_forward, x, k.tables().n / 2);
+            },
+            a)
+        .def(
+            "real_ntt_inverse",
+            [](const Kernels& k, const Words& x) {
+                return k.transform(k.table().real_ntt_inverse, x, k.tables().n / 2);
+            },
             a)
         .def(
             "add",

@@ -150,11 +150,8 @@ Words switch_key(const Context& context, const Words& digits, const Words& key,
     return out;
 }
 
-using Product = void (*)(const Context&, std::uint64_t*, const std::uint64_t*, const std::uint64_t*,
-                         const Rows&);
-
 // [3][limbs][n] of two arrays [2][limbs][n]
-Words product(const Context& context, Product form, const Words& a, const Words& b) {
+Words tensor(const Context& context, const Words& a, const Words& b) {
     require(a.ndim() == 3, "a must have shape (2, limbs, n)");
     const auto limbs = static_cast<std::size_t>(a.shape(1));
     const Rows rows = limb_rows(limbs);
@@ -164,7 +161,7 @@ Words product(const Context& context, Product form, const Words& a, const Words&
     Words out = make(context, {3, limbs, context.n()});
     std::uint64_t* data = out.mutable_data();
     const Released release;
-    form(context, data, a.data(), b.data(), rows);
+    ring::tensor(context, data, a.data(), b.data(), rows);
     return out;
 }
 
@@ -360,21 +357,6 @@ Words accumulate(const Context& context, const Transform& transform, const Input
     return out;
 }
 
-Words multiply_monomial(const Context& context, const Words& a, std::size_t power) {
-    require(a.ndim() == 3, "a must have shape (polys, limbs, n)");
-    const auto polys = static_cast<std::size_t>(a.shape(0));
-    const auto limbs = static_cast<std::size_t>(a.shape(1));
-    require_rows(context, limb_rows(limbs));
-    require_shape(a, {polys, limbs, context.n()}, "a");
-    require(power < 2 * context.n() && power % (context.n() / 4) == 0,
-            "power must be a multiple of n / 4 below 2n");
-    Words out = make(context, {polys, limbs, context.n()});
-    std::uint64_t* data = out.mutable_data();
-    const Released release;
-    context.multiply_monomial(data, a.data(), polys, power, limbs);
-    return out;
-}
-
 }  // namespace
 
 void bind_ring(py::module_& m) {
@@ -391,15 +373,15 @@ void bind_ring(py::module_& m) {
 
     py::class_<Context>(m, "Context")
         .def(py::init([](std::size_t n, const std::vector<std::uint64_t>& moduli, int threads,
-                         bool secret, std::size_t idle_limit) {
+                         bool secret, std::size_t idle_limit, const std::string& ring) {
                  auto context = std::make_unique<Context>(
-                     n, moduli, threads, kernels::select(),
+                     ring::kind_by_name(ring), n, moduli, threads, kernels::select(),
                      std::make_shared<ring::BufferPool>(idle_limit, secret));
                  ring::require_threads(threads);
                  return context;
              }),
              py::arg("n"), py::arg("moduli"), py::arg("threads"), py::arg("secret") = false,
-             py::arg("idle_limit") = ring::kIdleBytes)
+             py::arg("idle_limit") = ring::kIdleBytes, py::arg("ring") = "standard")
         .def_property_readonly("idle_bytes",
                                [](const Context& c) { return c.pool()->idle_bytes(); })
         .def_property_readonly("n", &Context::n)
@@ -467,30 +449,22 @@ void bind_ring(py::module_& m) {
         .def("switch_key", &switch_key, py::arg("digits"), py::arg("key"), py::arg("key_limbs"),
              py::arg("specials"), py::arg("addend"), py::arg("p_mod_q"), py::arg("permutation"),
              py::arg("base"))
-        .def(
-            "tensor",
-            [](const Context& c, const Words& a, const Words& b) {
-                return product(c, &ring::tensor, a, b);
-            },
-            py::arg("a"), py::arg("b"))
-        .def(
-            "tensor_of_parts",
-            [](const Context& c, const Words& a, const Words& conjugate) {
-                return product(c, &ring::tensor_of_parts, a, conjugate);
-            },
-            py::arg("a"), py::arg("conjugate"))
-        .def("multiply_monomial", &multiply_monomial, py::arg("a"), py::arg("power"))
+        .def("tensor", &tensor, py::arg("a"), py::arg("b"))
         .def("divide_and_round", &divide_and_round, py::arg("x"), py::arg("rows"),
              py::arg("dropped"))
         .def("accumulate", &accumulate, py::arg("transform"), py::arg("inputs"), py::arg("babies"),
              py::arg("specials"), py::arg("p_mod_q"));
 
-    m.def("galois_permutation", [](std::size_t n, std::uint64_t galois_element) {
-        const std::vector<std::uint32_t> index = ring::galois_permutation(n, galois_element);
-        Index out(static_cast<py::ssize_t>(index.size()));
-        std::copy(index.begin(), index.end(), out.mutable_data());
-        return out;
-    });
+    m.def(
+        "galois_permutation",
+        [](std::size_t n, std::uint64_t galois_element, const std::string& ring) {
+            const std::vector<std::uint32_t> index =
+                ring::galois_permutation(ring::kind_by_name(ring), n, galois_element);
+            Index out(static_cast<py::ssize_t>(index.size()));
+            std::copy(index.begin(), index.end(), out.mutable_data());
+            return out;
+        },
+        py::arg("n"), py::arg("galois_element"), py::arg("ring") = "standard");
     m.def("fill_uniform", &fill_uniform, py::arg("out").noconvert(), py::arg("words").noconvert(),
           py::arg("q"));
 }

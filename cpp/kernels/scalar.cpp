@@ -42,13 +42,14 @@ Word reduce_sum(Wide sum, const Modulus& m) {
     return subtract_if_above(subtract_if_above(subtract_if_above(r, 4 * m.q), 2 * m.q), m.q);
 }
 
-// Values stay in [0, 4q): the first input is brought to [0, 2q), the product is in [0, 2q).
-void ntt_forward(Word* a, std::size_t length, const NttTables& tables) {
+// The layers below node `top` of the tree of twiddles. Values stay in [0, 4q): the first input is
+// brought to [0, 2q), the product is in [0, 2q).
+void forward_layers(Word* a, std::size_t length, std::size_t top, const NttTables& tables) {
     const Word q = tables.modulus.q;
     for (std::size_t blocks = 1, t = length / 2; t >= 1; blocks *= 2, t /= 2) {
         for (std::size_t block = 0; block < blocks; ++block) {
-            const Word w = tables.roots[blocks + block];
-            const Word w_shoup = tables.roots_shoup[blocks + block];
+            const Word w = tables.roots[top * blocks + block];
+            const Word w_shoup = tables.roots_shoup[top * blocks + block];
             Word* x = a + 2 * t * block;
             Word* y = x + t;
             for (std::size_t j = 0; j < t; ++j) {
@@ -64,14 +65,14 @@ void ntt_forward(Word* a, std::size_t length, const NttTables& tables) {
     }
 }
 
-// Values stay in [0, 2q); the last layer also multiplies by 1 / length.
-void ntt_inverse(Word* a, std::size_t length, const NttTables& tables) {
+// Values stay in [0, 2q); the last layer also multiplies by 1 / (top length).
+void inverse_layers(Word* a, std::size_t length, std::size_t top, const NttTables& tables) {
     const Modulus& m = tables.modulus;
     const Word q = m.q;
     for (std::size_t blocks = length / 2, t = 1; blocks >= 2; blocks /= 2, t *= 2) {
         for (std::size_t block = 0; block < blocks; ++block) {
-            const Word w = tables.inverse_roots[blocks + block];
-            const Word w_shoup = tables.inverse_roots_shoup[blocks + block];
+            const Word w = tables.inverse_roots[top * blocks + block];
+            const Word w_shoup = tables.inverse_roots_shoup[top * blocks + block];
             Word* x = a + 2 * t * block;
             Word* y = x + t;
             for (std::size_t j = 0; j < t; ++j) {
@@ -82,9 +83,8 @@ void ntt_inverse(Word* a, std::size_t length, const NttTables& tables) {
             }
         }
     }
-    // q = 1 mod 2 length, so -(q - 1) / length is the inverse of length.
-    const ShoupFactor scale(q - (q - 1) / length, m);
-    const ShoupFactor scaled_root(multiply_mod(scale.value, tables.inverse_roots[1], q), m);
+    const ShoupFactor scale = inverse_length(top * length, m);
+    const ShoupFactor scaled_root(multiply_mod(scale.value, tables.inverse_roots[top], q), m);
     for (std::size_t j = 0; j < length / 2; ++j) {
         const Word u = a[j];
         const Word v = a[j + length / 2];
@@ -92,6 +92,39 @@ void ntt_inverse(Word* a, std::size_t length, const NttTables& tables) {
         a[j + length / 2] = subtract_if_above(
             shoup_lazy(u + 2 * q - v, scaled_root.value, scaled_root.quotient, q), q);
     }
+}
+
+void ntt_forward(Word* a, std::size_t length, const NttTables& tables) {
+    forward_layers(a, length, 1, tables);
+}
+
+void ntt_inverse(Word* a, std::size_t length, const NttTables& tables) {
+    inverse_layers(a, length, 1, tables);
+}
+
+// Entries j and length - j, from 1 on, to x_j - w x_(length - j).
+void fold(Word* a, std::size_t length, Word w, Word w_shoup, Word q) {
+    const auto times_root = [&](Word x) {
+        return subtract_if_above(shoup_lazy(x, w, w_shoup, q), q);
+    };
+    for (std::size_t j = 1; j <= length / 2; ++j) {
+        const Word x = a[j];
+        const Word y = a[length - j];
+        a[j] = subtract_if_above(x + q - times_root(y), q);
+        a[length - j] = subtract_if_above(y + q - times_root(x), q);
+    }
+}
+
+void real_ntt_forward(Word* a, std::size_t length, const NttTables& tables) {
+    fold(a, length, tables.roots[1], tables.roots_shoup[1], tables.modulus.q);
+    forward_layers(a, length, 2, tables);
+}
+
+void real_ntt_inverse(Word* a, std::size_t length, const NttTables& tables) {
+    const Word q = tables.modulus.q;
+    inverse_layers(a, length, 2, tables);
+    a[0] = subtract_if_above(2 * a[0], q);
+    fold(a, length, tables.inverse_roots[1], tables.inverse_roots_shoup[1], q);
 }
 
 void add(Word* out, const Word* a, const Word* b, std::size_t n, const Modulus& m) {
@@ -244,6 +277,8 @@ const KernelTable* scalar() {
         "scalar",
         ntt_forward,
         ntt_inverse,
+        real_ntt_forward,
+        real_ntt_inverse,
         add,
         subtract,
         multiply,

@@ -127,7 +127,7 @@ void decompose(const Context& context, std::uint64_t* out, const std::uint64_t* 
     const Buffer coefficients = context.scratch(static_cast<std::size_t>(limbs) * n);
     parallel_for(context.threads(), own.size(), [&](std::size_t r, std::size_t) {
         std::copy(c + r * n, c + (r + 1) * n, coefficients.data() + r * n);
-        context.kernels().ntt_inverse(coefficients.data() + r * n, n, context.tables(own[r]));
+        context.ntt_inverse(coefficients.data() + r * n, n, own[r]);
     });
 
     std::vector<std::pair<std::uint64_t*, int>> pending;  // extended rows still to be transformed
@@ -151,7 +151,7 @@ void decompose(const Context& context, std::uint64_t* out, const std::uint64_t* 
     const std::size_t rows = own.size() + pending.size();
     parallel_for(context.threads(), rows, [&](std::size_t i, std::size_t) {
         if (i < pending.size()) {
-            context.kernels().ntt_forward(pending[i].first, n, context.tables(pending[i].second));
+            context.ntt_forward(pending[i].first, n, pending[i].second);
             return;
         }
         const std::size_t r = i - pending.size();  // a limb of its own digit is known already
@@ -172,7 +172,7 @@ void divide_and_round(const Context& context, std::uint64_t* out, const std::uin
     parallel_for(context.threads(), dropped, [&](std::size_t r, std::size_t) {
         std::uint64_t* row = remainder.data() + r * n;
         std::copy(x + (kept + r) * n, x + (kept + r + 1) * n, row);
-        context.kernels().ntt_inverse(row, n, context.tables(from[r]));
+        context.ntt_inverse(row, n, from[r]);
     });
     std::vector<std::uint64_t*> targets;
     for (std::size_t r = 0; r < kept; ++r) targets.push_back(out + r * n);
@@ -180,7 +180,7 @@ void divide_and_round(const Context& context, std::uint64_t* out, const std::uin
     parallel_for(context.threads(), kept, [&](std::size_t r, std::size_t) {
         const Modulus& m = context.modulus(to[r]);
         const ShoupFactor inverse(conversion->product_inverse(r), m);
-        context.kernels().ntt_forward(out + r * n, n, context.tables(to[r]));
+        context.ntt_forward(out + r * n, n, to[r]);
         context.kernels().subtract_multiply_scalar(out + r * n, x + r * n, out + r * n, inverse, n,
                                                    m);
     });

@@ -106,7 +106,6 @@ class LimbWorker {
     // [period][slots]. Done for a cache line of slots at a time, so that the transposition writes
     // whole lines.
     void transform_weights() {
-        const NttTables& tables = context_.tables(t_.rows[row_]);
         const std::vector<std::ptrdiff_t>& slots = sums().slots;
         for (std::size_t first = 0; first < slots.size(); first += kLine) {
             const std::size_t count = std::min(kLine, slots.size() - first);
@@ -119,7 +118,7 @@ class LimbWorker {
                 const auto row = static_cast<std::size_t>(slots[first + w]);
                 reduce_signed(kernels(), values, t_.weights + row * t_.period, t_.period,
                               modulus());
-                kernels().ntt_forward(values, t_.period, tables);
+                context_.ntt_forward(values, t_.period, t_.rows[row_]);
             }
             const std::uint64_t* from = transformed_.data();
             for (std::size_t i = 0; i < t_.period; ++i, ++from) {
@@ -136,11 +135,10 @@ class LimbWorker {
     // Masks stay small integers between calls: transforming them here costs less than reading all
     // their residues from memory, and a thousand times less memory.
     void transform_masks() {
-        const NttTables& tables = context_.tables(t_.rows[row_]);
         for (std::size_t i = 0; i < t_.masks.size(); ++i) {
             std::uint64_t* values = masks_.data() + i * n_;
             reduce_signed(kernels(), values, t_.masks[i], n_, modulus());
-            kernels().ntt_forward(values, n_, tables);
+            context_.ntt_forward(values, n_, t_.rows[row_]);
         }
     }
 

@@ -18,7 +18,7 @@ linear step          a decompose per input that has a rotated baby step, an *inn
                      output
 bias, offset         one limb NTT per limb of every output
 masks                one limb NTT per row for every mask of a step, of the diagonals too
-periodic weights     a short NTT of 2 x period values per product and row, on top of ``ntts``
+periodic weights     a short NTT of ``period`` values per product and row, on top of ``ntts``
 mask products        of terms before the sum, or of sums, per mask whichever is cheaper
 ===================  ==========================================================================
 
@@ -37,7 +37,8 @@ from fhe_core.parameters import Parameters
 from fhe_core.plan import Plan, Step, step_limbs, step_writes, steps
 
 WORD_BYTES = 8
-#: Of the constant weight that stands in where weights have no period (runtime/packed.py).
+#: Of weights, at least, as the constant one that stands in where they have no period
+#: (runtime/packed.py).
 MIN_PERIOD_COEFFICIENTS = 8
 
 
@@ -230,16 +231,6 @@ class _Counter:
             case steps.Square():
                 yield from self.product(step.rescale, operands=1)
                 yield self.addition(step.offset, step.output)
-            case steps.SquareParts():
-                yield from self.key_switches(1)  # the conjugate
-                yield Work(plaintext_products=2 * self.limbs)  # X^(N/4), within the product
-                yield from self.product(step.rescale, operands=2)
-                yield self.addition(step.offset, step.output)
-            case steps.Join():
-                yield self.monomials(1) + self.additions(1)
-            case steps.Part():
-                yield from self.key_switches(1)
-                yield self.monomials(1) + self.additions(2)
             case steps.Multiply():
                 yield from self.product(step.rescale, operands=2)
             case steps.MultiplyPlain():
@@ -307,17 +298,6 @@ class _Counter:
         )
         yield from self.key_switches(1, rescale)
 
-    def monomials(self, count: int) -> Work:
-        """Products with X^(N/2), which takes two values in NTT order."""
-        return Work(
-            plaintext_products=2 * count * self.limbs,
-            bytes_read=2 * count * self.limbs * self.limb_bytes,
-        )
-
-    def additions(self, count: int) -> Work:
-        """Sums of ciphertexts."""
-        return Work(bytes_read=4 * count * self.limbs * self.limb_bytes)
-
     def addition(self, table: str, output: str) -> Work:
         return Work(ntts=self.plan.values[output].limbs) if table else Work()
 
@@ -325,7 +305,7 @@ class _Counter:
         rotated = {i for i, amount in step.babies if amount}
         yield self.decompose * len(rotated)
         babies = sum(1 for _, amount in step.babies if amount)
-        keys = len({amount % (self.n // 2) for _, amount in step.babies if amount})
+        keys = len({amount % self.n for _, amount in step.babies if amount})
         yield self.inner_products(babies, keys) + Work(inner_products=babies)
         identities = len(step.babies) - babies
         yield Work(bytes_read=2 * (identities + babies) * self.limbs * self.limb_bytes)
@@ -339,13 +319,13 @@ class _Counter:
         term_rows = [self.rows if step.babies[b][1] else self.limbs for b, _ in step.terms]
         used = [term for entries in step.entries for term, _ in entries]
         sums = sum(term_rows[term] for term in used)
-        if step.period * 2 == self.n:  # weights without a period are masks, times the constant one
+        if step.period == self.n:  # weights without a period are masks, times the constant one
             masks, masked, period = len(used), sums, MIN_PERIOD_COEFFICIENTS
         else:
             masks = len({mask for _, mask in step.terms if mask >= 0})
             entries = [[term for term, _ in entries] for entries in step.entries]
             masked = mask_products([mask for _, mask in step.terms], term_rows, entries)
-            period = 2 * step.period
+            period = max(step.period, MIN_PERIOD_COEFFICIENTS)
         values = sums * period
         yield Work(short_ntt_values=values, bytes_read=values * WORD_BYTES)
         yield Work(ntts=masks * self.rows, bytes_read=masks * self.rows * self.limb_bytes)

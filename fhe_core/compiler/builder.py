@@ -104,54 +104,24 @@ class PlanBuilder:
         self._step(label, steps.Square(source, output, rescale, table))
         return self._define(output, value.limbs - rescale, scale)
 
-    def square_parts(
-        self, label: str, sources: Sequence[str], filler: Filler, lane: int, *, rescale: int = 1
-    ) -> list[str]:
-        """As `square`, of real and imaginary parts."""
-        table = self._table(f"{label}.offset", filler, lane)
-        return [
-            self._square_parts(label, source, f"{label}.{i}", table, rescale)
-            for i, source in enumerate(sources)
-        ]
-
-    def square_parts_each(
+    def square_each(
         self, label: str, sources: Sequence[str], filler: Filler, *, rescale: int = 1
     ) -> list[str]:
-        """As `square_parts`, with a row of the table for every ciphertext."""
+        """As `square`, with a row of the table for every ciphertext."""
 
         def row(number: int) -> Filler:
             return lambda network, lane: filler(network, lane)[number : number + 1]
 
         return [
-            self._square_parts(
+            self.square_one(
                 label,
                 source,
                 f"{label}.{i}",
                 self._table(f"{label}.{i}.offset", row(i), 0),
-                rescale,
+                rescale=rescale,
             )
             for i, source in enumerate(sources)
         ]
-
-    def _square_parts(self, label: str, source: str, output: str, table: str, rescale: int) -> str:
-        value = self.values[source]
-        scale = 4 * value.scale**2 / self.rescale_factor(value.limbs, rescale)
-        self._step(label, steps.SquareParts(source, output, rescale, table))
-        return self._define(output, value.limbs - rescale, scale)
-
-    def join(self, label: str, left: str, right: str, output: str) -> str:
-        value = self.values[left]
-        self._step(label, steps.Join(left, right, output))
-        return self._define(output, value.limbs, value.scale)
-
-    def parts(self, label: str, source: str) -> tuple[str, str]:
-        """Real and imaginary part; both have twice the scale."""
-        value = self.values[source]
-        real, imaginary = f"{source} real", f"{source} imaginary"
-        self._step(label, steps.Part(source, (real, imaginary)))
-        for name in (real, imaginary):
-            self._define(name, value.limbs, 2 * value.scale)
-        return real, imaginary
 
     def multiply(self, label: str, left: str, right: str, output: str, rescale: int) -> str:
         a, b = self.values[left], self.values[right]
@@ -299,7 +269,7 @@ class PlanBuilder:
     ) -> list[str]:
         """A linear step; weight scales are solved so that the output scale is exact.
 
-        log_mask_scale: of its masks; the policy's where it is None.
+        log_mask_scale: default: the policy's for convolutions.
         """
         mask_scale = 1.0
         if any(m >= 0 for _, m in sums.terms):

@@ -60,11 +60,10 @@ def append_normalisation(
     period: int,
     normalisation: Normalisation,
     product: Product,
-    prefix: str = "",
 ) -> tuple[str, str]:
     """Append the steps for an embedding repeated with ``period`` slots.
 
-    source: ``product.sign`` times the embedding; prefix: of all labels and names.
+    source: ``product.sign`` times the embedding.
     Returns the names of the normalised embedding and of its squared norm before normalisation.
 
     Raises:
@@ -72,17 +71,15 @@ def append_normalisation(
     """
     rescale = builder.policy.rescales.squared_norm
     squared = builder.square_one(
-        f"{prefix}square embedding", source, f"{prefix}squared embedding", "", rescale=rescale
+        "square embedding", source, "squared embedding", "", rescale=rescale
     )
-    norm = builder.fold(
-        f"{prefix}squared norm", squared, f"{prefix}squared norm", powers_of_two(period)
-    )
+    norm = builder.fold("squared norm", squared, "squared norm", powers_of_two(period))
     try:
         leaves = [source] + [
-            _factor(builder, norm, f"{prefix}factor {number + 1}", factor, normalisation)
+            _factor(builder, norm, f"factor {number + 1}", factor, normalisation)
             for number, factor in enumerate(product.factors)
         ]
-        result = _multiplied(builder, leaves, prefix)
+        result = _multiplied(builder, leaves)
     except PlanError:
         left = builder.values[norm].limbs
         raise PlanError(
@@ -90,9 +87,7 @@ def append_normalisation(
             f"than the {left} limbs that '{builder.parameters.name}' has left: choose a lower "
             "degree or parameters with a longer modulus chain"
         ) from None
-    health = builder.drop_level(
-        f"{prefix}health", norm, f"{prefix}health", builder.policy.health_limbs
-    )
+    health = builder.drop_level("health", norm, "health", builder.policy.health_limbs)
     return result, health
 
 
@@ -118,15 +113,14 @@ def _factor(
     return builder.square(f"{name}: square", [line], _constant(factor.offset), 0, rescale=1)[0]
 
 
-def _multiplied(builder: PlanBuilder, leaves: list[str], prefix: str) -> str:
+def _multiplied(builder: PlanBuilder, leaves: list[str]) -> str:
     waiting = list(leaves)
     while len(waiting) > 1:
         waiting.sort(key=lambda name: -builder.values[name].limbs)  # stable
         left, right, *waiting = waiting
         last = not waiting
         number = len(leaves) - len(waiting) - 1
-        name = "normalise" if last else f"normalise: product {number}"
-        label = f"{prefix}{name}"
+        label = "normalise" if last else f"normalise: product {number}"
         waiting.append(builder.multiply(label, left, right, label, rescale=1))
     if builder.values[waiting[0]].limbs < RESULT_LIMBS:
         raise PlanError("the result has too few limbs to be matched")

@@ -93,7 +93,11 @@ def parameters_of(header: Header, load: ParameterLoader = presets.load) -> Param
         raise container.ParameterMismatch(
             f"{header.source}: made with parameters '{name}', which this version does not have"
         ) from None
-    container.require_match(header, parameter_hash=parameters.digest)
+    if header.parameter_hash != parameters.digest:
+        raise container.ParameterMismatch(
+            f"{header.source}: made by a version whose parameters '{name}' were other ones; make "
+            "new keys, and encrypt the faces again with them"
+        )
     return parameters
 
 
@@ -297,7 +301,7 @@ def key_specifications(header: Header, parameters: Parameters) -> list[KeySpecif
             raise container.Corrupt(f"{header.source}: the list of keys is malformed")
         rotation, tier, limbs = entry
         if not (
-            0 <= rotation <= parameters.conjugation
+            0 <= rotation < parameters.rotations
             and 0 <= tier < len(parameters.tiers)
             and 1 <= limbs <= parameters.tiers[tier].limbs
         ):

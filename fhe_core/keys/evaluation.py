@@ -48,13 +48,11 @@ class EvaluationKeys:
             MissingKeyError: it was not given, or covers fewer limbs.
         """
         tier = self.parameters.tier_index(limbs)
-        if rotation != self.parameters.conjugation:
+        if not 0 <= rotation < self.parameters.rotations:
             rotation %= self.parameters.slots
         key = self.keys.get(KeyName(rotation, tier))
         if key is None or key.limbs < limbs:
             what = f"rotation by {rotation}" if rotation else "relinearisation"
-            if rotation == self.parameters.conjugation:
-                what = "conjugation"
             raise MissingKeyError(f"no evaluation key for {what} at {limbs} limbs")
         return key
 

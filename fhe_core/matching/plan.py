@@ -82,7 +82,7 @@ class MatchPlan:
         for depth in range(p.levels):
             stride = p.stride << depth
             last = 2 * stride == ring.ring_dimension
-            rotation = ring.conjugation if last else rotations[ring.ring_dimension // stride + 1]
+            rotation = ring.slots if last else rotations[ring.ring_dimension // stride + 1]
             nodes = p.roots << depth
             yield Level(nodes, rotation, ring.galois_element(rotation), stride)
 

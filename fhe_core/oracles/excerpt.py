@@ -86,10 +86,9 @@ def _moved(
                 replace(step, limbs=step.limbs - shift),
                 [replace(value, scale=scale) for value in results],
             )
-        case steps.Square() | steps.SquareParts():
+        case steps.Square():
             source = values[step.source]
-            factor = 4 if isinstance(step, steps.SquareParts) else 1
-            scale = factor * source.scale**2 / rescale_factor(source.limbs, step.rescale)
+            scale = source.scale**2 / rescale_factor(source.limbs, step.rescale)
             return step, [replace(value, scale=scale) for value in results]
         case steps.LinearTransform():
             limbs = step.limbs - shift

@@ -45,15 +45,15 @@ class Runner:
     tables: Tables
     counts: Counter[str] = field(default_factory=Counter)
 
-    def run(self, inputs: Sequence[Slots]) -> list[NDArray[np.complex128]]:
-        """Decrypted slots of the plan's outputs.
+    def run(self, inputs: Sequence[Slots]) -> list[NDArray[np.float64]]:
+        """Decrypted slots of the plan's outputs: their real parts.
 
         Raises:
             OracleError: the library has other slots or too few limbs, or the inputs do not fit.
         """
         results = self.evaluate(self.encrypt(inputs))
         self.counts["decrypt"] += len(results)
-        return [self.foreign.decrypt(result.handle, result.scale) for result in results]
+        return [self.foreign.decrypt(result.handle, result.scale).real for result in results]
 
     def encrypt(self, inputs: Sequence[Slots]) -> dict[str, Held]:
         """Fresh ciphertexts of the plan's inputs, by name; errors as of :meth:`run`."""
@@ -100,15 +100,6 @@ class Runner:
                 source = held[step.source]
                 product = self.multiply(source, source, step.rescale)
                 return [self.plus(product, step.offset)]
-            case steps.SquareParts():
-                product = self.square_parts(held[step.source], step.rescale)
-                return [self.plus(product, step.offset)]
-            case steps.Join():
-                left, right = held[step.left], held[step.right]
-                turned = self.times(right.handle, 1j)
-                return [Held(self.add(left.handle, turned), left.scale)]
-            case steps.Part():
-                return self.parts(held[step.source])
             case steps.Multiply():
                 left, right = (
                     Held(self.foreign.drop_to(held[n].handle, step.limbs), held[n].scale)
@@ -165,22 +156,6 @@ class Runner:
             for o in range(len(step.outputs))
         ]
 
-    def square_parts(self, a: Held, rescale: int) -> Held:
-        """Re**2 + i Im**2 from (a + conj a)**2 + (w (a - conj a) / i)**2, w**2 = i."""
-        other = self.conjugate(a.handle)
-        root = eighth_root(self.foreign.slots)
-        real = self.add(a.handle, other)
-        imaginary = self.add(self.times(a.handle, -1j * root), self.times(other, 1j * root))
-        squares = [self.multiply(Held(x, a.scale), Held(x, a.scale), 0) for x in (real, imaginary)]
-        total = self.add(squares[0].handle, squares[1].handle)
-        return self.rescale(Held(total, 4 * a.scale**2), rescale)
-
-    def parts(self, a: Held) -> list[Held]:
-        other = self.conjugate(a.handle)
-        real = self.add(a.handle, other)
-        imaginary = self.add(self.times(a.handle, -1j), self.times(other, 1j))
-        return [Held(real, 2 * a.scale), Held(imaginary, 2 * a.scale)]
-
     def mask(self, mask: int) -> Slots:
         """0/1 slot values."""
         out = np.zeros(self.foreign.slots)
@@ -194,10 +169,6 @@ class Runner:
         self.counts["add plain"] += 1
         return Held(self.foreign.add_plain(a.handle, self.tables[table][0], a.scale), a.scale)
 
-    def times(self, handle: Any, factor: complex | Slots) -> Any:
-        """Times a power of X^(N/4): encoded at scale one, it is a monomial, free of error."""
-        return self.multiply_plain(handle, np.full(self.foreign.slots, factor), 1.0)
-
     def add(self, a: Any, b: Any) -> Any:
         self.counts["add"] += 1
         return self.foreign.add(a, b)
@@ -210,10 +181,6 @@ class Runner:
         self.counts["multiply + relinearise"] += 1
         product = Held(self.foreign.multiply(a.handle, b.handle), a.scale * b.scale)
         return self.rescale(product, rescale)
-
-    def conjugate(self, handle: Any) -> Any:
-        self.counts["conjugate"] += 1
-        return self.foreign.conjugate(handle)
 
     def rotate(self, handle: Any, amounts: Iterable[int]) -> list[Any]:
         """Rotations by amounts in any order; several of one ciphertext are hoisted."""
@@ -250,12 +217,6 @@ def checked(plan: Plan, parameters: Parameters, every_value: bool) -> Plan:
     return replace(plan, outputs=tuple(plan.values)) if every_value else plan
 
 
-def eighth_root(slots: int) -> NDArray[np.complex128]:
-    """X^(N/4) in every slot: exp(i pi 5^j / 4), which squares to i."""
-    powers = np.array([pow(5, j, 8) for j in range(slots)])
-    return np.exp(0.25j * np.pi * powers)
-
-
 def rotations(plan: Plan, slots: int) -> list[int]:
     """Every amount by which the runner rotates, in [1, slots): giant steps go all the way at once,
     not by Horner's scheme as in the native backend.
@@ -272,11 +233,5 @@ def rotations(plan: Plan, slots: int) -> list[int]:
     return sorted(amounts - {0})
 
 
-def conjugates(plan: Plan) -> bool:
-    return any(isinstance(step, steps.Part | steps.SquareParts) for step in plan.steps)
-
-
 def multiplies(plan: Plan) -> bool:
-    return any(
-        isinstance(step, steps.Square | steps.SquareParts | steps.Multiply) for step in plan.steps
-    )
+    return any(isinstance(step, steps.Square | steps.Multiply) for step in plan.steps)

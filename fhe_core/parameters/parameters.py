@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass
+from enum import Enum
 from functools import cached_property
 from typing import Any
 
@@ -22,7 +23,7 @@ from fhe_core.parameters.primes import ntt_primes
 #: Largest prime size the kernels accept, in bits.
 MAX_PRIME_BITS = 50
 #: A digit may exceed the special primes by this much: it multiplies the key-switching noise, about
-#: 2^22 in a slot at N = 2^16, which a scale of 2^45 still forgives.
+#: 2^23 in a slot at N = 2^16, which a scale of 2^45 still forgives.
 DIGIT_SLACK_BITS = 6
 #: Centred binomial errors: variance ETA / 2, standard deviation 3.24 (the bound assumes 3.19).
 ERROR_ETA = 21
@@ -32,6 +33,18 @@ class ParameterError(Failure, ValueError):
     """A specification that cannot be turned into parameters."""
 
     code = "parameters"
+
+
+class Ring(Enum):
+    """What the N coefficients of a polynomial are the coordinates of; the extension's names.
+
+    REAL: a_0 + sum of a_i (X^i + X^-i), modulo X^2N + 1. An element has a real value at every root,
+    so that N coefficients make N real slots (Kim and Song 2018, ia.cr/2018/952). Of engines.
+    STANDARD: a_0 + a_1 X + ... modulo X^N + 1. Of galleries, whose messages are coefficients.
+    """
+
+    STANDARD = "standard"
+    REAL = "real"
 
 
 @dataclass(frozen=True)
@@ -56,6 +69,7 @@ class Specification:
     limb_bits: tuple[int, ...]
     special_bits: tuple[int, ...]
     tiers: tuple[Tier, ...]
+    ring: Ring = Ring.REAL
 
 
 @dataclass(frozen=True)
@@ -75,8 +89,18 @@ class Parameters:
         return 1 << self.specification.log_ring_dimension
 
     @property
+    def ring(self) -> Ring:
+        return self.specification.ring
+
+    @property
     def slots(self) -> int:
-        return self.ring_dimension // 2
+        """Values at roots of unity that may be chosen freely."""
+        return self.ring_dimension if self.ring is Ring.REAL else self.ring_dimension // 2
+
+    @property
+    def root_order(self) -> int:
+        """Order of the roots of unity at which polynomials are evaluated: 4N, or 2N."""
+        return root_order(self.ring, self.ring_dimension)
 
     @property
     def limbs(self) -> int:
@@ -110,18 +134,21 @@ class Parameters:
         return min(fitting, key=lambda i: self.tiers[i].limbs)
 
     @property
-    def conjugation(self) -> int:
-        """In place of a rotation amount: complex conjugation of all slots."""
-        return self.slots
+    def rotations(self) -> int:
+        """How many evaluation keys have a name: of 0 (relinearisation) and amounts below ``slots``.
+
+        In the standard ring as many as there are slots stand for conjugation, X -> X^-1.
+        """
+        return self.slots + (self.ring is Ring.STANDARD)
 
     def galois_element(self, rotation: int) -> int:
-        """5**rotation mod 2N: slot j of the result holds slot j + rotation of the input.
+        """5**rotation modulo ``root_order``: slot j of the result holds slot j + rotation.
 
-        For ``conjugation``, -1 mod 2N.
+        -1 for the conjugation of the standard ring.
         """
-        if rotation == self.conjugation:
-            return 2 * self.ring_dimension - 1
-        return pow(5, rotation % self.slots, 2 * self.ring_dimension)
+        if self.ring is Ring.STANDARD and rotation == self.slots:
+            return self.root_order - 1
+        return pow(5, rotation % self.slots, self.root_order)
 
     def special_rows(self, tier: Tier) -> list[int]:
         """Indices of the tier's special primes in ``moduli + specials``."""
@@ -130,10 +157,10 @@ class Parameters:
     @cached_property
     def digest(self) -> str:
         """Hex SHA-256 of everything that must agree between client and server."""
-        text = json.dumps(
-            {"moduli": self.moduli, "specials": self.specials, **asdict(self.specification)},
-            sort_keys=True,
-        )
+        facts = {"moduli": self.moduli, "specials": self.specials, **asdict(self.specification)}
+        if facts.pop("ring") is Ring.REAL:  # galleries were before there were two rings
+            facts["ring"] = Ring.REAL.value
+        text = json.dumps(facts, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def describe(self) -> dict[str, Any]:
@@ -141,7 +168,9 @@ class Parameters:
         limit = self.log2_qp_bound
         return {
             "name": self.name,
+            "ring": self.ring.value,
             "ring_dimension": self.ring_dimension,
+            "slots": self.slots,
             "limbs": self.limbs,
             "special_limbs": len(self.specials),
             "log2_q": round(self.log2_q, 2),
@@ -156,6 +185,11 @@ class Parameters:
         }
 
 
+def root_order(ring: Ring, ring_dimension: int) -> int:
+    """Of the roots of unity at which polynomials of a ring are evaluated."""
+    return 4 * ring_dimension if ring is Ring.REAL else 2 * ring_dimension
+
+
 def build(specification: Specification) -> Parameters:
     """Choose the primes and check everything.
 
@@ -166,14 +200,15 @@ def build(specification: Specification) -> Parameters:
     spec = specification
     if not 4 <= spec.log_ring_dimension <= 17:
         raise ParameterError("log_ring_dimension must be in [4, 17]")
+    order = root_order(spec.ring, 1 << spec.log_ring_dimension)
     for bits in (*spec.limb_bits, *spec.special_bits):
-        if not spec.log_ring_dimension + 2 <= bits <= MAX_PRIME_BITS or bits < 18:
+        if not order.bit_length() <= bits <= MAX_PRIME_BITS or bits < 18:
             raise ParameterError(f"a prime of {bits} bits is out of range")
     if not spec.limb_bits or not spec.special_bits or not spec.tiers:
         raise ParameterError("limbs, special primes and tiers must not be empty")
     ring_dimension = 1 << spec.log_ring_dimension
     wanted = (*spec.limb_bits, *spec.special_bits)
-    pools = {bits: ntt_primes(bits, ring_dimension) for bits in set(wanted)}
+    pools = {bits: ntt_primes(bits, order // 2) for bits in set(wanted)}
     try:
         primes = [next(pools[bits]) for bits in wanted]
     except StopIteration:

@@ -7,25 +7,12 @@ from dataclasses import dataclass
 
 from fhe_core.parameters import Parameters
 from fhe_core.plan.plan import Plan, Value
-from fhe_core.plan.steps import (
-    Join,
-    LinearTransform,
-    Multiply,
-    Part,
-    Rotate,
-    Square,
-    SquareParts,
-    Step,
-    step_rotations,
-)
+from fhe_core.plan.steps import LinearTransform, Multiply, Rotate, Square, Step, step_rotations
 
 
 @dataclass(frozen=True)
 class KeyName:
-    """One evaluation key: a rotation amount and the tier it serves.
-
-    0 stands for relinearisation, as many as there are slots for complex conjugation.
-    """
+    """One evaluation key: a rotation amount (0: relinearisation) and the tier it serves."""
 
     rotation: int
     tier: int
@@ -53,8 +40,6 @@ def step_limbs(step: Step, values: Mapping[str, Value]) -> int:
     match step:
         case LinearTransform() | Multiply() | Rotate():
             return step.limbs
-        case Join():
-            return values[step.left].limbs
         case _:
             return values[step.source].limbs
 
@@ -65,9 +50,7 @@ def step_keys(step: Step, values: Mapping[str, Value], parameters: Parameters) -
     for amount in step_rotations(step):
         if amount % parameters.slots:
             yield KeyName(amount % parameters.slots, tier)
-    if isinstance(step, SquareParts | Part):
-        yield KeyName(parameters.conjugation, tier)
-    if isinstance(step, Square | SquareParts | Multiply):
+    if isinstance(step, Square | Multiply):
         yield KeyName(0, tier)
 
 

@@ -16,15 +16,7 @@ from functools import cached_property
 from typing import Any
 
 from fhe_core.plan.errors import PlanError
-from fhe_core.plan.steps import (
-    Join,
-    LinearTransform,
-    Part,
-    SquareParts,
-    Step,
-    step_reads,
-    step_writes,
-)
+from fhe_core.plan.steps import LinearTransform, Step, step_reads, step_writes
 
 
 @dataclass(frozen=True)
@@ -60,11 +52,6 @@ class Plan:
     steps: tuple[Step, ...]
     labels: tuple[str, ...]
     metadata: Mapping[str, Any]
-
-    @property
-    def real(self) -> bool:
-        """Whether all slots are real numbers: imaginary parts hold errors only."""
-        return not any(isinstance(step, Join | Part | SquareParts) for step in self.steps)
 
     def to_json(self) -> str:
         """Canonical text; scales as exact hexadecimal floats."""

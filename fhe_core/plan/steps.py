@@ -99,36 +99,6 @@ class Square:
 
 
 @dataclass(frozen=True)
-class SquareParts:
-    """output = Re(source)**2 + i Im(source)**2 + offset: two real vectors, squared side by side."""
-
-    op: ClassVar[str] = "square-parts"
-    source: str
-    output: str
-    rescale: int
-    offset: str
-
-
-@dataclass(frozen=True)
-class Join:
-    """output = left + i right, of the same limbs and scale. Free and exact."""
-
-    op: ClassVar[str] = "join"
-    left: str
-    right: str
-    output: str
-
-
-@dataclass(frozen=True)
-class Part:
-    """outputs = Re(source), Im(source)."""
-
-    op: ClassVar[str] = "part"
-    source: str
-    outputs: tuple[str, str]
-
-
-@dataclass(frozen=True)
 class Multiply:
     """output = left * right, both dropped to ``limbs`` limbs, relinearised and rescaled."""
 
@@ -174,27 +144,12 @@ class DropLevel:
     limbs: int
 
 
-Step = (
-    Rotate
-    | FoldSum
-    | LinearTransform
-    | Square
-    | SquareParts
-    | Join
-    | Part
-    | Multiply
-    | MultiplyPlain
-    | Affine
-    | DropLevel
-)
+Step = Rotate | FoldSum | LinearTransform | Square | Multiply | MultiplyPlain | Affine | DropLevel
 STEP_TYPES: tuple[type[Step], ...] = (
     Rotate,
     FoldSum,
     LinearTransform,
     Square,
-    SquareParts,
-    Join,
-    Part,
     Multiply,
     MultiplyPlain,
     Affine,
@@ -207,7 +162,7 @@ def step_reads(step: Step) -> tuple[str, ...]:
     match step:
         case LinearTransform():
             return step.inputs
-        case Multiply() | Join():
+        case Multiply():
             return (step.left, step.right)
         case _:
             return (step.source,)
@@ -216,7 +171,7 @@ def step_reads(step: Step) -> tuple[str, ...]:
 def step_writes(step: Step) -> tuple[str, ...]:
     """Names of the ciphertexts a step writes."""
     match step:
-        case LinearTransform() | Rotate() | Part():
+        case LinearTransform() | Rotate():
             return step.outputs
         case _:
             return (step.output,)

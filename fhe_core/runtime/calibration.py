@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
@@ -222,6 +221,6 @@ class _Rounded:
     def slots_of(self, coefficients: Signed) -> Slots:
         """Slots of integer coefficients; masks are shared by many steps."""
         if id(coefficients) not in self.decoded:
-            slots: Any = encoding.decode(coefficients.astype(np.float64), 1.0)
-            self.decoded[id(coefficients)] = slots.real if self.plan.real else slots
+            slots = encoding.decode(coefficients.astype(np.float64), 1.0)
+            self.decoded[id(coefficients)] = slots
         return self.decoded[id(coefficients)]

@@ -25,7 +25,9 @@ class Evaluator:
         self.parameters = parameters
         self.keys = keys
         moduli = [*parameters.moduli, *parameters.specials]
-        self.context = _native.Context(parameters.ring_dimension, moduli, threads)
+        self.context = _native.Context(
+            parameters.ring_dimension, moduli, threads, ring=parameters.ring.value
+        )
         self._permutations: dict[int, NDArray[np.uint32]] = {}
 
     def tier(self, limbs: int) -> Tier:
@@ -47,7 +49,7 @@ class Evaluator:
         element = self.parameters.galois_element(rotation)
         if element not in self._permutations:
             self._permutations[element] = _native.galois_permutation(
-                self.parameters.ring_dimension, element
+                self.parameters.ring_dimension, element, self.parameters.ring.value
             )
         return self._permutations[element]
 
@@ -170,40 +172,6 @@ class Evaluator:
         if any(r % self.parameters.slots == 0 for r in rotations):
             raise ValueError("a rotation by a multiple of the slots has no key")
         return self.decompose(a.residues[1])
-
-    def conjugate(self, a: Ciphertext) -> Ciphertext:
-        """The complex conjugate of every slot."""
-        digits = self.decompose(a.residues[1])
-        switched = self.switch(digits, a.limbs, self.parameters.conjugation, a.residues[:1])
-        return Ciphertext(self.mod_down(switched, a.limbs), a.scale)
-
-    def times_monomial(self, a: Ciphertext, power: int) -> Ciphertext:
-        """Times X**power, exact and without noise; X**(N/2) is i in every slot.
-
-        power: a multiple of N/4 below 2N, so that it is a constant on quarters of the NTT order.
-
-        Raises:
-            ValueError: it is none.
-        """
-        return Ciphertext(self.context.multiply_monomial(a.residues, power), a.scale)
-
-    def join(self, a: Ciphertext, b: Ciphertext) -> Ciphertext:
-        """a + i b."""
-        return self.add(a, self.times_monomial(b, self.parameters.ring_dimension // 2))
-
-    def parts(self, a: Ciphertext) -> tuple[Ciphertext, Ciphertext]:
-        """Real and imaginary part: a + conj(a) and -i (a - conj(a)), at twice the scale."""
-        other, double = self.conjugate(a), 2 * a.scale
-        real = self.add(a, other)
-        imaginary = self.times_monomial(
-            self.subtract(other, a), self.parameters.ring_dimension // 2
-        )
-        return Ciphertext(real.residues, double), Ciphertext(imaginary.residues, double)
-
-    def square_parts(self, a: Ciphertext, rescale: int) -> Ciphertext:
-        """Re(a)**2 + i Im(a)**2, with one relinearisation."""
-        product = self.context.tensor_of_parts(a.residues, self.conjugate(a).residues)
-        return self._relinearised(product, 4 * a.scale**2, rescale)
 
     def rotate_extended(
         self, a: Words, limbs: int, rotation: int, base: Words | None = None

@@ -84,12 +84,6 @@ def apply_step(
         case steps.Square():
             source = values[step.source]
             results = [evaluator.multiply(source, source, step.rescale)]
-        case steps.SquareParts():
-            results = [evaluator.square_parts(values[step.source], step.rescale)]
-        case steps.Join():
-            return [evaluator.join(values[step.left], values[step.right])]
-        case steps.Part():
-            return list(evaluator.parts(values[step.source]))
         case steps.Multiply():
             left, right = (values[n].drop_to(step.limbs) for n in (step.left, step.right))
             results = [evaluator.multiply(left, right, step.rescale)]

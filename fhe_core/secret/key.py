@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from fhe_core import _native, encoding
 from fhe_core.ciphertext import Ciphertext, Words
 from fhe_core.keys.expand import FRESH_DOMAIN, SEED_BYTES, uniform_row
-from fhe_core.parameters import Parameters
+from fhe_core.parameters import Parameters, Ring
 from fhe_core.plan import KeySpecification
 from fhe_core.secret import sampling
 
@@ -46,7 +46,9 @@ class SecretKey:
         self.parameters = parameters
         self._ternary = ternary.astype(np.int8)
         moduli = [*parameters.moduli, *parameters.specials]
-        self._context = _native.Context(parameters.ring_dimension, moduli, threads, secret=True)
+        self._context = _native.Context(
+            parameters.ring_dimension, moduli, threads, secret=True, ring=parameters.ring.value
+        )
         self._rows = self._context.embed_signed(
             self._ternary.astype(np.int64), list(range(len(moduli)))
         )
@@ -78,13 +80,15 @@ class SecretKey:
         return self._ternary
 
     def encrypt(self, slots: NDArray[np.float64], scale: float) -> tuple[Ciphertext, bytes]:
-        """Encrypt slots [N/2] at the top level; returns the ciphertext and the seed of its c1.
+        """Encrypt slots [N] at the top level; returns the ciphertext and the seed of its c1.
 
         Raises:
             encoding.EncodingError: a value is not finite or too large.
+            ValueError: the key is of the standard ring, whose messages are polynomials.
         """
+        self._require_slots()
         message = encoding.encode(slots, self.parameters.ring_dimension, scale)
-        noisy = message + sampling.error(self.parameters.ring_dimension)
+        noisy = message + self._error()
         seed = os.urandom(SEED_BYTES)
         return Ciphertext(self._encrypt_noisy(noisy, seed, FRESH_DOMAIN), scale), seed
 
@@ -93,8 +97,17 @@ class SecretKey:
 
         seed, domain: c1 is expanded from them. No two ciphertexts may share both.
         """
-        noise = sampling.error(self.parameters.ring_dimension)
-        return self._encrypt_noisy(message + noise, seed, domain)
+        return self._encrypt_noisy(message + self._error(), seed, domain)
+
+    def _error(self) -> NDArray[np.int64]:
+        """A fresh error [N]. In the real ring the first coefficient has twice the variance: the
+        others count as X^i + X^-i, so that no direction has less error than another
+        (docs/security.md).
+        """
+        error = sampling.error(self.parameters.ring_dimension)
+        if self.parameters.ring is Ring.REAL:
+            error[:1] += sampling.error(1)
+        return error
 
     def _encrypt_noisy(self, noisy: NDArray[np.int64], seed: bytes, domain: int) -> Words:
         """As `encrypt_polynomial`, of a message that has its error already."""
@@ -107,14 +120,24 @@ class SecretKey:
         residues[0] = self._context.subtract(self._context.embed_signed(noisy, rows), product, rows)
         return residues
 
-    def decrypt(self, ciphertext: Ciphertext) -> NDArray[np.complex128]:
-        """Slots [N/2]. The imaginary parts of a healthy result are noise: callers check them.
+    def decrypt(self, ciphertext: Ciphertext) -> NDArray[np.float64]:
+        """Slots [N].
 
         The values carry noise that depends on the key: do not share them
         (docs/security.md; fhe_face.client.sharing says what may leave).
+
+        Raises:
+            ValueError: the key is of the standard ring, whose messages are polynomials.
         """
+        self._require_slots()
         residues = ciphertext.residues[:, : decrypted_limbs(ciphertext)]
         return encoding.decode(self.decrypt_polynomial(residues), ciphertext.scale)
+
+    def _require_slots(self) -> None:
+        if self.parameters.ring is not Ring.REAL:
+            raise ValueError(
+                "a key of the standard ring has no slots; its messages are polynomials"
+            )
 
     def decrypt_polynomial(self, residues: Words) -> NDArray[np.float64]:
         """c0 + c1 s of residues [2, limbs, N] in NTT form: signed coefficients [N]."""
@@ -126,13 +149,13 @@ class SecretKey:
         return self._signed(self._context.ntt_inverse(phase, rows))
 
     def times_secret(self, polynomial: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The product of signed coefficients [N] and the secret, in integers, modulo X^N + 1.
+        """The product of signed coefficients [N] and the secret, in the ring, with integers.
 
         Raises:
             ValueError: the coefficients are so large that the product might not fit the first limb.
         """
         largest = int(np.max(np.abs(polynomial)))
-        if 2 * largest * self.parameters.ring_dimension >= self.parameters.moduli[0]:
+        if largest * self.parameters.root_order >= self.parameters.moduli[0]:
             raise ValueError("a product with the secret would not fit the first limb")
         product = self._context.multiply(
             self._context.embed_signed(polynomial, [0]), self._rows[:1], [0]
@@ -174,8 +197,9 @@ class SecretKey:
         rows = [*range(limbs), *parameters.special_rows(tier)]
         secret = np.ascontiguousarray(self._rows[rows])
         if name.rotation:
-            inverse = pow(parameters.galois_element(name.rotation), -1, 2 * n)
-            target = self._context.permute(secret, _native.galois_permutation(n, inverse))
+            inverse = pow(parameters.galois_element(name.rotation), -1, parameters.root_order)
+            index = _native.galois_permutation(n, inverse, parameters.ring.value)
+            target = self._context.permute(secret, index)
             source = secret
         else:
             target = secret
@@ -188,7 +212,7 @@ class SecretKey:
         for digit in range(tier.digits(limbs)):
             for i, row in enumerate(rows):
                 uniform_row(seed, domain, digit, row, moduli[row], uniform[i])
-            noise = self._context.embed_signed(sampling.error(n), rows)
+            noise = self._context.embed_signed(self._error(), rows)
             body = self._context.subtract(
                 noise, self._context.multiply(uniform, target, rows), rows
             )

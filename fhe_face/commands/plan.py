@@ -104,7 +104,7 @@ def predicted_precision(engine: Engine, network: FusedNetwork) -> list[StepPreci
         return _predicted(engine.batch, network, list(engine.batch.pack_images(faces)))
     compiled = engine.compiled
     face = to_unit(demo_faces(network.input_size)[0])
-    inputs = list(compiled.pack_image(np.stack([face, face[..., ::-1]][: compiled.parts.views])))
+    inputs = list(compiled.pack_image(np.stack([face, face[..., ::-1]][: compiled.views])))
     return _predicted(compiled, network, inputs)
 
 

@@ -177,15 +177,9 @@ def report(work: Work, source: str, backend: Backend, stage: Stage = silent) -> 
 
 
 def _errors(pairs: Sequence[tuple[Slots, Slots]]) -> _Errors:
-    """Of all slots: real parts where messages are real, both parts where they are complex."""
-    sizes = []
-    for wanted, got in pairs:
-        error = got - wanted
-        sizes.append(np.abs(error.real))
-        if np.iscomplexobj(wanted):
-            sizes.append(np.abs(error.imag))
-    every = np.concatenate(sizes)
-    return _Errors(float(np.sqrt(np.mean(every**2))), float(np.max(every)))
+    """Of all slots."""
+    errors = np.abs([got - wanted for wanted, got in pairs])
+    return _Errors(float(np.sqrt(np.mean(errors**2))), float(np.max(errors)))
 
 
 def _rows(

@@ -184,7 +184,7 @@ def test_a_batch_repeats_its_corrections_with_every_image(world: tiny.World) -> 
     calibration = calibrate(packed, tables, whole)
     period = {rows.shape[1] for rows in calibration.corrections.values()}
     assert period == {smallest_period(np.stack(whole[0]))}
-    assert period.pop() * 2 * compiled.grid.blocks == 2 * parameters.slots
+    assert period.pop() * compiled.grid.blocks == parameters.slots
 
 
 def test_the_smallest_period() -> None:

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from fhe_core.matching.parameters import gallery_parameters
 from fhe_core.parameters import (
     DIGIT_SLACK_BITS,
     ParameterError,
     Parameters,
+    Ring,
     Specification,
     Tier,
     build,
@@ -58,9 +60,30 @@ def test_tier_order_does_not_matter() -> None:
 def test_galois_elements_are_powers_of_five(short: Parameters) -> None:
     assert short.galois_element(0) == 1
     assert short.galois_element(1) == 5
-    assert short.galois_element(-1) * 5 % (2 * short.ring_dimension) == 1
+    assert short.galois_element(-1) * 5 % (4 * short.ring_dimension) == 1
     assert short.galois_element(2 * short.slots) == 1
-    assert short.galois_element(short.conjugation) == 2 * short.ring_dimension - 1
+    assert short.rotations == short.slots == short.ring_dimension
+
+
+def test_the_standard_ring_has_half_as_many_slots_and_conjugation() -> None:
+    standard = tiny.gallery().parameters
+    assert standard.slots == standard.ring_dimension // 2
+    assert standard.rotations == standard.slots + 1
+    assert standard.root_order == 2 * standard.ring_dimension
+    assert standard.galois_element(1) == 5
+    assert standard.galois_element(-1) * 5 % standard.root_order == 1
+    assert standard.galois_element(standard.slots) == standard.root_order - 1
+
+
+def test_the_ring_is_part_of_the_digest(short: Parameters) -> None:
+    standard = dataclasses.replace(short.specification, ring=Ring.STANDARD)
+    assert dataclasses.replace(short, specification=standard).digest != short.digest
+
+
+def test_the_digest_of_galleries_is_that_of_before_there_were_two_rings() -> None:
+    """Or no gallery that was sealed then could be opened."""
+    digest = gallery_parameters().parameters.digest
+    assert digest == "956c8cc398efe2c4ef2ebdb61048e7c08bdb157d8c2d06373f804491e9104975"
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def squared_at_the_end(
     """The square of slots, before rescaling, and the true coefficients as doubles."""
     fresh = key.encrypt(slots, SCALE)[0].drop_to(LIMBS)
     product = evaluator.multiply(fresh, fresh, 0)
-    return product, encoding.coefficients(slots**2, 2 * slots.size)
+    return product, encoding.coefficients(slots**2, slots.size)
 
 
 def test_a_wrap_on_the_way_is_harmless(
@@ -113,11 +113,9 @@ def test_the_simulator_is_the_decryption(
 
 
 def test_a_wrapped_constant_stays_constant(short: Parameters) -> None:
-    """And one whose slots are real stays real: neither spread nor imaginary parts need tell."""
+    """Its spread need not tell."""
     simulated = wrapped(np.full(short.slots, 1e6 + 400.0), 500.0)
     assert np.allclose(simulated, 400.0)
-    slots = np.random.default_rng(3).normal(size=short.slots) * 1e6
-    assert np.max(np.abs(wrapped(slots, 500.0).imag)) < 1e-6
 
 
 @given(st.integers(-(2**60), 2**60), st.integers(1, 2**40))

@@ -25,7 +25,7 @@ from fhe_core import encoding
 from fhe_core.formats import matching as formats
 from fhe_core.formats.ciphertexts import Bundle, save_bundle
 from fhe_core.matching import Matcher, MatchParameters, Probe
-from fhe_core.parameters import Parameters, Specification, Tier, build
+from fhe_core.parameters import Parameters, Ring, Specification, Tier, build
 from fhe_core.plan import KeyName, KeySpecification
 from fhe_core.secret.files import save_evaluation_keys, save_secret_key
 from fhe_core.secret.gallery_files import save_gallery_key, save_gallery_keys
@@ -55,6 +55,7 @@ GALLERY = Specification(
     limb_bits=(48,),
     special_bits=(50,),
     tiers=(Tier(1, 1, 1),),
+    ring=Ring.STANDARD,
 )
 VECTOR = np.array([0.6, -0.8])
 TEMPLATES = np.array([[1.0, 0.0], [0.0, 1.0], [-0.6, 0.8]])

@@ -35,7 +35,6 @@ operations = {
         digits, key, LIMBS, specials, a, [1] * LIMBS, index, None),
     "accumulate": lambda context: context.accumulate(
         transform, [(a, digits)], babies, specials, [1] * LIMBS),
-    "tensor_of_parts": lambda context: context.tensor_of_parts(a, a),
     "expand_constants": lambda _: _native.expand_constants(pair(), a[:, 0].copy()[None], keys,
         [index] * 2, [1, 2]),
     "expand_probe": lambda _: _native.search(pair(), _native.expand_probe(

@@ -24,7 +24,7 @@ from fhe_core.runtime.packed import pack
 from fhe_core.secret.key import SecretKey
 from tests.core import tiny
 
-Values = Mapping[str, NDArray[np.complex128]]
+Values = Mapping[str, NDArray[np.float64]]
 
 
 @dataclass(frozen=True, eq=False)
