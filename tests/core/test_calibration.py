@@ -126,9 +126,10 @@ def test_images_that_were_not_seen_gain_as_well(coarse: Coarse) -> None:
     packed = corrected(coarse.packed, coarse.tables, calibration)
     before = coarse.errors(coarse.packed, coarse.unseen)
     after = coarse.errors(packed, coarse.unseen)
-    masked = [n for n, error in before.items() if rms(error) > 2.0**-12]
-    assert len(masked) >= 4
-    for number in masked:
+    labels = coarse.compiled.plan.labels
+    convolutions = [n for n in before if " conv " in labels[n]]  # pixels vary around zero
+    assert len(convolutions) == 4
+    for number in convolutions:
         assert rms(after[number].mean(axis=0)) < 0.3 * rms(before[number].mean(axis=0))
         assert rms(after[number]) < 0.5 * rms(before[number])
 
