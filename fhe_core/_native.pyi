@@ -24,6 +24,22 @@ def galois_permutation(n: int, galois_element: int, ring: str = "standard") -> _
 def fill_uniform(out: _Words, words: _Words, q: int) -> int:
     """Residues below q from random words by rejection; returns how many were filled."""
 
+def key_memory(digits: int, rows: int, n: int) -> _Words:
+    """Room for a key switching key, uninitialised: [rows, n / strip, digits, 2, strip].
+
+    strip is 32, or n if that is less. ``Context`` takes keys in this order, in which it reads them.
+    """
+
+def store_key_row(key: _Words, row: int, digit: int, poly: int, values: _Words, q: int) -> None:
+    """Residues [n] modulo q into their place in a key, times 2^52 modulo q.
+
+    Raises:
+        ValueError: a residue is not below q: the key must not be used; or there is no such place.
+    """
+
+def load_key(key: _Words, moduli: Sequence[int]) -> _Words:
+    """All residues [digits, 2, rows, n] that were stored; moduli: of the rows."""
+
 class ThreadError(RuntimeError):
     """The system does not let as many threads start as a context was asked for."""
 
@@ -102,47 +118,59 @@ class Context:
     ) -> _Words: ...
     def embed_signed(self, coefficients: _Signed, rows: Sequence[int], /) -> _Words:
         """NTT rows of signed coefficients [n]."""
-    def add_plain(self, a: _Words, coefficients: _Signed) -> _Words:
-        """A ciphertext [2, limbs, n] plus a plaintext of signed coefficients [n]."""
-    def multiply_plain(self, a: _Words, coefficients: _Signed) -> _Words:
-        """A ciphertext [2, limbs, n] times a plaintext of signed coefficients [n]."""
+    def add_plain(self, a: _Words, coefficients: _Signed, rows: Sequence[int]) -> _Words:
+        """A ciphertext [2, rows, n] plus a plaintext of signed coefficients [n]."""
+    def multiply_plain(self, a: _Words, coefficients: _Signed, rows: Sequence[int]) -> _Words:
+        """A ciphertext [2, rows, n] times a plaintext of signed coefficients [n]."""
     def permute(self, a: _Words, index: _Index, /) -> _Words:
         """Every row gathered by index [n]."""
-    def decompose(self, c: _Words, digit_limbs: int, specials: Sequence[int]) -> _Words:
-        """Centred digits [digits, limbs + specials, n] of c [limbs, n]."""
+    def decompose(
+        self,
+        c: _Words,
+        rows: Sequence[int],
+        digit_limbs: int,
+        digits: int,
+        specials: Sequence[int],
+    ) -> _Words:
+        """Centred digits [digits, rows + specials, n] of c [rows, n].
+
+        Each covers ``digit_limbs`` rows, the last one all that remain.
+        """
     def switch_key(
         self,
         digits: _Words,
-        key: _Words,
-        key_limbs: int,
+        rows: Sequence[int],
         specials: Sequence[int],
+        key: _Words,
+        key_rows: Sequence[int],
         addend: _Words,
         p_mod_q: Sequence[int],
         permutation: _Index | None,
         base: _Words | None,
     ) -> _Words:
-        """base + permuted(digits * key + addend), [2, limbs + specials, n], in place in base.
+        """base + permuted(digits * key + addend), [2, rows + specials, n], in place in base.
 
-        digits: [digits, limbs + specials, n]; key: [digits, 2, key_limbs + specials, n];
-        addend: [0 to 2, limbs, n], which enters times P, or [0 to 2, limbs + specials, n] in the
+        digits: [digits, rows + specials, n]; key: as ``key_memory``, its rows: key_rows;
+        addend: [0 to 2, rows, n], which enters times P, or [0 to 2, rows + specials, n] in the
         basis QP, which enters as it is.
         """
-    def tensor(self, a: _Words, b: _Words) -> _Words:
-        """(a0 b0, a0 b1 + a1 b0, a1 b1), [3, limbs, n]."""
+    def tensor(self, a: _Words, b: _Words, rows: Sequence[int]) -> _Words:
+        """(a0 b0, a0 b1 + a1 b0, a1 b1), [3, rows, n]."""
     def divide_and_round(self, x: _Words, rows: Sequence[int], dropped: int) -> _Words:
         """round(x / product of the last ``dropped`` moduli) of polynomials [polys, rows, n]."""
     def accumulate(
         self,
         transform: Transform,
         inputs: Sequence[tuple[_Words, _Words]],
-        babies: Sequence[tuple[int, _Index | None, _Words | None, int]],
+        babies: Sequence[tuple[int, _Index | None, _Words | None, Sequence[int]]],
+        rows: Sequence[int],
         specials: Sequence[int],
         p_mod_q: Sequence[int],
     ) -> _Words:
-        """The fused linear transform, [outputs, 2, limbs + specials, n].
+        """The fused linear transform, [outputs, 2, rows + specials, n].
 
-        inputs: a ciphertext [2, limbs, n] and its digits, which may be empty where it is not
-        rotated; babies: (input, permutation, key, limbs of the key), or None for both.
+        inputs: a ciphertext [2, rows, n] and its digits, which may be empty where it is not
+        rotated; babies: (input, permutation, key, rows of the key), or None for both.
         """
 
 def pack48(words: _Words) -> _Bytes:

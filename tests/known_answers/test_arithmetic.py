@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fhe_core import _native, encoding
 from fhe_core.parameters.primes import ntt_primes
+from tests.helpers import key_in_memory
 from tests.known_answers import definitions, generate
 
 FILE = Path(__file__).with_name("vectors.json")
@@ -108,7 +109,11 @@ def test_transforms(kernels: None, ring: str, case: dict[str, Any]) -> None:
 def test_basis_extension(context: _native.Context, case: dict[str, Any]) -> None:
     own = list(range(case["limbs"]))
     digits = context.decompose(
-        forward(context, case["coefficients"], own), case["digit_limbs"], SPECIALS
+        forward(context, case["coefficients"], own),
+        own,
+        case["digit_limbs"],
+        len(case["digits"]),
+        SPECIALS,
     )
     rows = [*own, *SPECIALS]
     assert [context.ntt_inverse(d, rows).tolist() for d in digits] == case["digits"]
@@ -130,11 +135,16 @@ def test_key_switching(context: _native.Context, case: dict[str, Any]) -> None:
     special = math.prod(MODULI[s] for s in SPECIALS)
     extended = context.switch_key(
         context.decompose(
-            forward(context, case["coefficients"], own), generate.DIGIT_LIMBS, SPECIALS
+            forward(context, case["coefficients"], own),
+            own,
+            generate.DIGIT_LIMBS,
+            len(case["key"]),
+            SPECIALS,
         ),
-        forward(context, case["key"], rows),
-        limbs,
+        own,
         SPECIALS,
+        key_in_memory(forward(context, case["key"], rows), [MODULI[r] for r in rows]),
+        rows,
         forward(context, [case["addend"]], own),
         [special % MODULI[i] for i in own],
         _native.galois_permutation(N, element, "real") if element else None,
