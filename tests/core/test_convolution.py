@@ -59,7 +59,7 @@ def run(
     """Compile one linear step, run it in numpy, and unpack its result."""
     lanes = target.shape[0]
     padded = 1 << (lanes - 1).bit_length()
-    builder = PlanBuilder(parameters, Policy(43.0, 43.0, 20.0, pre_rotations=pre_rotations))
+    builder = PlanBuilder(parameters, Policy(43.0, 43.0, 20.0, 20.0, pre_rotations=pre_rotations))
     inputs, tensors = [], []
     for number, (layout, part) in enumerate(zip(layouts, parts, strict=True)):
         names = [
