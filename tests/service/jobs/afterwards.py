@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from fhe_face.service.jobs.keeping import Keeper, Presence
 from fhe_face.service.jobs.opening import open_jobs
 from fhe_face.service.jobs.records import Limits
 from fhe_face.service.opening import Service
+from fhe_face.service.settings import Settings
+from fhe_face.service.upkeep import tidy
 from tests.service.jobs.engine import TinyEngines
 from tests.service.jobs.submitter import lines
 
@@ -44,6 +47,12 @@ def nothing_left(service: Service, limits: Limits) -> None:
     keeper.bury()
     keeper.sweep()
     assert not list((service.folder / "parts").iterdir())
+    for path in service.blobs.scratch().iterdir():
+        assert path.name.startswith("block-"), (
+            path
+        )  # of a request to an API process that was killed
+        os.utime(path, (0, 0))
+    tidy(service, Settings())
     assert not list(service.blobs.scratch().iterdir())
     assert not list((service.folder / "run").glob("*.lock"))
     database.engine.dispose()
