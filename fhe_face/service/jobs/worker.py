@@ -122,8 +122,9 @@ class Worker:
     def _overdue(self, jobs: Lane) -> None:
         """A job that does not end itself is ended with its lane."""
         claims = self.keeper.claims
-        if claims.overdue(min(_SLACK_SECONDS, claims.limits.job_seconds)):
-            claims.time_out()
+        slack = min(_SLACK_SECONDS, claims.limits.job_seconds)
+        if claims.overdue(slack):
+            claims.time_out(slack)
             jobs.signal(signal.SIGKILL)
 
     def _end(self) -> None:
