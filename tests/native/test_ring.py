@@ -24,6 +24,7 @@ from tests.helpers import (
     distinct_primes,
     doubled,
     integers,
+    key_in_memory,
     negacyclic,
     real_product,
     real_substituted,
@@ -340,7 +341,7 @@ def test_tensor(ring: Ring) -> None:
         assert equal(ring.context.tensor(left, right), expected)
 
 
-@pytest.mark.parametrize("digits", [1, 3])
+@pytest.mark.parametrize("digits", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("polys", [0, 1, 2])
 @pytest.mark.parametrize("galois", [0, 5, 2 * 64 - 1])
 @pytest.mark.parametrize("adds", [False, True])
@@ -364,7 +365,8 @@ def test_switch_key(digits: int, polys: int, galois: int, adds: bool, extended: 
     base = ring.random(4, rows, 2) if adds else None
     if base is not None:
         expected = expected + integers(base)
-    got = ring.context.switch_key(d, key, key_limbs, SPECIALS, addend, p, index, base)
+    stored_key = key_in_memory(key, ring.of(key_rows))
+    got = ring.context.switch_key(d, stored_key, key_limbs, SPECIALS, addend, p, index, base)
     assert equal(got, expected % ring.column(rows))
     assert base is None or np.shares_memory(base, got)
 
@@ -380,11 +382,13 @@ class Transform:
     limbs: int
     specials: list[int]
     inputs: list[tuple[Words, Words]]
+    #: (input, permutation, key [digits, 2, rows, n], limbs of the key)
     babies: list[tuple[int, Index | None, Words | None, int]]
     masks: list[Signed]
     terms: list[tuple[int, int]]
     outputs: list[Index]
     weights: Signed
+    keys: dict[int, Words] = field(default_factory=dict)
 
     @property
     def rows(self) -> list[int]:
@@ -399,10 +403,18 @@ class Transform:
         return self.ring.context.accumulate(
             _native.Transform(self.masks, self.terms, self.outputs, self.weights),
             self.inputs,
-            self.babies,
+            [(i, index, self.stored(key, limbs), limbs) for i, index, key, limbs in self.babies],
             self.specials,
             self.p_mod_q,
         )
+
+    def stored(self, key: Words | None, key_limbs: int) -> Words | None:
+        if key is None:
+            return None
+        if id(key) not in self.keys:  # a key that several babies share is shared in memory
+            moduli = self.ring.of([*range(key_limbs), *self.specials])
+            self.keys[id(key)] = key_in_memory(key, moduli)
+        return self.keys[id(key)]
 
     def expected(self) -> Integers:
         q = self.ring.column(self.rows)
@@ -605,6 +617,7 @@ def operations(ring: Ring) -> dict[str, Callable[[], Words]]:
     p = [3] * len(LIMBS)
     index = ring.permutation(5)
     key, digits = ring.random(3, rows, 2, 2), ring.random(4, rows, 2)
+    stored_key = key_in_memory(key, ring.of(rows))
     signed = a[0].astype(np.int64)
     job = transform(ring, 16)
     return {
@@ -624,7 +637,7 @@ def operations(ring: Ring) -> dict[str, Callable[[], Words]]:
             digits[:, : len(LIMBS)].copy(), key[0][:, : len(LIMBS)].copy()
         ),
         "switch_key": lambda: context.switch_key(
-            digits, key, len(LIMBS), SPECIALS, a[None, : len(LIMBS)], p, index, None
+            digits, stored_key, len(LIMBS), SPECIALS, a[None, : len(LIMBS)], p, index, None
         ),
         "accumulate": job.run,
     }
@@ -734,7 +747,8 @@ def test_operations_are_those_of_the_standard_ring_of_twice_the_degree(n: int) -
     masks = np.random.default_rng(3).integers(-(2**40), 2**40, n)
     weights = np.random.default_rng(4).integers(-(2**40), 2**40, (3, 8))
     found = []
-    for context, index, ciphertext, key, factor in both:
+    for context, index, ciphertext, own_key, factor in both:
+        key = key_in_memory(own_key, ring.of(rows))
         digits = context.decompose(ciphertext[1].copy(), 3, SPECIALS)
         switched = context.switch_key(digits, key, 6, SPECIALS, ciphertext[:1], p, index, None)
         mask, weight = (
