@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from fhe_core import encoding
 from fhe_core.analysis.extremes import likely_largest
 from fhe_core.parameters import ERROR_ETA, Parameters
 from fhe_core.plan import Observer, Plan, PlanError, Step, step_writes, steps
@@ -24,6 +25,9 @@ ERROR_VARIANCE = ERROR_ETA / 2
 ROUNDING_VARIANCE = 1 / 12
 #: How far the model claims to be off at most (docs/precision.md); its own tests hold it to that.
 MODEL_FACTOR = 4.0
+#: What is so close to an integer is one; and of what doubles hold of a number near one.
+_INTEGER = 1e-6
+_PRECISION_OF_DOUBLES = 1e-13
 #: Of a coefficient of a uniform ternary secret.
 SECRET_VARIANCE = 2 / 3
 
@@ -150,17 +154,20 @@ class ErrorModel:
         return self.slot(variance, scale)
 
     @staticmethod
-    def encoding(period: int, scale: float) -> float:
-        """Rounding of a plaintext that repeats with ``period`` slots: so many coefficients."""
-        return 2 * period * ROUNDING_VARIANCE / scale**2
+    def encoding(terms: int, scale: float) -> float:
+        """Rounding of a plaintext of so many coefficients: those of a period, where it repeats."""
+        return 2 * terms * ROUNDING_VARIANCE / scale**2
 
 
-def mask_period(mask: Slots) -> int:
-    """Smallest power of two with which a mask repeats."""
-    period = mask.size
-    while period > 1 and np.array_equal(mask[: period // 2], mask[period // 2 : period]):
-        period //= 2
-    return period
+def rounded_terms(mask: Slots, scale: float) -> int:
+    """Coefficients of an encoded mask that rounding moves.
+
+    A mask that repeats has fewer than N, and a constant none: a power of two represents it.
+    """
+    scaled = encoding.coefficients(mask, mask.size) * scale
+    beyond_doubles = scale * _PRECISION_OF_DOUBLES
+    moved = np.abs(scaled - np.rint(scaled)) > max(_INTEGER, beyond_doubles)
+    return int(np.count_nonzero(moved))
 
 
 @dataclass
@@ -260,8 +267,8 @@ class _Tracker:
                 yield _Variance(product, self.product(step.left, step.right, step.output))
             case steps.MultiplyPlain():
                 mask = mask_slots(plan, step.mask, self.parameters.slots)
-                encoding = self.mask_error(mask, step.mask_scale)
-                added: Slots = values[step.source] ** 2 * encoding
+                error = self.mask_error(mask, step.mask_scale)
+                added: Slots = values[step.source] ** 2 * error
                 if step.rescale:
                     added = added + self.model.rounding(plan.values[step.output].scale)
                 yield _Variance(mask * self.variances[step.source], added)
@@ -280,9 +287,7 @@ class _Tracker:
         return np.full(self.parameters.slots, error)
 
     def mask_error(self, mask: Slots, scale: float) -> float:
-        """A mask that is the same everywhere is a constant, which a power of two represents."""
-        period = mask_period(mask)
-        return self.model.encoding(period, scale) if period > 1 else 0.0
+        return self.model.encoding(rounded_terms(mask, scale), scale)
 
 
 def _linear(

@@ -216,7 +216,7 @@ class _Backbone:
             after,
             lambda n: [n.blocks[number].conv2.weight, n.blocks[number].shortcut],
             lambda n: n.blocks[number].conv2.bias,
-            policy.log_scale,
+            policy.after_block(number, len(self.architecture.blocks)),
             rescales.conv2,
         )
         return z, after

@@ -194,7 +194,7 @@ def _gather(builder: PlanBuilder, pooled: Sequence[str], head: BatchHead) -> str
 
     value, rescale = builder.values[pooled[0]], builder.policy.rescales.pool_mask
     # Without a rescale the weights, which are ones, have the scale one: they are exact.
-    mask_scale = 2.0**builder.policy.log_mask_scale
+    mask_scale = 2.0**builder.policy.log_pool_mask_scale
     return builder.linear(
         "gather",
         pooled,
@@ -210,6 +210,7 @@ def _gather(builder: PlanBuilder, pooled: Sequence[str], head: BatchHead) -> str
         LinearTables(ones, None, 0),
         scale=value.scale if rescale else value.scale * mask_scale,
         rescale=rescale,
+        log_mask_scale=builder.policy.log_pool_mask_scale,
     )[0]
 
 

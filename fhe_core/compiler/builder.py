@@ -156,7 +156,7 @@ class PlanBuilder:
         """Mask; where that rescales, the scale stays exactly what it was."""
         value = self.values[source]
         factor = self.rescale_factor(value.limbs, rescale)
-        mask_scale = factor if rescale else 2.0**self.policy.log_mask_scale
+        mask_scale = factor if rescale else 2.0**self.policy.log_pool_mask_scale
         self._step(
             label, steps.MultiplyPlain(source, output, self.mask(pattern), mask_scale, rescale)
         )
@@ -265,9 +265,15 @@ class PlanBuilder:
         *,
         scale: float,
         rescale: int = 1,
+        log_mask_scale: float | None = None,
     ) -> list[str]:
-        """A linear step; weight scales are solved so that the output scale is exact."""
-        mask_scale = 2.0**self.policy.log_mask_scale if any(m >= 0 for _, m in sums.terms) else 1.0
+        """A linear step; weight scales are solved so that the output scale is exact.
+
+        log_mask_scale: default: the policy's for convolutions.
+        """
+        mask_scale = 1.0
+        if any(m >= 0 for _, m in sums.terms):
+            mask_scale = 2.0 ** (log_mask_scale or self.policy.log_mask_scale)
         total = scale * self.rescale_factor(limbs, rescale)
         weight_scales = tuple(total / self.values[name].scale / mask_scale for name in inputs)
         self._step(

@@ -265,7 +265,7 @@ class _Backbone:
                 lambda n: [_flat(n.blocks[number].conv2.weight), _flat(n.blocks[number].shortcut)],
                 self._channels(of(lambda b: b.conv2.bias), after),
             ),
-            log_scale=self.policy.log_scale,
+            log_scale=self.policy.after_block(number, len(self.architecture.blocks)),
             rescale=rescales.conv2,
             hoisted=hoisted,
         )

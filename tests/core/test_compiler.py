@@ -150,7 +150,7 @@ def test_refused_chains_and_polynomials(world: tiny.World) -> None:
 
 def test_channels_across_ciphertexts_are_refused() -> None:
     """One row of offsets serves all ciphertexts of a feature map."""
-    network = random_fused(0, channels=(4, 8, 8), strides=(1, 2), embedding=8)
+    network = random_fused(0, channels=(8, 16, 16), strides=(1, 2), embedding=8)
     with pytest.raises(LayoutError, match="all its channels"):
         tiny.compile_for(network, tiny.chain(10, 17))
 

@@ -158,13 +158,13 @@ def test_reads_and_writes(short: Parameters) -> None:
     assert writes[:6] == [("r1", "r2"), ("l",), ("s",), ("m",), ("f",), ("a",)]
     assert writes[6:] == [("p",), ("d",)]
     assert plans.last_reads(plan) == [
-        (),
+        ("x",),
         ("r1", "r2"),
         (),
         ("s",),
         ("m",),
         ("f",),
-        ("x", "l", "a"),
+        ("l", "a"),
         (),
     ]
     assert [plans.step_limbs(s, plan.values) for s in plan.steps] == [

@@ -12,9 +12,9 @@ from fhe_core import encoding
 from fhe_core.analysis.precision import (
     ErrorModel,
     StepPrecision,
-    mask_period,
     noise_of,
     predict,
+    rounded_terms,
     statistics,
 )
 from fhe_core.parameters import Parameters, presets
@@ -130,14 +130,29 @@ def test_encoding_error(short: Parameters, period: int) -> None:
     assert np.std(errors) == pytest.approx(predicted, rel=0.25)
 
 
-def test_mask_period() -> None:
-    mask = np.zeros(64)
-    assert mask_period(mask) == 1
-    assert mask_period(mask + 1) == 1
+def test_only_what_is_rounded_counts() -> None:
+    mask, scale = np.zeros(64), 2.0**20
+    assert rounded_terms(mask, scale) == 0
+    assert rounded_terms(mask + 1, scale) == 0
     mask[::16] = 1
-    assert mask_period(mask) == 16
+    assert rounded_terms(mask, scale) == 15  # the first coefficient is a sixteenth of the scale
+    mask[8::16] = 1
+    mask[::16] = 0
+    assert 0 < rounded_terms(mask, scale) <= 16
     mask[1] = 1
-    assert mask_period(mask) == 64
+    assert 32 < rounded_terms(mask, scale) <= 64
+    assert rounded_terms(mask, 2.0**60) == 0  # nothing that doubles could tell
+
+
+@pytest.mark.parametrize("shape", [(0, 32), (8, 32), (8, 16), (3, 7)])
+def test_masks_are_as_imprecise_as_predicted(short: Parameters, shape: tuple[int, int]) -> None:
+    mask = np.zeros(short.slots)
+    mask.reshape(-1, 64)[:, slice(*shape)] = 1
+    coefficients = encoding.encode(mask, short.ring_dimension, 2.0**19)
+    error = encoding.decode(coefficients.astype(np.float64), 2.0**19) - mask
+    terms = rounded_terms(mask, 2.0**19)
+    predicted = math.sqrt(ErrorModel(short).encoding(terms, 2.0**19))
+    assert np.sqrt(np.mean(error**2)) == pytest.approx(predicted, rel=0.5)
 
 
 def test_design_note_figures() -> None:
