@@ -118,47 +118,59 @@ class Context:
     ) -> _Words: ...
     def embed_signed(self, coefficients: _Signed, rows: Sequence[int], /) -> _Words:
         """NTT rows of signed coefficients [n]."""
-    def add_plain(self, a: _Words, coefficients: _Signed) -> _Words:
-        """A ciphertext [2, limbs, n] plus a plaintext of signed coefficients [n]."""
-    def multiply_plain(self, a: _Words, coefficients: _Signed) -> _Words:
-        """A ciphertext [2, limbs, n] times a plaintext of signed coefficients [n]."""
+    def add_plain(self, a: _Words, coefficients: _Signed, rows: Sequence[int]) -> _Words:
+        """A ciphertext [2, rows, n] plus a plaintext of signed coefficients [n]."""
+    def multiply_plain(self, a: _Words, coefficients: _Signed, rows: Sequence[int]) -> _Words:
+        """A ciphertext [2, rows, n] times a plaintext of signed coefficients [n]."""
     def permute(self, a: _Words, index: _Index, /) -> _Words:
         """Every row gathered by index [n]."""
-    def decompose(self, c: _Words, digit_limbs: int, specials: Sequence[int]) -> _Words:
-        """Centred digits [digits, limbs + specials, n] of c [limbs, n]."""
+    def decompose(
+        self,
+        c: _Words,
+        rows: Sequence[int],
+        digit_limbs: int,
+        digits: int,
+        specials: Sequence[int],
+    ) -> _Words:
+        """Centred digits [digits, rows + specials, n] of c [rows, n].
+
+        Each covers ``digit_limbs`` rows, the last one all that remain.
+        """
     def switch_key(
         self,
         digits: _Words,
-        key: _Words,
-        key_limbs: int,
+        rows: Sequence[int],
         specials: Sequence[int],
+        key: _Words,
+        key_rows: Sequence[int],
         addend: _Words,
         p_mod_q: Sequence[int],
         permutation: _Index | None,
         base: _Words | None,
     ) -> _Words:
-        """base + permuted(digits * key + addend), [2, limbs + specials, n], in place in base.
+        """base + permuted(digits * key + addend), [2, rows + specials, n], in place in base.
 
-        digits: [digits, limbs + specials, n]; key: as ``key_memory``, of key_limbs + specials rows;
-        addend: [0 to 2, limbs, n], which enters times P, or [0 to 2, limbs + specials, n] in the
+        digits: [digits, rows + specials, n]; key: as ``key_memory``, its rows: key_rows;
+        addend: [0 to 2, rows, n], which enters times P, or [0 to 2, rows + specials, n] in the
         basis QP, which enters as it is.
         """
-    def tensor(self, a: _Words, b: _Words) -> _Words:
-        """(a0 b0, a0 b1 + a1 b0, a1 b1), [3, limbs, n]."""
+    def tensor(self, a: _Words, b: _Words, rows: Sequence[int]) -> _Words:
+        """(a0 b0, a0 b1 + a1 b0, a1 b1), [3, rows, n]."""
     def divide_and_round(self, x: _Words, rows: Sequence[int], dropped: int) -> _Words:
         """round(x / product of the last ``dropped`` moduli) of polynomials [polys, rows, n]."""
     def accumulate(
         self,
         transform: Transform,
         inputs: Sequence[tuple[_Words, _Words]],
-        babies: Sequence[tuple[int, _Index | None, _Words | None, int]],
+        babies: Sequence[tuple[int, _Index | None, _Words | None, Sequence[int]]],
+        rows: Sequence[int],
         specials: Sequence[int],
         p_mod_q: Sequence[int],
     ) -> _Words:
-        """The fused linear transform, [outputs, 2, limbs + specials, n].
+        """The fused linear transform, [outputs, 2, rows + specials, n].
 
-        inputs: a ciphertext [2, limbs, n] and its digits, which may be empty where it is not
-        rotated; babies: (input, permutation, key, limbs of the key), or None for both.
+        inputs: a ciphertext [2, rows, n] and its digits, which may be empty where it is not
+        rotated; babies: (input, permutation, key, rows of the key), or None for both.
         """
 
 def pack48(words: _Words) -> _Bytes:

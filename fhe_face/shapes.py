@@ -36,7 +36,7 @@ def items_of(engine: Engine, what: str, run: Run) -> list[ItemHead]:
         (score,) = (match.values[name] for name in match.outputs)
         values = [score, values[1], values[1]]
     return [
-        ItemHead(name, value.limbs, value.scale)
+        ItemHead(name, value.level, value.scale)
         for name, value in zip(engine.item_names(what, run), values, strict=True)
     ]
 
@@ -121,7 +121,7 @@ def _require_items(head: Head, wanted: Sequence[ItemHead]) -> None:
     for own in wanted:
         item = found[own.name]
         fits = abs(item.scale / own.scale - 1) <= SCALE_TOLERANCE  # NaN does not
-        if item.limbs != own.limbs or not fits:
+        if item.level != own.level or not fits:
             raise ShapeMismatch(
                 f"{head.source}: '{own.name}' has {_size(item)}, expected {_size(own)}"
             )
@@ -149,7 +149,7 @@ def _number(value: Any) -> str:
 
 
 def _size(item: ItemHead) -> str:
-    return f"{item.limbs} limbs at scale {item.scale.hex()}"
+    return f"level {item.level} at scale {item.scale.hex()}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -71,7 +71,7 @@ def _scores(weights: Path | None, samples: int) -> list[dict[str, Any]]:
     engine = choose_engine(packings=[Packing.BATCH])
     network = load_network(weights)
     score = engine.match_plan.values[engine.match_plan.outputs[0]]
-    room = 2.0 ** (engine.parameters.log2_modulus(score.limbs) - 1) / score.scale
+    room = 2.0 ** (engine.parameters.log2_modulus(score.level) - 1) / score.scale
     left, right = Batch(engine, network, 0, 4), Batch(engine, network, 1)
     expected = likely(engine.circuit.normalisation, _TYPICAL, room, engine.parameters.slots)
     return [

@@ -63,9 +63,18 @@ def rooms(name: str, engine: Engine) -> list[Room]:
     for plan in engine.plans():
         for output in plan.outputs:
             value = plan.values[output]
-            log_q = engine.parameters.log2_modulus(value.limbs)
+            log_q = engine.parameters.log2_modulus(value.level)
             log_scale = math.log2(value.scale)
-            found.append(Room(name, plan.name, output, value.limbs, log_scale, log_q - log_scale))
+            found.append(
+                Room(
+                    name,
+                    plan.name,
+                    output,
+                    engine.parameters.levels[value.level].limbs,
+                    log_scale,
+                    log_q - log_scale,
+                )
+            )
     return found
 
 

@@ -142,28 +142,28 @@ void Context::embed_row(std::uint64_t* row, const std::int64_t* coefficients, in
 }
 
 void Context::add_plain(std::uint64_t* out, const std::uint64_t* a,
-                        const std::int64_t* coefficients, std::size_t limbs) const {
-    parallel_for(threads_, 2 * limbs, [&](std::size_t r, std::size_t) {
+                        const std::int64_t* coefficients, const Rows& rows) const {
+    parallel_for(threads_, 2 * rows.size(), [&](std::size_t r, std::size_t) {
         std::uint64_t* row = out + r * n_;
         const std::uint64_t* in = a + r * n_;
-        if (r >= limbs) {
+        if (r >= rows.size()) {
             std::copy(in, in + n_, row);
             return;
         }
-        embed_row(row, coefficients, static_cast<int>(r));
-        kernels_->add(row, row, in, n_, modulus(static_cast<int>(r)));
+        embed_row(row, coefficients, rows[r]);
+        kernels_->add(row, row, in, n_, modulus(rows[r]));
     });
 }
 
 void Context::multiply_plain(std::uint64_t* out, const std::uint64_t* a, std::size_t polys,
-                             const std::int64_t* coefficients, std::size_t limbs) const {
+                             const std::int64_t* coefficients, const Rows& rows) const {
     const std::deque<Buffer> scratch = scratch_each(n_);
-    parallel_for(threads_, limbs, [&](std::size_t r, std::size_t thread) {
+    parallel_for(threads_, rows.size(), [&](std::size_t r, std::size_t thread) {
         std::uint64_t* plain = scratch[thread].data();
-        embed_row(plain, coefficients, static_cast<int>(r));
+        embed_row(plain, coefficients, rows[r]);
         for (std::size_t p = 0; p < polys; ++p) {
-            const std::size_t at = (p * limbs + r) * n_;
-            kernels_->multiply(out + at, a + at, plain, n_, modulus(static_cast<int>(r)));
+            const std::size_t at = (p * rows.size() + r) * n_;
+            kernels_->multiply(out + at, a + at, plain, n_, modulus(rows[r]));
         }
     });
 }

@@ -83,11 +83,11 @@ class Context {
     // Residues of signed coefficients (|value| < 2^63), then the forward NTT. coefficients: [n].
     void embed_signed(std::uint64_t* out, const std::int64_t* coefficients, const Rows& rows) const;
     // The same plaintext added to the first of two polynomials, or multiplied with all of them.
-    // a, out: [polys][rows][n] in the rows 0..limbs-1.
+    // a, out: [polys][rows][n].
     void add_plain(std::uint64_t* out, const std::uint64_t* a, const std::int64_t* coefficients,
-                   std::size_t limbs) const;
+                   const Rows& rows) const;
     void multiply_plain(std::uint64_t* out, const std::uint64_t* a, std::size_t polys,
-                        const std::int64_t* coefficients, std::size_t limbs) const;
+                        const std::int64_t* coefficients, const Rows& rows) const;
     // out row = in row gathered by index [n]
     void permute(std::uint64_t* out, const std::uint64_t* in, const std::uint32_t* index,
                  std::size_t rows) const;

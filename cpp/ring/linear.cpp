@@ -23,7 +23,7 @@ void switch_key(const Context& context, std::uint64_t* out, const std::uint64_t*
     if (job.permutation != nullptr) map.emplace(job.permutation, n);
     parallel_for(context.threads(), rows, [&](std::size_t r, std::size_t) {
         const Modulus& m = context.modulus(job.rows[r]);
-        const std::size_t stored = stored_row(r, job.limbs, job.key.key_limbs);
+        const std::size_t stored = job.key.stored[r];
         const std::uint64_t factor =
             r < job.limbs ? key_factor(extended ? 1 : job.p_mod_q[r], m) : key_factor(1, m);
         const auto digit = [&](std::size_t d) { return job.digits + (d * rows + r) * n; };

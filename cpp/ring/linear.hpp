@@ -29,9 +29,5 @@ void switch_key(const Context& context, std::uint64_t* out, const std::uint64_t*
 void tensor(const Context& context, std::uint64_t* out, const std::uint64_t* a,
             const std::uint64_t* b, const Rows& rows);
 
-// Row of a longer chain that holds row `row` of a chain of `limbs` limbs and then specials.
-inline std::size_t stored_row(std::size_t row, std::size_t limbs, std::size_t stored_limbs) {
-    return row < limbs ? row : stored_limbs + (row - limbs);
-}
 
 }  // namespace fhe::ring

@@ -165,7 +165,7 @@ class LimbWorker {
     }
 
     const std::uint64_t* key(const BabyStep& baby, std::size_t position) const {
-        return baby.key.at(stored_row(row_, t_.limbs, baby.key.key_limbs), position, n_);
+        return baby.key.at(baby.key.stored[row_], position, n_);
     }
 
     // The tile of P * rotation(ciphertext).

@@ -70,7 +70,7 @@ def headrooms(
         results = []
         for name in step_writes(step):
             value = plan.values[name]
-            log2_modulus = parameters.log2_modulus(value.limbs)
+            log2_modulus = parameters.log2_modulus(value.level)
             results.append(
                 headroom_of(
                     label, log2_modulus, value.scale, row.magnitude, deviation, parameters.slots

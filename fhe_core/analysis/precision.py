@@ -141,14 +141,13 @@ class ErrorModel:
         secret = 2 * self.parameters.ring_dimension * SECRET_VARIANCE
         return self.slot(ROUNDING_VARIANCE * (1 + secret), scale)
 
-    def switching(self, limbs: int, scale: float) -> float:
-        """Key switching at that many limbs, without the rounding of its mod-down."""
+    def switching(self, level: int, scale: float) -> float:
+        """Key switching at that level, without the rounding of its mod-down."""
         parameters = self.parameters
-        tier = parameters.tiers[parameters.tier_index(limbs)]
+        tier = parameters.tiers[parameters.levels[level].tier]
         log_p = math.fsum(math.log2(p) for p in parameters.specials[: tier.special_limbs])
         total = 0.0
-        for first in range(0, limbs, tier.digit_limbs):
-            digit = parameters.moduli[first : min(limbs, first + tier.digit_limbs)]
+        for digit in parameters.digit_moduli(level):
             total += 4.0 ** (math.fsum(math.log2(q) for q in digit) - log_p)
         variance = 2 * parameters.ring_dimension * ERROR_VARIANCE * total / 12
         return self.slot(variance, scale)
@@ -227,9 +226,9 @@ class _Tracker:
         variance = self.variances[name]
         return _Variance(variance, np.zeros_like(variance))
 
-    def switch(self, limbs: int, scale: float) -> float:
+    def switch(self, level: int, scale: float) -> float:
         """A whole key switch, mod-down included."""
-        return self.model.switching(limbs, scale) + self.model.rounding(scale)
+        return self.model.switching(level, scale) + self.model.rounding(scale)
 
     def table(self, name: str, output: str) -> float:
         """Encoding error of a one-row table that is added."""
@@ -241,7 +240,7 @@ class _Tracker:
         plan = self.plan
         match step:
             case steps.Rotate():
-                error = self.switch(step.limbs, plan.values[step.source].scale)
+                error = self.switch(step.level, plan.values[step.source].scale)
                 for amount in step.amounts:
                     yield self.carried(step.source).roll(amount).plus(error)
             case steps.FoldSum():
@@ -249,7 +248,7 @@ class _Tracker:
                 total = self.carried(step.source)
                 rounding = self.model.rounding(source.scale)
                 for amounts in step.pairs():
-                    switching = len(amounts) * self.model.switching(source.limbs, source.scale)
+                    switching = len(amounts) * self.model.switching(source.level, source.scale)
                     total = sum((total.roll(a) for a in amounts), total).plus(switching + rounding)
                 if step.rescale:
                     total = total.plus(self.model.rounding(plan.values[step.output].scale))
@@ -282,7 +281,7 @@ class _Tracker:
     def product(self, left: str, right: str, output: str) -> Slots:
         """Error of a relinearised product."""
         a, b = self.plan.values[left], self.plan.values[right]
-        error = self.model.switching(min(a.limbs, b.limbs), a.scale * b.scale)
+        error = self.model.switching(min(a.level, b.level), a.scale * b.scale)
         error += self.model.rounding(self.plan.values[output].scale)
         return np.full(self.parameters.slots, error)
 
@@ -306,7 +305,7 @@ def _linear(
         keep: Slots | float = masks[mask] if mask >= 0 else 1.0
         variance[term] = keep * np.roll(tracker.variances[name], -amount)
         if amount:
-            switched[term] = keep * model.switching(step.limbs, plan.values[name].scale)
+            switched[term] = keep * model.switching(step.level, plan.values[name].scale)
         power[term] = keep * rotated[baby] ** 2
     squared = weights**2
     carried = weighted_sums(step.entries, squared, variance)
@@ -321,13 +320,13 @@ def _linear(
         )
         added += product**2 * tracker.mask_error(masks[mask], step.mask_scale)
     output_scale = plan.values[step.outputs[0]].scale
-    divided = tracker.parameters.moduli[step.limbs - step.rescale : step.limbs]
-    sum_scale = output_scale * math.prod(float(q) for q in divided)
+    divided = tracker.parameters.rescale_factor(step.level, step.level - step.rescale)
+    sum_scale = output_scale * divided
     totals = [_Variance(np.zeros(slots), np.zeros(slots)) for _ in step.outputs]
     for number, (output, giant) in enumerate(step.giants):
         own_added = added[number]
         if giant:
-            own_added = own_added + tracker.switch(step.limbs, sum_scale)
+            own_added = own_added + tracker.switch(step.level, sum_scale)
         totals[output] = totals[output] + _Variance(carried[number], own_added).roll(giant)
     bias = tracker.table(step.bias, step.outputs[0])
     for total in totals:

@@ -116,8 +116,8 @@ def compile_batch(
     backbone = _Backbone(builder, architecture, grid, fill)
     squares, layout = backbone.append()
 
-    def scale(limbs: int) -> float:
-        return embedding_scale(parameters, policy, limbs, normalisation)
+    def scale(level: int) -> float:
+        return embedding_scale(parameters, policy, level, normalisation)
 
     embedding, period = append_batch_head(
         builder, architecture, squares, grid, layout, product.sign, scale
@@ -166,9 +166,9 @@ class _Backbone:
     def append(self) -> tuple[list[str], Layout]:
         """The ciphertexts of the last square, and their layout."""
         builder, arch, policy = self.builder, self.architecture, self.policy
-        limbs, input_scale = builder.parameters.limbs, 2.0**policy.log_input_scale
+        level, input_scale = builder.parameters.top, 2.0**policy.log_input_scale
         self.plan_inputs = [
-            builder.input(f"input.{i}", limbs, input_scale)
+            builder.input(f"input.{i}", level, input_scale)
             for i in range(self.input_layout.ciphertexts)
         ]
         layout = self.grid.layout(arch.stem_outputs, arch.patch_size, self.fill)

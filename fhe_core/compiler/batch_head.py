@@ -121,7 +121,7 @@ def append_batch_head(
 ) -> tuple[str, int]:
     """Append the head's steps; returns ``sign`` times the embeddings, and their period.
 
-    scale: of the result, from its limbs.
+    scale: of the result, from its level.
 
     The first two periods of every block hold the image's embedding, so that sums over a period are
     right in the first. Other slots hold sums of two images' numbers.
@@ -148,12 +148,12 @@ def append_batch_head(
         row[: architecture.embedding] = sign * network.head_bias
         return row[None] * head.rows / grid.block
 
-    limbs, rescales = builder.values[gathered].limbs, builder.policy.rescales
+    level, rescales = builder.values[gathered].level, builder.policy.rescales
     name = builder.linear(
         "linear",
-        builder.rotate("linear pre-rotation", gathered, limbs, head.pre_rotations),
+        builder.rotate("linear pre-rotation", gathered, level, head.pre_rotations),
         ["linear"],
-        limbs,
+        level,
         Sums(
             babies=terms,
             terms=[(i, -1) for i in range(len(terms))],
@@ -165,7 +165,7 @@ def append_batch_head(
             period=grid.block,
         ),
         LinearTables(weights, bias, 0),
-        scale=builder.scale_before_sum(limbs, scale),
+        scale=builder.scale_before_sum(level, scale),
         rescale=rescales.linear,
     )[0]
     total = builder.fold(
@@ -199,7 +199,7 @@ def _gather(builder: PlanBuilder, pooled: Sequence[str], head: BatchHead) -> str
         "gather",
         pooled,
         ["gather"],
-        value.limbs,
+        value.level,
         Sums(
             babies=[(i, -across) for i, (_, across) in enumerate(offsets)],
             terms=[(i, masks[across]) for i, (_, across) in enumerate(offsets)],

@@ -95,7 +95,7 @@ def append_head(
 ) -> tuple[str, int]:
     """Append the head's steps; returns ``sign`` times the embedding, and its period in slots.
 
-    scale: of the result, from its limbs.
+    scale: of the result, from its level.
     All inputs, in the same layout, are summed.
     """
     geometry = HeadGeometry(layout, architecture.embedding)
@@ -134,12 +134,12 @@ def append_head(
         return row[None] * features / layout.slots
 
     n1 = geometry.baby_count
-    limbs = builder.values[copies[0]].limbs
+    level = builder.values[copies[0]].level
     name = builder.linear(
         "linear",
         copies,
         ["linear"],
-        limbs,
+        level,
         Sums(
             babies=[(i, t) for i in range(len(copies)) for t in range(n1)],
             terms=[(t, -1) for t in range(len(copies) * n1)],
@@ -155,7 +155,7 @@ def append_head(
             period=layout.slots,
         ),
         LinearTables(weights, bias, 0),
-        scale=builder.scale_before_sum(limbs, scale),
+        scale=builder.scale_before_sum(level, scale),
         rescale=rescales.linear,
     )[0]
     amounts = [features * i for i in powers_of_two(layout.slots // features)]

@@ -113,8 +113,8 @@ def compile_network(
         last, layout = backbone.append(lane, count, prefix, own)
         heads.append(HeadInput(last, lane, count, prefix, 1 / views))
 
-    def scale(limbs: int) -> float:
-        return embedding_scale(parameters, policy, limbs, normalisation)
+    def scale(level: int) -> float:
+        return embedding_scale(parameters, policy, level, normalisation)
 
     embedding, period = append_head(builder, architecture, heads, layout, product.sign, scale)
     outputs = append_normalisation(builder, embedding, period, normalisation, product)
@@ -195,7 +195,7 @@ class _Backbone:
         """Names of the packed images, group by group."""
         scale = 2.0**self.policy.log_input_scale
         return [
-            self.builder.input(f"{prefix}input.{i}", self.builder.parameters.limbs, scale)
+            self.builder.input(f"{prefix}input.{i}", self.builder.parameters.top, scale)
             for _, _, prefix in self.groups
             for i in range(self.input_layout.ciphertexts)
         ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class Rescales:
-    """Limbs that every kind of step is rescaled by.
+    """Levels that every kind of step is rescaled by.
 
     Attributes:
         square1, conv1, square2, conv2: of a block.
@@ -28,7 +28,7 @@ class Rescales:
 
 @dataclass(frozen=True)
 class Policy:
-    """Scales are log2 of the exact scale wanted; limbs are counts of primes.
+    """Scales are log2 of the exact scale wanted.
 
     Attributes:
         log_scale: of the activations that the stem and the blocks give.
@@ -38,10 +38,10 @@ class Policy:
         log_pool_mask_scale: of the mask behind the pool, or of what gathers a batch's features.
         log_input_scale: of the encrypted image.
         log_result_scale: of the normalised embedding.
-        rescales: by how many limbs each kind of step is rescaled.
+        rescales: by how many levels each kind of step is rescaled.
         pre_rotations: channel distances that are covered by rotating inputs instead of sums
             (baby steps of the channel dimension), at most; a power of two.
-        health_limbs: limbs of the squared norm that travels with a result.
+        health_level: level of the squared norm that travels with a result.
         hoisted: so many stages, from the stem on, take their pre-rotations from the decomposition
             that the baby steps share: fewer key switches, more keys.
     """
@@ -55,7 +55,7 @@ class Policy:
     log_result_scale: float = 43.0
     rescales: Rescales = Rescales()
     pre_rotations: int = 4
-    health_limbs: int = 2
+    health_level: int = 1
     hoisted: int = 0
 
     def after_block(self, number: int, blocks: int) -> float:

@@ -50,12 +50,11 @@ def chain_of(parameters: Parameters) -> Chain:
     bits = parameters.specification.limb_bits
     others = bits[1:] or bits
     limit = parameters.log2_qp_bound
-    tier = parameters.tiers[parameters.tier_index(len(bits))]
     return Chain(
         parameters.root_order // 2,
         len(bits),
         bits[0],
         math.ceil(sum(others) / len(others)),
-        tier.digits(len(bits)),
+        parameters.digits(parameters.top),
         limit is not None and parameters.log2_qp <= limit,
     )

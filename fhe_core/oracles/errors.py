@@ -46,11 +46,11 @@ class OpenFheErrors(StandardErrors):
 
     specials: int = 1
 
-    def switching(self, limbs: int, scale: float) -> float:
+    def switching(self, level: int, scale: float) -> float:
         square = (_BIAS_SPREAD * self.specials / 2) ** 2 + self.specials / 12
         secret = 2 * self.parameters.ring_dimension * SECRET_VARIANCE
         down = self.slot(square * (1 + secret), scale)
-        return super().switching(limbs, scale) + down
+        return super().switching(level, scale) + down
 
 
 def openfhe_errors(parameters: Parameters, chain: Chain) -> OpenFheErrors:

@@ -24,6 +24,11 @@ from fhe_core.plan import Plan, PlanError, Step, steps
 Tables = Mapping[str, NDArray[Any]]
 
 
+def limbs_of(level: int) -> int:
+    """A foreign chain has a level for every limb."""
+    return level + 1
+
+
 @dataclass(frozen=True)
 class Held:
     """A ciphertext of the library and its exact scale."""
@@ -62,13 +67,13 @@ class Runner:
             raise OracleError(
                 f"the plan takes {len(plan.inputs)} inputs of {library.slots} slots each"
             )
-        most = max(value.limbs for value in plan.values.values())
+        most = max(limbs_of(value.level) for value in plan.values.values())
         if most > len(library.moduli):
             raise OracleError(f"the plan needs {most} limbs, the library has {len(library.moduli)}")
         self.counts["encrypt"] += len(inputs)
         held: dict[str, Held] = {}
         for name, values in zip(plan.inputs, inputs, strict=True):
-            limbs, scale = plan.values[name].limbs, plan.values[name].scale
+            limbs, scale = limbs_of(plan.values[name].level), plan.values[name].scale
             held[name] = Held(library.drop_to(library.encrypt(values, scale), limbs), scale)
         return held
 
@@ -78,7 +83,7 @@ class Runner:
 
     def check(self, name: str, value: Held) -> None:
         """OracleError where a result does not have the limbs that the plan says."""
-        if self.foreign.limbs(value.handle) != self.plan.values[name].limbs:
+        if self.foreign.limbs(value.handle) != limbs_of(self.plan.values[name].level):
             raise OracleError(f"'{name}' came out with a wrong number of limbs")
 
     def apply(self, _number: int, step: Step, held: Mapping[str, Held]) -> list[Held]:
@@ -86,7 +91,7 @@ class Runner:
         match step:
             case steps.Rotate():
                 source = held[step.source]
-                low = self.foreign.drop_to(source.handle, step.limbs)
+                low = self.foreign.drop_to(source.handle, limbs_of(step.level))
                 return [Held(h, source.scale) for h in self.rotate(low, step.amounts)]
             case steps.FoldSum():
                 total = held[step.source]
@@ -102,7 +107,7 @@ class Runner:
                 return [self.plus(product, step.offset)]
             case steps.Multiply():
                 left, right = (
-                    Held(self.foreign.drop_to(held[n].handle, step.limbs), held[n].scale)
+                    Held(self.foreign.drop_to(held[n].handle, limbs_of(step.level)), held[n].scale)
                     for n in (step.left, step.right)
                 )
                 return [self.multiply(left, right, step.rescale)]
@@ -115,13 +120,15 @@ class Runner:
                 return [self.plus(Held(source.handle, source.scale / step.factor), step.table)]
             case steps.DropLevel():
                 source = held[step.source]
-                return [Held(self.foreign.drop_to(source.handle, step.limbs), source.scale)]
+                return [
+                    Held(self.foreign.drop_to(source.handle, limbs_of(step.level)), source.scale)
+                ]
 
     def linear(self, step: steps.LinearTransform, held: Mapping[str, Held]) -> list[Held]:
         """Baby steps, masks, weights, sums, giant steps, one rescale; a term at a time."""
         library, weights = self.foreign, self.tables[step.weights]
         wanted = self.plan.values[step.outputs[0]].scale
-        total_scale = wanted * self.rescale_factor(step.limbs, step.rescale)
+        total_scale = wanted * self.rescale_factor(limbs_of(step.level), step.rescale)
         users: dict[int, list[tuple[int, int]]] = {}
         for accumulator, entries in enumerate(step.entries):
             for term, row in entries:
@@ -129,7 +136,7 @@ class Runner:
         sums: dict[int, Any] = {}
         for number, name in enumerate(step.inputs):
             source = held[name]
-            low = library.drop_to(source.handle, step.limbs)
+            low = library.drop_to(source.handle, limbs_of(step.level))
             own = [b for b, (i, _) in enumerate(step.babies) if i == number]
             moved = self.rotate(low, [step.babies[b][1] for b in own])
             for baby, rotated in zip(own, moved, strict=True):

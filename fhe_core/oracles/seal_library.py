@@ -170,7 +170,7 @@ def slot_order(ring_dimension: int) -> tuple[NDArray[np.int64], NDArray[np.bool_
 
 def _require_limits(parameters: Parameters) -> None:
     """OracleError where SEAL cannot do what the parameters say."""
-    n, top = parameters.root_order // 2, parameters.tiers[parameters.tier_index(parameters.limbs)]
+    n, top = parameters.root_order // 2, parameters.tiers[parameters.levels[-1].tier]
     if n > MAX_RING_DIMENSION:
         raise OracleError(f"SEAL's ring dimension is at most {MAX_RING_DIMENSION}, not {n}")
     if len(parameters.specials) != 1 or top.digit_limbs != 1:

@@ -3,6 +3,7 @@
 from fhe_core.parameters.parameters import (
     DIGIT_SLACK_BITS,
     ERROR_ETA,
+    Level,
     ParameterError,
     Parameters,
     Ring,
@@ -14,6 +15,7 @@ from fhe_core.parameters.parameters import (
 __all__ = [
     "DIGIT_SLACK_BITS",
     "ERROR_ETA",
+    "Level",
     "ParameterError",
     "Parameters",
     "Ring",

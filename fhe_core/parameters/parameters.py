@@ -1,9 +1,9 @@
 """Parameter sets: a specification in, a checked immutable object out.
 
-The modulus chain is a list of limbs, bottom first: limb 0 is the base prime, a ciphertext at level
-l has limbs 0..l. Special primes belong to key switching only. A tier says how ciphertexts of up to
-``limbs`` limbs are key-switched: digits of ``digit_limbs`` limbs, the first ``special_limbs``
-special primes. Lower tiers have smaller keys and cost less.
+The modulus chain is a list of limbs, bottom first: limb 0 is the base prime. ``Parameters.levels``
+says which limbs a ciphertext has at every level. Special primes belong to key switching only. A
+tier says how ciphertexts of up to ``limbs`` limbs are key-switched: digits of ``digit_limbs``
+limbs, the first ``special_limbs`` special primes. Lower tiers have smaller keys and cost less.
 """
 
 from __future__ import annotations
@@ -61,6 +61,25 @@ class Tier:
 
 
 @dataclass(frozen=True)
+class Level:
+    """What a ciphertext has at one level of the chain.
+
+    Attributes:
+        ring_dimension: of its polynomials.
+        rows: its limbs, as indices of ``Parameters.primes``.
+        tier: how it is key-switched, as an index of ``Parameters.tiers``.
+    """
+
+    ring_dimension: int
+    rows: tuple[int, ...]
+    tier: int
+
+    @property
+    def limbs(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
 class Specification:
     """What a person writes down. Bits are prime sizes; limb_bits[0] is the base prime."""
 
@@ -104,19 +123,48 @@ class Parameters:
 
     @property
     def limbs(self) -> int:
-        return len(self.moduli)
+        """Of a fresh ciphertext."""
+        return self.levels[-1].limbs
 
     @property
     def tiers(self) -> tuple[Tier, ...]:
         return self.specification.tiers
 
     @cached_property
-    def log2_q(self) -> float:
-        return self.log2_modulus(self.limbs)
+    def primes(self) -> tuple[int, ...]:
+        """All of them; a *row* is an index of this list."""
+        return self.moduli + self.specials
 
-    def log2_modulus(self, limbs: int) -> float:
-        """Of a ciphertext with that many limbs."""
-        return math.fsum(math.log2(q) for q in self.moduli[:limbs])
+    @cached_property
+    def levels(self) -> tuple[Level, ...]:
+        """Bottom first: the last one is that of fresh ciphertexts."""
+        return tuple(
+            Level(self.ring_dimension, tuple(range(limbs)), _tier_index(self.tiers, limbs))
+            for limbs in range(1, len(self.moduli) + 1)
+        )
+
+    @property
+    def top(self) -> int:
+        """The level of fresh ciphertexts."""
+        return len(self.levels) - 1
+
+    def moduli_at(self, level: int) -> tuple[int, ...]:
+        """The primes of a ciphertext at that level, row by row."""
+        return tuple(self.primes[row] for row in self.levels[level].rows)
+
+    def rescale_factor(self, level: int, lower: int) -> float:
+        """What rescaling from a level to a lower one divides by: one modulus over the other."""
+        kept = self.levels[lower].rows
+        divided = (row for row in self.levels[level].rows if row not in kept)
+        return math.prod(float(self.primes[row]) for row in divided)
+
+    @cached_property
+    def log2_q(self) -> float:
+        return self.log2_modulus(self.top)
+
+    def log2_modulus(self, level: int) -> float:
+        """Of a ciphertext at that level."""
+        return math.fsum(math.log2(q) for q in self.moduli_at(level))
 
     @cached_property
     def log2_qp(self) -> float:
@@ -125,13 +173,6 @@ class Parameters:
     @property
     def log2_qp_bound(self) -> int | None:
         return security.bound(self.ring_dimension)
-
-    def tier_index(self, limbs: int) -> int:
-        """The smallest tier that covers a ciphertext of that many limbs."""
-        fitting = [i for i, tier in enumerate(self.tiers) if tier.limbs >= limbs]
-        if not fitting:
-            raise ParameterError(f"no tier covers {limbs} limbs")
-        return min(fitting, key=lambda i: self.tiers[i].limbs)
 
     @property
     def rotations(self) -> int:
@@ -151,8 +192,35 @@ class Parameters:
         return pow(5, rotation % self.slots, self.root_order)
 
     def special_rows(self, tier: Tier) -> list[int]:
-        """Indices of the tier's special primes in ``moduli + specials``."""
-        return list(range(self.limbs, self.limbs + tier.special_limbs))
+        """Rows of the tier's special primes."""
+        return list(range(len(self.moduli), len(self.moduli) + tier.special_limbs))
+
+    def digit_moduli(self, level: int) -> list[tuple[int, ...]]:
+        """The primes of every digit of a ciphertext at that level."""
+        moduli, count = self.moduli_at(level), self.tiers[self.levels[level].tier].digit_limbs
+        last = count * (self.digits(level) - 1)
+        return [moduli[i : i + count] for i in range(0, last, count)] + [moduli[last:]]
+
+    def digit_of_rows(self, tier: int) -> dict[int, int]:
+        """The digit that each limb of the tier's levels belongs to."""
+        count = self.tiers[tier].digit_limbs
+        return {
+            row: min(place // count, self.digits(level) - 1)
+            for level, one in enumerate(self.levels)
+            if one.tier == tier
+            for place, row in enumerate(one.rows)
+        }
+
+    def key_rows(self, tier: int, level: int) -> tuple[int, ...]:
+        """Of a tier's key for the levels up to ``level``: all their limbs, then special primes."""
+        own = [self.levels[level], *(one for one in self.levels[:level] if one.tier == tier)]
+        limbs = {row for one in own for row in one.rows}
+        return (*sorted(limbs), *self.special_rows(self.tiers[tier]))
+
+    def digits(self, level: int) -> int:
+        """Digits of a ciphertext at that level: of ``digit_limbs`` rows each, the last one of what
+        remains."""
+        return self.tiers[self.levels[level].tier].digits(self.levels[level].limbs)
 
     @cached_property
     def digest(self) -> str:
@@ -183,6 +251,12 @@ class Parameters:
             "error_deviation": math.sqrt(ERROR_ETA / 2),
             "digest": self.digest,
         }
+
+
+def _tier_index(tiers: tuple[Tier, ...], limbs: int) -> int:
+    """The smallest tier that covers a ciphertext of that many limbs."""
+    fitting = [i for i, tier in enumerate(tiers) if tier.limbs >= limbs]
+    return min(fitting, key=lambda i: tiers[i].limbs)
 
 
 def root_order(ring: Ring, ring_dimension: int) -> int:

@@ -9,13 +9,13 @@ from typing import ClassVar
 
 @dataclass(frozen=True)
 class Rotate:
-    """outputs[i] = source dropped to ``limbs`` limbs and rotated by amounts[i] (hoisted)."""
+    """outputs[i] = source dropped to ``level`` and rotated by amounts[i] (hoisted)."""
 
     op: ClassVar[str] = "rotate"
     source: str
     outputs: tuple[str, ...]
     amounts: tuple[int, ...]
-    limbs: int
+    level: int
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class LinearTransform:
     sum over entries of a: weight * mask * rotation(inputs[i], amount), then rescale.
 
     Attributes:
-        inputs: ciphertext names; all are dropped to ``limbs`` limbs first.
+        inputs: ciphertext names; all are dropped to ``level`` first.
         weight_scales: one per input: exact scale of its periodic weights.
         babies: (input, rotation amount) pairs.
         terms: (baby, mask) pairs; mask is an index into the plan's masks, or -1.
@@ -57,13 +57,13 @@ class LinearTransform:
         period: slots after which weights repeat; may be all slots of the ciphertext.
         mask_scale: exact scale of the masks.
         bias: name of a table that is added, of one row for all outputs or one for each, or "".
-        rescale: limbs that the sum is rescaled by at the end.
+        rescale: levels that the sum is rescaled by at the end.
     """
 
     op: ClassVar[str] = "linear"
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    limbs: int
+    level: int
     weight_scales: tuple[float, ...]
     babies: tuple[tuple[int, int], ...]
     terms: tuple[tuple[int, int], ...]
@@ -100,13 +100,13 @@ class Square:
 
 @dataclass(frozen=True)
 class Multiply:
-    """output = left * right, both dropped to ``limbs`` limbs, relinearised and rescaled."""
+    """output = left * right, both dropped to ``level``, relinearised and rescaled."""
 
     op: ClassVar[str] = "multiply"
     left: str
     right: str
     output: str
-    limbs: int
+    level: int
     rescale: int
 
 
@@ -136,12 +136,12 @@ class Affine:
 
 @dataclass(frozen=True)
 class DropLevel:
-    """output = source with only its first ``limbs`` limbs."""
+    """output = source with only the limbs of ``level``."""
 
     op: ClassVar[str] = "drop-level"
     source: str
     output: str
-    limbs: int
+    level: int
 
 
 Step = Rotate | FoldSum | LinearTransform | Square | Multiply | MultiplyPlain | Affine | DropLevel

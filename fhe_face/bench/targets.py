@@ -119,7 +119,7 @@ def measure(
     openfhe = OpenFhe("not asked for")
     if rounds:
         stage("measuring OpenFHE", 0, 0)
-        levels = (parameters.limbs,)
+        levels = (parameters.top,)
         openfhe = openfhe_process.measure(openfhe_python, parameters, levels, 1, rounds)
         stage("measuring OpenFHE", 1, 1)
     rotation = _rotation(parameters, openfhe, rounds or _CALIBRATION_ROUNDS, stage)
@@ -202,6 +202,6 @@ def _rotation(
 ) -> operations.Operation:
     """Our rotation at full level on one thread, with OpenFHE's time."""
     found = operations.measure(
-        parameters, (parameters.limbs,), 1, rounds, openfhe.seconds, stage, ("rotation",)
+        parameters, (parameters.top,), 1, rounds, openfhe.seconds, stage, ("rotation",)
     )
     return next(operation for operation in found if operation.name == "rotation")

@@ -17,7 +17,7 @@ from fhe_core.ciphertext import Ciphertext
 from fhe_core.compiler.layouts import power_of_two, powers_of_two
 from fhe_core.normalisation import Normalisation
 from fhe_core.parameters import Parameters
-from fhe_core.secret.key import decrypted_limbs
+from fhe_core.secret.key import decrypted_rows
 
 #: Squared norms are noisy: a bound that is computed from them must leave this much room.
 MARGIN = 2.0
@@ -30,7 +30,8 @@ def room(ciphertext: Ciphertext, parameters: Parameters) -> float:
 
     Q is the product of the limbs that decryption looks at.
     """
-    log_modulus = parameters.log2_modulus(decrypted_limbs(ciphertext))
+    rows = decrypted_rows(ciphertext, parameters)
+    log_modulus = math.fsum(math.log2(parameters.primes[row]) for row in rows)
     return float(2.0 ** (log_modulus - 1 - math.log2(ciphertext.scale)))
 
 

@@ -195,7 +195,7 @@ def _rows(
                 label,
                 step.op,
                 1,
-                values[0].limbs - 1,
+                values[0].level,
                 round(math.log2(values[0].scale), 3),
                 max(sizes),
                 _bits(sizes, [p.predicted_std for p in own], [p.predicted_largest for p in own]),

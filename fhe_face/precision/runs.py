@@ -85,7 +85,7 @@ def encrypted(work: Work, threads: int, stage: Stage = silent) -> Backend:
             observe(number, step, {n: key.decrypt(values[n]) for n in step_writes(step)})
 
         fresh = [
-            key.encrypt(row, value.scale)[0].drop_to(value.limbs)
+            key.encrypt(row, value.scale)[0].drop_to(value.level, parameters)
             for row, value in zip(inputs, (plan.values[n] for n in plan.inputs), strict=True)
         ]
         native.run(packed, evaluator, fresh, observe=decrypted)

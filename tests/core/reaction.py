@@ -93,17 +93,18 @@ class Attack:
         n = self.parameters.ring_dimension
         polynomial = np.zeros(n, dtype=np.int64)
         polynomial[0] = round(gain * item.scale)
-        residues = np.zeros((2, item.limbs, n), dtype=np.uint64)
-        residues[1] = self._context.embed_signed(polynomial, list(range(item.limbs)))
-        return Ciphertext(residues, item.scale)
+        rows = self.parameters.levels[item.level].rows
+        residues = np.zeros((2, len(rows), n), dtype=np.uint64)
+        residues[1] = self._context.embed_signed(polynomial, rows)
+        return Ciphertext(residues, item.scale, item.level)
 
     def _trivial(self, item: ItemHead, slots: Floats) -> Ciphertext:
-        n = self.parameters.ring_dimension
-        zero = Ciphertext(np.zeros((2, item.limbs, n), dtype=np.uint64), item.scale)
+        shape = (2, self.parameters.levels[item.level].limbs, self.parameters.ring_dimension)
+        zero = Ciphertext(np.zeros(shape, dtype=np.uint64), item.scale, item.level)
         return self._with_message(zero, slots)
 
     def _with_message(self, ciphertext: Ciphertext, slots: Floats) -> Ciphertext:
-        rows = list(range(ciphertext.limbs))
+        rows = self.parameters.levels[ciphertext.level].rows
         encoded = encoding.encode(slots, self.parameters.ring_dimension, ciphertext.scale)
         residues = ciphertext.residues.copy()
         message = self._context.embed_signed(encoded, rows)

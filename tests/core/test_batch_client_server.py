@@ -137,7 +137,7 @@ def test_one_face_outside_the_interval_does_not_hide_the_others(many: tiny.World
     norms = many.key.decrypt(good.items["faces 1-6 health"])
     norms[many.engine.places.slots(5, 16)] = 500.0
     scale = good.items["faces 1-6 health"].scale
-    forged = key.encrypt(norms, scale)[0].drop_to(2)
+    forged = key.encrypt(norms, scale)[0].drop_to(1, many.parameters)
     found = many.client.decrypt(replace(good, items={**good.items, "faces 1-6 health": forged}))
     assert [isinstance(r, Embedding) for r in found] == [True] * 5 + [False]
     assert isinstance(found[5], HealthReport)
@@ -154,7 +154,7 @@ def test_a_diverging_face_spoils_what_it_shares(many: tiny.World) -> None:
         name = f"faces 1-8 {name}"
         changed = many.key.decrypt(items[name])
         changed[: 2 * 16] = value  # face 0, as it would be far outside the interval
-        items[name] = many.key.encrypt(changed, items[name].scale)[0].drop_to(2)
+        items[name] = many.key.encrypt(changed, items[name].scale)[0].drop_to(1, many.parameters)
     bad = replace(good, items=items)
     result = many.server.match(bad, good)
     score = many.key.decrypt(result.items["faces 1-8 score"])

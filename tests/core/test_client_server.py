@@ -53,9 +53,9 @@ def noise(bundle: Bundle, seed: int = 0) -> dict[str, Ciphertext]:
     generator = np.random.default_rng(seed)
     items = {}
     for name, item in bundle.items.items():
-        moduli = np.array(bundle.parameters.moduli[: item.limbs], dtype=np.uint64)[:, None]
+        moduli = np.array(bundle.parameters.moduli_at(item.level), dtype=np.uint64)[:, None]
         residues = generator.integers(0, moduli, item.residues.shape, dtype=np.uint64)
-        items[name] = Ciphertext(residues, item.scale)
+        items[name] = replace(item, residues=residues)
     return items
 
 
@@ -233,7 +233,7 @@ def test_another_plan(world: tiny.World) -> None:
     with pytest.raises(ShapeMismatch, match="holds 8 ciphertexts"):
         world.server.embed(replace(image, items=more))
     name, item = next(iter(image.items.items()))
-    for changed in (item.drop_to(3), Ciphertext(item.residues, item.scale * 2)):
+    for changed in (item.drop_to(2, world.parameters), replace(item, scale=item.scale * 2)):
         with pytest.raises(ShapeMismatch, match=name):
             world.server.embed(replace(image, items={**image.items, name: changed}))
 

@@ -42,16 +42,16 @@ class Counting:
         self.ntts += len(rows)
         return self.context.embed_signed(coefficients, rows)
 
-    def add_plain(self, a: Words, coefficients: NDArray[np.int64]) -> Words:
+    def add_plain(self, a: Words, coefficients: NDArray[np.int64], rows: list[int]) -> Words:
         self.ntts += a.shape[1]
-        return self.context.add_plain(a, coefficients)
+        return self.context.add_plain(a, coefficients, rows)
 
-    def multiply_plain(self, a: Words, coefficients: NDArray[np.int64]) -> Words:
+    def multiply_plain(self, a: Words, coefficients: NDArray[np.int64], rows: list[int]) -> Words:
         self.ntts += a.shape[1]
-        return self.context.multiply_plain(a, coefficients)
+        return self.context.multiply_plain(a, coefficients, rows)
 
-    def decompose(self, c: Words, digit_limbs: int, specials: list[int]) -> Words:
-        digits = self.context.decompose(c, digit_limbs, specials)
+    def decompose(self, c: Words, *how: Any) -> Words:
+        digits = self.context.decompose(c, *how)
         own, extended = c.shape[0], digits.shape[0] * digits.shape[1] - c.shape[0]
         self.ntts += own + extended
         return digits
@@ -60,20 +60,21 @@ class Counting:
         self.ntts += x.shape[0] * (dropped + (len(rows) - dropped))
         return self.context.divide_and_round(x, rows, dropped)
 
-    def switch_key(self, digits: Words, key: Words, *rest: Any) -> Words:
+    def switch_key(self, digits: Words, *rest: Any) -> Words:
         self.switches += 1
         self.keys += 16 * digits.size
-        return self.context.switch_key(digits, key, *rest)
+        return self.context.switch_key(digits, *rest)
 
     def accumulate(
         self,
         transform: _native.Transform,
         inputs: list[tuple[Words, Words]],
         babies: list[Any],
+        own: list[int],
         specials: list[int],
         p_mod_q: list[int],
     ) -> Words:
-        limbs = inputs[0][0].shape[1]
+        limbs = len(own)
         rows = limbs + len(specials)
         for _, permutation, _, _ in babies:
             if permutation is not None:
@@ -88,7 +89,7 @@ class Counting:
         sums = sum(alive[term] for o in summed for term in o)
         self.products += 2 * (masked + sums)
         self.short += weights.shape[1] * sums
-        return self.context.accumulate(transform, inputs, babies, specials, p_mod_q)
+        return self.context.accumulate(transform, inputs, babies, own, specials, p_mod_q)
 
 
 def test_counts_are_those_of_a_run(world: tiny.World) -> None:
@@ -134,7 +135,7 @@ def test_rows_describe_their_steps(world: tiny.World) -> None:
     costs = step_costs(plan, world.parameters)
     assert [c.label for c in costs] == list(plan.labels)
     assert [c.op for c in costs] == [step.op for step in plan.steps]
-    assert all(1 <= c.limbs_out <= c.limbs_in <= 17 for c in costs)
+    assert all(0 <= c.level_out <= c.level_in <= 16 for c in costs)
     assert all(5 < c.log_scale < 90 for c in costs)
     for cost, step in zip(costs, plan.steps, strict=True):
         rotations = sum(1 for amount in step_rotations(step) if amount)

@@ -38,7 +38,7 @@ def small_plan(parameters: Parameters) -> PlanBuilder:
     draw = np.random.default_rng(0)
     builder = PlanBuilder(parameters, SAFE)
     for name in "ab":
-        builder.input(name, parameters.limbs, tiny.SCALE)
+        builder.input(name, parameters.top, tiny.SCALE)
     offset = draw.normal(size=(1, PERIOD))
     squared, _ = builder.square("square", ["a", "b"], lambda *_: offset, 0)
     weights = draw.normal(size=(5, PERIOD))
@@ -47,7 +47,7 @@ def small_plan(parameters: Parameters) -> PlanBuilder:
         "linear",
         [squared],
         ["mixed"],
-        builder.values[squared].limbs,
+        builder.values[squared].level,
         Sums(
             babies=[(0, 0), (0, 1), (0, 2)],
             terms=[(0, -1), (1, mask), (2, mask)],

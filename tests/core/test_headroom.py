@@ -137,7 +137,7 @@ def test_the_bound_is_reached() -> None:
 def test_room() -> None:
     parameters = tiny.load(tiny.SHORT.name)
     residues = np.zeros((2, 2, parameters.ring_dimension), dtype=np.uint64)
-    limit = room(Ciphertext(residues, 2.0**43), parameters)
+    limit = room(Ciphertext(residues, 2.0**43, 1), parameters)
     assert limit == pytest.approx(math.prod(parameters.moduli[:2]) / 2.0**44)
 
 
@@ -153,6 +153,6 @@ def test_the_room_is_that_of_the_limbs_that_decryption_looks_at() -> None:
         message[0] = _native.Context(n, list(parameters.moduli), 1, ring="real").ntt_forward(
             np.array(residues, dtype=np.uint64), list(range(limbs))
         )
-        ciphertext = Ciphertext(message.copy(), 1.0)
+        ciphertext = Ciphertext(message.copy(), 1.0, limbs - 1)
         assert np.allclose(key.decrypt(ciphertext), value, rtol=1e-6) is right
         assert (value < room(ciphertext, parameters)) is right

@@ -86,7 +86,9 @@ def fields() -> Fields:
     }
     values = [0.1, NORM, NORM]
     items = {
-        item.name: key.encrypt(np.full(parameters.slots, value), item.scale)[0].drop_to(item.limbs)
+        item.name: key.encrypt(np.full(parameters.slots, value), item.scale)[0].drop_to(
+            item.level, parameters
+        )
         for item, value in zip(items_, values, strict=True)
     }
     honest = Bundle("score", parameters, key.key_id, items, facts, {})
@@ -170,8 +172,8 @@ def in_order(bundle: Bundle, *positions: int) -> Bundle:
 def dropped(bundle: Bundle) -> Bundle:
     """One limb less, as a drop of a level gives."""
     name, item = list(bundle.items.items())[1]
-    assert item.limbs > 1
-    return replace(bundle, items={**bundle.items, name: item.drop_to(item.limbs - 1)})
+    lower = item.drop_to(item.level - 1, bundle.parameters)
+    return replace(bundle, items={**bundle.items, name: lower})
 
 
 def in_other_parameters(bundle: Bundle) -> Bundle:
@@ -191,11 +193,11 @@ CRAFTED: list[tuple[str, Callable[[Bundle], Bundle], type[ContainerError], str]]
     ("length", lambda b: with_facts(b, embedding=1), ShapeMismatch, "embedding is 1, expected 16"),
     ("longer", lambda b: with_facts(b, embedding=128), ShapeMismatch, "expected 16"),
     ("text", lambda b: with_facts(b, embedding="16"), ShapeMismatch, "expected 16"),
-    ("limbs", dropped, ShapeMismatch, "expected 2 limbs"),
-    ("scale", lambda b: with_item(b, 0, scale=2.0**20), ShapeMismatch, "limbs at scale"),
+    ("limbs", dropped, ShapeMismatch, "expected level 1"),
+    ("scale", lambda b: with_item(b, 0, scale=2.0**20), ShapeMismatch, "level 0 at scale"),
     ("no scale", lambda b: with_item(b, 0, scale=math.nan), ShapeMismatch, "scale nan"),
     ("endless scale", lambda b: with_item(b, 0, scale=math.inf), ShapeMismatch, "scale inf"),
-    ("fine scale", lambda b: with_item(b, 1, scale=2.0**45), ShapeMismatch, "limbs at scale"),
+    ("fine scale", lambda b: with_item(b, 1, scale=2.0**45), ShapeMismatch, "level 1 at scale"),
     ("name", renamed, ShapeMismatch, "expected 3 ciphertexts"),
     ("number", lambda b: in_order(b, 0, 1), ShapeMismatch, "holds 2 ciphertexts"),
     ("parameters", in_other_parameters, ParameterMismatch, "insecure-short"),
@@ -282,7 +284,10 @@ def singles(fields: Fields, what: str, faces: int, tokens: list[str]) -> Bundle:
     heads_ = [item for run in runs for item in items_of(fields.engine, what, run)]
     slots = np.full(fields.key.parameters.slots, NORM)
     items = {
-        item.name: fields.key.encrypt(slots, item.scale)[0].drop_to(item.limbs) for item in heads_
+        item.name: fields.key.encrypt(slots, item.scale)[0].drop_to(
+            item.level, fields.key.parameters
+        )
+        for item in heads_
     }
     facts = {
         **{name: plan.metadata[name] for name in RESULT_FACTS},
@@ -455,7 +460,7 @@ def heads(draw: st.DrawFn, honest: Head, other: Parameters) -> Head:
     for position in draw(st.sets(st.integers(0, len(items) - 1), max_size=1)):
         items[position] = ItemHead(
             draw(st.sampled_from([items[position].name, "score", ""])),
-            draw(st.sampled_from([items[position].limbs, 1, 3])),
+            draw(st.sampled_from([items[position].level, 0, 2])),
             draw(st.sampled_from([items[position].scale, 1.0, 2.0**60])),
         )
     items = items[: draw(st.sampled_from([len(items), len(items), 1, 0]))]

@@ -48,7 +48,7 @@ def test_encrypted_answers_are_close(parameters: Parameters, key: SecretKey) -> 
     (image,) = tiny.images_for(network, 1)
     slots = compiled.pack_image(image)
     exact = cleartext.run(plan, tables, list(slots))
-    assert plan.values[plan.outputs[0]].limbs == 2
+    assert plan.values[plan.outputs[0]].level == 1
     evaluator = Evaluator(parameters, tiny.make_keys(key, required_keys([plan], parameters)), 1)
     inputs = tiny.encrypt_inputs(key, plan, slots)
     results = native.run(packed.pack(plan, tables, parameters), evaluator, inputs)
@@ -68,7 +68,7 @@ def test_fewer_limbs_than_the_safe_policy() -> None:
         size = 50 if policy == "lean" else 43
         spec = Specification("insecure-chain", 11, (size,) * limbs, (50,) * 6, (Tier(limbs, 6, 6),))
         plan = compile_network(architecture_of(network), build(spec), chosen, tiny.ROOT).plan
-        return limbs - plan.values[plan.outputs[0]].limbs
+        return limbs - 1 - plan.values[plan.outputs[0]].level
 
     assert used("lean", 14) == LIMBS - 2
     assert used("safe", 18) == 15  # stem, two blocks of four, head (3), normalisation (3)
@@ -81,14 +81,14 @@ def test_the_preset_has_no_limb_too_many() -> None:
 
 def test_a_sum_that_is_rescaled(parameters: Parameters, key: SecretKey) -> None:
     builder = PlanBuilder(parameters, LEAN)
-    builder.input("x", 3, 2.0**60)
+    builder.input("x", 2, 2.0**60)
     builder.fold("fold", "x", "sum", [4, 8], rescale=1)
     plan = builder.finish("fold", ["x"], ["sum"], {})
-    assert plan.values["sum"].limbs == 2
+    assert plan.values["sum"].level == 1
     assert math.log2(plan.values["sum"].scale) == pytest.approx(10, abs=0.01)
     x = np.random.default_rng(1).normal(size=parameters.slots)
     evaluator = Evaluator(parameters, tiny.make_keys(key, required_keys([plan], parameters)), 1)
-    fresh = key.encrypt(x, 2.0**60)[0].drop_to(3)
+    fresh = key.encrypt(x, 2.0**60)[0].drop_to(2, parameters)
     (got,) = native.run(packed.pack(plan, {}, parameters), evaluator, [fresh])
     (wanted,) = cleartext.run(plan, {}, [x])
     (row,) = predict(plan, {}, parameters, [x])
@@ -99,9 +99,9 @@ def test_a_sum_that_is_rescaled(parameters: Parameters, key: SecretKey) -> None:
 def test_additions_at_scales_beyond_words(parameters: Parameters, key: SecretKey) -> None:
     """Coefficients times a power of two, where they would not fit a word."""
     x, row = np.random.default_rng(2).normal(size=(2, parameters.slots))
-    names = [KeySpecification(KeyName(0, 1), 3)]
+    names = [KeySpecification(KeyName(0, 1), 2)]
     evaluator = Evaluator(parameters, tiny.make_keys(key, names), 1)
-    fresh = key.encrypt(x, 2.0**55)[0].drop_to(3)
+    fresh = key.encrypt(x, 2.0**55)[0].drop_to(2, parameters)
     high = evaluator.multiply(fresh, fresh, 0)
     with pytest.raises(encoding.EncodingError):
         encoding.encode(row, parameters.ring_dimension, high.scale)

@@ -36,11 +36,7 @@ def test_primes_are_distinct_and_have_the_sizes_asked_for(short: Parameters) -> 
 
 
 def test_tiers(short: Parameters) -> None:
-    assert [short.tier_index(limbs) for limbs in range(1, 7)] == [2, 2, 1, 1, 0, 0]
-    for limbs in (0, -1):
-        assert short.tier_index(limbs) == 2
-    with pytest.raises(ParameterError, match="7 limbs"):
-        short.tier_index(7)
+    assert [level.tier for level in short.levels] == [2, 2, 1, 1, 0, 0]
     assert [Tier(29, 10, 9).digits(limbs) for limbs in (1, 10, 11, 20, 21, 29)] == [
         1,
         1,
@@ -52,9 +48,28 @@ def test_tiers(short: Parameters) -> None:
     assert short.special_rows(short.tiers[1]) == [6, 7]
 
 
+def test_levels(short: Parameters) -> None:
+    """A limb more with every level; a rescale divides by the primes that go."""
+    assert [level.rows for level in short.levels] == [tuple(range(n)) for n in range(1, 7)]
+    assert {level.ring_dimension for level in short.levels} == {256}
+    assert short.top == 5
+    assert short.moduli_at(2) == short.moduli[:3]
+    assert short.rescale_factor(4, 2) == math.prod(map(float, short.moduli[3:5]))
+    assert short.rescale_factor(4, 4) == 1
+    assert short.log2_modulus(0) == math.log2(short.moduli[0])
+
+
+def test_digits_of_levels_and_rows_of_keys(short: Parameters) -> None:
+    assert [short.digits(level) for level in range(6)] == [1, 2, 2, 2, 2, 2]
+    assert short.digit_moduli(4) == [short.moduli[:3], short.moduli[3:5]]
+    assert short.digit_of_rows(0) == {0: 0, 1: 0, 2: 0, 3: 1, 4: 1, 5: 1}
+    assert short.key_rows(0, 4) == (0, 1, 2, 3, 4, 6, 7, 8)
+    assert short.key_rows(1, 2) == (0, 1, 2, 6, 7)
+
+
 def test_tier_order_does_not_matter() -> None:
     backwards = build(changed(tiers=tuple(reversed(tiny.SHORT.tiers))))
-    assert [backwards.tier_index(limbs) for limbs in range(1, 7)] == [0, 0, 1, 1, 2, 2]
+    assert [level.tier for level in backwards.levels] == [0, 0, 1, 1, 2, 2]
 
 
 def test_galois_elements_are_powers_of_five(short: Parameters) -> None:

@@ -162,7 +162,7 @@ def test_design_note_figures() -> None:
         17 - math.log2(18) / 2, abs=0.01
     )
     for limbs in (29, 18, 10, 3):
-        assert model.switching(limbs, 1.0) < 2.0**22 * model.rounding(1.0)
+        assert model.switching(limbs - 1, 1.0) < 2.0**22 * model.rounding(1.0)
 
 
 def test_statistics() -> None:

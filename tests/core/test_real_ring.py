@@ -31,7 +31,7 @@ def test_every_coefficient_makes_a_slot(short: Parameters) -> None:
 def test_add_multiply_rotate_and_decrypt(short: Parameters, short_key: SecretKey) -> None:
     x, y = np.random.default_rng(0).uniform(-2, 2, (2, short.slots))
     keys = tiny.make_keys(
-        short_key, [KeySpecification(KeyName(r, 0), short.limbs) for r in (0, 3, short.slots - 1)]
+        short_key, [KeySpecification(KeyName(r, 0), short.top) for r in (0, 3, short.slots - 1)]
     )
     evaluator = Evaluator(short, keys, 1)
     a, b = (short_key.encrypt(z, SCALE)[0] for z in (x, y))
@@ -47,16 +47,16 @@ def test_add_multiply_rotate_and_decrypt(short: Parameters, short_key: SecretKey
 def test_linear_transform(short: Parameters, short_key: SecretKey, period: int) -> None:
     """Masked rotations times weights that repeat: a sum of diagonals."""
     generator = np.random.default_rng(period)
-    n, limbs, amounts = short.ring_dimension, short.limbs, (0, 1, 7, 250)
-    keys = tiny.make_keys(short_key, [KeySpecification(KeyName(r, 0), limbs) for r in amounts if r])
+    n, level, amounts = short.ring_dimension, short.top, (0, 1, 7, 250)
+    keys = tiny.make_keys(short_key, [KeySpecification(KeyName(r, 0), level) for r in amounts if r])
     evaluator = Evaluator(short, keys, 1)
     x = generator.uniform(-1, 1, n)
     mask = (generator.random(n) < 0.5).astype(float)
     rows = generator.uniform(-1, 1, (len(amounts), period))
     a = short_key.encrypt(x, SCALE)[0]
     babies = [
-        (0, evaluator.permutation(r), keys.get(r, limbs).data, limbs) if r else (0, None, None, 0)
-        for r in amounts
+        (0, evaluator.permutation(r), key.data, key.rows) if key else (0, None, None, ())
+        for r, key in ((r, keys.get(r, level) if r else None) for r in amounts)
     ]
     transform = _native.Transform(
         [encoding.encode(mask, n, 2.0**20)],
@@ -66,12 +66,13 @@ def test_linear_transform(short: Parameters, short_key: SecretKey, period: int) 
     )
     sums = evaluator.context.accumulate(
         transform,
-        [(a.residues, evaluator.decompose(a.residues[1]))],
+        [(a.residues, evaluator.decompose(a.residues[1], level))],
         babies,
-        evaluator.specials(limbs),
-        evaluator.p_mod_q(limbs),
+        evaluator.rows(level),
+        evaluator.specials(level),
+        evaluator.p_mod_q(level),
     )
-    got = short_key.decrypt(Ciphertext(evaluator.mod_down(sums[0], limbs), SCALE * 2.0**45))
+    got = short_key.decrypt(Ciphertext(evaluator.mod_down(sums[0], level), SCALE * 2.0**45, level))
     expected = sum(
         np.roll(x, -r) * mask * np.tile(row, n // period)
         for r, row in zip(amounts, rows, strict=True)
@@ -100,7 +101,10 @@ def test_errors_have_the_same_size_in_every_direction() -> None:
     count = 6000
     errors = np.stack(
         [
-            key.decrypt_polynomial(key.encrypt_polynomial(zero, number.to_bytes(32, "big"), 0))
+            key.decrypt_polynomial(
+                key.encrypt_polynomial(zero, number.to_bytes(32, "big"), 0),
+                parameters.levels[-1].rows,
+            )
             for number in range(count)
         ]
     )
@@ -141,4 +145,4 @@ def test_a_key_of_the_standard_ring_has_no_slots() -> None:
     with pytest.raises(ValueError, match="no slots"):
         key.encrypt(slots, SCALE)
     with pytest.raises(ValueError, match="no slots"):
-        key.decrypt(Ciphertext(np.zeros((2, 1, slots.size), np.uint64), SCALE))
+        key.decrypt(Ciphertext(np.zeros((2, 1, slots.size), np.uint64), SCALE, 0))

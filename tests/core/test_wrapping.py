@@ -27,7 +27,8 @@ SCALE = 2.0**43
 @pytest.fixture(scope="module")
 def evaluator(short: Parameters, short_key: SecretKey) -> Evaluator:
     specifications = [
-        KeySpecification(KeyName(rotation, short.tier_index(LIMBS)), LIMBS) for rotation in (0, 1)
+        KeySpecification(KeyName(rotation, short.levels[LIMBS - 1].tier), LIMBS - 1)
+        for rotation in (0, 1)
     ]
     return Evaluator(short, tiny.make_keys(short_key, specifications), 1)
 
@@ -56,7 +57,7 @@ def squared_at_the_end(
     key: SecretKey, evaluator: Evaluator, slots: tiny.Array
 ) -> tuple[Ciphertext, tiny.Array]:
     """The square of slots, before rescaling, and the true coefficients as doubles."""
-    fresh = key.encrypt(slots, SCALE)[0].drop_to(LIMBS)
+    fresh = key.encrypt(slots, SCALE)[0].drop_to(LIMBS - 1, key.parameters)
     product = evaluator.multiply(fresh, fresh, 0)
     return product, encoding.coefficients(slots**2, slots.size)
 

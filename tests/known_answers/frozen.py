@@ -43,7 +43,7 @@ SPECIFICATION = Specification(
 SCALE = 2.0**30
 ROTATION = 1
 PASSPHRASE = b"frozen"
-KEYS = (KeySpecification(KeyName(0, 0), 2), KeySpecification(KeyName(ROTATION, 0), 2))
+KEYS = (KeySpecification(KeyName(0, 0), 1), KeySpecification(KeyName(ROTATION, 0), 1))
 FACTS = {"about": "frozen"}
 #: Small enough that an encoding in floating point rounds to these numbers on any machine.
 COEFFICIENTS = (np.arange(16) * 7919 % 101 - 50) * 2**20
@@ -103,7 +103,7 @@ def _image(path: Path) -> None:
 def _embedding(path: Path) -> None:
     """Without a seed, and with fewer limbs."""
     key = secret()
-    low = key.encrypt(slots(), SCALE)[0].drop_to(1)
+    low = key.encrypt(slots(), SCALE)[0].drop_to(0, key.parameters)
     save_bundle(path, Bundle("embedding", key.parameters, key.key_id, {"e": low}, FACTS, {}))
 
 

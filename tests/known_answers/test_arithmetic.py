@@ -109,7 +109,11 @@ def test_transforms(kernels: None, ring: str, case: dict[str, Any]) -> None:
 def test_basis_extension(context: _native.Context, case: dict[str, Any]) -> None:
     own = list(range(case["limbs"]))
     digits = context.decompose(
-        forward(context, case["coefficients"], own), case["digit_limbs"], SPECIALS
+        forward(context, case["coefficients"], own),
+        own,
+        case["digit_limbs"],
+        len(case["digits"]),
+        SPECIALS,
     )
     rows = [*own, *SPECIALS]
     assert [context.ntt_inverse(d, rows).tolist() for d in digits] == case["digits"]
@@ -131,11 +135,16 @@ def test_key_switching(context: _native.Context, case: dict[str, Any]) -> None:
     special = math.prod(MODULI[s] for s in SPECIALS)
     extended = context.switch_key(
         context.decompose(
-            forward(context, case["coefficients"], own), generate.DIGIT_LIMBS, SPECIALS
+            forward(context, case["coefficients"], own),
+            own,
+            generate.DIGIT_LIMBS,
+            len(case["key"]),
+            SPECIALS,
         ),
-        key_in_memory(forward(context, case["key"], rows), [MODULI[r] for r in rows]),
-        limbs,
+        own,
         SPECIALS,
+        key_in_memory(forward(context, case["key"], rows), [MODULI[r] for r in rows]),
+        rows,
         forward(context, [case["addend"]], own),
         [special % MODULI[i] for i in own],
         _native.galois_permutation(N, element, "real") if element else None,

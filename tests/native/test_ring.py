@@ -193,8 +193,8 @@ def test_plaintexts_join_ciphertexts(ring: Ring) -> None:
         both = np.stack([a, ring.random(7, rows)])
         plain = integers(ring.context.embed_signed(values, rows))
         total = np.stack([(integers(both[0]) + plain) % q, integers(both[1])])
-        assert equal(ring.context.add_plain(both, values), total)
-        assert equal(ring.context.multiply_plain(both, values), integers(both) * plain % q)
+        assert equal(ring.context.add_plain(both, values, rows), total)
+        assert equal(ring.context.multiply_plain(both, values, rows), integers(both) * plain % q)
 
 
 # --- automorphisms --------------------------------------------------------------------------------
@@ -302,7 +302,13 @@ def test_digits_are_extended_by_their_centred_value(
         case[part] = reduced(np.resize(np.array(near, dtype=object), n), ring.of(part))
         cases.append(case)
     for case in cases:
-        digits = ring.context.decompose(ring.context.ntt_forward(case, own), digit_limbs, specials)
+        digits = ring.context.decompose(
+            ring.context.ntt_forward(case, own),
+            own,
+            digit_limbs,
+            -(-limbs // digit_limbs),
+            specials,
+        )
         assert digits.shape == (-(-limbs // digit_limbs), len(rows), n)
         for number, digit in enumerate(digits):
             part = own[number * digit_limbs : (number + 1) * digit_limbs]
@@ -319,9 +325,9 @@ def test_digits_are_extended_by_their_centred_value(
 # --- key switching --------------------------------------------------------------------------------
 
 
-def stored(rows: Sequence[int], key_limbs: int, limbs: int) -> list[int]:
-    """Rows of a key for ``key_limbs`` limbs that serve a ciphertext of ``limbs`` limbs."""
-    return [*range(limbs), *range(key_limbs, key_limbs + len(rows) - limbs)]
+def stored(rows: Sequence[int], key_rows: Sequence[int]) -> list[int]:
+    """Where a key with those rows has the ones of a ciphertext."""
+    return [key_rows.index(row) for row in rows]
 
 
 def inner_product(digits: Words, key: Words, chosen: list[int]) -> Integers:
@@ -338,7 +344,7 @@ def test_tensor(ring: Ring) -> None:
         left, right = np.stack([a, ring.random(1, rows)]), ring.random(2, rows, 2)
         (a0, a1), (b0, b1) = integers(left), integers(right)
         expected = np.stack([a0 * b0, a0 * b1 + a1 * b0, a1 * b1]) % q
-        assert equal(ring.context.tensor(left, right), expected)
+        assert equal(ring.context.tensor(left, right, rows), expected)
 
 
 @pytest.mark.parametrize("digits", [1, 2, 3, 4, 5])
@@ -347,14 +353,15 @@ def test_tensor(ring: Ring) -> None:
 @pytest.mark.parametrize("adds", [False, True])
 @pytest.mark.parametrize("extended", [False, True])
 def test_switch_key(digits: int, polys: int, galois: int, adds: bool, extended: bool) -> None:
-    ring, limbs, key_limbs = Ring(64), 3, 5
-    rows, key_rows = [*range(limbs), *SPECIALS], [*range(key_limbs), *SPECIALS]
+    """Of a ciphertext whose limbs are not the first ones, with a key that has them elsewhere."""
+    ring, limbs, own = Ring(64), 3, [0, 1, 4]
+    rows, key_rows = [*own, *SPECIALS], [*SPECIALS, 4, 3, 0, 1]
     d, addend = (
         ring.random(1, rows, digits),
-        ring.random(2, rows if extended else LIMBS[:limbs], polys),
+        ring.random(2, rows if extended else own, polys),
     )
-    key, p = ring.random(3, key_rows, digits + 1, 2), [7, 2**42, ring.moduli[2] - 1]
-    expected = inner_product(d, key, stored(rows, key_limbs, limbs))
+    key, p = ring.random(3, key_rows, digits + 1, 2), [7, 2**42, ring.moduli[4] - 1]
+    expected = inner_product(d, key, stored(rows, key_rows))
     if extended:
         expected[:polys] += integers(addend)
     else:
@@ -366,7 +373,7 @@ def test_switch_key(digits: int, polys: int, galois: int, adds: bool, extended: 
     if base is not None:
         expected = expected + integers(base)
     stored_key = key_in_memory(key, ring.of(key_rows))
-    got = ring.context.switch_key(d, stored_key, key_limbs, SPECIALS, addend, p, index, base)
+    got = ring.context.switch_key(d, own, SPECIALS, stored_key, key_rows, addend, p, index, base)
     assert equal(got, expected % ring.column(rows))
     assert base is None or np.shares_memory(base, got)
 
@@ -382,8 +389,8 @@ class Transform:
     limbs: int
     specials: list[int]
     inputs: list[tuple[Words, Words]]
-    #: (input, permutation, key [digits, 2, rows, n], limbs of the key)
-    babies: list[tuple[int, Index | None, Words | None, int]]
+    #: (input, permutation, key [digits, 2, rows, n], rows of the key)
+    babies: list[tuple[int, Index | None, Words | None, list[int]]]
     masks: list[Signed]
     terms: list[tuple[int, int]]
     outputs: list[Index]
@@ -403,30 +410,30 @@ class Transform:
         return self.ring.context.accumulate(
             _native.Transform(self.masks, self.terms, self.outputs, self.weights),
             self.inputs,
-            [(i, index, self.stored(key, limbs), limbs) for i, index, key, limbs in self.babies],
+            [(i, index, self.stored(key, rows), rows) for i, index, key, rows in self.babies],
+            self.rows[: self.limbs],
             self.specials,
             self.p_mod_q,
         )
 
-    def stored(self, key: Words | None, key_limbs: int) -> Words | None:
+    def stored(self, key: Words | None, key_rows: list[int]) -> Words | None:
         if key is None:
             return None
         if id(key) not in self.keys:  # a key that several babies share is shared in memory
-            moduli = self.ring.of([*range(key_limbs), *self.specials])
-            self.keys[id(key)] = key_in_memory(key, moduli)
+            self.keys[id(key)] = key_in_memory(key, self.ring.of(key_rows))
         return self.keys[id(key)]
 
     def expected(self) -> Integers:
         q = self.ring.column(self.rows)
         p = np.array(self.p_mod_q, dtype=object)[:, None]
         babies = []
-        for number, index, key, key_limbs in self.babies:
+        for number, index, key, key_rows in self.babies:
             ciphertext, digits = self.inputs[number]
             if index is None or key is None:
                 baby = integers(np.zeros((2, len(self.rows), self.ring.n), dtype=np.int64))
                 baby[:, : self.limbs] = integers(ciphertext) * p
             else:
-                baby = inner_product(digits, key, stored(self.rows, key_limbs, self.limbs))
+                baby = inner_product(digits, key, stored(self.rows, key_rows))
                 baby[0, : self.limbs] += integers(ciphertext[0]) * p
                 baby = baby[..., index]
             babies.append(baby % q)
@@ -446,19 +453,18 @@ def transform(ring: Ring, period: int, *, limbs: int = 3, log_weight: int = 62) 
     """Two inputs (one without digits), plain and rotated babies, masks, empty and full outputs."""
     n = ring.n
     specials, rows = SPECIALS[:2], [*range(limbs), *SPECIALS[:2]]
-    key_limbs = limbs + 1
-    key_rows = [*range(key_limbs), *specials]
+    key_rows = [*range(limbs + 1), *specials]
     digits = ring.random(1, rows, 2)
     ciphertexts = ring.random(2, list(range(limbs)), 2, 2)
-    babies: list[tuple[int, Index | None, Words | None, int]] = [
-        (0, None, None, 0),
-        (1, None, None, 0),
+    babies: list[tuple[int, Index | None, Words | None, list[int]]] = [
+        (0, None, None, []),
+        (1, None, None, []),
         *(
             (
                 0,
                 ring.permutation(pow(5, r, ring.order)),
                 ring.random(r, key_rows, 2, 2),
-                key_limbs,
+                key_rows,
             )
             for r in (1, 3, n // 4)
         ),
@@ -628,16 +634,18 @@ def operations(ring: Ring) -> dict[str, Callable[[], Words]]:
         "multiply": lambda: context.multiply(a, b, rows),
         "multiply_scalars": lambda: context.multiply_scalars(a, [5] * len(rows), rows),
         "embed_signed": lambda: context.embed_signed(signed, rows),
-        "add_plain": lambda: context.add_plain(np.stack([a, b])[:, :6].copy(), signed),
-        "multiply_plain": lambda: context.multiply_plain(np.stack([a, b])[:, :6].copy(), signed),
+        "add_plain": lambda: context.add_plain(np.stack([a, b])[:, :6].copy(), signed, range(6)),
+        "multiply_plain": lambda: context.multiply_plain(
+            np.stack([a, b])[:, :6].copy(), signed, range(6)
+        ),
         "permute": lambda: context.permute(a, index),
-        "decompose": lambda: context.decompose(a[: len(LIMBS)], 3, SPECIALS),
+        "decompose": lambda: context.decompose(a[: len(LIMBS)], LIMBS, 3, 2, SPECIALS),
         "divide_and_round": lambda: context.divide_and_round(np.stack([a, b]), rows, 4),
         "tensor": lambda: context.tensor(
-            digits[:, : len(LIMBS)].copy(), key[0][:, : len(LIMBS)].copy()
+            digits[:, : len(LIMBS)].copy(), key[0][:, : len(LIMBS)].copy(), LIMBS
         ),
         "switch_key": lambda: context.switch_key(
-            digits, stored_key, len(LIMBS), SPECIALS, a[None, : len(LIMBS)], p, index, None
+            digits, LIMBS, SPECIALS, stored_key, rows, a[None, : len(LIMBS)], p, index, None
         ),
         "accumulate": job.run,
     }
@@ -676,7 +684,7 @@ def test_as_much_memory_is_kept_as_was_used_at_a_time() -> None:
     again = [context.add(a, a, rows) for _ in range(6)]
     assert context.idle_bytes == 8 * n * 2
     # A block of three cannot take the place of one: the idle ones go, down to the limit.
-    context.tensor(*np.zeros((2, 2, 1, n), dtype=np.uint64))
+    context.tensor(*np.zeros((2, 2, 1, n), dtype=np.uint64), rows)
     assert len(again) * 8 * n + context.idle_bytes <= 8 * n * (6 + 3 + 2)
     del again
     assert context.idle_bytes <= 8 * n * (6 + 3 + 2)
@@ -749,8 +757,10 @@ def test_operations_are_those_of_the_standard_ring_of_twice_the_degree(n: int) -
     found = []
     for context, index, ciphertext, own_key, factor in both:
         key = key_in_memory(own_key, ring.of(rows))
-        digits = context.decompose(ciphertext[1].copy(), 3, SPECIALS)
-        switched = context.switch_key(digits, key, 6, SPECIALS, ciphertext[:1], p, index, None)
+        digits = context.decompose(ciphertext[1].copy(), limbs, 3, 2, SPECIALS)
+        switched = context.switch_key(
+            digits, limbs, SPECIALS, key, rows, ciphertext[:1], p, index, None
+        )
         mask, weight = (
             (masks, weights)
             if factor == 1
@@ -760,15 +770,15 @@ def test_operations_are_those_of_the_standard_ring_of_twice_the_degree(n: int) -
             [mask], [(0, 0), (1, -1)], [np.array([(0, 1), (1, 0), (1, 2)], np.uint32)], weight
         )
         inputs = [(ciphertext, digits)]
-        babies = [(0, None, None, 0), (0, index, key, 6)]
+        babies = [(0, None, None, ()), (0, index, key, rows)]
         found.append(
             {
                 "decompose": digits,
                 "switch_key": switched,
                 "divide_and_round": context.divide_and_round(switched, rows, 4),
-                "tensor": context.tensor(ciphertext, ciphertext[::-1].copy()),
-                "multiply_plain": context.multiply_plain(ciphertext, mask),
-                "accumulate": context.accumulate(transform, inputs, babies, SPECIALS, p),
+                "tensor": context.tensor(ciphertext, ciphertext[::-1].copy(), limbs),
+                "multiply_plain": context.multiply_plain(ciphertext, mask, limbs),
+                "accumulate": context.accumulate(transform, inputs, babies, limbs, SPECIALS, p),
             }
         )
     small, large = found

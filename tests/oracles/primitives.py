@@ -64,10 +64,10 @@ def make(specification: Specification = PARAMETERS) -> Bench:
 
 def _builder(parameters: Parameters, draw: np.random.Generator) -> PlanBuilder:
     """The primitives that the compiler's builder makes."""
-    builder, limbs = PlanBuilder(parameters, SAFE), parameters.limbs
+    builder, level = PlanBuilder(parameters, SAFE), parameters.top
     for name in "xy":
-        builder.input(name, limbs, tiny.SCALE)
-    builder.drop_level("drop", "x", "lower", 3)
+        builder.input(name, level, tiny.SCALE)
+    builder.drop_level("drop", "x", "lower", 2)
     builder.fold("fold", "x", "folded", [1, 64])
     pattern = np.arange(parameters.slots) % 3 > 0
     builder.multiply_mask("mask", "x", "masked and rescaled", pattern)
@@ -82,7 +82,7 @@ def _builder(parameters: Parameters, draw: np.random.Generator) -> PlanBuilder:
         "mixed",
         ["x", "y"],
         ["mixed"],
-        limbs,
+        level,
         Sums(
             babies=[(0, 0), (0, 1), (1, 3), (0, -2)],
             terms=[(0, -1), (1, builder.mask(pattern)), (2, builder.mask(~pattern)), (3, -1)],
@@ -98,7 +98,7 @@ def _builder(parameters: Parameters, draw: np.random.Generator) -> PlanBuilder:
         "dense",
         ["x"],
         ["dense"],
-        limbs,
+        level,
         Sums(
             babies=[(0, 0), (0, 7)],
             terms=[(0, -1), (1, -1)],
@@ -114,17 +114,17 @@ def _builder(parameters: Parameters, draw: np.random.Generator) -> PlanBuilder:
 
 def _with_bare_steps(builder: PlanBuilder, parameters: Parameters) -> Plan:
     """And those without a rescale, which no compiled plan has."""
-    limbs, scale = parameters.limbs, tiny.SCALE
+    level, scale = parameters.top, tiny.SCALE
     plan = builder.finish("primitives", ["x", "y"], [], {})
-    hoisted = steps.Rotate("x", ("turned by 1", "turned by 900", "turned back"), (1, 900, -3), 4)
+    hoisted = steps.Rotate("x", ("turned by 1", "turned by 900", "turned back"), (1, 900, -3), 3)
     listed: list[tuple[Step, tuple[Value, ...]]] = [
-        (steps.Rotate("x", ("turned once",), (1,), limbs), (Value("turned once", limbs, scale),)),
-        (hoisted, tuple(Value(name, 4, scale) for name in hoisted.outputs)),
+        (steps.Rotate("x", ("turned once",), (1,), level), (Value("turned once", level, scale),)),
+        (hoisted, tuple(Value(name, 3, scale) for name in hoisted.outputs)),
         (
             steps.MultiplyPlain("x", "masked", 0, 2.0**19, 0),
-            (Value("masked", limbs, scale * 2.0**19),),
+            (Value("masked", level, scale * 2.0**19),),
         ),
-        (steps.Square("x", "squared", 0, ""), (Value("squared", limbs, scale**2),)),
+        (steps.Square("x", "squared", 0, ""), (Value("squared", level, scale**2),)),
     ]
     return replace(
         plan,

@@ -92,7 +92,7 @@ def test_match_with_a_gallery_at_128_bits() -> None:
 
 def _empty(parameters: Parameters) -> PlanBuilder:
     builder = PlanBuilder(parameters, SAFE)
-    builder.input("x", parameters.limbs, tiny.SCALE)
+    builder.input("x", parameters.top, tiny.SCALE)
     return builder
 
 

@@ -146,13 +146,13 @@ def test_tables_and_plots(found: Report, tmp_path: Path) -> None:
 
 def test_every_value_is_decrypted_once(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
     one = replace(work, inputs=work.inputs[:1], names=work.names[:1])
-    decrypt, limbs = SecretKey.decrypt, []
+    decrypt, levels = SecretKey.decrypt, []
 
     def counted(key: SecretKey, ciphertext: Ciphertext) -> NDArray[np.float64]:
-        limbs.append(ciphertext.limbs)
+        levels.append(ciphertext.level)
         return decrypt(key, ciphertext)
 
     monkeypatch.setattr(SecretKey, "decrypt", counted)
     report(one, "encrypted", encrypted(one, 1))
     values = one.plan.values
-    assert limbs == [values[n].limbs for step in one.plan.steps for n in step_writes(step)]
+    assert levels == [values[n].level for step in one.plan.steps for n in step_writes(step)]
