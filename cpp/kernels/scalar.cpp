@@ -34,12 +34,17 @@ Word multiply_one(Word a, Word b, const Modulus& m) {
     return subtract_if_above(subtract_if_above(r, 2 * m.q), m.q);
 }
 
-// A sum of up to 4096 products below 2^100: three words of 52 bits, each to [0, 2q), sum below 6q.
+// A sum of up to 4096 products below 2^102: three words of 52 bits, each to [0, 2q), sum below 6q.
 Word reduce_sum(Wide sum, const Modulus& m) {
     const Word r = reduce_lazy(low(sum), m) +
                    shoup_lazy(low(sum >> kWordBits), m.r52, m.r52_shoup, m.q) +
                    shoup_lazy(low(sum >> (2 * kWordBits)), m.r104, m.r104_shoup, m.q);
     return subtract_if_above(subtract_if_above(subtract_if_above(r, 4 * m.q), 2 * m.q), m.q);
+}
+
+// The same over 2^52.
+Word reduce_scaled(Wide sum, const Modulus& m) {
+    return multiply_one(reduce_sum(sum, m), m.over52, m);
 }
 
 // Values stay in [0, 4q): the first input is brought to [0, 2q), the product is in [0, 2q).
@@ -94,6 +99,27 @@ void ntt_inverse(Word* a, std::size_t length, const NttTables& tables) {
     }
 }
 
+void ntt_forward_block(Word* a, std::size_t length, const NttTables& tables) {
+    const Word q = tables.modulus.q;
+    for (std::size_t blocks = 1, t = length / 2; t >= 1; blocks *= 2, t /= 2) {
+        for (std::size_t block = 0; block < blocks; ++block) {
+            const Word w = tables.roots[blocks + block];
+            const Word w_shoup = tables.roots_shoup[blocks + block];
+            Word* x = a + 2 * t * block * kBlock;
+            Word* y = x + t * kBlock;
+            for (std::size_t j = 0; j < t * kBlock; ++j) {
+                const Word u = subtract_if_above(x[j], 2 * q);
+                const Word v = shoup_lazy(y[j], w, w_shoup, q);
+                x[j] = u + v;
+                y[j] = u + 2 * q - v;
+            }
+        }
+    }
+    for (std::size_t j = 0; j < length * kBlock; ++j) {
+        a[j] = subtract_if_above(subtract_if_above(a[j], 2 * q), q);
+    }
+}
+
 void add(Word* out, const Word* a, const Word* b, std::size_t n, const Modulus& m) {
     for (std::size_t i = 0; i < n; ++i) out[i] = subtract_if_above(a[i] + b[i], m.q);
 }
@@ -132,6 +158,10 @@ void subtract_multiply_scalar(Word* out, const Word* a, const Word* b, ShoupFact
     }
 }
 
+void lift(Word* out, const Word* a, std::size_t n, const Modulus& m) {
+    for (std::size_t i = 0; i < n; ++i) out[i] = a[i] + (a[i] >> 63) * m.q;
+}
+
 void reduce(Word* out, const Word* a, std::size_t n, const Modulus& m) {
     for (std::size_t i = 0; i < n; ++i) out[i] = subtract_if_above(reduce_lazy(a[i], m), m.q);
 }
@@ -142,6 +172,15 @@ void dot_product(Word* out, const Word* const* a, const Word* const* b, std::siz
         Wide sum = 0;
         for (std::size_t t = 0; t < terms; ++t) sum += static_cast<Wide>(a[t][i]) * b[t][i];
         out[i] = reduce_sum(sum, m);
+    }
+}
+
+void scaled_dot_product(Word* out, const Word* const* a, const Word* const* b, std::size_t terms,
+                        std::size_t n, const Modulus& m) {
+    for (std::size_t i = 0; i < n; ++i) {
+        Wide sum = 0;
+        for (std::size_t t = 0; t < terms; ++t) sum += static_cast<Wide>(a[t][i]) * b[t][i];
+        out[i] = reduce_scaled(sum, m);
     }
 }
 
@@ -157,7 +196,7 @@ void weighted_sum(Word* out, const Word* const* x, std::size_t offset, const Wor
                 sums[s] += static_cast<Wide>(x[t][offset + i + s]) * w[t];
             }
         }
-        for (std::size_t s = 0; s < count; ++s) out[i + s] = reduce_sum(sums[s], m);
+        for (std::size_t s = 0; s < count; ++s) out[i + s] = reduce_scaled(sums[s], m);
     }
 }
 
@@ -169,7 +208,7 @@ void weighted_sums(Word* const* out, const Word* const* x, std::size_t offset, c
             const Wide value = x[t][offset + i];
             for (std::size_t k = 0; k < kSumsAtOnce; ++k) sums[k] += value * w[t * kSumsAtOnce + k];
         }
-        for (std::size_t k = 0; k < kSumsAtOnce; ++k) out[k][i] = reduce_sum(sums[k], *m[k]);
+        for (std::size_t k = 0; k < kSumsAtOnce; ++k) out[k][i] = reduce_scaled(sums[k], *m[k]);
     }
 }
 
@@ -194,7 +233,7 @@ void key_product(Word* const* out, const KeyProduct& job, std::size_t n, const M
                 for (std::size_t t = 0; t < job.terms; ++t) {
                     sum += static_cast<Wide>(job.digits[t][i + j]) * keys[(2 * t + k) * strip + j];
                 }
-                values[j] = multiply_one(reduce_sum(sum, m), m.over52, m);
+                values[j] = reduce_scaled(sum, m);
             }
             for (std::size_t j = 0; j < kBlock; ++j) {
                 const std::size_t from = job.steps == nullptr ? j : job.patterns[step % kBlock][j];
@@ -246,6 +285,7 @@ const KernelTable* scalar() {
         "scalar",
         ntt_forward,
         ntt_inverse,
+        ntt_forward_block,
         add,
         subtract,
         multiply,
@@ -253,8 +293,12 @@ const KernelTable* scalar() {
         multiply_scalar,
         multiply_scalar_add,
         subtract_multiply_scalar,
+        lift,
         reduce,
         dot_product,
+        scaled_dot_product,
+        weighted_sum,
+        weighted_sums,
         weighted_sum,
         weighted_sums,
         permute,
