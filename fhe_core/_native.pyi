@@ -14,8 +14,12 @@ _Index = NDArray[np.uint32]
 _Signed = NDArray[np.int64]
 _Bytes = NDArray[np.uint8]
 
-def galois_permutation(n: int, galois_element: int, /) -> _Index:
-    """Gather index of a(X) -> a(X^galois_element) in bit-reversed NTT order."""
+def galois_permutation(n: int, galois_element: int, ring: str = "standard") -> _Index:
+    """Gather index of a(X) -> a(X^galois_element) in bit-reversed NTT order.
+
+    ring: as for ``Context``. The element is odd and below 2n; in the real ring it is 1 mod 4 and
+    below 4n.
+    """
 
 def fill_uniform(out: _Words, words: _Words, q: int) -> int:
     """Residues below q from random words by rejection; returns how many were filled."""
@@ -71,6 +75,8 @@ class Transform:
 class Context:
     """RNS arithmetic over a list of moduli. ``rows`` says which modulus each row belongs to.
 
+    ring: what n coefficients stand for. "standard": a_0 + a_1 X + ..., modulo X^n + 1; the moduli
+    are 1 mod 2n. "real": a_0 + sum of a_i (X^i + X^-i), modulo X^2n + 1; they are 1 mod 4n.
     secret: what was computed is cleared before its memory is given back. idle_limit: bytes that are
     kept for the next results in any case; more are kept only as far as so many were in use at a
     time.
@@ -91,6 +97,7 @@ class Context:
         threads: int,
         secret: bool = False,
         idle_limit: int = 2147483648,
+        ring: str = "standard",
     ) -> None: ...
     @property
     def idle_bytes(self) -> int:
@@ -111,51 +118,59 @@ class Context:
     ) -> _Words: ...
     def embed_signed(self, coefficients: _Signed, rows: Sequence[int], /) -> _Words:
         """NTT rows of signed coefficients [n]."""
-    def add_plain(self, a: _Words, coefficients: _Signed) -> _Words:
-        """A ciphertext [2, limbs, n] plus a plaintext of signed coefficients [n]."""
-    def multiply_plain(self, a: _Words, coefficients: _Signed) -> _Words:
-        """A ciphertext [2, limbs, n] times a plaintext of signed coefficients [n]."""
+    def add_plain(self, a: _Words, coefficients: _Signed, rows: Sequence[int]) -> _Words:
+        """A ciphertext [2, rows, n] plus a plaintext of signed coefficients [n]."""
+    def multiply_plain(self, a: _Words, coefficients: _Signed, rows: Sequence[int]) -> _Words:
+        """A ciphertext [2, rows, n] times a plaintext of signed coefficients [n]."""
     def permute(self, a: _Words, index: _Index, /) -> _Words:
         """Every row gathered by index [n]."""
-    def decompose(self, c: _Words, digit_limbs: int, specials: Sequence[int]) -> _Words:
-        """Centred digits [digits, limbs + specials, n] of c [limbs, n]."""
+    def decompose(
+        self,
+        c: _Words,
+        rows: Sequence[int],
+        digit_limbs: int,
+        digits: int,
+        specials: Sequence[int],
+    ) -> _Words:
+        """Centred digits [digits, rows + specials, n] of c [rows, n].
+
+        Each covers ``digit_limbs`` rows, the last one all that remain.
+        """
     def switch_key(
         self,
         digits: _Words,
-        key: _Words,
-        key_limbs: int,
+        rows: Sequence[int],
         specials: Sequence[int],
+        key: _Words,
+        key_rows: Sequence[int],
         addend: _Words,
         p_mod_q: Sequence[int],
         permutation: _Index | None,
         base: _Words | None,
     ) -> _Words:
-        """base + permuted(digits * key + addend), [2, limbs + specials, n], in place in base.
+        """base + permuted(digits * key + addend), [2, rows + specials, n], in place in base.
 
-        digits: [digits, limbs + specials, n]; key: as ``key_memory``, of key_limbs + specials rows;
-        addend: [0 to 2, limbs, n], which enters times P, or [0 to 2, limbs + specials, n] in the
+        digits: [digits, rows + specials, n]; key: as ``key_memory``, its rows: key_rows;
+        addend: [0 to 2, rows, n], which enters times P, or [0 to 2, rows + specials, n] in the
         basis QP, which enters as it is.
         """
-    def tensor(self, a: _Words, b: _Words) -> _Words:
-        """(a0 b0, a0 b1 + a1 b0, a1 b1), [3, limbs, n]."""
-    def tensor_of_parts(self, a: _Words, conjugate: _Words) -> _Words:
-        """The tensor of a + conjugate, and that of X^(3n/4) (conjugate - a), added."""
-    def multiply_monomial(self, a: _Words, power: int) -> _Words:
-        """Polynomials [polys, limbs, n] times X^power, a multiple of n / 4 below 2n."""
+    def tensor(self, a: _Words, b: _Words, rows: Sequence[int]) -> _Words:
+        """(a0 b0, a0 b1 + a1 b0, a1 b1), [3, rows, n]."""
     def divide_and_round(self, x: _Words, rows: Sequence[int], dropped: int) -> _Words:
         """round(x / product of the last ``dropped`` moduli) of polynomials [polys, rows, n]."""
     def accumulate(
         self,
         transform: Transform,
         inputs: Sequence[tuple[_Words, _Words]],
-        babies: Sequence[tuple[int, _Index | None, _Words | None, int]],
+        babies: Sequence[tuple[int, _Index | None, _Words | None, Sequence[int]]],
+        rows: Sequence[int],
         specials: Sequence[int],
         p_mod_q: Sequence[int],
     ) -> _Words:
-        """The fused linear transform, [outputs, 2, limbs + specials, n].
+        """The fused linear transform, [outputs, 2, rows + specials, n].
 
-        inputs: a ciphertext [2, limbs, n] and its digits, which may be empty where it is not
-        rotated; babies: (input, permutation, key, limbs of the key), or None for both.
+        inputs: a ciphertext [2, rows, n] and its digits, which may be empty where it is not
+        rotated; babies: (input, permutation, key, rows of the key), or None for both.
         """
 
 def pack48(words: _Words) -> _Bytes:
@@ -249,6 +264,9 @@ class kernels:  # a module, written as a class so that one stub file is enough
         def psi(self) -> int: ...
         def ntt_forward(self, a: _Words) -> _Words: ...
         def ntt_inverse(self, a: _Words) -> _Words: ...
+        def real_ntt_forward(self, a: _Words) -> _Words:
+            """Of the real ring, and half as long: see ``Context``."""
+        def real_ntt_inverse(self, a: _Words) -> _Words: ...
         def add(self, a: _Words, b: _Words) -> _Words: ...
         def subtract(self, a: _Words, b: _Words) -> _Words: ...
         def multiply(self, a: _Words, b: _Words) -> _Words: ...
@@ -270,6 +288,7 @@ class kernels:  # a module, written as a class so that one stub file is enough
             """a modulo q, for a between -q and q."""
         def ntt_forward_block(self, a: _Words) -> _Words:
             """The transforms of all columns of a [length, 8]."""
+        def real_ntt_forward_block(self, a: _Words) -> _Words: ...
         def permute(self, a: _Words, index: _Index) -> _Words:
             """a[index], where index maps aligned blocks of 8 to aligned blocks of 8."""
         def key_product(

@@ -82,10 +82,10 @@ class Kernels {
     Word psi() const { return tables_.roots[tables_.n / 2]; }  // bitrev(n / 2) = 1
 
     using Transform = void (*)(Word*, std::size_t, const fk::NttTables&);
-    Words transform(Transform run, const Words& a) const {
+    Words transform(Transform run, const Words& a, std::size_t longest) const {
         const std::size_t length = checked_length(a, q(), "a");
-        require(std::has_single_bit(length) && length >= 8 && length <= tables_.n,
-                "the length is not a power of two from 8 to n");
+        require(std::has_single_bit(length) && length >= 8 && length <= longest,
+                "the length is not a power of two from 8 to " + std::to_string(longest));
         Words out = copy_of(a);
         run(out.mutable_data(), length, tables_);
         return out;
@@ -204,16 +204,16 @@ class Kernels {
     }
 
     // a [length][kBlock]
-    Words transform_block(const Words& a) const {
+    Words transform_block(Transform run, const Words& a, std::size_t longest) const {
         require(a.ndim() == 2 && a.shape(1) == static_cast<py::ssize_t>(fk::kBlock),
                 "a is not an array of a length by 8");
         require_below(a, q(), "a");
         const auto length = static_cast<std::size_t>(a.shape(0));
-        require(std::has_single_bit(length) && length >= 8 && length <= tables_.n,
-                "the length is not a power of two from 8 to n");
+        require(std::has_single_bit(length) && length >= 8 && length <= longest,
+                "the length is not a power of two from 8 to " + std::to_string(longest));
         Words out(std::vector<py::ssize_t>{a.shape(0), a.shape(1)});
         std::copy(a.data(), a.data() + a.size(), out.mutable_data());
-        kernels_.ntt_forward_block(out.mutable_data(), length, tables_);
+        run(out.mutable_data(), length, tables_);
         return out;
     }
 
@@ -380,6 +380,10 @@ class Workload {
             {"copy", [](Workload& w) { std::copy(w.a(), w.a() + w.n_, w.out()); }},
             {"ntt_forward", [](Workload& w) { w.k().ntt_forward(w.out(), w.n_, w.tables()); }},
             {"ntt_inverse", [](Workload& w) { w.k().ntt_inverse(w.out(), w.n_, w.tables()); }},
+            {"real_ntt_forward",
+             [](Workload& w) { w.k().real_ntt_forward(w.out(), w.n_ / 2, w.tables()); }},
+            {"real_ntt_inverse",
+             [](Workload& w) { w.k().real_ntt_inverse(w.out(), w.n_ / 2, w.tables()); }},
             {"add", [](Workload& w) { w.k().add(w.out(), w.a(), w.b(), w.n_, w.m()); }},
             {"subtract", [](Workload& w) { w.k().subtract(w.out(), w.a(), w.b(), w.n_, w.m()); }},
             {"multiply", [](Workload& w) { w.k().multiply(w.out(), w.a(), w.b(), w.n_, w.m()); }},
@@ -490,11 +494,27 @@ void bind_kernels(py::module_& m) {
         .def_property_readonly("psi", &Kernels::psi, "The primitive 2n-th root of unity")
         .def(
             "ntt_forward",
-            [](const Kernels& k, const Words& y) { return k.transform(k.table().ntt_forward, y); },
+            [](const Kernels& k, const Words& y) {
+                return k.transform(k.table().ntt_forward, y, k.tables().n);
+            },
             a)
         .def(
             "ntt_inverse",
-            [](const Kernels& k, const Words& y) { return k.transform(k.table().ntt_inverse, y); },
+            [](const Kernels& k, const Words& y) {
+                return k.transform(k.table().ntt_inverse, y, k.tables().n);
+            },
+            a)
+        .def(
+            "real_ntt_forward",
+            [](const Kernels& k, const Words& y) {
+                return k.transform(k.table().real_ntt_forward, y, k.tables().n / 2);
+            },
+            a)
+        .def(
+            "real_ntt_inverse",
+            [](const Kernels& k, const Words& y) {
+                return k.transform(k.table().real_ntt_inverse, y, k.tables().n / 2);
+            },
             a)
         .def(
             "add",
@@ -522,7 +542,18 @@ void bind_kernels(py::module_& m) {
         .def("dot_product", &Kernels::dot_product, a, b)
         .def("scaled_dot_product", &Kernels::scaled_dot_product, a, b)
         .def("lift", &Kernels::lift, a)
-        .def("ntt_forward_block", &Kernels::transform_block, a)
+        .def(
+            "ntt_forward_block",
+            [](const Kernels& k, const Words& y) {
+                return k.transform_block(k.table().ntt_forward_block, y, k.tables().n);
+            },
+            a)
+        .def(
+            "real_ntt_forward_block",
+            [](const Kernels& k, const Words& y) {
+                return k.transform_block(k.table().real_ntt_forward_block, y, k.tables().n / 2);
+            },
+            a)
         .def(
             "weighted_sums",
             [](const Kernels& k, const Words& rows, const Words& factors) {

@@ -31,6 +31,7 @@ struct Avx2 {
         return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
     }
     static void store(Word* p, Vec v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
+    static Vec reversed(Vec v) { return _mm256_permute4x64_epi64(v, 0x1b); }
     static Vec splat(Word value) { return _mm256_set1_epi64x(static_cast<long long>(value)); }
     static Real two52() { return _mm256_set1_pd(0x1p52); }
 

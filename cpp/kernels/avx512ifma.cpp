@@ -32,6 +32,9 @@ struct Ifma {
 
     static Vec load(const Word* p) { return _mm512_loadu_si512(p); }
     static void store(Word* p, Vec v) { _mm512_storeu_si512(p, v); }
+    static Vec reversed(Vec v) {
+        return _mm512_permutexvar_epi64(_mm512_setr_epi64(7, 6, 5, 4, 3, 2, 1, 0), v);
+    }
     static Vec splat(Word value) { return _mm512_set1_epi64(static_cast<long long>(value)); }
     static Vec mask52() { return splat((Word{1} << kWordBits) - 1); }
     static Vec low_product(Vec a, Vec b) {

@@ -67,6 +67,9 @@ struct NttTables {
     NttTables(std::size_t n, std::uint64_t q);  // psi = the smallest primitive 2n-th root of unity
 };
 
+// 1 / length modulo q, where length is a power of two and q = 1 mod length.
+ShoupFactor inverse_length(std::size_t length, const Modulus& modulus);
+
 // Operands of a tile of a key switch, reduced; a null addend is left out. Keys and the factor are
 // 2^52 times what they stand for, modulo q: the reduction then divides by 2^52 (Montgomery 1985),
 // which takes two products instead of five.
@@ -95,9 +98,14 @@ struct KernelTable {
     // In place; length is a power of two, 8 <= length <= tables.n.
     void (*ntt_forward)(std::uint64_t* a, std::size_t length, const NttTables& tables);
     void (*ntt_inverse)(std::uint64_t* a, std::size_t length, const NttTables& tables);
-    // kBlock forward transforms side by side: entry i of number k stands at a[kBlock i + k]. Lengths
-    // as above.
+    // The same of the real ring, for an element a[0] + sum of a[i] (X^i + X^-i), X^(2 length) = -1:
+    // out[i] = its value at psi^(4 bitrev(i) + 1), psi the primitive 4 length-th root. In place;
+    // length is a power of two, 8 <= length <= tables.n / 2, and a prefix of the tables will do.
+    void (*real_ntt_forward)(std::uint64_t* a, std::size_t length, const NttTables& tables);
+    void (*real_ntt_inverse)(std::uint64_t* a, std::size_t length, const NttTables& tables);
+    // kBlock forward transforms side by side: entry i of number k stands at a[kBlock i + k].
     void (*ntt_forward_block)(std::uint64_t* a, std::size_t length, const NttTables& tables);
+    void (*real_ntt_forward_block)(std::uint64_t* a, std::size_t length, const NttTables& tables);
 
     void (*add)(std::uint64_t* out, const std::uint64_t* a, const std::uint64_t* b, std::size_t n,
                 const Modulus& m);

@@ -96,6 +96,10 @@ Modulus::Modulus(std::uint64_t modulus) {
 ShoupFactor::ShoupFactor(std::uint64_t factor, const Modulus& modulus)
     : value(factor), quotient(shoup_quotient(factor, modulus.q)) {}
 
+ShoupFactor inverse_length(std::size_t length, const Modulus& modulus) {
+    return {modulus.q - (modulus.q - 1) / length, modulus};
+}
+
 NttTables::NttTables(std::size_t length, std::uint64_t q) : modulus(q), n(length) {
     if (n < 8 || !std::has_single_bit(n)) {
         throw std::invalid_argument("NTT length " + std::to_string(n) +

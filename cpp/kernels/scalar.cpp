@@ -47,16 +47,18 @@ Word reduce_scaled(Wide sum, const Modulus& m) {
     return multiply_one(reduce_sum(sum, m), m.over52, m);
 }
 
-// Values stay in [0, 4q): the first input is brought to [0, 2q), the product is in [0, 2q).
-void ntt_forward(Word* a, std::size_t length, const NttTables& tables) {
+// The layers below node `top` of the tree of twiddles, for `width` transforms side by side. Values
+// stay in [0, 4q): the first input is brought to [0, 2q), the product is in [0, 2q).
+void forward_layers(Word* a, std::size_t length, std::size_t top, std::size_t width,
+                    const NttTables& tables) {
     const Word q = tables.modulus.q;
     for (std::size_t blocks = 1, t = length / 2; t >= 1; blocks *= 2, t /= 2) {
         for (std::size_t block = 0; block < blocks; ++block) {
-            const Word w = tables.roots[blocks + block];
-            const Word w_shoup = tables.roots_shoup[blocks + block];
-            Word* x = a + 2 * t * block;
-            Word* y = x + t;
-            for (std::size_t j = 0; j < t; ++j) {
+            const Word w = tables.roots[top * blocks + block];
+            const Word w_shoup = tables.roots_shoup[top * blocks + block];
+            Word* x = a + 2 * t * block * width;
+            Word* y = x + t * width;
+            for (std::size_t j = 0; j < t * width; ++j) {
                 const Word u = subtract_if_above(x[j], 2 * q);
                 const Word v = shoup_lazy(y[j], w, w_shoup, q);
                 x[j] = u + v;
@@ -64,19 +66,19 @@ void ntt_forward(Word* a, std::size_t length, const NttTables& tables) {
             }
         }
     }
-    for (std::size_t j = 0; j < length; ++j) {
+    for (std::size_t j = 0; j < length * width; ++j) {
         a[j] = subtract_if_above(subtract_if_above(a[j], 2 * q), q);
     }
 }
 
-// Values stay in [0, 2q); the last layer also multiplies by 1 / length.
-void ntt_inverse(Word* a, std::size_t length, const NttTables& tables) {
+// Values stay in [0, 2q); the last layer also multiplies by 1 / (top length).
+void inverse_layers(Word* a, std::size_t length, std::size_t top, const NttTables& tables) {
     const Modulus& m = tables.modulus;
     const Word q = m.q;
     for (std::size_t blocks = length / 2, t = 1; blocks >= 2; blocks /= 2, t *= 2) {
         for (std::size_t block = 0; block < blocks; ++block) {
-            const Word w = tables.inverse_roots[blocks + block];
-            const Word w_shoup = tables.inverse_roots_shoup[blocks + block];
+            const Word w = tables.inverse_roots[top * blocks + block];
+            const Word w_shoup = tables.inverse_roots_shoup[top * blocks + block];
             Word* x = a + 2 * t * block;
             Word* y = x + t;
             for (std::size_t j = 0; j < t; ++j) {
@@ -87,9 +89,8 @@ void ntt_inverse(Word* a, std::size_t length, const NttTables& tables) {
             }
         }
     }
-    // q = 1 mod 2 length, so -(q - 1) / length is the inverse of length.
-    const ShoupFactor scale(q - (q - 1) / length, m);
-    const ShoupFactor scaled_root(multiply_mod(scale.value, tables.inverse_roots[1], q), m);
+    const ShoupFactor scale = inverse_length(top * length, m);
+    const ShoupFactor scaled_root(multiply_mod(scale.value, tables.inverse_roots[top], q), m);
     for (std::size_t j = 0; j < length / 2; ++j) {
         const Word u = a[j];
         const Word v = a[j + length / 2];
@@ -99,25 +100,50 @@ void ntt_inverse(Word* a, std::size_t length, const NttTables& tables) {
     }
 }
 
+void ntt_forward(Word* a, std::size_t length, const NttTables& tables) {
+    forward_layers(a, length, 1, 1, tables);
+}
+
+void ntt_inverse(Word* a, std::size_t length, const NttTables& tables) {
+    inverse_layers(a, length, 1, tables);
+}
+
 void ntt_forward_block(Word* a, std::size_t length, const NttTables& tables) {
-    const Word q = tables.modulus.q;
-    for (std::size_t blocks = 1, t = length / 2; t >= 1; blocks *= 2, t /= 2) {
-        for (std::size_t block = 0; block < blocks; ++block) {
-            const Word w = tables.roots[blocks + block];
-            const Word w_shoup = tables.roots_shoup[blocks + block];
-            Word* x = a + 2 * t * block * kBlock;
-            Word* y = x + t * kBlock;
-            for (std::size_t j = 0; j < t * kBlock; ++j) {
-                const Word u = subtract_if_above(x[j], 2 * q);
-                const Word v = shoup_lazy(y[j], w, w_shoup, q);
-                x[j] = u + v;
-                y[j] = u + 2 * q - v;
-            }
+    forward_layers(a, length, 1, kBlock, tables);
+}
+
+// Entries j and length - j, of `width` words each, from 1 on, to x_j - w x_(length - j).
+void fold(Word* a, std::size_t length, std::size_t width, Word w, Word w_shoup, Word q) {
+    const auto times_root = [&](Word x) {
+        return subtract_if_above(shoup_lazy(x, w, w_shoup, q), q);
+    };
+    for (std::size_t j = 1; j <= length / 2; ++j) {
+        for (std::size_t k = 0; k < width; ++k) {
+            Word& low = a[j * width + k];
+            Word& high = a[(length - j) * width + k];
+            const Word x = low;
+            const Word y = high;
+            low = subtract_if_above(x + q - times_root(y), q);
+            high = subtract_if_above(y + q - times_root(x), q);
         }
     }
-    for (std::size_t j = 0; j < length * kBlock; ++j) {
-        a[j] = subtract_if_above(subtract_if_above(a[j], 2 * q), q);
-    }
+}
+
+void real_ntt_forward(Word* a, std::size_t length, const NttTables& tables) {
+    fold(a, length, 1, tables.roots[1], tables.roots_shoup[1], tables.modulus.q);
+    forward_layers(a, length, 2, 1, tables);
+}
+
+void real_ntt_forward_block(Word* a, std::size_t length, const NttTables& tables) {
+    fold(a, length, kBlock, tables.roots[1], tables.roots_shoup[1], tables.modulus.q);
+    forward_layers(a, length, 2, kBlock, tables);
+}
+
+void real_ntt_inverse(Word* a, std::size_t length, const NttTables& tables) {
+    const Word q = tables.modulus.q;
+    inverse_layers(a, length, 2, tables);
+    a[0] = subtract_if_above(2 * a[0], q);
+    fold(a, length, 1, tables.inverse_roots[1], tables.inverse_roots_shoup[1], q);
 }
 
 void add(Word* out, const Word* a, const Word* b, std::size_t n, const Modulus& m) {
@@ -285,7 +311,10 @@ const KernelTable* scalar() {
         "scalar",
         ntt_forward,
         ntt_inverse,
+        real_ntt_forward,
+        real_ntt_inverse,
         ntt_forward_block,
+        real_ntt_forward_block,
         add,
         subtract,
         multiply,

@@ -1,6 +1,7 @@
 // The loops shared by the vector implementations. The template parameter Simd supplies what depends
 // on the instruction set:
 //   Vec, kLanes, load, store        residues as 64-bit words
+//   reversed(Vec)                   the last lane first
 //   Field(modulus)                  add ... reduce on Vec, the contract of KernelTable lane by lane
 //                                   (lift_word: lift)
 //   Scalar(factor, modulus)         a broadcast ShoupFactor, used by Field
@@ -635,13 +636,54 @@ struct Transform {
 
     static void inverse(Word* a, std::size_t length, const NttTables& tables) {
         if (length < kShortest) return Simd::shorter().ntt_inverse(a, length, tables);
+        inverse_below(a, length, 1, tables);
+    }
+
+    // An element of the real ring of degree N is one of the ring of degree 2N whose coefficients
+    // from N on are those before, negated and backwards. The first layer of that ring's transform
+    // makes two halves of it, of which the first holds all values (the other holds the same ones).
+    static void real_forward(Word* a, std::size_t length, const NttTables& tables) {
+        if (length < kShortest) return Simd::shorter().real_ntt_forward(a, length, tables);
+        const Roots roots{tables.roots.data(), tables.roots_shoup.data()};
+        fold(a, length, roots, tables.modulus);
+        forward_block<true>(a, length, 2, roots, Ntt(tables.modulus, roots, 2 * length));
+    }
+
+    static void real_inverse(Word* a, std::size_t length, const NttTables& tables) {
+        if (length < kShortest) return Simd::shorter().real_ntt_inverse(a, length, tables);
+        const Word q = tables.modulus.q;
+        inverse_below(a, length, 2, tables);
+        a[0] = 2 * a[0] >= q ? 2 * a[0] - q : 2 * a[0];
+        fold(a, length, {tables.inverse_roots.data(), tables.inverse_roots_shoup.data()},
+             tables.modulus);
+    }
+
+  private:
+    // Undoes the layers below node `top`, 1 or 2, and divides by top * length.
+    static void inverse_below(Word* a, std::size_t length, std::size_t top,
+                              const NttTables& tables) {
         const Modulus& m = tables.modulus;
         const Roots roots{tables.inverse_roots.data(), tables.inverse_roots_shoup.data()};
-        Ntt ntt(m, roots, length);
-        // q = 1 mod 2 length, so -(q - 1) / length is the inverse of length.
-        const ShoupFactor scale(m.q - (m.q - 1) / length, m);
-        ntt.set_scale(scale, ShoupFactor(multiply_mod(scale.value, roots.values[1], m.q), m));
-        inverse_block<true>(a, length, 1, roots, ntt);
+        Ntt ntt(m, roots, top * length);
+        const ShoupFactor scale = inverse_length(top * length, m);
+        ntt.set_scale(scale, ShoupFactor(multiply_mod(scale.value, roots.values[top], m.q), m));
+        inverse_block<true>(a, length, top, roots, ntt);
+    }
+
+    // Entries j and length - j, from 1 on, to x_j - w x_(length - j), w = roots[1], a square root
+    // of -1: up to a factor of 2 its own inverse, with -w. The middle one is in two vectors, and
+    // comes out the same from both.
+    static void fold(Word* a, std::size_t length, Roots roots, const Modulus& m) {
+        const typename Simd::Field f(m);
+        const typename Simd::Scalar w(ShoupFactor(roots.values[1], m), m);
+        Word* low = a + 1;
+        Word* high = a + length - kLanes;
+        for (; low < high + kLanes; low += kLanes, high -= kLanes) {
+            const auto x = Simd::load(low);
+            const auto y = Simd::reversed(Simd::load(high));
+            Simd::store(low, f.subtract(x, f.multiply_scalar(y, w)));
+            Simd::store(high, Simd::reversed(f.subtract(y, f.multiply_scalar(x, w))));
+        }
     }
 };
 
@@ -672,20 +714,44 @@ struct BlockTransform {
     }
 
     static void forward(Word* a, std::size_t length, const NttTables& tables) {
+        below(a, length, 1, tables);
+    }
+
+    // As Transform::real_forward: an entry's partner in the folding is a whole vector away.
+    static void real_forward(Word* a, std::size_t length, const NttTables& tables) {
+        const Modulus& m = tables.modulus;
+        const typename Simd::Field f(m);
+        const typename Simd::Scalar w(ShoupFactor(tables.roots[1], m), m);
+        for (std::size_t i = 1; i <= length / 2; ++i) {
+            Word* const low = a + i * kBlock;
+            Word* const high = a + (length - i) * kBlock;
+            for (std::size_t k = 0; k < kBlock; k += kLanes) {
+                const auto x = Simd::load(low + k);
+                const auto y = Simd::load(high + k);
+                Simd::store(low + k, f.subtract(x, f.multiply_scalar(y, w)));
+                Simd::store(high + k, f.subtract(y, f.multiply_scalar(x, w)));
+            }
+        }
+        below(a, length, 2, tables);
+    }
+
+  private:
+    // The layers below node `top`, 1 or 2.
+    static void below(Word* a, std::size_t length, std::size_t top, const NttTables& tables) {
         const Roots roots{tables.roots.data(), tables.roots_shoup.data()};
-        const Ntt ntt(tables.modulus, roots, length);
+        const Ntt ntt(tables.modulus, roots, top * length);
         std::size_t size = length * kBlock;
-        layer<true, false>(a, size, 1, roots, ntt);
+        layer<true, false>(a, size, top, roots, ntt);
         std::size_t count = 2;
         for (; 2 * count < length; count *= 2) {
             size /= 2;
             for (std::size_t i = 0; i < count; ++i) {
-                layer<false, false>(a + i * size, size, count + i, roots, ntt);
+                layer<false, false>(a + i * size, size, top * count + i, roots, ntt);
             }
         }
         size /= 2;
         for (std::size_t i = 0; i < count; ++i) {
-            layer<false, true>(a + i * size, size, count + i, roots, ntt);
+            layer<false, true>(a + i * size, size, top * count + i, roots, ntt);
         }
     }
 };
@@ -781,7 +847,10 @@ constexpr KernelTable make_table(const char* name) {
     return {name,
             Transform<Simd>::forward,
             Transform<Simd>::inverse,
+            Transform<Simd>::real_forward,
+            Transform<Simd>::real_inverse,
             BlockTransform<Simd>::forward,
+            BlockTransform<Simd>::real_forward,
             P::add,
             P::subtract,
             P::multiply,

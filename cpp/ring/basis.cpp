@@ -120,46 +120,44 @@ void BaseConversion::apply(const Context& context, const std::uint64_t* coeffici
     });
 }
 
-void decompose(const Context& context, std::uint64_t* out, const std::uint64_t* c, int limbs,
-               int digit_limbs, const Rows& specials) {
+void decompose(const Context& context, std::uint64_t* out, const std::uint64_t* c, const Rows& own,
+               std::size_t digit_limbs, std::size_t digits, const Rows& specials) {
     const std::size_t n = context.n();
-    const std::size_t total = static_cast<std::size_t>(limbs) + specials.size();
-    const int digits = (limbs + digit_limbs - 1) / digit_limbs;
+    const std::size_t limbs = own.size();
+    const std::size_t total = limbs + specials.size();
 
-    Rows own(static_cast<std::size_t>(limbs));
-    std::iota(own.begin(), own.end(), 0);
-    const Buffer coefficients = context.scratch(static_cast<std::size_t>(limbs) * n);
-    parallel_for(context.threads(), own.size(), [&](std::size_t r, std::size_t) {
+    const Buffer coefficients = context.scratch(limbs * n);
+    parallel_for(context.threads(), limbs, [&](std::size_t r, std::size_t) {
         std::copy(c + r * n, c + (r + 1) * n, coefficients.data() + r * n);
-        context.kernels().ntt_inverse(coefficients.data() + r * n, n, context.tables(own[r]));
+        context.ntt_inverse(coefficients.data() + r * n, n, own[r]);
     });
 
     std::vector<std::pair<std::uint64_t*, int>> pending;  // extended rows still to be transformed
-    for (int d = 0; d < digits; ++d) {
-        const int first = d * digit_limbs;
-        const int last = std::min(limbs, first + digit_limbs);
-        std::uint64_t* digit = out + static_cast<std::size_t>(d) * total * n;
-        Rows from(own.begin() + first, own.begin() + last);
+    for (std::size_t d = 0; d < digits; ++d) {
+        const std::size_t first = d * digit_limbs;
+        const std::size_t last = d + 1 == digits ? limbs : first + digit_limbs;
+        std::uint64_t* digit = out + d * total * n;
+        const Rows from(own.begin() + static_cast<std::ptrdiff_t>(first),
+                        own.begin() + static_cast<std::ptrdiff_t>(last));
         Rows to;
         std::vector<std::uint64_t*> targets;
         for (std::size_t r = 0; r < total; ++r) {
-            const int limb = static_cast<int>(r);
-            if (limb >= first && limb < last) continue;
-            to.push_back(limb < limbs ? limb : specials[r - static_cast<std::size_t>(limbs)]);
+            if (r >= first && r < last) continue;
+            to.push_back(r < limbs ? own[r] : specials[r - limbs]);
             targets.push_back(digit + r * n);
             pending.emplace_back(targets.back(), to.back());
         }
         BaseConversion::get(context, from, to)
-            ->apply(context, coefficients.data() + static_cast<std::size_t>(first) * n, targets);
+            ->apply(context, coefficients.data() + first * n, targets);
     }
-    const std::size_t rows = own.size() + pending.size();
+    const std::size_t rows = limbs + pending.size();
     parallel_for(context.threads(), rows, [&](std::size_t i, std::size_t) {
         if (i < pending.size()) {
-            context.kernels().ntt_forward(pending[i].first, n, context.tables(pending[i].second));
+            context.ntt_forward(pending[i].first, n, pending[i].second);
             return;
         }
         const std::size_t r = i - pending.size();  // a limb of its own digit is known already
-        const std::size_t d = r / static_cast<std::size_t>(digit_limbs);
+        const std::size_t d = std::min(r / digit_limbs, digits - 1);
         std::copy(c + r * n, c + (r + 1) * n, out + (d * total + r) * n);
     });
 }
@@ -176,7 +174,7 @@ void divide_and_round(const Context& context, std::uint64_t* out, const std::uin
     parallel_for(context.threads(), dropped, [&](std::size_t r, std::size_t) {
         std::uint64_t* row = remainder.data() + r * n;
         std::copy(x + (kept + r) * n, x + (kept + r + 1) * n, row);
-        context.kernels().ntt_inverse(row, n, context.tables(from[r]));
+        context.ntt_inverse(row, n, from[r]);
     });
     std::vector<std::uint64_t*> targets;
     for (std::size_t r = 0; r < kept; ++r) targets.push_back(out + r * n);
@@ -184,7 +182,7 @@ void divide_and_round(const Context& context, std::uint64_t* out, const std::uin
     parallel_for(context.threads(), kept, [&](std::size_t r, std::size_t) {
         const Modulus& m = context.modulus(to[r]);
         const ShoupFactor inverse(conversion->product_inverse(r), m);
-        context.kernels().ntt_forward(out + r * n, n, context.tables(to[r]));
+        context.ntt_forward(out + r * n, n, to[r]);
         context.kernels().subtract_multiply_scalar(out + r * n, x + r * n, out + r * n, inverse, n,
                                                    m);
     });

@@ -37,11 +37,11 @@ class BaseConversion {
     std::vector<std::vector<std::uint64_t>> weights_;
 };
 
-// Key-switching decomposition (hybrid, Han-Ki 2020): c holds rows of moduli 0..limbs-1; digit d
-// covers limbs [d*digit_limbs, (d+1)*digit_limbs). Output [digits][limbs + specials][n], each digit
-// extended to all limbs and to the given special moduli.
-void decompose(const Context& context, std::uint64_t* out, const std::uint64_t* c, int limbs,
-               int digit_limbs, const Rows& specials);
+// Key-switching decomposition (hybrid, Han-Ki 2020): c holds the given rows; digit d covers the
+// digit_limbs rows from d*digit_limbs on, the last one all that remain. Output
+// [digits][rows + specials][n], each digit extended to all rows and to the given special moduli.
+void decompose(const Context& context, std::uint64_t* out, const std::uint64_t* c, const Rows& own,
+               std::size_t digit_limbs, std::size_t digits, const Rows& specials);
 
 // out = round(x / D), D the product of the moduli of the last `dropped` rows of x. out: rows
 // without those. Exact rounding of the centred remainder.

@@ -135,7 +135,7 @@ class LimbWorker {
         const Modulus& m = modulus();
         for (std::size_t first = 0; first < slots; first += kLine, from += words) {
             residues(line, from, words, t_.largest_weight);
-            kernels().ntt_forward_block(line, t_.period, context_.tables(t_.rows[row_]));
+            context_.ntt_forward_block(line, t_.period, t_.rows[row_]);
             const std::uint64_t form = first < sums().masked_from ? m.r52 : m.r104;
             kernels().multiply_scalar(line, line, ShoupFactor(form, m), words, m);
             const std::size_t count = std::min(kLine, slots - first);
@@ -155,12 +155,11 @@ class LimbWorker {
     // Masks stay small integers between calls: transforming them here costs less than reading all
     // their residues from memory, and a thousand times less memory.
     void transform_masks() {
-        const NttTables& tables = context_.tables(t_.rows[row_]);
         for (std::size_t i = 0; i < t_.masks.size(); ++i) {
             std::uint64_t* values = masks_.data() + i * n_;
             residues(values, reinterpret_cast<const std::uint64_t*>(t_.masks[i]), n_,
                      t_.largest_mask);
-            kernels().ntt_forward(values, n_, tables);
+            context_.ntt_forward(values, n_, t_.rows[row_]);
         }
     }
 
@@ -198,7 +197,7 @@ class LimbWorker {
     }
 
     const std::uint64_t* key(const BabyStep& baby, std::size_t position) const {
-        return baby.key.at(stored_row(row_, t_.limbs, baby.key.key_limbs), position, n_);
+        return baby.key.at(baby.key.stored[row_], position, n_);
     }
 
     // The tile of P * rotation(ciphertext).

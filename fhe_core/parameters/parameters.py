@@ -1,9 +1,9 @@
 """Parameter sets: a specification in, a checked immutable object out.
 
-The modulus chain is a list of limbs, bottom first: limb 0 is the base prime, a ciphertext at level
-l has limbs 0..l. Special primes belong to key switching only. A tier says how ciphertexts of up to
-``limbs`` limbs are key-switched: digits of ``digit_limbs`` limbs, the first ``special_limbs``
-special primes. Lower tiers have smaller keys and cost less.
+The modulus chain is a list of limbs, bottom first: limb 0 is the base prime. ``Parameters.levels``
+says which limbs a ciphertext has at every level. Special primes belong to key switching only. A
+tier says how ciphertexts of up to ``limbs`` limbs are key-switched: digits of ``digit_limbs``
+limbs, the first ``special_limbs`` special primes. Lower tiers have smaller keys and cost less.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass
+from enum import Enum
 from functools import cached_property
 from typing import Any
 
@@ -22,7 +23,7 @@ from fhe_core.parameters.primes import ntt_primes
 #: Largest prime size the kernels accept, in bits.
 MAX_PRIME_BITS = 50
 #: A digit may exceed the special primes by this much: it multiplies the key-switching noise, about
-#: 2^22 in a slot at N = 2^16, which a scale of 2^45 still forgives.
+#: 2^23 in a slot at N = 2^16, which a scale of 2^45 still forgives.
 DIGIT_SLACK_BITS = 6
 #: Centred binomial errors: variance ETA / 2, standard deviation 3.24 (the bound assumes 3.19).
 ERROR_ETA = 21
@@ -32,6 +33,18 @@ class ParameterError(Failure, ValueError):
     """A specification that cannot be turned into parameters."""
 
     code = "parameters"
+
+
+class Ring(Enum):
+    """What the N coefficients of a polynomial are the coordinates of; the extension's names.
+
+    REAL: a_0 + sum of a_i (X^i + X^-i), modulo X^2N + 1. An element has a real value at every root,
+    so that N coefficients make N real slots (Kim and Song 2018, ia.cr/2018/952). Of engines.
+    STANDARD: a_0 + a_1 X + ... modulo X^N + 1. Of galleries, whose messages are coefficients.
+    """
+
+    STANDARD = "standard"
+    REAL = "real"
 
 
 @dataclass(frozen=True)
@@ -48,6 +61,25 @@ class Tier:
 
 
 @dataclass(frozen=True)
+class Level:
+    """What a ciphertext has at one level of the chain.
+
+    Attributes:
+        ring_dimension: of its polynomials.
+        rows: its limbs, as indices of ``Parameters.primes``.
+        tier: how it is key-switched, as an index of ``Parameters.tiers``.
+    """
+
+    ring_dimension: int
+    rows: tuple[int, ...]
+    tier: int
+
+    @property
+    def limbs(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
 class Specification:
     """What a person writes down. Bits are prime sizes; limb_bits[0] is the base prime."""
 
@@ -56,6 +88,7 @@ class Specification:
     limb_bits: tuple[int, ...]
     special_bits: tuple[int, ...]
     tiers: tuple[Tier, ...]
+    ring: Ring = Ring.REAL
 
 
 @dataclass(frozen=True)
@@ -75,24 +108,63 @@ class Parameters:
         return 1 << self.specification.log_ring_dimension
 
     @property
+    def ring(self) -> Ring:
+        return self.specification.ring
+
+    @property
     def slots(self) -> int:
-        return self.ring_dimension // 2
+        """Values at roots of unity that may be chosen freely."""
+        return self.ring_dimension if self.ring is Ring.REAL else self.ring_dimension // 2
+
+    @property
+    def root_order(self) -> int:
+        """Order of the roots of unity at which polynomials are evaluated: 4N, or 2N."""
+        return root_order(self.ring, self.ring_dimension)
 
     @property
     def limbs(self) -> int:
-        return len(self.moduli)
+        """Of a fresh ciphertext."""
+        return self.levels[-1].limbs
 
     @property
     def tiers(self) -> tuple[Tier, ...]:
         return self.specification.tiers
 
     @cached_property
-    def log2_q(self) -> float:
-        return self.log2_modulus(self.limbs)
+    def primes(self) -> tuple[int, ...]:
+        """All of them; a *row* is an index of this list."""
+        return self.moduli + self.specials
 
-    def log2_modulus(self, limbs: int) -> float:
-        """Of a ciphertext with that many limbs."""
-        return math.fsum(math.log2(q) for q in self.moduli[:limbs])
+    @cached_property
+    def levels(self) -> tuple[Level, ...]:
+        """Bottom first: the last one is that of fresh ciphertexts."""
+        return tuple(
+            Level(self.ring_dimension, tuple(range(limbs)), _tier_index(self.tiers, limbs))
+            for limbs in range(1, len(self.moduli) + 1)
+        )
+
+    @property
+    def top(self) -> int:
+        """The level of fresh ciphertexts."""
+        return len(self.levels) - 1
+
+    def moduli_at(self, level: int) -> tuple[int, ...]:
+        """The primes of a ciphertext at that level, row by row."""
+        return tuple(self.primes[row] for row in self.levels[level].rows)
+
+    def rescale_factor(self, level: int, lower: int) -> float:
+        """What rescaling from a level to a lower one divides by: one modulus over the other."""
+        kept = self.levels[lower].rows
+        divided = (row for row in self.levels[level].rows if row not in kept)
+        return math.prod(float(self.primes[row]) for row in divided)
+
+    @cached_property
+    def log2_q(self) -> float:
+        return self.log2_modulus(self.top)
+
+    def log2_modulus(self, level: int) -> float:
+        """Of a ciphertext at that level."""
+        return math.fsum(math.log2(q) for q in self.moduli_at(level))
 
     @cached_property
     def log2_qp(self) -> float:
@@ -102,38 +174,61 @@ class Parameters:
     def log2_qp_bound(self) -> int | None:
         return security.bound(self.ring_dimension)
 
-    def tier_index(self, limbs: int) -> int:
-        """The smallest tier that covers a ciphertext of that many limbs."""
-        fitting = [i for i, tier in enumerate(self.tiers) if tier.limbs >= limbs]
-        if not fitting:
-            raise ParameterError(f"no tier covers {limbs} limbs")
-        return min(fitting, key=lambda i: self.tiers[i].limbs)
-
     @property
-    def conjugation(self) -> int:
-        """In place of a rotation amount: complex conjugation of all slots."""
-        return self.slots
+    def rotations(self) -> int:
+        """How many evaluation keys have a name: of 0 (relinearisation) and amounts below ``slots``.
+
+        In the standard ring as many as there are slots stand for conjugation, X -> X^-1.
+        """
+        return self.slots + (self.ring is Ring.STANDARD)
 
     def galois_element(self, rotation: int) -> int:
-        """5**rotation mod 2N: slot j of the result holds slot j + rotation of the input.
+        """5**rotation modulo ``root_order``: slot j of the result holds slot j + rotation.
 
-        For ``conjugation``, -1 mod 2N.
+        -1 for the conjugation of the standard ring.
         """
-        if rotation == self.conjugation:
-            return 2 * self.ring_dimension - 1
-        return pow(5, rotation % self.slots, 2 * self.ring_dimension)
+        if self.ring is Ring.STANDARD and rotation == self.slots:
+            return self.root_order - 1
+        return pow(5, rotation % self.slots, self.root_order)
 
     def special_rows(self, tier: Tier) -> list[int]:
-        """Indices of the tier's special primes in ``moduli + specials``."""
-        return list(range(self.limbs, self.limbs + tier.special_limbs))
+        """Rows of the tier's special primes."""
+        return list(range(len(self.moduli), len(self.moduli) + tier.special_limbs))
+
+    def digit_moduli(self, level: int) -> list[tuple[int, ...]]:
+        """The primes of every digit of a ciphertext at that level."""
+        moduli, count = self.moduli_at(level), self.tiers[self.levels[level].tier].digit_limbs
+        last = count * (self.digits(level) - 1)
+        return [moduli[i : i + count] for i in range(0, last, count)] + [moduli[last:]]
+
+    def digit_of_rows(self, tier: int) -> dict[int, int]:
+        """The digit that each limb of the tier's levels belongs to."""
+        count = self.tiers[tier].digit_limbs
+        return {
+            row: min(place // count, self.digits(level) - 1)
+            for level, one in enumerate(self.levels)
+            if one.tier == tier
+            for place, row in enumerate(one.rows)
+        }
+
+    def key_rows(self, tier: int, level: int) -> tuple[int, ...]:
+        """Of a tier's key for the levels up to ``level``: all their limbs, then special primes."""
+        own = [self.levels[level], *(one for one in self.levels[:level] if one.tier == tier)]
+        limbs = {row for one in own for row in one.rows}
+        return (*sorted(limbs), *self.special_rows(self.tiers[tier]))
+
+    def digits(self, level: int) -> int:
+        """Digits of a ciphertext at that level: of ``digit_limbs`` rows each, the last one of what
+        remains."""
+        return self.tiers[self.levels[level].tier].digits(self.levels[level].limbs)
 
     @cached_property
     def digest(self) -> str:
         """Hex SHA-256 of everything that must agree between client and server."""
-        text = json.dumps(
-            {"moduli": self.moduli, "specials": self.specials, **asdict(self.specification)},
-            sort_keys=True,
-        )
+        facts = {"moduli": self.moduli, "specials": self.specials, **asdict(self.specification)}
+        if facts.pop("ring") is Ring.REAL:  # galleries were before there were two rings
+            facts["ring"] = Ring.REAL.value
+        text = json.dumps(facts, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def describe(self) -> dict[str, Any]:
@@ -141,7 +236,9 @@ class Parameters:
         limit = self.log2_qp_bound
         return {
             "name": self.name,
+            "ring": self.ring.value,
             "ring_dimension": self.ring_dimension,
+            "slots": self.slots,
             "limbs": self.limbs,
             "special_limbs": len(self.specials),
             "log2_q": round(self.log2_q, 2),
@@ -156,6 +253,17 @@ class Parameters:
         }
 
 
+def _tier_index(tiers: tuple[Tier, ...], limbs: int) -> int:
+    """The smallest tier that covers a ciphertext of that many limbs."""
+    fitting = [i for i, tier in enumerate(tiers) if tier.limbs >= limbs]
+    return min(fitting, key=lambda i: tiers[i].limbs)
+
+
+def root_order(ring: Ring, ring_dimension: int) -> int:
+    """Of the roots of unity at which polynomials of a ring are evaluated."""
+    return 4 * ring_dimension if ring is Ring.REAL else 2 * ring_dimension
+
+
 def build(specification: Specification) -> Parameters:
     """Choose the primes and check everything.
 
@@ -166,14 +274,15 @@ def build(specification: Specification) -> Parameters:
     spec = specification
     if not 4 <= spec.log_ring_dimension <= 17:
         raise ParameterError("log_ring_dimension must be in [4, 17]")
+    order = root_order(spec.ring, 1 << spec.log_ring_dimension)
     for bits in (*spec.limb_bits, *spec.special_bits):
-        if not spec.log_ring_dimension + 2 <= bits <= MAX_PRIME_BITS or bits < 18:
+        if not order.bit_length() <= bits <= MAX_PRIME_BITS or bits < 18:
             raise ParameterError(f"a prime of {bits} bits is out of range")
     if not spec.limb_bits or not spec.special_bits or not spec.tiers:
         raise ParameterError("limbs, special primes and tiers must not be empty")
     ring_dimension = 1 << spec.log_ring_dimension
     wanted = (*spec.limb_bits, *spec.special_bits)
-    pools = {bits: ntt_primes(bits, ring_dimension) for bits in set(wanted)}
+    pools = {bits: ntt_primes(bits, order // 2) for bits in set(wanted)}
     try:
         primes = [next(pools[bits]) for bits in wanted]
     except StopIteration:

@@ -1,6 +1,6 @@
 """Plaintext tables of a plan as integer polynomials, encoded once for the native backend.
 
-Everything stays in signed coefficients: weights have 2 * period of them, masks N. The kernels form
+Everything stays in signed coefficients: weights have ``period`` of them, masks N. The kernels form
 residues when they need them, which is cheaper than reading them from memory for every limb.
 """
 
@@ -17,11 +17,9 @@ from numpy.typing import NDArray
 from fhe_core import _native, encoding
 from fhe_core.parameters import Parameters
 from fhe_core.plan import Plan, PlanError, steps
-from fhe_core.runtime.cleartext import Tables, mask_slots
+from fhe_core.runtime.cleartext import Slots, Tables, mask_slots
 
 Signed = NDArray[np.int64]
-#: Real or complex.
-Slots = NDArray[Any]
 
 #: The kernels take weights of at least this many coefficients.
 MIN_PERIOD_COEFFICIENTS = 8
@@ -34,7 +32,7 @@ class PackedTransform:
     """A linear step's plaintexts as the kernel wants them.
 
     Attributes:
-        weights: [count, 2 * period] coefficients.
+        weights: [count, period] coefficients.
         masks: coefficients [N] each.
         terms: (baby, mask or -1).
         entries: per accumulator, (term, weight) pairs [entries, 2].
@@ -108,7 +106,6 @@ class _Packer:
     def __init__(self, plan: Plan, tables: Tables, parameters: Parameters) -> None:
         self.plan, self.tables, self.parameters = plan, tables, parameters
         self.masks: dict[tuple[int, float], Signed] = {}
-        self.rounding = encoding.round_real if plan.real else np.rint
 
     def run(self) -> PackedPlan:
         transforms: dict[int, PackedTransform] = {}
@@ -119,7 +116,7 @@ class _Packer:
                 case steps.LinearTransform():
                     transforms[number] = self.transform(step)
                     self.add_table(additions, number, step.bias, step.outputs[0])
-                case steps.Square() | steps.SquareParts():
+                case steps.Square():
                     self.add_table(additions, number, step.offset, step.output)
                 case steps.Affine():
                     self.add_table(additions, number, step.table, step.output)
@@ -135,7 +132,7 @@ class _Packer:
         if table:
             scale = self.plan.values[output].scale
             rows = self.table(table)
-            additions[number] = Addition(*encoding.encode_wide(rows, 2 * rows.shape[1], scale))
+            additions[number] = Addition(*encoding.encode_wide(rows, rows.shape[1], scale))
 
     def table(self, name: str) -> Slots:
         if name not in self.tables:
@@ -149,7 +146,7 @@ class _Packer:
         return self.masks[mask, scale]
 
     def unrestricted(self, slots: Slots, scale: float) -> Signed:
-        coefficients = encoding.encode(slots, self.parameters.ring_dimension, scale, self.rounding)
+        coefficients = encoding.encode(slots, self.parameters.ring_dimension, scale)
         if np.max(np.abs(coefficients)) >= MAX_MASK_COEFFICIENT:
             raise encoding.EncodingError("a mask is too large for its scale")
         return coefficients
@@ -164,7 +161,9 @@ class _Packer:
                 scales[row] = scale if mask >= 0 else scale * step.mask_scale
         if step.period == self.parameters.slots:
             return self.without_period(step, values, scales)
-        weights = self.rounding(encoding.coefficients(values, 2 * step.period) * scales[:, None])
+        period = max(step.period, MIN_PERIOD_COEFFICIENTS)
+        values = np.tile(values, (1, period // step.period))
+        weights = np.rint(encoding.coefficients(values, period) * scales[:, None])
         if np.max(np.abs(weights)) >= encoding.MAX_COEFFICIENT:
             raise encoding.EncodingError(f"weights of '{step.weights}' are too large")
         used = sorted({mask for _, mask in step.terms if mask >= 0})

@@ -122,7 +122,7 @@ def ways(
     key = SecretKey.generate(parameters, threads)
     keys = evaluation_keys(key, required_keys([compiled.plan], parameters), stage)
     packed = pack(compiled.plan, compiled.tables(subject.network), parameters)
-    inputs = subject.encrypt(key, compiled, (0,))
+    inputs = subject.encrypt(key, compiled, 0)
     yield (SEQUENTIAL if alone else PACKED), 1, key, _native(packed, keys, inputs, 1)
     if alone:
         yield (

@@ -30,7 +30,7 @@ from fhe_face.progress import Stage
 from fhe_face.system import default_threads
 
 LOCAL = "local"
-#: What one request of pairs holds: a new server process takes seconds to start.
+#: What one request of single faces holds: a new server process takes seconds to start.
 TOGETHER = 16
 #: From so many faces on, waiting is worth a remark.
 _MANY = 10

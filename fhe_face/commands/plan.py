@@ -102,7 +102,7 @@ def predicted_precision(engine: Engine, network: FusedNetwork) -> list[StepPreci
         return predict(engine.batch.plan, engine.batch.tables(network), engine.parameters, rows)
     compiled = engine.compiled
     face = to_unit(demo_faces(network.input_size)[0])
-    inputs = list(compiled.pack_image(np.stack([face, face[..., ::-1]][: compiled.parts.views])))
+    inputs = list(compiled.pack_image(np.stack([face, face[..., ::-1]][: compiled.views])))
     return predict(compiled.plan, compiled.tables(network), engine.parameters, inputs)
 
 
@@ -135,8 +135,8 @@ def _step(cost: StepCost) -> dict[str, Any]:
     return {
         "label": cost.label,
         "op": cost.op,
-        "level_in": cost.limbs_in - 1,
-        "level_out": cost.limbs_out - 1,
+        "level_in": cost.level_in,
+        "level_out": cost.level_out,
         "log2_scale": round(cost.log_scale, 3),
         **_work(cost.work),
         "estimated_seconds": cost.estimated_seconds,
@@ -164,7 +164,7 @@ def _show_summary(
     cells = []
     for plan, rows in zip(plans, costs, strict=True):
         total = totals(rows)
-        levels = f"{max(row.limbs_in for row in rows) - 1}>{rows[-1].limbs_out - 1}"
+        levels = f"{max(row.level_in for row in rows)}>{rows[-1].level_out}"
         numbers = _numbers(total.work, total.estimated_seconds)
         cells.append((plan.name, str(total.steps), levels, *numbers))
     console.print(grid("Plans", _SUMMARY, cells, 1))

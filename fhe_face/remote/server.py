@@ -144,8 +144,10 @@ class RemoteServer:
         for one in sent:
             facts = one.facts if isinstance(one, Bundle) else known_facts(read_header(one))
             runs += runs_of(facts, engine.capacity)
-        each = 2 * 8 * engine.parameters.ring_dimension
-        limbs = sum(item.limbs for run in runs for item in items_of(engine, what, run))
+        each, levels = 2 * 8 * engine.parameters.ring_dimension, engine.parameters.levels
+        limbs = sum(
+            levels[item.level].limbs for run in runs for item in items_of(engine, what, run)
+        )
         return limbs * each + MAX_HEADER_BYTES + _SLACK
 
     def _tidy(self, room: Room, id: str) -> None:

@@ -165,8 +165,7 @@ class FaceServer:
         """
         self._require_own("the image", images)
         runs = require_shape(head_of(images), IMAGE, self.engine)
-        single = [one for run in runs for one in run.singly()]
-        tokens = tokens_of("the image", images.facts, len(single))
+        tokens = tokens_of("the image", images.facts, len(runs))
         items: dict[str, Ciphertext] = {}
         for run in runs:
             own = [images.items[name] for name in self.engine.item_names(IMAGE, run)]

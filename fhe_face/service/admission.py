@@ -168,15 +168,15 @@ def _require_keys(
     parameters: Parameters,
 ) -> None:
     """Exactly the keys that the plans need, and exactly their sections."""
-    limbs = {specification.name: specification.limbs for specification in held}
+    levels = {specification.name: specification.level for specification in held}
     for specification in wanted:
-        if limbs.pop(specification.name, 0) < specification.limbs:
+        if levels.pop(specification.name, -1) < specification.level:
             raise KeyMismatch(
                 f"{header.source}: lacks the key for rotation {specification.name.rotation}; make "
                 "keys with the version of this server"
             )
-    if limbs:
-        raise Corrupt(f"{header.source}: holds {len(limbs)} keys that nothing needs")
+    if levels:
+        raise Corrupt(f"{header.source}: holds {len(levels)} keys that nothing needs")
     shapes: dict[str, tuple[DType, tuple[int, ...]]] = {"seed": (DType.U8, (SEED_BYTES,))}
     for position, specification in enumerate(held):
         shapes[f"key/{position}"] = DType.U64, specification.shape(parameters)

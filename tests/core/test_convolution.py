@@ -63,7 +63,7 @@ def run(
     inputs, tensors = [], []
     for number, (layout, part) in enumerate(zip(layouts, parts, strict=True)):
         names = [
-            builder.input(f"x{number}.{i}", parameters.limbs, tiny.SCALE)
+            builder.input(f"x{number}.{i}", parameters.top, tiny.SCALE)
             for i in range(layout.ciphertexts)
         ]
         source = Source(layout, part.kernel, part.stride, part.kernel // 2, part.diagonal)

@@ -189,7 +189,7 @@ def test_lift(target, modulus, n):
         expect(k.lift(values.astype(np.int64)), [int(v) % q for v in values])
 
 
-@pytest.mark.parametrize("n", [8, 16, 32, 64, 512])
+@pytest.mark.parametrize("n", [8, 16, 32, 64, 256])
 def test_ntt_of_a_block_is_that_of_its_columns(target, modulus, n):
     q, longest = modulus
     k = make(target, min(longest, 1024), q)
@@ -200,6 +200,8 @@ def test_ntt_of_a_block_is_that_of_its_columns(target, modulus, n):
     ):
         expected = [k.ntt_forward(column.copy()) for column in columns.T]
         assert np.array_equal(k.ntt_forward_block(columns), np.array(expected).T)
+        expected = [k.real_ntt_forward(column.copy()) for column in columns.T]
+        assert np.array_equal(k.real_ntt_forward_block(columns), np.array(expected).T)
 
 
 @pytest.mark.parametrize(("terms", "n"), [(3, 1000), (20, 4096 + 8 + 5), (64, 2049)])
@@ -387,3 +389,55 @@ def test_selection(monkeypatch):
     monkeypatch.setenv("FHE_FACE_KERNELS", "sse9")
     with pytest.raises(ValueError, match="scalar"):
         kernels.selected()
+
+
+# --- the real ring --------------------------------------------------------------------------------
+
+
+def real_values(coefficients, psi, q):
+    """a_0 + sum of a_i (x^i + x^-i) at x = psi^(4 bitrev(i) + 1), term by term."""
+    n = len(coefficients)
+    points = [pow(psi, 4 * bit_reverse(i, n) + 1, q) for i in range(n)]
+    rest = list(enumerate(coefficients))[1:]
+    return [
+        (coefficients[0] + sum(a * (pow(x, i, q) + pow(x, -i, q)) for i, a in rest)) % q
+        for x in points
+    ]
+
+
+@pytest.mark.parametrize("n", [8, 16, 32, 64, 128])
+def test_real_ntt_is_evaluation(target, modulus, n):
+    q, _ = modulus
+    k = make(target, 2 * n, q)
+    for a in operands(np.random.default_rng(n), n, q):
+        values = real_values(a.tolist(), k.psi, q)
+        expect(k.real_ntt_forward(a), values)
+        expect(k.real_ntt_inverse(words(values)), a.tolist())
+
+
+def test_real_ntt_is_half_of_the_standard_one(target, modulus):
+    """At all lengths, with prefixes of the longest tables: elements of the ring of degree 2n whose
+    values are the same at inverse roots."""
+    q, longest = modulus
+    k, reference = make(target, longest, q), make("scalar", longest, q)
+    rng = np.random.default_rng(2)
+    n = 8
+    while n <= longest // 2:
+        for a in list(operands(rng, n, q))[: 4 if n < 32768 else 2]:
+            whole = np.zeros(2 * n, dtype=np.uint64)
+            whole[:n] = a
+            whole[n + 1 :] = (q - a[:0:-1]) % np.uint64(q)
+            values = k.real_ntt_forward(a)
+            assert np.array_equal(values, reference.ntt_forward(whole)[:n])
+            assert np.array_equal(k.real_ntt_inverse(values), a)
+            assert np.array_equal(k.real_ntt_inverse(a), reference.real_ntt_inverse(a))
+        n *= 2
+
+
+def test_real_ntt_takes_half_of_its_tables():
+    k = make("scalar", 64, prime(30, 64))
+    for length in (4, 24, 64):
+        with pytest.raises(ValueError, match="from 8 to 32"):
+            k.real_ntt_forward(np.zeros(length, dtype=np.uint64))
+        with pytest.raises(ValueError, match="from 8 to 32"):
+            k.real_ntt_inverse(np.zeros(length, dtype=np.uint64))
