@@ -50,7 +50,10 @@ BaseConversion::BaseConversion(const Context& context, Rows from, Rows to,
     const std::size_t terms = from_.size() + 1;
     for (std::size_t t = 0; t < to_.size(); ++t) {
         const std::uint64_t q = context.modulus(to_[t]).q;
-        const std::uint64_t factor = to_factors.empty() ? 1 : to_factors[t];
+        // The kernels that sum take weights times 2^52.
+        const std::uint64_t form = context.modulus(to_[t]).r52;
+        const std::uint64_t factor =
+            to_factors.empty() ? form : multiply_mod(to_factors[t], form, q);
         const bool together = t < to_.size() / kAtOnce * kAtOnce;
         const std::size_t stride = together ? kAtOnce : 1;
         if (!together || t % kAtOnce == 0) weights_.emplace_back(terms * stride);
@@ -58,8 +61,7 @@ BaseConversion::BaseConversion(const Context& context, Rows from, Rows to,
         for (std::size_t i = 0; i < from_.size(); ++i) {
             w[i * stride] = multiply_mod(punctured(i, q), factor, q);
         }
-        w[from_.size() * stride] =
-            multiply_mod(q - punctured(from_.size(), q), factor, q);  // no prime divides another
+        w[from_.size() * stride] = multiply_mod(q - punctured(from_.size(), q), factor, q);
     }
 }
 

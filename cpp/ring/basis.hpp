@@ -13,9 +13,9 @@ namespace fhe::ring {
 // the quotient is rounded in floating point; a wrong rounding within 2^-40 of a half-integer yields
 // the other neighbour, a valid representative with |x| <= D/2 (1 + 2^-40)).
 //
-// Of a multiple of x, and multiplied again, where factors are given: the residues modulo from[i] are
-// multiplied by from_factors[i] first, the results modulo to[t] by to_factors[t]. Both are in the
-// tables and take no time.
+// Of a multiple of x, and multiplied again, where factors are given: the residues modulo from[i]
+// are multiplied by from_factors[i] first, the results modulo to[t] by to_factors[t]. Both are in
+// the tables and take no time.
 class BaseConversion {
   public:
     using Factors = std::vector<std::uint64_t>;
@@ -37,8 +37,8 @@ class BaseConversion {
   private:
     Rows from_, to_;
     std::vector<std::uint64_t> punctured_inverse_;  // (D/d_i)^-1 mod d_i
-    // Per target t the weights D/d_i mod t, then -D mod t. Those of kSumsAtOnce targets that are
-    // computed together lie side by side, those of the remaining targets in a row each.
+    // Per target t the weights D/d_i mod t, then -D mod t, all times 2^52. Those of kSumsAtOnce
+    // targets that are computed together lie side by side, those of the others in a row each.
     std::vector<std::vector<std::uint64_t>> weights_;
 };
 
@@ -49,14 +49,14 @@ void decompose(const Context& context, std::uint64_t* out, const std::uint64_t* 
                std::size_t digit_limbs, std::size_t digits, const Rows& specials);
 
 // From a modulus Q to a modulus Q': out = round(x * k * A / D) modulo Q', where Q is the product of
-// x's `rows`, Q' that of the `wanted` ones, D the product of those rows of x that are not wanted and
-// A that of the wanted ones that x does not have, so that A / D = Q' / Q. k, coprime to all of them,
-// is given by its residues modulo x's rows; none: 1. At least one row is dropped.
+// x's `rows`, Q' that of the `wanted` ones, D the product of those rows of x that are not wanted
+// and A that of the wanted ones that x does not have, so that A / D = Q' / Q. k, coprime to all of
+// them, is given by its residues modulo x's rows; none: 1. At least one row is dropped.
 //
 // Why the new rows need no input: k A x is known modulo Q A, as it is 0 modulo A. With the centred
-// remainder R of k A x modulo D, (k A x - R) / D is exact, and modulo a new prime it is -R / D. So a
-// rescale by any ratio of two moduli costs a transform for every new row, and key switching above it
-// needs no row for them. (Scaling up by A, then down by D: BitPacker, Samardzic-Sanchez 2024;
+// remainder R of k A x modulo D, (k A x - R) / D is exact, and modulo a new prime it is -R / D. So
+// a rescale by any ratio of two moduli costs a transform for every new row, and key switching above
+// it needs no row for them. (Scaling up by A, then down by D: BitPacker, Samardzic-Sanchez 2024;
 // rational rescaling in Grafting, ia.cr/2024/1014, section 3.)
 void divide_and_round(const Context& context, std::uint64_t* out, const std::uint64_t* x,
                       const Rows& rows, const Rows& wanted,
