@@ -14,6 +14,7 @@ import hashlib
 import json
 import math
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from enum import Enum
 from fractions import Fraction
@@ -193,13 +194,13 @@ class Parameters:
 
     @cached_property
     def log2_qp(self) -> float:
-        """Of the largest key: a sample modulo the product of all its primes, sprouts included."""
-        tops = [
-            max((i for i, level in enumerate(self.levels) if level.tier == tier), default=None)
-            for tier in range(len(self.tiers))
-        ]
-        rows = [self.key_rows(tier, top) for tier, top in enumerate(tops) if top is not None]
-        return max(math.fsum(math.log2(self.primes[row]) for row in own) for own in rows)
+        """Of the largest key that there could be, one for all levels of a tier: a sample modulo the
+        product of all its primes, sprouts included."""
+        sizes = []
+        for tier in {level.tier for level in self.levels}:
+            own = [number for number, level in enumerate(self.levels) if level.tier == tier]
+            sizes.append(math.fsum(math.log2(self.primes[row]) for row in self.key_rows(tier, own)))
+        return max(sizes)
 
     @property
     def log2_qp_bound(self) -> int | None:
@@ -242,10 +243,9 @@ class Parameters:
             for place, row in enumerate(one.rows)
         }
 
-    def key_rows(self, tier: int, level: int) -> tuple[int, ...]:
-        """Of a tier's key for the levels up to ``level``: all their limbs, then special primes."""
-        own = [self.levels[level], *(one for one in self.levels[:level] if one.tier == tier)]
-        limbs = {row for one in own for row in one.rows}
+    def key_rows(self, tier: int, levels: Iterable[int]) -> tuple[int, ...]:
+        """Of a tier's key for some levels: all their primes, then the special ones."""
+        limbs = {row for level in levels for row in self.levels[level].rows}
         return (*sorted(limbs), *self.special_rows(self.tiers[tier]))
 
     def digits(self, level: int) -> int:

@@ -84,7 +84,7 @@ def encrypted(work: Work, threads: int, stage: Stage = silent) -> Backend:
             observe(number, step, {n: key.decrypt(values[n]) for n in step_writes(step)})
 
         fresh = [
-            key.encrypt(row, value.scale)[0].drop_to(value.level, parameters)
+            evaluator.drop_to(key.encrypt(row, value.scale)[0], value.level)
             for row, value in zip(inputs, (plan.values[n] for n in plan.inputs), strict=True)
         ]
         native.run(work.plaintexts.packed, evaluator, fresh, observe=decrypted)

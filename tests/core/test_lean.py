@@ -105,7 +105,7 @@ def test_a_sum_that_is_rescaled(parameters: Parameters, key: SecretKey) -> None:
 def test_additions_at_scales_beyond_words(parameters: Parameters, key: SecretKey) -> None:
     """Coefficients times a power of two, where they would not fit a word."""
     x, row = np.random.default_rng(2).normal(size=(2, parameters.slots))
-    names = [KeySpecification(KeyName(0, 1), 2)]
+    names = [KeySpecification(KeyName(0, 1), (2,))]
     evaluator = Evaluator(parameters, tiny.make_keys(key, names), 1)
     fresh = key.encrypt(x, 2.0**55)[0].drop_to(2, parameters)
     high = evaluator.multiply(fresh, fresh, 0)

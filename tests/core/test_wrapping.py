@@ -27,7 +27,7 @@ SCALE = 2.0**43
 @pytest.fixture(scope="module")
 def evaluator(short: Parameters, short_key: SecretKey) -> Evaluator:
     specifications = [
-        KeySpecification(KeyName(rotation, short.levels[LIMBS - 1].tier), LIMBS - 1)
+        KeySpecification(KeyName(rotation, short.levels[LIMBS - 1].tier), (LIMBS - 1,))
         for rotation in (0, 1)
     ]
     return Evaluator(short, tiny.make_keys(short_key, specifications), 1)
