@@ -56,9 +56,9 @@ class Counting:
         self.ntts += own + extended
         return digits
 
-    def divide_and_round(self, x: Words, rows: list[int], dropped: int) -> Words:
-        self.ntts += x.shape[0] * (dropped + (len(rows) - dropped))
-        return self.context.divide_and_round(x, rows, dropped)
+    def divide_and_round(self, x: Words, rows: list[int], wanted: list[int], *how: Any) -> Words:
+        self.ntts += x.shape[0] * (len(set(rows) - set(wanted)) + len(wanted))
+        return self.context.divide_and_round(x, rows, wanted, *how)
 
     def switch_key(self, digits: Words, *rest: Any) -> Words:
         self.switches += 1

@@ -76,7 +76,7 @@ def make_kit(folder: Path) -> Kit:
     key = SecretKey.generate(parameters)
     facts = compile_engine(CIRCUIT).facts()
     save_secret_key(folder / "client.key", key, facts)
-    keys = [KeySpecification(KeyName(0, 2), 1)]
+    keys = [KeySpecification(KeyName(0, 2), (1,))]
     save_evaluation_keys(folder / "evaluation.key", key, keys, facts)
     draw = np.random.default_rng(1)
     direction = draw.normal(size=LENGTH)
@@ -100,7 +100,7 @@ def _add_batches(folder: Path, key: SecretKey, embedding: Any) -> None:
     facts = compile_engine(CIRCUIT, [Packing.BATCH]).facts()
     save_secret_key(folder / "many.key", key, facts)
     save_evaluation_keys(
-        folder / "manyevaluation.key", key, [KeySpecification(KeyName(0, 2), 1)], facts
+        folder / "manyevaluation.key", key, [KeySpecification(KeyName(0, 2), (1,))], facts
     )
     beside(folder / "many.key", key.key_id).create()
     make = _Maker(folder, key, compile_engine(CIRCUIT, [Packing.BATCH]), FACES)
