@@ -276,9 +276,19 @@ class kernels:  # a module, written as a class so that one stub file is enough
         def subtract_multiply_scalar(self, a: _Words, b: _Words, w: int) -> _Words: ...
         def reduce(self, a: _Words) -> _Words: ...
         def dot_product(self, a: _Words, b: _Words) -> _Words: ...
+        def scaled_dot_product(self, a: _Words, b: _Words) -> _Words:
+            """As ``dot_product``, of a below 2^52; b is kept times 2^52."""
         def weighted_sum(self, x: _Words, w: _Words) -> _Words: ...
         def weighted_sums(self, x: _Words, w: _Words) -> _Words:
             """Four sums [4, n] with weights [terms, 4] at once."""
+        def weighted_sum_lazy(self, x: _Words, w: _Words) -> _Words:
+            """Below 4q only, as the next."""
+        def weighted_sums_lazy(self, x: _Words, w: _Words) -> _Words: ...
+        def lift(self, a: _Signed) -> _Words:
+            """a modulo q, for a between -q and q."""
+        def ntt_forward_block(self, a: _Words) -> _Words:
+            """The transforms of all columns of a [length, 8]."""
+        def real_ntt_forward_block(self, a: _Words) -> _Words: ...
         def permute(self, a: _Words, index: _Index) -> _Words:
             """a[index], where index maps aligned blocks of 8 to aligned blocks of 8."""
         def key_product(

@@ -27,6 +27,7 @@ using fhe::bindings::Index;
 using fhe::bindings::require;
 using fhe::bindings::Words;
 using Bytes = py::array_t<std::uint8_t, py::array::c_style>;
+using Signed = py::array_t<std::int64_t, py::array::c_style>;
 using Word = std::uint64_t;
 
 constexpr Word kBelow50Bits = Word{1} << fk::kMaxModulusBits;
@@ -147,17 +148,34 @@ class Kernels {
         return out;
     }
 
-    Words weighted_sum(const Words& x, const Words& w) const {
+    // a [terms][n] below 2^52, b [terms][n]: the sum of products, as for dot_product.
+    Words scaled_dot_product(const Words& a, const Words& b) const {
+        const std::vector<const Word*> left = checked_rows(a, kBelow52Bits, "a");
+        checked_rows(b, q(), "b");
+        require(a.shape(0) == b.shape(0) && a.shape(1) == b.shape(1), "a and b differ in shape");
+        const auto n = static_cast<std::size_t>(a.shape(1));
+        const std::vector<Word> scaled = times_2_52(b);
+        std::vector<const Word*> right;
+        for (std::size_t t = 0; t < left.size(); ++t) right.push_back(scaled.data() + t * n);
+        Words out = empty(n);
+        kernels_.scaled_dot_product(out.mutable_data(), left.data(), right.data(), left.size(), n,
+                                    modulus());
+        return out;
+    }
+
+    using WeightedSum = decltype(fk::KernelTable::weighted_sum);
+    Words weighted_sum(WeightedSum run, const Words& x, const Words& w) const {
         const std::vector<const Word*> rows = checked_rows(x, kBelow50Bits, "x");
         require(checked_length(w, q(), "w") == rows.size(), "x and w differ in length");
         Words out = empty(static_cast<std::size_t>(x.shape(1)));
-        kernels_.weighted_sum(out.mutable_data(), rows.data(), 0, w.data(), rows.size(),
-                              static_cast<std::size_t>(x.shape(1)), modulus());
+        run(out.mutable_data(), rows.data(), 0, times_2_52(w).data(), rows.size(),
+            static_cast<std::size_t>(x.shape(1)), modulus());
         return out;
     }
 
     // x [terms][n], w [terms][kSumsAtOnce]; all sums modulo the same q.
-    Words weighted_sums(const Words& x, const Words& w) const {
+    using WeightedSums = decltype(fk::KernelTable::weighted_sums);
+    Words weighted_sums(WeightedSums run, const Words& x, const Words& w) const {
         const std::vector<const Word*> rows = checked_rows(x, kBelow50Bits, "x");
         require(checked_rows(w, q(), "w").size() == rows.size() &&
                     w.shape(1) == static_cast<py::ssize_t>(fk::kSumsAtOnce),
@@ -169,8 +187,33 @@ class Kernels {
         for (std::size_t k = 0; k < fk::kSumsAtOnce; ++k) {
             targets.push_back(out.mutable_data() + k * n);
         }
-        kernels_.weighted_sums(targets.data(), rows.data(), 0, w.data(), rows.size(), n,
-                               moduli.data());
+        run(targets.data(), rows.data(), 0, times_2_52(w).data(), rows.size(), n, moduli.data());
+        return out;
+    }
+
+    Words lift(const Signed& a) const {
+        require(a.ndim() == 1 && a.size() > 0, "a is not a non-empty 1-D array");
+        const auto bound = static_cast<std::int64_t>(q());
+        require(std::all_of(a.data(), a.data() + a.size(),
+                            [bound](std::int64_t x) { return -bound < x && x < bound; }),
+                "a has an element that is not between -q and q");
+        Words out = empty(static_cast<std::size_t>(a.size()));
+        kernels_.lift(out.mutable_data(), reinterpret_cast<const Word*>(a.data()),
+                      static_cast<std::size_t>(a.size()), modulus());
+        return out;
+    }
+
+    // a [length][kBlock]
+    Words transform_block(Transform run, const Words& a, std::size_t longest) const {
+        require(a.ndim() == 2 && a.shape(1) == static_cast<py::ssize_t>(fk::kBlock),
+                "a is not an array of a length by 8");
+        require_below(a, q(), "a");
+        const auto length = static_cast<std::size_t>(a.shape(0));
+        require(std::has_single_bit(length) && length >= 8 && length <= longest,
+                "the length is not a power of two from 8 to " + std::to_string(longest));
+        Words out(std::vector<py::ssize_t>{a.shape(0), a.shape(1)});
+        std::copy(a.data(), a.data() + a.size(), out.mutable_data());
+        run(out.mutable_data(), length, tables_);
         return out;
     }
 
@@ -271,6 +314,13 @@ class Kernels {
                     "index does not map blocks of 8 to blocks of 8");
             reached[to] = true;
         }
+    }
+    // The form in which weights are kept.
+    std::vector<Word> times_2_52(const Words& w) const {
+        std::vector<Word> scaled(static_cast<std::size_t>(w.size()));
+        const fk::ShoupFactor factor(modulus().r52, modulus());
+        kernels_.multiply_scalar(scaled.data(), w.data(), factor, scaled.size(), modulus());
+        return scaled;
     }
     Word q() const { return tables_.modulus.q; }
     const fk::Modulus& modulus() const { return tables_.modulus; }
@@ -435,6 +485,8 @@ void bind_kernels(py::module_& m) {
     const auto b = py::arg("b").noconvert();
     const auto out = py::arg("out").noconvert();
     const auto w = py::arg("w");
+    const auto x = py::arg("x").noconvert();
+    const auto weights = py::arg("w").noconvert();
 
     py::class_<Kernels>(kernels, "Kernels")
         .def(py::init<const std::string&, std::size_t, Word>(), py::arg("name"), py::arg("n"),
@@ -442,44 +494,44 @@ void bind_kernels(py::module_& m) {
         .def_property_readonly("psi", &Kernels::psi, "The primitive 2n-th root of unity")
         .def(
             "ntt_forward",
-            [](const Kernels& k, const Words& x) {
-                return k.transform(k.table().ntt_forward, x, k.tables().n);
+            [](const Kernels& k, const Words& y) {
+                return k.transform(k.table().ntt_forward, y, k.tables().n);
             },
             a)
         .def(
             "ntt_inverse",
-            [](const Kernels& k, const Words& x) {
-                return k.transform(k.table().ntt_inverse, x, k.tables().n);
+            [](const Kernels& k, const Words& y) {
+                return k.transform(k.table().ntt_inverse, y, k.tables().n);
             },
             a)
         .def(
             "real_ntt_forward",
-            [](const Kernels& k, const Words& x) {
-                return k.transform(k.table().real_ntt_forward, x, k.tables().n / 2);
+            [](const Kernels& k, const Words& y) {
+                return k.transform(k.table().real_ntt_forward, y, k.tables().n / 2);
             },
             a)
         .def(
             "real_ntt_inverse",
-            [](const Kernels& k, const Words& x) {
-                return k.transform(k.table().real_ntt_inverse, x, k.tables().n / 2);
+            [](const Kernels& k, const Words& y) {
+                return k.transform(k.table().real_ntt_inverse, y, k.tables().n / 2);
             },
             a)
         .def(
             "add",
-            [](const Kernels& k, const Words& x, const Words& y) {
-                return k.binary(k.table().add, x, y);
+            [](const Kernels& k, const Words& left, const Words& right) {
+                return k.binary(k.table().add, left, right);
             },
             a, b)
         .def(
             "subtract",
-            [](const Kernels& k, const Words& x, const Words& y) {
-                return k.binary(k.table().subtract, x, y);
+            [](const Kernels& k, const Words& left, const Words& right) {
+                return k.binary(k.table().subtract, left, right);
             },
             a, b)
         .def(
             "multiply",
-            [](const Kernels& k, const Words& x, const Words& y) {
-                return k.binary(k.table().multiply, x, y);
+            [](const Kernels& k, const Words& left, const Words& right) {
+                return k.binary(k.table().multiply, left, right);
             },
             a, b)
         .def("multiply_add", &Kernels::multiply_add, out, a, b)
@@ -488,10 +540,44 @@ void bind_kernels(py::module_& m) {
         .def("subtract_multiply_scalar", &Kernels::subtract_multiply_scalar, a, b, w)
         .def("reduce", &Kernels::reduce, a)
         .def("dot_product", &Kernels::dot_product, a, b)
-        .def("weighted_sums", &Kernels::weighted_sums, py::arg("x").noconvert(),
-             py::arg("w").noconvert())
-        .def("weighted_sum", &Kernels::weighted_sum, py::arg("x").noconvert(),
-             py::arg("w").noconvert())
+        .def("scaled_dot_product", &Kernels::scaled_dot_product, a, b)
+        .def("lift", &Kernels::lift, a)
+        .def(
+            "ntt_forward_block",
+            [](const Kernels& k, const Words& y) {
+                return k.transform_block(k.table().ntt_forward_block, y, k.tables().n);
+            },
+            a)
+        .def(
+            "real_ntt_forward_block",
+            [](const Kernels& k, const Words& y) {
+                return k.transform_block(k.table().real_ntt_forward_block, y, k.tables().n / 2);
+            },
+            a)
+        .def(
+            "weighted_sums",
+            [](const Kernels& k, const Words& rows, const Words& factors) {
+                return k.weighted_sums(k.table().weighted_sums, rows, factors);
+            },
+            x, weights)
+        .def(
+            "weighted_sums_lazy",
+            [](const Kernels& k, const Words& rows, const Words& factors) {
+                return k.weighted_sums(k.table().weighted_sums_lazy, rows, factors);
+            },
+            x, weights)
+        .def(
+            "weighted_sum",
+            [](const Kernels& k, const Words& rows, const Words& factors) {
+                return k.weighted_sum(k.table().weighted_sum, rows, factors);
+            },
+            x, weights)
+        .def(
+            "weighted_sum_lazy",
+            [](const Kernels& k, const Words& rows, const Words& factors) {
+                return k.weighted_sum(k.table().weighted_sum_lazy, rows, factors);
+            },
+            x, weights)
         .def("permute", &Kernels::permute, a, py::arg("index").noconvert())
         .def("key_product", &Kernels::key_product, py::arg("digits").noconvert(),
              py::arg("keys").noconvert(), py::arg("addends").noconvert(), py::arg("factor"),

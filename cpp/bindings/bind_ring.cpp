@@ -229,6 +229,7 @@ class Transform {
         for (const Signed& mask : masks_) require_mask(mask);
         require(weights_.ndim() == 2, "weights must have shape (count, period)");
         fixed_.weights = weights_.data();
+        fixed_.largest_weight = largest(weights_);
         fixed_.weight_count = static_cast<std::size_t>(weights_.shape(0));
         fixed_.period = static_cast<std::size_t>(weights_.shape(1));
         require(fixed_.period >= 8 && std::has_single_bit(fixed_.period),
@@ -263,6 +264,18 @@ class Transform {
                             [](std::int64_t v) { return v >= -kLimit && v < kLimit; }),
                 "mask coefficients must lie in [-2^50, 2^50)");
         fixed_.masks.push_back(mask.data());
+        fixed_.largest_mask = std::max(fixed_.largest_mask, largest(mask));
+    }
+
+    // Of the absolute values.
+    static std::uint64_t largest(const Signed& values) {
+        std::uint64_t found = 0;
+        for (py::ssize_t i = 0; i < values.size(); ++i) {
+            const std::int64_t value = values.data()[i];
+            const auto word = static_cast<std::uint64_t>(value);
+            found = std::max(found, value < 0 ? 0 - word : word);
+        }
+        return found;
     }
 
     void add_output(const Index& entries) {
@@ -283,7 +296,7 @@ class Transform {
     std::vector<Index> outputs_;
     Signed weights_;
     std::size_t babies_ = 0;       // that the terms name
-    ring::LinearTransform fixed_;  // its pointers are into the arrays above
+    ring::LinearTransform fixed_{};  // its pointers are into the arrays above
 };
 
 using Inputs = std::vector<std::pair<Strided, Words>>;

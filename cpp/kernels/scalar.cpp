@@ -34,7 +34,7 @@ Word multiply_one(Word a, Word b, const Modulus& m) {
     return subtract_if_above(subtract_if_above(r, 2 * m.q), m.q);
 }
 
-// A sum of up to 4096 products below 2^100: three words of 52 bits, each to [0, 2q), sum below 6q.
+// A sum of up to 4096 products below 2^102: three words of 52 bits, each to [0, 2q), sum below 6q.
 Word reduce_sum(Wide sum, const Modulus& m) {
     const Word r = reduce_lazy(low(sum), m) +
                    shoup_lazy(low(sum >> kWordBits), m.r52, m.r52_shoup, m.q) +
@@ -42,17 +42,23 @@ Word reduce_sum(Wide sum, const Modulus& m) {
     return subtract_if_above(subtract_if_above(subtract_if_above(r, 4 * m.q), 2 * m.q), m.q);
 }
 
-// The layers below node `top` of the tree of twiddles. Values stay in [0, 4q): the first input is
-// brought to [0, 2q), the product is in [0, 2q).
-void forward_layers(Word* a, std::size_t length, std::size_t top, const NttTables& tables) {
+// The same over 2^52.
+Word reduce_scaled(Wide sum, const Modulus& m) {
+    return multiply_one(reduce_sum(sum, m), m.over52, m);
+}
+
+// The layers below node `top` of the tree of twiddles, for `width` transforms side by side. Values
+// stay in [0, 4q): the first input is brought to [0, 2q), the product is in [0, 2q).
+void forward_layers(Word* a, std::size_t length, std::size_t top, std::size_t width,
+                    const NttTables& tables) {
     const Word q = tables.modulus.q;
     for (std::size_t blocks = 1, t = length / 2; t >= 1; blocks *= 2, t /= 2) {
         for (std::size_t block = 0; block < blocks; ++block) {
             const Word w = tables.roots[top * blocks + block];
             const Word w_shoup = tables.roots_shoup[top * blocks + block];
-            Word* x = a + 2 * t * block;
-            Word* y = x + t;
-            for (std::size_t j = 0; j < t; ++j) {
+            Word* x = a + 2 * t * block * width;
+            Word* y = x + t * width;
+            for (std::size_t j = 0; j < t * width; ++j) {
                 const Word u = subtract_if_above(x[j], 2 * q);
                 const Word v = shoup_lazy(y[j], w, w_shoup, q);
                 x[j] = u + v;
@@ -60,7 +66,7 @@ void forward_layers(Word* a, std::size_t length, std::size_t top, const NttTable
             }
         }
     }
-    for (std::size_t j = 0; j < length; ++j) {
+    for (std::size_t j = 0; j < length * width; ++j) {
         a[j] = subtract_if_above(subtract_if_above(a[j], 2 * q), q);
     }
 }
@@ -95,36 +101,49 @@ void inverse_layers(Word* a, std::size_t length, std::size_t top, const NttTable
 }
 
 void ntt_forward(Word* a, std::size_t length, const NttTables& tables) {
-    forward_layers(a, length, 1, tables);
+    forward_layers(a, length, 1, 1, tables);
 }
 
 void ntt_inverse(Word* a, std::size_t length, const NttTables& tables) {
     inverse_layers(a, length, 1, tables);
 }
 
-// Entries j and length - j, from 1 on, to x_j - w x_(length - j).
-void fold(Word* a, std::size_t length, Word w, Word w_shoup, Word q) {
+void ntt_forward_block(Word* a, std::size_t length, const NttTables& tables) {
+    forward_layers(a, length, 1, kBlock, tables);
+}
+
+// Entries j and length - j, of `width` words each, from 1 on, to x_j - w x_(length - j).
+void fold(Word* a, std::size_t length, std::size_t width, Word w, Word w_shoup, Word q) {
     const auto times_root = [&](Word x) {
         return subtract_if_above(shoup_lazy(x, w, w_shoup, q), q);
     };
     for (std::size_t j = 1; j <= length / 2; ++j) {
-        const Word x = a[j];
-        const Word y = a[length - j];
-        a[j] = subtract_if_above(x + q - times_root(y), q);
-        a[length - j] = subtract_if_above(y + q - times_root(x), q);
+        for (std::size_t k = 0; k < width; ++k) {
+            Word& low = a[j * width + k];
+            Word& high = a[(length - j) * width + k];
+            const Word x = low;
+            const Word y = high;
+            low = subtract_if_above(x + q - times_root(y), q);
+            high = subtract_if_above(y + q - times_root(x), q);
+        }
     }
 }
 
 void real_ntt_forward(Word* a, std::size_t length, const NttTables& tables) {
-    fold(a, length, tables.roots[1], tables.roots_shoup[1], tables.modulus.q);
-    forward_layers(a, length, 2, tables);
+    fold(a, length, 1, tables.roots[1], tables.roots_shoup[1], tables.modulus.q);
+    forward_layers(a, length, 2, 1, tables);
+}
+
+void real_ntt_forward_block(Word* a, std::size_t length, const NttTables& tables) {
+    fold(a, length, kBlock, tables.roots[1], tables.roots_shoup[1], tables.modulus.q);
+    forward_layers(a, length, 2, kBlock, tables);
 }
 
 void real_ntt_inverse(Word* a, std::size_t length, const NttTables& tables) {
     const Word q = tables.modulus.q;
     inverse_layers(a, length, 2, tables);
     a[0] = subtract_if_above(2 * a[0], q);
-    fold(a, length, tables.inverse_roots[1], tables.inverse_roots_shoup[1], q);
+    fold(a, length, 1, tables.inverse_roots[1], tables.inverse_roots_shoup[1], q);
 }
 
 void add(Word* out, const Word* a, const Word* b, std::size_t n, const Modulus& m) {
@@ -165,6 +184,10 @@ void subtract_multiply_scalar(Word* out, const Word* a, const Word* b, ShoupFact
     }
 }
 
+void lift(Word* out, const Word* a, std::size_t n, const Modulus& m) {
+    for (std::size_t i = 0; i < n; ++i) out[i] = a[i] + (a[i] >> 63) * m.q;
+}
+
 void reduce(Word* out, const Word* a, std::size_t n, const Modulus& m) {
     for (std::size_t i = 0; i < n; ++i) out[i] = subtract_if_above(reduce_lazy(a[i], m), m.q);
 }
@@ -175,6 +198,15 @@ void dot_product(Word* out, const Word* const* a, const Word* const* b, std::siz
         Wide sum = 0;
         for (std::size_t t = 0; t < terms; ++t) sum += static_cast<Wide>(a[t][i]) * b[t][i];
         out[i] = reduce_sum(sum, m);
+    }
+}
+
+void scaled_dot_product(Word* out, const Word* const* a, const Word* const* b, std::size_t terms,
+                        std::size_t n, const Modulus& m) {
+    for (std::size_t i = 0; i < n; ++i) {
+        Wide sum = 0;
+        for (std::size_t t = 0; t < terms; ++t) sum += static_cast<Wide>(a[t][i]) * b[t][i];
+        out[i] = reduce_scaled(sum, m);
     }
 }
 
@@ -190,7 +222,7 @@ void weighted_sum(Word* out, const Word* const* x, std::size_t offset, const Wor
                 sums[s] += static_cast<Wide>(x[t][offset + i + s]) * w[t];
             }
         }
-        for (std::size_t s = 0; s < count; ++s) out[i + s] = reduce_sum(sums[s], m);
+        for (std::size_t s = 0; s < count; ++s) out[i + s] = reduce_scaled(sums[s], m);
     }
 }
 
@@ -202,7 +234,7 @@ void weighted_sums(Word* const* out, const Word* const* x, std::size_t offset, c
             const Wide value = x[t][offset + i];
             for (std::size_t k = 0; k < kSumsAtOnce; ++k) sums[k] += value * w[t * kSumsAtOnce + k];
         }
-        for (std::size_t k = 0; k < kSumsAtOnce; ++k) out[k][i] = reduce_sum(sums[k], *m[k]);
+        for (std::size_t k = 0; k < kSumsAtOnce; ++k) out[k][i] = reduce_scaled(sums[k], *m[k]);
     }
 }
 
@@ -227,7 +259,7 @@ void key_product(Word* const* out, const KeyProduct& job, std::size_t n, const M
                 for (std::size_t t = 0; t < job.terms; ++t) {
                     sum += static_cast<Wide>(job.digits[t][i + j]) * keys[(2 * t + k) * strip + j];
                 }
-                values[j] = multiply_one(reduce_sum(sum, m), m.over52, m);
+                values[j] = reduce_scaled(sum, m);
             }
             for (std::size_t j = 0; j < kBlock; ++j) {
                 const std::size_t from = job.steps == nullptr ? j : job.patterns[step % kBlock][j];
@@ -281,6 +313,8 @@ const KernelTable* scalar() {
         ntt_inverse,
         real_ntt_forward,
         real_ntt_inverse,
+        ntt_forward_block,
+        real_ntt_forward_block,
         add,
         subtract,
         multiply,
@@ -288,8 +322,12 @@ const KernelTable* scalar() {
         multiply_scalar,
         multiply_scalar_add,
         subtract_multiply_scalar,
+        lift,
         reduce,
         dot_product,
+        scaled_dot_product,
+        weighted_sum,
+        weighted_sums,
         weighted_sum,
         weighted_sums,
         permute,

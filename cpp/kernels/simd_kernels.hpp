@@ -3,6 +3,7 @@
 //   Vec, kLanes, load, store        residues as 64-bit words
 //   reversed(Vec)                   the last lane first
 //   Field(modulus)                  add ... reduce on Vec, the contract of KernelTable lane by lane
+//                                   (lift_word: lift)
 //   Scalar(factor, modulus)         a broadcast ShoupFactor, used by Field
 //   Sum, Operand                    an accumulator of products and what it multiplies:
 //                                   operand(Vec), broadcast(word), plus, accumulate,
@@ -10,7 +11,8 @@
 //   Ntt(modulus, roots, length)     butterflies on Ntt::Vec, the form residues have between layers
 //   shorter()                       the kernels for shorter transforms than kTail allows
 //   zero_product                    what accumulate makes of zero() and a product that is zero
-//   Dividing<bound>(m, exact number of terms, at most bound).finish: as Summing, over 2^52
+//   Dividing<bound>(m, exact number of terms).finish: as Summing, over 2^52; the sum is below
+//                                   bound * 2^52 q. finish_lazy: the same, only below 4q
 //   permute_block(out, in, pattern) out[i] = in[pattern[i]], kBlock words
 //   place_block(out, block, pattern) the same of kBlock words in registers
 //   unpack(p)                       a vector of packed residues, reading no byte beyond them
@@ -105,11 +107,36 @@ struct Pointwise {
         map(out, n, [&](auto x, auto y) { return f.subtract_multiply_scalar(x, y, w); }, a, b);
     }
 
+    static void lift(Word* out, const Word* a, std::size_t n, const Modulus& m) {
+        const Field f(m);
+        map(out, n, [&](auto x) { return f.lift_word(x); }, a);
+    }
+
     static void reduce(Word* out, const Word* a, std::size_t n, const Modulus& m) {
         const Field f(m);
         map(out, n, [&](auto x) { return f.reduce(x); }, a);
     }
 };
+
+// How a sum of products ends: reduced, or over 2^52 and reduced, or over 2^52 and below 4q. `bound`
+// as for Dividing, for sums over 2^52.
+template <class Simd>
+struct Reduced {
+    typename Simd::Summing summing;
+    Reduced(const Modulus& m, std::size_t terms) : summing(m, terms) {}
+    auto operator()(typename Simd::Sum sum) const { return summing.finish(sum); }
+};
+
+template <class Simd, std::size_t bound, bool lazy>
+struct Divided {
+    typename Simd::template Dividing<bound> dividing;
+    Divided(const Modulus& m, std::size_t terms) : dividing(m, terms) {}
+    auto operator()(typename Simd::Sum sum) const {
+        return lazy ? dividing.finish_lazy(sum) : dividing.finish(sum);
+    }
+};
+
+constexpr std::size_t kNoBound = kMaxTerms;
 
 // Sums of products: the accumulators of kWidth vectors stay in registers over all the terms.
 template <class Simd>
@@ -118,44 +145,42 @@ struct Sums {
     static constexpr std::size_t kLanes = Simd::kLanes;
     static constexpr std::size_t kWidth = Simd::kSumWidth;
 
-    template <std::size_t width, class Term>
-    static void strip(Word* out, std::size_t terms, const typename Simd::Summing& summing,
-                      Term term) {
+    template <std::size_t width, class Finish, class Term>
+    static void strip(Word* out, std::size_t terms, const Finish& finish, Term term) {
         Sum sums[width];
         for (Sum& sum : sums) sum = Simd::zero();
         for (std::size_t t = 0; t < terms; ++t) term(t, sums);
-        for (std::size_t s = 0; s < width; ++s) {
-            Simd::store(out + s * kLanes, summing.finish(sums[s]));
-        }
+        for (std::size_t s = 0; s < width; ++s) Simd::store(out + s * kLanes, finish(sums[s]));
     }
 
     // term(t, i, load, sums): add the products of term t at positions i ... to the sums.
-    template <class Term>
+    template <class Finish, class Term>
     static void run(Word* out, std::size_t terms, std::size_t n, const Modulus& m, Term term) {
-        const typename Simd::Summing summing(m, terms);
+        const Finish finish(m, terms);
         const auto whole = [](const Word* p) { return Simd::load(p); };
         std::size_t i = 0;
         for (; i + kWidth * kLanes <= n; i += kWidth * kLanes) {
-            strip<kWidth>(out + i, terms, summing,
+            strip<kWidth>(out + i, terms, finish,
                           [&](std::size_t t, Sum(&sums)[kWidth]) { term(t, i, whole, sums); });
         }
         for (; i + kLanes <= n; i += kLanes) {
-            strip<1>(out + i, terms, summing,
+            strip<1>(out + i, terms, finish,
                      [&](std::size_t t, Sum(&sums)[1]) { term(t, i, whole, sums); });
         }
         if (i < n) {
             const std::size_t count = n - i;
             const auto part = [&](const Word* p) { return Pointwise<Simd>::load_part(p, count); };
             Word padded[kLanes];
-            strip<1>(padded, terms, summing,
+            strip<1>(padded, terms, finish,
                      [&](std::size_t t, Sum(&sums)[1]) { term(t, i, part, sums); });
             for (std::size_t j = 0; j < count; ++j) out[i + j] = padded[j];
         }
     }
 
-    static void dot_product(Word* out, const Word* const* a, const Word* const* b,
-                            std::size_t terms, std::size_t n, const Modulus& m) {
-        run(out, terms, n, m, [&](std::size_t t, std::size_t i, auto load, auto& sums) {
+    template <class Finish>
+    static void products(Word* out, const Word* const* a, const Word* const* b, std::size_t terms,
+                         std::size_t n, const Modulus& m) {
+        run<Finish>(out, terms, n, m, [&](std::size_t t, std::size_t i, auto load, auto& sums) {
             const Word* x = a[t] + i;
             const Word* y = b[t] + i;
             for (Sum& sum : sums) {
@@ -164,6 +189,17 @@ struct Sums {
                 y += kLanes;
             }
         });
+    }
+
+    static void dot_product(Word* out, const Word* const* a, const Word* const* b,
+                            std::size_t terms, std::size_t n, const Modulus& m) {
+        products<Reduced<Simd>>(out, a, b, terms, n, m);
+    }
+
+    static void scaled_dot_product(Word* out, const Word* const* a, const Word* const* b,
+                                   std::size_t terms, std::size_t n, const Modulus& m) {
+        if (terms <= 4) return products<Divided<Simd, 4, false>>(out, a, b, terms, n, m);
+        products<Divided<Simd, kNoBound, false>>(out, a, b, terms, n, m);
     }
 
     static void permute(Word* out, const Word* in, const std::uint32_t* index, std::size_t n) {
@@ -175,9 +211,10 @@ struct Sums {
         }
     }
 
-    static void weighted_sum(Word* out, const Word* const* x, std::size_t offset, const Word* w,
-                             std::size_t terms, std::size_t n, const Modulus& m) {
-        run(out, terms, n, m, [&](std::size_t t, std::size_t i, auto load, auto& sums) {
+    template <class Finish>
+    static void weighted(Word* out, const Word* const* x, std::size_t offset, const Word* w,
+                         std::size_t terms, std::size_t n, const Modulus& m) {
+        run<Finish>(out, terms, n, m, [&](std::size_t t, std::size_t i, auto load, auto& sums) {
             const Word* p = x[t] + offset + i;
             const typename Simd::Operand weight = Simd::broadcast(w[t]);
             for (Sum& sum : sums) {
@@ -185,6 +222,14 @@ struct Sums {
                 p += kLanes;
             }
         });
+    }
+
+    template <bool lazy>
+    static void weighted_sum(Word* out, const Word* const* x, std::size_t offset, const Word* w,
+                             std::size_t terms, std::size_t n, const Modulus& m) {
+        if (terms <= 4) return weighted<Divided<Simd, 1, lazy>>(out, x, offset, w, terms, n, m);
+        if (terms <= 16) return weighted<Divided<Simd, 4, lazy>>(out, x, offset, w, terms, n, m);
+        weighted<Divided<Simd, kNoBound, lazy>>(out, x, offset, w, terms, n, m);
     }
 };
 
@@ -259,7 +304,7 @@ struct KeyProducts {
     template <std::size_t fixed>
     static void with_terms(Word* const* out, const KeyProduct& job, std::size_t n,
                            const Modulus& m) {
-        constexpr std::size_t kBound = fixed != 0 ? fixed + 1 : kMaxTerms;
+        constexpr std::size_t kBound = fixed == 0 ? kNoBound : fixed < 4 ? 1 : 2;
         constexpr std::size_t kLine = 8;  // words
         const typename Simd::template Dividing<kBound> dividing(m, job.terms + 1);
         const std::size_t strip = n < kKeyStrip ? n : kKeyStrip;
@@ -309,16 +354,15 @@ struct KeyProducts {
 template <class Simd>
 struct SharedSums {
     using Sum = typename Simd::Sum;
-    using Summing = typename Simd::Summing;
     static constexpr std::size_t kLanes = Simd::kLanes;
     static constexpr std::size_t kCount = kSumsAtOnce;
     static constexpr std::size_t kWidth = Simd::kSumWidth / kCount;
 
     // load(p): a vector at p; store(p, v): write it.
-    template <std::size_t width, class Load, class Store>
+    template <std::size_t width, class Finish, class Load, class Store>
     static void strip(Word* const* out, const Word* const* x, std::size_t offset, std::size_t i,
-                      const Word* w, std::size_t terms, const Summing (&summings)[kCount],
-                      Load load, Store store) {
+                      const Word* w, std::size_t terms, const Finish (&finish)[kCount], Load load,
+                      Store store) {
         Sum sums[kCount][width];
         for (auto& row : sums) {
             for (Sum& sum : row) sum = Simd::zero();
@@ -338,32 +382,41 @@ struct SharedSums {
         }
         for (std::size_t k = 0; k < kCount; ++k) {
             for (std::size_t s = 0; s < width; ++s) {
-                store(out[k] + i + s * kLanes, summings[k].finish(sums[k][s]));
+                store(out[k] + i + s * kLanes, finish[k](sums[k][s]));
             }
         }
     }
 
-    static void run(Word* const* out, const Word* const* x, std::size_t offset, const Word* w,
+    template <class Finish>
+    static void all(Word* const* out, const Word* const* x, std::size_t offset, const Word* w,
                     std::size_t terms, std::size_t n, const Modulus* const* m) {
         const auto load = [](const Word* p) { return Simd::load(p); };
         const auto store = [](Word* p, auto v) { Simd::store(p, v); };
         static_assert(kCount == 4);
-        const Summing summings[] = {Summing(*m[0], terms), Summing(*m[1], terms),
-                                    Summing(*m[2], terms), Summing(*m[3], terms)};
+        const Finish finish[] = {Finish(*m[0], terms), Finish(*m[1], terms), Finish(*m[2], terms),
+                                 Finish(*m[3], terms)};
         std::size_t i = 0;
         for (; i + kWidth * kLanes <= n; i += kWidth * kLanes) {
-            strip<kWidth>(out, x, offset, i, w, terms, summings, load, store);
+            strip<kWidth>(out, x, offset, i, w, terms, finish, load, store);
         }
         for (; i + kLanes <= n; i += kLanes) {
-            strip<1>(out, x, offset, i, w, terms, summings, load, store);
+            strip<1>(out, x, offset, i, w, terms, finish, load, store);
         }
         if (i < n) {
             const std::size_t count = n - i;
             strip<1>(
-                out, x, offset, i, w, terms, summings,
+                out, x, offset, i, w, terms, finish,
                 [&](const Word* p) { return Pointwise<Simd>::load_part(p, count); },
                 [&](Word* p, auto v) { Pointwise<Simd>::store_part(p, v, count); });
         }
+    }
+
+    template <bool lazy>
+    static void run(Word* const* out, const Word* const* x, std::size_t offset, const Word* w,
+                    std::size_t terms, std::size_t n, const Modulus* const* m) {
+        if (terms <= 4) return all<Divided<Simd, 1, lazy>>(out, x, offset, w, terms, n, m);
+        if (terms <= 16) return all<Divided<Simd, 4, lazy>>(out, x, offset, w, terms, n, m);
+        all<Divided<Simd, kNoBound, lazy>>(out, x, offset, w, terms, n, m);
     }
 };
 
@@ -634,6 +687,75 @@ struct Transform {
     }
 };
 
+// kBlock transforms side by side: every butterfly is between whole vectors.
+template <class Simd>
+struct BlockTransform {
+    using Ntt = typename Simd::Ntt;
+    static constexpr std::size_t kLanes = Simd::kLanes;
+
+    // One layer at node k, which has `size` words; the last layer also reduces.
+    template <bool first, bool last>
+    static void layer(Word* a, std::size_t size, std::size_t k, Roots roots, const Ntt& ntt) {
+        const auto w = ntt.broadcast(roots, k);
+        Word* const b = a + size / 2;
+        for (std::size_t i = 0; i < size / 2; i += kLanes) {
+            auto x = ntt.template load<first>(a + i);
+            auto y = ntt.template load<first>(b + i);
+            ntt.forward_settle(x);
+            ntt.forward_butterfly(x, y, w);
+            if constexpr (last) {
+                Simd::store(a + i, ntt.forward_finish(x));
+                Simd::store(b + i, ntt.forward_finish(y));
+            } else {
+                ntt.store(a + i, x);
+                ntt.store(b + i, y);
+            }
+        }
+    }
+
+    static void forward(Word* a, std::size_t length, const NttTables& tables) {
+        below(a, length, 1, tables);
+    }
+
+    // As Transform::real_forward: an entry's partner in the folding is a whole vector away.
+    static void real_forward(Word* a, std::size_t length, const NttTables& tables) {
+        const Modulus& m = tables.modulus;
+        const typename Simd::Field f(m);
+        const typename Simd::Scalar w(ShoupFactor(tables.roots[1], m), m);
+        for (std::size_t i = 1; i <= length / 2; ++i) {
+            Word* const low = a + i * kBlock;
+            Word* const high = a + (length - i) * kBlock;
+            for (std::size_t k = 0; k < kBlock; k += kLanes) {
+                const auto x = Simd::load(low + k);
+                const auto y = Simd::load(high + k);
+                Simd::store(low + k, f.subtract(x, f.multiply_scalar(y, w)));
+                Simd::store(high + k, f.subtract(y, f.multiply_scalar(x, w)));
+            }
+        }
+        below(a, length, 2, tables);
+    }
+
+  private:
+    // The layers below node `top`, 1 or 2.
+    static void below(Word* a, std::size_t length, std::size_t top, const NttTables& tables) {
+        const Roots roots{tables.roots.data(), tables.roots_shoup.data()};
+        const Ntt ntt(tables.modulus, roots, top * length);
+        std::size_t size = length * kBlock;
+        layer<true, false>(a, size, top, roots, ntt);
+        std::size_t count = 2;
+        for (; 2 * count < length; count *= 2) {
+            size /= 2;
+            for (std::size_t i = 0; i < count; ++i) {
+                layer<false, false>(a + i * size, size, top * count + i, roots, ntt);
+            }
+        }
+        size /= 2;
+        for (std::size_t i = 0; i < count; ++i) {
+            layer<false, true>(a + i * size, size, top * count + i, roots, ntt);
+        }
+    }
+};
+
 // Karatsuba: the unpacking and the products, three instead of four, take as long as the reading.
 template <class Simd>
 struct PackedProducts {
@@ -721,11 +843,14 @@ struct PackedProducts {
 template <class Simd>
 constexpr KernelTable make_table(const char* name) {
     using P = Pointwise<Simd>;
+    using S = Sums<Simd>;
     return {name,
             Transform<Simd>::forward,
             Transform<Simd>::inverse,
             Transform<Simd>::real_forward,
             Transform<Simd>::real_inverse,
+            BlockTransform<Simd>::forward,
+            BlockTransform<Simd>::real_forward,
             P::add,
             P::subtract,
             P::multiply,
@@ -733,11 +858,15 @@ constexpr KernelTable make_table(const char* name) {
             P::multiply_scalar,
             P::multiply_scalar_add,
             P::subtract_multiply_scalar,
+            P::lift,
             P::reduce,
-            Sums<Simd>::dot_product,
-            Sums<Simd>::weighted_sum,
-            SharedSums<Simd>::run,
-            Sums<Simd>::permute,
+            S::dot_product,
+            S::scaled_dot_product,
+            S::template weighted_sum<false>,
+            SharedSums<Simd>::template run<false>,
+            S::template weighted_sum<true>,
+            SharedSums<Simd>::template run<true>,
+            S::permute,
             KeyProducts<Simd>::run,
             PackedProducts<Simd>::run};
 }

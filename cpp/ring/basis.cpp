@@ -47,8 +47,12 @@ BaseConversion::BaseConversion(const Context& context, Rows from, Rows to)
         const std::size_t stride = together ? kAtOnce : 1;
         if (!together || t % kAtOnce == 0) weights_.emplace_back(terms * stride);
         std::uint64_t* w = weights_.back().data() + (together ? t % kAtOnce : 0);
-        for (std::size_t i = 0; i < from_.size(); ++i) w[i * stride] = punctured(i, q);
-        w[from_.size() * stride] = (q - product) % q;
+        // The kernels that sum take weights times 2^52.
+        const std::uint64_t form = context.modulus(to_[t]).r52;
+        for (std::size_t i = 0; i < from_.size(); ++i) {
+            w[i * stride] = multiply_mod(punctured(i, q), form, q);
+        }
+        w[from_.size() * stride] = multiply_mod((q - product) % q, form, q);
     }
 }
 

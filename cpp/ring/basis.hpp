@@ -32,7 +32,7 @@ class BaseConversion {
     Rows from_, to_;
     std::vector<std::uint64_t> punctured_inverse_;  // (D/d_i)^-1 mod d_i
     std::vector<std::uint64_t> product_inverse_;    // D^-1 mod t
-    // Per target t the weights D/d_i mod t, then -D mod t. Those of kSumsAtOnce targets that are
+    // Per target t the weights D/d_i mod t, then -D mod t, all times 2^52. Those of kSumsAtOnce targets that are
     // computed together lie side by side, those of the remaining targets in a row each.
     std::vector<std::vector<std::uint64_t>> weights_;
 };

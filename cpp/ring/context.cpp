@@ -103,6 +103,12 @@ void Context::ntt_inverse(std::uint64_t* row, std::size_t length, int index) con
     kernel(row, length, tables(index));
 }
 
+void Context::ntt_forward_block(std::uint64_t* rows, std::size_t length, int index) const {
+    const auto kernel =
+        kind_ == Kind::real ? kernels_->real_ntt_forward_block : kernels_->ntt_forward_block;
+    kernel(rows, length, tables(index));
+}
+
 void Context::ntt_forward(std::uint64_t* data, const Rows& rows) const {
     parallel_for(threads_, rows.size(),
                  [&](std::size_t r, std::size_t) { ntt_forward(data + r * n_, n_, rows[r]); });

@@ -69,6 +69,8 @@ class Context {
     // One row modulo one modulus, in place. A shorter one holds the coefficients of an element in
     // Y = X^(n / length); a power of two, from 8 on.
     void ntt_forward(std::uint64_t* row, std::size_t length, int index) const;
+    // kernels::kBlock of them side by side.
+    void ntt_forward_block(std::uint64_t* rows, std::size_t length, int index) const;
     void ntt_inverse(std::uint64_t* row, std::size_t length, int index) const;
     void ntt_forward(std::uint64_t* data, const Rows& rows) const;
     void ntt_inverse(std::uint64_t* data, const Rows& rows) const;
