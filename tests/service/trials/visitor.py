@@ -68,9 +68,8 @@ def enrol(visit: Visit) -> None:
     with reopen(visit.place, visit.tenant, Path(visit.more["gallery"])) as gallery:
         done = lines(log)
         if done and done[-1][0] == "begin":
-            _, what, whom = done[-1]
-            act(gallery, photos, what, int(whom))
-            append(log, "end", what, whom)
+            act(gallery, photos, done[-1][1], int(done[-1][2]))
+            append(log, "end", *done[-1][1:])
         person = max((int(one[2]) for one in done if one[1] == "enrol"), default=-1)
         while True:
             person += 1
@@ -99,10 +98,13 @@ def embed(visit: Visit) -> None:
 
 
 class Telling(Connection):
-    """Writes down which sections it begins to send, and which were taken."""
+    """Writes down which sections it begins to send, and which were taken. name: of the file."""
 
     log: Path
     name: str
+
+    def __enter__(self) -> Telling:
+        return self
 
     def put(
         self, path: str, content: Content = b"", headers: Mapping[str, str] | None = None
