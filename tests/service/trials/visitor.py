@@ -15,6 +15,7 @@ from pathlib import Path
 
 from fhe_face.remote import jobs
 from fhe_face.remote.connection import Answer, Connection, Content
+from fhe_face.remote.errors import Unreachable
 from fhe_face.remote.gallery import RemoteGallery
 from fhe_face.remote.pushing import push
 from fhe_face.remote.resources import Room, remove
@@ -146,4 +147,8 @@ ROLES = {one.__name__: one for one in (enrol, embed, send)}
 
 if __name__ == "__main__":
     asked = Visit(**json.loads(sys.argv[1]))
-    ROLES[asked.role](asked)
+    while True:
+        try:
+            ROLES[asked.role](asked)
+        except Unreachable as error:  # a list that was cut off is not asked for again by itself
+            print(error, file=sys.stderr, flush=True)
