@@ -20,6 +20,22 @@ def galois_permutation(n: int, galois_element: int, /) -> _Index:
 def fill_uniform(out: _Words, words: _Words, q: int) -> int:
     """Residues below q from random words by rejection; returns how many were filled."""
 
+def key_memory(digits: int, rows: int, n: int) -> _Words:
+    """Room for a key switching key, uninitialised: [rows, n / strip, digits, 2, strip].
+
+    strip is 32, or n if that is less. ``Context`` takes keys in this order, in which it reads them.
+    """
+
+def store_key_row(key: _Words, row: int, digit: int, poly: int, values: _Words, q: int) -> None:
+    """Residues [n] modulo q into their place in a key, times 2^52 modulo q.
+
+    Raises:
+        ValueError: a residue is not below q: the key must not be used; or there is no such place.
+    """
+
+def load_key(key: _Words, moduli: Sequence[int]) -> _Words:
+    """All residues [digits, 2, rows, n] that were stored; moduli: of the rows."""
+
 class ThreadError(RuntimeError):
     """The system does not let as many threads start as a context was asked for."""
 
@@ -116,7 +132,7 @@ class Context:
     ) -> _Words:
         """base + permuted(digits * key + addend), [2, limbs + specials, n], in place in base.
 
-        digits: [digits, limbs + specials, n]; key: [digits, 2, key_limbs + specials, n];
+        digits: [digits, limbs + specials, n]; key: as ``key_memory``, of key_limbs + specials rows;
         addend: [0 to 2, limbs, n], which enters times P, or [0 to 2, limbs + specials, n] in the
         basis QP, which enters as it is.
         """

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fhe_core import _native
 from fhe_core.parameters.primes import ntt_primes
 
 Words = NDArray[np.uint64]
@@ -90,3 +92,12 @@ def adversarial(generator: np.random.Generator, moduli: Sequence[int], n: int) -
     mixed = np.where(generator.random(shape) < 0.5, half, extremes)
     zero = np.zeros(shape, dtype=np.uint64)
     return [random, zero, zero + (column - np.uint64(1)), half, mixed]
+
+
+def key_in_memory(key: Words, moduli: Sequence[int]) -> Words:
+    """A key [digits, 2, rows, n] as the kernels read it; moduli: of its rows."""
+    digits, polys, rows, n = key.shape
+    data = _native.key_memory(digits, rows, n)
+    for digit, poly, row in product(range(digits), range(polys), range(rows)):
+        _native.store_key_row(data, row, digit, poly, key[digit, poly, row], moduli[row])
+    return data

@@ -16,6 +16,7 @@
 #include "bindings/arrays.hpp"
 #include "kernels/kernels.hpp"
 #include "ring/block_map.hpp"
+#include "ring/keys.hpp"
 
 namespace py = pybind11;
 namespace fk = fhe::kernels;
@@ -196,10 +197,11 @@ class Kernels {
         const auto n = static_cast<std::size_t>(digits.shape(1));
         require_blocks(index, digits.shape(1));
         const fhe::ring::BlockMap map(index.data(), n);
-        std::vector<const Word*> b[2];
+        std::vector<Word> key(2 * a.size() * n);
         for (std::size_t k = 0; k < 2; ++k) {
             for (std::size_t t = 0; t < a.size(); ++t) {
-                b[k].push_back(keys.data() + (k * a.size() + t) * n);
+                fhe::ring::store_key_row(kernels_, {key.data(), n, a.size()}, t, k,
+                                         keys.data() + (k * a.size() + t) * n, modulus());
             }
         }
         Words out(std::vector<py::ssize_t>{2, digits.shape(1)});
@@ -207,13 +209,15 @@ class Kernels {
         kernels_.key_product(targets,
                              {a.size(),
                               a.data(),
-                              {b[0].data(), b[1].data()},
+                              key.data(),
+                              a.size(),
                               {addends.data(), addends.data() + n},
-                              factor,
+                              fhe::ring::key_factor(factor, modulus()),
                               map.steps(0),
                               map.patterns(),
                               a.data(),
-                              a.size()},
+                              a.size(),
+                              key.data()},
                              n, modulus());
         return out;
     }
@@ -372,13 +376,15 @@ class Workload {
                  w.k().key_product(targets,
                                    {terms,
                                     rows,
-                                    {rows + terms, rows + 2 * terms},
+                                    rows[terms],  // those that follow lie behind it
+                                    terms,
                                     {rows[3 * terms], nullptr},
                                     w.weights_[0],
                                     w.map_->steps(0),
                                     w.map_->patterns(),
                                     nullptr,
-                                    0},
+                                    0,
+                                    nullptr},
                                    w.n_, w.m());
              }},
             {"packed_products",

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "bindings/arrays.hpp"
+#include "bindings/bind_keys.hpp"
 #include "bindings/results.hpp"
 #include "ring/basis.hpp"
 #include "ring/context.hpp"
@@ -76,13 +77,11 @@ Words pointwise(const Context& context, Context::Pointwise kernel, const Words& 
     return out;
 }
 
-// [digits][2][key_rows][n]; the key outlives the call because the caller holds the array.
+// The key outlives the call because the caller holds the array.
 ring::KeyView view(const Context& context, const Words& key, std::size_t key_limbs) {
-    require(key.ndim() == 4 && key.shape(1) == 2 &&
-                key.shape(3) == static_cast<py::ssize_t>(context.n()),
-            "a key must have shape (digits, 2, rows, n)");
-    return {key.data(), static_cast<std::size_t>(key.shape(0)), key_limbs,
-            static_cast<std::size_t>(key.shape(2))};
+    require_key_memory(key, context.n());
+    return {key.data(), static_cast<std::size_t>(key.shape(2)), key_limbs,
+            static_cast<std::size_t>(key.shape(0))};
 }
 
 void require_key(const ring::KeyView& key, std::size_t digits, std::size_t limbs,

@@ -137,6 +137,7 @@ struct Avx2 {
     static Operand broadcast(Word w) { return _mm256_set1_pd(static_cast<double>(w)); }
     static Operand plus(Operand x, Operand y) { return _mm256_add_pd(x, y); }
     static Sum zero() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+    static Sum zero_product() { return {splat(0x4338000000000000), splat(0x4660000000000000)}; }
     static Sum accumulate(Sum sum, Operand x, Operand y) {
         const Real high = _mm256_fmadd_pd(x, y, _mm256_set1_pd(0x1p103));
         const Real rest = _mm256_sub_pd(_mm256_set1_pd(0x1p103 + 0x1.8p52), high);
@@ -145,23 +146,34 @@ struct Avx2 {
                 _mm256_add_epi64(sum.high, _mm256_castpd_si256(high))};
     }
 
+    static Scalar power_of_two(int exponent, const Modulus& m) {
+        return Scalar(ShoupFactor(static_cast<Word>((Wide{1} << exponent) % m.q), m), m);
+    }
+
+    // The parts of a sum of products without the constants. The sum of the low parts is within 2^62
+    // of zero; 2^62 is added to make it positive.
+    struct Parts {
+        Vec low_offset, high_offset;
+
+        explicit Parts(std::size_t terms)
+            : low_offset(splat((Word{1} << 62) - terms * 0x4338000000000000)),
+              high_offset(splat(0 - terms * 0x4660000000000000)) {}
+
+        Vec low(Sum sum) const { return _mm256_add_epi64(sum.low, low_offset); }
+        Vec high(Sum sum) const { return _mm256_add_epi64(sum.high, high_offset); }
+        static Real lower(Vec x) { return to_real(_mm256_and_si256(x, splat(0xffffffff))); }
+        static Real upper(Vec x) { return to_real(_mm256_srli_epi64(x, 32)); }
+    };
+
     struct Summing {
         Arithmetic arithmetic;
-        Vec low_offset, high_offset;
+        Parts parts;
         Scalar r32, r51, r83;
         Real correction;
 
-        static Scalar power_of_two(int exponent, const Modulus& m) {
-            Word power = 1;
-            for (int i = 0; i < exponent; ++i) power = 2 * power % m.q;
-            return Scalar(ShoupFactor(power, m), m);
-        }
-
-        // The sum of the low parts is within 2^62 of zero; 2^62 is added to make it positive.
         Summing(const Modulus& m, std::size_t terms)
             : arithmetic(m),
-              low_offset(splat((Word{1} << 62) - terms * 0x4338000000000000)),
-              high_offset(splat(0 - terms * 0x4660000000000000)),
+              parts(terms),
               r32(power_of_two(32, m)),
               r51(power_of_two(51, m)),
               r83(power_of_two(83, m)),
@@ -169,13 +181,46 @@ struct Avx2 {
 
         // low + 2^51 high by 32-bit pieces.
         Vec finish(Sum sum) const {
-            const Vec low = _mm256_add_epi64(sum.low, low_offset);
-            const Vec high = _mm256_add_epi64(sum.high, high_offset);
-            const Vec mask = splat(0xffffffff);
-            Real r = _mm256_sub_pd(to_real(_mm256_and_si256(low, mask)), correction);
-            r = _mm256_add_pd(r, arithmetic.multiply(to_real(_mm256_srli_epi64(low, 32)), r32));
-            r = _mm256_add_pd(r, arithmetic.multiply(to_real(_mm256_and_si256(high, mask)), r51));
-            r = _mm256_add_pd(r, arithmetic.multiply(to_real(_mm256_srli_epi64(high, 32)), r83));
+            const Vec low = parts.low(sum);
+            const Vec high = parts.high(sum);
+            Real r = _mm256_sub_pd(Parts::lower(low), correction);
+            r = _mm256_add_pd(r, arithmetic.multiply(Parts::upper(low), r32));
+            r = _mm256_add_pd(r, arithmetic.multiply(Parts::lower(high), r51));
+            r = _mm256_add_pd(r, arithmetic.multiply(Parts::upper(high), r83));
+            return to_word(arithmetic.lift(arithmetic.centre(r)));
+        }
+    };
+
+    // Sums divided by 2^52. The bound on their number is of no use here.
+    template <std::size_t>
+    struct Dividing {
+        Arithmetic arithmetic;
+        Parts parts;
+        Scalar r0, r32, r51, r83;
+        Real correction;
+
+        static Scalar over52(int exponent, const Modulus& m) {
+            const Word power = static_cast<Word>((Wide{1} << exponent) % m.q);
+            return Scalar(ShoupFactor(multiply_mod(m.over52, power, m.q), m), m);
+        }
+
+        Dividing(const Modulus& m, std::size_t terms)
+            : arithmetic(m),
+              parts(terms),
+              r0(over52(0, m)),
+              r32(over52(32, m)),
+              r51(over52(51, m)),
+              r83(over52(83, m)),
+              correction(_mm256_set1_pd(0x1p10)) {}
+
+        Vec finish(Sum sum) const {
+            const Vec low = parts.low(sum);
+            const Vec high = parts.high(sum);
+            Real r = arithmetic.multiply(Parts::lower(low), r0);
+            r = _mm256_add_pd(r, arithmetic.multiply(Parts::upper(low), r32));
+            r = _mm256_add_pd(r, arithmetic.multiply(Parts::lower(high), r51));
+            r = _mm256_add_pd(r, arithmetic.multiply(Parts::upper(high), r83));
+            r = _mm256_sub_pd(r, correction);
             return to_word(arithmetic.lift(arithmetic.centre(r)));
         }
     };
@@ -289,6 +334,11 @@ struct Avx2 {
 
     static void permute_block(Word* out, const Word* in, const Word* pattern) {
         for (std::size_t i = 0; i < kBlock; ++i) out[i] = in[pattern[i]];
+    }
+    static void place_block(Word* out, const Vec* block, const Word* pattern) {
+        Word words[kBlock];
+        for (std::size_t v = 0; v < kBlock / kLanes; ++v) store(words + v * kLanes, block[v]);
+        permute_block(out, words, pattern);
     }
 
     // The second half is read from byte 8 on, so that it ends with the last byte of the residues.

@@ -117,6 +117,7 @@ struct Ifma {
     static Operand broadcast(Word w) { return splat(w); }
     static Operand plus(Operand x, Operand y) { return _mm512_add_epi64(x, y); }
     static Sum zero() { return {_mm512_setzero_si512(), _mm512_setzero_si512()}; }
+    static Sum zero_product() { return zero(); }
     static Sum accumulate(Sum sum, Operand x, Operand y) {
         return {_mm512_madd52lo_epu64(sum.low, x, y), _mm512_madd52hi_epu64(sum.high, x, y)};
     }
@@ -148,6 +149,32 @@ struct Ifma {
                 r = subtract_if_above(r, field.q2);
             }
             return field.twice(r);
+        }
+    };
+
+    // Sums of products divided by 2^52: the multiple of q that makes their lowest word zero is taken
+    // from them, and what is left of the higher ones is the quotient. terms: bounds how many
+    // products below q^2 there are.
+    template <std::size_t terms>
+    struct Dividing {
+        Field field;
+        Vec inverse;
+        Scalar r52;
+
+        Dividing(const Modulus& m, std::size_t)
+            : field(m), inverse(splat(m.inverse52)), r52(splat(m.r52), splat(m.r52_shoup)) {}
+
+        Vec finish(Sum sum) const {
+            Vec high = _mm512_add_epi64(sum.high, _mm512_srli_epi64(sum.low, kWordBits));
+            if constexpr (terms > 16) {
+                const Vec top = _mm512_srli_epi64(high, kWordBits);
+                high = _mm512_add_epi64(shoup_lazy(high, field.one, field.minus_q),
+                                        shoup_lazy(top, r52, field.minus_q));
+            }
+            // Below terms * q / 4, as q < 2^50.
+            if constexpr (terms > 4) high = field.twice(high);
+            const Vec multiple = low_product(sum.low, inverse);
+            return field.subtract(high, high_product(multiple, field.q));
         }
     };
 
@@ -308,8 +335,12 @@ struct Ifma {
     };
 
     static void permute_block(Word* out, const Word* in, const Word* pattern) {
+        const Vec block[] = {load(in)};
+        place_block(out, block, pattern);
+    }
+    static void place_block(Word* out, const Vec* block, const Word* pattern) {
         static_assert(kBlock == kLanes);
-        store(out, _mm512_permutexvar_epi64(load(pattern), load(in)));
+        store(out, _mm512_permutexvar_epi64(load(pattern), block[0]));
     }
 
     // Three words of 16 bits to every lane; the fourth is cleared.

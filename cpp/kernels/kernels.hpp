@@ -22,6 +22,7 @@ inline constexpr int kMaxModulusBits = 50;      // leaves two bits for lazy sums
 inline constexpr std::size_t kMaxTerms = 4096;  // bound on sums that are reduced once
 inline constexpr std::size_t kSumsAtOnce = 4;   // that weighted_sums forms from one reading
 inline constexpr std::size_t kBlock = 8;        // positions that a permutation keeps together
+inline constexpr std::size_t kKeyStrip = 32;    // positions of a key that lie side by side
 inline constexpr std::size_t kStrip = 16;       // positions of a strip of packed products
 inline constexpr std::size_t kPackedBytes = 6;  // of a packed residue, the lowest byte first
 inline constexpr int kPackedBits = 8 * kPackedBytes;
@@ -36,6 +37,8 @@ struct Modulus {
     std::uint64_t r52_shoup = 0;  // floor(r52 * 2^52 / q)
     std::uint64_t r104 = 0;       // 2^104 mod q
     std::uint64_t r104_shoup = 0;
+    std::uint64_t inverse52 = 0;  // 1 / q modulo 2^52
+    std::uint64_t over52 = 0;     // 1 / 2^52 modulo q
 
     explicit Modulus(std::uint64_t modulus);  // throws std::invalid_argument outside (2^16, 2^50)
 };
@@ -61,19 +64,26 @@ struct NttTables {
     NttTables(std::size_t n, std::uint64_t q);  // psi = the smallest primitive 2n-th root of unity
 };
 
-// Operands of a tile of a key switch, reduced; a null addend is left out.
+// Operands of a tile of a key switch, reduced; a null addend is left out. Keys and the factor are
+// 2^52 times what they stand for, modulo q: the reduction then divides by 2^52 (Montgomery 1985),
+// which takes two products instead of five.
 struct KeyProduct {
-    std::size_t terms;                    // 1 <= terms < kMaxTerms
-    const std::uint64_t* const* digits;   // [terms]
-    const std::uint64_t* const* keys[2];  // [terms] each
+    std::size_t terms;                   // 1 <= terms < kMaxTerms
+    const std::uint64_t* const* digits;  // [terms]
+    // [n / strip][key_terms][2][strip], strip = min(n, kKeyStrip), in the order in which it is
+    // read; key_terms >= terms.
+    const std::uint64_t* key;
+    std::size_t key_terms;
     const std::uint64_t* addends[2];
-    std::uint64_t factor;  // reduced
+    std::uint64_t factor;
     // Block j goes to block steps[j] / kBlock, modulo the number of blocks, and position i of it
     // comes from position patterns[steps[j] % kBlock][i]. Null: nothing moves.
     const std::uint32_t* steps;
     const std::uint64_t (*patterns)[kBlock];
-    const std::uint64_t* const* ahead;  // what the next call will read: asked for on the way
+    // What the next call will read, asked for on the way: [ahead_count] rows, and a key or null.
+    const std::uint64_t* const* ahead;
     std::size_t ahead_count;
+    const std::uint64_t* ahead_key;
 };
 
 struct KernelTable {
@@ -126,9 +136,9 @@ struct KernelTable {
     void (*permute)(std::uint64_t* out, const std::uint64_t* in, const std::uint32_t* index,
                     std::size_t n);
     // Both polynomials of a key switch, for one tile:
-    // out[k][i] = sum over t of digits[t][j] * keys[k][t][j] + factor * addends[k][j], where i is j
-    // moved by the job's permutation. n is a power of two and a multiple of kBlock; out may not
-    // alias anything.
+    // out[k][i] = (sum over t of digits[t][j] * key k of t at j + factor * addends[k][j]) / 2^52,
+    // where i is j moved by the job's permutation. n is a power of two and a multiple of kBlock; out
+    // may not alias anything.
     void (*key_product)(std::uint64_t* const* out, const KeyProduct& job, std::size_t n,
                         const Modulus& m);
     // Sums of tensor products of ciphertexts (p0, p1) with packed ones (t0, t1) of every block:

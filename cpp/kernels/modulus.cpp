@@ -81,6 +81,10 @@ Modulus::Modulus(std::uint64_t modulus) {
     r52_shoup = shoup_quotient(r52, q);
     r104 = multiply_mod(r52, r52, q);
     r104_shoup = shoup_quotient(r104, q);
+    inverse52 = q;  // right for three bits, as q is odd; each step doubles their number
+    for (int step = 0; step < 5; ++step) inverse52 *= 2 - q * inverse52;
+    inverse52 &= (1ULL << kWordBits) - 1;
+    over52 = power_mod((q + 1) / 2, kWordBits, q);
 }
 
 ShoupFactor::ShoupFactor(std::uint64_t factor, const Modulus& modulus)

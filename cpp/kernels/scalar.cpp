@@ -178,10 +178,12 @@ void permute(Word* out, const Word* in, const std::uint32_t* index, std::size_t 
 }
 
 void key_product(Word* const* out, const KeyProduct& job, std::size_t n, const Modulus& m) {
+    const std::size_t strip = n < kKeyStrip ? n : kKeyStrip;
     for (std::size_t i = 0; i < n; i += kBlock) {
         const std::uint32_t step = job.steps == nullptr ? 0 : job.steps[i / kBlock];
         const std::size_t target =
             job.steps == nullptr ? i : (step / kBlock & (n / kBlock - 1)) * kBlock;
+        const Word* const keys = job.key + i / strip * strip * 2 * job.key_terms + i % strip;
         for (std::size_t k = 0; k < 2; ++k) {
             Word values[kBlock];
             for (std::size_t j = 0; j < kBlock; ++j) {
@@ -190,9 +192,9 @@ void key_product(Word* const* out, const KeyProduct& job, std::size_t n, const M
                     sum = static_cast<Wide>(job.addends[k][i + j]) * job.factor;
                 }
                 for (std::size_t t = 0; t < job.terms; ++t) {
-                    sum += static_cast<Wide>(job.digits[t][i + j]) * job.keys[k][t][i + j];
+                    sum += static_cast<Wide>(job.digits[t][i + j]) * keys[(2 * t + k) * strip + j];
                 }
-                values[j] = reduce_sum(sum, m);
+                values[j] = multiply_one(reduce_sum(sum, m), m.over52, m);
             }
             for (std::size_t j = 0; j < kBlock; ++j) {
                 const std::size_t from = job.steps == nullptr ? j : job.patterns[step % kBlock][j];

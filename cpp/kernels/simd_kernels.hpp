@@ -8,7 +8,10 @@
 //                                   Summing(m, exact number of terms).finish
 //   Ntt(modulus, roots, length)     butterflies on Ntt::Vec, the form residues have between layers
 //   shorter()                       the kernels for shorter transforms than kTail allows
+//   zero_product                    what accumulate makes of zero() and a product that is zero
+//   Dividing<bound>(m, exact number of terms, at most bound).finish: as Summing, over 2^52
 //   permute_block(out, in, pattern) out[i] = in[pattern[i]], kBlock words
+//   place_block(out, block, pattern) the same of kBlock words in registers
 //   unpack(p)                       a vector of packed residues, reading no byte beyond them
 //   kPackedVectors, kPackedBlocks   whose packed products are summed at once
 // Everything here is in an unnamed namespace, and no standard library template is used, so that no
@@ -162,76 +165,6 @@ struct Sums {
         });
     }
 
-    // width vectors of both polynomials of a key product, from position i.
-    template <std::size_t width>
-    static void key_strip(Word (&values)[2][kWidth / 2 * kLanes], const KeyProduct& job,
-                          std::size_t i, const typename Simd::Summing (&summings)[2]) {
-        Sum sums[2][width];
-        for (auto& row : sums) {
-            for (Sum& sum : row) sum = Simd::zero();
-        }
-        for (std::size_t t = 0; t < job.terms; ++t) {
-            for (std::size_t s = 0; s < width; ++s) {
-                const std::size_t at = i + s * kLanes;
-                const typename Simd::Operand digit = Simd::operand(Simd::load(job.digits[t] + at));
-                for (std::size_t k = 0; k < 2; ++k) {
-                    sums[k][s] = Simd::accumulate(sums[k][s], digit,
-                                                  Simd::operand(Simd::load(job.keys[k][t] + at)));
-                }
-            }
-        }
-        const typename Simd::Operand factor = Simd::broadcast(job.factor);
-        for (std::size_t k = 0; k < 2; ++k) {
-            for (std::size_t s = 0; s < width; ++s) {
-                if (job.addends[k] != nullptr) {
-                    const Word* addend = job.addends[k] + i + s * kLanes;
-                    sums[k][s] =
-                        Simd::accumulate(sums[k][s], Simd::operand(Simd::load(addend)), factor);
-                }
-                Simd::store(values[k] + s * kLanes, summings[k].finish(sums[k][s]));
-            }
-        }
-    }
-
-    static void key_product(Word* const* out, const KeyProduct& job, std::size_t n,
-                            const Modulus& m) {
-        constexpr std::size_t kStrip = kWidth / 2 * kLanes;
-        static_assert(kStrip % kBlock == 0 && kBlock % kLanes == 0);
-        const typename Simd::Summing summings[] = {
-            typename Simd::Summing(m, job.terms + (job.addends[0] != nullptr)),
-            typename Simd::Summing(m, job.terms + (job.addends[1] != nullptr))};
-        const std::size_t last_block = n / kBlock - 1;
-        for (std::size_t i = 0; i < n;) {
-            alignas(64) Word values[2][kStrip];
-            std::size_t count = kStrip;
-            if (i + count <= n) {
-                key_strip<kWidth / 2>(values, job, i, summings);
-            } else {
-                count = kBlock;
-                key_strip<kBlock / kLanes>(values, job, i, summings);
-            }
-            for (std::size_t j = 0; j < count; j += kBlock, i += kBlock) {
-                for (std::size_t p = 0; p < job.ahead_count; ++p) {
-                    __builtin_prefetch(job.ahead[p] + i, 0, 2);
-                }
-                if (job.steps == nullptr) {
-                    for (std::size_t k = 0; k < 2; ++k) {
-                        for (std::size_t v = 0; v < kBlock; v += kLanes) {
-                            Simd::store(out[k] + i + v, Simd::load(values[k] + j + v));
-                        }
-                    }
-                    continue;
-                }
-                const std::uint32_t step = job.steps[i / kBlock];
-                const std::size_t target = (step / kBlock & last_block) * kBlock;
-                const Word* pattern = job.patterns[step % kBlock];
-                for (std::size_t k = 0; k < 2; ++k) {
-                    Simd::permute_block(out[k] + target, values[k] + j, pattern);
-                }
-            }
-        }
-    }
-
     static void permute(Word* out, const Word* in, const std::uint32_t* index, std::size_t n) {
         constexpr auto kFirst = ~static_cast<std::uint32_t>(kBlock - 1);
         for (std::size_t i = 0; i < n; i += kBlock) {
@@ -251,6 +184,123 @@ struct Sums {
                 p += kLanes;
             }
         });
+    }
+};
+
+// Key products: both polynomials of a strip stay in registers until they are stored where they go.
+template <class Simd>
+struct KeyProducts {
+    using Sum = typename Simd::Sum;
+    static constexpr std::size_t kLanes = Simd::kLanes;
+    static constexpr std::size_t kWidth = Simd::kSumWidth / 2;  // vectors of each polynomial
+    static constexpr std::size_t kBlockVectors = kBlock / kLanes;
+    static_assert(kKeyStrip % (kWidth * kLanes) == 0 && kWidth % kBlockVectors == 0);
+
+    // A null pointer of steps: nothing moves.
+    static void place(Word* const* out, const typename Simd::Vec (&values)[2][kWidth],
+                      std::size_t width, const KeyProduct& job, std::size_t i,
+                      std::size_t last_block) {
+        for (std::size_t s = 0; s < width; s += kBlockVectors, i += kBlock) {
+            if (job.steps == nullptr) {
+                for (std::size_t k = 0; k < 2; ++k) {
+                    for (std::size_t v = 0; v < kBlockVectors; ++v) {
+                        Simd::store(out[k] + i + v * kLanes, values[k][s + v]);
+                    }
+                }
+                continue;
+            }
+            const std::uint32_t step = job.steps[i / kBlock];
+            const std::size_t target = (step / kBlock & last_block) * kBlock;
+            const Word* pattern = job.patterns[step % kBlock];
+            for (std::size_t k = 0; k < 2; ++k) {
+                Simd::place_block(out[k] + target, values[k] + s, pattern);
+            }
+        }
+    }
+
+    // width vectors from position i, whose keys begin at `key` and lie `strip` apart.
+    template <std::size_t fixed, std::size_t width, class Dividing>
+    static void part(Word* const* out, const KeyProduct& job, const Word* key, std::size_t strip,
+                     std::size_t i, std::size_t last_block, const Dividing& dividing) {
+        const std::size_t terms = fixed != 0 ? fixed : job.terms;
+        const typename Simd::Operand factor = Simd::broadcast(job.factor);
+        Sum sums[2][width];
+        for (std::size_t k = 0; k < 2; ++k) {
+            const Word* const addend = job.addends[k];
+            for (std::size_t s = 0; s < width; ++s) {
+                sums[k][s] =
+                    addend == nullptr
+                        ? Simd::zero_product()
+                        : Simd::accumulate(Simd::zero(),
+                                           Simd::operand(Simd::load(addend + i + s * kLanes)),
+                                           factor);
+            }
+        }
+        for (std::size_t t = 0; t < terms; ++t, key += 2 * strip) {
+            const Word* const from = job.digits[t] + i;
+            for (std::size_t s = 0; s < width; ++s) {
+                const typename Simd::Operand digit = Simd::operand(Simd::load(from + s * kLanes));
+                for (std::size_t k = 0; k < 2; ++k) {
+                    const Word* const at = key + k * strip + s * kLanes;
+                    sums[k][s] =
+                        Simd::accumulate(sums[k][s], digit, Simd::operand(Simd::load(at)));
+                }
+            }
+        }
+        typename Simd::Vec values[2][kWidth];
+        for (std::size_t k = 0; k < 2; ++k) {
+            for (std::size_t s = 0; s < width; ++s) values[k][s] = dividing.finish(sums[k][s]);
+        }
+        place(out, values, width, job, i, last_block);
+    }
+
+    // fixed: the number of terms where it is known when this is compiled, or 0.
+    template <std::size_t fixed>
+    static void with_terms(Word* const* out, const KeyProduct& job, std::size_t n,
+                           const Modulus& m) {
+        constexpr std::size_t kBound = fixed != 0 ? fixed + 1 : kMaxTerms;
+        constexpr std::size_t kLine = 8;  // words
+        const typename Simd::template Dividing<kBound> dividing(m, job.terms + 1);
+        const std::size_t strip = n < kKeyStrip ? n : kKeyStrip;
+        const std::size_t last_block = n / kBlock - 1;
+        const std::size_t key_words = 2 * job.key_terms * strip;
+        const Word* key = job.key;
+        const Word* ahead_key = job.ahead_key;
+        for (std::size_t i = 0; i < n; i += strip, key += key_words) {
+            for (std::size_t p = 0; p < job.ahead_count; ++p) {
+                const Word* const ahead = job.ahead[p] + i;
+                for (std::size_t j = 0; j < strip; j += kLine) __builtin_prefetch(ahead + j, 0, 2);
+            }
+            if (ahead_key != nullptr) {
+                const std::size_t words = 2 * job.terms * strip;
+                for (std::size_t j = 0; j < words; j += kLine) {
+                    __builtin_prefetch(ahead_key + j, 0, 2);
+                }
+                ahead_key += key_words;
+            }
+            std::size_t j = 0;
+            for (; j + kWidth * kLanes <= strip; j += kWidth * kLanes) {
+                part<fixed, kWidth>(out, job, key + j, strip, i + j, last_block, dividing);
+            }
+            for (; j < strip; j += kBlock) {
+                part<fixed, kBlockVectors>(out, job, key + j, strip, i + j, last_block, dividing);
+            }
+        }
+    }
+
+    static void run(Word* const* out, const KeyProduct& job, std::size_t n, const Modulus& m) {
+        switch (job.terms) {
+            case 1:
+                return with_terms<1>(out, job, n, m);
+            case 2:
+                return with_terms<2>(out, job, n, m);
+            case 3:
+                return with_terms<3>(out, job, n, m);
+            case 4:
+                return with_terms<4>(out, job, n, m);
+            default:
+                return with_terms<0>(out, job, n, m);
+        }
     }
 };
 
@@ -644,7 +694,7 @@ constexpr KernelTable make_table(const char* name) {
             Sums<Simd>::weighted_sum,
             SharedSums<Simd>::run,
             Sums<Simd>::permute,
-            Sums<Simd>::key_product,
+            KeyProducts<Simd>::run,
             PackedProducts<Simd>::run};
 }
 

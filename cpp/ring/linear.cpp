@@ -24,36 +24,31 @@ void switch_key(const Context& context, std::uint64_t* out, const std::uint64_t*
     parallel_for(context.threads(), rows, [&](std::size_t r, std::size_t) {
         const Modulus& m = context.modulus(job.rows[r]);
         const std::size_t stored = stored_row(r, job.limbs, job.key.key_limbs);
-        const auto key = [&](std::size_t d, std::size_t poly) {
-            return job.key.row(d, poly, stored, n);
-        };
+        const std::uint64_t factor =
+            r < job.limbs ? key_factor(extended ? 1 : job.p_mod_q[r], m) : key_factor(1, m);
         const auto digit = [&](std::size_t d) { return job.digits + (d * rows + r) * n; };
-        std::vector<const std::uint64_t*> digits(job.digit_count), keys[2], ahead;
-        for (auto& pointers : keys) pointers.resize(job.digit_count);
+        std::vector<const std::uint64_t*> digits(job.digit_count), ahead(job.digit_count);
         std::vector<std::uint64_t> sums(base == nullptr ? 0 : 2 * tile);
         for (std::size_t start = 0; start < n; start += tile) {
-            const std::size_t source = map ? map->source(start, tile) : start;
+            const bool last = start + tile == n;
+            const auto from = [&](std::size_t at) { return map ? map->source(at, tile) : at; };
+            const std::size_t source = from(start);
+            const std::size_t next = last ? source : from(start + tile);
             for (std::size_t d = 0; d < job.digit_count; ++d) {
                 digits[d] = digit(d) + source;
-                for (std::size_t poly = 0; poly < 2; ++poly) keys[poly][d] = key(d, poly) + source;
-            }
-            ahead.clear();
-            if (map && start + tile < n) {  // otherwise the processor sees the stream coming
-                const std::size_t next = map->source(start + tile, tile);
-                for (std::size_t d = 0; d < job.digit_count; ++d) {
-                    ahead.insert(ahead.end(),
-                                 {digit(d) + next, key(d, 0) + next, key(d, 1) + next});
-                }
+                ahead[d] = digit(d) + next;
             }
             kernels::KeyProduct product{job.digit_count,
                                         digits.data(),
-                                        {keys[0].data(), keys[1].data()},
+                                        job.key.at(stored, source, n),
+                                        job.key.digits,
                                         {nullptr, nullptr},
-                                        extended ? 1 : job.p_mod_q[std::min(r, job.limbs - 1)],
+                                        factor,
                                         map ? map->steps(source) : nullptr,
                                         map ? map->patterns() : nullptr,
                                         ahead.data(),
-                                        ahead.size()};
+                                        last ? 0 : ahead.size(),
+                                        last ? nullptr : job.key.at(stored, next, n)};
             std::uint64_t* targets[2];
             for (std::size_t poly = 0; poly < 2; ++poly) {
                 if (poly < job.addend_polys && r < job.addend_rows) {

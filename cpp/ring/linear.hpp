@@ -2,22 +2,9 @@
 #pragma once
 
 #include "ring/context.hpp"
+#include "ring/keys.hpp"
 
 namespace fhe::ring {
-
-// A key switching key as stored: [digits][2][key_rows][n], rows = limbs 0..key_limbs-1, then
-// specials.
-struct KeyView {
-    const std::uint64_t* data = nullptr;
-    std::size_t digits = 0;
-    std::size_t key_limbs = 0;
-    std::size_t key_rows = 0;
-
-    const std::uint64_t* row(std::size_t digit, std::size_t poly, std::size_t key_row,
-                             std::size_t n) const {
-        return data + ((digit * 2 + poly) * key_rows + key_row) * n;
-    }
-};
 
 // One key switch in the basis QP, on decomposed input.
 struct KeySwitch {

@@ -148,6 +148,7 @@ class LimbWorker {
     // processor to see a stream coming.
     void look_ahead(std::size_t i, std::size_t start) {
         ahead_.clear();
+        ahead_key_ = nullptr;
         if (i + 1 == prepared_.babies.size()) return;
         const BabyStep& now = t_.babies[prepared_.babies[i]];
         const BabyStep& next = t_.babies[prepared_.babies[i + 1]];
@@ -155,9 +156,8 @@ class LimbWorker {
         const std::size_t source = map(next).source(start, tile_);
         for (std::size_t d = 0; d < t_.digit_count; ++d) {
             ahead_.push_back(digit(next, d) + source);
-            if (next.key.data == now.key.data) continue;
-            for (const std::size_t poly : {0, 1}) ahead_.push_back(key(next, d, poly) + source);
         }
+        if (next.key.data != now.key.data) ahead_key_ = key(next, source);
     }
 
     const BlockMap& map(const BabyStep& baby) const { return prepared_.maps.at(baby.permutation); }
@@ -166,8 +166,8 @@ class LimbWorker {
         return t_.inputs[baby.input].digits + (d * t_.rows.size() + row_) * n_;
     }
 
-    const std::uint64_t* key(const BabyStep& baby, std::size_t d, std::size_t poly) const {
-        return baby.key.row(d, poly, stored_row(row_, t_.limbs, baby.key.key_limbs), n_);
+    const std::uint64_t* key(const BabyStep& baby, std::size_t position) const {
+        return baby.key.at(stored_row(row_, t_.limbs, baby.key.key_limbs), position, n_);
     }
 
     // The tile of P * rotation(ciphertext).
@@ -188,24 +188,22 @@ class LimbWorker {
         const BlockMap& moves = map(baby);
         const std::size_t source = moves.source(start, tile_);
         digits_.clear();
-        for (auto& keys : keys_) keys.clear();
         for (std::size_t d = 0; d < t_.digit_count; ++d) {
             digits_.push_back(digit(baby, d) + source);
-            for (const std::size_t poly : {0, 1}) {
-                keys_[poly].push_back(key(baby, d, poly) + source);
-            }
         }
         std::uint64_t* targets[] = {scratch(b, 0), scratch(b, 1)};
         kernels().key_product(targets,
                               {t_.digit_count,
                                digits_.data(),
-                               {keys_[0].data(), keys_[1].data()},
+                               key(baby, source),
+                               baby.key.digits,
                                {special() ? nullptr : values(0) + source, nullptr},
-                               special() ? 0 : t_.p_mod_q[row_],
+                               special() ? 0 : key_factor(t_.p_mod_q[row_], modulus()),
                                moves.steps(source),
                                moves.patterns(),
                                ahead_.data(),
-                               ahead_.size()},
+                               ahead_.size(),
+                               ahead_key_},
                               tile_, modulus());
     }
 
@@ -266,14 +264,14 @@ class LimbWorker {
             if (!sums().direct[o]) std::fill(target, target + strip_, 0);
             return;
         }
-        digits_.clear();
-        keys_[0].clear();
+        parts_.clear();
+        chosen_masks_.clear();
         for (const auto& [number, mask] : parts) {
-            digits_.push_back(partial_.data() + number * strip_);
-            keys_[0].push_back(mask_row(mask) + at);
+            parts_.push_back(partial_.data() + number * strip_);
+            chosen_masks_.push_back(mask_row(mask) + at);
         }
         std::uint64_t* total = sums().direct[o] ? partial_.data() + o * strip_ : target;
-        kernels().dot_product(total, digits_.data(), keys_[0].data(), digits_.size(), strip_,
+        kernels().dot_product(total, parts_.data(), chosen_masks_.data(), parts_.size(), strip_,
                               modulus());
         if (total != target) kernels().add(target, target, total, strip_, modulus());
     }
@@ -292,8 +290,10 @@ class LimbWorker {
     Buffer masks_;  // [masks][n]
     Buffer scratch_;
     std::vector<std::uint64_t> partial_;  // a strip of every sum that is masked later
-    std::vector<const std::uint64_t*> digits_, keys_[2], ahead_;  // kept for their memory
-    std::vector<std::vector<const std::uint64_t*>> rows_[2];      // what each group sums
+    // Kept for their memory.
+    std::vector<const std::uint64_t*> digits_, ahead_, parts_, chosen_masks_;
+    const std::uint64_t* ahead_key_ = nullptr;
+    std::vector<std::vector<const std::uint64_t*>> rows_[2];  // what each group sums
 };
 
 }  // namespace

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from fhe_core.ciphertext import Ciphertext, Words
 from fhe_core.container import DType, Header, Kind, Reader, Section
 from fhe_core.formats.heads import Admission, Head, ItemHead, read_head, section_key
 from fhe_core.formats.purpose import require_engine
-from fhe_core.keys.evaluation import EvaluationKey, EvaluationKeys, expand_half
+from fhe_core.keys.evaluation import EvaluationKey, EvaluationKeys, key_of_rows
 from fhe_core.keys.expand import FRESH_DOMAIN, SEED_BYTES, uniform_row
 from fhe_core.parameters import Parameters, presets
 from fhe_core.plan import KeyName, KeySpecification
@@ -269,18 +271,24 @@ def _read_key(
     position: int,
     seed: bytes,
 ) -> EvaluationKey:
-    """Read to where it stays, checked there, with the other half expanded beside it."""
+    """Read row by row; each is checked and put in its place while it is in the cache."""
     name, shape = f"key/{position}", specification.shape(parameters)
     _require_section(reader, name, shape, DType.U64)
-    digits, rows, n = shape
-    data = np.empty((digits, 2, rows, n), dtype=np.uint64)
-    reader.read_into(name, [data[digit, 0] for digit in range(digits)])
     specials = parameters.tiers[specification.name.tier].special_limbs
     moduli = [*parameters.moduli[: specification.limbs], *parameters.specials[:specials]]
-    for digit in range(digits):
-        require_reduced(reader.header.source, data[digit, 0], moduli)
-    expand_half(parameters, specification, data, seed, position + 1)
-    return EvaluationKey(data, specification.limbs)
+    rows = _reduced_rows(reader, name, shape[-1], moduli)
+    return key_of_rows(parameters, specification, rows, seed, position + 1)
+
+
+def _reduced_rows(reader: Reader, name: str, n: int, moduli: Sequence[int]) -> Iterator[Words]:
+    """The rows [n] of a section, each until the next one; a damaged file is called damaged."""
+    row = np.empty(n, dtype=np.uint64)
+    pieces = reader.pieces_into(name, row)
+    for modulus, _ in zip(cycle(moduli), pieces, strict=False):
+        if row.max() >= modulus:
+            deque(pieces, maxlen=0)  # raises where the digest does not fit either
+        require_reduced(reader.header.source, row[None], [modulus])
+        yield row
 
 
 def key_specifications(header: Header, parameters: Parameters) -> list[KeySpecification]:

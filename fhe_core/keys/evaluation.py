@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fhe_core import _native
 from fhe_core.errors import Failure
 from fhe_core.keys.expand import uniform_row
 from fhe_core.parameters import Parameters
@@ -27,7 +28,12 @@ class MissingKeyError(Failure, KeyError):
 
 @dataclass(frozen=True, eq=False)
 class EvaluationKey:
-    """``data`` [digits, 2, limbs + specials, N], both halves expanded."""
+    """Both halves of a key, expanded and in the order in which the kernels read them.
+
+    Attributes:
+        data: as `_native.key_memory` gives it, a row for every limb, then for every special prime.
+        limbs: of the ciphertexts that it serves, at most.
+    """
 
     data: Words
     limbs: int
@@ -58,6 +64,17 @@ class EvaluationKeys:
             raise MissingKeyError(f"no evaluation key for {what} at {limbs} limbs")
         return key
 
+    def residues(self, rotation: int, limbs: int) -> Words:
+        """The same key as residues [digits, 2, limbs + specials, N], its limbs before its specials.
+
+        Raises:
+            MissingKeyError: as `get`.
+        """
+        key, p = self.get(rotation, limbs), self.parameters
+        specials = p.special_rows(p.tiers[p.tier_index(limbs)])
+        moduli = [*p.moduli, *p.specials]
+        return _native.load_key(key.data, [moduli[r] for r in (*range(key.limbs), *specials)])
+
     @property
     def memory_bytes(self) -> int:
         return sum(key.data.nbytes for key in self.keys.values())
@@ -71,21 +88,32 @@ def expand_key(
     domain: int,
 ) -> EvaluationKey:
     """Join the computed half [rows, N] per digit with the half expanded from the seed."""
-    digits, rows, n = specification.shape(parameters)
-    data = np.empty((digits, 2, rows, n), dtype=np.uint64)
-    for digit, body in enumerate(bodies):
-        data[digit, 0] = body
-    expand_half(parameters, specification, data, seed, domain)
-    return EvaluationKey(data, specification.limbs)
+    rows = (row for body in bodies for row in body)
+    return key_of_rows(parameters, specification, rows, seed, domain)
 
 
-def expand_half(
-    parameters: Parameters, specification: KeySpecification, data: Words, seed: bytes, domain: int
-) -> None:
-    """Fill data[:, 1] of a key [digits, 2, rows, N] from the seed."""
+def key_of_rows(
+    parameters: Parameters,
+    specification: KeySpecification,
+    rows: Iterable[Words],
+    seed: bytes,
+    domain: int,
+) -> EvaluationKey:
+    """Join the rows [N] of the computed half, digit by digit, with the other half.
+
+    Raises:
+        ValueError: a residue is not below its modulus.
+    """
+    digits, count, n = specification.shape(parameters)
     tier = parameters.tiers[specification.name.tier]
     moduli = [*parameters.moduli, *parameters.specials]
     indices = [*range(specification.limbs), *parameters.special_rows(tier)]
-    for digit in range(data.shape[0]):
-        for i, row in enumerate(indices):
-            uniform_row(seed, domain, digit, row, moduli[row], data[digit, 1, i])
+    data = _native.key_memory(digits, count, n)
+    uniform = np.empty(n, dtype=np.uint64)
+    places = ((digit, row) for digit in range(digits) for row in range(count))
+    for (digit, row), computed in zip(places, rows, strict=True):
+        index = indices[row]
+        _native.store_key_row(data, row, digit, 0, computed, moduli[index])
+        uniform_row(seed, domain, digit, index, moduli[index], uniform)
+        _native.store_key_row(data, row, digit, 1, uniform, moduli[index])
+    return EvaluationKey(data, specification.limbs)

@@ -71,6 +71,11 @@ def words(*shape: int) -> Any:
     return np.zeros(shape, dtype=np.uint64)
 
 
+#: A key of one digit and three rows.
+MODULUS = 65537
+KEY = words(3, N // 32, 1, 2, 32)
+
+
 def entries(*pairs: tuple[int, int]) -> Any:
     return [np.array(pairs, dtype=np.uint32).reshape(-1, 2)]
 
@@ -78,7 +83,7 @@ def entries(*pairs: tuple[int, int]) -> Any:
 def switch(**changes: Any) -> Any:
     arguments: dict[str, Any] = {
         "digits": words(1, 3, N),
-        "key": words(1, 2, 3, N),
+        "key": KEY,
         "key_limbs": 2,
         "specials": [3],
         "addend": words(2, 2, N),
@@ -96,7 +101,7 @@ def accumulate(**changes: Any) -> Any:
         "outputs": ONE,
         "weights": WEIGHTS,
         "inputs": [(words(2, 2, N), words(1, 3, N))],
-        "babies": [(0, INDEX, words(1, 2, 3, N), 2)],
+        "babies": [(0, INDEX, KEY, 2)],
         "specials": [3],
         "p_mod_q": [1, 1],
     }
@@ -179,14 +184,15 @@ BAD: list[Callable[[], Any]] = [
     lambda: CONTEXT.multiply_monomial(words(2, N), 0),
     lambda: CONTEXT.multiply_monomial(words(2, 5, N), 0),
     lambda: CONTEXT.multiply_monomial(words(2, 0, N), 0),
-    lambda: switch(key=words(0, 2, 3, N)),
+    lambda: switch(key=words(3, N // 32, 0, 2, 32)),
     lambda: switch(key_limbs=2**64 - 1),
     lambda: switch(key_limbs=3),
     lambda: switch(key_limbs=1),
-    lambda: switch(key=words(1, 2, 2, N)),
-    lambda: switch(key=words(1, 1, 3, N)),
-    lambda: switch(key=words(1, 2, 3, 32)),
-    lambda: switch(key=words(2, 3, N)),
+    lambda: switch(key=words(2, N // 32, 1, 2, 32)),
+    lambda: switch(key=words(3, N // 32, 1, 1, 32)),
+    lambda: switch(key=words(3, N // 64, 1, 2, 32)),
+    lambda: switch(key=words(3, N // 16, 1, 2, 16)),
+    lambda: switch(key=words(1, 2, 3, N)),
     lambda: switch(specials=[4]),
     lambda: switch(specials=[]),
     lambda: switch(digits=words(1, 1, N)),
@@ -207,8 +213,8 @@ BAD: list[Callable[[], Any]] = [
     lambda: accumulate(inputs=[(words(2, 2, N), words(d, 3, N)) for d in (2, 1)]),
     lambda: accumulate(babies=[(1, None, None, 0)]),
     lambda: accumulate(babies=[(0, INDEX, None, 2)]),
-    lambda: accumulate(babies=[(0, INDEX, words(1, 2, 3, N), 3)]),
-    lambda: accumulate(babies=[(0, INDEX[:9], words(1, 2, 3, N), 2)]),
+    lambda: accumulate(babies=[(0, INDEX, KEY, 3)]),
+    lambda: accumulate(babies=[(0, INDEX[:9], KEY, 2)]),
     lambda: accumulate(terms=[(1, -1)]),
     lambda: accumulate(terms=[(0, 1)]),
     lambda: accumulate(terms=[(-1, -1)]),
@@ -238,15 +244,33 @@ BAD: list[Callable[[], Any]] = [
     lambda: CONTEXT.permute(A, np.full(N, 2**32 - 1, np.uint32)),
     lambda: CONTEXT.permute(A, np.full(N, N, np.uint32)),
     lambda: switch(permutation=np.full(N, 2**32 - 1, np.uint32)),
-    lambda: accumulate(babies=[(0, np.full(N, 2**32 - 1, np.uint32), words(1, 2, 3, N), 2)]),
+    lambda: accumulate(babies=[(0, np.full(N, 2**32 - 1, np.uint32), KEY, 2)]),
     lambda: switch(permutation=WRONG_BLOCKS),
     lambda: switch(permutation=TWO_TO_ONE),
-    lambda: accumulate(babies=[(0, WRONG_BLOCKS, words(1, 2, 3, N), 2)]),
+    lambda: accumulate(babies=[(0, WRONG_BLOCKS, KEY, 2)]),
     lambda: CONTEXT.decompose(A, 2**31 - 1, [2]),
     lambda: switch(p_mod_q=[2**63, 1]),
     lambda: accumulate(p_mod_q=[2**63, 1]),
     lambda: _native.fill_uniform(words(8)[::2], words(4), 5),
     lambda: _native.fill_uniform(words(4).astype(np.uint32), words(4), 5),
+    lambda: _native.key_memory(0, 3, N),
+    lambda: _native.key_memory(1, 0, N),
+    lambda: _native.key_memory(1, 3, 48),
+    lambda: _native.key_memory(1, 3, 4),
+    lambda: _native.key_memory(1, 3, 2**60),
+    lambda: _native.key_memory(2**40, 3, N),
+    lambda: _native.store_key_row(KEY.copy(), 3, 0, 0, words(N), MODULUS),
+    lambda: _native.store_key_row(KEY.copy(), 0, 1, 0, words(N), MODULUS),
+    lambda: _native.store_key_row(KEY.copy(), 0, 0, 2, words(N), MODULUS),
+    lambda: _native.store_key_row(KEY.copy(), 0, 0, 0, words(N - 8), MODULUS),
+    lambda: _native.store_key_row(KEY.copy(), 0, 0, 0, words(N), 2**50 + 1),
+    lambda: _native.store_key_row(KEY.copy(), 0, 0, 0, words(N) + np.uint64(MODULUS), MODULUS),
+    lambda: _native.store_key_row(KEY.copy(), 0, 0, 0, ~words(N), MODULUS),
+    lambda: _native.store_key_row(KEY.copy()[0], 0, 0, 0, words(N), MODULUS),
+    lambda: _native.store_key_row(words(N), 0, 0, 0, words(N), MODULUS),
+    lambda: _native.load_key(KEY, [MODULUS] * 2),
+    lambda: _native.load_key(KEY, [2**50 + 1] * 3),
+    lambda: _native.load_key(words(3, N), [MODULUS] * 3),
     lambda: _native.galois_permutation(48, 5),
     lambda: _native.galois_permutation(2**40, 5),
 ]

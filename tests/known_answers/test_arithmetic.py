@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fhe_core import _native, encoding
 from fhe_core.parameters.primes import ntt_primes
+from tests.helpers import key_in_memory
 from tests.known_answers import definitions, generate
 
 FILE = Path(__file__).with_name("vectors.json")
@@ -126,7 +127,7 @@ def test_key_switching(context: _native.Context, case: dict[str, Any]) -> None:
         context.decompose(
             forward(context, case["coefficients"], own), generate.DIGIT_LIMBS, SPECIALS
         ),
-        forward(context, case["key"], rows),
+        key_in_memory(forward(context, case["key"], rows), [MODULI[r] for r in rows]),
         limbs,
         SPECIALS,
         forward(context, [case["addend"]], own),

@@ -21,7 +21,7 @@ specials = [LIMBS, LIMBS + 1]
 a = np.ones((2, LIMBS, N), dtype=np.uint64)
 plain = np.ones(N, dtype=np.int64)
 digits = np.ones((2, LIMBS + 2, N), dtype=np.uint64)
-key = np.ones((2, 2, LIMBS + 2, N), dtype=np.uint64)
+key = np.ones((LIMBS + 2, N // 32, 2, 2, 32), dtype=np.uint64)
 index = _native.galois_permutation(N, 5)
 transform = _native.Transform(
     [plain], [(i, 0) for i in range(8)], [np.array([(i, 0) for i in range(8)], dtype=np.uint32)],

@@ -23,6 +23,7 @@ from tests.helpers import (
     crt,
     distinct_primes,
     integers,
+    key_in_memory,
     negacyclic,
     reduced,
     substituted,
@@ -302,7 +303,7 @@ def test_tensor_of_parts_is_that_of_both_parts(
             assert equal(context.tensor_of_parts(a, conjugate), expected)
 
 
-@pytest.mark.parametrize("digits", [1, 3])
+@pytest.mark.parametrize("digits", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("polys", [0, 1, 2])
 @pytest.mark.parametrize("galois", [0, 5, 2 * 64 - 1])
 @pytest.mark.parametrize("adds", [False, True])
@@ -326,7 +327,8 @@ def test_switch_key(digits: int, polys: int, galois: int, adds: bool, extended: 
     base = ring.random(4, rows, 2) if adds else None
     if base is not None:
         expected = expected + integers(base)
-    got = ring.context.switch_key(d, key, key_limbs, SPECIALS, addend, p, index, base)
+    stored_key = key_in_memory(key, ring.of(key_rows))
+    got = ring.context.switch_key(d, stored_key, key_limbs, SPECIALS, addend, p, index, base)
     assert equal(got, expected % ring.column(rows))
     assert base is None or np.shares_memory(base, got)
 
@@ -342,11 +344,13 @@ class Transform:
     limbs: int
     specials: list[int]
     inputs: list[tuple[Words, Words]]
+    #: (input, permutation, key [digits, 2, rows, n], limbs of the key)
     babies: list[tuple[int, Index | None, Words | None, int]]
     masks: list[Signed]
     terms: list[tuple[int, int]]
     outputs: list[Index]
     weights: Signed
+    keys: dict[int, Words] = field(default_factory=dict)
 
     @property
     def rows(self) -> list[int]:
@@ -361,10 +365,18 @@ class Transform:
         return self.ring.context.accumulate(
             _native.Transform(self.masks, self.terms, self.outputs, self.weights),
             self.inputs,
-            self.babies,
+            [(i, index, self.stored(key, limbs), limbs) for i, index, key, limbs in self.babies],
             self.specials,
             self.p_mod_q,
         )
+
+    def stored(self, key: Words | None, key_limbs: int) -> Words | None:
+        if key is None:
+            return None
+        if id(key) not in self.keys:  # a key that several babies share is shared in memory
+            moduli = self.ring.of([*range(key_limbs), *self.specials])
+            self.keys[id(key)] = key_in_memory(key, moduli)
+        return self.keys[id(key)]
 
     def expected(self) -> Integers:
         q = self.ring.column(self.rows)
@@ -569,6 +581,7 @@ def operations(ring: Ring) -> dict[str, Callable[[], Words]]:
     p = [3] * len(LIMBS)
     index = _native.galois_permutation(ring.n, 5)
     key, digits = ring.random(3, rows, 2, 2), ring.random(4, rows, 2)
+    stored_key = key_in_memory(key, ring.of(rows))
     signed = a[0].astype(np.int64)
     job = replace(transform(ring.n, 16), ring=ring)
     return {
@@ -592,7 +605,7 @@ def operations(ring: Ring) -> dict[str, Callable[[], Words]]:
         ),
         "multiply_monomial": lambda: context.multiply_monomial(digits.copy(), 3 * ring.n // 4),
         "switch_key": lambda: context.switch_key(
-            digits, key, len(LIMBS), SPECIALS, a[None, : len(LIMBS)], p, index, None
+            digits, stored_key, len(LIMBS), SPECIALS, a[None, : len(LIMBS)], p, index, None
         ),
         "accumulate": job.run,
     }
