@@ -127,12 +127,11 @@ async def search(id: Id, request: Request, caller: Searcher, here: Here) -> Resp
     """Search with a sealed probe; the answer is a file of sealed scores."""
     folder = await anyio.to_thread.run_sync(here.service.galleries.folder, caller.tenant, id)
     probe = await request.body()
-    if here.searches.available_tokens < 1:  # nothing comes between this and the next line
-        raise Busy("all searchers are busy", 1.0)
     seconds = here.settings.search_seconds
-    answer = await anyio.to_thread.run_sync(
-        here.queue.search, folder, probe, seconds, limiter=here.searches
-    )
+    with here.place_to_search(caller.tenant):
+        answer = await anyio.to_thread.run_sync(
+            here.queue.search, folder, probe, seconds, limiter=here.searches
+        )
     headers = {
         "X-Gallery-Version": str(answer.version),
         "X-Gallery-Changes": str(answer.changes),

@@ -150,9 +150,8 @@ class Chaos:
             process.kill()
             process.wait()
         else:
-            pids = self.place.workers() if whom == "worker" else self.place.lanes()
-            if not pids:
-                return
+            find, pids = self.place.workers if whom == "worker" else self.place.lanes, list[int]()
+            wait_for(lambda: pids.extend(find()) or pids, 60.0)
             with suppress(ProcessLookupError):
                 os.kill(self.draw.choice(pids), signal.SIGKILL)
         self.kills[whom] += 1
