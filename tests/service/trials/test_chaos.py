@@ -151,8 +151,9 @@ class Chaos:
             process.kill()
             process.wait()
         else:
-            find, pids = self.place.workers if whom == "worker" else self.place.lanes, list[int]()
-            wait_for(lambda: pids.extend(find()) or pids, 60.0)
+            find = self.place.workers if whom == "worker" else self.place.lanes
+            while not (pids := find()):
+                time.sleep(0.02)
             with suppress(ProcessLookupError):
                 os.kill(self.draw.choice(pids), signal.SIGKILL)
         self.kills[whom] += 1
