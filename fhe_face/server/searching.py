@@ -17,8 +17,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fhe_core.container import ContainerError, Kind, read_header
-from fhe_core.errors import Failure
+from fhe_core.container import ContainerError
 from fhe_core.formats.matching import block_from_bytes, load_gallery_keys
 from fhe_core.matching import (
     Constants,
@@ -33,11 +32,9 @@ from fhe_core.matching import (
     masks_digest,
 )
 from fhe_face.store import Conflict, DamagedBlock, NotStored, Store
+from fhe_face.store.keyfile import evaluation_key_of
 from fhe_face.system import default_threads
 
-EVALUATION_KEY: Final = "gallery.evaluation.key"
-#: Ends the name of a file that a rekeying is about to put in place.
-NEXT: Final = ".next"
 #: Searches that are tried again because blocks were replaced under them.
 _ATTEMPTS: Final = 8
 
@@ -198,16 +195,3 @@ class SearchServer:
         if self.memory is None or (len(self._blocks) + 1) * each <= self.memory:
             self._blocks[digest] = loaded
         return loaded
-
-
-def evaluation_key_of(folder: Path, key_id: str) -> Path:
-    """The evaluation keys of a gallery's key, also where a rekeying was interrupted."""
-    path = folder / EVALUATION_KEY
-    after = path.with_name(path.name + NEXT)
-    if after.is_file():
-        try:
-            if read_header(after, expect_kind=Kind.EVALUATION_KEYS).key_id == key_id:
-                return after
-        except Failure:
-            return path
-    return path

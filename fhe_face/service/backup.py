@@ -22,7 +22,6 @@ from fhe_core.files import write_whole
 from fhe_face.service.blobs import Blobs
 from fhe_face.service.folders import make_private_folder
 from fhe_face.service.galleries import FOLDER as GALLERIES
-from fhe_face.service.galleries import KEYS
 from fhe_face.service.jobs import tables as queue_tables
 from fhe_face.service.jobs.opening import QUEUE, open_jobs
 from fhe_face.service.opening import SERVICE, Service
@@ -33,6 +32,7 @@ from fhe_face.store.backup import copy_file, whole_folder
 from fhe_face.store.copying import copy_table
 from fhe_face.store.database import Database
 from fhe_face.store.errors import StoreError
+from fhe_face.store.keyfile import EVALUATION_KEY
 from fhe_face.store.migrating import Steps, upgrade
 from fhe_face.store.opening import fresh_sqlite
 from fhe_face.store.store import Store
@@ -142,7 +142,7 @@ def _copy_gallery(service: Service, row: Row[Any], work: Path) -> bool:
     make_private_folder(target.parent)
     try:
         with Store.open(source) as store:
-            store.backup(target, also=[KEYS])
+            store.backup(target, also=[EVALUATION_KEY])
     except StoreError:
         if source.exists():
             raise
