@@ -22,7 +22,11 @@ COMMANDS: Final = {
     ),
     "studio": (
         START,
-        ("fhe-face studio", "fhe-face studio --weights official --gallery family"),
+        (
+            "fhe-face studio",
+            "fhe-face studio --weights official --gallery family",
+            "fhe-face studio --server default --keys keys",
+        ),
     ),
     "enroll": (
         GALLERIES,

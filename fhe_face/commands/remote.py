@@ -159,6 +159,7 @@ def enroll(
     keys: ClientKeys = None,
     weights: MaybeWeights = None,
     again: Again = False,
+    twice: Twice = False,
     passphrase_file: PassphraseFile = None,
     threads: Threads = None,
     json: Json = False,
@@ -167,7 +168,7 @@ def enroll(
     from fhe_face.commands.remote_opening import embedding, opening
 
     opened = opening(gallery, passphrase_file, threads)
-    command.run(opened, photos, embedding(keys, weights, gallery), json, again)
+    command.run(opened, photos, embedding(keys, weights, gallery, twice), json, again)
 
 
 @app.command("identify", help=f"{IDENTIFY} The gallery is at a server, which searches it sealed.")

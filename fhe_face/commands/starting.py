@@ -119,6 +119,14 @@ def studio(
     ] = None,
     weights: MaybeWeights = None,
     keys: EngineKeys = None,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            "--server",
+            metavar="PROFILE",
+            help="Compute at this server (fhe-face remote login), encrypted; all else stays here.",
+        ),
+    ] = None,
     port: Annotated[
         int, typer.Option("--port", min=0, max=65535, help="The port; 0: one that is free.")
     ] = 0,
@@ -144,5 +152,6 @@ def studio(
     ]
     count = threads or default_threads()
     command.run(
-        command.Request(weights, keys, asks[0], gallery, asks[1], port, browser, count), output
+        command.Request(*(weights, keys, asks[0], gallery, asks[1], server, port, browser, count)),
+        output,
     )

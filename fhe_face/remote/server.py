@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -46,6 +47,7 @@ class RemoteServer:
     on the way; default: the system's, each time a private one.
 
     rounds: a refused face is not tried again, because the server would see that it was refused.
+    sent, received: bytes of ciphertexts so far; seconds: that was waited for jobs.
     """
 
     connection: Connection
@@ -59,6 +61,9 @@ class RemoteServer:
     folder: Path | None = None
     stage: Stage = field(default=silent, repr=False)
     rounds: int = 1
+    sent: int = 0
+    received: int = 0
+    seconds: float = 0.0
 
     def embed(self, bundle: Bundle, /) -> Bundle:
         """Encrypted faces to encrypted embeddings; Ctrl-C cancels the job: these very faces are
@@ -106,6 +111,7 @@ class RemoteServer:
         leave: bool,
     ) -> Bundle:
         pushed = push(self.connection, Room.FACES, faces, stage=self.stage, what="sending faces")
+        self.sent += pushed.sent
         inputs = {"faces": pushed.id, "key": self._key, "model": self.model}
         job = jobs.submit(self.connection, "embeddings", inputs)
         found = self._fetched(job, EMBEDDING, Path(target), sent, leave)
@@ -136,11 +142,12 @@ class RemoteServer:
         self, job: jobs.Job, what: str, target: Path, sent: Sequence[Sent], leave: bool = False
     ) -> Bundle:
         """Wait, download, read and compare."""
-        room, id = wait(self.connection, job, self.stage, patience=self.patience, leave=leave)
+        room, id = self._waited(job, leave)
         if room is not _ROOMS[what]:
             raise BadAnswer(f"the server's result is in {room.value}, expected an {what}")
         limit = self._largest(what, sent)
         download(self.connection, room, id, target, limit, self.stage)
+        self.received += target.stat().st_size
         if not self.keep:
             self._tidy(room, id)
         engine = self.client.engine
@@ -152,6 +159,13 @@ class RemoteServer:
                 "cannot be compared"
             )
         return found
+
+    def _waited(self, job: jobs.Job, leave: bool) -> tuple[Room, str]:
+        started = time.monotonic()
+        try:
+            return wait(self.connection, job, self.stage, patience=self.patience, leave=leave)
+        finally:
+            self.seconds += time.monotonic() - started
 
     def _largest(self, what: str, sent: Sequence[Sent]) -> int:
         """Bytes of the largest answer that there can be to this."""
