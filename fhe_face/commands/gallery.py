@@ -13,12 +13,17 @@ import typer
 from fhe_face import process
 from fhe_face.commands.gallery_options import (
     ENCRYPTED,
+    BackupSource,
+    BackupTarget,
     Database,
     Deleted,
+    Drop,
     Embed,
     EngineKeys,
+    EnrolledPhotos,
     Gallery,
     KeepNames,
+    MaybeFlip,
     MaybeWeights,
     NewPassphrase,
     NewPassphraseFile,
@@ -180,7 +185,7 @@ def export(
 )
 def backup(
     gallery: Gallery,
-    target: Annotated[Path, typer.Argument(help="A new folder for the copy.")],
+    target: BackupTarget,
     passphrase_file: PassphraseFile = None,
     json: Json = False,
 ) -> None:
@@ -192,7 +197,7 @@ def backup(
 
 @app.command("restore", help="Make a gallery of a backup.")
 def restore(
-    source: Annotated[Path, typer.Argument(help="The folder of the backup.")],
+    source: BackupSource,
     gallery: NewFolder,
     database: Database = None,
     json: Json = False,
@@ -226,15 +231,10 @@ def rekey(
 )
 def rebuild(
     gallery: Gallery,
-    photos: Annotated[list[Path], typer.Argument(help="Folders with the photos enrolled.")],
+    photos: EnrolledPhotos,
     weights: MaybeWeights = None,
-    flip: Annotated[
-        bool | None,
-        typer.Option("--flip/--no-flip", help="Average with mirror images; default: as before."),
-    ] = None,
-    drop: Annotated[
-        bool, typer.Option("--drop", help="Delete templates whose photo is not found.")
-    ] = False,
+    flip: MaybeFlip = None,
+    drop: Drop = False,
     yes: Yes = False,
     embed: Embed = ENCRYPTED,
     keys: EngineKeys = None,

@@ -8,10 +8,16 @@ from typing import Annotated
 import typer
 
 from fhe_face.commands.gallery_options import (
+    BackupSource,
+    BackupTarget,
     Deleted,
+    Drop,
+    EnrolledPhotos,
     Gallery,
     KeepNames,
+    MaybeFlip,
     NewPassphrase,
+    NewPassphraseFile,
     OfCrops,
     Searched,
     SubjectOrAll,
@@ -25,7 +31,12 @@ from fhe_face.commands.options import (
     Weights,
     Yes,
 )
-from fhe_face.commands.remote import DEFAULT_PROFILE, Profile
+from fhe_face.commands.remote import DEFAULT_PROFILE, ClientKeys, MaybeWeights, Profile
+
+NewClientFolder = Annotated[Path, typer.Argument(help="A new folder, for what stays here.")]
+NameThere = Annotated[
+    str | None, typer.Option("--name", help="Its name at the server; default: the folder's.")
+]
 
 app = typer.Typer(
     help="Galleries at a server. Commands on people, photos and thresholds: fhe-face gallery.",
@@ -35,10 +46,8 @@ app = typer.Typer(
 
 @app.command("create", help="Make an empty gallery at the server; its secret key stays here.")
 def create(
-    folder: Annotated[Path, typer.Argument(help="A new folder, for what stays here.")],
-    name: Annotated[
-        str | None, typer.Option("--name", help="Its name at the server; default: the folder's.")
-    ] = None,
+    folder: NewClientFolder,
+    name: NameThere = None,
     weights: Weights = DEFAULT_WEIGHTS,
     names: KeepNames = False,
     template: Searched = "mean",
@@ -112,3 +121,75 @@ def remove(
     from fhe_face.commands import remote_gallery as command
 
     command.remove(gallery, yes, json)
+
+
+@app.command(
+    "backup", help="Copy all of a gallery at the server, with its key, into a new folder here."
+)
+def backup(
+    gallery: Gallery,
+    target: BackupTarget,
+    passphrase_file: PassphraseFile = None,
+    json: Json = False,
+) -> None:
+    from fhe_face.commands import gallery_making as command
+    from fhe_face.commands.remote_opening import opening
+
+    command.backup(opening(gallery, passphrase_file, None), target, json)
+
+
+@app.command("restore", help="Make a gallery at the server of a backup, of one here as well.")
+def restore(
+    source: BackupSource,
+    folder: NewClientFolder,
+    name: NameThere = None,
+    passphrase_file: PassphraseFile = None,
+    threads: Threads = None,
+    profile: Profile = DEFAULT_PROFILE,
+    json: Json = False,
+) -> None:
+    from fhe_face.commands import remote_gallery as command
+    from fhe_face.commands.gallery_opening import Opening
+
+    command.restore(source, Opening(folder, passphrase_file, threads), name, profile, json)
+
+
+@app.command(
+    "rekey", help="Seal everything anew with a new key. The old key then opens nothing there."
+)
+def rekey(
+    gallery: Gallery,
+    passphrase: NewPassphrase = False,
+    new_passphrase_file: NewPassphraseFile = None,
+    yes: Yes = False,
+    passphrase_file: PassphraseFile = None,
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    from fhe_face.commands import gallery_making as command
+    from fhe_face.commands.remote_opening import opening
+
+    opened = opening(gallery, passphrase_file, threads)
+    command.rekey(opened, passphrase, new_passphrase_file, yes, json)
+
+
+@app.command(
+    "rebuild", help="Embed all photos again, for another network; names, ids and people stay."
+)
+def rebuild(
+    gallery: Gallery,
+    photos: EnrolledPhotos,
+    weights: MaybeWeights = None,
+    flip: MaybeFlip = None,
+    drop: Drop = False,
+    yes: Yes = False,
+    keys: ClientKeys = None,
+    passphrase_file: PassphraseFile = None,
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    from fhe_face.commands import gallery_making as command
+    from fhe_face.commands.remote_opening import embedding, opening
+
+    opened = opening(gallery, passphrase_file, threads)
+    command.rebuild(opened, photos, embedding(keys, weights, gallery), flip, drop, yes, json)

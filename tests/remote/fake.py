@@ -24,7 +24,7 @@ from fhe_core.formats.matching import probe_from_bytes, to_bytes
 from fhe_core.matching import MatchParameters
 from fhe_face.remote.backoff import Backoff
 from fhe_face.remote.connection import Connection
-from fhe_face.server.searching import EVALUATION_KEY, SearchServer
+from fhe_face.server.searching import SearchServer
 from fhe_face.server.server import FaceServer
 from fhe_face.store import (
     Conflict,
@@ -37,6 +37,7 @@ from fhe_face.store import (
     Subject,
     Template,
 )
+from fhe_face.store.keyfile import EVALUATION_KEY
 
 TOKEN = "fhe_" + "t" * 43
 #: Any name that is resolved by nobody.
