@@ -31,8 +31,8 @@ from fhe_core.matching import (
     mask_of,
     masks_digest,
 )
+from fhe_face.keyfile import evaluation_key_of
 from fhe_face.store import Conflict, DamagedBlock, NotStored, Store
-from fhe_face.store.keyfile import evaluation_key_of
 from fhe_face.system import default_threads
 
 #: Searches that are tried again because blocks were replaced under them.
