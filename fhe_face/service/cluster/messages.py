@@ -85,14 +85,6 @@ def named(place: str) -> Callable[..., Any]:
     return found
 
 
-class NodeFailure(Failure):
-    """What failed on a node; `code` is that of the failure there."""
-
-    def __init__(self, text: str, code: str) -> None:
-        super().__init__(text)
-        self.code = code
-
-
 def failed(error: Exception) -> dict[str, str]:
     """An error as an answer; `raise_failed` makes one of it that means the same."""
     if isinstance(error, JobFailed):

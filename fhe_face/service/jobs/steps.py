@@ -20,7 +20,7 @@ from fhe_face.service.jobs import naming
 from fhe_face.service.jobs.claims import Claims, Lost
 from fhe_face.service.jobs.engines import Work
 from fhe_face.service.jobs.keeping import MADE_BY, PARTS, scratch_name
-from fhe_face.service.jobs.records import ROOMS, Claim, JobFailed
+from fhe_face.service.jobs.records import ROOMS, Claim, JobFailed, NodeFailed
 from fhe_face.service.jobs.residents import Keys
 from fhe_face.service.jobs.stopping import Cancelled, Died, HandedBack, Stopping, TimeUp
 from fhe_face.store.errors import StoreError
@@ -219,6 +219,8 @@ def explained(error: Exception, places: Mapping[str, str]) -> tuple[JobFailed, b
     """The error as a tenant may see it, and whether it may pass by itself."""
     if isinstance(error, JobFailed):
         return error, False
+    if isinstance(error, NodeFailed):
+        return JobFailed(without_paths(str(error), places), reason=error.reason), False
     if isinstance(error, TimeUp):
         return JobFailed(str(error), reason="time-limit"), False
     if isinstance(error, MemoryError):
