@@ -11,7 +11,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -76,7 +76,8 @@ class Pool:
     def nodes(self) -> dict[str, float]:
         """Processors of every node that is there and has any, by its id."""
         found = {}
-        for node in ray.nodes():
+        told: Callable[[], list[dict[str, Any]]] = ray.nodes
+        for node in told():
             processors = float(node["Resources"].get("CPU", 0.0))
             if node["Alive"] and processors >= 1.0:
                 found[str(node["NodeID"])] = processors
@@ -90,7 +91,8 @@ class Pool:
             "scheduling_strategy": _on(node),
             **_RESTARTED,
         }
-        made = ray.remote(concurrency_groups={_CONTROL: 2})(EngineActor)
+        actor: Callable[..., Any] = ray.remote
+        made = actor(concurrency_groups={_CONTROL: 2})(EngineActor)
         return Engine(made.options(**options), to_text(self.settings))
 
     def search(

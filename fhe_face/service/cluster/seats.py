@@ -16,11 +16,10 @@ from fhe_face.progress import Stage, silent
 from fhe_face.service.blobs import Blobs
 from fhe_face.service.cluster.messages import Request, raise_failed
 from fhe_face.service.jobs.claims import Claims
-from fhe_face.service.jobs.engines import require_secure
+from fhe_face.service.jobs.engines import Resident, require_secure
 from fhe_face.service.jobs.keeping import gone, seen
 from fhe_face.service.jobs.lane import log, work
 from fhe_face.service.jobs.records import Kind
-from fhe_face.service.jobs.residents import Resident
 from fhe_face.service.jobs.steps import Runner
 from fhe_face.service.jobs.stopping import Died, Stopping
 from fhe_face.service.jobs.turns import Turns
