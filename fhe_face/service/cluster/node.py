@@ -46,7 +46,7 @@ class EngineNode:
     cache: KeyCache
     _open: tuple[tuple[str, ...], Work] | None = None
     _call: str = ""
-    _stopped: str = ""
+    _stopped: str | None = None
     _told: tuple[str, int, int] = ("", 0, 0)
 
     @classmethod
