@@ -29,8 +29,10 @@ from fhe_face.service.jobs.stopping import Died
 
 #: Tries of Ray's after a process died; one that only could not be reached counts, too.
 _RETRIES: Final = 2
-#: Whether to go on is asked that often, and what a node is doing.
+#: Whether to go on is asked that often, and what a node is doing; of all nodes together no more
+#: often than `_LOOKS` a second.
 _LOOK_SECONDS: Final = 0.5
+_LOOKS: Final = 200.0
 _HELLO_SECONDS: Final = 5.0
 #: A computation that was told to stop may take so much longer: a step of its plan.
 _STOP_SECONDS: Final = 10.0
@@ -46,6 +48,7 @@ class Pool:
     address: str
     settings: NodeSettings
     namespace: str
+    look_seconds: float = _LOOK_SECONDS
     _searchers: dict[str, Any] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -81,6 +84,7 @@ class Pool:
             processors = float(node["Resources"].get("CPU", 0.0))
             if node["Alive"] and processors >= 1.0:
                 found[str(node["NodeID"])] = processors
+        self.look_seconds = max(_LOOK_SECONDS, len(found) / _LOOKS)
         return dict(sorted(found.items()))
 
     def engine(self, node: str, processors: float) -> Engine:
@@ -93,7 +97,7 @@ class Pool:
         }
         actor: Callable[..., Any] = ray.remote
         made = actor(concurrency_groups={_CONTROL: 2})(EngineActor)
-        return Engine(made.options(**options), to_text(self.settings))
+        return Engine(self, made.options(**options))
 
     def search(
         self, asked: Mapping[str, str], probe: object, seconds: float
@@ -132,9 +136,9 @@ class Pool:
 class Engine:
     """The engine of one node, as the worker speaks to it."""
 
-    def __init__(self, made: Any, settings: str) -> None:
+    def __init__(self, pool: Pool, made: Any) -> None:
         """made: the actor's class with Ray's options."""
-        self._made, self._settings = made, settings
+        self._pool, self._made = pool, made
         self._actor: Any = None
 
     def hello(self) -> dict[str, Any] | None:
@@ -157,7 +161,7 @@ class Engine:
         reference = self._living().ask.remote(to_text(request))
         told = _Told(self._actor)
         try:
-            while not _is_there(reference, _LOOK_SECONDS):
+            while not _is_there(reference, self._pool.look_seconds):
                 stage(*told.now())
         except BaseException:
             self._stop(request.call, reference)
@@ -176,7 +180,7 @@ class Engine:
 
     def _living(self) -> Any:
         if self._actor is None:
-            self._actor = self._made.remote(self._settings)
+            self._actor = self._made.remote(to_text(self._pool.settings))
         return self._actor
 
     def _note(self, error: RayError) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from fhe_face.progress import silent
 from fhe_face.service.cluster.messages import Request, to_text
-from fhe_face.service.cluster.seats import NodeKeys, Seats
+from fhe_face.service.cluster.seats import NodeKeys, Seats, tell_seconds
 from fhe_face.service.jobs.claims import Claims
 from fhe_face.service.jobs.keeping import tell_identity
 from fhe_face.service.jobs.opening import open_jobs
@@ -234,3 +234,8 @@ def test_what_is_done_already_is_not_done_again(kit: Kit, tmp_path: Path, counts
     for _ in range(2):
         assert "failed" not in json.loads(node.ask(to_text(request)))
     assert len(counted(counts, "begin")) == 1
+
+
+@pytest.mark.parametrize(("nodes", "seconds"), [(1, 0.5), (50, 0.5), (200, 2.0), (1000, 10.0)])
+def test_many_nodes_report_less_often_each(nodes: int, seconds: float, url: str | None) -> None:
+    assert tell_seconds(nodes) == seconds
