@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +69,9 @@ class EngineNode:
             return json.dumps({"failed": failed(error)})
 
     def ask(self, text: str) -> str:
-        """Do what is asked; the answer has "loaded" (digests of keys), or "failed"."""
+        """Do what is asked; the answer has "loaded" (digests of keys), how many "seconds" it took
+        here, and "failed" if it did."""
+        began = time.monotonic()
         try:
             request = request_from(text)
             self._call, self._told = request.call, ("", 0, 0)
@@ -79,7 +82,8 @@ class EngineNode:
             answer = {"failed": failed(error)}
         except Exception as error:
             answer = {"failed": failed(error)}
-        return json.dumps({**answer, "loaded": list(self.residents.loaded)})
+        told = {"loaded": list(self.residents.loaded), "seconds": time.monotonic() - began}
+        return json.dumps({**answer, **told})
 
     def progress(self) -> str:
         """What is being done, how much of it is done, how much there is."""
