@@ -399,9 +399,11 @@ class Workload {
             {"ntt_inverse",
              [](Workload& w) { w.k().ntt_inverse(w.out(), w.out(), w.n_, w.tables()); }},
             {"real_ntt_forward",
-             [](Workload& w) { w.k().real_ntt_forward(w.out(), w.n_ / 2, w.tables()); }},
+             [](Workload& w) { w.k().real_ntt_forward(w.out(), w.n_, w.longer_tables()); }},
             {"real_ntt_inverse",
-             [](Workload& w) { w.k().real_ntt_inverse(w.out(), w.out(), w.n_ / 2, w.tables()); }},
+             [](Workload& w) {
+                 w.k().real_ntt_inverse(w.out(), w.out(), w.n_, w.longer_tables());
+             }},
             {"add", [](Workload& w) { w.k().add(w.out(), w.a(), w.b(), w.n_, w.m()); }},
             {"subtract", [](Workload& w) { w.k().subtract(w.out(), w.a(), w.b(), w.n_, w.m()); }},
             {"multiply", [](Workload& w) { w.k().multiply(w.out(), w.a(), w.b(), w.n_, w.m()); }},
@@ -474,6 +476,11 @@ class Workload {
 
     const fk::KernelTable& k() const { return kernels_.table(); }
     const fk::NttTables& tables() const { return kernels_.tables(); }
+    // Those of the real ring, for a modulus that is 1 mod 4n.
+    const fk::NttTables& longer_tables() {
+        if (!longer_) longer_.emplace(2 * n_, m().q);
+        return *longer_;
+    }
     const fk::Modulus& m() const { return tables().modulus; }
     fk::ShoupFactor factor() const { return fk::ShoupFactor(weights_[0], m()); }
     const Word* a() const { return pointers_[0]; }
@@ -488,6 +495,7 @@ class Workload {
     std::optional<fhe::ring::BlockMap> map_;
     std::vector<const Word*> pointers_;
     std::vector<Word> weights_;
+    std::optional<fk::NttTables> longer_;
 };
 
 }  // namespace

@@ -21,8 +21,8 @@ from fhe_face.service.jobs.claims import Claims, Lost
 from fhe_face.service.jobs.engines import Work
 from fhe_face.service.jobs.keeping import MADE_BY, PARTS, scratch_name
 from fhe_face.service.jobs.records import ROOMS, Claim, JobFailed
-from fhe_face.service.jobs.residents import Residents
-from fhe_face.service.jobs.stopping import Cancelled, HandedBack, Stopping, TimeUp
+from fhe_face.service.jobs.residents import Keys
+from fhe_face.service.jobs.stopping import Cancelled, Died, HandedBack, Stopping, TimeUp
 from fhe_face.store.errors import StoreError
 
 #: Progress is written so often, and asked then whether to go on.
@@ -38,7 +38,7 @@ class Runner:
 
     claims: Claims
     blobs: Blobs
-    residents: Residents
+    residents: Keys
     folder: Path
     stopping: Stopping
     log: Callable[[str, Mapping[str, Any]], None] = field(default=lambda _what, _facts: None)
@@ -56,15 +56,18 @@ class Runner:
             end = self._settle(claim, "cancelled", self.claims.cancelled)
         except HandedBack:
             end = self._settle(claim, "handed back", self.claims.hand_back)
+        except Died as error:
+            why = str(error)
+            end = self._settle(claim, "died", lambda own: self.claims.died_alone(own, why))
         except Exception as error:
             end = self._failed(claim, error, places)
-        if end not in ("lost", "handed back", "again"):
+        if end not in ("lost", "handed back", "again", "died"):
             shutil.rmtree(self._parts(claim), ignore_errors=True)
         seconds = round(time.monotonic() - started, 3)
         self.log(end, {"job": claim.id, "kind": claim.kind.value, "seconds": seconds})
 
     def _compute(self, claim: Claim, watch: _Watch, places: dict[str, str]) -> str:
-        name = naming.output_name(claim.work, self.residents.engines.identity())
+        name = naming.output_name(claim.work, self.residents.identity())
         inputs = self._inputs(claim, places)
         done = self._found(claim, name)
         if done is None:
