@@ -1,4 +1,4 @@
-"""Puts together what the cost model of many machines takes: ``python -m benchmarks.cluster_figures``.
+"""What the cost model of many machines takes: ``python -m benchmarks.cluster_figures``.
 
 From measured.json, which `benchmarks.measured` and `benchmarks.cluster` fill, from the sizes that
 follow from parameters, and from what docs/service.md says of uploads. Writes
