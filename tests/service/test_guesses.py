@@ -13,7 +13,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from fhe_face.service.jobs.queue import open_queue
-from fhe_face.service.rows import Scope
+from fhe_face.service.rows import Room, Scope
 from fhe_face.service.settings import Settings
 from tests.service import kit
 
@@ -71,7 +71,7 @@ def test_guesses_at_jobs_look_alike(world: kit.World, ready: TestClient) -> None
     queue = open_queue(world.service, Settings())
     try:
         inputs = {"faces": "one", "key": "mine", "model": "default"}
-        job = queue.submit("anna", "embedding", inputs, (kit.Room.EMBEDDINGS, "r"))
+        job = queue.submit("anna", "embedding", inputs, (Room.EMBEDDINGS, "r"))
         times: dict[bool, list[float]] = {True: [], False: []}
         for number in range(400):
             right = number % 2 == 0
