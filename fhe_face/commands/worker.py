@@ -9,7 +9,8 @@ import typer
 
 HELP = (
     "Compute the jobs and searches of a service, beside the worker that `serve` starts: on another "
-    "machine that sees the same folder and the same PostgreSQL database."
+    "machine that sees the same folder and the same PostgreSQL database. With --ray the nodes of a "
+    "Ray cluster compute."
 )
 _GIGABYTE = 10**9
 
@@ -31,10 +32,21 @@ def worker(
     grace: Annotated[
         float | None, typer.Option(min=0.0, help="Seconds for what is computed at the end.")
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            "--ray",
+            metavar="ADDRESS",
+            help="HOST:PORT of a Ray cluster: its nodes compute instead of this machine. Memory "
+            "and threads are each node's then (docs/cluster.md).",
+        ),
+    ] = None,
 ) -> None:
     """Until SIGTERM: what is computed may end within the grace, the rest is handed back."""
     from fhe_face.service.jobs.worker import serve, settings_for
 
+    if ray is not None:
+        require_cluster(ray)
     settings = settings_for(
         folder,
         weights=weights,
@@ -42,5 +54,16 @@ def worker(
         memory=None if memory is None else int(memory * _GIGABYTE),
         blocks=None if blocks is None else int(blocks * _GIGABYTE),
         grace=grace,
+        ray=ray,
     )
     raise typer.Exit(serve(settings))
+
+
+def require_cluster(address: str) -> None:
+    """What can be said before a process is started."""
+    from fhe_face.extras import require_extra
+
+    require_extra("a Ray cluster", "ray", "ray")
+    from fhe_face.service.cluster.reaching import require_reachable
+
+    require_reachable(address)

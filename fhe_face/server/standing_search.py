@@ -47,8 +47,7 @@ class StandingSearch:
             )
             return
         content = Path(request["source"]).read_bytes()
-        matcher = server.matcher
-        probe = probe_from_bytes(content, matcher.parameters, matcher.key_id, "the probe")
+        probe = probe_from_bytes(content, server.parameters, server.key_id, "the probe")
         write_whole(Path(request["target"]), to_bytes(server.search(probe)))
 
 

@@ -426,7 +426,7 @@ class Fake:
         self.store(id)
         server = SearchServer.load(self.folder / id, threads=1, parameters=self.parameters)
         try:
-            probe = probe_from_bytes(body, self.parameters, server.matcher.key_id)
+            probe = probe_from_bytes(body, self.parameters, server.key_id)
             state = server.store.state()
             scores = to_bytes(server.search(probe))
         finally:

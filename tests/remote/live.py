@@ -44,7 +44,7 @@ class Searching:
     def search(self, gallery: Path, probe: bytes, timeout: float) -> Answer:
         server = SearchServer.load(gallery, threads=1, parameters=self.ring)
         try:
-            asked = probe_from_bytes(probe, self.ring, server.matcher.key_id)
+            asked = probe_from_bytes(probe, self.ring, server.key_id)
             state = server.store.state()
             return Answer(to_bytes(server.search(asked)), state.changes, state.version)
         finally:

@@ -8,22 +8,24 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, literal, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, literal, or_, select
 
 from fhe_core.errors import Failure
 from fhe_face.service.jobs.ends import error_text, time_limit_error
 from fhe_face.service.jobs.opening import clock, insert_new
 from fhe_face.service.jobs.records import Claim, JobFailed, Kind, Limits
 from fhe_face.service.jobs.tables import jobs, outputs, queue
-from fhe_face.service.jobs.turns import Turns, Waiting
+from fhe_face.service.jobs.turns import Served, Turns, Waiting
 from fhe_face.service.queueing import State
 from fhe_face.service.rows import Room
 from fhe_face.store.database import Database
 
 _LONGEST_PAUSE_SECONDS = 300.0
+#: Parts a worker's name from that of a seat of its.
+_SEAT = "/"
 
 
 class Lost(Failure):
@@ -34,11 +36,19 @@ class Lost(Failure):
 
 @dataclass(frozen=True)
 class Claims:
-    """What a worker called `worker` does in the database."""
+    """What a worker called `worker` does in the database.
+
+    A worker that computes on several machines has a *seat* for each, which claims for itself.
+    What is done for a worker is done for its seats as well.
+    """
 
     database: Database
     worker: str
     limits: Limits
+
+    def seat(self, name: str) -> Claims:
+        """Claims of one of this worker's machines."""
+        return replace(self, worker=f"{self.worker}{_SEAT}{name}")
 
     def claim(self, turns: Turns, loaded: Collection[str] = ()) -> Claim | None:
         """The next job; None if none waits. Two workers never get the same.
@@ -71,6 +81,18 @@ class Claims:
                 )
             )
             return _claim(row, row.token + 1)
+
+    def served(self) -> list[Served]:
+        """When jobs were begun last, by whichever worker."""
+        query = (
+            select(jobs.c.tenant, jobs.c.key, func.max(jobs.c.started))
+            .where(jobs.c.started.is_not(None))
+            .group_by(jobs.c.tenant, jobs.c.key)
+        )
+        with self.database.reading() as connection:
+            now = clock(connection)
+            rows = connection.execute(query).all()
+        return [Served(tenant, key, now - when) for tenant, key, when in rows]
 
     def progress(self, claim: Claim, stage: str, done: int, total: int) -> bool:
         """Tell what is being done; whether somebody asked to cancel the job. Lost."""
@@ -146,7 +168,7 @@ class Claims:
         """Renew the leases of this worker."""
         with self.database.locked() as connection:
             lease = clock(connection) + self.limits.lease_seconds
-            mine = and_(jobs.c.worker == self.worker, _running())
+            mine = and_(_of(self.worker), _running())
             connection.execute(jobs.update().where(mine).values(lease=lease))
 
     def died(self, why: str, workers: Collection[str] | None = None) -> int:
@@ -154,7 +176,12 @@ class Claims:
 
         Each is tried again, or set aside if it was there too often when something died.
         """
-        return self._bury(jobs.c.worker.in_(workers or [self.worker]), why)
+        return self._bury(_of(*(workers or [self.worker])), why)
+
+    def died_alone(self, claim: Claim, why: str) -> None:
+        """What computed this job died, and nothing else did; as `died` for it alone. Lost."""
+        if not self._bury(self._mine(claim), why):
+            raise Lost
 
     def bury_expired(self) -> int:
         """The same for all jobs whose worker has not been heard of."""
@@ -165,30 +192,27 @@ class Claims:
     def give_back_all(self) -> int:
         """Jobs of this worker whose lane was ended on purpose; no death of theirs."""
         with self.database.locked() as connection:
-            mine = and_(jobs.c.worker == self.worker, _running())
+            mine = and_(_of(self.worker), _running())
             statement = jobs.update().where(mine).values(**_QUEUED)
             return int(connection.execute(statement).rowcount)
 
     def overdue(self, slack: float) -> bool:
         """Whether a part has taken `slack` longer than it may: it hangs."""
         with self.database.reading() as connection:
-            since = clock(connection) - self.limits.job_seconds - slack
-            query = select(func.count()).where(
-                jobs.c.worker == self.worker, _running(), jobs.c.since < since
-            )
+            query = select(func.count()).where(self._late(clock(connection), slack))
             return bool(connection.execute(query).scalar_one())
 
-    def time_out(self) -> None:
-        """End this worker's jobs because they took too long."""
+    def time_out(self, slack: float) -> None:
+        """End this worker's jobs of which a part has taken `slack` longer than it may."""
         with self.database.locked() as connection:
+            late = self._late(clock(connection), slack)
             values = {
                 "state": State.FAILED.value,
                 "finished": clock(connection),
                 "lease": None,
                 "error": time_limit_error(self.limits.job_seconds),
             }
-            mine = and_(jobs.c.worker == self.worker, _running())
-            connection.execute(jobs.update().where(mine).values(**values))
+            connection.execute(jobs.update().where(late).values(**values))
 
     def _bury(self, which: ColumnElement[bool], why: str) -> int:
         with self.database.locked() as connection:
@@ -221,6 +245,11 @@ class Claims:
         """Seconds until the next try, after so many earlier ones."""
         return min(self.limits.pause_seconds * 2.0 ** min(before, 20), _LONGEST_PAUSE_SECONDS)
 
+    def _late(self, now: float, slack: float) -> ColumnElement[bool]:
+        return and_(
+            _of(self.worker), _running(), jobs.c.since < now - self.limits.job_seconds - slack
+        )
+
     def _mine(self, claim: Claim) -> ColumnElement[bool]:
         return and_(jobs.c.number == claim.number, jobs.c.token == claim.token, _running())
 
@@ -244,6 +273,12 @@ _QUEUED: dict[str, Any] = {
     "total": 0,
     "lease": None,
 }
+
+
+def _of(*workers: str) -> ColumnElement[bool]:
+    """Jobs of these workers, and of their seats."""
+    seats = [jobs.c.worker.startswith(name + _SEAT, autoescape=True) for name in workers]
+    return or_(jobs.c.worker.in_(workers), *seats)
 
 
 def _running() -> ColumnElement[bool]:

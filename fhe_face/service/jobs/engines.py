@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from fhe_core.container import Header
+from fhe_core.errors import Failure
 from fhe_face.progress import Stage
 from fhe_face.service.jobs.forecast import key_memory_bytes
 from fhe_face.service.jobs.records import Kind
@@ -109,3 +110,9 @@ class FaceEngines:
         from fhe_face.service.jobs.faces import FaceResident
 
         return FaceResident(FaceServer.load(key, self.weights, threads=self.threads, stage=stage))
+
+
+def require_secure(name: str, *, insecure: bool) -> None:
+    """Raise Failure for an engine of tests, unless tests say that they want it."""
+    if name.startswith(INSECURE) and not insecure:
+        raise Failure(f"the engine '{name}' protects nothing: it is for tests only")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Final
 
 from fhe_core.formats.matching import probe_from_bytes, to_bytes
 from fhe_core.matching import MatchParameters, gallery_parameters
+from fhe_face.server.blocks import Computing
 from fhe_face.server.searching import SearchServer
 from fhe_face.service.queueing import Answer
 
@@ -34,12 +35,14 @@ class Galleries:
     """Open galleries by their folders.
 
     memory_bytes: of all blocks together; threads: of one search; parameters: of the ring (None:
-    those of every gallery).
+    those of every gallery); compute: where blocks are searched, of a gallery's folder and its
+    key's id (None: in this process).
     """
 
     memory_bytes: int
     threads: int | None = None
     parameters: MatchParameters | None = None
+    compute: Callable[[Path, str], Computing] | None = None
     _open: OrderedDict[Path, _Gallery] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -48,7 +51,7 @@ class Galleries:
         parameters = self.parameters or gallery_parameters()
         with self._using(folder) as gallery:
             server = gallery.server
-            asked = probe_from_bytes(probe, parameters, server.matcher.key_id, "the probe")
+            asked = probe_from_bytes(probe, parameters, server.key_id, "the probe")
             with gallery.lock:  # what is asked after the search is of this search
                 version = server.store.state().version
                 scores = server.search(asked)
@@ -82,15 +85,21 @@ class Galleries:
             self._drop(folder)
             found = None
         if found is None:
-            server = SearchServer.load(
+            found = self._open[folder] = _Gallery(self._load(folder))
+        self._open.move_to_end(folder)
+        return found
+
+    def _load(self, folder: Path) -> SearchServer:
+        compute = self.compute
+        if compute is None:
+            return SearchServer.load(
                 folder,
                 threads=self.threads,
                 memory=self.memory_bytes,
                 parameters=self.parameters,
             )
-            found = self._open[folder] = _Gallery(server)
-        self._open.move_to_end(folder)
-        return found
+        chosen = self.parameters or gallery_parameters()
+        return SearchServer.open(folder, chosen, lambda _store, key_id: compute(folder, key_id))
 
     def _make_room(self, keep: Path) -> None:
         while len(self._open) > 1 and (
@@ -113,4 +122,4 @@ def _is_current(folder: Path, server: SearchServer) -> bool:
     """Whether the gallery is still there, and has the key that was loaded."""
     if not folder.is_dir():
         return False
-    return str(server.store.facts.get("key_id")) == server.matcher.key_id
+    return str(server.store.facts.get("key_id")) == server.key_id

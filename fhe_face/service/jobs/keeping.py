@@ -112,16 +112,11 @@ class Keeper:
     def seen(self) -> None:
         """This worker is alive, and so are its jobs."""
         self.claims.beat()
-        with self.claims.database.locked() as connection:
-            row = {"id": self.claims.worker, "seen": clock(connection)}
-            if not insert_new(connection, workers, row):
-                mine = workers.c.id == self.claims.worker
-                connection.execute(workers.update().where(mine).values(seen=row["seen"]))
+        seen(self.claims)
 
     def gone(self) -> None:
         """This worker ends."""
-        with self.claims.database.locked() as connection:
-            connection.execute(workers.delete().where(workers.c.id == self.claims.worker))
+        gone(self.claims)
         self.presence.leave()
 
     def bury(self) -> int:
@@ -189,6 +184,29 @@ class Keeper:
             elif job not in needed:
                 with suppress(OSError):
                     path.unlink()
+
+
+class Dispatcher(Keeper):
+    """Of a worker that has others compute: those are seen, not itself."""
+
+    def seen(self) -> None:
+        """Its jobs are alive."""
+        self.claims.beat()
+
+
+def seen(claims: Claims) -> None:
+    """Somebody who computes is alive: a worker, or a seat of one."""
+    with claims.database.locked() as connection:
+        row = {"id": claims.worker, "seen": clock(connection)}
+        if not insert_new(connection, workers, row):
+            mine = workers.c.id == claims.worker
+            connection.execute(workers.update().where(mine).values(seen=row["seen"]))
+
+
+def gone(claims: Claims) -> None:
+    """It computes no more."""
+    with claims.database.locked() as connection:
+        connection.execute(workers.delete().where(workers.c.id == claims.worker))
 
 
 def scratch_name(claim: Claim) -> str:

@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from fhe_core.errors import Failure
 from fhe_core.files import one_line
 from fhe_face.service.jobs.claims import Claims
 from fhe_face.service.jobs.confining import confine, end_with_parent
-from fhe_face.service.jobs.engines import INSECURE, Engines, FaceEngines
+from fhe_face.service.jobs.engines import Engines, FaceEngines, require_secure
 from fhe_face.service.jobs.keeping import tell_identity
 from fhe_face.service.jobs.opening import open_jobs
 from fhe_face.service.jobs.records import Limits
@@ -38,6 +38,7 @@ CANNOT_START: Final = 2
 _NICENESS: Final = 5
 _IDLE_SECONDS: Final = (0.02, 0.25)
 _DATABASE_SECONDS: Final = 2.0
+_AWAY_SECONDS: Final = 1.0
 #: Of the memory that is there, where no limit is set.
 _SHARE: Final = 0.8
 _LARGEST_SETTINGS: Final = 1 << 16
@@ -50,7 +51,8 @@ class LaneSettings:
     """What a worker tells its lanes.
 
     memory: bytes of address space, and of keys and all else; None: what the machine has left.
-    blocks: bytes of galleries' blocks that stay in memory (lane of searches).
+    blocks: bytes of galleries' blocks that stay in memory (lane of searches). ray: address of a
+    Ray cluster whose nodes compute; memory and blocks are those of each node then.
     """
 
     folder: str
@@ -62,6 +64,7 @@ class LaneSettings:
     memory: int | None = None
     blocks: int = BLOCK_BYTES
     grace: float = 25.0
+    ray: str | None = None
 
     def to_json(self) -> str:
         """For `from_json`."""
@@ -89,18 +92,30 @@ def serve(settings: LaneSettings, engines: Engines, *, insecure: bool = False) -
         database = open_jobs(service)
         claims = Claims(database, settings.worker, settings.limits)
         tell_identity(claims, engines.identity)
-        residents = Residents(engines, settings.memory or _budget())
+        residents = Residents(engines, settings.memory or budget())
         runner = Runner(claims, service.blobs, residents, service.folder, stopping, log)
+        turns = Turns(settings.limits.turn_seconds)
+        turns.remember(claims.served(), time.monotonic())
         log("ready", {"lane": "jobs", "engine": engines.name})
-        work(runner, Turns(settings.limits.turn_seconds), stopping)
+        work(runner, turns, stopping)
         database.engine.dispose()
 
 
-def work(runner: Runner, turns: Turns, stopping: Stopping) -> None:
-    """One job after the other."""
+def always() -> bool:
+    """What computes is in this process."""
+    return True
+
+
+def work(
+    runner: Runner, turns: Turns, stopping: Stopping, ready: Callable[[], bool] = always
+) -> None:
+    """One job after the other. ready: asked before each whether what computes is there."""
     shortest, longest = _IDLE_SECONDS
     idle, unsure = shortest, False
     while not stopping.asked:
+        if not ready():
+            stopping.nap(_AWAY_SECONDS)
+            continue
         try:
             if unsure:  # the last claim may have been written, though its answer was lost
                 runner.claims.give_back_all()
@@ -119,23 +134,20 @@ def work(runner: Runner, turns: Turns, stopping: Stopping) -> None:
         runner.run(claim)
 
 
-def require_secure(name: str, *, insecure: bool) -> None:
-    """Raise Failure for an engine of tests, unless tests say that they want it."""
-    if name.startswith(INSECURE) and not insecure:
-        raise Failure(f"the engine '{name}' protects nothing: it is for tests only")
-
-
 def log(what: str, facts: Mapping[str, Any]) -> None:
     """One JSON object as a line on stderr; no secret, no name of a person is ever in it."""
     line = json.dumps({"time": round(time.time(), 3), "event": what, **facts})
     print(line, file=sys.stderr, flush=True)
 
 
-def read_settings() -> LaneSettings:
-    """What the worker wrote to stdin; then the process is confined, and ends with the worker."""
+def read_settings(*, limited: bool = True) -> LaneSettings:
+    """What the worker wrote to stdin; then the process is confined, and ends with the worker.
+
+    limited: whether the limit of memory is this process's.
+    """
     settings = LaneSettings.from_json(sys.stdin.read(_LARGEST_SETTINGS))
     end_with_parent(settings.parent)
-    confine(settings.memory)
+    confine(settings.memory if limited else None)
     return settings
 
 
@@ -146,7 +158,7 @@ def cannot_start(error: Failure) -> int:
     return 1 if away else CANNOT_START
 
 
-def _budget() -> int:
+def budget() -> int:
     available = available_memory_bytes()
     return 1 << 62 if available is None else int(_SHARE * available)
 

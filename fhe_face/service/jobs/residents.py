@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from fhe_core.container import Kind, read_header
 from fhe_face.progress import Stage
@@ -16,6 +16,23 @@ from fhe_face.system import size
 
 #: So much of what an engine needs beside keys may be a job's inputs: a half.
 _INPUTS_SHARE: Final = 2
+
+
+class Keys(Protocol):
+    """Where evaluation keys are in memory: in this process, or on another machine."""
+
+    @property
+    def loaded(self) -> Collection[str]:
+        """The digests of keys that are in memory."""
+
+    def identity(self) -> str:
+        """Names engine and weights: two that are equal give equal outputs, bit for bit."""
+
+    def get(self, digest: str, key: Path, stage: Stage, inputs_bytes: int = 0) -> Resident:
+        """The keys, loaded if need be; errors as of `Residents.get`, and Died."""
+
+    def clear(self) -> None:
+        """Let go of all keys: memory is short."""
 
 
 @dataclass
@@ -38,6 +55,10 @@ class Residents:
     def loaded(self) -> Collection[str]:
         """The digests of keys that are in memory."""
         return self._loaded.keys()
+
+    def identity(self) -> str:
+        """Of engine and weights."""
+        return self.engines.identity()
 
     def get(self, digest: str, key: Path, stage: Stage, inputs_bytes: int = 0) -> Resident:
         """The keys; they are loaded, and others leave, where that is necessary.

@@ -32,6 +32,12 @@ class TimeUp(Failure):
     code = "time-up"
 
 
+class Died(Failure):
+    """The process that computed it, on this machine or another, has died; the text says how."""
+
+    code = "died"
+
+
 @dataclass
 class Stopping:
     """Whether the process was asked to end; what it computes then has `grace` seconds left."""

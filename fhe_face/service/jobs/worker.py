@@ -28,7 +28,7 @@ from fhe_core.files import one_line
 from fhe_face.service.jobs.children import ROOT, Lane
 from fhe_face.service.jobs.claims import Claims
 from fhe_face.service.jobs.confining import confine
-from fhe_face.service.jobs.keeping import RUN, Keeper, Presence, host
+from fhe_face.service.jobs.keeping import RUN, Dispatcher, Keeper, Presence, host
 from fhe_face.service.jobs.lane import (
     BLOCK_BYTES,
     CANNOT_START,
@@ -45,6 +45,9 @@ from fhe_face.store.errors import StoreError
 
 JOBS: Final = "fhe_face.service.jobs.lane"
 SEARCHES: Final = "fhe_face.service.jobs.search_lane"
+#: The lanes that compute here, and those that have the nodes of a Ray cluster compute.
+HERE: Final = (JOBS, SEARCHES)
+RAY: Final = ("fhe_face.service.cluster.lane", "fhe_face.service.cluster.search_lane")
 _TICK_SECONDS: Final = 0.1
 _LOOK_SECONDS: Final = 2.0
 _SWEEP_SECONDS: Final = 60.0
@@ -104,7 +107,8 @@ class Worker:
         self._keep(jobs, now)
 
     def _bury_lane(self) -> None:
-        self.keeper.claims.died(str(self._death))
+        if self.keeper.claims.died(str(self._death)):
+            self.lanes[0].forgive()  # it was the job: others need not wait for a pause
         self._death = None
 
     def _keep(self, jobs: Lane, now: float) -> None:
@@ -122,8 +126,9 @@ class Worker:
     def _overdue(self, jobs: Lane) -> None:
         """A job that does not end itself is ended with its lane."""
         claims = self.keeper.claims
-        if claims.overdue(min(_SLACK_SECONDS, claims.limits.job_seconds)):
-            claims.time_out()
+        slack = min(_SLACK_SECONDS, claims.limits.job_seconds)
+        if claims.overdue(slack):
+            claims.time_out(slack)
             jobs.signal(signal.SIGKILL)
 
     def _end(self) -> None:
@@ -158,10 +163,10 @@ def _reason(status: int) -> str:
 
 def make_worker(
     settings: LaneSettings,
-    modules: tuple[str, str] = (JOBS, SEARCHES),
+    modules: tuple[str, str] | None = None,
     root: Path = ROOT,
 ) -> Worker:
-    """A worker for a service's folder. modules: of its lanes, in tests.
+    """A worker for a service's folder. modules: of its lanes, where tests have others.
 
     Raises:
         Failure: there is no such service, or its database cannot be reached.
@@ -169,9 +174,12 @@ def make_worker(
     service = open_service(settings.folder)
     claims = Claims(open_jobs(service), settings.worker, settings.limits)
     presence = Presence(service.folder / RUN, settings.worker)
-    keeper = Keeper(claims, presence, service.blobs, service.folder)
-    jobs, searches = (Lane(module, settings, root) for module in modules)
-    searches.settings = replace(settings, memory=settings.blocks + _SEARCH_BYTES)
+    kind = Keeper if settings.ray is None else Dispatcher
+    keeper = kind(claims, presence, service.blobs, service.folder)
+    here = HERE if settings.ray is None else RAY
+    jobs, searches = (Lane(module, settings, root) for module in modules or here)
+    if settings.ray is None:
+        searches.settings = replace(settings, memory=settings.blocks + _SEARCH_BYTES)
     return Worker(keeper, (jobs, searches), Stopping(settings.grace))
 
 
@@ -202,6 +210,7 @@ def settings_for(
     memory: int | None = None,
     blocks: int | None = None,
     grace: float | None = None,
+    ray: str | None = None,
 ) -> LaneSettings:
     """Of a new worker; what is not given here is as in the service's settings.
 
@@ -220,12 +229,13 @@ def settings_for(
         memory=memory or settings.worker_memory,
         blocks=BLOCK_BYTES if blocks is None else blocks,
         grace=settings.grace_seconds if grace is None else grace,
+        ray=ray,
     )
 
 
 def serve(
     settings: LaneSettings,
-    modules: tuple[str, str] = (JOBS, SEARCHES),
+    modules: tuple[str, str] | None = None,
     root: Path = ROOT,
 ) -> int:
     """Be a worker until asked to end; the exit status: 0 unless a lane cannot start.
@@ -248,6 +258,7 @@ def main() -> None:
     parser.add_argument("--memory", type=int)
     parser.add_argument("--blocks", type=int)
     parser.add_argument("--grace", type=float)
+    parser.add_argument("--ray")
     try:
         sys.exit(serve(settings_for(**vars(parser.parse_args()))))
     except Failure as error:

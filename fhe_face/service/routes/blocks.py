@@ -16,7 +16,6 @@ from fhe_core.container import ContainerError, Corrupt
 from fhe_core.files import shown
 from fhe_core.formats.matching import check_block
 from fhe_face.service.context import Context, Enroller, Here, Reader, Searcher
-from fhe_face.service.errors import Busy
 from fhe_face.service.galleries import block_bytes
 from fhe_face.service.models import BlockChange, Digest
 from fhe_face.service.receiving import received
@@ -117,12 +116,11 @@ async def search(id: Id, request: Request, caller: Searcher, here: Here) -> Resp
     """Search with a sealed probe; the answer is a file of sealed scores."""
     folder = await anyio.to_thread.run_sync(here.service.galleries.folder, caller.tenant, id)
     probe = await request.body()
-    if here.searches.available_tokens < 1:  # nothing comes between this and the next line
-        raise Busy("all searchers are busy", 1.0)
     seconds = here.settings.search_seconds
-    answer = await anyio.to_thread.run_sync(
-        here.queue.search, folder, probe, seconds, limiter=here.searches
-    )
+    with here.place_to_search(caller.tenant):
+        answer = await anyio.to_thread.run_sync(
+            here.queue.search, folder, probe, seconds, limiter=here.searches
+        )
     headers = {
         "X-Gallery-Version": str(answer.version),
         "X-Gallery-Changes": str(answer.changes),

@@ -134,9 +134,11 @@ class Process:
 def start_worker(kit: Kit, counts: Path, **changes: object) -> Process:
     """A worker of the kit's service, which counts in a file.
 
-    changes: of its settings, and of its environment (capitals); held=True: by a pipe on stdin.
+    changes: of its settings, and of its environment (capitals); held=True: by a pipe on stdin;
+    module=NAME: another program.
     """
     held = changes.pop("held", False)
+    module = str(changes.pop("module", "tests.service.jobs.worker"))
     environment = {k: str(v) for k, v in changes.items() if k.isupper()}
     chosen = {k: v for k, v in changes.items() if not k.isupper()}
     settings = LaneSettings(str(kit.service.folder), "", 0, kit.limits, threads=1, grace=10.0)
@@ -144,7 +146,7 @@ def start_worker(kit: Kit, counts: Path, **changes: object) -> Process:
     log = counts.with_name(f"worker-{time.monotonic_ns()}.log")
     with log.open("wb") as stream:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.service.jobs.worker", settings.to_json()],
+            [sys.executable, "-m", module, settings.to_json()],
             cwd=ROOT,
             env={**os.environ, COUNTS: str(counts), "OMP_NUM_THREADS": "1", **environment},
             stdin=subprocess.PIPE if held else subprocess.DEVNULL,
