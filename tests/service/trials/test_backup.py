@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fhe_face.remote import jobs
+from fhe_face.remote.waiting import wait
 from fhe_face.service.backup import back_up
 from fhe_face.service.restoring import restore
 from fhe_face.service.rows import Room
@@ -47,7 +48,7 @@ def test_a_running_service_is_backed_up(owner: Owner, tmp_path: Path, url: str |
     try:
         with second.connect("alice") as connection:
             for job in accepted.values():
-                jobs.wait(connection, jobs.find(connection, job), patience=120.0)
+                wait(connection, jobs.find(connection, job), patience=120.0)
         other_client(chaos.place.root / "gallery", second.root / "gallery")
         with reopen(second, "alice", second.root / "gallery") as gallery:
             consistent(gallery)
