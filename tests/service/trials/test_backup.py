@@ -15,7 +15,7 @@ from fhe_face.service.rows import Room
 from tests.gallery.killing import PHOTOS, Model
 from tests.gallery.kit import consistent
 from tests.remote.kit import other_client
-from tests.service.jobs.afterwards import expected
+from tests.service.jobs.afterwards import embedded
 from tests.service.jobs.kit import Owner, wait_for
 from tests.service.trials.place import Place
 from tests.service.trials.test_chaos import Chaos
@@ -58,7 +58,7 @@ def test_a_running_service_is_backed_up(owner: Owner, tmp_path: Path, url: str |
     with second.open() as service:
         for name in accepted:
             output = service.blobs.path("alice", Room.EMBEDDINGS, name).read_bytes()
-            assert output == expected(owner.key, chaos.place.root / f"{name}.ct")
+            assert output == embedded(owner.key, chaos.place.root / f"{name}.ct")
     require_moment(found, before, after)
 
 

@@ -25,7 +25,7 @@ from fhe_face.service.rows import Room as Kept
 from tests.core import tiny
 from tests.gallery.killing import Model, paint
 from tests.gallery.kit import ALIGNED, SMALL, THRESHOLDS, Painted, consistent
-from tests.service.jobs.afterwards import expected, nothing_left, nothing_repeated
+from tests.service.jobs.afterwards import embedded, nothing_left, nothing_repeated
 from tests.service.jobs.engine import PAUSE, network
 from tests.service.jobs.kit import LIMITS, Owner, wait_for
 from tests.service.jobs.submitter import append, lines
@@ -213,7 +213,7 @@ def embeddings_are_right(chaos: Chaos) -> None:
     with chaos.place.open() as service:
         for name in accepted:
             found = service.blobs.path("alice", Kept.EMBEDDINGS, name).read_bytes()
-            assert found == expected(chaos.owner.key, chaos.place.root / f"{name}.ct")
+            assert found == embedded(chaos.owner.key, chaos.place.root / f"{name}.ct")
 
 
 def sections_went_once(chaos: Chaos) -> None:
