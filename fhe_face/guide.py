@@ -90,7 +90,13 @@ COMMANDS: Final = {
             "fhe-face serve --folder /var/lib/faces --behind-proxy --print-unit",
         ),
     ),
-    "worker": (SERVER, ("fhe-face worker --folder data --memory 10",)),
+    "worker": (
+        SERVER,
+        (
+            "fhe-face worker --folder data --memory 10",
+            "fhe-face worker --folder /shared/data --ray 10.0.0.1:6379",
+        ),
+    ),
     "weights": (MODELS, ("fhe-face weights list", "fhe-face weights download")),
     "evaluate": (MODELS, ("fhe-face evaluate people/ --weights weights.safetensors",)),
     "train": (MODELS, ("fhe-face train people/ --out run --epochs 30",)),

@@ -76,6 +76,21 @@ def substituted(a: Integers, exponent: int, q: int) -> Integers:
     return out
 
 
+def doubled(a: Integers) -> Integers:
+    """Coefficients [2N] modulo X^2N + 1 of an element [N] of the real ring."""
+    return np.concatenate([a, a[:1] * 0, -a[:0:-1]])
+
+
+def real_product(a: Integers, b: Integers, q: int) -> Integers:
+    """a * b in the real ring, modulo q."""
+    return negacyclic(doubled(a), doubled(b), q)[: a.size]
+
+
+def real_substituted(a: Integers, exponent: int, q: int) -> Integers:
+    """a(X^exponent) in the real ring, modulo q, for an odd exponent."""
+    return substituted(doubled(a), exponent, q)[: a.size]
+
+
 def bit_reversed(index: int, count: int) -> int:
     """index with its log2(count) bits in reverse."""
     bits = count.bit_length() - 1

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "kernels/kernels.hpp"
 
@@ -13,12 +14,11 @@ namespace fhe::ring {
 // Positions of a polynomial that lie side by side in a key.
 inline std::size_t key_strip(std::size_t n) { return std::min(n, kernels::kKeyStrip); }
 
-// A key [key_rows][n / strip][digits][2][strip], rows = limbs 0..key_limbs-1, then specials.
+// A key [key_rows][n / strip][digits][2][strip].
 struct KeyView {
     const std::uint64_t* data = nullptr;
     std::size_t digits = 0;
-    std::size_t key_limbs = 0;
-    std::size_t key_rows = 0;
+    std::vector<std::size_t> stored;  // for each row of a job, the row of the key
 
     // For kernels::KeyProduct; position is a multiple of the strip.
     const std::uint64_t* at(std::size_t key_row, std::size_t position, std::size_t n) const {

@@ -23,7 +23,7 @@ void switch_key(const Context& context, std::uint64_t* out, const std::uint64_t*
     if (job.permutation != nullptr) map.emplace(job.permutation, n);
     parallel_for(context.threads(), rows, [&](std::size_t r, std::size_t) {
         const Modulus& m = context.modulus(job.rows[r]);
-        const std::size_t stored = stored_row(r, job.limbs, job.key.key_limbs);
+        const std::size_t stored = job.key.stored[r];
         const std::uint64_t factor =
             r < job.limbs ? key_factor(extended ? 1 : job.p_mod_q[r], m) : key_factor(1, m);
         const auto digit = [&](std::size_t d) { return job.digits + (d * rows + r) * n; };
@@ -79,35 +79,6 @@ void tensor(const Context& context, std::uint64_t* out, const std::uint64_t* a,
         kernels.multiply(out + r * n, left[0], right[1], n, m);
         kernels.dot_product(out + poly + r * n, left, right, 2, n, m);
         kernels.multiply(out + 2 * poly + r * n, left[1], right[0], n, m);
-    });
-}
-
-void tensor_of_parts(const Context& context, std::uint64_t* out, const std::uint64_t* a,
-                     const std::uint64_t* conjugate, const Rows& rows) {
-    const std::size_t n = context.n();
-    const std::size_t poly = rows.size() * n;
-    const std::size_t tile = std::min(n / 4, kTile / 2);  // all six rows stay in the first cache
-    const KernelTable& kernels = context.kernels();
-    parallel_for(context.threads(), rows.size(), [&](std::size_t r, std::size_t) {
-        const Modulus& m = context.modulus(rows[r]);
-        const auto factors = context.monomial(n / 4, rows[r]);
-        alignas(64) std::uint64_t minus[2][kTile / 2], plus[2][kTile / 2], turned[kTile / 2];
-        for (std::size_t start = 0; start < n; start += tile) {
-            for (const std::size_t p : {0, 1}) {
-                const std::size_t at = p * poly + r * n + start;
-                kernels.add(plus[p], a + at, conjugate + at, tile, m);
-                kernels.subtract(turned, conjugate + at, a + at, tile, m);
-                kernels.multiply_scalar(turned, turned, factors[start / (n / 4)], tile, m);
-                kernels.subtract(minus[p], plus[p], turned, tile, m);
-                kernels.add(plus[p], plus[p], turned, tile, m);
-            }
-            const std::uint64_t* left[] = {minus[0], minus[1]};
-            const std::uint64_t* right[] = {plus[1], plus[0]};
-            std::uint64_t* target = out + r * n + start;
-            kernels.multiply(target, left[0], right[1], tile, m);
-            kernels.dot_product(target + poly, left, right, 2, tile, m);
-            kernels.multiply(target + 2 * poly, left[1], right[0], tile, m);
-        }
     });
 }
 

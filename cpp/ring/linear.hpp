@@ -29,15 +29,5 @@ void switch_key(const Context& context, std::uint64_t* out, const std::uint64_t*
 void tensor(const Context& context, std::uint64_t* out, const std::uint64_t* a,
             const std::uint64_t* b, const Rows& rows);
 
-// out [3][rows][n] = tensor(u, u) + tensor(v, v) of u = a + conjugate and v = X^(3n/4) (conjugate -
-// a), so that the product is that of (Re a)^2 + i (Im a)^2, times 4. As X^(n/4) squares to i, it is
-// the one tensor(u - w, u + w), w = X^(n/4) (conjugate - a). a, conjugate: [2][rows][n].
-void tensor_of_parts(const Context& context, std::uint64_t* out, const std::uint64_t* a,
-                     const std::uint64_t* conjugate, const Rows& rows);
-
-// Row of a longer chain that holds row `row` of a chain of `limbs` limbs and then specials.
-inline std::size_t stored_row(std::size_t row, std::size_t limbs, std::size_t stored_limbs) {
-    return row < limbs ? row : stored_limbs + (row - limbs);
-}
 
 }  // namespace fhe::ring

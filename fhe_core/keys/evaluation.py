@@ -31,12 +31,12 @@ class EvaluationKey:
     """Both halves of a key, expanded and in the order in which the kernels read them.
 
     Attributes:
-        data: as `_native.key_memory` gives it, a row for every limb, then for every special prime.
-        limbs: of the ciphertexts that it serves, at most.
+        data: as `_native.key_memory` gives it.
+        rows: of ``data``, as indices of ``Parameters.primes``.
     """
 
     data: Words
-    limbs: int
+    rows: tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,33 +47,29 @@ class EvaluationKeys:
     key_id: str
     keys: Mapping[KeyName, EvaluationKey]
 
-    def get(self, rotation: int, limbs: int) -> EvaluationKey:
-        """The key for a rotation (0: relinearisation) of a ciphertext with ``limbs`` limbs.
+    def get(self, rotation: int, level: int) -> EvaluationKey:
+        """The key for a rotation (0: relinearisation) of a ciphertext at that level.
 
         Raises:
-            MissingKeyError: it was not given, or covers fewer limbs.
+            MissingKeyError: it was not given, or does not have all limbs of the level.
         """
-        tier = self.parameters.tier_index(limbs)
-        if rotation != self.parameters.conjugation:
+        tier, rows = self.parameters.levels[level].tier, self.parameters.levels[level].rows
+        if not 0 <= rotation < self.parameters.rotations:
             rotation %= self.parameters.slots
         key = self.keys.get(KeyName(rotation, tier))
-        if key is None or key.limbs < limbs:
+        if key is None or not set(key.rows).issuperset(rows):
             what = f"rotation by {rotation}" if rotation else "relinearisation"
-            if rotation == self.parameters.conjugation:
-                what = "conjugation"
-            raise MissingKeyError(f"no evaluation key for {what} at {limbs} limbs")
+            raise MissingKeyError(f"no evaluation key for {what} at level {level}")
         return key
 
-    def residues(self, rotation: int, limbs: int) -> Words:
-        """The same key as residues [digits, 2, limbs + specials, N], its limbs before its specials.
+    def residues(self, rotation: int, level: int) -> Words:
+        """The same key as residues [digits, 2, rows, N].
 
         Raises:
             MissingKeyError: as `get`.
         """
-        key, p = self.get(rotation, limbs), self.parameters
-        specials = p.special_rows(p.tiers[p.tier_index(limbs)])
-        moduli = [*p.moduli, *p.specials]
-        return _native.load_key(key.data, [moduli[r] for r in (*range(key.limbs), *specials)])
+        key = self.get(rotation, level)
+        return _native.load_key(key.data, [self.parameters.primes[row] for row in key.rows])
 
     @property
     def memory_bytes(self) -> int:
@@ -105,9 +101,7 @@ def key_of_rows(
         ValueError: a residue is not below its modulus.
     """
     digits, count, n = specification.shape(parameters)
-    tier = parameters.tiers[specification.name.tier]
-    moduli = [*parameters.moduli, *parameters.specials]
-    indices = [*range(specification.limbs), *parameters.special_rows(tier)]
+    moduli, indices = parameters.primes, specification.rows(parameters)
     data = _native.key_memory(digits, count, n)
     uniform = np.empty(n, dtype=np.uint64)
     places = ((digit, row) for digit in range(digits) for row in range(count))
@@ -116,4 +110,4 @@ def key_of_rows(
         _native.store_key_row(data, row, digit, 0, computed, moduli[index])
         uniform_row(seed, domain, digit, index, moduli[index], uniform)
         _native.store_key_row(data, row, digit, 1, uniform, moduli[index])
-    return EvaluationKey(data, specification.limbs)
+    return EvaluationKey(data, indices)

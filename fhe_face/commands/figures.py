@@ -58,7 +58,6 @@ def precision(
         typer.Argument(help="Photos or aligned faces; default: two drawn ones."),
     ] = None,
     weights: Weights = DEFAULT_WEIGHTS,
-    pair: Annotated[bool, typer.Option("--pair", help="Compute two faces together.")] = False,
     flip: Flip = False,
     batch: Batch = False,
     coefficients: Coefficients = None,
@@ -83,7 +82,7 @@ def precision(
 
     how = FaceOptions(whole=whole, resize=resize, aligned=aligned)
     request = command.Request(
-        *(images or [], weights, pair, flip, batch, coefficients),
+        *(images or [], weights, flip, batch, coefficients),
         *(how, simulate, table, plot, threads),
     )
     command.run(request, json)

@@ -42,6 +42,9 @@ from fhe_face.commands.options import (
     Yes,
 )
 
+SHOW = "A gallery: its people, thresholds and sizes; or one person's photos."
+REKEY = "Seal everything anew with a new key. The old key then opens nothing in the gallery."
+
 app = typer.Typer(
     help="Sealed galleries: make, look after, correct, back up.", no_args_is_help=True
 )
@@ -84,7 +87,7 @@ def list_galleries(
     command.list_galleries(folders or [Path()], json)
 
 
-@app.command("show", help="A gallery: its people, thresholds and sizes; or one person's photos.")
+@app.command("show", help=SHOW)
 def show(
     gallery: Gallery,
     subject: SubjectOrAll = None,
@@ -207,9 +210,7 @@ def restore(
     command.restore(source, gallery, database, json)
 
 
-@app.command(
-    "rekey", help="Seal everything anew with a new key. The old key then opens nothing here."
-)
+@app.command("rekey", help=REKEY)
 def rekey(
     gallery: Gallery,
     passphrase: NewPassphrase = False,

@@ -61,8 +61,8 @@ class EmbedOptions:
             )
         if self.how == LOCAL and self.twice:
             raise CommandError(
-                "--twice is for encrypted embedding, whose noise differs each time: leave it out "
-                "where photos are embedded in the clear",
+                "--twice is for encrypted embedding, whose noise differs each time: leave it out, "
+                "or embed encrypted (for a gallery at a server: --keys)",
                 USAGE,
             )
 

@@ -7,20 +7,18 @@ from typing import Annotated
 
 import typer
 
+from fhe_face.commands import gallery
+from fhe_face.commands.gallery import REKEY, SHOW
 from fhe_face.commands.gallery_options import (
     BackupSource,
-    BackupTarget,
-    Deleted,
     Drop,
     EnrolledPhotos,
     Gallery,
     KeepNames,
     MaybeFlip,
     NewPassphrase,
-    NewPassphraseFile,
     OfCrops,
     Searched,
-    SubjectOrAll,
 )
 from fhe_face.commands.options import (
     DEFAULT_WEIGHTS,
@@ -71,19 +69,6 @@ def list_galleries(profile: Profile = DEFAULT_PROFILE, json: Json = False) -> No
     command.list_galleries(profile, json)
 
 
-@app.command("show", help="A gallery: its people, thresholds and sizes; or one person's photos.")
-def show(
-    gallery: Gallery,
-    subject: SubjectOrAll = None,
-    deleted: Deleted = False,
-    passphrase_file: PassphraseFile = None,
-    json: Json = False,
-) -> None:
-    from fhe_face.commands import gallery_showing as command
-
-    command.show(gallery, passphrase_file, subject, deleted, json)
-
-
 @app.command(
     "check",
     help="Read everything at the server, and compare it with what this client left there. Exit "
@@ -123,21 +108,6 @@ def remove(
     command.remove(gallery, yes, json)
 
 
-@app.command(
-    "backup", help="Copy all of a gallery at the server, with its key, into a new folder here."
-)
-def backup(
-    gallery: Gallery,
-    target: BackupTarget,
-    passphrase_file: PassphraseFile = None,
-    json: Json = False,
-) -> None:
-    from fhe_face.commands import gallery_making as command
-    from fhe_face.commands.remote_opening import opening
-
-    command.backup(opening(gallery, passphrase_file, None), target, json)
-
-
 @app.command("restore", help="Make a gallery at the server of a backup, of one here as well.")
 def restore(
     source: BackupSource,
@@ -152,25 +122,6 @@ def restore(
     from fhe_face.commands.gallery_opening import Opening
 
     command.restore(source, Opening(folder, passphrase_file, threads), name, profile, json)
-
-
-@app.command(
-    "rekey", help="Seal everything anew with a new key. The old key then opens nothing there."
-)
-def rekey(
-    gallery: Gallery,
-    passphrase: NewPassphrase = False,
-    new_passphrase_file: NewPassphraseFile = None,
-    yes: Yes = False,
-    passphrase_file: PassphraseFile = None,
-    threads: Threads = None,
-    json: Json = False,
-) -> None:
-    from fhe_face.commands import gallery_making as command
-    from fhe_face.commands.remote_opening import opening
-
-    opened = opening(gallery, passphrase_file, threads)
-    command.rekey(opened, passphrase, new_passphrase_file, yes, json)
 
 
 @app.command(
@@ -193,3 +144,11 @@ def rebuild(
 
     opened = opening(gallery, passphrase_file, threads)
     command.rebuild(opened, photos, embedding(keys, weights, gallery), flip, drop, yes, json)
+
+
+# What is the same for a gallery wherever it is.
+app.command("show", help=SHOW)(gallery.show)
+app.command("backup", help="Copy all of a gallery there, with its key, into a new folder here.")(
+    gallery.backup
+)
+app.command("rekey", help=REKEY)(gallery.rekey)

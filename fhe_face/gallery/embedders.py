@@ -100,8 +100,7 @@ class LocalEmbedder:
             ]
 
     def _checked(self, values: np.ndarray, norm: float) -> Embedding | HealthReport:
-        slots = np.full(_SLOTS, norm, dtype=np.complex128)
-        report = check_embedding(values.astype(np.complex128), slots, self._normalisation)
+        report = check_embedding(values, np.full(_SLOTS, norm), self._normalisation)
         return Embedding(values, report) if report.healthy else report
 
 
@@ -152,11 +151,9 @@ class EncryptedEmbedder:
 
     @property
     def together(self) -> int:
-        """A full batch, a pair, or one face, as the keys allow; `groups` times that."""
-        packings = self.client.engine.packings
-        if Packing.BATCH in packings:
-            return self.groups * self.client.engine.capacity
-        return self.groups * (2 if Packing.PAIR in packings else 1)
+        """A full batch, or one face, as the keys allow; `groups` times that."""
+        batched = Packing.BATCH in self.client.engine.packings
+        return self.groups * (self.client.engine.capacity if batched else 1)
 
     def embed(self, faces: Sequence[PreparedFace], /) -> list[Embedding | HealthReport]:
         """Packed by the planner; a face that diverges costs its partners a further round only.

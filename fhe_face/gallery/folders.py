@@ -23,8 +23,8 @@ from fhe_core.secret.gallery_files import load_gallery_key, save_gallery_key, sa
 from fhe_core.secret.key import SecretKey
 from fhe_face.client.ledger import SUFFIX
 from fhe_face.gallery.errors import GalleryError
+from fhe_face.keyfile import EVALUATION_KEY, NEXT
 from fhe_face.store.backup import whole_folder
-from fhe_face.store.keyfile import EVALUATION_KEY, NEXT
 
 KEY: Final = "gallery.key"
 

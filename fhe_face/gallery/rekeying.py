@@ -17,8 +17,8 @@ from fhe_core.secret.key import SecretKey
 from fhe_face.gallery.folders import write_keys
 from fhe_face.gallery.opened import ATTEMPTS, Opened, busy
 from fhe_face.gallery.vault import Vault
+from fhe_face.keyfile import NEXT
 from fhe_face.store import Conflict, Refusal, Replacement, Resealed
-from fhe_face.store.keyfile import NEXT
 
 
 class NewKeys(Protocol):

@@ -18,8 +18,8 @@ from fhe_face.gallery.creating import folder_of
 from fhe_face.gallery.errors import GalleryError
 from fhe_face.gallery.folders import Folder, new_folder
 from fhe_face.gallery.opened import Opened
+from fhe_face.keyfile import EVALUATION_KEY
 from fhe_face.store import Store
-from fhe_face.store.keyfile import EVALUATION_KEY
 
 _LARGEST_KEY: Final = 64 << 20
 

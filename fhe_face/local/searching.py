@@ -57,4 +57,4 @@ class SearchProcess:
 
 def search_apart(gallery: Gallery) -> None:
     """Have a gallery of this machine searched by a process that has no key."""
-    gallery.search_by(lambda opened: SearchProcess(opened.folder.server, opened.threads))
+    gallery.search_by(lambda opened: SearchProcess(opened.folder.server, opened.threads, COMMAND))

@@ -21,6 +21,7 @@ from fhe_face.gallery.facts import Facts, Mode
 from fhe_face.gallery.folders import new_folder, write_secret
 from fhe_face.gallery.settings import Settings
 from fhe_face.gallery.vault import Vault
+from fhe_face.keyfile import EVALUATION_KEY
 from fhe_face.models.faces import Preparation
 from fhe_face.remote import login, rows
 from fhe_face.remote.answers import ID, quoted
@@ -29,7 +30,6 @@ from fhe_face.remote.errors import RemoteError
 from fhe_face.remote.place import Place
 from fhe_face.remote.pushing import Pushed, push_keys
 from fhe_face.remote.resources import Room, find
-from fhe_face.store.keyfile import EVALUATION_KEY
 from fhe_face.system import default_threads
 
 

@@ -14,12 +14,12 @@ from fhe_core.errors import Failure
 from fhe_core.files import FileError, read_bounded, shown, write_whole
 from fhe_face.gallery.errors import GalleryError
 from fhe_face.gallery.facts import Facts
+from fhe_face.keyfile import NEXT
 from fhe_face.remote import login
 from fhe_face.remote.address import checked_url
 from fhe_face.remote.answers import ID
 from fhe_face.remote.connection import Connection
 from fhe_face.remote.errors import LoginError
-from fhe_face.store.keyfile import NEXT
 
 NAME: Final = "remote.json"
 _VERSION: Final = 1

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from fhe_core.secret.key import SecretKey
 from fhe_face.gallery.folders import write_secret
 from fhe_face.gallery.opened import Opened
+from fhe_face.keyfile import NEXT
 from fhe_face.remote.connection import Connection
 from fhe_face.remote.creating import push_gallery_keys
 from fhe_face.remote.errors import RemoteError
 from fhe_face.remote.resources import Room, remove
-from fhe_face.store.keyfile import NEXT
 
 
 @dataclass(frozen=True)

@@ -21,20 +21,20 @@ from fhe_face.gallery.facts import Facts
 from fhe_face.gallery.folders import new_folder
 from fhe_face.gallery.opened import ATTEMPTS, Opened, busy
 from fhe_face.gallery.saving import copy_client
+from fhe_face.keyfile import EVALUATION_KEY
 from fhe_face.progress import Stage, silent
 from fhe_face.remote import login
 from fhe_face.remote.asking import BLOCK_SLACK
 from fhe_face.remote.connection import Connection
 from fhe_face.remote.creating import keys_at, name_for, put_gallery
-from fhe_face.remote.errors import RemoteError
+from fhe_face.remote.errors import Refused, RemoteError
 from fhe_face.remote.listing import Listing
 from fhe_face.remote.place import Place
 from fhe_face.remote.pushing import push_keys
-from fhe_face.remote.resources import Room
+from fhe_face.remote.resources import NOT_HERE, Room
 from fhe_face.remote.watched import WatchedStore
 from fhe_face.remote.witness import Witness
 from fhe_face.store import Store
-from fhe_face.store.keyfile import EVALUATION_KEY
 from fhe_face.system import temporary_folder
 
 
@@ -75,9 +75,10 @@ def restore_remote(
     connection, or profile: to the server. gallery: its name there; default: the folder's.
 
     Raises:
-        GalleryError: it is no backup, or the name cannot be one. BackupError: it is incomplete or
-            altered. FileError: the folder is not empty, or cannot be written.
-        Refused: the server has such a gallery. RemoteError: it cannot be used.
+        GalleryError: it is no backup, or the name cannot be one, or is taken.
+        BackupError: it is incomplete or altered.
+        FileError: the folder is not empty, or cannot be written.
+        RemoteError: the server cannot be used.
         Nothing is left then, here or there.
     """
     called = name_for(folder, gallery)
@@ -86,6 +87,7 @@ def restore_remote(
         raise GalleryError(f"{shown(source.key)} is missing: that is no backup of a gallery")
     used = connection or login.load(profile).connect()
     try:
+        _require_new(used, called)
         with (
             new_folder(folder) as own,
             temporary_folder("fhe-face-") as work,
@@ -105,6 +107,20 @@ def restore_remote(
     finally:
         if connection is None:
             used.close()
+
+
+def _require_new(connection: Connection, gallery: str) -> None:
+    """Nothing is put into a gallery that is there, were it the same one: what was deleted in it
+    would come back."""
+    try:
+        connection.get(f"v1/galleries/{gallery}")
+    except Refused as error:
+        if error.status == NOT_HERE:
+            return
+        raise
+    raise GalleryError(
+        f"the server has a gallery {gallery} already: give another --name, or remove it first"
+    )
 
 
 def _require_key(file: Path, key_id: str) -> None:

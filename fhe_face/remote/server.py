@@ -41,7 +41,7 @@ class RemoteServer:
     """Somebody else's computer. `FaceClient.embed` and `.verify` take it as any other server.
 
     The evaluation keys must be there (`push_keys`). key: their name at the server; default: the
-    key's id. weights: digest of those that it must have (`fhe_face.server.server.digest_of`); None:
+    key's id. weights: digest of those that it must have (`fhe_face.plaintexts.digest_of`); None:
     any. patience: seconds that one job may take. cancels: Ctrl-C cancels a job also where its
     result could be fetched later. keep: leave faces and results at the server. folder: for what is
     on the way; default: the system's, each time a private one.
@@ -174,8 +174,10 @@ class RemoteServer:
         for one in sent:
             facts = one.facts if isinstance(one, Bundle) else known_facts(read_header(one))
             runs += runs_of(facts, engine.capacity)
-        each = 2 * 8 * engine.parameters.ring_dimension
-        limbs = sum(item.limbs for run in runs for item in items_of(engine, what, run))
+        each, levels = 2 * 8 * engine.parameters.ring_dimension, engine.parameters.levels
+        limbs = sum(
+            levels[item.level].limbs for run in runs for item in items_of(engine, what, run)
+        )
         return limbs * each + MAX_HEADER_BYTES + _SLACK
 
     def _tidy(self, room: Room, id: str) -> None:

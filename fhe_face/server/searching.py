@@ -25,9 +25,9 @@ from fhe_core.matching import (
     mask_of,
     masks_digest,
 )
+from fhe_face.keyfile import evaluation_key_of
 from fhe_face.server.blocks import Blocks, Computing, Mask
 from fhe_face.store import Conflict, NotStored, Store
-from fhe_face.store.keyfile import evaluation_key_of
 from fhe_face.system import default_threads
 
 #: Searches that are tried again because blocks were replaced under them.

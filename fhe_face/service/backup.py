@@ -19,6 +19,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, select
 
 from fhe_core.files import write_whole
+from fhe_face.keyfile import EVALUATION_KEY
 from fhe_face.service.blobs import Blobs
 from fhe_face.service.folders import make_private_folder
 from fhe_face.service.galleries import FOLDER as GALLERIES
@@ -32,7 +33,6 @@ from fhe_face.store.backup import copy_file, whole_folder
 from fhe_face.store.copying import copy_table
 from fhe_face.store.database import Database
 from fhe_face.store.errors import StoreError
-from fhe_face.store.keyfile import EVALUATION_KEY
 from fhe_face.store.migrating import Steps, upgrade
 from fhe_face.store.opening import fresh_sqlite
 from fhe_face.store.store import Store

@@ -15,13 +15,13 @@ from typing import Any, Final
 from sqlalchemy import Connection, select, text
 
 from fhe_core.files import explain
+from fhe_face.keyfile import EVALUATION_KEY, NEXT, evaluation_key_of
 from fhe_face.service.errors import Busy, NotHere, OtherContent
 from fhe_face.service.folders import make_private_folder
 from fhe_face.service.rows import checked_id, now
 from fhe_face.service.tables import galleries
 from fhe_face.service.tenants import require_room, tenant_locked
 from fhe_face.store.database import Database
-from fhe_face.store.keyfile import EVALUATION_KEY, NEXT, evaluation_key_of
 from fhe_face.store.opening import find_database
 from fhe_face.store.resealing import Replacement
 from fhe_face.store.store import Store

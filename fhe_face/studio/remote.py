@@ -14,13 +14,13 @@ from fhe_face.client.keymaking import EVALUATION_KEY
 from fhe_face.local.sides import fresh_client
 from fhe_face.network import network_of
 from fhe_face.photos.preparation import PreparedFace
+from fhe_face.plaintexts import digest_of
 from fhe_face.progress import Stage
 from fhe_face.remote.connection import Connection
 from fhe_face.remote.errors import RemoteError
 from fhe_face.remote.pushing import push_keys
 from fhe_face.remote.resources import Room, remove
 from fhe_face.remote.server import RemoteServer
-from fhe_face.server.server import digest_of
 from fhe_face.studio.engine import Computed, Tell, Travels
 from fhe_face.studio.network import REMEDY, OwnNetwork, Wanted, telling
 from fhe_face.studio.progress import Side

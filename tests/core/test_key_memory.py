@@ -18,14 +18,14 @@ from fhe_core.secret.files import save_evaluation_keys
 from fhe_core.secret.key import SecretKey
 from tests.core import tiny
 
-SPECIFICATION = KeySpecification(KeyName(1, 0), 5)
+SPECIFICATION = KeySpecification(KeyName(1, 0), (4,))
 
 
 def test_residues_of_a_key_in_memory(short: Parameters, short_key: SecretKey) -> None:
     seed = bytes(32)
     bodies = list(short_key.evaluation_key(SPECIFICATION, seed, 3))
     key = expand_key(short, SPECIFICATION, bodies, seed, 3)
-    residues = EvaluationKeys(short, "", {SPECIFICATION.name: key}).residues(1, 5)
+    residues = EvaluationKeys(short, "", {SPECIFICATION.name: key}).residues(1, 4)
     digits, rows, n = SPECIFICATION.shape(short)
     assert residues.shape == (digits, 2, rows, n)
     assert np.array_equal(residues[:, 0], np.stack(bodies))

@@ -12,7 +12,7 @@ from fhe_face.gallery.decisions import Answer
 from fhe_face.gallery.embedders import EncryptedEmbedder
 from fhe_face.gallery.gallery import Gallery
 from fhe_face.gallery.templates import unit
-from fhe_face.places import Packing, runs_of
+from fhe_face.places import runs_of
 from tests.core.tiny import World, faces, make_world
 from tests.core.tiny import gallery as ring
 from tests.gallery.kit import MODEL, consistent
@@ -20,7 +20,7 @@ from tests.gallery.kit import MODEL, consistent
 
 @pytest.fixture(scope="module")
 def world() -> World:
-    return make_world((Packing.ALONE, Packing.PAIR), images=4)
+    return make_world(images=4)
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from fhe_core.container.header import PREAMBLE, Limits, parse_header
 from fhe_core.formats.ciphertexts import load_bundle
 from fhe_core.formats.matching import probe_from_bytes, to_bytes
 from fhe_core.matching import MatchParameters
+from fhe_face.keyfile import EVALUATION_KEY
 from fhe_face.remote.backoff import Backoff
 from fhe_face.remote.connection import Connection
 from fhe_face.server.searching import SearchServer
@@ -37,7 +38,6 @@ from fhe_face.store import (
     Subject,
     Template,
 )
-from fhe_face.store.keyfile import EVALUATION_KEY
 
 TOKEN = "fhe_" + "t" * 43
 #: Any name that is resolved by nobody.

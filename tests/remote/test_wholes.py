@@ -276,10 +276,11 @@ def test_a_copy_is_not_put_over_another(service: Live, tmp_path: Path) -> None:
         )
     assert not (tmp_path / "second").exists()
     make(service, tmp_path / "taken", gallery="taken").close()
-    with pytest.raises(Exception, match="other facts"):
-        restore_remote(
-            tmp_path / "copy", tmp_path / "third", connection=service.connect(), gallery="taken"
-        )
+    for name in ("taken", gallery.name):
+        with pytest.raises(GalleryError, match=f"has a gallery {name} already"):
+            restore_remote(
+                tmp_path / "copy", tmp_path / "third", connection=service.connect(), gallery=name
+            )
     assert not (tmp_path / "third").exists()
     with reopen(service, tmp_path / "taken") as kept:
         assert kept.counts()["templates"] == 0
@@ -353,3 +354,9 @@ def test_another_tenant_has_no_such_gallery(service: Live, tmp_path: Path) -> No
         for method, what in (("POST", "records:replace"), ("GET", "merged")):
             with pytest.raises(Exception, match="there is no gallery"):
                 ben.request(method, gallery.remote.path(what), b"")
+
+
+def test_a_gallery_without_blocks_is_searched(service: Live, tmp_path: Path) -> None:
+    with make(service, tmp_path / "g") as gallery:
+        (nobody,) = gallery.identify(photo(face(2, 7)))
+        assert nobody.answer is Answer.UNKNOWN

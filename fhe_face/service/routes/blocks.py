@@ -16,7 +16,6 @@ from fhe_core.container import ContainerError, Corrupt
 from fhe_core.files import shown
 from fhe_core.formats.matching import check_block
 from fhe_face.service.context import Context, Enroller, Here, Reader, Searcher
-from fhe_face.service.errors import Busy
 from fhe_face.service.galleries import block_bytes
 from fhe_face.service.models import BlockChange, Digest
 from fhe_face.service.receiving import received
