@@ -1,4 +1,4 @@
-"""Puts together what the cost model of many machines takes: ``python -m benchmarks.cluster_figures``.
+"""What the cost model of many machines takes: ``python -m benchmarks.cluster_figures``.
 
 From measured.json, which `benchmarks.measured` and `benchmarks.cluster` fill, from the sizes that
 follow from parameters, and from what docs/service.md says of uploads. Writes
@@ -81,11 +81,8 @@ def figures(measured: dict[str, Any]) -> dict[str, Any]:
         "probe_bytes": (probe, "arithmetic: 4 roots of 8,192 residues of 6 bytes"),
     }
     machines = {
-        name: {
-            **measured.get(name, measured)["machine"],
-            "date": measured.get(name, measured)["date"],
-        }
-        for name in ("demo and targets", "gallery", "cluster")
+        name: {**part["machine"], "date": part["date"]}
+        for name, part in (("demo, targets", measured), ("gallery", search), ("cluster", cluster))
     }
     return {
         "machines": machines,
