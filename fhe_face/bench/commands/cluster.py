@@ -18,8 +18,8 @@ from fhe_face.output import Output, grid
 from fhe_face.system import duration, seconds, size
 
 _MOST_NODES: Final = 100_000
-_ENROLMENT: Final = ("nodes", "time", "faces per hour", "nodes at work", "binds")
-_SEARCH: Final = (
+ENROLMENT: Final = ("nodes", "time", "faces per hour", "nodes at work", "binds")
+SEARCH: Final = (
     "nodes",
     "first read",
     "memory of each",
@@ -151,9 +151,9 @@ def search_cells(row: Row) -> tuple[str, ...]:
 def _show(console: Console, data: dict[str, Any], rows: Sequence[Row]) -> None:
     enrolments = data["enrolments"]
     cells = [enrolment_cells(row, enrolments) for row in rows]
-    console.print(grid(f"{enrolments:,} enrolments in batches", _ENROLMENT, cells, 1))
+    console.print(grid(f"{enrolments:,} enrolments in batches", ENROLMENT, cells, 1))
     cells = [search_cells(row) for row in rows]
-    console.print(grid(f"Searches of {data['templates']:,} sealed templates", _SEARCH, cells, 1))
+    console.print(grid(f"Searches of {data['templates']:,} sealed templates", SEARCH, cells, 1))
     a = data["assumed"]
     console.print(
         f"Simulated with seed {data['seed']}: {a['tenants']} tenants with {a['clients']} clients "

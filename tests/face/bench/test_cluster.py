@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from benchmarks import cluster_figures
 from fhe_core.files import FileError
 from fhe_face.bench.cluster_figures import FILE, Figure, Figures, load_figures
 from fhe_face.bench.cluster_model import Assumed, Enrolment, Station, search
-from fhe_face.bench.commands.cluster import (
-    enrolment_cells,
-    parse_nodes,
-    search_cells,
-    simulate,
-)
+from fhe_face.bench.commands.cluster import parse_nodes, simulate
 from fhe_face.cli import app
 from fhe_face.failures import UsageError
 
@@ -169,28 +164,6 @@ def test_the_command_prints_tables_and_json(tmp_path: Path) -> None:
     assert picture.stat().st_size > 10_000
 
 
-def page_rows(page: str, mark: str) -> list[tuple[str, ...]]:
-    table = re.search(rf"<!-- {mark} -->\n(.*?)\n\n", page, re.DOTALL)
-    assert table is not None
-    lines = table[1].splitlines()[2:]
-    return [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in lines]
-
-
-@pytest.mark.parametrize(
-    ("mark", "assumed"),
-    [
-        ("cluster: one api", Assumed()),
-        (
-            "cluster: many",
-            Assumed(clients=100, apis=20, folder=1e10, turn_seconds=600.0),
-        ),
-    ],
-)
-def test_the_page_has_the_models_numbers(
-    repository: Path, figures: Figures, mark: str, assumed: Assumed
-) -> None:
-    page = (repository / "docs" / "cluster.md").read_text(encoding="utf-8")
-    rows = simulate(figures, assumed, [10, 100, 1000], 1_000_000, 100_000_000, 1)
-    assert page_rows(page, mark) == [enrolment_cells(row, 1_000_000) for row in rows]
-    if mark == "cluster: one api":
-        assert page_rows(page, "cluster: search") == [search_cells(row) for row in rows]
+def test_the_page_has_the_models_numbers(repository: Path, figures: Figures) -> None:
+    text = (repository / "docs" / "cluster.md").read_text(encoding="utf-8")
+    assert cluster_figures.page(text, figures) == text
