@@ -127,11 +127,10 @@ def _put(text: str, mark: str, head: Sequence[str], rows: Sequence[Sequence[str]
 
 
 def _between(text: str, mark: str, table: str) -> str:
-    found = re.sub(
-        rf"(<!-- {mark} -->\n).*?(\n\n)", lambda m: m[1] + table + m[2], text, flags=re.S
-    )
+    block = rf"(<!-- {mark} -->\n).*?(\n\n<!-- end -->)"
+    found = re.sub(block, lambda m: m[1] + table + m[2], text, flags=re.DOTALL)
     if table not in found:
-        raise SystemExit(f"docs/cluster.md: <!-- {mark} --> and an empty line after it are missing")
+        raise SystemExit(f"docs/cluster.md: <!-- {mark} --> and an end after it are missing")
     return found
 
 

@@ -91,7 +91,6 @@ class Pool:
         """The engine of a node; it has all processors that Ray may give there."""
         options = {
             "num_cpus": processors,
-            "name": f"engine-{node}",
             "scheduling_strategy": _on(node),
             **_RESTARTED,
         }
