@@ -31,7 +31,7 @@ _RESULT_LIMBS: Final = 2
 _RESIDUE_BYTES: Final = 8
 #: The page's tables: what is assumed in each.
 ONE, MANY = "cluster: one api", "cluster: many"
-CASES: Final = {ONE: Assumed(), MANY: Assumed(clients=100, apis=20, folder=1e10, turn_seconds=600)}
+CASES: Final = {ONE: Assumed(), MANY: Assumed(apis=20, folder=1e10, turn_seconds=600)}
 NODES: Final = (10, 100, 1000)
 ENROLMENTS, TEMPLATES, SEED = 1_000_000, 100_000_000, 1
 PICTURE: Final = REPOSITORY / "docs" / "cluster.png"
