@@ -13,13 +13,15 @@ from fhe_core import _native
 
 kernels = _native.kernels
 N = 65536
-Q = 1125899903827969  # the largest prime below 2^50 that is 1 mod 2N
+Q = 1125899902124033  # the largest prime below 2^50 that is 1 mod 4N
 TERMS = 32  # of weighted_sum; dot_product has half as many pairs
 REPEATS = 4
 TARGETS = ("scalar", "avx2", "avx512ifma")
 NAMES = (
     "ntt_forward",
     "ntt_inverse",
+    "real_ntt_forward",
+    "real_ntt_inverse",
     "add",
     "subtract",
     "multiply",

@@ -47,25 +47,25 @@ def bench():
 
 
 @functools.lru_cache(None)
-def jobs(limbs):
-    return bench().jobs(limbs)
+def jobs(level):
+    return bench().jobs(level)
 
 
-@pytest.mark.parametrize("limbs", LEVELS)
+@pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("name", NAMES)
-def test_operation(benchmark, name, limbs):
-    if name not in jobs(limbs):
+def test_operation(benchmark, name, level):
+    if name not in jobs(level):
         pytest.skip("fresh ciphertexts are at the top")
-    benchmark.group = f"{limbs} limbs"
-    benchmark.pedantic(jobs(limbs)[name], rounds=5, warmup_rounds=1)
+    benchmark.group = f"level {level}"
+    benchmark.pedantic(jobs(level)[name], rounds=5, warmup_rounds=1)
 
 
 @functools.lru_cache(None)
 def linear_step():
     """One step as a convolution has them, at half level: its plaintexts, and its input."""
-    limbs, key = LEVELS[1], bench().key
+    level, key = LEVELS[1], bench().key
     builder = PlanBuilder(PARAMETERS, SAFE)
-    builder.input("x", limbs, bench().scale)
+    builder.input("x", level, bench().scale)
     masks = [builder.mask(np.roll(np.arange(PARAMETERS.slots) % 2048 < 1984, tap)) for tap in TAPS]
     weights = np.random.default_rng(2).normal(size=(len(GIANTS) * len(TAPS), PERIOD))
     rows = iter(range(len(weights)))
@@ -73,7 +73,7 @@ def linear_step():
         "linear",
         ["x"],
         ["y"],
-        limbs,
+        level,
         Sums(
             babies=[(0, tap) for tap in TAPS],
             terms=list(enumerate(masks)),
@@ -89,7 +89,7 @@ def linear_step():
     evaluator = Evaluator(
         PARAMETERS, evaluation_keys(key, required_keys([plan], PARAMETERS)), THREADS
     )
-    return pack(plan, tables, PARAMETERS), evaluator, [bench().fresh.drop_to(limbs)]
+    return pack(plan, tables, PARAMETERS), evaluator, [bench().fresh.drop_to(level, PARAMETERS)]
 
 
 def test_linear_step(benchmark):

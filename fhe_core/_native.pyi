@@ -14,11 +14,31 @@ _Index = NDArray[np.uint32]
 _Signed = NDArray[np.int64]
 _Bytes = NDArray[np.uint8]
 
-def galois_permutation(n: int, galois_element: int, /) -> _Index:
-    """Gather index of a(X) -> a(X^galois_element) in bit-reversed NTT order."""
+def galois_permutation(n: int, galois_element: int, ring: str = "standard") -> _Index:
+    """Gather index of a(X) -> a(X^galois_element) in bit-reversed NTT order.
+
+    ring: as for ``Context``. The element is odd and below 2n; in the real ring it is 1 mod 4 and
+    below 4n.
+    """
 
 def fill_uniform(out: _Words, words: _Words, q: int) -> int:
     """Residues below q from random words by rejection; returns how many were filled."""
+
+def key_memory(digits: int, rows: int, n: int) -> _Words:
+    """Room for a key switching key, uninitialised: [rows, n / strip, digits, 2, strip].
+
+    strip is 32, or n if that is less. ``Context`` takes keys in this order, in which it reads them.
+    """
+
+def store_key_row(key: _Words, row: int, digit: int, poly: int, values: _Words, q: int) -> None:
+    """Residues [n] modulo q into their place in a key, times 2^52 modulo q.
+
+    Raises:
+        ValueError: a residue is not below q: the key must not be used; or there is no such place.
+    """
+
+def load_key(key: _Words, moduli: Sequence[int]) -> _Words:
+    """All residues [digits, 2, rows, n] that were stored; moduli: of the rows."""
 
 class ThreadError(RuntimeError):
     """The system does not let as many threads start as a context was asked for."""
@@ -27,12 +47,27 @@ class KernelsError(ValueError):
     """FHE_FACE_KERNELS names kernels that are not available here; the text says which are."""
 
 @final
+class Kept:
+    """A mask whose residues are kept, in the basis of every transform that has it.
+
+    coefficients: as of a transform's mask; the array is held, and must be the very one that the
+    transforms have.
+    """
+
+    def __init__(self, coefficients: _Signed) -> None: ...
+    @property
+    def coefficients(self) -> _Signed: ...
+    @property
+    def nbytes(self) -> int:
+        """Of the residues that were needed so far."""
+
+@final
 class Transform:
     """What of a linear transform is the same for every ciphertext; see ring/transform.hpp.
 
     masks: signed coefficients [n] each, below 2^50; terms: (baby step, mask or -1); outputs: per
-    accumulator (term, weight) pairs [entries, 2]; weights: [count, period] coefficients. The arrays
-    are held, not copied.
+    accumulator (term, weight) pairs [entries, 2]; weights: [count, period] coefficients; kept: some
+    of the masks. The arrays are held, not copied.
     """
 
     def __init__(
@@ -41,6 +76,7 @@ class Transform:
         terms: Sequence[tuple[int, int]],
         outputs: Sequence[_Index],
         weights: _Signed,
+        kept: Sequence[Kept] = (),
     ) -> None: ...
     @property
     def masks(self) -> list[_Signed]: ...
@@ -55,6 +91,8 @@ class Transform:
 class Context:
     """RNS arithmetic over a list of moduli. ``rows`` says which modulus each row belongs to.
 
+    ring: what n coefficients stand for. "standard": a_0 + a_1 X + ..., modulo X^n + 1; the moduli
+    are 1 mod 2n. "real": a_0 + sum of a_i (X^i + X^-i), modulo X^2n + 1; they are 1 mod 4n.
     secret: what was computed is cleared before its memory is given back. idle_limit: bytes that are
     kept for the next results in any case; more are kept only as far as so many were in use at a
     time.
@@ -75,6 +113,7 @@ class Context:
         threads: int,
         secret: bool = False,
         idle_limit: int = 2147483648,
+        ring: str = "standard",
     ) -> None: ...
     @property
     def idle_bytes(self) -> int:
@@ -95,51 +134,69 @@ class Context:
     ) -> _Words: ...
     def embed_signed(self, coefficients: _Signed, rows: Sequence[int], /) -> _Words:
         """NTT rows of signed coefficients [n]."""
-    def add_plain(self, a: _Words, coefficients: _Signed) -> _Words:
-        """A ciphertext [2, limbs, n] plus a plaintext of signed coefficients [n]."""
-    def multiply_plain(self, a: _Words, coefficients: _Signed) -> _Words:
-        """A ciphertext [2, limbs, n] times a plaintext of signed coefficients [n]."""
+    def add_plain(self, a: _Words, coefficients: _Signed, rows: Sequence[int]) -> _Words:
+        """A ciphertext [2, rows, n] plus a plaintext of signed coefficients [n]."""
+    def multiply_plain(self, a: _Words, coefficients: _Signed, rows: Sequence[int]) -> _Words:
+        """A ciphertext [2, rows, n] times a plaintext of signed coefficients [n]."""
     def permute(self, a: _Words, index: _Index, /) -> _Words:
         """Every row gathered by index [n]."""
-    def decompose(self, c: _Words, digit_limbs: int, specials: Sequence[int]) -> _Words:
-        """Centred digits [digits, limbs + specials, n] of c [limbs, n]."""
+    def decompose(
+        self,
+        c: _Words,
+        rows: Sequence[int],
+        digit_limbs: int,
+        digits: int,
+        specials: Sequence[int],
+    ) -> _Words:
+        """Centred digits [digits, rows + specials, n] of c [rows, n].
+
+        Each covers ``digit_limbs`` rows, the last one all that remain.
+        """
     def switch_key(
         self,
         digits: _Words,
-        key: _Words,
-        key_limbs: int,
+        rows: Sequence[int],
         specials: Sequence[int],
+        key: _Words,
+        key_rows: Sequence[int],
         addend: _Words,
         p_mod_q: Sequence[int],
         permutation: _Index | None,
         base: _Words | None,
     ) -> _Words:
-        """base + permuted(digits * key + addend), [2, limbs + specials, n], in place in base.
+        """base + permuted(digits * key + addend), [2, rows + specials, n], in place in base.
 
-        digits: [digits, limbs + specials, n]; key: [digits, 2, key_limbs + specials, n];
-        addend: [0 to 2, limbs, n], which enters times P, or [0 to 2, limbs + specials, n] in the
+        digits: [digits, rows + specials, n]; key: as ``key_memory``, its rows: key_rows;
+        addend: [0 to 2, rows, n], which enters times P, or [0 to 2, rows + specials, n] in the
         basis QP, which enters as it is.
         """
-    def tensor(self, a: _Words, b: _Words) -> _Words:
-        """(a0 b0, a0 b1 + a1 b0, a1 b1), [3, limbs, n]."""
-    def tensor_of_parts(self, a: _Words, conjugate: _Words) -> _Words:
-        """The tensor of a + conjugate, and that of X^(3n/4) (conjugate - a), added."""
-    def multiply_monomial(self, a: _Words, power: int) -> _Words:
-        """Polynomials [polys, limbs, n] times X^power, a multiple of n / 4 below 2n."""
-    def divide_and_round(self, x: _Words, rows: Sequence[int], dropped: int) -> _Words:
-        """round(x / product of the last ``dropped`` moduli) of polynomials [polys, rows, n]."""
+    def tensor(self, a: _Words, b: _Words, rows: Sequence[int]) -> _Words:
+        """(a0 b0, a0 b1 + a1 b0, a1 b1), [3, rows, n]."""
+    def divide_and_round(
+        self,
+        x: _Words,
+        rows: Sequence[int],
+        wanted: Sequence[int],
+        factors: Sequence[int] = ...,
+    ) -> _Words:
+        """round(k x Q' / Q) modulo Q' of polynomials [polys, rows, n]: [polys, wanted, n].
+
+        Q is the product of the moduli of ``rows``, Q' of ``wanted``; the wanted may be others. k is
+        given by its residues modulo the moduli of ``rows``; none: 1.
+        """
     def accumulate(
         self,
         transform: Transform,
         inputs: Sequence[tuple[_Words, _Words]],
-        babies: Sequence[tuple[int, _Index | None, _Words | None, int]],
+        babies: Sequence[tuple[int, _Index | None, _Words | None, Sequence[int]]],
+        rows: Sequence[int],
         specials: Sequence[int],
         p_mod_q: Sequence[int],
     ) -> _Words:
-        """The fused linear transform, [outputs, 2, limbs + specials, n].
+        """The fused linear transform, [outputs, 2, rows + specials, n].
 
-        inputs: a ciphertext [2, limbs, n] and its digits, which may be empty where it is not
-        rotated; babies: (input, permutation, key, limbs of the key), or None for both.
+        inputs: a ciphertext [2, rows, n] and its digits, which may be empty where it is not
+        rotated; babies: (input, permutation, key, rows of the key), or None for both.
         """
 
 def pack48(words: _Words) -> _Bytes:
@@ -233,6 +290,9 @@ class kernels:  # a module, written as a class so that one stub file is enough
         def psi(self) -> int: ...
         def ntt_forward(self, a: _Words) -> _Words: ...
         def ntt_inverse(self, a: _Words) -> _Words: ...
+        def real_ntt_forward(self, a: _Words) -> _Words:
+            """Of the real ring, and half as long: see ``Context``."""
+        def real_ntt_inverse(self, a: _Words) -> _Words: ...
         def add(self, a: _Words, b: _Words) -> _Words: ...
         def subtract(self, a: _Words, b: _Words) -> _Words: ...
         def multiply(self, a: _Words, b: _Words) -> _Words: ...
@@ -242,9 +302,19 @@ class kernels:  # a module, written as a class so that one stub file is enough
         def subtract_multiply_scalar(self, a: _Words, b: _Words, w: int) -> _Words: ...
         def reduce(self, a: _Words) -> _Words: ...
         def dot_product(self, a: _Words, b: _Words) -> _Words: ...
+        def scaled_dot_product(self, a: _Words, b: _Words) -> _Words:
+            """As ``dot_product``, of a below 2^52; b is kept times 2^52."""
         def weighted_sum(self, x: _Words, w: _Words) -> _Words: ...
         def weighted_sums(self, x: _Words, w: _Words) -> _Words:
             """Four sums [4, n] with weights [terms, 4] at once."""
+        def weighted_sum_lazy(self, x: _Words, w: _Words) -> _Words:
+            """Below 4q only, as the next."""
+        def weighted_sums_lazy(self, x: _Words, w: _Words) -> _Words: ...
+        def lift(self, a: _Signed) -> _Words:
+            """a modulo q, for a between -q and q."""
+        def ntt_forward_block(self, a: _Words) -> _Words:
+            """The transforms of all columns of a [length, 8]."""
+        def real_ntt_forward_block(self, a: _Words) -> _Words: ...
         def permute(self, a: _Words, index: _Index) -> _Words:
             """a[index], where index maps aligned blocks of 8 to aligned blocks of 8."""
         def key_product(

@@ -2,41 +2,50 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fhe_core.parameters import Parameters
 
 Words = NDArray[np.uint64]
 
 
 @dataclass(frozen=True, eq=False)
 class Ciphertext:
-    """``residues`` [2, limbs, N] in NTT form; the message is (c0 + c1 s) / scale."""
+    """``residues`` [2, limbs, N] in NTT form; the message is (c0 + c1 s) / scale.
+
+    level: says which primes the limbs belong to (``Parameters.levels``).
+    """
 
     residues: Words
     scale: float
+    level: int
 
     @property
     def limbs(self) -> int:
         return int(self.residues.shape[1])
 
-    def drop_to(self, limbs: int) -> Ciphertext:
-        """The same message with only the first ``limbs`` limbs.
+    def drop_to(self, level: int, parameters: Parameters) -> Ciphertext:
+        """The same message with only the limbs of a level that it has all of.
 
         Raises:
-            ValueError: there are fewer limbs than that.
+            ValueError: the level has others.
         """
-        if limbs == self.limbs:
+        if level == self.level:
             return self
-        return Ciphertext(np.ascontiguousarray(self.first(limbs).residues), self.scale)
+        lower = self.first(level, parameters)
+        return replace(lower, residues=np.ascontiguousarray(lower.residues))
 
-    def first(self, limbs: int) -> Ciphertext:
+    def first(self, level: int, parameters: Parameters) -> Ciphertext:
         """As :meth:`drop_to`, but a view of the same memory, for operations to read at once.
 
         Raises:
-            ValueError: there are fewer limbs than that.
+            ValueError: the level has other limbs.
         """
-        if not 1 <= limbs <= self.limbs:
-            raise ValueError(f"cannot drop from {self.limbs} to {limbs} limbs")
-        return Ciphertext(self.residues[:, :limbs], self.scale)
+        own = parameters.levels[self.level].rows
+        wanted = parameters.levels[level].rows if 0 <= level <= self.level else ()
+        if not wanted or own[: len(wanted)] != wanted:
+            raise ValueError(f"cannot drop from level {self.level} to {level}")
+        return Ciphertext(self.residues[:, : len(wanted)], self.scale, level)

@@ -1,14 +1,15 @@
-"""CKKS encoding: real or complex slots <-> integer polynomial coefficients, by numpy's FFT.
+"""CKKS encoding: real slots <-> integer coefficients of the real ring, by numpy's FFT.
 
-Slot j is the value at zeta^(5^j), zeta = exp(i pi / N) (Cheon-Kim-Kim-Song 2017, section 3.2).
-A vector that repeats with period G encodes to a polynomial in Y = X^(N/2G): encoding its first G
-values with ring dimension 2G gives those 2G coefficients.
+Slot j is the value of a_0 + sum of a_i (X^i + X^-i) at zeta^(5^j), zeta = exp(i pi / 2N), which is
+real (Kim and Song 2018, ia.cr/2018/952, section 3). The powers of 5 are 1 modulo 4, all of them, so
+that with exponents 4r + 1 the coefficients are a discrete cosine transform of the values.
+A vector that repeats with period G encodes to an element in Y = X^(N/G): encoding its first G
+values with ring dimension G gives those G coefficients.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,6 @@ Complex = NDArray[np.complex128]
 
 #: Largest coefficient that is sure to fit the signed 64-bit words that enter the RNS.
 MAX_COEFFICIENT = 2.0**62
-_ROUNDING_SEED = 0
 
 
 class EncodingError(Failure, ValueError):
@@ -29,53 +29,32 @@ class EncodingError(Failure, ValueError):
     code = "encoding"
 
 
-def slot_exponents(ring_dimension: int) -> NDArray[np.int64]:
-    """(5^j mod 2N - 1) / 2 for j in [0, N/2): where slot j lies among the odd powers of zeta."""
-    modulus = 2 * ring_dimension
+def slot_places(ring_dimension: int) -> NDArray[np.int64]:
+    """(5^j mod 4N - 1) / 4 for j in [0, N): which value, in the order of the FFT, is slot j."""
+    modulus = 4 * ring_dimension
     powers = np.ones(1, dtype=np.int64)
-    while powers.size < ring_dimension // 2:  # 5^(j + size) = 5^j * 5^size
+    while powers.size < ring_dimension:  # 5^(j + size) = 5^j * 5^size
         powers = np.concatenate([powers, powers * pow(5, powers.size, modulus) % modulus])
-    return (powers - 1) // 2
+    return powers // 4
 
 
-def coefficients(slots: NDArray[np.generic], ring_dimension: int) -> Float:
-    """Unscaled real coefficients [..., N] of slots [..., N/2]."""
-    exponents = slot_exponents(ring_dimension)
-    values = np.zeros((*slots.shape[:-1], ring_dimension), dtype=np.complex128)
-    values[..., exponents] = slots
-    values[..., ring_dimension - 1 - exponents] = np.conj(slots)
-    twist = np.exp(-1j * np.pi * np.arange(ring_dimension) / ring_dimension)
-    result: Float = np.real(np.fft.fft(values, axis=-1) * twist) / ring_dimension
+def _twist(ring_dimension: int) -> Complex:
+    """zeta^i for i in [0, N)."""
+    angles = np.arange(ring_dimension) * (np.pi / (2 * ring_dimension))
+    return np.asarray(np.exp(1j * angles))
+
+
+def coefficients(slots: Float, ring_dimension: int) -> Float:
+    """Unscaled coefficients [..., N] of slots [..., N]."""
+    values = np.empty(slots.shape)
+    values[..., slot_places(ring_dimension)] = slots
+    transformed = np.fft.fft(values, axis=-1) * np.conj(_twist(ring_dimension))
+    result: Float = np.real(transformed) / ring_dimension
     return result
 
 
-def round_real(scaled: Float) -> Float:
-    """Integers [..., N] near coefficients [..., N] whose slots have the nearest real parts.
-
-    The real part of a slot depends on the differences d_k = c_k - c_(N-k) only (X^(N-k) is the
-    conjugate of -X^k at every slot), which plain rounding of both moves twice as far. Here the
-    differences are rounded; the coefficients of an odd one move by a half in opposite directions,
-    which shows in the imaginary parts alone. These must not matter: they only do so, as squares,
-    where messages are real.
-    """
-    n = scaled.shape[-1]
-    result = np.rint(scaled)
-    low, high = slice(1, n // 2), slice(n - 1, n // 2, -1)
-    differences = np.rint(scaled[..., low] - scaled[..., high])
-    # Which of the two takes the larger part must not depend on the message: fixed random bits.
-    up = np.random.default_rng(_ROUNDING_SEED).integers(0, 2, n // 2 - 1)
-    result[..., low] = np.floor((differences + up) / 2)
-    result[..., high] = result[..., low] - differences
-    return result
-
-
-def encode(
-    slots: NDArray[np.generic],
-    ring_dimension: int,
-    scale: float,
-    rounding: Callable[[Float], Float] = np.rint,
-) -> NDArray[np.int64]:
-    """Integer coefficients [..., N] of slots [..., N/2] at ``scale``, rounded by ``rounding``.
+def encode(slots: Float, ring_dimension: int, scale: float) -> NDArray[np.int64]:
+    """Integer coefficients [..., N] of slots [..., N] at ``scale``, the nearest.
 
     Raises:
         EncodingError: a value is not finite, or a coefficient would not fit 62 bits.
@@ -83,12 +62,10 @@ def encode(
     scaled = _scaled(slots, ring_dimension, scale)
     if not np.max(np.abs(scaled), initial=0.0) < MAX_COEFFICIENT:  # also when it overflowed to NaN
         raise EncodingError("values are too large for the scale: a coefficient exceeds 62 bits")
-    return rounding(scaled).astype(np.int64)
+    return np.rint(scaled).astype(np.int64)
 
 
-def encode_wide(
-    slots: NDArray[np.generic], ring_dimension: int, scale: float
-) -> tuple[NDArray[np.int64], int]:
+def encode_wide(slots: Float, ring_dimension: int, scale: float) -> tuple[NDArray[np.int64], int]:
     """Integer coefficients and an exponent of two, for scales that are too large for words.
 
     Raises:
@@ -102,7 +79,7 @@ def encode_wide(
     return np.rint(scaled / 2.0**shift).astype(np.int64), shift
 
 
-def _scaled(slots: NDArray[np.generic], ring_dimension: int, scale: float) -> Float:
+def _scaled(slots: Float, ring_dimension: int, scale: float) -> Float:
     """Coefficients times ``scale``; they may have overflowed."""
     if not np.all(np.isfinite(slots)):
         raise EncodingError("values to encode must be finite")
@@ -110,10 +87,12 @@ def _scaled(slots: NDArray[np.generic], ring_dimension: int, scale: float) -> Fl
         return coefficients(slots, ring_dimension) * scale
 
 
-def decode(coefficient_values: Float, scale: float) -> Complex:
-    """Slots [N/2] of real coefficients [N]."""
-    ring_dimension = coefficient_values.shape[-1]
-    twist = np.exp(1j * np.pi * np.arange(ring_dimension) / ring_dimension)
-    values = np.fft.ifft(coefficient_values * twist, axis=-1) * ring_dimension
-    result: Complex = values[..., slot_exponents(ring_dimension)] / scale
+def decode(coefficient_values: Float, scale: float) -> Float:
+    """Slots [N] of real coefficients [N]."""
+    n = coefficient_values.shape[-1]
+    # X^-i = -X^2N X^-i, and zeta^N = i: i times the mirror image is the other half of every pair.
+    mirrored = np.zeros(coefficient_values.shape)
+    mirrored[..., 1:] = coefficient_values[..., :0:-1]
+    values = np.fft.ifft((coefficient_values - 1j * mirrored) * _twist(n), axis=-1) * n
+    result: Float = np.real(values)[..., slot_places(n)] / scale
     return result

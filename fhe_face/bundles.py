@@ -18,7 +18,7 @@ def apart(bundle: Bundle, capacity: int = 2) -> list[Bundle]:
     Raises:
         Corrupt: the bundle does not say how its faces are packed, or carries no requests.
     """
-    runs = [one for run in runs_of(bundle.facts, capacity) for one in run.singly()]
+    runs = runs_of(bundle.facts, capacity)
     sides = sides_of(bundle.what)
     tokens = tokens_of("the bundle", bundle.facts, sides * len(runs))
     return [

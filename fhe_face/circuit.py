@@ -134,20 +134,14 @@ def circuit_of(header: Header) -> Circuit:
 def packings_for(header: Header) -> tuple[Packing, ...]:
     """How the keys of a file can compute faces.
 
-    Those of older versions are for batches, where their circuit says so, or for one and two faces.
-
     Raises:
         ContainerError: it says what does not exist.
     """
     found = header.metadata.get(PACKINGS)
-    if found is None:
-        circuit = header.metadata.get(ENTRY)
-        many = isinstance(circuit, Mapping) and circuit.get("batch") is True
-        return (Packing.BATCH,) if many else (Packing.ALONE, Packing.PAIR)
     known = [packing.value for packing in Packing]  # no set: a file may hold what has no hash
     if not isinstance(found, list) or not found or not all(name in known for name in found):
         raise Corrupt(
-            f"{header.source}: does not say whether its keys are for single faces or batches; "
-            "make new keys with fhe-face keygen"
+            f"{header.source}: does not say whether its keys are for single faces or batches, or "
+            "was made by an older version: make new keys with fhe-face keygen"
         )
     return tuple(packing for packing in Packing if packing.value in found)

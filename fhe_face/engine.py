@@ -19,7 +19,6 @@ from fhe_core.compiler import (
     SAFE,
     CompiledBatch,
     CompiledNetwork,
-    Parts,
     Policy,
     capacity_of,
     compile_batch,
@@ -51,7 +50,7 @@ _POLICIES = (("lean", LEAN), ("safe", SAFE), ("deep", SAFE))
 _BATCH_POLICIES = {"lean": LEAN_BATCH, "safe": BATCH, "deep": BATCH}
 
 #: What keys are made for where nobody asks for batches.
-DEFAULT_PACKINGS = (Packing.ALONE, Packing.PAIR)
+DEFAULT_PACKINGS = (Packing.ALONE,)
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class Engine:
     """Everything that is fixed before a key or an image exists. Plans are compiled when needed.
 
     Attributes:
-        policy, batch_policy: how plans for one or two faces, and those for batches, are compiled.
+        policy, batch_policy: how plans for one face, and those for batches, are compiled.
         capacity: faces of a batch.
         packings: what evaluation keys are for.
     """
@@ -74,13 +73,11 @@ class Engine:
 
     @cached_property
     def compiled(self) -> CompiledNetwork:
-        """The plan for one face, by which faces of pairs are packed, too."""
-        return self._network(Parts.MIRROR if self.circuit.views > 1 else Parts.ONE)
-
-    @cached_property
-    def pair(self) -> CompiledNetwork:
-        """The plan for two faces at a time."""
-        return self._network(Parts.PAIR)
+        """The plan for one face."""
+        circuit = self.circuit
+        return compile_network(
+            self.architecture, self.parameters, self.policy, circuit.normalisation, circuit.views
+        )
 
     @cached_property
     def batch(self) -> CompiledBatch:
@@ -111,34 +108,24 @@ class Engine:
     def _batch_match(self) -> Plan:
         return compile_match(self.batch.plan, self.parameters, self.batch_policy)
 
-    def _network(self, slots: Parts) -> CompiledNetwork:
-        normalisation = self.circuit.normalisation
-        return compile_network(
-            self.architecture, self.parameters, self.policy, normalisation, slots
-        )
-
     def of(self, packing: Packing) -> CompiledNetwork | CompiledBatch:
         """What computes faces that are packed so.
 
         Raises:
             PlanError: the preset is too short.
         """
-        if packing is Packing.BATCH:
-            return self.batch
-        return self.pair if packing is Packing.PAIR else self.compiled
+        return self.batch if packing is Packing.BATCH else self.compiled
 
     @property
     def places(self) -> Places:
         """Where the faces of a batch lie."""
-        return Places(self.capacity, 2 * self.parameters.slots // self.capacity)
+        return Places(self.capacity, self.parameters.slots // self.capacity)
 
     def item_names(self, what: str, run: Run) -> list[str]:
         """What the ciphertexts of a run are called; what: images, embeddings or scores."""
-        plan = self.of(run.packing.layout).plan
-        scores = list(SCORE_NAMES)
-        if run.packing is Packing.BATCH:
-            scores = [f"half {half} {name}" for half in (1, 2) for name in SCORE_NAMES]
-        return run.item_names({IMAGE: plan.inputs, EMBEDDING: plan.outputs, SCORE: scores}[what])
+        plan = self.of(run.packing).plan
+        names = {IMAGE: plan.inputs, EMBEDDING: plan.outputs, SCORE: SCORE_NAMES}[what]
+        return [f"{run.label} {name}" for name in names]
 
     def keys(self, packings: Iterable[Packing] | None = None) -> list[KeySpecification]:
         """Every evaluation key that embedding and matching need; packings: as for `plans`."""
@@ -181,8 +168,6 @@ def architecture(input_size: int = INPUT_SIZE) -> Architecture:
 def compile_engine(circuit: Circuit, packings: Iterable[Packing] = DEFAULT_PACKINGS) -> Engine:
     """Parameters of a circuit, and its plans, which are compiled when first used.
 
-    packings: a pair is left out where the circuit has two views.
-
     Raises:
         CircuitError: no preset has that name, or batches of faces with their mirror images.
     """
@@ -191,10 +176,8 @@ def compile_engine(circuit: Circuit, packings: Iterable[Packing] = DEFAULT_PACKI
         raise CircuitError(f"no preset '{circuit.preset}'; choose one of {sorted(policies)}")
     wanted = tuple(packings)
     chosen = [packing for packing in Packing if packing in wanted]
-    if circuit.views > 1:
-        if Packing.BATCH in chosen:
-            raise CircuitError("a batch has no room for mirror images: leave out --batch or --flip")
-        chosen = [packing for packing in chosen if packing is not Packing.PAIR]
+    if circuit.views > 1 and Packing.BATCH in chosen:
+        raise CircuitError("a batch has no room for mirror images: leave out --batch or --flip")
     if not chosen:
         raise CircuitError("keys for neither single faces nor batches")
     parameters, shape = presets.load(circuit.preset), architecture(circuit.input_size)

@@ -1,6 +1,6 @@
 """Where the faces of a bundle lie: in which runs of which plan, and under which names.
 
-A bundle holds 1 to n faces. A *run* is what one plan computes at once: one face, two, or a batch.
+A bundle holds 1 to n faces. A *run* is what one plan computes at once: one face, or a batch.
 Items are found by name, never by position: ``face 3 input.0`` or ``faces 1-64 input.0``.
 """
 
@@ -26,21 +26,14 @@ MAX_FACES = 256
 class Packing(str, Enum):
     """How the faces of a run share ciphertexts.
 
-    ALONE: a face, with its mirror image where the circuit has two views. PAIR: two faces that are
-    encrypted as ALONE and computed together; their results are as of ALONE. BATCH: many.
+    ALONE: a face, with its mirror image where the circuit has two views. BATCH: many.
     """
 
     ALONE = "alone"
-    PAIR = "pair"
     BATCH = "batch"
 
     def __str__(self) -> str:
         return self.value
-
-    @property
-    def layout(self) -> Packing:
-        """How a face's ciphertexts lie: those of a pair are as those of two faces alone."""
-        return Packing.ALONE if self is Packing.PAIR else self
 
 
 @dataclass(frozen=True)
@@ -61,16 +54,6 @@ class Run:
         """What the names of its ciphertexts begin with."""
         first, last = self.first + 1, self.first + self.faces
         return f"faces {first}-{last}" if self.packing is Packing.BATCH else f"face {first}"
-
-    def singly(self) -> list[Run]:
-        """A pair as two faces alone; others as they are."""
-        if self.packing is not Packing.PAIR:
-            return [self]
-        return [Run(Packing.ALONE, number, 1) for number in self.numbers]
-
-    def item_names(self, names: Sequence[str]) -> list[str]:
-        """Of its ciphertexts, given what they are called for a face alone or for a batch."""
-        return [f"{run.label} {name}" for run in self.singly() for name in names]
 
 
 def numbered(groups: Iterable[tuple[Packing, int]]) -> tuple[Run, ...]:
@@ -104,7 +87,7 @@ def runs_of(facts: Mapping[str, Any], capacity: int) -> tuple[Run, ...]:
 def _group(entry: Any, capacity: int) -> tuple[Packing, int]:
     if not isinstance(entry, list) or len(entry) != 2 or type(entry[1]) is not int:
         raise Corrupt("a bundle does not say how its faces are packed")
-    room = {Packing.ALONE: (1, 1), Packing.PAIR: (2, 2), Packing.BATCH: (1, capacity)}
+    room = {Packing.ALONE: (1, 1), Packing.BATCH: (1, capacity)}
     for packing, (least, most) in room.items():
         if entry[0] == packing.value and least <= entry[1] <= most:
             return packing, entry[1]
@@ -121,13 +104,17 @@ def packings_of(facts: Mapping[str, Any]) -> list[Packing]:
 
 @dataclass(frozen=True)
 class Places:
-    """Places of the faces of a batch: face i < capacity / 2 in the ciphertexts of the first half
-    from slot i * block on, the others in those of the second half."""
+    """Places of the faces of a batch: face i from slot i * block on."""
 
     capacity: int
     block: int
 
-    def locate(self, number: int) -> tuple[int, int]:
-        """(half, first slot) of a face."""
-        half, place = divmod(number, self.capacity // 2)
-        return half, place * self.block
+    def slots(self, number: int, length: int) -> slice:
+        """The first ``length`` slots of a face."""
+        start = number * self.block
+        return slice(start, start + length)
+
+    def beside(self, number: int) -> list[int]:
+        """The places before and after a face, in the circle of all slots."""
+        around = {(number + step) % self.capacity for step in (-1, 1)}
+        return sorted(around - {number})

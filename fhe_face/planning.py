@@ -1,4 +1,4 @@
-"""How to compute n faces: one at a time, two together, or in batches. Pure arithmetic."""
+"""How to compute n faces: one at a time, or in batches. Pure arithmetic."""
 
 from __future__ import annotations
 
@@ -8,15 +8,10 @@ from types import MappingProxyType
 from fhe_core.errors import Failure
 from fhe_face.places import Packing, Run, numbered
 
-#: Time of a run, in times of one face, however full it is: measured 1.07 to 1.1 for a pair, 9 to 11
-#: for a batch (``fhe-face plan`` estimates 1.07 and 9).
-COST: Mapping[Packing, float] = MappingProxyType(
-    {Packing.ALONE: 1.0, Packing.PAIR: 1.1, Packing.BATCH: 10.0}
-)
+#: Time of a run, in times of one face, however full it is: measured 9 to 11 for a batch.
+COST: Mapping[Packing, float] = MappingProxyType({Packing.ALONE: 1.0, Packing.BATCH: 10.0})
 #: Peak memory of a server that computes so, in bytes (benchmarks/RESULTS.md, rounded up).
-MEMORY: Mapping[Packing, int] = MappingProxyType(
-    {Packing.ALONE: 7 << 30, Packing.PAIR: 8 << 30, Packing.BATCH: 12 << 30}
-)
+MEMORY: Mapping[Packing, int] = MappingProxyType({Packing.ALONE: 7 << 30, Packing.BATCH: 12 << 30})
 
 
 class PlanningError(Failure, ValueError):
@@ -51,27 +46,13 @@ def plan_runs(
     left = faces
     while left and Packing.BATCH in allowed:
         count = min(left, capacity)
-        if COST[Packing.BATCH] >= _cost_of_few(count, allowed):
+        if Packing.ALONE in allowed and COST[Packing.BATCH] >= count * COST[Packing.ALONE]:
             break
         groups.append((Packing.BATCH, count))
         left -= count
-    return numbered([*groups, *_few(left, allowed)])
+    return numbered(groups + [(Packing.ALONE, 1)] * left)
 
 
 def cost(runs: Collection[Run]) -> float:
     """Time of runs, in times of one face."""
     return sum(COST[run.packing] for run in runs)
-
-
-def _few(faces: int, allowed: Collection[Packing]) -> list[tuple[Packing, int]]:
-    """Pairs as far as they go, and single faces."""
-    if Packing.PAIR in allowed and Packing.ALONE not in allowed:
-        raise PlanningError("keys for pairs only: one face is left")
-    pairs = faces // 2 if Packing.PAIR in allowed else 0
-    return [(Packing.PAIR, 2)] * pairs + [(Packing.ALONE, 1)] * (faces - 2 * pairs)
-
-
-def _cost_of_few(faces: int, allowed: Collection[Packing]) -> float:
-    if Packing.ALONE not in allowed:
-        return float("inf")
-    return sum(COST[packing] for packing, _ in _few(faces, allowed))

@@ -29,17 +29,15 @@ class ShapeMismatch(Corrupt):
 
 def items_of(engine: Engine, what: str, run: Run) -> list[ItemHead]:
     """The ciphertexts of a run, in the order of their plan."""
-    plan = engine.of(run.packing.layout).plan
+    plan = engine.of(run.packing).plan
     values = [plan.values[name] for name in (plan.inputs if what == IMAGE else plan.outputs)]
     if what == SCORE:
         match = engine.match(run.packing)
         (score,) = (match.values[name] for name in match.outputs)
-        values = [form for norm in values[1::2] for form in (score, norm, norm)]
-    names = engine.item_names(what, run)
-    repeated = values * (len(names) // len(values))
+        values = [score, values[1], values[1]]
     return [
-        ItemHead(name, value.limbs, value.scale)
-        for name, value in zip(names, repeated, strict=True)
+        ItemHead(name, value.level, value.scale)
+        for name, value in zip(engine.item_names(what, run), values, strict=True)
     ]
 
 
@@ -66,7 +64,7 @@ def require_shape(head: Head, what: str, engine: Engine) -> tuple[Run, ...]:
             _require_plan(head, packing, engine)
     _require_items(head, [item for run in runs for item in items_of(engine, what, run)])
     if what != IMAGE:
-        metadata = engine.of(runs[0].packing.layout).plan.metadata
+        metadata = engine.of(runs[0].packing).plan.metadata
         for name in RESULT_FACTS:
             _require_fact(head, name, metadata[name])
     return runs
@@ -106,8 +104,8 @@ def _require_packing(head: Head, packing: Packing, engine: Engine) -> None:
 
 def _require_plan(head: Head, packing: Packing, engine: Engine) -> None:
     plans = head.facts.get("plans")
-    said = plans.get(packing.layout.value) if isinstance(plans, Mapping) else None
-    if said != engine.of(packing.layout).plan.digest:
+    said = plans.get(packing.value) if isinstance(plans, Mapping) else None
+    if said != engine.of(packing).plan.digest:
         raise ParameterMismatch(f"{head.source}: was encrypted for another plan or architecture")
 
 
@@ -123,7 +121,7 @@ def _require_items(head: Head, wanted: Sequence[ItemHead]) -> None:
     for own in wanted:
         item = found[own.name]
         fits = abs(item.scale / own.scale - 1) <= SCALE_TOLERANCE  # NaN does not
-        if item.limbs != own.limbs or not fits:
+        if item.level != own.level or not fits:
             raise ShapeMismatch(
                 f"{head.source}: '{own.name}' has {_size(item)}, expected {_size(own)}"
             )
@@ -151,7 +149,7 @@ def _number(value: Any) -> str:
 
 
 def _size(item: ItemHead) -> str:
-    return f"{item.limbs} limbs at scale {item.scale.hex()}"
+    return f"level {item.level} at scale {item.scale.hex()}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -81,7 +81,7 @@ def secret_key_target(folder: Path) -> Target:
 
 def evaluation_keys_target(folder: Path) -> Target:
     scratch = Scratch(folder, "evaluation.key")
-    wanted = [KeySpecification(KeyName(0, 1), 3), KeySpecification(KeyName(1, 2), 2)]
+    wanted = [KeySpecification(KeyName(0, 1), (2,)), KeySpecification(KeyName(1, 2), (1,))]
     save_evaluation_keys(scratch.path, _secret_key("insecure-short"), wanted, {})
     seeds = [scratch.path.read_bytes()]
 
@@ -97,10 +97,11 @@ def ciphertext_target(folder: Path) -> Target:
     scratch = Scratch(folder, "some.ct")
     key = _secret_key("insecure-short")
     fresh, seed = key.encrypt(np.zeros(key.parameters.slots), tiny.SCALE)
+    low = fresh.drop_to(1, key.parameters)
     how = {"preparation": {"size": 64, "flip": False, "detector": "none"}}
     bundles = [
         Bundle("image", key.parameters, key.key_id, {"input 0": fresh}, how, {"input 0": seed}),
-        Bundle("score", key.parameters, key.key_id, {"a": fresh.drop_to(2), "b": fresh}, {}, {}),
+        Bundle("score", key.parameters, key.key_id, {"a": low, "b": fresh}, {}, {}),
     ]
 
     def parse(data: bytes) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fhe_core import _native
 from fhe_core.parameters.primes import ntt_primes
 
 Words = NDArray[np.uint64]
@@ -74,6 +76,21 @@ def substituted(a: Integers, exponent: int, q: int) -> Integers:
     return out
 
 
+def doubled(a: Integers) -> Integers:
+    """Coefficients [2N] modulo X^2N + 1 of an element [N] of the real ring."""
+    return np.concatenate([a, a[:1] * 0, -a[:0:-1]])
+
+
+def real_product(a: Integers, b: Integers, q: int) -> Integers:
+    """a * b in the real ring, modulo q."""
+    return negacyclic(doubled(a), doubled(b), q)[: a.size]
+
+
+def real_substituted(a: Integers, exponent: int, q: int) -> Integers:
+    """a(X^exponent) in the real ring, modulo q, for an odd exponent."""
+    return substituted(doubled(a), exponent, q)[: a.size]
+
+
 def bit_reversed(index: int, count: int) -> int:
     """index with its log2(count) bits in reverse."""
     bits = count.bit_length() - 1
@@ -90,3 +107,12 @@ def adversarial(generator: np.random.Generator, moduli: Sequence[int], n: int) -
     mixed = np.where(generator.random(shape) < 0.5, half, extremes)
     zero = np.zeros(shape, dtype=np.uint64)
     return [random, zero, zero + (column - np.uint64(1)), half, mixed]
+
+
+def key_in_memory(key: Words, moduli: Sequence[int]) -> Words:
+    """A key [digits, 2, rows, n] as the kernels read it; moduli: of its rows."""
+    digits, polys, rows, n = key.shape
+    data = _native.key_memory(digits, rows, n)
+    for digit, poly, row in product(range(digits), range(polys), range(rows)):
+        _native.store_key_row(data, row, digit, poly, key[digit, poly, row], moduli[row])
+    return data

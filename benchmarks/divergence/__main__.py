@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.divergence.agreement import WRONG, line_bound
 from benchmarks.divergence.rooms import constant, engines, rooms
-from benchmarks.divergence.scores import Half, likely, tally
+from benchmarks.divergence.scores import Batch, likely, tally
 from fhe_core.streams import early_end_is_quiet
 from fhe_face.engine import choose_engine
 from fhe_face.network import load_network
@@ -55,9 +55,9 @@ def main() -> None:
         for error in WRONG
     ]
     if chosen.encrypted:
-        from benchmarks.divergence.encrypted import pairs
+        from benchmarks.divergence.encrypted import diverging
 
-        found["encrypted"] = list(pairs(chosen.weights, TARGETS))
+        found["encrypted"] = list(diverging(chosen.weights, TARGETS))
     if chosen.json:
         print(json.dumps(found))
         return
@@ -71,8 +71,8 @@ def _scores(weights: Path | None, samples: int) -> list[dict[str, Any]]:
     engine = choose_engine(packings=[Packing.BATCH])
     network = load_network(weights)
     score = engine.match_plan.values[engine.match_plan.outputs[0]]
-    room = 2.0 ** (engine.parameters.log2_modulus(score.limbs) - 1) / score.scale
-    left, right = Half(engine, network, 0, 4), Half(engine, network, 1)
+    room = 2.0 ** (engine.parameters.log2_modulus(score.level) - 1) / score.scale
+    left, right = Batch(engine, network, 0, 4), Batch(engine, network, 1)
     expected = likely(engine.circuit.normalisation, _TYPICAL, room, engine.parameters.slots)
     return [
         {"log10_squared_norm": list(range_), "likely": expected}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fhe_core.normalisation import Normalisation
 from fhe_face.client.health import COPIES_TOLERANCE
-from fhe_face.client.noise_gain import PAIR, FixedNoise, directions, disturbance
+from fhe_face.client.noise_gain import LEAN, FixedNoise, directions, disturbance
 from fhe_face.models import reference
 from fhe_face.models.layers import FusedNetwork
 
@@ -49,7 +49,7 @@ def judge(
 ) -> Judged:
     """Of ``draws`` encryptions of an image (3, S, S); weights are rounded alike in all."""
     true = reference.embed(network, image[None])[0]
-    disturb = disturbance(PAIR, np.random.default_rng(seed), FixedNoise(seed))
+    disturb = disturbance(LEAN, np.random.default_rng(seed), FixedNoise(seed))
     many = np.broadcast_to(image, (draws, *image.shape))
     return judged(true, reference.embed(network, many, disturb=disturb), normalisation)
 

@@ -26,7 +26,7 @@ from benchmarks.divergence.agreement import judge
 from benchmarks.divergence.twin import Noise, Twin
 from fhe_face.circuit import normalisation_of
 from fhe_face.client.health import COPIES_TOLERANCE
-from fhe_face.client.noise_gain import PAIR
+from fhe_face.client.noise_gain import LEAN
 from fhe_face.models.layers import FusedNetwork
 from fhe_face.network import load_network
 from fhe_face.photos.images import load_unit
@@ -60,7 +60,7 @@ def ascend(
     network: FusedNetwork, face: np.ndarray, objective: Objective, steps: int, seed: int = 0
 ) -> np.ndarray:
     """The best 8-bit image (3, S, S) in [-1, 1] that ascent finds from a face."""
-    twin, noise = Twin(network), Noise(PAIR, seed)
+    twin, noise = Twin(network), Noise(LEAN, seed)
     image = torch.from_numpy(face.astype(np.float32)).requires_grad_()
     optimiser = torch.optim.Adam([image], lr=_RATE)
     low, high = np.log(NORMS)

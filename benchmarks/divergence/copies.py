@@ -3,8 +3,7 @@
     python -m benchmarks.divergence.copies IMAGE... [--weights FILE] [--rounds 2] [--json]
 
 IMAGE: aligned pictures, for example those that `benchmarks.divergence.ascent` made. Every round
-encrypts an image anew: twice for a pair of it with itself, and once alone (``--rounds`` times 15 s
-on two quiet cores, 10 GB).
+encrypts an image anew, twice (8 GB).
 """
 
 from __future__ import annotations
@@ -44,12 +43,11 @@ def measured(images: list[Path], weights: Path | None, rounds: int) -> Iterator[
             gain = noise_gain(network, image)
             for number in range(rounds):
                 together = apart(server.embed(client.encrypt([image, image])))
-                alone = server.embed(client.encrypt(image))
                 row = {"image": path.name, "round": number, "gain": gain}
-                yield row | _pair(client, together, true) | _alone(client, alone, true)
+                yield row | _compared(client, together, true)
 
 
-def _pair(client: FaceClient, results: list[Bundle], true: Image) -> dict[str, Any]:
+def _compared(client: FaceClient, results: list[Bundle], true: Image) -> dict[str, Any]:
     found = [_seen(client, bundle) for bundle in results]
     raw = [values for values, _, _ in found]
     off = [values - true for values in raw]
@@ -68,27 +66,18 @@ def _pair(client: FaceClient, results: list[Bundle], true: Image) -> dict[str, A
     }
 
 
-def _alone(client: FaceClient, result: Bundle, true: Image) -> dict[str, Any]:
-    values, _, verdict = _seen(client, result)
-    return {
-        "alone_error": _relative(values - true, true),
-        "alone_cosine": _cosine(values, true),
-        "alone_verdict": verdict,
-    }
-
-
 def _seen(client: FaceClient, bundle: Bundle) -> tuple[Image, float, str]:
     """The embedding before normalisation, its squared norm, and what the client says of it."""
     key = client.key  # what the checks would hide
     values, norm = (key.decrypt(item) for item in bundle.items.values())
-    squared = float(np.median(norm.real))
+    squared = float(np.median(norm))
     try:
         client.embedding(bundle)
         verdict = HealthReport((squared,), client.circuit.normalisation.interval, ()).message
     except UnhealthyResultError as error:
         verdict = str(error)
     factor = float(client.circuit.normalisation.evaluate(squared))
-    return values[: client.engine.compiled.architecture.embedding].real / factor, squared, verdict
+    return values[: client.engine.compiled.architecture.embedding] / factor, squared, verdict
 
 
 def _relative(error: Image, true: Image) -> float:

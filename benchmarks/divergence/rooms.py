@@ -10,7 +10,7 @@ from benchmarks.divergence.statistics import log2_within
 from fhe_core.analysis.precision import ErrorModel
 from fhe_core.plan import Plan, PlanError, steps
 from fhe_face.circuit import Circuit, normalisation_of
-from fhe_face.client.health import NEIGHBOUR_EXCESS, SPREAD_SHARE
+from fhe_face.client.health import SPREAD_SHARE
 from fhe_face.engine import DEFAULT_PACKINGS, Engine, compile_engine
 from fhe_face.places import Packing
 
@@ -31,16 +31,14 @@ class Room:
 class Constant:
     """A squared norm near Q / scale: it wraps around by the same amount in every slot.
 
-    landing: log2 of the share of values that lie in the interval after it; neighbour: the same
-    for the wider interval of a face in the other part. deviation: of a slot from the mean, from
-    the last rescale of the embedding alone. spread: log2 of the probability that no slot is
-    further than the check allows, for the largest value of the interval.
+    landing: log2 of the share of values that lie in the interval after it. deviation: of a slot
+    from the mean, from the last rescale of the embedding alone. spread: log2 of the probability
+    that no slot is further than the check allows, for the largest value of the interval.
     """
 
     circuit: str
     plan: str
     landing: float
-    neighbour: float
     deviation: float
     spread: float
 
@@ -65,9 +63,18 @@ def rooms(name: str, engine: Engine) -> list[Room]:
     for plan in engine.plans():
         for output in plan.outputs:
             value = plan.values[output]
-            log_q = engine.parameters.log2_modulus(value.limbs)
+            log_q = engine.parameters.log2_modulus(value.level)
             log_scale = math.log2(value.scale)
-            found.append(Room(name, plan.name, output, value.limbs, log_scale, log_q - log_scale))
+            found.append(
+                Room(
+                    name,
+                    plan.name,
+                    output,
+                    engine.parameters.levels[value.level].limbs,
+                    log_scale,
+                    log_q - log_scale,
+                )
+            )
     return found
 
 
@@ -89,7 +96,6 @@ def constant(name: str, engine: Engine, plan: Plan) -> Constant:
         name,
         plan.name,
         math.log2((high - low) / distance),
-        math.log2(NEIGHBOUR_EXCESS * high / distance),
         deviation,
         windows * log2_within(SPREAD_SHARE * high, deviation),
     )

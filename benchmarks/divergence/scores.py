@@ -20,7 +20,7 @@ from fhe_core.compiler.layouts import powers_of_two
 from fhe_core.normalisation import Normalisation
 from fhe_core.runtime import cleartext
 from fhe_face.client.headroom import scores_fit
-from fhe_face.client.health import IMAGINARY_SHARE, NORM_SLACK
+from fhe_face.client.health import NORM_SLACK
 from fhe_face.demo_faces import demo_faces
 from fhe_face.engine import Engine
 from fhe_face.models.layers import FusedNetwork
@@ -39,15 +39,14 @@ class Tally:
     """Slots of scores in which no face diverged, in batches with one that did.
 
     Every slot of other faces' blocks counts, not only the one that is read: it holds a sum of
-    products as well, and all of them are spoiled alike. wrong: off by more than WRONG; imaginary:
-    of these, those that pass by their imaginary parts; accepted: that pass all that is known of
-    their face; crossed: of these, on the other side of THRESHOLD; bounded: that pass, and in a
-    batch that passes the bound on coefficients. needless: right ones in a batch that does not.
+    products as well, and all of them are spoiled alike. wrong: off by more than WRONG; accepted:
+    that pass all that is known of their face; crossed: of these, on the other side of THRESHOLD;
+    bounded: that pass, and in a batch that passes the bound on coefficients. needless: right ones
+    in a batch that does not.
     """
 
     slots: int
     wrong: int
-    imaginary: int
     accepted: int
     crossed: int
     bounded: int
@@ -62,8 +61,8 @@ class Tally:
         return {**vars(self), **intervals}
 
 
-class Half:
-    """The real parts of a batch of healthy faces, of which the first can be made to diverge."""
+class Batch:
+    """A batch of healthy faces, of which the first can be made to diverge."""
 
     def __init__(
         self, engine: Engine, network: FusedNetwork, seed: int, directions: int = 0
@@ -90,8 +89,8 @@ class Half:
     def _embedded(self, images: NDArray[Any]) -> Slots:
         compiled = self.engine.batch
         rows = list(compiled.pack_images(images))
-        result, norms, *_ = cleartext.run(compiled.plan, self.tables, rows)
-        return np.asarray(result.real / self.normalisation.evaluate(norms.real))
+        result, norms = cleartext.run(compiled.plan, self.tables, rows)
+        return np.asarray(result / self.normalisation.evaluate(norms))
 
 
 def sums(values: Slots, period: int) -> Slots:
@@ -102,7 +101,7 @@ def sums(values: Slots, period: int) -> Slots:
 
 
 def tally(
-    left: Half, right: Half, room: float, samples: int, seed: int, exponents: tuple[float, float]
+    left: Batch, right: Batch, room: float, samples: int, seed: int, exponents: tuple[float, float]
 ) -> Tally:
     """Of ``samples`` batches, the squared norm of the first face log-uniform in 10^exponents."""
     generator = np.random.default_rng(seed)
@@ -122,14 +121,13 @@ def tally(
         limits = _expected(normalisation, norms[others]) * _expected(
             normalisation, right_norms[others]
         )
-        wrong = np.abs(found.real - true) > WRONG
-        real = np.abs(found.imag) <= IMAGINARY_SHARE * np.maximum(np.abs(found.real), 1.0)
-        accepted = wrong & real & (np.abs(found.real) <= limits * (1 + NORM_SLACK))
-        crossed = accepted & ((found.real > THRESHOLD) != (true > THRESHOLD))
+        wrong = np.abs(found - true) > WRONG
+        accepted = wrong & (np.abs(found) <= limits * (1 + NORM_SLACK))
+        crossed = accepted & ((found > THRESHOLD) != (true > THRESHOLD))
         bounded = accepted & fit
         needless = ~wrong & (not fit)
-        sets = {"wrong": wrong, "imaginary": wrong & real, "accepted": accepted}
-        sets |= {"crossed": crossed, "bounded": bounded, "needless": needless}
+        sets = {"wrong": wrong, "accepted": accepted, "needless": needless}
+        sets |= {"crossed": crossed, "bounded": bounded}
         counts["slots"] += true.size
         for name, chosen in sets.items():
             counts[name] += int(np.count_nonzero(chosen))
@@ -139,10 +137,10 @@ def tally(
 def likely(normalisation: Normalisation, squared_norm: float, room: float, slots: int) -> float:
     """The share of wrong scores that pass: all coefficients uniform, all slots Gaussian.
 
-    Of real slots, for faces of that squared norm.
+    For faces of that squared norm.
     """
     limit = float(_expected(normalisation, np.array([squared_norm]))[0]) ** 2 * (1 + NORM_SLACK)
-    return math.erf(limit / (2 * room * math.sqrt(2 * slots / 12)) / math.sqrt(2))
+    return math.erf(limit / (2 * room * math.sqrt(slots / 6)) / math.sqrt(2))
 
 
 def _expected(normalisation: Normalisation, squared_norms: Slots) -> Slots:

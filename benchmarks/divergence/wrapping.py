@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from fhe_core import encoding
 
 
-def wrapped(slots: NDArray[Any], room: float) -> NDArray[np.complex128]:
-    """Slots [..., N/2] as they decrypt where coefficients over the scale must lie in +-``room``.
+def wrapped(slots: NDArray[Any], room: float) -> NDArray[np.float64]:
+    """Slots [..., N] as they decrypt where coefficients over the scale must lie in +-``room``.
 
     Values may be so large that a double holds nothing of their remainder: it is then that of the
     nearest double, which stands for the noise that such values carry.
@@ -26,7 +26,7 @@ def wrapped(slots: NDArray[Any], room: float) -> NDArray[np.complex128]:
     """
     if not np.all(np.isfinite(slots)):
         raise ValueError("values that wrap around must be finite")
-    ring_dimension = 2 * slots.shape[-1]
+    ring_dimension = slots.shape[-1]
     true = encoding.coefficients(slots, ring_dimension)
     return encoding.decode(remainder(true, room), 1.0)
 

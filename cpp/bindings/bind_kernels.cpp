@@ -16,6 +16,7 @@
 #include "bindings/arrays.hpp"
 #include "kernels/kernels.hpp"
 #include "ring/block_map.hpp"
+#include "ring/keys.hpp"
 
 namespace py = pybind11;
 namespace fk = fhe::kernels;
@@ -26,6 +27,7 @@ using fhe::bindings::Index;
 using fhe::bindings::require;
 using fhe::bindings::Words;
 using Bytes = py::array_t<std::uint8_t, py::array::c_style>;
+using Signed = py::array_t<std::int64_t, py::array::c_style>;
 using Word = std::uint64_t;
 
 constexpr Word kBelow50Bits = Word{1} << fk::kMaxModulusBits;
@@ -79,13 +81,30 @@ class Kernels {
     const fk::NttTables& tables() const { return tables_; }
     Word psi() const { return tables_.roots[tables_.n / 2]; }  // bitrev(n / 2) = 1
 
-    using Transform = void (*)(Word*, std::size_t, const fk::NttTables&);
-    Words transform(Transform run, const Words& a) const {
+    std::size_t checked_transform(const Words& a, std::size_t longest) const {
         const std::size_t length = checked_length(a, q(), "a");
-        require(std::has_single_bit(length) && length >= 8 && length <= tables_.n,
-                "the length is not a power of two from 8 to n");
+        require(std::has_single_bit(length) && length >= 8 && length <= longest,
+                "the length is not a power of two from 8 to " + std::to_string(longest));
+        return length;
+    }
+
+    using Transform = void (*)(Word*, std::size_t, const fk::NttTables&);
+    Words transform(Transform run, const Words& a, std::size_t longest) const {
+        const std::size_t length = checked_transform(a, longest);
         Words out = copy_of(a);
         run(out.mutable_data(), length, tables_);
+        return out;
+    }
+
+    using Inverse = decltype(fk::KernelTable::ntt_inverse);
+    Words inverse(Inverse run, const Words& a, std::size_t longest) const {
+        const std::size_t length = checked_transform(a, longest);
+        Words out = empty(length);
+        run(out.mutable_data(), a.data(), length, tables_);
+        Words in_place = copy_of(a);
+        run(in_place.mutable_data(), in_place.data(), length, tables_);
+        require(std::equal(out.data(), out.data() + length, in_place.data()),
+                "the inverse in place is another one");
         return out;
     }
 
@@ -146,17 +165,34 @@ class Kernels {
         return out;
     }
 
-    Words weighted_sum(const Words& x, const Words& w) const {
+    // a [terms][n] below 2^52, b [terms][n]: the sum of products, as for dot_product.
+    Words scaled_dot_product(const Words& a, const Words& b) const {
+        const std::vector<const Word*> left = checked_rows(a, kBelow52Bits, "a");
+        checked_rows(b, q(), "b");
+        require(a.shape(0) == b.shape(0) && a.shape(1) == b.shape(1), "a and b differ in shape");
+        const auto n = static_cast<std::size_t>(a.shape(1));
+        const std::vector<Word> scaled = times_2_52(b);
+        std::vector<const Word*> right;
+        for (std::size_t t = 0; t < left.size(); ++t) right.push_back(scaled.data() + t * n);
+        Words out = empty(n);
+        kernels_.scaled_dot_product(out.mutable_data(), left.data(), right.data(), left.size(), n,
+                                    modulus());
+        return out;
+    }
+
+    using WeightedSum = decltype(fk::KernelTable::weighted_sum);
+    Words weighted_sum(WeightedSum run, const Words& x, const Words& w) const {
         const std::vector<const Word*> rows = checked_rows(x, kBelow50Bits, "x");
         require(checked_length(w, q(), "w") == rows.size(), "x and w differ in length");
         Words out = empty(static_cast<std::size_t>(x.shape(1)));
-        kernels_.weighted_sum(out.mutable_data(), rows.data(), 0, w.data(), rows.size(),
-                              static_cast<std::size_t>(x.shape(1)), modulus());
+        run(out.mutable_data(), rows.data(), 0, times_2_52(w).data(), rows.size(),
+            static_cast<std::size_t>(x.shape(1)), modulus());
         return out;
     }
 
     // x [terms][n], w [terms][kSumsAtOnce]; all sums modulo the same q.
-    Words weighted_sums(const Words& x, const Words& w) const {
+    using WeightedSums = decltype(fk::KernelTable::weighted_sums);
+    Words weighted_sums(WeightedSums run, const Words& x, const Words& w) const {
         const std::vector<const Word*> rows = checked_rows(x, kBelow50Bits, "x");
         require(checked_rows(w, q(), "w").size() == rows.size() &&
                     w.shape(1) == static_cast<py::ssize_t>(fk::kSumsAtOnce),
@@ -168,8 +204,33 @@ class Kernels {
         for (std::size_t k = 0; k < fk::kSumsAtOnce; ++k) {
             targets.push_back(out.mutable_data() + k * n);
         }
-        kernels_.weighted_sums(targets.data(), rows.data(), 0, w.data(), rows.size(), n,
-                               moduli.data());
+        run(targets.data(), rows.data(), 0, times_2_52(w).data(), rows.size(), n, moduli.data());
+        return out;
+    }
+
+    Words lift(const Signed& a) const {
+        require(a.ndim() == 1 && a.size() > 0, "a is not a non-empty 1-D array");
+        const auto bound = static_cast<std::int64_t>(q());
+        require(std::all_of(a.data(), a.data() + a.size(),
+                            [bound](std::int64_t x) { return -bound < x && x < bound; }),
+                "a has an element that is not between -q and q");
+        Words out = empty(static_cast<std::size_t>(a.size()));
+        kernels_.lift(out.mutable_data(), reinterpret_cast<const Word*>(a.data()),
+                      static_cast<std::size_t>(a.size()), modulus());
+        return out;
+    }
+
+    // a [length][kBlock]
+    Words transform_block(Transform run, const Words& a, std::size_t longest) const {
+        require(a.ndim() == 2 && a.shape(1) == static_cast<py::ssize_t>(fk::kBlock),
+                "a is not an array of a length by 8");
+        require_below(a, q(), "a");
+        const auto length = static_cast<std::size_t>(a.shape(0));
+        require(std::has_single_bit(length) && length >= 8 && length <= longest,
+                "the length is not a power of two from 8 to " + std::to_string(longest));
+        Words out(std::vector<py::ssize_t>{a.shape(0), a.shape(1)});
+        std::copy(a.data(), a.data() + a.size(), out.mutable_data());
+        run(out.mutable_data(), length, tables_);
         return out;
     }
 
@@ -196,10 +257,11 @@ class Kernels {
         const auto n = static_cast<std::size_t>(digits.shape(1));
         require_blocks(index, digits.shape(1));
         const fhe::ring::BlockMap map(index.data(), n);
-        std::vector<const Word*> b[2];
+        std::vector<Word> key(2 * a.size() * n);
         for (std::size_t k = 0; k < 2; ++k) {
             for (std::size_t t = 0; t < a.size(); ++t) {
-                b[k].push_back(keys.data() + (k * a.size() + t) * n);
+                fhe::ring::store_key_row(kernels_, {key.data(), n, a.size()}, t, k,
+                                         keys.data() + (k * a.size() + t) * n, modulus());
             }
         }
         Words out(std::vector<py::ssize_t>{2, digits.shape(1)});
@@ -207,13 +269,15 @@ class Kernels {
         kernels_.key_product(targets,
                              {a.size(),
                               a.data(),
-                              {b[0].data(), b[1].data()},
+                              key.data(),
+                              a.size(),
                               {addends.data(), addends.data() + n},
-                              factor,
+                              fhe::ring::key_factor(factor, modulus()),
                               map.steps(0),
                               map.patterns(),
                               a.data(),
-                              a.size()},
+                              a.size(),
+                              key.data()},
                              n, modulus());
         return out;
     }
@@ -267,6 +331,13 @@ class Kernels {
                     "index does not map blocks of 8 to blocks of 8");
             reached[to] = true;
         }
+    }
+    // The form in which weights are kept.
+    std::vector<Word> times_2_52(const Words& w) const {
+        std::vector<Word> scaled(static_cast<std::size_t>(w.size()));
+        const fk::ShoupFactor factor(modulus().r52, modulus());
+        kernels_.multiply_scalar(scaled.data(), w.data(), factor, scaled.size(), modulus());
+        return scaled;
     }
     Word q() const { return tables_.modulus.q; }
     const fk::Modulus& modulus() const { return tables_.modulus; }
@@ -325,7 +396,14 @@ class Workload {
         static const std::map<std::string, Action> table = {
             {"copy", [](Workload& w) { std::copy(w.a(), w.a() + w.n_, w.out()); }},
             {"ntt_forward", [](Workload& w) { w.k().ntt_forward(w.out(), w.n_, w.tables()); }},
-            {"ntt_inverse", [](Workload& w) { w.k().ntt_inverse(w.out(), w.n_, w.tables()); }},
+            {"ntt_inverse",
+             [](Workload& w) { w.k().ntt_inverse(w.out(), w.out(), w.n_, w.tables()); }},
+            {"real_ntt_forward",
+             [](Workload& w) { w.k().real_ntt_forward(w.out(), w.n_, w.longer_tables()); }},
+            {"real_ntt_inverse",
+             [](Workload& w) {
+                 w.k().real_ntt_inverse(w.out(), w.out(), w.n_, w.longer_tables());
+             }},
             {"add", [](Workload& w) { w.k().add(w.out(), w.a(), w.b(), w.n_, w.m()); }},
             {"subtract", [](Workload& w) { w.k().subtract(w.out(), w.a(), w.b(), w.n_, w.m()); }},
             {"multiply", [](Workload& w) { w.k().multiply(w.out(), w.a(), w.b(), w.n_, w.m()); }},
@@ -372,13 +450,15 @@ class Workload {
                  w.k().key_product(targets,
                                    {terms,
                                     rows,
-                                    {rows + terms, rows + 2 * terms},
+                                    rows[terms],  // those that follow lie behind it
+                                    terms,
                                     {rows[3 * terms], nullptr},
                                     w.weights_[0],
                                     w.map_->steps(0),
                                     w.map_->patterns(),
                                     nullptr,
-                                    0},
+                                    0,
+                                    nullptr},
                                    w.n_, w.m());
              }},
             {"packed_products",
@@ -396,6 +476,11 @@ class Workload {
 
     const fk::KernelTable& k() const { return kernels_.table(); }
     const fk::NttTables& tables() const { return kernels_.tables(); }
+    // Those of the real ring, for a modulus that is 1 mod 4n.
+    const fk::NttTables& longer_tables() {
+        if (!longer_) longer_.emplace(2 * n_, m().q);
+        return *longer_;
+    }
     const fk::Modulus& m() const { return tables().modulus; }
     fk::ShoupFactor factor() const { return fk::ShoupFactor(weights_[0], m()); }
     const Word* a() const { return pointers_[0]; }
@@ -410,6 +495,7 @@ class Workload {
     std::optional<fhe::ring::BlockMap> map_;
     std::vector<const Word*> pointers_;
     std::vector<Word> weights_;
+    std::optional<fk::NttTables> longer_;
 };
 
 }  // namespace
@@ -425,6 +511,8 @@ void bind_kernels(py::module_& m) {
     const auto b = py::arg("b").noconvert();
     const auto out = py::arg("out").noconvert();
     const auto w = py::arg("w");
+    const auto x = py::arg("x").noconvert();
+    const auto weights = py::arg("w").noconvert();
 
     py::class_<Kernels>(kernels, "Kernels")
         .def(py::init<const std::string&, std::size_t, Word>(), py::arg("name"), py::arg("n"),
@@ -432,28 +520,44 @@ void bind_kernels(py::module_& m) {
         .def_property_readonly("psi", &Kernels::psi, "The primitive 2n-th root of unity")
         .def(
             "ntt_forward",
-            [](const Kernels& k, const Words& x) { return k.transform(k.table().ntt_forward, x); },
+            [](const Kernels& k, const Words& y) {
+                return k.transform(k.table().ntt_forward, y, k.tables().n);
+            },
             a)
         .def(
             "ntt_inverse",
-            [](const Kernels& k, const Words& x) { return k.transform(k.table().ntt_inverse, x); },
+            [](const Kernels& k, const Words& y) {
+                return k.inverse(k.table().ntt_inverse, y, k.tables().n);
+            },
+            a)
+        .def(
+            "real_ntt_forward",
+            [](const Kernels& k, const Words& y) {
+                return k.transform(k.table().real_ntt_forward, y, k.tables().n / 2);
+            },
+            a)
+        .def(
+            "real_ntt_inverse",
+            [](const Kernels& k, const Words& y) {
+                return k.inverse(k.table().real_ntt_inverse, y, k.tables().n / 2);
+            },
             a)
         .def(
             "add",
-            [](const Kernels& k, const Words& x, const Words& y) {
-                return k.binary(k.table().add, x, y);
+            [](const Kernels& k, const Words& left, const Words& right) {
+                return k.binary(k.table().add, left, right);
             },
             a, b)
         .def(
             "subtract",
-            [](const Kernels& k, const Words& x, const Words& y) {
-                return k.binary(k.table().subtract, x, y);
+            [](const Kernels& k, const Words& left, const Words& right) {
+                return k.binary(k.table().subtract, left, right);
             },
             a, b)
         .def(
             "multiply",
-            [](const Kernels& k, const Words& x, const Words& y) {
-                return k.binary(k.table().multiply, x, y);
+            [](const Kernels& k, const Words& left, const Words& right) {
+                return k.binary(k.table().multiply, left, right);
             },
             a, b)
         .def("multiply_add", &Kernels::multiply_add, out, a, b)
@@ -462,10 +566,44 @@ void bind_kernels(py::module_& m) {
         .def("subtract_multiply_scalar", &Kernels::subtract_multiply_scalar, a, b, w)
         .def("reduce", &Kernels::reduce, a)
         .def("dot_product", &Kernels::dot_product, a, b)
-        .def("weighted_sums", &Kernels::weighted_sums, py::arg("x").noconvert(),
-             py::arg("w").noconvert())
-        .def("weighted_sum", &Kernels::weighted_sum, py::arg("x").noconvert(),
-             py::arg("w").noconvert())
+        .def("scaled_dot_product", &Kernels::scaled_dot_product, a, b)
+        .def("lift", &Kernels::lift, a)
+        .def(
+            "ntt_forward_block",
+            [](const Kernels& k, const Words& y) {
+                return k.transform_block(k.table().ntt_forward_block, y, k.tables().n);
+            },
+            a)
+        .def(
+            "real_ntt_forward_block",
+            [](const Kernels& k, const Words& y) {
+                return k.transform_block(k.table().real_ntt_forward_block, y, k.tables().n / 2);
+            },
+            a)
+        .def(
+            "weighted_sums",
+            [](const Kernels& k, const Words& rows, const Words& factors) {
+                return k.weighted_sums(k.table().weighted_sums, rows, factors);
+            },
+            x, weights)
+        .def(
+            "weighted_sums_lazy",
+            [](const Kernels& k, const Words& rows, const Words& factors) {
+                return k.weighted_sums(k.table().weighted_sums_lazy, rows, factors);
+            },
+            x, weights)
+        .def(
+            "weighted_sum",
+            [](const Kernels& k, const Words& rows, const Words& factors) {
+                return k.weighted_sum(k.table().weighted_sum, rows, factors);
+            },
+            x, weights)
+        .def(
+            "weighted_sum_lazy",
+            [](const Kernels& k, const Words& rows, const Words& factors) {
+                return k.weighted_sum(k.table().weighted_sum_lazy, rows, factors);
+            },
+            x, weights)
         .def("permute", &Kernels::permute, a, py::arg("index").noconvert())
         .def("key_product", &Kernels::key_product, py::arg("digits").noconvert(),
              py::arg("keys").noconvert(), py::arg("addends").noconvert(), py::arg("factor"),

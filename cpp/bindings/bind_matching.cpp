@@ -48,7 +48,12 @@ void require_reduced(const Context& context, const Words& rows, int moduli, cons
     }
 }
 
+void require_standard(const Context& context) {
+    require(context.kind() == ring::Kind::standard, "the context must be of the standard ring");
+}
+
 void require_special(const Context& context) {
+    require_standard(context);
     require(context.size() == 2, "the context must have two moduli: the limb and the special one");
 }
 
@@ -173,6 +178,7 @@ void set_ciphertext(BlockMemory& block, std::size_t k, const Bytes& body, const 
 
 Words search(const Context& context, const std::shared_ptr<ProbeTiles>& probe,
              const std::vector<std::shared_ptr<BlockMemory>>& blocks) {
+    require_standard(context);
     require(probe != nullptr, "there is no probe");
     require(probe->n() == context.n(), "the probe is not of the context's n");
     std::vector<const BlockMemory*> all;

@@ -6,11 +6,12 @@
 
 #include <algorithm>
 #include <bit>
-#include <numeric>
+#include <set>
 #include <stdexcept>
 #include <string>
 
 #include "bindings/arrays.hpp"
+#include "bindings/bind_keys.hpp"
 #include "bindings/results.hpp"
 #include "ring/basis.hpp"
 #include "ring/context.hpp"
@@ -36,18 +37,12 @@ void require_rows(const Context& context, const Rows& rows) {
 }
 
 void require_p_mod_q(const Context& context, const std::vector<std::uint64_t>& p_mod_q,
-                     std::size_t limbs) {
-    require(p_mod_q.size() == limbs, "p_mod_q must have one value per limb");
-    for (std::size_t i = 0; i < limbs; ++i) {
-        require(p_mod_q[i] < context.modulus(static_cast<int>(i)).q,
+                     const Rows& limbs) {
+    require(p_mod_q.size() == limbs.size(), "p_mod_q must have one value per limb");
+    for (std::size_t i = 0; i < limbs.size(); ++i) {
+        require(p_mod_q[i] < context.modulus(limbs[i]).q,
                 "p_mod_q must be reduced modulo each limb");
     }
-}
-
-Rows limb_rows(std::size_t limbs) {
-    Rows rows(limbs);
-    std::iota(rows.begin(), rows.end(), 0);
-    return rows;
 }
 
 Words checked_like(const Context& context, const Words& a, const Rows& rows) {
@@ -76,64 +71,67 @@ Words pointwise(const Context& context, Context::Pointwise kernel, const Words& 
     return out;
 }
 
-// [digits][2][key_rows][n]; the key outlives the call because the caller holds the array.
-ring::KeyView view(const Context& context, const Words& key, std::size_t key_limbs) {
-    require(key.ndim() == 4 && key.shape(1) == 2 &&
-                key.shape(3) == static_cast<py::ssize_t>(context.n()),
-            "a key must have shape (digits, 2, rows, n)");
-    return {key.data(), static_cast<std::size_t>(key.shape(0)), key_limbs,
-            static_cast<std::size_t>(key.shape(2))};
-}
-
-void require_key(const ring::KeyView& key, std::size_t digits, std::size_t limbs,
-                 std::size_t specials) {
-    require(key.digits >= digits, "the key has too few digits");
-    require(key.key_limbs >= limbs && key.key_limbs < key.key_rows &&
-                key.key_rows - key.key_limbs == specials,
-            "the key does not cover the ciphertext's limbs");
-}
-
-Words decompose(const Context& context, const Words& c, int digit_limbs, const Rows& specials) {
-    require(c.ndim() == 2 && c.shape(0) >= 1, "c must have shape (limbs, n)");
-    require(digit_limbs >= 1 && digit_limbs <= context.size(),
-            "digit_limbs must be in [1, number of moduli]");
+// The given rows, then the special ones: the basis QP.
+Rows extended(const Context& context, const Rows& rows, const Rows& specials) {
+    require_rows(context, rows);
     require_rows(context, specials);
-    const auto limbs = static_cast<std::size_t>(c.shape(0));
-    require_rows(context, limb_rows(limbs));
-    require_shape(c, {limbs, context.n()}, "c");
-    const std::size_t step = static_cast<std::size_t>(digit_limbs);
-    Words out = make(context, {(limbs + step - 1) / step, limbs + specials.size(), context.n()});
+    Rows all = rows;
+    all.insert(all.end(), specials.begin(), specials.end());
+    return all;
+}
+
+// A key in memory, whose rows belong to the moduli key_rows, for a job in the rows `wanted`; it
+// outlives the call because the caller holds the array.
+ring::KeyView view(const Context& context, const Words& key, const Rows& key_rows,
+                   const Rows& wanted, std::size_t digits) {
+    require_key_memory(key, context.n());
+    require(key.shape(0) == static_cast<py::ssize_t>(key_rows.size()), "a key has other rows");
+    ring::KeyView found{key.data(), static_cast<std::size_t>(key.shape(2)), {}};
+    require(found.digits >= digits, "the key has too few digits");
+    for (const int row : wanted) {
+        const auto place = std::find(key_rows.begin(), key_rows.end(), row);
+        require(place != key_rows.end(), "the key does not cover the ciphertext's limbs");
+        found.stored.push_back(static_cast<std::size_t>(place - key_rows.begin()));
+    }
+    return found;
+}
+
+Words decompose(const Context& context, const Words& c, const Rows& rows, std::size_t digit_limbs,
+                std::size_t digits, const Rows& specials) {
+    const Rows all = extended(context, rows, specials);
+    require(digit_limbs >= 1 && digit_limbs <= static_cast<std::size_t>(context.size()),
+            "digit_limbs must be in [1, number of moduli]");
+    require(digits >= 1 && digits <= rows.size() && (digits - 1) * digit_limbs < rows.size(),
+            "every digit must have a row");
+    require_shape(c, {rows.size(), context.n()}, "c");
+    Words out = make(context, {digits, all.size(), context.n()});
     std::uint64_t* data = out.mutable_data();
     const Released release;
-    ring::decompose(context, data, c.data(), static_cast<int>(limbs), digit_limbs, specials);
+    ring::decompose(context, data, c.data(), rows, digit_limbs, digits, specials);
     return out;
 }
 
-Words switch_key(const Context& context, const Words& digits, const Words& key,
-                 std::size_t key_limbs, const Rows& specials, const Words& addend,
+Words switch_key(const Context& context, const Words& digits, const Rows& rows,
+                 const Rows& specials, const Words& key, const Rows& key_rows, const Words& addend,
                  const std::vector<std::uint64_t>& p_mod_q, const py::object& permutation,
                  const py::object& base) {
     const std::size_t n = context.n();
     require(digits.ndim() == 3, "digits must have shape (digits, rows, n)");
-    const auto total = static_cast<std::size_t>(digits.shape(1));
-    require(total > specials.size(), "digits have too few rows");
     ring::KeySwitch job{};
-    job.limbs = total - specials.size();
-    job.rows = limb_rows(job.limbs);
-    job.rows.insert(job.rows.end(), specials.begin(), specials.end());
-    require_rows(context, job.rows);
+    job.limbs = rows.size();
+    job.rows = extended(context, rows, specials);
+    const std::size_t total = job.rows.size();
     job.digit_count = static_cast<std::size_t>(digits.shape(0));
     require_shape(digits, {job.digit_count, total, n}, "digits");
     require(job.digit_count >= 1, "there are no digits");
     job.digits = digits.data();
-    job.key = view(context, key, key_limbs);
-    require_key(job.key, job.digit_count, job.limbs, specials.size());
+    job.key = view(context, key, key_rows, job.rows, job.digit_count);
     require(addend.ndim() == 3 && addend.shape(0) <= 2, "addend must have shape (<= 2, limbs, n)");
     job.addend_polys = static_cast<std::size_t>(addend.shape(0));
     job.addend_rows = static_cast<std::size_t>(addend.shape(1)) == total ? total : job.limbs;
     require_shape(addend, {job.addend_polys, job.addend_rows, n}, "addend");
     job.addend = addend.data();
-    require_p_mod_q(context, p_mod_q, job.limbs);
+    require_p_mod_q(context, p_mod_q, rows);
     job.p_mod_q = p_mod_q;
     Index index;
     if (!permutation.is_none()) {
@@ -150,59 +148,64 @@ Words switch_key(const Context& context, const Words& digits, const Words& key,
     return out;
 }
 
-using Product = void (*)(const Context&, std::uint64_t*, const std::uint64_t*, const std::uint64_t*,
-                         const Rows&);
-
-// [3][limbs][n] of two arrays [2][limbs][n]
-Words product(const Context& context, Product form, const Words& a, const Words& b) {
-    require(a.ndim() == 3, "a must have shape (2, limbs, n)");
-    const auto limbs = static_cast<std::size_t>(a.shape(1));
-    const Rows rows = limb_rows(limbs);
+// [3][rows][n] of two arrays [2][rows][n]
+Words tensor(const Context& context, const Words& a, const Words& b, const Rows& rows) {
     require_rows(context, rows);
-    require_shape(a, {2, limbs, context.n()}, "a");
-    require_shape(b, {2, limbs, context.n()}, "b");
-    Words out = make(context, {3, limbs, context.n()});
+    require_shape(a, {2, rows.size(), context.n()}, "a");
+    require_shape(b, {2, rows.size(), context.n()}, "b");
+    Words out = make(context, {3, rows.size(), context.n()});
     std::uint64_t* data = out.mutable_data();
     const Released release;
-    form(context, data, a.data(), b.data(), rows);
+    ring::tensor(context, data, a.data(), b.data(), rows);
     return out;
 }
 
-// a [2][limbs][n]; adds to the first polynomial, or multiplies both.
-Words with_plain(const Context& context, const Words& a, const Signed& coefficients, bool adds) {
-    require(a.ndim() == 3, "a must have shape (2, limbs, n)");
-    const auto limbs = static_cast<std::size_t>(a.shape(1));
-    require_rows(context, limb_rows(limbs));
-    require_shape(a, {2, limbs, context.n()}, "a");
+// a [2][rows][n]; adds to the first polynomial, or multiplies both.
+Words with_plain(const Context& context, const Words& a, const Signed& coefficients,
+                 const Rows& rows, bool adds) {
+    require_rows(context, rows);
+    require_shape(a, {2, rows.size(), context.n()}, "a");
     require_shape(coefficients, {context.n()}, "coefficients");
-    Words out = make(context, {2, limbs, context.n()});
+    Words out = make(context, {2, rows.size(), context.n()});
     std::uint64_t* data = out.mutable_data();
     const Released release;
     if (adds) {
-        context.add_plain(data, a.data(), coefficients.data(), limbs);
+        context.add_plain(data, a.data(), coefficients.data(), rows);
     } else {
-        context.multiply_plain(data, a.data(), 2, coefficients.data(), limbs);
+        context.multiply_plain(data, a.data(), 2, coefficients.data(), rows);
     }
     return out;
 }
 
 // x [polys][rows][n]
-Words divide_and_round(const Context& context, const Words& x, const Rows& rows,
-                       std::size_t dropped) {
+Words divide_and_round(const Context& context, const Words& x, const Rows& rows, const Rows& wanted,
+                       const std::vector<std::uint64_t>& factors) {
     const std::size_t n = context.n();
     require_rows(context, rows);
+    require_rows(context, wanted);
     require(x.ndim() == 3, "x must have shape (polys, rows, n)");
     const auto polys = static_cast<std::size_t>(x.shape(0));
     require_shape(x, {polys, rows.size(), n}, "x");
-    require(dropped >= 1 && dropped < rows.size(), "dropped must leave at least one row");
-    const std::size_t kept = rows.size() - dropped;
-    Words out = make(context, {polys, kept, n});
+    for (const Rows& list : {rows, wanted}) {
+        require(std::set<int>(list.begin(), list.end()).size() == list.size(),
+                "a row is listed twice");
+    }
+    require(std::any_of(rows.begin(), rows.end(),
+                        [&](int row) {
+                            return std::find(wanted.begin(), wanted.end(), row) == wanted.end();
+                        }),
+            "at least one row must be dropped");
+    require(factors.empty() || factors.size() == rows.size(), "one factor per row is needed");
+    for (std::size_t i = 0; i < factors.size(); ++i) {
+        require(factors[i] % context.modulus(rows[i]).q != 0, "a factor must not vanish");
+    }
+    Words out = make(context, {polys, wanted.size(), n});
     std::uint64_t* data = out.mutable_data();
     const std::uint64_t* in = x.data();
     const Released release;
     for (std::size_t p = 0; p < polys; ++p) {
-        ring::divide_and_round(context, data + p * kept * n, in + p * rows.size() * n, rows,
-                               dropped);
+        ring::divide_and_round(context, data + p * wanted.size() * n, in + p * rows.size() * n,
+                               rows, wanted, factors);
     }
     return out;
 }
@@ -219,19 +222,41 @@ std::size_t fill_uniform(Words out, const Words& words, std::uint64_t q) {
     return ring::fill_uniform(target, wanted, source, available, q);
 }
 
+// A mask whose residues are kept; holds its array.
+class Kept {
+  public:
+    explicit Kept(Signed coefficients)
+        : coefficients_(std::move(coefficients)),
+          rows_(coefficients_.data(), static_cast<std::size_t>(coefficients_.size())) {
+        require(coefficients_.ndim() == 1, "coefficients must be one-dimensional");
+    }
+
+    const Signed& coefficients() const { return coefficients_; }
+    ring::KeptRows* rows() { return &rows_; }
+    std::size_t bytes() const { return rows_.bytes(); }
+
+  private:
+    Signed coefficients_;
+    ring::KeptRows rows_;
+};
+
 // What of a linear transform is the same for every ciphertext; holds its arrays.
 class Transform {
   public:
     using Terms = std::vector<std::pair<std::size_t, std::ptrdiff_t>>;
 
-    Transform(std::vector<Signed> masks, Terms terms, std::vector<Index> outputs, Signed weights)
+    Transform(std::vector<Signed> masks, Terms terms, std::vector<Index> outputs, Signed weights,
+              const std::vector<std::shared_ptr<Kept>>& kept)
         : masks_(std::move(masks)),
           terms_(std::move(terms)),
           outputs_(std::move(outputs)),
-          weights_(std::move(weights)) {
+          weights_(std::move(weights)),
+          kept_(kept) {
         for (const Signed& mask : masks_) require_mask(mask);
+        for (const std::shared_ptr<Kept>& one : kept_) keep(one.get());
         require(weights_.ndim() == 2, "weights must have shape (count, period)");
         fixed_.weights = weights_.data();
+        fixed_.largest_weight = largest(weights_);
         fixed_.weight_count = static_cast<std::size_t>(weights_.shape(0));
         fixed_.period = static_cast<std::size_t>(weights_.shape(1));
         require(fixed_.period >= 8 && std::has_single_bit(fixed_.period),
@@ -266,6 +291,19 @@ class Transform {
                             [](std::int64_t v) { return v >= -kLimit && v < kLimit; }),
                 "mask coefficients must lie in [-2^50, 2^50)");
         fixed_.masks.push_back(mask.data());
+        fixed_.kept.push_back(nullptr);
+        fixed_.largest_mask = std::max(fixed_.largest_mask, largest(mask));
+    }
+
+    // Of the absolute values.
+    static std::uint64_t largest(const Signed& values) {
+        std::uint64_t found = 0;
+        for (py::ssize_t i = 0; i < values.size(); ++i) {
+            const std::int64_t value = values.data()[i];
+            const auto word = static_cast<std::uint64_t>(value);
+            found = std::max(found, value < 0 ? 0 - word : word);
+        }
+        return found;
     }
 
     void add_output(const Index& entries) {
@@ -281,12 +319,20 @@ class Transform {
         }
     }
 
+    // The masks that are this array need not be transformed again.
+    void keep(Kept* kept) {
+        for (std::size_t i = 0; i < masks_.size(); ++i) {
+            if (masks_[i].data() == kept->coefficients().data()) fixed_.kept[i] = kept->rows();
+        }
+    }
+
     std::vector<Signed> masks_;
     Terms terms_;
     std::vector<Index> outputs_;
     Signed weights_;
-    std::size_t babies_ = 0;       // that the terms name
-    ring::LinearTransform fixed_;  // its pointers are into the arrays above
+    std::vector<std::shared_ptr<Kept>> kept_;
+    std::size_t babies_ = 0;         // that the terms name
+    ring::LinearTransform fixed_{};  // its pointers are into the arrays above
 };
 
 using Inputs = std::vector<std::pair<Strided, Words>>;
@@ -312,14 +358,14 @@ void add_inputs(ring::LinearTransform& t, const Inputs& inputs, std::size_t n) {
     }
 }
 
-// (input, permutation, key, limbs of the key); None for both: not rotated.
-using Babies = std::vector<std::tuple<std::size_t, py::object, py::object, std::size_t>>;
+// (input, permutation, key, rows of the key); None for both: not rotated.
+using Babies = std::vector<std::tuple<std::size_t, py::object, py::object, Rows>>;
 
 // Returns what must outlive the computation.
 std::vector<py::object> add_babies(ring::LinearTransform& t, const Context& context,
-                                   const Babies& babies, std::size_t specials) {
+                                   const Babies& babies) {
     std::vector<py::object> alive;
-    for (const auto& [input, permutation, key, key_limbs] : babies) {
+    for (const auto& [input, permutation, key, key_rows] : babies) {
         require(input < t.inputs.size(), "a baby step names no input");
         if (permutation.is_none()) {
             t.babies.push_back({input, nullptr, {}});
@@ -328,10 +374,9 @@ std::vector<py::object> add_babies(ring::LinearTransform& t, const Context& cont
         const auto index = py::cast<Index>(permutation);
         const auto key_array = py::cast<Words>(key);
         require_index(index, context.n());
-        const ring::KeyView key_view = view(context, key_array, key_limbs);
         require(t.inputs[input].digits != nullptr, "a rotated input needs its digits");
-        require_key(key_view, t.digit_count, t.limbs, specials);
-        t.babies.push_back({input, index.data(), key_view});
+        t.babies.push_back(
+            {input, index.data(), view(context, key_array, key_rows, t.rows, t.digit_count)});
         alive.push_back(index);
         alive.push_back(key_array);
     }
@@ -339,39 +384,21 @@ std::vector<py::object> add_babies(ring::LinearTransform& t, const Context& cont
 }
 
 Words accumulate(const Context& context, const Transform& transform, const Inputs& inputs,
-                 const Babies& babies, const Rows& specials,
+                 const Babies& babies, const Rows& rows, const Rows& specials,
                  const std::vector<std::uint64_t>& p_mod_q) {
     const std::size_t n = context.n();
     require(!inputs.empty(), "a transform needs inputs");
-    require(inputs[0].first.ndim() == 3, "a ciphertext must have shape (2, limbs, n)");
     ring::LinearTransform t = transform.begin(n, babies.size());
-    t.limbs = static_cast<std::size_t>(inputs[0].first.shape(1));
-    t.rows = limb_rows(t.limbs);
-    t.rows.insert(t.rows.end(), specials.begin(), specials.end());
-    require_rows(context, t.rows);
-    require_p_mod_q(context, p_mod_q, t.limbs);
+    t.limbs = rows.size();
+    t.rows = extended(context, rows, specials);
+    require_p_mod_q(context, p_mod_q, rows);
     t.p_mod_q = p_mod_q;
     add_inputs(t, inputs, n);
-    const std::vector<py::object> alive = add_babies(t, context, babies, specials.size());
+    const std::vector<py::object> alive = add_babies(t, context, babies);
     Words out = make(context, {t.outputs.size(), 2, t.rows.size(), n});
     std::uint64_t* data = out.mutable_data();
     const Released release;
     ring::accumulate(context, data, t);
-    return out;
-}
-
-Words multiply_monomial(const Context& context, const Words& a, std::size_t power) {
-    require(a.ndim() == 3, "a must have shape (polys, limbs, n)");
-    const auto polys = static_cast<std::size_t>(a.shape(0));
-    const auto limbs = static_cast<std::size_t>(a.shape(1));
-    require_rows(context, limb_rows(limbs));
-    require_shape(a, {polys, limbs, context.n()}, "a");
-    require(power < 2 * context.n() && power % (context.n() / 4) == 0,
-            "power must be a multiple of n / 4 below 2n");
-    Words out = make(context, {polys, limbs, context.n()});
-    std::uint64_t* data = out.mutable_data();
-    const Released release;
-    context.multiply_monomial(data, a.data(), polys, power, limbs);
     return out;
 }
 
@@ -381,9 +408,16 @@ void bind_ring(py::module_& m) {
     ring::handle_forks();
     py::register_exception<ring::TooFewThreads>(m, "ThreadError", PyExc_RuntimeError);
     py::register_exception<kernels::Unavailable>(m, "KernelsError", PyExc_ValueError);
+    py::class_<Kept, std::shared_ptr<Kept>>(m, "Kept")
+        .def(py::init<Signed>(), py::arg("coefficients").noconvert())
+        .def_property_readonly("coefficients", &Kept::coefficients)
+        .def_property_readonly("nbytes", &Kept::bytes);
+
     py::class_<Transform>(m, "Transform")
-        .def(py::init<std::vector<Signed>, Transform::Terms, std::vector<Index>, Signed>(),
-             py::arg("masks"), py::arg("terms"), py::arg("outputs"), py::arg("weights"))
+        .def(py::init<std::vector<Signed>, Transform::Terms, std::vector<Index>, Signed,
+                      const std::vector<std::shared_ptr<Kept>>&>(),
+             py::arg("masks"), py::arg("terms"), py::arg("outputs"), py::arg("weights"),
+             py::arg("kept") = std::vector<std::shared_ptr<Kept>>())
         .def_property_readonly("masks", &Transform::masks)
         .def_property_readonly("terms", &Transform::terms)
         .def_property_readonly("outputs", &Transform::outputs)
@@ -391,15 +425,15 @@ void bind_ring(py::module_& m) {
 
     py::class_<Context>(m, "Context")
         .def(py::init([](std::size_t n, const std::vector<std::uint64_t>& moduli, int threads,
-                         bool secret, std::size_t idle_limit) {
+                         bool secret, std::size_t idle_limit, const std::string& ring) {
                  auto context = std::make_unique<Context>(
-                     n, moduli, threads, kernels::select(),
+                     ring::kind_by_name(ring), n, moduli, threads, kernels::select(),
                      std::make_shared<ring::BufferPool>(idle_limit, secret));
                  ring::require_threads(threads);
                  return context;
              }),
              py::arg("n"), py::arg("moduli"), py::arg("threads"), py::arg("secret") = false,
-             py::arg("idle_limit") = ring::kIdleBytes)
+             py::arg("idle_limit") = ring::kIdleBytes, py::arg("ring") = "standard")
         .def_property_readonly("idle_bytes",
                                [](const Context& c) { return c.pool()->idle_bytes(); })
         .def_property_readonly("n", &Context::n)
@@ -441,16 +475,16 @@ void bind_ring(py::module_& m) {
              })
         .def(
             "add_plain",
-            [](const Context& c, const Words& a, const Signed& coefficients) {
-                return with_plain(c, a, coefficients, true);
+            [](const Context& c, const Words& a, const Signed& coefficients, const Rows& rows) {
+                return with_plain(c, a, coefficients, rows, true);
             },
-            py::arg("a"), py::arg("coefficients"))
+            py::arg("a"), py::arg("coefficients"), py::arg("rows"))
         .def(
             "multiply_plain",
-            [](const Context& c, const Words& a, const Signed& coefficients) {
-                return with_plain(c, a, coefficients, false);
+            [](const Context& c, const Words& a, const Signed& coefficients, const Rows& rows) {
+                return with_plain(c, a, coefficients, rows, false);
             },
-            py::arg("a"), py::arg("coefficients"))
+            py::arg("a"), py::arg("coefficients"), py::arg("rows"))
         .def("permute",
              [](const Context& c, const Words& a, const Index& index) {
                  require(a.ndim() == 2, "a must have shape (rows, n)");
@@ -463,34 +497,27 @@ void bind_ring(py::module_& m) {
                  c.permute(data, a.data(), index.data(), rows);
                  return out;
              })
-        .def("decompose", &decompose, py::arg("c"), py::arg("digit_limbs"), py::arg("specials"))
-        .def("switch_key", &switch_key, py::arg("digits"), py::arg("key"), py::arg("key_limbs"),
-             py::arg("specials"), py::arg("addend"), py::arg("p_mod_q"), py::arg("permutation"),
-             py::arg("base"))
-        .def(
-            "tensor",
-            [](const Context& c, const Words& a, const Words& b) {
-                return product(c, &ring::tensor, a, b);
-            },
-            py::arg("a"), py::arg("b"))
-        .def(
-            "tensor_of_parts",
-            [](const Context& c, const Words& a, const Words& conjugate) {
-                return product(c, &ring::tensor_of_parts, a, conjugate);
-            },
-            py::arg("a"), py::arg("conjugate"))
-        .def("multiply_monomial", &multiply_monomial, py::arg("a"), py::arg("power"))
+        .def("decompose", &decompose, py::arg("c"), py::arg("rows"), py::arg("digit_limbs"),
+             py::arg("digits"), py::arg("specials"))
+        .def("switch_key", &switch_key, py::arg("digits"), py::arg("rows"), py::arg("specials"),
+             py::arg("key"), py::arg("key_rows"), py::arg("addend"), py::arg("p_mod_q"),
+             py::arg("permutation"), py::arg("base"))
+        .def("tensor", &tensor, py::arg("a"), py::arg("b"), py::arg("rows"))
         .def("divide_and_round", &divide_and_round, py::arg("x"), py::arg("rows"),
-             py::arg("dropped"))
+             py::arg("wanted"), py::arg("factors") = std::vector<std::uint64_t>{})
         .def("accumulate", &accumulate, py::arg("transform"), py::arg("inputs"), py::arg("babies"),
-             py::arg("specials"), py::arg("p_mod_q"));
+             py::arg("rows"), py::arg("specials"), py::arg("p_mod_q"));
 
-    m.def("galois_permutation", [](std::size_t n, std::uint64_t galois_element) {
-        const std::vector<std::uint32_t> index = ring::galois_permutation(n, galois_element);
-        Index out(static_cast<py::ssize_t>(index.size()));
-        std::copy(index.begin(), index.end(), out.mutable_data());
-        return out;
-    });
+    m.def(
+        "galois_permutation",
+        [](std::size_t n, std::uint64_t galois_element, const std::string& ring) {
+            const std::vector<std::uint32_t> index =
+                ring::galois_permutation(ring::kind_by_name(ring), n, galois_element);
+            Index out(static_cast<py::ssize_t>(index.size()));
+            std::copy(index.begin(), index.end(), out.mutable_data());
+            return out;
+        },
+        py::arg("n"), py::arg("galois_element"), py::arg("ring") = "standard");
     m.def("fill_uniform", &fill_uniform, py::arg("out").noconvert(), py::arg("words").noconvert(),
           py::arg("q"));
 }

@@ -31,6 +31,7 @@ struct Avx2 {
         return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
     }
     static void store(Word* p, Vec v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
+    static Vec reversed(Vec v) { return _mm256_permute4x64_epi64(v, 0x1b); }
     static Vec splat(Word value) { return _mm256_set1_epi64x(static_cast<long long>(value)); }
     static Real two52() { return _mm256_set1_pd(0x1p52); }
 
@@ -52,10 +53,11 @@ struct Avx2 {
     struct Scalar {
         Real value, over_q;
         Scalar(Real v, Real v_over_q) : value(v), over_q(v_over_q) {}
-        Scalar(ShoupFactor factor, const Modulus& m) {
+        Scalar(ShoupFactor factor, const Modulus& m) : Scalar(factor.value, m) {}
+        Scalar(Word factor, const Modulus& m) {
             const double q = static_cast<double>(m.q);
-            const double w = static_cast<double>(factor.value);
-            const double centred = 2 * factor.value > m.q ? w - q : w;
+            const double w = static_cast<double>(factor);
+            const double centred = 2 * factor > m.q ? w - q : w;
             value = _mm256_set1_pd(centred);
             over_q = _mm256_set1_pd(centred / q);
         }
@@ -125,7 +127,7 @@ struct Avx2 {
         Vec reduce(Vec a) const { return finish(centre(to_real(a))); }
     };
 
-    // Products of integers below 2^50 in two parts of 51 bits: adding 2^103 to the product rounds
+    // Products below 2^102 of integers in two parts of 51 bits: adding 2^103 to the product rounds
     // it to a multiple of 2^51 that can be read off the mantissa; what is left, at most 2^50 in
     // size, is read off the mantissa of 1.5 * 2^52 + rest. Both bit patterns are summed as
     // integers (modulo 2^64), their constant parts removed at the end.
@@ -145,39 +147,84 @@ struct Avx2 {
                 _mm256_add_epi64(sum.high, _mm256_castpd_si256(high))};
     }
 
+    // The parts of a sum of products without the constants. The sum of the low parts is within 2^62
+    // of zero; 2^62 is added to make it positive.
+    struct Parts {
+        Vec low_offset, high_offset;
+
+        explicit Parts(std::size_t terms)
+            : low_offset(splat((Word{1} << 62) - terms * 0x4338000000000000)),
+              high_offset(splat(0 - terms * 0x4660000000000000)) {}
+
+        Vec low(Sum sum) const { return _mm256_add_epi64(sum.low, low_offset); }
+        Vec high(Sum sum) const { return _mm256_add_epi64(sum.high, high_offset); }
+        static Real lower(Vec x) { return to_real(_mm256_and_si256(x, splat(0xffffffff))); }
+        static Real upper(Vec x) { return to_real(_mm256_srli_epi64(x, 32)); }
+    };
+
     struct Summing {
         Arithmetic arithmetic;
-        Vec low_offset, high_offset;
+        Parts parts;
         Scalar r32, r51, r83;
         Real correction;
 
-        static Scalar power_of_two(int exponent, const Modulus& m) {
-            Word power = 1;
-            for (int i = 0; i < exponent; ++i) power = 2 * power % m.q;
-            return Scalar(ShoupFactor(power, m), m);
-        }
-
-        // The sum of the low parts is within 2^62 of zero; 2^62 is added to make it positive.
         Summing(const Modulus& m, std::size_t terms)
             : arithmetic(m),
-              low_offset(splat((Word{1} << 62) - terms * 0x4338000000000000)),
-              high_offset(splat(0 - terms * 0x4660000000000000)),
-              r32(power_of_two(32, m)),
-              r51(power_of_two(51, m)),
-              r83(power_of_two(83, m)),
+              parts(terms),
+              r32(m.pieces[1], m),
+              r51(m.pieces[2], m),
+              r83(m.pieces[3], m),
               correction(_mm256_set1_pd(static_cast<double>((Word{1} << 62) % m.q))) {}
 
         // low + 2^51 high by 32-bit pieces.
         Vec finish(Sum sum) const {
-            const Vec low = _mm256_add_epi64(sum.low, low_offset);
-            const Vec high = _mm256_add_epi64(sum.high, high_offset);
-            const Vec mask = splat(0xffffffff);
-            Real r = _mm256_sub_pd(to_real(_mm256_and_si256(low, mask)), correction);
-            r = _mm256_add_pd(r, arithmetic.multiply(to_real(_mm256_srli_epi64(low, 32)), r32));
-            r = _mm256_add_pd(r, arithmetic.multiply(to_real(_mm256_and_si256(high, mask)), r51));
-            r = _mm256_add_pd(r, arithmetic.multiply(to_real(_mm256_srli_epi64(high, 32)), r83));
+            const Vec low = parts.low(sum);
+            const Vec high = parts.high(sum);
+            Real r = _mm256_sub_pd(Parts::lower(low), correction);
+            r = _mm256_add_pd(r, arithmetic.multiply(Parts::upper(low), r32));
+            r = _mm256_add_pd(r, arithmetic.multiply(Parts::lower(high), r51));
+            r = _mm256_add_pd(r, arithmetic.multiply(Parts::upper(high), r83));
             return to_word(arithmetic.lift(arithmetic.centre(r)));
         }
+    };
+
+    // Sums divided by 2^52. The bound on them is of no use here, and nothing is gained by laziness.
+    template <std::size_t>
+    struct Dividing {
+        Arithmetic arithmetic;
+        Parts parts;
+        Scalar r0, r32, r51, r83;
+        Real correction;
+
+        Dividing(const Modulus& m, std::size_t terms)
+            : arithmetic(m),
+              parts(terms),
+              r0(m.pieces_over52[0], m),
+              r32(m.pieces_over52[1], m),
+              r51(m.pieces_over52[2], m),
+              r83(m.pieces_over52[3], m),
+              correction(_mm256_set1_pd(0x1p10)) {}
+
+        Vec finish(Sum sum) const {
+            const Vec low = parts.low(sum);
+            const Vec high = parts.high(sum);
+            Real r = arithmetic.multiply(Parts::lower(low), r0);
+            r = _mm256_add_pd(r, arithmetic.multiply(Parts::upper(low), r32));
+            r = _mm256_add_pd(r, arithmetic.multiply(Parts::lower(high), r51));
+            r = _mm256_add_pd(r, arithmetic.multiply(Parts::upper(high), r83));
+            r = _mm256_sub_pd(r, correction);
+            return to_word(arithmetic.lift(arithmetic.centre(r)));
+        }
+        Vec finish_lazy(Sum sum) const { return finish(sum); }
+    };
+
+    template <std::size_t bound>
+    struct KeySums : Dividing<bound> {
+        using Sum = Avx2::Sum;
+        using Dividing<bound>::Dividing;
+        static Sum zero() { return Avx2::zero(); }
+        static Sum zero_product() { return {splat(0x4338000000000000), splat(0x4660000000000000)}; }
+        static Sum accumulate(Sum sum, Operand x, Operand y) { return Avx2::accumulate(sum, x, y); }
     };
 
     // Butterflies on doubles between layers. Sums are left alone while |x| <= 4q < 2^52.
@@ -290,6 +337,11 @@ struct Avx2 {
     static void permute_block(Word* out, const Word* in, const Word* pattern) {
         for (std::size_t i = 0; i < kBlock; ++i) out[i] = in[pattern[i]];
     }
+    static void place_block(Word* out, const Vec* block, const Word* pattern) {
+        Word words[kBlock];
+        for (std::size_t v = 0; v < kBlock / kLanes; ++v) store(words + v * kLanes, block[v]);
+        permute_block(out, words, pattern);
+    }
 
     // The second half is read from byte 8 on, so that it ends with the last byte of the residues.
     static Vec unpack(const std::uint8_t* p) {
@@ -300,6 +352,34 @@ struct Avx2 {
             _mm256_setr_epi8(0, 1, 2, 3, 4, 5, -1, -1, 6, 7, 8, 9, 10, 11, -1, -1,  //
                              4, 5, 6, 7, 8, 9, -1, -1, 10, 11, 12, 13, 14, 15, -1, -1);
         return _mm256_shuffle_epi8(_mm256_set_m128i(half(p + 8), half(p)), bytes);
+    }
+};
+
+// At most four products below 2^100: both parts of their sum are integers that a double holds.
+template <>
+struct Avx2::KeySums<1> {
+    struct Sum {
+        Real low, high;  // at most 2^52 in size; a multiple of 2^51
+    };
+    Arithmetic arithmetic;
+    Scalar r0, r51;
+
+    KeySums(const Modulus& m, std::size_t)
+        : arithmetic(m), r0(m.pieces_over52[0], m), r51(m.pieces_over52[2], m) {}
+
+    static Sum zero() { return {_mm256_setzero_pd(), _mm256_setzero_pd()}; }
+    static Sum zero_product() { return zero(); }
+    static Sum accumulate(Sum sum, Operand x, Operand y) {
+        const Real magic = _mm256_set1_pd(0x1p103);
+        const Real minus_high = _mm256_sub_pd(magic, _mm256_fmadd_pd(x, y, magic));
+        return {_mm256_add_pd(sum.low, _mm256_fmadd_pd(x, y, minus_high)),
+                _mm256_sub_pd(sum.high, minus_high)};
+    }
+    Vec finish(Sum sum) const {
+        const Real high = _mm256_mul_pd(sum.high, _mm256_set1_pd(0x1p-51));
+        const Real r =
+            _mm256_add_pd(arithmetic.multiply(sum.low, r0), arithmetic.multiply(high, r51));
+        return to_word(arithmetic.lift(arithmetic.centre(r)));
     }
 };
 

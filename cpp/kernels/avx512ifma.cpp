@@ -32,6 +32,9 @@ struct Ifma {
 
     static Vec load(const Word* p) { return _mm512_loadu_si512(p); }
     static void store(Word* p, Vec v) { _mm512_storeu_si512(p, v); }
+    static Vec reversed(Vec v) {
+        return _mm512_permutexvar_epi64(_mm512_setr_epi64(7, 6, 5, 4, 3, 2, 1, 0), v);
+    }
     static Vec splat(Word value) { return _mm512_set1_epi64(static_cast<long long>(value)); }
     static Vec mask52() { return splat((Word{1} << kWordBits) - 1); }
     static Vec low_product(Vec a, Vec b) {
@@ -107,6 +110,8 @@ struct Ifma {
             return multiply_scalar(_mm512_add_epi64(_mm512_sub_epi64(a, b), q), w);
         }
         Vec reduce(Vec a) const { return once(shoup_lazy(a, one, minus_q)); }
+        // (-q, q) in two's complement to [0, q): a negative number is above all others
+        Vec lift_word(Vec a) const { return _mm512_min_epu64(a, _mm512_add_epi64(a, q)); }
     };
 
     using Operand = Vec;
@@ -149,6 +154,49 @@ struct Ifma {
             }
             return field.twice(r);
         }
+    };
+
+    // Sums of products divided by 2^52: the multiple of q that makes their lowest word zero is
+    // taken from them, and what is left of the higher ones is the quotient. bound: of the sum by
+    // 2^52 q, which is terms / 4 where no factor is above 2^50, as q is below 2^50.
+    template <std::size_t bound>
+    struct Dividing {
+        Field field;
+        Vec inverse, wide;
+
+        Dividing(const Modulus& m, std::size_t)
+            : field(m), inverse(splat(m.inverse52)), wide(splat(m.wide)) {}
+
+        // What the higher words leave, below min(bound, 3) times q.
+        Vec higher(Sum sum) const {
+            const Vec high = _mm512_add_epi64(sum.high, _mm512_srli_epi64(sum.low, kWordBits));
+            if constexpr (bound <= 4) return high;
+            // Below 2^12 q: the shift and the rounding of `wide` cost the estimate less than 2.
+            const Vec estimate = high_product(_mm512_srli_epi64(high, 10), wide);
+            return _mm512_and_si512(_mm512_madd52lo_epu64(high, estimate, field.minus_q), mask52());
+        }
+        Vec lower(Sum sum) const { return high_product(low_product(sum.low, inverse), field.q); }
+
+        Vec finish(Sum sum) const {
+            Vec high = higher(sum);
+            if constexpr (bound > 1) high = field.twice(high);
+            return field.subtract(high, lower(sum));
+        }
+        // Below 4q.
+        Vec finish_lazy(Sum sum) const {
+            Vec high = higher(sum);
+            if constexpr (bound == 4) high = subtract_if_above(high, field.q2);
+            return _mm512_sub_epi64(_mm512_add_epi64(high, field.q), lower(sum));
+        }
+    };
+
+    template <std::size_t bound>
+    struct KeySums : Dividing<bound> {
+        using Sum = Ifma::Sum;
+        using Dividing<bound>::Dividing;
+        static Sum zero() { return Ifma::zero(); }
+        static Sum zero_product() { return Ifma::zero(); }
+        static Sum accumulate(Sum sum, Operand x, Operand y) { return Ifma::accumulate(sum, x, y); }
     };
 
     // Harvey's lazy butterflies: values in [0, 4q) forward and [0, 2q) inverse between layers.
@@ -308,8 +356,12 @@ struct Ifma {
     };
 
     static void permute_block(Word* out, const Word* in, const Word* pattern) {
+        const Vec block[] = {load(in)};
+        place_block(out, block, pattern);
+    }
+    static void place_block(Word* out, const Vec* block, const Word* pattern) {
         static_assert(kBlock == kLanes);
-        store(out, _mm512_permutexvar_epi64(load(pattern), load(in)));
+        store(out, _mm512_permutexvar_epi64(load(pattern), block[0]));
     }
 
     // Three words of 16 bits to every lane; the fourth is cleared.

@@ -22,6 +22,7 @@ inline constexpr int kMaxModulusBits = 50;      // leaves two bits for lazy sums
 inline constexpr std::size_t kMaxTerms = 4096;  // bound on sums that are reduced once
 inline constexpr std::size_t kSumsAtOnce = 4;   // that weighted_sums forms from one reading
 inline constexpr std::size_t kBlock = 8;        // positions that a permutation keeps together
+inline constexpr std::size_t kKeyStrip = 32;    // positions of a key that lie side by side
 inline constexpr std::size_t kStrip = 16;       // positions of a strip of packed products
 inline constexpr std::size_t kPackedBytes = 6;  // of a packed residue, the lowest byte first
 inline constexpr int kPackedBits = 8 * kPackedBytes;
@@ -36,6 +37,11 @@ struct Modulus {
     std::uint64_t r52_shoup = 0;  // floor(r52 * 2^52 / q)
     std::uint64_t r104 = 0;       // 2^104 mod q
     std::uint64_t r104_shoup = 0;
+    std::uint64_t inverse52 = 0;  // 1 / q modulo 2^52
+    std::uint64_t over52 = 0;     // 1 / 2^52 modulo q
+    std::uint64_t wide = 0;       // floor(2^62 / q)
+    // 2^e and 2^e / 2^52 modulo q, e = 0, 32, 51, 83: for sums that are kept in pieces.
+    std::uint64_t pieces[4] = {}, pieces_over52[4] = {};
 
     explicit Modulus(std::uint64_t modulus);  // throws std::invalid_argument outside (2^16, 2^50)
 };
@@ -61,27 +67,47 @@ struct NttTables {
     NttTables(std::size_t n, std::uint64_t q);  // psi = the smallest primitive 2n-th root of unity
 };
 
-// Operands of a tile of a key switch, reduced; a null addend is left out.
+// 1 / length modulo q, where length is a power of two and q = 1 mod length.
+ShoupFactor inverse_length(std::size_t length, const Modulus& modulus);
+
+// Operands of a tile of a key switch, reduced; a null addend is left out. Keys and the factor are
+// 2^52 times what they stand for, modulo q: the reduction then divides by 2^52 (Montgomery 1985),
+// which takes two products instead of five.
 struct KeyProduct {
-    std::size_t terms;                    // 1 <= terms < kMaxTerms
-    const std::uint64_t* const* digits;   // [terms]
-    const std::uint64_t* const* keys[2];  // [terms] each
+    std::size_t terms;                   // 1 <= terms < kMaxTerms
+    const std::uint64_t* const* digits;  // [terms]
+    // [n / strip][key_terms][2][strip], strip = min(n, kKeyStrip), in the order in which it is
+    // read; key_terms >= terms.
+    const std::uint64_t* key;
+    std::size_t key_terms;
     const std::uint64_t* addends[2];
-    std::uint64_t factor;  // reduced
+    std::uint64_t factor;
     // Block j goes to block steps[j] / kBlock, modulo the number of blocks, and position i of it
     // comes from position patterns[steps[j] % kBlock][i]. Null: nothing moves.
     const std::uint32_t* steps;
     const std::uint64_t (*patterns)[kBlock];
-    const std::uint64_t* const* ahead;  // what the next call will read: asked for on the way
+    // What the next call will read, asked for on the way: [ahead_count] rows, and a key or null.
+    const std::uint64_t* const* ahead;
     std::size_t ahead_count;
+    const std::uint64_t* ahead_key;
 };
 
 struct KernelTable {
     const char* name;
 
-    // In place; length is a power of two, 8 <= length <= tables.n.
+    // In place, or the inverse from elsewhere; length is a power of two, 8 <= length <= tables.n.
     void (*ntt_forward)(std::uint64_t* a, std::size_t length, const NttTables& tables);
-    void (*ntt_inverse)(std::uint64_t* a, std::size_t length, const NttTables& tables);
+    void (*ntt_inverse)(std::uint64_t* out, const std::uint64_t* a, std::size_t length,
+                        const NttTables& tables);
+    // The same of the real ring, for an element a[0] + sum of a[i] (X^i + X^-i), X^(2 length) = -1:
+    // out[i] = its value at psi^(4 bitrev(i) + 1), psi the primitive 4 length-th root. In place;
+    // length is a power of two, 8 <= length <= tables.n / 2, and a prefix of the tables will do.
+    void (*real_ntt_forward)(std::uint64_t* a, std::size_t length, const NttTables& tables);
+    void (*real_ntt_inverse)(std::uint64_t* out, const std::uint64_t* a, std::size_t length,
+                             const NttTables& tables);
+    // kBlock forward transforms side by side: entry i of number k stands at a[kBlock i + k].
+    void (*ntt_forward_block)(std::uint64_t* a, std::size_t length, const NttTables& tables);
+    void (*real_ntt_forward_block)(std::uint64_t* a, std::size_t length, const NttTables& tables);
 
     void (*add)(std::uint64_t* out, const std::uint64_t* a, const std::uint64_t* b, std::size_t n,
                 const Modulus& m);
@@ -102,6 +128,8 @@ struct KernelTable {
     void (*subtract_multiply_scalar)(std::uint64_t* out, const std::uint64_t* a,
                                      const std::uint64_t* b, ShoupFactor factor, std::size_t n,
                                      const Modulus& m);
+    // out[i] = a[i] + q where a[i] is negative; a in (-q, q) in two's complement
+    void (*lift)(std::uint64_t* out, const std::uint64_t* a, std::size_t n, const Modulus& m);
     // out[i] = a[i] mod q; a may be anything below 2^52
     void (*reduce)(std::uint64_t* out, const std::uint64_t* a, std::size_t n, const Modulus& m);
 
@@ -109,26 +137,37 @@ struct KernelTable {
     void (*dot_product)(std::uint64_t* out, const std::uint64_t* const* a,
                         const std::uint64_t* const* b, std::size_t terms, std::size_t n,
                         const Modulus& m);
-    // out[i] = sum over t of x[t][offset + i] * w[t]; x anything below 2^50 (residues of another
-    // modulus are fine), w reduced; 1 <= terms <= kMaxTerms; one reduction at the end. out may not
-    // alias x. Bound by the cache that holds x: with many terms, call it on tiles that fit the L2
-    // cache.
+    // out[i] = (sum over t of a[t][i] * b[t][i]) / 2^52; a anything below 2^52
+    void (*scaled_dot_product)(std::uint64_t* out, const std::uint64_t* const* a,
+                               const std::uint64_t* const* b, std::size_t terms, std::size_t n,
+                               const Modulus& m);
+    // out[i] = (sum over t of x[t][offset + i] * w[t]) / 2^52; x anything below 2^50 (residues of
+    // another modulus are fine), w reduced; 1 <= terms <= kMaxTerms; one reduction at the end. out
+    // may not alias x. Bound by the cache that holds x: with many terms, call it on tiles that fit
+    // the L2 cache.
     void (*weighted_sum)(std::uint64_t* out, const std::uint64_t* const* x, std::size_t offset,
                          const std::uint64_t* w, std::size_t terms, std::size_t n,
                          const Modulus& m);
     // The same kSumsAtOnce times, each with its own modulus, from one reading of x:
-    // out[k][i] = sum over t of x[t][offset + i] * w[t * kSumsAtOnce + k] modulo m[k].
+    // out[k][i] = (sum over t of x[t][offset + i] * w[t * kSumsAtOnce + k]) / 2^52 modulo m[k].
     void (*weighted_sums)(std::uint64_t* const* out, const std::uint64_t* const* x,
                           std::size_t offset, const std::uint64_t* w, std::size_t terms,
                           std::size_t n, const Modulus* const* m);
+    // Both, but what they write is only below 4q: for scaled_dot_product to go on with.
+    void (*weighted_sum_lazy)(std::uint64_t* out, const std::uint64_t* const* x, std::size_t offset,
+                              const std::uint64_t* w, std::size_t terms, std::size_t n,
+                              const Modulus& m);
+    void (*weighted_sums_lazy)(std::uint64_t* const* out, const std::uint64_t* const* x,
+                               std::size_t offset, const std::uint64_t* w, std::size_t terms,
+                               std::size_t n, const Modulus* const* m);
     // out[i] = in[index[i]], where index maps aligned blocks of kBlock positions to such blocks, as
     // Galois elements do in bit-reversed order; n is a multiple of kBlock. out may not alias in
     void (*permute)(std::uint64_t* out, const std::uint64_t* in, const std::uint32_t* index,
                     std::size_t n);
     // Both polynomials of a key switch, for one tile:
-    // out[k][i] = sum over t of digits[t][j] * keys[k][t][j] + factor * addends[k][j], where i is j
-    // moved by the job's permutation. n is a power of two and a multiple of kBlock; out may not
-    // alias anything.
+    // out[k][i] = (sum over t of digits[t][j] * key k of t at j + factor * addends[k][j]) / 2^52,
+    // where i is j moved by the job's permutation. n is a power of two and a multiple of kBlock;
+    // out may not alias anything.
     void (*key_product)(std::uint64_t* const* out, const KeyProduct& job, std::size_t n,
                         const Modulus& m);
     // Sums of tensor products of ciphertexts (p0, p1) with packed ones (t0, t1) of every block:

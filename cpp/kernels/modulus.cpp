@@ -81,10 +81,24 @@ Modulus::Modulus(std::uint64_t modulus) {
     r52_shoup = shoup_quotient(r52, q);
     r104 = multiply_mod(r52, r52, q);
     r104_shoup = shoup_quotient(r104, q);
+    inverse52 = q;  // right for three bits, as q is odd; each step doubles their number
+    for (int step = 0; step < 5; ++step) inverse52 *= 2 - q * inverse52;
+    inverse52 &= (1ULL << kWordBits) - 1;
+    over52 = power_mod((q + 1) / 2, kWordBits, q);
+    wide = (1ULL << 62) / q;
+    for (std::size_t i = 0; const int exponent : {0, 32, 51, 83}) {
+        pieces[i] = static_cast<std::uint64_t>((static_cast<Wide>(1) << exponent) % q);
+        pieces_over52[i] = multiply_mod(pieces[i], over52, q);
+        ++i;
+    }
 }
 
 ShoupFactor::ShoupFactor(std::uint64_t factor, const Modulus& modulus)
     : value(factor), quotient(shoup_quotient(factor, modulus.q)) {}
+
+ShoupFactor inverse_length(std::size_t length, const Modulus& modulus) {
+    return {modulus.q - (modulus.q - 1) / length, modulus};
+}
 
 NttTables::NttTables(std::size_t length, std::uint64_t q) : modulus(q), n(length) {
     if (n < 8 || !std::has_single_bit(n)) {

@@ -34,7 +34,7 @@ Word multiply_one(Word a, Word b, const Modulus& m) {
     return subtract_if_above(subtract_if_above(r, 2 * m.q), m.q);
 }
 
-// A sum of up to 4096 products below 2^100: three words of 52 bits, each to [0, 2q), sum below 6q.
+// A sum of up to 4096 products below 2^102: three words of 52 bits, each to [0, 2q), sum below 6q.
 Word reduce_sum(Wide sum, const Modulus& m) {
     const Word r = reduce_lazy(low(sum), m) +
                    shoup_lazy(low(sum >> kWordBits), m.r52, m.r52_shoup, m.q) +
@@ -42,16 +42,23 @@ Word reduce_sum(Wide sum, const Modulus& m) {
     return subtract_if_above(subtract_if_above(subtract_if_above(r, 4 * m.q), 2 * m.q), m.q);
 }
 
-// Values stay in [0, 4q): the first input is brought to [0, 2q), the product is in [0, 2q).
-void ntt_forward(Word* a, std::size_t length, const NttTables& tables) {
+// The same over 2^52.
+Word reduce_scaled(Wide sum, const Modulus& m) {
+    return multiply_one(reduce_sum(sum, m), m.over52, m);
+}
+
+// The layers below node `top` of the tree of twiddles, for `width` transforms side by side. Values
+// stay in [0, 4q): the first input is brought to [0, 2q), the product is in [0, 2q).
+void forward_layers(Word* a, std::size_t length, std::size_t top, std::size_t width,
+                    const NttTables& tables) {
     const Word q = tables.modulus.q;
     for (std::size_t blocks = 1, t = length / 2; t >= 1; blocks *= 2, t /= 2) {
         for (std::size_t block = 0; block < blocks; ++block) {
-            const Word w = tables.roots[blocks + block];
-            const Word w_shoup = tables.roots_shoup[blocks + block];
-            Word* x = a + 2 * t * block;
-            Word* y = x + t;
-            for (std::size_t j = 0; j < t; ++j) {
+            const Word w = tables.roots[top * blocks + block];
+            const Word w_shoup = tables.roots_shoup[top * blocks + block];
+            Word* x = a + 2 * t * block * width;
+            Word* y = x + t * width;
+            for (std::size_t j = 0; j < t * width; ++j) {
                 const Word u = subtract_if_above(x[j], 2 * q);
                 const Word v = shoup_lazy(y[j], w, w_shoup, q);
                 x[j] = u + v;
@@ -59,19 +66,19 @@ void ntt_forward(Word* a, std::size_t length, const NttTables& tables) {
             }
         }
     }
-    for (std::size_t j = 0; j < length; ++j) {
+    for (std::size_t j = 0; j < length * width; ++j) {
         a[j] = subtract_if_above(subtract_if_above(a[j], 2 * q), q);
     }
 }
 
-// Values stay in [0, 2q); the last layer also multiplies by 1 / length.
-void ntt_inverse(Word* a, std::size_t length, const NttTables& tables) {
+// Values stay in [0, 2q); the last layer also multiplies by 1 / (top length).
+void inverse_layers(Word* a, std::size_t length, std::size_t top, const NttTables& tables) {
     const Modulus& m = tables.modulus;
     const Word q = m.q;
     for (std::size_t blocks = length / 2, t = 1; blocks >= 2; blocks /= 2, t *= 2) {
         for (std::size_t block = 0; block < blocks; ++block) {
-            const Word w = tables.inverse_roots[blocks + block];
-            const Word w_shoup = tables.inverse_roots_shoup[blocks + block];
+            const Word w = tables.inverse_roots[top * blocks + block];
+            const Word w_shoup = tables.inverse_roots_shoup[top * blocks + block];
             Word* x = a + 2 * t * block;
             Word* y = x + t;
             for (std::size_t j = 0; j < t; ++j) {
@@ -82,9 +89,8 @@ void ntt_inverse(Word* a, std::size_t length, const NttTables& tables) {
             }
         }
     }
-    // q = 1 mod 2 length, so -(q - 1) / length is the inverse of length.
-    const ShoupFactor scale(q - (q - 1) / length, m);
-    const ShoupFactor scaled_root(multiply_mod(scale.value, tables.inverse_roots[1], q), m);
+    const ShoupFactor scale = inverse_length(top * length, m);
+    const ShoupFactor scaled_root(multiply_mod(scale.value, tables.inverse_roots[top], q), m);
     for (std::size_t j = 0; j < length / 2; ++j) {
         const Word u = a[j];
         const Word v = a[j + length / 2];
@@ -92,6 +98,59 @@ void ntt_inverse(Word* a, std::size_t length, const NttTables& tables) {
         a[j + length / 2] = subtract_if_above(
             shoup_lazy(u + 2 * q - v, scaled_root.value, scaled_root.quotient, q), q);
     }
+}
+
+void ntt_forward(Word* a, std::size_t length, const NttTables& tables) {
+    forward_layers(a, length, 1, 1, tables);
+}
+
+void copy(Word* out, const Word* a, std::size_t length) {
+    if (out == a) return;
+    for (std::size_t i = 0; i < length; ++i) out[i] = a[i];
+}
+
+void ntt_inverse(Word* out, const Word* a, std::size_t length, const NttTables& tables) {
+    copy(out, a, length);
+    inverse_layers(out, length, 1, tables);
+}
+
+void ntt_forward_block(Word* a, std::size_t length, const NttTables& tables) {
+    forward_layers(a, length, 1, kBlock, tables);
+}
+
+// Entries j and length - j, of `width` words each, from 1 on, to x_j - w x_(length - j).
+void fold(Word* a, std::size_t length, std::size_t width, Word w, Word w_shoup, Word q) {
+    const auto times_root = [&](Word x) {
+        return subtract_if_above(shoup_lazy(x, w, w_shoup, q), q);
+    };
+    for (std::size_t j = 1; j <= length / 2; ++j) {
+        for (std::size_t k = 0; k < width; ++k) {
+            Word& low = a[j * width + k];
+            Word& high = a[(length - j) * width + k];
+            const Word x = low;
+            const Word y = high;
+            low = subtract_if_above(x + q - times_root(y), q);
+            high = subtract_if_above(y + q - times_root(x), q);
+        }
+    }
+}
+
+void real_ntt_forward(Word* a, std::size_t length, const NttTables& tables) {
+    fold(a, length, 1, tables.roots[1], tables.roots_shoup[1], tables.modulus.q);
+    forward_layers(a, length, 2, 1, tables);
+}
+
+void real_ntt_forward_block(Word* a, std::size_t length, const NttTables& tables) {
+    fold(a, length, kBlock, tables.roots[1], tables.roots_shoup[1], tables.modulus.q);
+    forward_layers(a, length, 2, kBlock, tables);
+}
+
+void real_ntt_inverse(Word* out, const Word* a, std::size_t length, const NttTables& tables) {
+    const Word q = tables.modulus.q;
+    copy(out, a, length);
+    inverse_layers(out, length, 2, tables);
+    out[0] = subtract_if_above(2 * out[0], q);
+    fold(out, length, 1, tables.inverse_roots[1], tables.inverse_roots_shoup[1], q);
 }
 
 void add(Word* out, const Word* a, const Word* b, std::size_t n, const Modulus& m) {
@@ -132,6 +191,10 @@ void subtract_multiply_scalar(Word* out, const Word* a, const Word* b, ShoupFact
     }
 }
 
+void lift(Word* out, const Word* a, std::size_t n, const Modulus& m) {
+    for (std::size_t i = 0; i < n; ++i) out[i] = a[i] + (a[i] >> 63) * m.q;
+}
+
 void reduce(Word* out, const Word* a, std::size_t n, const Modulus& m) {
     for (std::size_t i = 0; i < n; ++i) out[i] = subtract_if_above(reduce_lazy(a[i], m), m.q);
 }
@@ -142,6 +205,15 @@ void dot_product(Word* out, const Word* const* a, const Word* const* b, std::siz
         Wide sum = 0;
         for (std::size_t t = 0; t < terms; ++t) sum += static_cast<Wide>(a[t][i]) * b[t][i];
         out[i] = reduce_sum(sum, m);
+    }
+}
+
+void scaled_dot_product(Word* out, const Word* const* a, const Word* const* b, std::size_t terms,
+                        std::size_t n, const Modulus& m) {
+    for (std::size_t i = 0; i < n; ++i) {
+        Wide sum = 0;
+        for (std::size_t t = 0; t < terms; ++t) sum += static_cast<Wide>(a[t][i]) * b[t][i];
+        out[i] = reduce_scaled(sum, m);
     }
 }
 
@@ -157,7 +229,7 @@ void weighted_sum(Word* out, const Word* const* x, std::size_t offset, const Wor
                 sums[s] += static_cast<Wide>(x[t][offset + i + s]) * w[t];
             }
         }
-        for (std::size_t s = 0; s < count; ++s) out[i + s] = reduce_sum(sums[s], m);
+        for (std::size_t s = 0; s < count; ++s) out[i + s] = reduce_scaled(sums[s], m);
     }
 }
 
@@ -169,7 +241,7 @@ void weighted_sums(Word* const* out, const Word* const* x, std::size_t offset, c
             const Wide value = x[t][offset + i];
             for (std::size_t k = 0; k < kSumsAtOnce; ++k) sums[k] += value * w[t * kSumsAtOnce + k];
         }
-        for (std::size_t k = 0; k < kSumsAtOnce; ++k) out[k][i] = reduce_sum(sums[k], *m[k]);
+        for (std::size_t k = 0; k < kSumsAtOnce; ++k) out[k][i] = reduce_scaled(sums[k], *m[k]);
     }
 }
 
@@ -178,10 +250,12 @@ void permute(Word* out, const Word* in, const std::uint32_t* index, std::size_t 
 }
 
 void key_product(Word* const* out, const KeyProduct& job, std::size_t n, const Modulus& m) {
+    const std::size_t strip = n < kKeyStrip ? n : kKeyStrip;
     for (std::size_t i = 0; i < n; i += kBlock) {
         const std::uint32_t step = job.steps == nullptr ? 0 : job.steps[i / kBlock];
         const std::size_t target =
             job.steps == nullptr ? i : (step / kBlock & (n / kBlock - 1)) * kBlock;
+        const Word* const keys = job.key + i / strip * strip * 2 * job.key_terms + i % strip;
         for (std::size_t k = 0; k < 2; ++k) {
             Word values[kBlock];
             for (std::size_t j = 0; j < kBlock; ++j) {
@@ -190,9 +264,9 @@ void key_product(Word* const* out, const KeyProduct& job, std::size_t n, const M
                     sum = static_cast<Wide>(job.addends[k][i + j]) * job.factor;
                 }
                 for (std::size_t t = 0; t < job.terms; ++t) {
-                    sum += static_cast<Wide>(job.digits[t][i + j]) * job.keys[k][t][i + j];
+                    sum += static_cast<Wide>(job.digits[t][i + j]) * keys[(2 * t + k) * strip + j];
                 }
-                values[j] = reduce_sum(sum, m);
+                values[j] = reduce_scaled(sum, m);
             }
             for (std::size_t j = 0; j < kBlock; ++j) {
                 const std::size_t from = job.steps == nullptr ? j : job.patterns[step % kBlock][j];
@@ -244,6 +318,10 @@ const KernelTable* scalar() {
         "scalar",
         ntt_forward,
         ntt_inverse,
+        real_ntt_forward,
+        real_ntt_inverse,
+        ntt_forward_block,
+        real_ntt_forward_block,
         add,
         subtract,
         multiply,
@@ -251,8 +329,12 @@ const KernelTable* scalar() {
         multiply_scalar,
         multiply_scalar_add,
         subtract_multiply_scalar,
+        lift,
         reduce,
         dot_product,
+        scaled_dot_product,
+        weighted_sum,
+        weighted_sums,
         weighted_sum,
         weighted_sums,
         permute,

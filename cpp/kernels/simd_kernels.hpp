@@ -1,14 +1,22 @@
 // The loops shared by the vector implementations. The template parameter Simd supplies what depends
 // on the instruction set:
 //   Vec, kLanes, load, store        residues as 64-bit words
+//   reversed(Vec)                   the last lane first
 //   Field(modulus)                  add ... reduce on Vec, the contract of KernelTable lane by lane
+//                                   (lift_word: lift)
 //   Scalar(factor, modulus)         a broadcast ShoupFactor, used by Field
 //   Sum, Operand                    an accumulator of products and what it multiplies:
 //                                   operand(Vec), broadcast(word), plus, accumulate,
 //                                   Summing(m, exact number of terms).finish
 //   Ntt(modulus, roots, length)     butterflies on Ntt::Vec, the form residues have between layers
 //   shorter()                       the kernels for shorter transforms than kTail allows
+//   KeySums<bound>                  sums of at most four products (bound 1) or of any number, as
+//                                   Dividing has them: zero() after no product, zero_product()
+//                                   after one that is zero, accumulate, finish
+//   Dividing<bound>(m, exact number of terms).finish: as Summing, over 2^52; the sum is below
+//                                   bound * 2^52 q. finish_lazy: the same, only below 4q
 //   permute_block(out, in, pattern) out[i] = in[pattern[i]], kBlock words
+//   place_block(out, block, pattern) the same of kBlock words in registers
 //   unpack(p)                       a vector of packed residues, reading no byte beyond them
 //   kPackedVectors, kPackedBlocks   whose packed products are summed at once
 // Everything here is in an unnamed namespace, and no standard library template is used, so that no
@@ -101,11 +109,36 @@ struct Pointwise {
         map(out, n, [&](auto x, auto y) { return f.subtract_multiply_scalar(x, y, w); }, a, b);
     }
 
+    static void lift(Word* out, const Word* a, std::size_t n, const Modulus& m) {
+        const Field f(m);
+        map(out, n, [&](auto x) { return f.lift_word(x); }, a);
+    }
+
     static void reduce(Word* out, const Word* a, std::size_t n, const Modulus& m) {
         const Field f(m);
         map(out, n, [&](auto x) { return f.reduce(x); }, a);
     }
 };
+
+// How a sum of products ends: reduced, or over 2^52 and reduced, or over 2^52 and below 4q. `bound`
+// as for Dividing, for sums over 2^52.
+template <class Simd>
+struct Reduced {
+    typename Simd::Summing summing;
+    Reduced(const Modulus& m, std::size_t terms) : summing(m, terms) {}
+    auto operator()(typename Simd::Sum sum) const { return summing.finish(sum); }
+};
+
+template <class Simd, std::size_t bound, bool lazy>
+struct Divided {
+    typename Simd::template Dividing<bound> dividing;
+    Divided(const Modulus& m, std::size_t terms) : dividing(m, terms) {}
+    auto operator()(typename Simd::Sum sum) const {
+        return lazy ? dividing.finish_lazy(sum) : dividing.finish(sum);
+    }
+};
+
+constexpr std::size_t kNoBound = kMaxTerms;
 
 // Sums of products: the accumulators of kWidth vectors stay in registers over all the terms.
 template <class Simd>
@@ -114,44 +147,42 @@ struct Sums {
     static constexpr std::size_t kLanes = Simd::kLanes;
     static constexpr std::size_t kWidth = Simd::kSumWidth;
 
-    template <std::size_t width, class Term>
-    static void strip(Word* out, std::size_t terms, const typename Simd::Summing& summing,
-                      Term term) {
+    template <std::size_t width, class Finish, class Term>
+    static void strip(Word* out, std::size_t terms, const Finish& finish, Term term) {
         Sum sums[width];
         for (Sum& sum : sums) sum = Simd::zero();
         for (std::size_t t = 0; t < terms; ++t) term(t, sums);
-        for (std::size_t s = 0; s < width; ++s) {
-            Simd::store(out + s * kLanes, summing.finish(sums[s]));
-        }
+        for (std::size_t s = 0; s < width; ++s) Simd::store(out + s * kLanes, finish(sums[s]));
     }
 
     // term(t, i, load, sums): add the products of term t at positions i ... to the sums.
-    template <class Term>
+    template <class Finish, class Term>
     static void run(Word* out, std::size_t terms, std::size_t n, const Modulus& m, Term term) {
-        const typename Simd::Summing summing(m, terms);
+        const Finish finish(m, terms);
         const auto whole = [](const Word* p) { return Simd::load(p); };
         std::size_t i = 0;
         for (; i + kWidth * kLanes <= n; i += kWidth * kLanes) {
-            strip<kWidth>(out + i, terms, summing,
+            strip<kWidth>(out + i, terms, finish,
                           [&](std::size_t t, Sum(&sums)[kWidth]) { term(t, i, whole, sums); });
         }
         for (; i + kLanes <= n; i += kLanes) {
-            strip<1>(out + i, terms, summing,
+            strip<1>(out + i, terms, finish,
                      [&](std::size_t t, Sum(&sums)[1]) { term(t, i, whole, sums); });
         }
         if (i < n) {
             const std::size_t count = n - i;
             const auto part = [&](const Word* p) { return Pointwise<Simd>::load_part(p, count); };
             Word padded[kLanes];
-            strip<1>(padded, terms, summing,
+            strip<1>(padded, terms, finish,
                      [&](std::size_t t, Sum(&sums)[1]) { term(t, i, part, sums); });
             for (std::size_t j = 0; j < count; ++j) out[i + j] = padded[j];
         }
     }
 
-    static void dot_product(Word* out, const Word* const* a, const Word* const* b,
-                            std::size_t terms, std::size_t n, const Modulus& m) {
-        run(out, terms, n, m, [&](std::size_t t, std::size_t i, auto load, auto& sums) {
+    template <class Finish>
+    static void products(Word* out, const Word* const* a, const Word* const* b, std::size_t terms,
+                         std::size_t n, const Modulus& m) {
+        run<Finish>(out, terms, n, m, [&](std::size_t t, std::size_t i, auto load, auto& sums) {
             const Word* x = a[t] + i;
             const Word* y = b[t] + i;
             for (Sum& sum : sums) {
@@ -162,74 +193,15 @@ struct Sums {
         });
     }
 
-    // width vectors of both polynomials of a key product, from position i.
-    template <std::size_t width>
-    static void key_strip(Word (&values)[2][kWidth / 2 * kLanes], const KeyProduct& job,
-                          std::size_t i, const typename Simd::Summing (&summings)[2]) {
-        Sum sums[2][width];
-        for (auto& row : sums) {
-            for (Sum& sum : row) sum = Simd::zero();
-        }
-        for (std::size_t t = 0; t < job.terms; ++t) {
-            for (std::size_t s = 0; s < width; ++s) {
-                const std::size_t at = i + s * kLanes;
-                const typename Simd::Operand digit = Simd::operand(Simd::load(job.digits[t] + at));
-                for (std::size_t k = 0; k < 2; ++k) {
-                    sums[k][s] = Simd::accumulate(sums[k][s], digit,
-                                                  Simd::operand(Simd::load(job.keys[k][t] + at)));
-                }
-            }
-        }
-        const typename Simd::Operand factor = Simd::broadcast(job.factor);
-        for (std::size_t k = 0; k < 2; ++k) {
-            for (std::size_t s = 0; s < width; ++s) {
-                if (job.addends[k] != nullptr) {
-                    const Word* addend = job.addends[k] + i + s * kLanes;
-                    sums[k][s] =
-                        Simd::accumulate(sums[k][s], Simd::operand(Simd::load(addend)), factor);
-                }
-                Simd::store(values[k] + s * kLanes, summings[k].finish(sums[k][s]));
-            }
-        }
+    static void dot_product(Word* out, const Word* const* a, const Word* const* b,
+                            std::size_t terms, std::size_t n, const Modulus& m) {
+        products<Reduced<Simd>>(out, a, b, terms, n, m);
     }
 
-    static void key_product(Word* const* out, const KeyProduct& job, std::size_t n,
-                            const Modulus& m) {
-        constexpr std::size_t kStrip = kWidth / 2 * kLanes;
-        static_assert(kStrip % kBlock == 0 && kBlock % kLanes == 0);
-        const typename Simd::Summing summings[] = {
-            typename Simd::Summing(m, job.terms + (job.addends[0] != nullptr)),
-            typename Simd::Summing(m, job.terms + (job.addends[1] != nullptr))};
-        const std::size_t last_block = n / kBlock - 1;
-        for (std::size_t i = 0; i < n;) {
-            alignas(64) Word values[2][kStrip];
-            std::size_t count = kStrip;
-            if (i + count <= n) {
-                key_strip<kWidth / 2>(values, job, i, summings);
-            } else {
-                count = kBlock;
-                key_strip<kBlock / kLanes>(values, job, i, summings);
-            }
-            for (std::size_t j = 0; j < count; j += kBlock, i += kBlock) {
-                for (std::size_t p = 0; p < job.ahead_count; ++p) {
-                    __builtin_prefetch(job.ahead[p] + i, 0, 2);
-                }
-                if (job.steps == nullptr) {
-                    for (std::size_t k = 0; k < 2; ++k) {
-                        for (std::size_t v = 0; v < kBlock; v += kLanes) {
-                            Simd::store(out[k] + i + v, Simd::load(values[k] + j + v));
-                        }
-                    }
-                    continue;
-                }
-                const std::uint32_t step = job.steps[i / kBlock];
-                const std::size_t target = (step / kBlock & last_block) * kBlock;
-                const Word* pattern = job.patterns[step % kBlock];
-                for (std::size_t k = 0; k < 2; ++k) {
-                    Simd::permute_block(out[k] + target, values[k] + j, pattern);
-                }
-            }
-        }
+    static void scaled_dot_product(Word* out, const Word* const* a, const Word* const* b,
+                                   std::size_t terms, std::size_t n, const Modulus& m) {
+        if (terms <= 4) return products<Divided<Simd, 4, false>>(out, a, b, terms, n, m);
+        products<Divided<Simd, kNoBound, false>>(out, a, b, terms, n, m);
     }
 
     static void permute(Word* out, const Word* in, const std::uint32_t* index, std::size_t n) {
@@ -241,9 +213,10 @@ struct Sums {
         }
     }
 
-    static void weighted_sum(Word* out, const Word* const* x, std::size_t offset, const Word* w,
-                             std::size_t terms, std::size_t n, const Modulus& m) {
-        run(out, terms, n, m, [&](std::size_t t, std::size_t i, auto load, auto& sums) {
+    template <class Finish>
+    static void weighted(Word* out, const Word* const* x, std::size_t offset, const Word* w,
+                         std::size_t terms, std::size_t n, const Modulus& m) {
+        run<Finish>(out, terms, n, m, [&](std::size_t t, std::size_t i, auto load, auto& sums) {
             const Word* p = x[t] + offset + i;
             const typename Simd::Operand weight = Simd::broadcast(w[t]);
             for (Sum& sum : sums) {
@@ -252,22 +225,144 @@ struct Sums {
             }
         });
     }
+
+    template <bool lazy>
+    static void weighted_sum(Word* out, const Word* const* x, std::size_t offset, const Word* w,
+                             std::size_t terms, std::size_t n, const Modulus& m) {
+        if (terms <= 4) return weighted<Divided<Simd, 1, lazy>>(out, x, offset, w, terms, n, m);
+        if (terms <= 16) return weighted<Divided<Simd, 4, lazy>>(out, x, offset, w, terms, n, m);
+        weighted<Divided<Simd, kNoBound, lazy>>(out, x, offset, w, terms, n, m);
+    }
+};
+
+// Key products: both polynomials of a strip stay in registers until they are stored where they go.
+template <class Simd>
+struct KeyProducts {
+    static constexpr std::size_t kLanes = Simd::kLanes;
+    static constexpr std::size_t kWidth = Simd::kSumWidth / 2;  // vectors of each polynomial
+    static constexpr std::size_t kBlockVectors = kBlock / kLanes;
+    static_assert(kKeyStrip % (kWidth * kLanes) == 0 && kWidth % kBlockVectors == 0);
+
+    // A null pointer of steps: nothing moves.
+    static void place(Word* const* out, const typename Simd::Vec (&values)[2][kWidth],
+                      std::size_t width, const KeyProduct& job, std::size_t i,
+                      std::size_t last_block) {
+        for (std::size_t s = 0; s < width; s += kBlockVectors, i += kBlock) {
+            if (job.steps == nullptr) {
+                for (std::size_t k = 0; k < 2; ++k) {
+                    for (std::size_t v = 0; v < kBlockVectors; ++v) {
+                        Simd::store(out[k] + i + v * kLanes, values[k][s + v]);
+                    }
+                }
+                continue;
+            }
+            const std::uint32_t step = job.steps[i / kBlock];
+            const std::size_t target = (step / kBlock & last_block) * kBlock;
+            const Word* pattern = job.patterns[step % kBlock];
+            for (std::size_t k = 0; k < 2; ++k) {
+                Simd::place_block(out[k] + target, values[k] + s, pattern);
+            }
+        }
+    }
+
+    // width vectors from position i, whose keys begin at `key` and lie `strip` apart.
+    template <std::size_t fixed, std::size_t width, class KeySums>
+    static void part(Word* const* out, const KeyProduct& job, const Word* key, std::size_t strip,
+                     std::size_t i, std::size_t last_block, const KeySums& dividing) {
+        const std::size_t terms = fixed != 0 ? fixed : job.terms;
+        const typename Simd::Operand factor = Simd::broadcast(job.factor);
+        typename KeySums::Sum sums[2][width];
+        for (std::size_t k = 0; k < 2; ++k) {
+            const Word* const addend = job.addends[k];
+            for (std::size_t s = 0; s < width; ++s) {
+                sums[k][s] = addend == nullptr
+                                 ? KeySums::zero_product()
+                                 : KeySums::accumulate(
+                                       KeySums::zero(),
+                                       Simd::operand(Simd::load(addend + i + s * kLanes)), factor);
+            }
+        }
+        for (std::size_t t = 0; t < terms; ++t, key += 2 * strip) {
+            const Word* const from = job.digits[t] + i;
+            for (std::size_t s = 0; s < width; ++s) {
+                const typename Simd::Operand digit = Simd::operand(Simd::load(from + s * kLanes));
+                for (std::size_t k = 0; k < 2; ++k) {
+                    const Word* const at = key + k * strip + s * kLanes;
+                    sums[k][s] =
+                        KeySums::accumulate(sums[k][s], digit, Simd::operand(Simd::load(at)));
+                }
+            }
+        }
+        typename Simd::Vec values[2][kWidth];
+        for (std::size_t k = 0; k < 2; ++k) {
+            for (std::size_t s = 0; s < width; ++s) values[k][s] = dividing.finish(sums[k][s]);
+        }
+        place(out, values, width, job, i, last_block);
+    }
+
+    // fixed: the number of terms where it is known when this is compiled, or 0.
+    template <std::size_t fixed>
+    static void with_terms(Word* const* out, const KeyProduct& job, std::size_t n,
+                           const Modulus& m) {
+        constexpr std::size_t kBound = fixed == 0 ? kNoBound : fixed < 4 ? 1 : 2;
+        constexpr std::size_t kLine = 8;  // words
+        const typename Simd::template KeySums<kBound> dividing(m, job.terms + 1);
+        const std::size_t strip = n < kKeyStrip ? n : kKeyStrip;
+        const std::size_t last_block = n / kBlock - 1;
+        const std::size_t key_words = 2 * job.key_terms * strip;
+        const Word* key = job.key;
+        const Word* ahead_key = job.ahead_key;
+        for (std::size_t i = 0; i < n; i += strip, key += key_words) {
+            for (std::size_t p = 0; p < job.ahead_count; ++p) {
+                const Word* const ahead = job.ahead[p] + i;
+                for (std::size_t j = 0; j < strip; j += kLine) __builtin_prefetch(ahead + j, 0, 2);
+            }
+            if (ahead_key != nullptr) {
+                const std::size_t words = 2 * job.terms * strip;
+                for (std::size_t j = 0; j < words; j += kLine) {
+                    __builtin_prefetch(ahead_key + j, 0, 2);
+                }
+                ahead_key += key_words;
+            }
+            std::size_t j = 0;
+            for (; j + kWidth * kLanes <= strip; j += kWidth * kLanes) {
+                part<fixed, kWidth>(out, job, key + j, strip, i + j, last_block, dividing);
+            }
+            for (; j < strip; j += kBlock) {
+                part<fixed, kBlockVectors>(out, job, key + j, strip, i + j, last_block, dividing);
+            }
+        }
+    }
+
+    static void run(Word* const* out, const KeyProduct& job, std::size_t n, const Modulus& m) {
+        switch (job.terms) {
+            case 1:
+                return with_terms<1>(out, job, n, m);
+            case 2:
+                return with_terms<2>(out, job, n, m);
+            case 3:
+                return with_terms<3>(out, job, n, m);
+            case 4:
+                return with_terms<4>(out, job, n, m);
+            default:
+                return with_terms<0>(out, job, n, m);
+        }
+    }
 };
 
 // The same for kSumsAtOnce sums that share their operands: each vector of x is loaded once for all.
 template <class Simd>
 struct SharedSums {
     using Sum = typename Simd::Sum;
-    using Summing = typename Simd::Summing;
     static constexpr std::size_t kLanes = Simd::kLanes;
     static constexpr std::size_t kCount = kSumsAtOnce;
     static constexpr std::size_t kWidth = Simd::kSumWidth / kCount;
 
-    // load(p): a vector at p; store(p, v): write it.
-    template <std::size_t width, class Load, class Store>
+    // load(p): a vector at p; store(p, v): write it. finish: one for all sums, or one for each.
+    template <std::size_t width, class Finish, std::size_t moduli, class Load, class Store>
     static void strip(Word* const* out, const Word* const* x, std::size_t offset, std::size_t i,
-                      const Word* w, std::size_t terms, const Summing (&summings)[kCount],
-                      Load load, Store store) {
+                      const Word* w, std::size_t terms, const Finish (&finish)[moduli], Load load,
+                      Store store) {
         Sum sums[kCount][width];
         for (auto& row : sums) {
             for (Sum& sum : row) sum = Simd::zero();
@@ -287,32 +382,54 @@ struct SharedSums {
         }
         for (std::size_t k = 0; k < kCount; ++k) {
             for (std::size_t s = 0; s < width; ++s) {
-                store(out[k] + i + s * kLanes, summings[k].finish(sums[k][s]));
+                store(out[k] + i + s * kLanes, finish[k % moduli](sums[k][s]));
             }
         }
     }
 
-    static void run(Word* const* out, const Word* const* x, std::size_t offset, const Word* w,
-                    std::size_t terms, std::size_t n, const Modulus* const* m) {
+    template <class Finish, std::size_t moduli>
+    static void all(Word* const* out, const Word* const* x, std::size_t offset, const Word* w,
+                    std::size_t terms, std::size_t n, const Finish (&finish)[moduli]) {
         const auto load = [](const Word* p) { return Simd::load(p); };
         const auto store = [](Word* p, auto v) { Simd::store(p, v); };
-        static_assert(kCount == 4);
-        const Summing summings[] = {Summing(*m[0], terms), Summing(*m[1], terms),
-                                    Summing(*m[2], terms), Summing(*m[3], terms)};
         std::size_t i = 0;
         for (; i + kWidth * kLanes <= n; i += kWidth * kLanes) {
-            strip<kWidth>(out, x, offset, i, w, terms, summings, load, store);
+            strip<kWidth>(out, x, offset, i, w, terms, finish, load, store);
         }
         for (; i + kLanes <= n; i += kLanes) {
-            strip<1>(out, x, offset, i, w, terms, summings, load, store);
+            strip<1>(out, x, offset, i, w, terms, finish, load, store);
         }
         if (i < n) {
             const std::size_t count = n - i;
             strip<1>(
-                out, x, offset, i, w, terms, summings,
+                out, x, offset, i, w, terms, finish,
                 [&](const Word* p) { return Pointwise<Simd>::load_part(p, count); },
                 [&](Word* p, auto v) { Pointwise<Simd>::store_part(p, v, count); });
         }
+    }
+
+    template <class Finish>
+    static void with_moduli(Word* const* out, const Word* const* x, std::size_t offset,
+                            const Word* w, std::size_t terms, std::size_t n,
+                            const Modulus* const* m) {
+        static_assert(kCount == 4);
+        if (m[0] == m[1] && m[0] == m[2] && m[0] == m[3]) {  // fewer constants to set up
+            const Finish finish[] = {Finish(*m[0], terms)};
+            return all(out, x, offset, w, terms, n, finish);
+        }
+        const Finish finish[] = {Finish(*m[0], terms), Finish(*m[1], terms), Finish(*m[2], terms),
+                                 Finish(*m[3], terms)};
+        all(out, x, offset, w, terms, n, finish);
+    }
+
+    template <bool lazy>
+    static void run(Word* const* out, const Word* const* x, std::size_t offset, const Word* w,
+                    std::size_t terms, std::size_t n, const Modulus* const* m) {
+        if (terms <= 4) return with_moduli<Divided<Simd, 1, lazy>>(out, x, offset, w, terms, n, m);
+        if (terms <= 16) {
+            return with_moduli<Divided<Simd, 4, lazy>>(out, x, offset, w, terms, n, m);
+        }
+        with_moduli<Divided<Simd, kNoBound, lazy>>(out, x, offset, w, terms, n, m);
     }
 };
 
@@ -422,12 +539,12 @@ struct Transform {
     }
 
     template <std::size_t nodes>
-    static void inverse_tail(Word* a, std::size_t count, std::size_t k, Roots roots,
-                             const Ntt& ntt) {
-        for (std::size_t i = 0; i < count; ++i, a += kTail * kLanes) {
+    static void inverse_tail(Word* a, const Word* from, std::size_t count, std::size_t k,
+                             Roots roots, const Ntt& ntt) {
+        for (std::size_t i = 0; i < count; ++i, a += kTail * kLanes, from += kTail * kLanes) {
             Vec x[kTail];
             for (std::size_t j = 0; j < kTail; ++j) {
-                x[j] = ntt.template load<true>(a + j * kLanes);
+                x[j] = ntt.template load<true>(from + j * kLanes);
             }
             ntt.template inverse_within<kTail>(x, kTail * (k + i), roots);
             for (std::size_t j = 0; j < kTail; ++j) ntt.inverse_settle(x[j]);
@@ -499,21 +616,23 @@ struct Transform {
         }
     }
 
+    // Nothing but the tails reads from `from`, which may be a.
     template <bool last>
-    static void inverse_block(Word* a, std::size_t size, std::size_t k, Roots roots,
-                              const Ntt& ntt) {
+    static void inverse_block(Word* a, const Word* from, std::size_t size, std::size_t k,
+                              Roots roots, const Ntt& ntt) {
         if (size > kCached) {
             for (std::size_t s = 0; s < 4; ++s) {
-                inverse_block<false>(a + s * (size / 4), size / 4, 4 * k + s, roots, ntt);
+                const std::size_t at = s * (size / 4);
+                inverse_block<false>(a + at, from + at, size / 4, 4 * k + s, roots, ntt);
             }
         } else {
             std::size_t part = size / 4;
             while (part > kTail * kLanes) part /= 4;
             std::size_t count = size / part;
             if (part == kTail * kLanes) {
-                inverse_tail<1>(a, count, count * k, roots, ntt);
+                inverse_tail<1>(a, from, count, count * k, roots, ntt);
             } else {
-                inverse_tail<2>(a, count / 2, count / 2 * k, roots, ntt);
+                inverse_tail<2>(a, from, count / 2, count / 2 * k, roots, ntt);
             }
             for (part *= 4, count /= 4; count > 1; part *= 4, count /= 4) {
                 for (std::size_t i = 0; i < count; ++i) {
@@ -530,15 +649,126 @@ struct Transform {
         forward_block<true>(a, length, 1, roots, Ntt(tables.modulus, roots, length));
     }
 
-    static void inverse(Word* a, std::size_t length, const NttTables& tables) {
-        if (length < kShortest) return Simd::shorter().ntt_inverse(a, length, tables);
+    static void inverse(Word* out, const Word* a, std::size_t length, const NttTables& tables) {
+        if (length < kShortest) return Simd::shorter().ntt_inverse(out, a, length, tables);
+        inverse_below(out, a, length, 1, tables);
+    }
+
+    // An element of the real ring of degree N is one of the ring of degree 2N whose coefficients
+    // from N on are those before, negated and backwards. The first layer of that ring's transform
+    // makes two halves of it, of which the first holds all values (the other holds the same ones).
+    static void real_forward(Word* a, std::size_t length, const NttTables& tables) {
+        if (length < kShortest) return Simd::shorter().real_ntt_forward(a, length, tables);
+        const Roots roots{tables.roots.data(), tables.roots_shoup.data()};
+        fold(a, length, roots, tables.modulus);
+        forward_block<true>(a, length, 2, roots, Ntt(tables.modulus, roots, 2 * length));
+    }
+
+    static void real_inverse(Word* out, const Word* a, std::size_t length,
+                             const NttTables& tables) {
+        if (length < kShortest) return Simd::shorter().real_ntt_inverse(out, a, length, tables);
+        const Word q = tables.modulus.q;
+        inverse_below(out, a, length, 2, tables);
+        out[0] = 2 * out[0] >= q ? 2 * out[0] - q : 2 * out[0];
+        fold(out, length, {tables.inverse_roots.data(), tables.inverse_roots_shoup.data()},
+             tables.modulus);
+    }
+
+  private:
+    // Undoes the layers below node `top`, 1 or 2, and divides by top * length.
+    static void inverse_below(Word* out, const Word* a, std::size_t length, std::size_t top,
+                              const NttTables& tables) {
         const Modulus& m = tables.modulus;
         const Roots roots{tables.inverse_roots.data(), tables.inverse_roots_shoup.data()};
-        Ntt ntt(m, roots, length);
-        // q = 1 mod 2 length, so -(q - 1) / length is the inverse of length.
-        const ShoupFactor scale(m.q - (m.q - 1) / length, m);
-        ntt.set_scale(scale, ShoupFactor(multiply_mod(scale.value, roots.values[1], m.q), m));
-        inverse_block<true>(a, length, 1, roots, ntt);
+        Ntt ntt(m, roots, top * length);
+        const ShoupFactor scale = inverse_length(top * length, m);
+        ntt.set_scale(scale, ShoupFactor(multiply_mod(scale.value, roots.values[top], m.q), m));
+        inverse_block<true>(out, a, length, top, roots, ntt);
+    }
+
+    // Entries j and length - j, from 1 on, to x_j - w x_(length - j), w = roots[1], a square root
+    // of -1: up to a factor of 2 its own inverse, with -w. The middle one is in two vectors, and
+    // comes out the same from both.
+    static void fold(Word* a, std::size_t length, Roots roots, const Modulus& m) {
+        const typename Simd::Field f(m);
+        const typename Simd::Scalar w(ShoupFactor(roots.values[1], m), m);
+        Word* low = a + 1;
+        Word* high = a + length - kLanes;
+        for (; low < high + kLanes; low += kLanes, high -= kLanes) {
+            const auto x = Simd::load(low);
+            const auto y = Simd::reversed(Simd::load(high));
+            Simd::store(low, f.subtract(x, f.multiply_scalar(y, w)));
+            Simd::store(high, Simd::reversed(f.subtract(y, f.multiply_scalar(x, w))));
+        }
+    }
+};
+
+// kBlock transforms side by side: every butterfly is between whole vectors.
+template <class Simd>
+struct BlockTransform {
+    using Ntt = typename Simd::Ntt;
+    static constexpr std::size_t kLanes = Simd::kLanes;
+
+    // One layer at node k, which has `size` words; the last layer also reduces.
+    template <bool first, bool last>
+    static void layer(Word* a, std::size_t size, std::size_t k, Roots roots, const Ntt& ntt) {
+        const auto w = ntt.broadcast(roots, k);
+        Word* const b = a + size / 2;
+        for (std::size_t i = 0; i < size / 2; i += kLanes) {
+            auto x = ntt.template load<first>(a + i);
+            auto y = ntt.template load<first>(b + i);
+            ntt.forward_settle(x);
+            ntt.forward_butterfly(x, y, w);
+            if constexpr (last) {
+                Simd::store(a + i, ntt.forward_finish(x));
+                Simd::store(b + i, ntt.forward_finish(y));
+            } else {
+                ntt.store(a + i, x);
+                ntt.store(b + i, y);
+            }
+        }
+    }
+
+    static void forward(Word* a, std::size_t length, const NttTables& tables) {
+        below(a, length, 1, tables);
+    }
+
+    // As Transform::real_forward: an entry's partner in the folding is a whole vector away.
+    static void real_forward(Word* a, std::size_t length, const NttTables& tables) {
+        const Modulus& m = tables.modulus;
+        const typename Simd::Field f(m);
+        const typename Simd::Scalar w(ShoupFactor(tables.roots[1], m), m);
+        for (std::size_t i = 1; i <= length / 2; ++i) {
+            Word* const low = a + i * kBlock;
+            Word* const high = a + (length - i) * kBlock;
+            for (std::size_t k = 0; k < kBlock; k += kLanes) {
+                const auto x = Simd::load(low + k);
+                const auto y = Simd::load(high + k);
+                Simd::store(low + k, f.subtract(x, f.multiply_scalar(y, w)));
+                Simd::store(high + k, f.subtract(y, f.multiply_scalar(x, w)));
+            }
+        }
+        below(a, length, 2, tables);
+    }
+
+  private:
+    // The layers below node `top`, 1 or 2.
+    static void below(Word* a, std::size_t length, std::size_t top, const NttTables& tables) {
+        const Roots roots{tables.roots.data(), tables.roots_shoup.data()};
+        const Ntt ntt(tables.modulus, roots, top * length);
+        std::size_t size = length * kBlock;
+        layer<true, false>(a, size, top, roots, ntt);
+        std::size_t count = 2;
+        for (; 2 * count < length; count *= 2) {
+            size /= 2;
+            for (std::size_t i = 0; i < count; ++i) {
+                layer<false, false>(a + i * size, size, top * count + i, roots, ntt);
+            }
+        }
+        size /= 2;
+        for (std::size_t i = 0; i < count; ++i) {
+            layer<false, true>(a + i * size, size, top * count + i, roots, ntt);
+        }
     }
 };
 
@@ -629,9 +859,14 @@ struct PackedProducts {
 template <class Simd>
 constexpr KernelTable make_table(const char* name) {
     using P = Pointwise<Simd>;
+    using S = Sums<Simd>;
     return {name,
             Transform<Simd>::forward,
             Transform<Simd>::inverse,
+            Transform<Simd>::real_forward,
+            Transform<Simd>::real_inverse,
+            BlockTransform<Simd>::forward,
+            BlockTransform<Simd>::real_forward,
             P::add,
             P::subtract,
             P::multiply,
@@ -639,12 +874,16 @@ constexpr KernelTable make_table(const char* name) {
             P::multiply_scalar,
             P::multiply_scalar_add,
             P::subtract_multiply_scalar,
+            P::lift,
             P::reduce,
-            Sums<Simd>::dot_product,
-            Sums<Simd>::weighted_sum,
-            SharedSums<Simd>::run,
-            Sums<Simd>::permute,
-            Sums<Simd>::key_product,
+            S::dot_product,
+            S::scaled_dot_product,
+            S::template weighted_sum<false>,
+            SharedSums<Simd>::template run<false>,
+            S::template weighted_sum<true>,
+            SharedSums<Simd>::template run<true>,
+            S::permute,
+            KeyProducts<Simd>::run,
             PackedProducts<Simd>::run};
 }
 

@@ -60,9 +60,21 @@ constexpr std::size_t kMinParallel = 8192;
 constexpr std::size_t kMaxRingDimension = std::size_t{1} << 17;
 }  // namespace
 
-Context::Context(std::size_t n, const std::vector<std::uint64_t>& moduli, int threads,
+Kind kind_by_name(const std::string& name) {
+    if (name == "standard") return Kind::standard;
+    if (name == "real") return Kind::real;
+    throw std::invalid_argument("ring must be \"standard\" or \"real\", not \"" + name + "\"");
+}
+
+std::size_t root_order(Kind kind, std::size_t n) { return kind == Kind::real ? 4 * n : 2 * n; }
+
+Context::Context(Kind kind, std::size_t n, const std::vector<std::uint64_t>& moduli, int threads,
                  const KernelTable& kernels, const std::shared_ptr<BufferPool>& pool)
-    : n_(n), threads_(n < kMinParallel ? 1 : threads), kernels_(&kernels), pool_(pool) {
+    : kind_(kind),
+      n_(n),
+      threads_(n < kMinParallel ? 1 : threads),
+      kernels_(&kernels),
+      pool_(pool) {
     if (!std::has_single_bit(n) || n < 16 || n > kMaxRingDimension) {
         throw std::invalid_argument("ring dimension must be a power of two in [16, 131072]");
     }
@@ -70,7 +82,9 @@ Context::Context(std::size_t n, const std::vector<std::uint64_t>& moduli, int th
     if (std::set<std::uint64_t>(moduli.begin(), moduli.end()).size() != moduli.size()) {
         throw std::invalid_argument("moduli must be distinct");
     }
-    for (const std::uint64_t q : moduli) tables_.push_back(std::make_unique<NttTables>(n, q));
+    for (const std::uint64_t q : moduli) {
+        tables_.push_back(std::make_unique<NttTables>(root_order(kind, n) / 2, q));
+    }
 }
 
 std::deque<Buffer> Context::scratch_each(std::size_t words) const {
@@ -79,15 +93,30 @@ std::deque<Buffer> Context::scratch_each(std::size_t words) const {
     return all;
 }
 
+void Context::ntt_forward(std::uint64_t* row, std::size_t length, int index) const {
+    const auto kernel = kind_ == Kind::real ? kernels_->real_ntt_forward : kernels_->ntt_forward;
+    kernel(row, length, tables(index));
+}
+
+void Context::ntt_inverse(std::uint64_t* out, const std::uint64_t* row, int index) const {
+    const auto kernel = kind_ == Kind::real ? kernels_->real_ntt_inverse : kernels_->ntt_inverse;
+    kernel(out, row, n_, tables(index));
+}
+
+void Context::ntt_forward_block(std::uint64_t* rows, std::size_t length, int index) const {
+    const auto kernel =
+        kind_ == Kind::real ? kernels_->real_ntt_forward_block : kernels_->ntt_forward_block;
+    kernel(rows, length, tables(index));
+}
+
 void Context::ntt_forward(std::uint64_t* data, const Rows& rows) const {
-    parallel_for(threads_, rows.size(), [&](std::size_t r, std::size_t) {
-        kernels_->ntt_forward(data + r * n_, n_, tables(rows[r]));
-    });
+    parallel_for(threads_, rows.size(),
+                 [&](std::size_t r, std::size_t) { ntt_forward(data + r * n_, n_, rows[r]); });
 }
 
 void Context::ntt_inverse(std::uint64_t* data, const Rows& rows) const {
     parallel_for(threads_, rows.size(), [&](std::size_t r, std::size_t) {
-        kernels_->ntt_inverse(data + r * n_, n_, tables(rows[r]));
+        ntt_inverse(data + r * n_, data + r * n_, rows[r]);
     });
 }
 
@@ -116,66 +145,32 @@ void Context::embed_signed(std::uint64_t* out, const std::int64_t* coefficients,
 
 void Context::embed_row(std::uint64_t* row, const std::int64_t* coefficients, int index) const {
     reduce_signed(*kernels_, row, coefficients, n_, modulus(index));
-    kernels_->ntt_forward(row, n_, tables(index));
+    ntt_forward(row, n_, index);
 }
 
 void Context::add_plain(std::uint64_t* out, const std::uint64_t* a,
-                        const std::int64_t* coefficients, std::size_t limbs) const {
-    parallel_for(threads_, 2 * limbs, [&](std::size_t r, std::size_t) {
+                        const std::int64_t* coefficients, const Rows& rows) const {
+    parallel_for(threads_, 2 * rows.size(), [&](std::size_t r, std::size_t) {
         std::uint64_t* row = out + r * n_;
         const std::uint64_t* in = a + r * n_;
-        if (r >= limbs) {
+        if (r >= rows.size()) {
             std::copy(in, in + n_, row);
             return;
         }
-        embed_row(row, coefficients, static_cast<int>(r));
-        kernels_->add(row, row, in, n_, modulus(static_cast<int>(r)));
+        embed_row(row, coefficients, rows[r]);
+        kernels_->add(row, row, in, n_, modulus(rows[r]));
     });
 }
 
 void Context::multiply_plain(std::uint64_t* out, const std::uint64_t* a, std::size_t polys,
-                             const std::int64_t* coefficients, std::size_t limbs) const {
+                             const std::int64_t* coefficients, const Rows& rows) const {
     const std::deque<Buffer> scratch = scratch_each(n_);
-    parallel_for(threads_, limbs, [&](std::size_t r, std::size_t thread) {
+    parallel_for(threads_, rows.size(), [&](std::size_t r, std::size_t thread) {
         std::uint64_t* plain = scratch[thread].data();
-        embed_row(plain, coefficients, static_cast<int>(r));
+        embed_row(plain, coefficients, rows[r]);
         for (std::size_t p = 0; p < polys; ++p) {
-            const std::size_t at = (p * limbs + r) * n_;
-            kernels_->multiply(out + at, a + at, plain, n_, modulus(static_cast<int>(r)));
-        }
-    });
-}
-
-std::array<ShoupFactor, 4> Context::monomial(std::size_t power, int index) const {
-    if (power % (n_ / 4) != 0) throw std::invalid_argument("power must be a multiple of n / 4");
-    const NttTables& t = tables(index);
-    const Modulus& m = t.modulus;
-    const std::size_t quarters = power / (n_ / 4) % 8;  // roots[2] is the eighth root psi^(n / 4)
-    std::uint64_t values[4];
-    for (std::size_t quarter = 0; quarter < 4; ++quarter) {
-        // Position i holds the value at psi^(2 r + 1), r = bitrev(i); r modulo 4 is that of the
-        // quarter in which i lies, and psi^(n / 4) to the power of 8 is one.
-        const std::size_t r = (quarter & 1) * 2 + (quarter >> 1);
-        values[quarter] = 1;
-        for (std::size_t e = quarters * (2 * r + 1) % 8; e > 0; --e) {
-            values[quarter] = multiply_mod(values[quarter], t.roots[2], m.q);
-        }
-    }
-    return {ShoupFactor(values[0], m), ShoupFactor(values[1], m), ShoupFactor(values[2], m),
-            ShoupFactor(values[3], m)};
-}
-
-void Context::multiply_monomial(std::uint64_t* out, const std::uint64_t* a, std::size_t polys,
-                                std::size_t power, std::size_t limbs) const {
-    const std::size_t length = n_ / 4;
-    parallel_for(threads_, limbs, [&](std::size_t r, std::size_t) {
-        const auto factors = monomial(power, static_cast<int>(r));
-        for (std::size_t p = 0; p < polys; ++p) {
-            for (std::size_t quarter = 0; quarter < 4; ++quarter) {
-                const std::size_t at = (p * limbs + r) * n_ + quarter * length;
-                kernels_->multiply_scalar(out + at, a + at, factors[quarter], length,
-                                          modulus(static_cast<int>(r)));
-            }
+            const std::size_t at = (p * rows.size() + r) * n_;
+            kernels_->multiply(out + at, a + at, plain, n_, modulus(rows[r]));
         }
     });
 }
@@ -187,12 +182,18 @@ void Context::permute(std::uint64_t* out, const std::uint64_t* in, const std::ui
     });
 }
 
-std::vector<std::uint32_t> galois_permutation(std::size_t n, std::uint64_t galois_element) {
+std::vector<std::uint32_t> galois_permutation(Kind kind, std::size_t n,
+                                              std::uint64_t galois_element) {
     if (!std::has_single_bit(n) || n > kMaxRingDimension) {
         throw std::invalid_argument("ring dimension must be a power of two, at most 131072");
     }
-    if (galois_element % 2 == 0 || galois_element >= 2 * n) {
-        throw std::invalid_argument("galois_element must be odd and below 2n");
+    // Position i holds the value at the power step * bitrev(i) + 1 of the root of unity.
+    const std::uint64_t order = root_order(kind, n);
+    const std::uint64_t step = order / n;
+    if (galois_element % step != 1 || galois_element >= order) {
+        throw std::invalid_argument(kind == Kind::real
+                                        ? "galois_element must be 1 mod 4 and below 4n"
+                                        : "galois_element must be odd and below 2n");
     }
     const int bits = std::countr_zero(n);
     const auto reverse = [bits](std::uint64_t x) {
@@ -202,8 +203,8 @@ std::vector<std::uint32_t> galois_permutation(std::size_t n, std::uint64_t galoi
     };
     std::vector<std::uint32_t> index(n);
     for (std::size_t i = 0; i < n; ++i) {
-        const std::uint64_t exponent = (2 * reverse(i) + 1) * galois_element % (2 * n);
-        index[i] = static_cast<std::uint32_t>(reverse((exponent - 1) / 2));
+        const std::uint64_t exponent = (step * reverse(i) + 1) * galois_element % order;
+        index[i] = static_cast<std::uint32_t>(reverse(exponent / step));
     }
     return index;
 }

@@ -23,37 +23,32 @@ void switch_key(const Context& context, std::uint64_t* out, const std::uint64_t*
     if (job.permutation != nullptr) map.emplace(job.permutation, n);
     parallel_for(context.threads(), rows, [&](std::size_t r, std::size_t) {
         const Modulus& m = context.modulus(job.rows[r]);
-        const std::size_t stored = stored_row(r, job.limbs, job.key.key_limbs);
-        const auto key = [&](std::size_t d, std::size_t poly) {
-            return job.key.row(d, poly, stored, n);
-        };
+        const std::size_t stored = job.key.stored[r];
+        const std::uint64_t factor =
+            r < job.limbs ? key_factor(extended ? 1 : job.p_mod_q[r], m) : key_factor(1, m);
         const auto digit = [&](std::size_t d) { return job.digits + (d * rows + r) * n; };
-        std::vector<const std::uint64_t*> digits(job.digit_count), keys[2], ahead;
-        for (auto& pointers : keys) pointers.resize(job.digit_count);
+        std::vector<const std::uint64_t*> digits(job.digit_count), ahead(job.digit_count);
         std::vector<std::uint64_t> sums(base == nullptr ? 0 : 2 * tile);
         for (std::size_t start = 0; start < n; start += tile) {
-            const std::size_t source = map ? map->source(start, tile) : start;
+            const bool last = start + tile == n;
+            const auto from = [&](std::size_t at) { return map ? map->source(at, tile) : at; };
+            const std::size_t source = from(start);
+            const std::size_t next = last ? source : from(start + tile);
             for (std::size_t d = 0; d < job.digit_count; ++d) {
                 digits[d] = digit(d) + source;
-                for (std::size_t poly = 0; poly < 2; ++poly) keys[poly][d] = key(d, poly) + source;
-            }
-            ahead.clear();
-            if (map && start + tile < n) {  // otherwise the processor sees the stream coming
-                const std::size_t next = map->source(start + tile, tile);
-                for (std::size_t d = 0; d < job.digit_count; ++d) {
-                    ahead.insert(ahead.end(),
-                                 {digit(d) + next, key(d, 0) + next, key(d, 1) + next});
-                }
+                ahead[d] = digit(d) + next;
             }
             kernels::KeyProduct product{job.digit_count,
                                         digits.data(),
-                                        {keys[0].data(), keys[1].data()},
+                                        job.key.at(stored, source, n),
+                                        job.key.digits,
                                         {nullptr, nullptr},
-                                        extended ? 1 : job.p_mod_q[std::min(r, job.limbs - 1)],
+                                        factor,
                                         map ? map->steps(source) : nullptr,
                                         map ? map->patterns() : nullptr,
                                         ahead.data(),
-                                        ahead.size()};
+                                        last ? 0 : ahead.size(),
+                                        last ? nullptr : job.key.at(stored, next, n)};
             std::uint64_t* targets[2];
             for (std::size_t poly = 0; poly < 2; ++poly) {
                 if (poly < job.addend_polys && r < job.addend_rows) {
@@ -84,35 +79,6 @@ void tensor(const Context& context, std::uint64_t* out, const std::uint64_t* a,
         kernels.multiply(out + r * n, left[0], right[1], n, m);
         kernels.dot_product(out + poly + r * n, left, right, 2, n, m);
         kernels.multiply(out + 2 * poly + r * n, left[1], right[0], n, m);
-    });
-}
-
-void tensor_of_parts(const Context& context, std::uint64_t* out, const std::uint64_t* a,
-                     const std::uint64_t* conjugate, const Rows& rows) {
-    const std::size_t n = context.n();
-    const std::size_t poly = rows.size() * n;
-    const std::size_t tile = std::min(n / 4, kTile / 2);  // all six rows stay in the first cache
-    const KernelTable& kernels = context.kernels();
-    parallel_for(context.threads(), rows.size(), [&](std::size_t r, std::size_t) {
-        const Modulus& m = context.modulus(rows[r]);
-        const auto factors = context.monomial(n / 4, rows[r]);
-        alignas(64) std::uint64_t minus[2][kTile / 2], plus[2][kTile / 2], turned[kTile / 2];
-        for (std::size_t start = 0; start < n; start += tile) {
-            for (const std::size_t p : {0, 1}) {
-                const std::size_t at = p * poly + r * n + start;
-                kernels.add(plus[p], a + at, conjugate + at, tile, m);
-                kernels.subtract(turned, conjugate + at, a + at, tile, m);
-                kernels.multiply_scalar(turned, turned, factors[start / (n / 4)], tile, m);
-                kernels.subtract(minus[p], plus[p], turned, tile, m);
-                kernels.add(plus[p], plus[p], turned, tile, m);
-            }
-            const std::uint64_t* left[] = {minus[0], minus[1]};
-            const std::uint64_t* right[] = {plus[1], plus[0]};
-            std::uint64_t* target = out + r * n + start;
-            kernels.multiply(target, left[0], right[1], tile, m);
-            kernels.dot_product(target + poly, left, right, 2, tile, m);
-            kernels.multiply(target + 2 * poly, left[1], right[0], tile, m);
-        }
     });
 }
 

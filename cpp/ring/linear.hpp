@@ -2,22 +2,9 @@
 #pragma once
 
 #include "ring/context.hpp"
+#include "ring/keys.hpp"
 
 namespace fhe::ring {
-
-// A key switching key as stored: [digits][2][key_rows][n], rows = limbs 0..key_limbs-1, then
-// specials.
-struct KeyView {
-    const std::uint64_t* data = nullptr;
-    std::size_t digits = 0;
-    std::size_t key_limbs = 0;
-    std::size_t key_rows = 0;
-
-    const std::uint64_t* row(std::size_t digit, std::size_t poly, std::size_t key_row,
-                             std::size_t n) const {
-        return data + ((digit * 2 + poly) * key_rows + key_row) * n;
-    }
-};
 
 // One key switch in the basis QP, on decomposed input.
 struct KeySwitch {
@@ -42,15 +29,5 @@ void switch_key(const Context& context, std::uint64_t* out, const std::uint64_t*
 void tensor(const Context& context, std::uint64_t* out, const std::uint64_t* a,
             const std::uint64_t* b, const Rows& rows);
 
-// out [3][rows][n] = tensor(u, u) + tensor(v, v) of u = a + conjugate and v = X^(3n/4) (conjugate -
-// a), so that the product is that of (Re a)^2 + i (Im a)^2, times 4. As X^(n/4) squares to i, it is
-// the one tensor(u - w, u + w), w = X^(n/4) (conjugate - a). a, conjugate: [2][rows][n].
-void tensor_of_parts(const Context& context, std::uint64_t* out, const std::uint64_t* a,
-                     const std::uint64_t* conjugate, const Rows& rows);
-
-// Row of a longer chain that holds row `row` of a chain of `limbs` limbs and then specials.
-inline std::size_t stored_row(std::size_t row, std::size_t limbs, std::size_t stored_limbs) {
-    return row < limbs ? row : stored_limbs + (row - limbs);
-}
 
 }  // namespace fhe::ring

@@ -15,8 +15,9 @@ namespace {
 
 constexpr std::size_t kScratchWords = std::size_t{112} * 1024;  // 896 KiB: stays in the L2 cache
 constexpr std::size_t kMaxTile = 1024;
-constexpr std::size_t kStrip = 64;  // positions that are summed before the next ones
-constexpr std::size_t kLine = 8;    // words of a cache line
+constexpr std::size_t kTasks = 8;               // for each thread, at least
+constexpr std::size_t kStrip = 64;              // positions that are summed before the next ones
+constexpr std::size_t kLine = kernels::kBlock;  // words of a cache line
 constexpr std::size_t kPad =
     kLine;  // words between scratch rows: no two share all their cache sets
 
@@ -27,8 +28,12 @@ struct Preparation {
     std::vector<std::size_t> babies;  // by rotation: a key's tile then serves all inputs at once
     std::map<const std::uint32_t*, BlockMap> maps;  // by permutation
     std::size_t tile, strip;
+    // The weights of the slots, kLine slots side by side: [slots / kLine][period][kLine].
+    std::deque<Buffer> weights;
 
-    Preparation(std::size_t n, const LinearTransform& t) : order(t), babies(t.babies.size()) {
+    Preparation(const Context& context, const LinearTransform& t)
+        : order(t), babies(t.babies.size()) {
+        const std::size_t n = context.n();
         for (const BabyStep& baby : t.babies) {
             if (!vanishes(baby)) maps.try_emplace(baby.permutation, baby.permutation, n);
         }
@@ -43,6 +48,23 @@ struct Preparation {
         tile = std::min(n, kMaxTile);
         while (tile > kStrip && tile * 2 * order.rows > kScratchWords) tile /= 2;
         strip = std::min({kStrip, n / t.period, tile});
+        for (const SumPlan& plan : sums) arrange_weights(context, plan, t);
+    }
+
+    void arrange_weights(const Context& context, const SumPlan& plan, const LinearTransform& t) {
+        const std::size_t lines = (plan.slots.size() + kLine - 1) / kLine;
+        weights.emplace_back(context.pool(), lines * kLine * t.period);
+        std::uint64_t* const data = weights.back().data();
+        std::fill(data, data + lines * kLine * t.period, 0);
+        for (std::size_t slot = 0; slot < plan.slots.size(); ++slot) {
+            if (plan.slots[slot] < 0) continue;
+            const auto row = static_cast<std::size_t>(plan.slots[slot]);
+            const std::int64_t* from = t.weights + row * t.period;
+            std::uint64_t* to = data + slot / kLine * kLine * t.period + slot % kLine;
+            for (std::size_t i = 0; i < t.period; ++i) {
+                to[i * kLine] = static_cast<std::uint64_t>(from[i]);
+            }
+        }
     }
 
     // P * x vanishes modulo the specials, so an unrotated input has no part there.
@@ -63,10 +85,13 @@ class LimbWorker {
           strip_(prepared.strip),
           weights_(context.scratch(
               std::max(prepared.sums[0].slots.size(), prepared.sums[1].slots.size()) * t.period)),
-          transformed_(kLine * t.period),
-          masks_(context.scratch(t.masks.size() * n_)),
+          transformed_(context.scratch(kLine * t.period)),
+          masks_(context.scratch(
+              static_cast<std::size_t>(std::count(t.kept.begin(), t.kept.end(), nullptr)) * n_)),
+          mask_rows_(t.masks.size()),
           scratch_(context.scratch(2 * prepared.order.rows * stride_)),
-          partial_(std::max(prepared.sums[0].count, prepared.sums[1].count) * strip_) {
+          partial_(
+              context.scratch(std::max(prepared.sums[0].count, prepared.sums[1].count) * strip_)) {
         for (const bool special : {false, true}) {
             for (const SumGroup& group : prepared.sums[special].groups) {
                 std::vector<const std::uint64_t*>& rows = rows_[special].emplace_back();
@@ -100,47 +125,60 @@ class LimbWorker {
     std::uint64_t* scratch(std::size_t row, std::size_t poly) const {
         return scratch_.data() + (poly * prepared_.order.rows + row) * stride_;
     }
-    const std::uint64_t* mask_row(std::size_t mask) const { return masks_.data() + mask * n_; }
+    const std::uint64_t* mask_row(std::size_t mask) const { return mask_rows_[mask]; }
 
     // Weights of this limb in the order in which they are read, those of one position side by side:
-    // [period][slots]. Done for a cache line of slots at a time, so that the transposition writes
-    // whole lines.
+    // [period][slots], in the form that the sums take. Sums that are masked later keep a factor of
+    // 2^52, which the sum over the masks takes away.
     void transform_weights() {
-        const NttTables& tables = context_.tables(t_.rows[row_]);
-        const std::vector<std::ptrdiff_t>& slots = sums().slots;
-        for (std::size_t first = 0; first < slots.size(); first += kLine) {
-            const std::size_t count = std::min(kLine, slots.size() - first);
-            for (std::size_t w = 0; w < count; ++w) {
-                std::uint64_t* values = transformed_.data() + w * t_.period;
-                if (slots[first + w] < 0) {
-                    std::fill(values, values + t_.period, 0);
-                    continue;
+        const std::size_t slots = sums().slots.size();
+        const std::size_t words = kLine * t_.period;
+        const std::uint64_t* from = prepared_.weights[special()].data();
+        std::uint64_t* const line = transformed_.data();
+        const Modulus& m = modulus();
+        for (std::size_t first = 0; first < slots; first += kLine, from += words) {
+            residues(line, from, words, t_.largest_weight);
+            context_.ntt_forward_block(line, t_.period, t_.rows[row_]);
+            const std::uint64_t form = first < sums().masked_from ? m.r52 : m.r104;
+            kernels().multiply_scalar(line, line, ShoupFactor(form, m), words, m);
+            const std::size_t count = std::min(kLine, slots - first);
+            std::uint64_t* to = weights_.data() + first;
+            if (count == kLine) {  // nearly always; unrolled
+                for (std::size_t i = 0; i < t_.period; ++i, to += slots) {
+                    std::copy(line + i * kLine, line + (i + 1) * kLine, to);
                 }
-                const auto row = static_cast<std::size_t>(slots[first + w]);
-                reduce_signed(kernels(), values, t_.weights + row * t_.period, t_.period,
-                              modulus());
-                kernels().ntt_forward(values, t_.period, tables);
+                continue;
             }
-            const std::uint64_t* from = transformed_.data();
-            for (std::size_t i = 0; i < t_.period; ++i, ++from) {
-                std::uint64_t* line = weights_.data() + i * slots.size() + first;
-                if (count == kLine) {  // nearly always; unrolled
-                    for (std::size_t w = 0; w < kLine; ++w) line[w] = from[w * t_.period];
-                } else {
-                    for (std::size_t w = 0; w < count; ++w) line[w] = from[w * t_.period];
-                }
+            for (std::size_t i = 0; i < t_.period; ++i, to += slots) {
+                std::copy(line + i * kLine, line + i * kLine + count, to);
             }
         }
     }
 
-    // Masks stay small integers between calls: transforming them here costs less than reading all
-    // their residues from memory, and a thousand times less memory.
+    // Where the residues of the masks are: those that are not kept are made here.
     void transform_masks() {
-        const NttTables& tables = context_.tables(t_.rows[row_]);
+        std::uint64_t* values = masks_.data();
         for (std::size_t i = 0; i < t_.masks.size(); ++i) {
-            std::uint64_t* values = masks_.data() + i * n_;
-            reduce_signed(kernels(), values, t_.masks[i], n_, modulus());
-            kernels().ntt_forward(values, n_, tables);
+            if (t_.kept[i] != nullptr) {
+                mask_rows_[i] = t_.kept[i]->row(context_, t_.rows[row_]);
+                continue;
+            }
+            mask_rows_[i] = values;
+            residues(values, reinterpret_cast<const std::uint64_t*>(t_.masks[i]), n_,
+                     t_.largest_mask);
+            context_.ntt_forward(values, n_, t_.rows[row_]);
+            values += n_;
+        }
+    }
+
+    // Of signed values in two's complement.
+    void residues(std::uint64_t* out, const std::uint64_t* values, std::size_t count,
+                  std::uint64_t largest) const {
+        if (largest < modulus().q) {
+            kernels().lift(out, values, count, modulus());
+        } else {
+            reduce_signed(kernels(), out, reinterpret_cast<const std::int64_t*>(values), count,
+                          modulus());
         }
     }
 
@@ -148,6 +186,7 @@ class LimbWorker {
     // processor to see a stream coming.
     void look_ahead(std::size_t i, std::size_t start) {
         ahead_.clear();
+        ahead_key_ = nullptr;
         if (i + 1 == prepared_.babies.size()) return;
         const BabyStep& now = t_.babies[prepared_.babies[i]];
         const BabyStep& next = t_.babies[prepared_.babies[i + 1]];
@@ -155,9 +194,8 @@ class LimbWorker {
         const std::size_t source = map(next).source(start, tile_);
         for (std::size_t d = 0; d < t_.digit_count; ++d) {
             ahead_.push_back(digit(next, d) + source);
-            if (next.key.data == now.key.data) continue;
-            for (const std::size_t poly : {0, 1}) ahead_.push_back(key(next, d, poly) + source);
         }
+        if (next.key.data != now.key.data) ahead_key_ = key(next, source);
     }
 
     const BlockMap& map(const BabyStep& baby) const { return prepared_.maps.at(baby.permutation); }
@@ -166,8 +204,8 @@ class LimbWorker {
         return t_.inputs[baby.input].digits + (d * t_.rows.size() + row_) * n_;
     }
 
-    const std::uint64_t* key(const BabyStep& baby, std::size_t d, std::size_t poly) const {
-        return baby.key.row(d, poly, stored_row(row_, t_.limbs, baby.key.key_limbs), n_);
+    const std::uint64_t* key(const BabyStep& baby, std::size_t position) const {
+        return baby.key.at(baby.key.stored[row_], position, n_);
     }
 
     // The tile of P * rotation(ciphertext).
@@ -188,24 +226,22 @@ class LimbWorker {
         const BlockMap& moves = map(baby);
         const std::size_t source = moves.source(start, tile_);
         digits_.clear();
-        for (auto& keys : keys_) keys.clear();
         for (std::size_t d = 0; d < t_.digit_count; ++d) {
             digits_.push_back(digit(baby, d) + source);
-            for (const std::size_t poly : {0, 1}) {
-                keys_[poly].push_back(key(baby, d, poly) + source);
-            }
         }
         std::uint64_t* targets[] = {scratch(b, 0), scratch(b, 1)};
         kernels().key_product(targets,
                               {t_.digit_count,
                                digits_.data(),
-                               {keys_[0].data(), keys_[1].data()},
+                               key(baby, source),
+                               baby.key.digits,
                                {special() ? nullptr : values(0) + source, nullptr},
-                               special() ? 0 : t_.p_mod_q[row_],
+                               special() ? 0 : key_factor(t_.p_mod_q[row_], modulus()),
                                moves.steps(source),
                                moves.patterns(),
                                ahead_.data(),
-                               ahead_.size()},
+                               ahead_.size(),
+                               ahead_key_},
                               tile_, modulus());
     }
 
@@ -250,12 +286,13 @@ class LimbWorker {
                                                     : partial_.data() + number * strip_;
             moduli[i] = &modulus();
         }
+        const bool masked = group.first_slot >= sums().masked_from;
         if (group.targets.size() == 1) {
-            kernels().weighted_sum(targets[0], rows.data(), from, weights, rows.size(), strip_,
-                                   modulus());
+            const auto run = masked ? kernels().weighted_sum_lazy : kernels().weighted_sum;
+            run(targets[0], rows.data(), from, weights, rows.size(), strip_, modulus());
         } else {
-            kernels().weighted_sums(targets, rows.data(), from, weights, rows.size(), strip_,
-                                    moduli);
+            const auto run = masked ? kernels().weighted_sums_lazy : kernels().weighted_sums;
+            run(targets, rows.data(), from, weights, rows.size(), strip_, moduli);
         }
     }
 
@@ -266,15 +303,15 @@ class LimbWorker {
             if (!sums().direct[o]) std::fill(target, target + strip_, 0);
             return;
         }
-        digits_.clear();
-        keys_[0].clear();
+        parts_.clear();
+        chosen_masks_.clear();
         for (const auto& [number, mask] : parts) {
-            digits_.push_back(partial_.data() + number * strip_);
-            keys_[0].push_back(mask_row(mask) + at);
+            parts_.push_back(partial_.data() + number * strip_);
+            chosen_masks_.push_back(mask_row(mask) + at);
         }
         std::uint64_t* total = sums().direct[o] ? partial_.data() + o * strip_ : target;
-        kernels().dot_product(total, digits_.data(), keys_[0].data(), digits_.size(), strip_,
-                              modulus());
+        kernels().scaled_dot_product(total, parts_.data(), chosen_masks_.data(), parts_.size(),
+                                     strip_, modulus());
         if (total != target) kernels().add(target, target, total, strip_, modulus());
     }
 
@@ -288,33 +325,37 @@ class LimbWorker {
     std::size_t strip_;
     std::size_t row_ = 0;
     Buffer weights_;
-    std::vector<std::uint64_t> transformed_;
-    Buffer masks_;  // [masks][n]
+    Buffer transformed_;
+    Buffer masks_;  // those that are not kept
+    std::vector<const std::uint64_t*> mask_rows_;
     Buffer scratch_;
-    std::vector<std::uint64_t> partial_;  // a strip of every sum that is masked later
-    std::vector<const std::uint64_t*> digits_, keys_[2], ahead_;  // kept for their memory
-    std::vector<std::vector<const std::uint64_t*>> rows_[2];      // what each group sums
+    Buffer partial_;  // a strip of every sum that is masked later
+    // Kept for their memory.
+    std::vector<const std::uint64_t*> digits_, ahead_, parts_, chosen_masks_;
+    const std::uint64_t* ahead_key_ = nullptr;
+    std::vector<std::vector<const std::uint64_t*>> rows_[2];  // what each group sums
 };
 
 }  // namespace
 
 void accumulate(const Context& context, std::uint64_t* out, const LinearTransform& transform) {
     const std::size_t n = context.n();
-    const Preparation prepared(n, transform);
-    // Rows that are left over when every thread has had as many are cut, for all to share.
+    const Preparation prepared(context, transform);
+    for (KeptRows* mask : transform.kept) {
+        if (mask != nullptr) mask->prepare(context, transform.rows);
+    }
+    // Some tasks more than threads, so that none waits long for the last one.
     const auto threads = static_cast<std::size_t>(context.threads());
     const std::size_t rows = transform.rows.size();
-    const std::size_t left = rows % threads;
     std::size_t parts = 1;
-    while (left > 0 && parts * left < threads && n / (2 * parts) >= prepared.tile) parts *= 2;
-    const std::size_t whole = rows - left;
+    while (threads > 1 && parts * rows < kTasks * threads && n / (2 * parts) >= prepared.tile) {
+        parts *= 2;
+    }
     std::deque<LimbWorker> workers;
     while (workers.size() < threads) workers.emplace_back(context, transform, prepared);
-    parallel_for(context.threads(), whole + left * parts, [&](std::size_t i, std::size_t thread) {
-        const std::size_t row = i < whole ? i : whole + (i - whole) / parts;
-        const std::size_t size = i < whole ? n : n / parts;
-        const std::size_t begin = i < whole ? 0 : (i - whole) % parts * size;
-        workers[thread].run(out, row, begin, begin + size);
+    parallel_for(context.threads(), rows * parts, [&](std::size_t i, std::size_t thread) {
+        const std::size_t begin = i % parts * (n / parts);
+        workers[thread].run(out, i / parts, begin, begin + n / parts);
     });
 }
 

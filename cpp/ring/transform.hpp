@@ -2,6 +2,7 @@
 // decomposed inputs.
 #pragma once
 
+#include "ring/kept_rows.hpp"
 #include "ring/linear.hpp"
 
 namespace fhe::ring {
@@ -41,11 +42,14 @@ struct LinearTransform {
     std::vector<TransformInput> inputs;
     std::vector<BabyStep> babies;
     std::vector<const std::int64_t*> masks;  // signed coefficients [n], |value| < 2^50
+    std::vector<KeptRows*> kept;             // of each mask, or null: it is transformed every time
     std::vector<Term> terms;
     std::vector<std::vector<Entry>> outputs;  // one list per accumulator
     const std::int64_t* weights;              // [count][period], coefficients in Y = X^(n/period)
     std::size_t weight_count;
     std::size_t period;  // a power of two, 8 <= period <= n
+    // Of the absolute values.
+    std::uint64_t largest_mask, largest_weight;
 };
 
 // out [outputs][2][rows][n] = sum over entries of weight * mask * rotated input, in the basis QP.

@@ -7,7 +7,7 @@ limbs, whose tier has K special primes and cuts it into D digits, with R = L + K
 decompose            D R limb NTTs: L inverse, the rest forward (own limbs of a digit are known)
 key inner product    none; 2 D R limb products; reads 2 D R limbs of the key and D R of the digits
 mod-down             2 R limb NTTs, with or without rescaling (one division does both)
-rescale alone        2 L limb NTTs
+rescale alone        2 L limb NTTs, and two for every sprout that the lower level adds
 rotation, product    decompose + inner product + mod-down: one *key switch*
 rotations of one     one decompose; an inner product and a mod-down each, so each counts as a key
 ciphertext           switch
@@ -18,7 +18,7 @@ linear step          a decompose per input that has a rotated baby step, an *inn
                      output
 bias, offset         one limb NTT per limb of every output
 masks                one limb NTT per row for every mask of a step, of the diagonals too
-periodic weights     a short NTT of 2 x period values per product and row, on top of ``ntts``
+periodic weights     a short NTT of ``period`` values per product and row, on top of ``ntts``
 mask products        of terms before the sum, or of sums, per mask whichever is cheaper
 ===================  ==========================================================================
 
@@ -34,10 +34,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 
 from fhe_core.parameters import Parameters
-from fhe_core.plan import Plan, Step, step_limbs, step_writes, steps
+from fhe_core.plan import Plan, Step, step_level, step_writes, steps
 
 WORD_BYTES = 8
-#: Of the constant weight that stands in where weights have no period (runtime/packed.py).
+#: Of weights, at least, as the constant one that stands in where they have no period
+#: (runtime/packed.py).
 MIN_PERIOD_COEFFICIENTS = 8
 
 
@@ -107,12 +108,12 @@ class Work:
 
 @dataclass(frozen=True)
 class StepCost:
-    """One row of the plan's table; limbs_in is where the key switching happens."""
+    """One row of the plan's table; level_in is where the key switching happens."""
 
     label: str
     op: str
-    limbs_in: int
-    limbs_out: int
+    level_in: int
+    level_out: int
     log_scale: float
     work: Work
     estimated_seconds: float
@@ -120,7 +121,7 @@ class StepCost:
     @property
     def levels(self) -> str:
         """Such as "27>26", or one number where the level stays."""
-        before, after = self.limbs_in - 1, self.limbs_out - 1
+        before, after = self.level_in, self.level_out
         return f"{before}" if before == after else f"{before}>{after}"
 
     @property
@@ -159,20 +160,20 @@ def step_costs(
     """Counts and estimated time of every step.
 
     Raises:
-        ParameterError: no tier covers a step's limbs.
+        IndexError: the plan is for a longer chain.
     """
     machine = machine or Machine()
     costs = []
     for step, label in zip(plan.steps, plan.labels, strict=True):
-        limbs = step_limbs(step, plan.values)
-        parts = list(_Counter(plan, parameters, limbs).parts(step))
+        level = step_level(step, plan.values)
+        parts = list(_Counter(plan, parameters, level).parts(step))
         output = plan.values[step_writes(step)[0]]
         costs.append(
             StepCost(
                 label,
                 step.op,
-                limbs,
-                output.limbs,
+                level,
+                output.level,
                 math.log2(output.scale),
                 sum(parts, Work()),
                 math.fsum(machine.seconds(part, parameters.ring_dimension) for part in parts),
@@ -182,10 +183,10 @@ def step_costs(
 
 
 def merged(costs: Sequence[StepCost]) -> StepCost:
-    """Consecutive steps as one row: from the first one's limbs to the last one's."""
+    """Consecutive steps as one row: from the first one's level to the last one's."""
     return replace(
         costs[-1],
-        limbs_in=costs[0].limbs_in,
+        level_in=costs[0].level_in,
         work=sum((cost.work for cost in costs), Work()),
         estimated_seconds=sum(cost.estimated_seconds for cost in costs),
     )
@@ -201,15 +202,15 @@ def totals(costs: Iterable[StepCost]) -> Totals:
 class _Counter:
     """Counts at one level."""
 
-    def __init__(self, plan: Plan, parameters: Parameters, limbs: int) -> None:
-        self.plan, self.limbs = plan, limbs
+    def __init__(self, plan: Plan, parameters: Parameters, level: int) -> None:
+        self.plan, self.parameters, self.level = plan, parameters, level
+        self.limbs = self.limbs_at(level)
         self.n = parameters.ring_dimension
         self.limb_bytes = WORD_BYTES * self.n
-        tier = parameters.tiers[parameters.tier_index(limbs)]
-        self.specials = tier.special_limbs
-        self.digit_limbs = tier.digit_limbs
-        self.digits = tier.digits(limbs)
-        self.rows = limbs + tier.special_limbs
+        tier = parameters.tiers[parameters.levels[level].tier]
+        self.digit_sizes = [len(digit) for digit in parameters.digit_moduli(level)]
+        self.digits = len(self.digit_sizes)
+        self.rows = self.limbs + tier.special_limbs
 
     def parts(self, step: Step) -> Iterator[Work]:
         """What the step is made of."""
@@ -230,16 +231,6 @@ class _Counter:
             case steps.Square():
                 yield from self.product(step.rescale, operands=1)
                 yield self.addition(step.offset, step.output)
-            case steps.SquareParts():
-                yield from self.key_switches(1)  # the conjugate
-                yield Work(plaintext_products=2 * self.limbs)  # X^(N/4), within the product
-                yield from self.product(step.rescale, operands=2)
-                yield self.addition(step.offset, step.output)
-            case steps.Join():
-                yield self.monomials(1) + self.additions(1)
-            case steps.Part():
-                yield from self.key_switches(1)
-                yield self.monomials(1) + self.additions(2)
             case steps.Multiply():
                 yield from self.product(step.rescale, operands=2)
             case steps.MultiplyPlain():
@@ -253,20 +244,16 @@ class _Counter:
             case steps.Affine():
                 yield self.addition(step.table, step.output)
             case steps.DropLevel():
-                return
+                if not set(self.rows_at(step.level)) <= set(self.rows_at(self.level)):
+                    yield self.division(self.limbs, self.level - step.level)
 
     @property
     def decompose(self) -> Work:
-        own = self.limbs
-        extended = sum(
-            (self.rows - size) * size
-            for first in range(0, own, self.digit_limbs)
-            for size in [min(self.digit_limbs, own - first)]
-        )
+        extended = sum((self.rows - size) * size for size in self.digit_sizes)
         return Work(
             ntts=self.digits * self.rows,
             key_products=extended,
-            bytes_read=own * self.limb_bytes,
+            bytes_read=self.limbs * self.limb_bytes,
         )
 
     @property
@@ -288,17 +275,25 @@ class _Counter:
         yield self.inner_product * count
         yield self.mod_down(rescale, down) * count
 
-    def division(self, rows: int, dropped: int, polynomials: int = 2) -> Work:
-        """Polynomials divided by their last ``dropped`` primes."""
+    def limbs_at(self, level: int) -> int:
+        return self.parameters.levels[level].limbs
+
+    def rows_at(self, level: int) -> tuple[int, ...]:
+        return self.parameters.levels[level].rows
+
+    def division(self, rows: int, rescale: int, polynomials: int = 2) -> Work:
+        """Polynomials divided by all primes but those of the level that ``rescale`` leads to."""
+        own, wanted = self.rows_at(self.level), self.rows_at(self.level - rescale)
+        dropped = rows - sum(row in own for row in wanted)
         each = Work(
-            ntts=rows,
-            key_products=dropped * (rows - dropped),
+            ntts=dropped + len(wanted),
+            key_products=dropped * len(wanted),
             bytes_read=rows * self.limb_bytes,
         )
         return each * polynomials
 
     def mod_down(self, rescale: int = 0, polynomials: int = 2) -> Work:
-        return self.division(self.rows, self.specials + rescale, polynomials)
+        return self.division(self.rows, rescale, polynomials)
 
     def product(self, rescale: int, operands: int) -> Iterator[Work]:
         yield Work(
@@ -307,25 +302,14 @@ class _Counter:
         )
         yield from self.key_switches(1, rescale)
 
-    def monomials(self, count: int) -> Work:
-        """Products with X^(N/2), which takes two values in NTT order."""
-        return Work(
-            plaintext_products=2 * count * self.limbs,
-            bytes_read=2 * count * self.limbs * self.limb_bytes,
-        )
-
-    def additions(self, count: int) -> Work:
-        """Sums of ciphertexts."""
-        return Work(bytes_read=4 * count * self.limbs * self.limb_bytes)
-
     def addition(self, table: str, output: str) -> Work:
-        return Work(ntts=self.plan.values[output].limbs) if table else Work()
+        return Work(ntts=self.limbs_at(self.plan.values[output].level)) if table else Work()
 
     def linear(self, step: steps.LinearTransform) -> Iterator[Work]:
         rotated = {i for i, amount in step.babies if amount}
         yield self.decompose * len(rotated)
         babies = sum(1 for _, amount in step.babies if amount)
-        keys = len({amount % (self.n // 2) for _, amount in step.babies if amount})
+        keys = len({amount % self.n for _, amount in step.babies if amount})
         yield self.inner_products(babies, keys) + Work(inner_products=babies)
         identities = len(step.babies) - babies
         yield Work(bytes_read=2 * (identities + babies) * self.limbs * self.limb_bytes)
@@ -339,13 +323,13 @@ class _Counter:
         term_rows = [self.rows if step.babies[b][1] else self.limbs for b, _ in step.terms]
         used = [term for entries in step.entries for term, _ in entries]
         sums = sum(term_rows[term] for term in used)
-        if step.period * 2 == self.n:  # weights without a period are masks, times the constant one
+        if step.period == self.n:  # weights without a period are masks, times the constant one
             masks, masked, period = len(used), sums, MIN_PERIOD_COEFFICIENTS
         else:
             masks = len({mask for _, mask in step.terms if mask >= 0})
             entries = [[term for term, _ in entries] for entries in step.entries]
             masked = mask_products([mask for _, mask in step.terms], term_rows, entries)
-            period = 2 * step.period
+            period = max(step.period, MIN_PERIOD_COEFFICIENTS)
         values = sums * period
         yield Work(short_ntt_values=values, bytes_read=values * WORD_BYTES)
         yield Work(ntts=masks * self.rows, bytes_read=masks * self.rows * self.limb_bytes)

@@ -50,4 +50,4 @@ def headroom_bits(parameters: Parameters, value: Value, magnitude: float) -> flo
     """
     if not magnitude > 0:
         return math.inf if magnitude == 0 else math.nan
-    return parameters.log2_modulus(value.limbs) - 1 - math.log2(value.scale) - math.log2(magnitude)
+    return parameters.log2_modulus(value.level) - 1 - math.log2(value.scale) - math.log2(magnitude)

@@ -41,8 +41,8 @@ def headroom_of(
 ) -> Headroom:
     """For one value.
 
-    magnitude: largest absolute slot; deviation: of the real part of a slot's noise, as the root of
-    its mean square over all slots.
+    magnitude: largest absolute slot; deviation: of a slot's noise, as the root of its mean square
+    over all slots.
     """
     log2_half = log2_modulus - 1 - math.log2(scale)  # in units of slots
     half = 2.0 ** min(log2_half, 400.0)  # a float, and so is its square
@@ -52,9 +52,8 @@ def headroom_of(
     worst = deviation * math.sqrt(slots)
     if worst == 0:
         return Headroom(label, bits, -math.inf)
-    # A complex slot beyond the limit has a part beyond limit / sqrt(2); both parts of all slots.
-    tail = log2_erfc((half - magnitude) / (2 * worst))
-    return Headroom(label, bits, min(0.0, 1 + math.log2(slots) + tail))
+    tail = log2_erfc((half - magnitude) / (math.sqrt(2) * worst))
+    return Headroom(label, bits, min(0.0, math.log2(slots) + tail))
 
 
 def headrooms(
@@ -71,7 +70,7 @@ def headrooms(
         results = []
         for name in step_writes(step):
             value = plan.values[name]
-            log2_modulus = parameters.log2_modulus(value.limbs)
+            log2_modulus = parameters.log2_modulus(value.level)
             results.append(
                 headroom_of(
                     label, log2_modulus, value.scale, row.magnitude, deviation, parameters.slots

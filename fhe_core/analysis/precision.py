@@ -1,6 +1,6 @@
 """The precision model: the error that encryption adds to every step of a plan, predicted.
 
-Slot by slot, as variances of real parts; docs/precision.md derives the terms. Message magnitudes
+Slot by slot, as variances; docs/precision.md derives the terms. Message magnitudes
 come from a cleartext run, so the prediction holds for inputs like the ones given.
 """
 
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from fhe_core import encoding
 from fhe_core.analysis.extremes import likely_largest
 from fhe_core.parameters import ERROR_ETA, Parameters
 from fhe_core.plan import Observer, Plan, PlanError, Step, step_writes, steps
@@ -24,6 +25,9 @@ ERROR_VARIANCE = ERROR_ETA / 2
 ROUNDING_VARIANCE = 1 / 12
 #: How far the model claims to be off at most (docs/precision.md); its own tests hold it to that.
 MODEL_FACTOR = 4.0
+#: What is so close to an integer is one; and of what doubles hold of a number near one.
+_INTEGER = 1e-6
+_PRECISION_OF_DOUBLES = 1e-13
 #: Of a coefficient of a uniform ternary secret.
 SECRET_VARIANCE = 2 / 3
 
@@ -85,10 +89,13 @@ def predict(
     inputs: Sequence[Slots],
     model: ErrorModel | None = None,
     observe: Observer[Slots] | None = None,
+    means: Mapping[str, Slots] | None = None,
 ) -> list[StepPrecision]:
     """The predicted error of every step for freshly encrypted ``inputs``.
 
-    model: of a library other than the native backend; observe: of the cleartext run.
+    model: of a library other than the native backend; observe: of the cleartext run; means: of
+    values on calibration images (`runtime.calibration`), where the plan is corrected for what
+    rounding does to them, so that only the rest of an input meets the rounding of plaintexts.
 
     Raises:
         PlanError: the plan was compiled for other parameters.
@@ -96,7 +103,7 @@ def predict(
     """
     if plan.parameters_digest != parameters.digest:
         raise PlanError(f"the plan was not compiled for parameters '{parameters.name}'")
-    tracker = _Tracker(plan, tables, parameters, model or ErrorModel(parameters))
+    tracker = _Tracker(plan, tables, parameters, model or ErrorModel(parameters), means or {})
 
     def follow(number: int, step: Step, values: Mapping[str, Slots]) -> None:
         tracker.observe(number, step, values)
@@ -119,13 +126,14 @@ def noise_of(rows: Sequence[StepPrecision]) -> Noise:
 
 @dataclass(frozen=True)
 class ErrorModel:
-    """Variances of the real part of a slot for the errors of single operations."""
+    """Variances of a slot for the errors of single operations."""
 
     parameters: Parameters
 
     def slot(self, coefficient_variance: float, scale: float) -> float:
-        """Of a polynomial with independent coefficients of that variance."""
-        return self.parameters.ring_dimension / 2 * coefficient_variance / scale**2
+        """Of a polynomial with independent coefficients of that variance: each coefficient counts
+        as X^i + X^-i, which has a mean square of two."""
+        return 2 * self.parameters.ring_dimension * coefficient_variance / scale**2
 
     def fresh(self, scale: float) -> float:
         """A fresh secret-key encryption: its error and the rounding of the encoding."""
@@ -133,39 +141,35 @@ class ErrorModel:
 
     def rounding(self, scale: float) -> float:
         """Division with rounding (rescale, mod-down) that ends at ``scale``: t0 + t1 s."""
-        n = self.parameters.ring_dimension
-        return self.slot(ROUNDING_VARIANCE * (1 + n * SECRET_VARIANCE), scale)
+        secret = 2 * self.parameters.ring_dimension * SECRET_VARIANCE
+        return self.slot(ROUNDING_VARIANCE * (1 + secret), scale)
 
-    def switching(self, limbs: int, scale: float) -> float:
-        """Key switching at that many limbs, without the rounding of its mod-down."""
+    def switching(self, level: int, scale: float) -> float:
+        """Key switching at that level, without the rounding of its mod-down."""
         parameters = self.parameters
-        tier = parameters.tiers[parameters.tier_index(limbs)]
+        tier = parameters.tiers[parameters.levels[level].tier]
         log_p = math.fsum(math.log2(p) for p in parameters.specials[: tier.special_limbs])
         total = 0.0
-        for first in range(0, limbs, tier.digit_limbs):
-            digit = parameters.moduli[first : min(limbs, first + tier.digit_limbs)]
+        for digit in parameters.digit_moduli(level):
             total += 4.0 ** (math.fsum(math.log2(q) for q in digit) - log_p)
-        variance = parameters.ring_dimension * ERROR_VARIANCE * total / 12
+        variance = 2 * parameters.ring_dimension * ERROR_VARIANCE * total / 12
         return self.slot(variance, scale)
 
     @staticmethod
-    def encoding(period: int, scale: float, real: bool = False) -> float:
-        """Rounding of a real plaintext that repeats with ``period`` slots: 2 * period coefficients.
-
-        Coefficients of a real plaintext come in pairs c, -c, and so do their errors: the slot error
-        is real, and its whole variance counts, not half of it. ``real``: rounded for real messages
-        (encoding.round_real), which halves the error of the real part.
-        """
-        share = 0.25 if real else 1.0
-        return 2 * period * share * ROUNDING_VARIANCE / scale**2
+    def encoding(terms: int, scale: float) -> float:
+        """Rounding of a plaintext of so many coefficients: those of a period, where it repeats."""
+        return 2 * terms * ROUNDING_VARIANCE / scale**2
 
 
-def mask_period(mask: Slots) -> int:
-    """Smallest power of two with which a mask repeats."""
-    period = mask.size
-    while period > 1 and np.array_equal(mask[: period // 2], mask[period // 2 : period]):
-        period //= 2
-    return period
+def rounded_terms(mask: Slots, scale: float) -> int:
+    """Coefficients of an encoded mask that rounding moves.
+
+    A mask that repeats has fewer than N, and a constant none: a power of two represents it.
+    """
+    scaled = encoding.coefficients(mask, mask.size) * scale
+    beyond_doubles = scale * _PRECISION_OF_DOUBLES
+    moved = np.abs(scaled - np.rint(scaled)) > max(_INTEGER, beyond_doubles)
+    return int(np.count_nonzero(moved))
 
 
 @dataclass
@@ -197,6 +201,7 @@ class _Tracker:
     tables: Tables
     parameters: Parameters
     model: ErrorModel
+    means: Mapping[str, Slots]
     rows: list[StepPrecision] = field(default_factory=list)
     variances: dict[str, Slots] = field(default_factory=dict)
 
@@ -225,9 +230,17 @@ class _Tracker:
         variance = self.variances[name]
         return _Variance(variance, np.zeros_like(variance))
 
-    def switch(self, limbs: int, scale: float) -> float:
+    def uncorrected(self, name: str, value: Slots) -> Slots:
+        """What of a value meets the rounding of plaintexts: all that is not its usual mean."""
+        if name not in self.means:
+            return value
+        mean = self.means[name]
+        rest: Slots = value - np.tile(mean, value.size // mean.size)
+        return rest
+
+    def switch(self, level: int, scale: float) -> float:
         """A whole key switch, mod-down included."""
-        return self.model.switching(limbs, scale) + self.model.rounding(scale)
+        return self.model.switching(level, scale) + self.model.rounding(scale)
 
     def table(self, name: str, output: str) -> float:
         """Encoding error of a one-row table that is added."""
@@ -239,7 +252,7 @@ class _Tracker:
         plan = self.plan
         match step:
             case steps.Rotate():
-                error = self.switch(step.limbs, plan.values[step.source].scale)
+                error = self.switch(step.level, plan.values[step.source].scale)
                 for amount in step.amounts:
                     yield self.carried(step.source).roll(amount).plus(error)
             case steps.FoldSum():
@@ -247,7 +260,7 @@ class _Tracker:
                 total = self.carried(step.source)
                 rounding = self.model.rounding(source.scale)
                 for amounts in step.pairs():
-                    switching = len(amounts) * self.model.switching(source.limbs, source.scale)
+                    switching = len(amounts) * self.model.switching(source.level, source.scale)
                     total = sum((total.roll(a) for a in amounts), total).plus(switching + rounding)
                 if step.rescale:
                     total = total.plus(self.model.rounding(plan.values[step.output].scale))
@@ -258,28 +271,6 @@ class _Tracker:
                 squared: Slots = 4 * values[step.source] ** 2 * self.variances[step.source]
                 rest = self.product(step.source, step.source, step.output)
                 yield _Variance(squared, rest + self.table(step.offset, step.output))
-            case steps.SquareParts():
-                # Of the two parts' squares, the mean: one variance stands for both parts.
-                squared_size = np.abs(values[step.source]) ** 2
-                mean = 2 * squared_size * self.variances[step.source]
-                source = plan.values[step.source]
-                # An error k of the conjugate leaves (Re x - Im x) k: it meets both parts.
-                difference = values[step.source].real - values[step.source].imag
-                rest = difference**2 * self.switch(source.limbs, source.scale)
-                rest = rest + self.product(step.source, step.source, step.output)
-                yield _Variance(mean, rest + self.table(step.offset, step.output))
-            case steps.Join():
-                # Errors of real messages have imaginary parts too, as large as the real ones.
-                yield _Variance(
-                    self.variances[step.left] + self.variances[step.right],
-                    np.zeros(self.parameters.slots),
-                )
-            case steps.Part():
-                source = plan.values[step.source]
-                # Of x + conj(x) at twice the scale, to which only the conjugate adds.
-                error = self.switch(source.limbs, source.scale) / 4
-                for _ in step.outputs:
-                    yield self.carried(step.source).plus(error)
             case steps.Multiply():
                 left, right = values[step.left], values[step.right]
                 product = left**2 * self.variances[step.right]
@@ -287,8 +278,9 @@ class _Tracker:
                 yield _Variance(product, self.product(step.left, step.right, step.output))
             case steps.MultiplyPlain():
                 mask = mask_slots(plan, step.mask, self.parameters.slots)
-                encoding = self.mask_error(mask, step.mask_scale)
-                added: Slots = np.abs(values[step.source]) ** 2 * encoding
+                error = self.mask_error(mask, step.mask_scale)
+                rest = self.uncorrected(step.source, values[step.source])
+                added: Slots = rest**2 * error
                 if step.rescale:
                     added = added + self.model.rounding(plan.values[step.output].scale)
                 yield _Variance(mask * self.variances[step.source], added)
@@ -297,19 +289,21 @@ class _Tracker:
                 error = self.table(step.table, step.output)
                 yield _Variance(carried, np.full_like(carried, error))
             case steps.DropLevel():
-                yield self.carried(step.source)
+                source = plan.values[step.source]
+                dropped = self.carried(step.source)
+                if self.parameters.drop_multiple(source.level, step.level) > 1:
+                    dropped = dropped.plus(self.model.rounding(source.scale))
+                yield dropped
 
     def product(self, left: str, right: str, output: str) -> Slots:
         """Error of a relinearised product."""
         a, b = self.plan.values[left], self.plan.values[right]
-        error = self.model.switching(min(a.limbs, b.limbs), a.scale * b.scale)
+        error = self.model.switching(min(a.level, b.level), a.scale * b.scale)
         error += self.model.rounding(self.plan.values[output].scale)
         return np.full(self.parameters.slots, error)
 
     def mask_error(self, mask: Slots, scale: float) -> float:
-        """A mask that is the same everywhere is a constant, which a power of two represents."""
-        period = mask_period(mask)
-        return self.model.encoding(period, scale, self.plan.real) if period > 1 else 0.0
+        return self.model.encoding(rounded_terms(mask, scale), scale)
 
 
 def _linear(
@@ -319,7 +313,8 @@ def _linear(
     plan, model, weights = tracker.plan, tracker.model, tracker.tables[step.weights]
     slots = tracker.parameters.slots
     masks = {m: mask_slots(plan, m, slots) for _, m in step.terms if m >= 0}
-    rotated = [np.roll(values[step.inputs[i]], -amount) for i, amount in step.babies]
+    rest = [tracker.uncorrected(name, values[name]) for name in step.inputs]
+    rotated = [np.roll(rest[i], -amount) for i, amount in step.babies]
     size = (len(step.terms), slots)
     variance, switched, power = (np.zeros(size) for _ in range(3))
     for term, (baby, mask) in enumerate(step.terms):
@@ -328,12 +323,12 @@ def _linear(
         keep: Slots | float = masks[mask] if mask >= 0 else 1.0
         variance[term] = keep * np.roll(tracker.variances[name], -amount)
         if amount:
-            switched[term] = keep * model.switching(step.limbs, plan.values[name].scale)
-        power[term] = keep * np.abs(rotated[baby]) ** 2
-    squared = np.abs(weights) ** 2
+            switched[term] = keep * model.switching(step.level, plan.values[name].scale)
+        power[term] = keep * rotated[baby] ** 2
+    squared = weights**2
     carried = weighted_sums(step.entries, squared, variance)
     added = weighted_sums(step.entries, squared, switched)
-    added += weighted_sums(step.entries, _encoding_errors(model, step, weights, plan.real), power)
+    added += weighted_sums(step.entries, _encoding_errors(model, step, weights), power)
     for mask in masks:  # what a mask multiplies, and its error with it
         own = [t for t, (_, m) in enumerate(step.terms) if m == mask]
         place = {t: i for i, t in enumerate(own)}
@@ -341,24 +336,22 @@ def _linear(
         product = weighted_sums(
             entries, weights, np.stack([rotated[step.terms[t][0]] for t in own])
         )
-        added += np.abs(product) ** 2 * tracker.mask_error(masks[mask], step.mask_scale)
+        added += product**2 * tracker.mask_error(masks[mask], step.mask_scale)
     output_scale = plan.values[step.outputs[0]].scale
-    divided = tracker.parameters.moduli[step.limbs - step.rescale : step.limbs]
-    sum_scale = output_scale * math.prod(float(q) for q in divided)
+    divided = tracker.parameters.rescale_factor(step.level, step.level - step.rescale)
+    sum_scale = output_scale * divided
     totals = [_Variance(np.zeros(slots), np.zeros(slots)) for _ in step.outputs]
     for number, (output, giant) in enumerate(step.giants):
         own_added = added[number]
         if giant:
-            own_added = own_added + tracker.switch(step.limbs, sum_scale)
+            own_added = own_added + tracker.switch(step.level, sum_scale)
         totals[output] = totals[output] + _Variance(carried[number], own_added).roll(giant)
     bias = tracker.table(step.bias, step.outputs[0])
     for total in totals:
         yield total.plus(model.rounding(output_scale) + bias)
 
 
-def _encoding_errors(
-    model: ErrorModel, step: steps.LinearTransform, weights: Slots, real: bool
-) -> Slots:
+def _encoding_errors(model: ErrorModel, step: steps.LinearTransform, weights: Slots) -> Slots:
     """Variances [rows, period] of encoded weights; a constant is off by its own rounding only."""
     scales = np.ones(len(weights))
     for entries in step.entries:
@@ -367,11 +360,10 @@ def _encoding_errors(
             scale = step.weight_scales[step.babies[baby][0]]
             scales[row] = scale if mask >= 0 else scale * step.mask_scale
     scaled = weights[:, 0] * scales
-    rounded = np.rint(scaled.real) + 1j * np.rint(scaled.imag)
     constant = np.all(weights == weights[:, :1], axis=1)
     errors = np.where(
         constant,
-        np.abs(scaled - rounded) ** 2 / scales**2,
-        model.encoding(step.period, 1.0, real) / scales**2,
+        (scaled - np.rint(scaled)) ** 2 / scales**2,
+        model.encoding(step.period, 1.0) / scales**2,
     )
     return np.repeat(errors[:, None], weights.shape[1], axis=1)

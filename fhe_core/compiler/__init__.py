@@ -4,7 +4,6 @@ from fhe_core.compiler.batch import CompiledBatch, capacity_of, compile_batch
 from fhe_core.compiler.compiled import Compiled
 from fhe_core.compiler.match import compile_match
 from fhe_core.compiler.network import CompiledNetwork, compile_network
-from fhe_core.compiler.parts import Parts
 from fhe_core.compiler.policy import BATCH, LEAN, LEAN_BATCH, SAFE, Policy, Rescales
 
 __all__ = [
@@ -15,7 +14,6 @@ __all__ = [
     "Compiled",
     "CompiledBatch",
     "CompiledNetwork",
-    "Parts",
     "Policy",
     "Rescales",
     "capacity_of",

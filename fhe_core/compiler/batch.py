@@ -1,7 +1,6 @@
 """From an architecture to the plan that embeds many images at once; see fhe_core.compiler.grids.
 
-Half of the images lie in the real parts of the slots, half in the imaginary parts; in either half,
-every image has a block of slots of its own.
+Every image has a block of slots of its own.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fhe_core.compiler.architecture import POOL, Architecture, Array, BlockShape, Network
 from fhe_core.compiler.batch_head import append_batch_head
@@ -21,8 +19,7 @@ from fhe_core.compiler.convolution import Source, Structure, fill_rows
 from fhe_core.compiler.grids import Grid
 from fhe_core.compiler.layouts import Layout, LayoutError, power_of_two
 from fhe_core.compiler.normalisation import append_normalisation, embedding_scale
-from fhe_core.compiler.parts import Parts
-from fhe_core.compiler.policy import Policy, lower_by_one
+from fhe_core.compiler.policy import Policy
 from fhe_core.compiler.spread import build_spread
 from fhe_core.normalisation import Normalisation
 from fhe_core.parameters import Parameters
@@ -30,16 +27,11 @@ from fhe_core.parameters import Parameters
 #: Channels that share the gaps of a pixel, vertically and horizontally. Two in a row halve the
 #: squares behind the second stride; more would need many more rotation keys.
 FILL = (1, 2)
-#: Real and imaginary parts.
-PARTS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class CompiledBatch(Compiled):
-    """A plan for up to ``capacity`` images, and where they go.
-
-    Image i < capacity / 2 has block i of the real parts, the others the imaginary parts.
-    """
+    """A plan for up to ``capacity`` images, and where they go: image i to block i."""
 
     grid: Grid
     input_layout: Layout
@@ -47,9 +39,9 @@ class CompiledBatch(Compiled):
     @property
     def capacity(self) -> int:
         """Images in one set of ciphertexts."""
-        return PARTS * self.grid.blocks
+        return self.grid.blocks
 
-    def pack_images(self, images: Array) -> NDArray[np.complex128]:
+    def pack_images(self, images: Array) -> Array:
         """Slots [ciphertexts, slots] of 1 to ``capacity`` images (count, channels, size, size).
 
         Room that is left is filled with the same images again: an image of zeros might diverge.
@@ -70,32 +62,29 @@ class CompiledBatch(Compiled):
         lanes[:, : arch.patches] = patches.transpose(0, 2, 4, 1, 3, 5).reshape(
             count, arch.patches, -1, size, size
         )
-        real, imaginary = (
-            self.grid.pack(self.input_layout, part) for part in np.split(lanes, PARTS)
-        )
-        return real + 1j * imaginary
+        return self.grid.pack(self.input_layout, lanes)
 
 
 def capacity_of(architecture: Architecture, slots: int) -> int:
     """The most images that ciphertexts with so many slots have room for: the features that the
     last matrix takes must fit an image's block."""
     features = POOL**2 * architecture.blocks[-1].outputs
-    return PARTS * slots // (_lanes(architecture) * power_of_two(features))
+    return slots // (_lanes(architecture) * power_of_two(features))
 
 
 def grid_for(architecture: Architecture, slots: int, capacity: int) -> Grid:
-    """The grid with room for ``capacity`` images, half of them in the imaginary parts.
+    """The grid with room for ``capacity`` images.
 
     Raises:
         LayoutError: no such grid, or too little room for an image.
     """
     lanes, most = _lanes(architecture), capacity_of(architecture, slots)
-    if not PARTS <= capacity <= most or capacity & (capacity - 1):
+    if not 1 <= capacity <= most or capacity & (capacity - 1):
         raise LayoutError(
-            f"no room for {capacity} images in {slots} slots: it must be a power of two, from "
-            f"{PARTS} to {most}"
+            f"no room for {capacity} images in {slots} slots: it must be a power of two, at "
+            f"most {most}"
         )
-    positions = PARTS * slots // (capacity * lanes)
+    positions = slots // (capacity * lanes)
     height = 1 << ((positions.bit_length() - 1) // 2)
     return Grid(slots, lanes, height, positions // height)
 
@@ -114,7 +103,6 @@ def compile_batch(
 ) -> CompiledBatch:
     """The plan from encrypted images to their normalised embeddings and squared norms.
 
-    The outputs are those of a pair (compile_network): real parts, then imaginary parts.
     fill: channels in the gaps of a pixel, vertically and horizontally.
 
     Raises:
@@ -123,24 +111,18 @@ def compile_batch(
         LayoutError: no grid for that capacity.
     """
     grid = grid_for(architecture, parameters.slots, capacity)
-    builder = PlanBuilder(parameters, lower_by_one(policy))
+    builder = PlanBuilder(parameters, policy)
     product = normalisation.product()
     backbone = _Backbone(builder, architecture, grid, fill)
     squares, layout = backbone.append()
 
-    def scale(limbs: int) -> float:
-        return (
-            embedding_scale(parameters, policy, limbs, normalisation) / 2
-        )  # taking a part doubles it
+    def scale(level: int) -> float:
+        return embedding_scale(parameters, policy, level, normalisation)
 
     embedding, period = append_batch_head(
         builder, architecture, squares, grid, layout, product.sign, scale
     )
-    outputs: list[str] = []
-    for half, source in zip(
-        ("first half ", "second half "), builder.parts("parts", embedding), strict=True
-    ):
-        outputs += append_normalisation(builder, source, period, normalisation, product, half)
+    outputs = append_normalisation(builder, embedding, period, normalisation, product)
     plan = builder.finish(
         f"embed-{architecture.input_size}-batch-{capacity}",
         backbone.plan_inputs,
@@ -184,9 +166,9 @@ class _Backbone:
     def append(self) -> tuple[list[str], Layout]:
         """The ciphertexts of the last square, and their layout."""
         builder, arch, policy = self.builder, self.architecture, self.policy
-        limbs, input_scale = builder.parameters.limbs, 2.0**policy.log_input_scale
+        level, input_scale = builder.parameters.top, 2.0**policy.log_input_scale
         self.plan_inputs = [
-            builder.input(f"input.{i}", limbs, input_scale)
+            builder.input(f"input.{i}", level, input_scale)
             for i in range(self.input_layout.ciphertexts)
         ]
         layout = self.grid.layout(arch.stem_outputs, arch.patch_size, self.fill)
@@ -234,7 +216,7 @@ class _Backbone:
             after,
             lambda n: [n.blocks[number].conv2.weight, n.blocks[number].shortcut],
             lambda n: n.blocks[number].conv2.bias,
-            policy.log_scale,
+            policy.after_block(number, len(self.architecture.blocks)),
             rescales.conv2,
         )
         return z, after
@@ -276,7 +258,7 @@ class _Backbone:
         rescale: int,
     ) -> list[str]:
         rows = self._rows(layout, offset)
-        return self.builder.square_parts_each(label, sources, rows, rescale=rescale)
+        return self.builder.square_each(label, sources, rows, rescale=rescale)
 
     def _rows(self, layout: Layout, get: Callable[[Network], Array]) -> Filler:
         """A periodic row per ciphertext from values per (lane, channel)."""
@@ -289,4 +271,4 @@ class _Backbone:
             rows[place // layout.slots, place % layout.slots % period] = values[..., None, None]
             return rows
 
-        return Parts.PAIR.shared(fill)
+        return fill

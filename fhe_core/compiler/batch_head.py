@@ -19,7 +19,6 @@ from fhe_core.compiler.architecture import POOL, Architecture
 from fhe_core.compiler.builder import LinearTables, PlanBuilder, Sums
 from fhe_core.compiler.grids import Grid
 from fhe_core.compiler.layouts import Layout, power_of_two, powers_of_two
-from fhe_core.compiler.parts import Parts
 from fhe_core.plan import PlanError
 
 
@@ -59,7 +58,7 @@ class BatchHead:
         #: ciphertext) are moved.
         self.offsets = dict(zip(groups.tolist(), free, strict=False))
         #: Embedding numbers of a block: the sum of two halves, so that norms are right in one.
-        self.period = max(_MIN_PERIOD, power_of_two(embedding))
+        self.period = power_of_two(embedding)
         self.rows = 2 * self.period
         if self.rows > grid.block:
             raise PlanError(
@@ -122,7 +121,7 @@ def append_batch_head(
 ) -> tuple[str, int]:
     """Append the head's steps; returns ``sign`` times the embeddings, and their period.
 
-    scale: of the result, from its limbs.
+    scale: of the result, from its level.
 
     The first two periods of every block hold the image's embedding, so that sums over a period are
     right in the first. Other slots hold sums of two images' numbers.
@@ -149,12 +148,12 @@ def append_batch_head(
         row[: architecture.embedding] = sign * network.head_bias
         return row[None] * head.rows / grid.block
 
-    limbs, rescales = builder.values[gathered].limbs, builder.policy.rescales
+    level, rescales = builder.values[gathered].level, builder.policy.rescales
     name = builder.linear(
         "linear",
-        builder.rotate("linear pre-rotation", gathered, limbs, head.pre_rotations),
+        builder.rotate("linear pre-rotation", gathered, level, head.pre_rotations),
         ["linear"],
-        limbs,
+        level,
         Sums(
             babies=terms,
             terms=[(i, -1) for i in range(len(terms))],
@@ -165,8 +164,8 @@ def append_batch_head(
             ],
             period=grid.block,
         ),
-        LinearTables(weights, Parts.PAIR.shared(bias), 0),
-        scale=builder.scale_before_sum(limbs, scale),
+        LinearTables(weights, bias, 0),
+        scale=builder.scale_before_sum(level, scale),
         rescale=rescales.linear,
     )[0]
     total = builder.fold(
@@ -191,26 +190,27 @@ def _gather(builder: PlanBuilder, pooled: Sequence[str], head: BatchHead) -> str
     downs = sorted({down for down, _ in offsets})
 
     def ones(_network: Any, _lane: int) -> NDArray[np.float64]:
-        return np.ones((1, _MIN_PERIOD))
+        return np.ones((1, 1))
 
     value, rescale = builder.values[pooled[0]], builder.policy.rescales.pool_mask
     # Without a rescale the weights, which are ones, have the scale one: they are exact.
-    mask_scale = 2.0**builder.policy.log_mask_scale
+    mask_scale = 2.0**builder.policy.log_pool_mask_scale
     return builder.linear(
         "gather",
         pooled,
         ["gather"],
-        value.limbs,
+        value.level,
         Sums(
             babies=[(i, -across) for i, (_, across) in enumerate(offsets)],
             terms=[(i, masks[across]) for i, (_, across) in enumerate(offsets)],
             giants=[(0, -down) for down in downs],
             entries=[[(i, 0) for i, own in enumerate(offsets) if own[0] == down] for down in downs],
-            period=_MIN_PERIOD,
+            period=1,
         ),
         LinearTables(ones, None, 0),
         scale=value.scale if rescale else value.scale * mask_scale,
         rescale=rescale,
+        log_mask_scale=builder.policy.log_pool_mask_scale,
     )[0]
 
 
@@ -229,6 +229,4 @@ def _free(extent: int, gap: int, filled: int) -> list[int]:
     return [pixel * gap + place for pixel in range(extent // gap) for place in range(gap // filled)]
 
 
-#: The kernels take weights of at least eight coefficients.
-_MIN_PERIOD = 4
 _MOST_BABIES = 8

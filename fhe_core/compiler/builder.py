@@ -1,8 +1,7 @@
-"""Bookkeeping while a plan is being written: names, limbs, exact scales, masks, tables."""
+"""Bookkeeping while a plan is being written: names, levels, exact scales, masks, tables."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -55,20 +54,20 @@ class PlanBuilder:
         self.fillers: dict[str, tuple[Filler, int]] = {}
         self._masks: dict[tuple[tuple[int, int], ...], int] = {}
 
-    def input(self, name: str, limbs: int, scale: float) -> str:
-        return self._define(name, limbs, scale)
+    def input(self, name: str, level: int, scale: float) -> str:
+        return self._define(name, level, scale)
 
-    def rescale_factor(self, limbs: int, count: int) -> float:
-        """Product of the primes that rescaling ``count`` limbs from ``limbs`` divides by."""
-        if limbs - count < 1:
+    def rescale_factor(self, level: int, count: int) -> float:
+        """What rescaling by ``count`` levels from ``level`` divides by."""
+        if level < count:
             raise PlanError(f"the modulus chain is too short: no limb left at '{self.label()}'")
-        return math.prod(float(q) for q in self.parameters.moduli[limbs - count : limbs])
+        return self.parameters.rescale_factor(level, level - count)
 
-    def scale_before_sum(self, limbs: int, scale: Callable[[int], float]) -> float:
-        """Of what the head's matrix gives from ``limbs``: rescaled after it is summed (the sum, not
-        its many parts), it gets the scale that ``scale`` says for its limbs."""
+    def scale_before_sum(self, level: int, scale: Callable[[int], float]) -> float:
+        """Of what the head's matrix gives from ``level``: rescaled after it is summed (the sum, not
+        its many parts), it gets the scale that ``scale`` says for its level."""
         rescales = self.policy.rescales
-        after = limbs - rescales.linear
+        after = level - rescales.linear
         return scale(after - rescales.embedding) * self.rescale_factor(after, rescales.embedding)
 
     def label(self) -> str:
@@ -100,108 +99,93 @@ class PlanBuilder:
         self, label: str, source: str, output: str, table: str, *, rescale: int = 1
     ) -> str:
         value = self.values[source]
-        scale = value.scale**2 / self.rescale_factor(value.limbs, rescale)
+        scale = value.scale**2 / self.rescale_factor(value.level, rescale)
         self._step(label, steps.Square(source, output, rescale, table))
-        return self._define(output, value.limbs - rescale, scale)
+        return self._define(output, value.level - rescale, scale)
 
-    def square_parts(
-        self, label: str, sources: Sequence[str], filler: Filler, lane: int, *, rescale: int = 1
-    ) -> list[str]:
-        """As `square`, of real and imaginary parts."""
-        table = self._table(f"{label}.offset", filler, lane)
-        return [
-            self._square_parts(label, source, f"{label}.{i}", table, rescale)
-            for i, source in enumerate(sources)
-        ]
-
-    def square_parts_each(
+    def square_each(
         self, label: str, sources: Sequence[str], filler: Filler, *, rescale: int = 1
     ) -> list[str]:
-        """As `square_parts`, with a row of the table for every ciphertext."""
+        """As `square`, with a row of the table for every ciphertext."""
 
         def row(number: int) -> Filler:
             return lambda network, lane: filler(network, lane)[number : number + 1]
 
         return [
-            self._square_parts(
+            self.square_one(
                 label,
                 source,
                 f"{label}.{i}",
                 self._table(f"{label}.{i}.offset", row(i), 0),
-                rescale,
+                rescale=rescale,
             )
             for i, source in enumerate(sources)
         ]
 
-    def _square_parts(self, label: str, source: str, output: str, table: str, rescale: int) -> str:
-        value = self.values[source]
-        scale = 4 * value.scale**2 / self.rescale_factor(value.limbs, rescale)
-        self._step(label, steps.SquareParts(source, output, rescale, table))
-        return self._define(output, value.limbs - rescale, scale)
-
-    def join(self, label: str, left: str, right: str, output: str) -> str:
-        value = self.values[left]
-        self._step(label, steps.Join(left, right, output))
-        return self._define(output, value.limbs, value.scale)
-
-    def parts(self, label: str, source: str) -> tuple[str, str]:
-        """Real and imaginary part; both have twice the scale."""
-        value = self.values[source]
-        real, imaginary = f"{source} real", f"{source} imaginary"
-        self._step(label, steps.Part(source, (real, imaginary)))
-        for name in (real, imaginary):
-            self._define(name, value.limbs, 2 * value.scale)
-        return real, imaginary
-
     def multiply(self, label: str, left: str, right: str, output: str, rescale: int) -> str:
+        level = min(self.values[left].level, self.values[right].level)
+        left, right = self._at(label, left, level), self._at(label, right, level)
         a, b = self.values[left], self.values[right]
-        limbs = min(a.limbs, b.limbs)
-        scale = a.scale * b.scale / self.rescale_factor(limbs, rescale)
-        self._step(label, steps.Multiply(left, right, output, limbs, rescale))
-        return self._define(output, limbs - rescale, scale)
+        scale = a.scale * b.scale / self.rescale_factor(level, rescale)
+        self._step(label, steps.Multiply(left, right, output, level, rescale))
+        return self._define(output, level - rescale, scale)
 
     def affine(self, label: str, source: str, output: str, factor: float, filler: Filler) -> str:
         value = self.values[source]
         self._step(
             label, steps.Affine(source, output, factor, self._table(f"{label}.offset", filler, 0))
         )
-        return self._define(output, value.limbs, value.scale / factor)
+        return self._define(output, value.level, value.scale / factor)
 
-    def drop_level(self, label: str, source: str, output: str, limbs: int) -> str:
-        limbs = min(limbs, self.values[source].limbs)
-        self._step(label, steps.DropLevel(source, output, limbs))
-        return self._define(output, limbs, self.values[source].scale)
+    def drop_level(self, label: str, source: str, output: str, level: int) -> str:
+        value = self.values[source]
+        level = min(level, value.level)
+        self._step(label, steps.DropLevel(source, output, level))
+        factor = self.parameters.drop_factor(value.level, level)
+        return self._define(output, level, value.scale * factor)
+
+    def _at(self, label: str, name: str, level: int) -> str:
+        """A ciphertext of which a step at ``level`` can read the first limbs: itself, or one that
+        was dropped there because the level has sprouts of its own."""
+        rows, wanted = (self.parameters.levels[x].rows for x in (self.values[name].level, level))
+        if rows[: len(wanted)] == wanted:
+            return name
+        dropped = f"{name} at level {level}"
+        if dropped not in self.values:
+            self.drop_level(f"{label} drop", name, dropped, level)
+        return dropped
 
     def fold(
         self, label: str, source: str, output: str, amounts: Sequence[int], *, rescale: int = 0
     ) -> str:
         value = self.values[source]
-        scale = value.scale / self.rescale_factor(value.limbs, rescale)
+        scale = value.scale / self.rescale_factor(value.level, rescale)
         self._step(label, steps.FoldSum(source, output, tuple(amounts), rescale))
-        return self._define(output, value.limbs - rescale, scale)
+        return self._define(output, value.level - rescale, scale)
 
     def multiply_mask(
         self, label: str, source: str, output: str, pattern: NDArray[np.bool_], *, rescale: int = 1
     ) -> str:
         """Mask; where that rescales, the scale stays exactly what it was."""
         value = self.values[source]
-        factor = self.rescale_factor(value.limbs, rescale)
-        mask_scale = factor if rescale else 2.0**self.policy.log_mask_scale
+        factor = self.rescale_factor(value.level, rescale)
+        mask_scale = factor if rescale else 2.0**self.policy.log_pool_mask_scale
         self._step(
             label, steps.MultiplyPlain(source, output, self.mask(pattern), mask_scale, rescale)
         )
-        return self._define(output, value.limbs - rescale, value.scale * mask_scale / factor)
+        return self._define(output, value.level - rescale, value.scale * mask_scale / factor)
 
-    def rotate(self, label: str, source: str, limbs: int, amounts: Sequence[int]) -> list[str]:
-        """Copies of a ciphertext, dropped to ``limbs`` and rotated; amount 0 is the source."""
+    def rotate(self, label: str, source: str, level: int, amounts: Sequence[int]) -> list[str]:
+        """Copies of a ciphertext, dropped to ``level`` and rotated; amount 0 is the source."""
         moving = [a for a in amounts if a]
+        source = self._at(label, source, level)
         names = {a: f"{label}.{source}.r{a}" for a in moving}
         if moving:
             self._step(
-                label, steps.Rotate(source, tuple(names[a] for a in moving), tuple(moving), limbs)
+                label, steps.Rotate(source, tuple(names[a] for a in moving), tuple(moving), level)
             )
             for a in moving:
-                self._define(names[a], limbs, self.values[source].scale)
+                self._define(names[a], level, self.values[source].scale)
         return [names.get(a, source) for a in amounts]
 
     def convolution(
@@ -250,14 +234,14 @@ class PlanBuilder:
         hoisted: bool = False,
     ) -> list[str]:
         """A linear step of that structure, from the ciphertexts of every source."""
-        limbs = min(self.values[name].limbs for names in tensors for name in names)
+        level = min(self.values[name].level for names in tensors for name in names)
         inputs: list[str] = []
         input_of: dict[tuple[int, int, int], int] = {}
         for (number, ciphertext), amounts in sorted(structure.pre_rotations.items()):
-            name = tensors[number][ciphertext]
+            name = self._at(label, tensors[number][ciphertext], level)
             copies = [name] * len(amounts)
             if not hoisted:
-                copies = self.rotate(f"{label} pre-rotation", name, limbs, amounts)
+                copies = self.rotate(f"{label} pre-rotation", name, level, amounts)
             for amount, copy in zip(amounts, copies, strict=True):
                 if copy not in inputs:
                     inputs.append(copy)
@@ -268,7 +252,7 @@ class PlanBuilder:
             label,
             inputs,
             [f"{label}.{i}" for i in range(outputs)],
-            limbs,
+            level,
             Sums(
                 babies=[
                     (input_of[n, c, pre], pre + baby if hoisted else baby)
@@ -289,23 +273,30 @@ class PlanBuilder:
         label: str,
         inputs: Sequence[str],
         outputs: Sequence[str],
-        limbs: int,
+        level: int,
         sums: Sums,
         tables: LinearTables,
         *,
         scale: float,
         rescale: int = 1,
+        log_mask_scale: float | None = None,
     ) -> list[str]:
-        """A linear step; weight scales are solved so that the output scale is exact."""
-        mask_scale = 2.0**self.policy.log_mask_scale if any(m >= 0 for _, m in sums.terms) else 1.0
-        total = scale * self.rescale_factor(limbs, rescale)
+        """A linear step; weight scales are solved so that the output scale is exact.
+
+        log_mask_scale: default: the policy's for convolutions.
+        """
+        inputs = [self._at(label, name, level) for name in inputs]
+        mask_scale = 1.0
+        if any(m >= 0 for _, m in sums.terms):
+            mask_scale = 2.0 ** (log_mask_scale or self.policy.log_mask_scale)
+        total = scale * self.rescale_factor(level, rescale)
         weight_scales = tuple(total / self.values[name].scale / mask_scale for name in inputs)
         self._step(
             label,
             steps.LinearTransform(
                 inputs=tuple(inputs),
                 outputs=tuple(outputs),
-                limbs=limbs,
+                level=level,
                 weight_scales=weight_scales,
                 babies=tuple(sums.babies),
                 terms=tuple(sums.terms),
@@ -318,7 +309,7 @@ class PlanBuilder:
                 rescale=rescale,
             ),
         )
-        return [self._define(name, limbs - rescale, scale) for name in outputs]
+        return [self._define(name, level - rescale, scale) for name in outputs]
 
     def finish(
         self, name: str, inputs: Sequence[str], outputs: Sequence[str], metadata: dict[str, Any]
@@ -349,10 +340,10 @@ class PlanBuilder:
         self.fillers[name] = (filler, lane)
         return name
 
-    def _define(self, name: str, limbs: int, scale: float) -> str:
+    def _define(self, name: str, level: int, scale: float) -> str:
         if name in self.values:
             raise PlanError(f"ciphertext '{name}' is defined twice")
-        self.values[name] = Value(name, limbs, scale)
+        self.values[name] = Value(name, level, scale)
         return name
 
     def _step(self, label: str, step: Step) -> None:

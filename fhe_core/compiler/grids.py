@@ -92,11 +92,11 @@ class Grid:
 
     def period(self, layout: Layout) -> int:
         """Slots after which values per channel and lane repeat in every ciphertext."""
-        return max(_MIN_PERIOD, self._period(layout, self.block))
+        return self._period(layout, self.block)
 
     def weight_period(self, layout: Layout) -> int:
         """As `period`, but channels in other rows of a gap are told apart by masks."""
-        return max(_MIN_PERIOD, self._period(layout, self.lanes * self.width))
+        return self._period(layout, self.lanes * self.width)
 
     def _period(self, layout: Layout, limit: int) -> int:
         strides = [d.stride for d in layout.digits if d.axis == "channel" and not d.across]
@@ -130,7 +130,3 @@ class Grid:
 def _common(channels: int, limit: int) -> int:
     """Largest power of two that divides ``channels`` and is not above ``limit``."""
     return min(channels & -channels, limit)
-
-
-#: The kernels take weights of at least eight coefficients.
-_MIN_PERIOD = 4

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from fhe_core.compiler.architecture import POOL, Architecture
 from fhe_core.compiler.builder import LinearTables, PlanBuilder, Sums
 from fhe_core.compiler.layouts import Layout, power_of_two, powers_of_two
-from fhe_core.compiler.parts import Parts
 from fhe_core.plan import PlanError
 
 
@@ -57,10 +56,10 @@ class HeadGeometry:
         self.diagonals = self.inputs // self.copies
         self.baby_count = 1 << ((self.diagonals.bit_length()) // 2)
 
-    def diagonal(self, matrix: NDArray[Any], t: int) -> NDArray[Any]:
+    def diagonal(self, matrix: NDArray[np.float64], t: int) -> NDArray[np.float64]:
         """Slots of diagonal t, placed for its giant step. matrix: (features, 2, 2, inputs)."""
         giant = t - t % self.baby_count
-        out = np.zeros(self.slots, dtype=matrix.dtype)
+        out = np.zeros(self.slots)
         p = np.arange(self.features)
         for copy in range(self.copies):
             feature = (p + t + copy * self.diagonals) % self.inputs
@@ -76,12 +75,14 @@ class HeadInput:
     """A last feature map: its ciphertext, its networks, its share of the embedding.
 
     lane, lanes: the first patch network in it, and how many there are; name: for labels.
+    weight: its share of a mean; one where nothing else is a view of the same patches.
     """
 
     source: str
     lane: int
     lanes: int
     name: str
+    weight: float
 
 
 def append_head(
@@ -90,17 +91,13 @@ def append_head(
     inputs: Sequence[HeadInput],
     layout: Layout,
     sign: int,
-    parts: Parts,
     scale: Callable[[int], float],
 ) -> tuple[str, int]:
     """Append the head's steps; returns ``sign`` times the embedding, and its period in slots.
 
-    scale: of the result, from its limbs.
-    All inputs, in the same layout, are summed. With mirror images, the real part of the result is
-    the average.
+    scale: of the result, from its level.
+    All inputs, in the same layout, are summed.
     """
-    # Re((1 - i)(a + i b)) / 2 = (a + b) / 2
-    factor = sign * (0.5 - 0.5j) if parts is Parts.MIRROR else sign
     geometry = HeadGeometry(layout, architecture.embedding)
     features = geometry.features
     corner = np.zeros(layout.slots, dtype=bool)
@@ -120,12 +117,12 @@ def append_head(
             builder.fold(f"{name}copies", masked, f"{name}copies", geometry.doubling + shifts)
         )
 
-    def weights(network: Any, _lane: int) -> NDArray[Any]:
+    def weights(network: Any, _lane: int) -> NDArray[np.float64]:
         rows = []
         for item in inputs:
             lanes = slice(item.lane, item.lane + item.lanes)
-            head = factor * network.head_weight[:, lanes] / geometry.area
-            matrix = np.zeros((features, POOL, POOL, geometry.inputs), dtype=head.dtype)
+            head = sign * item.weight * network.head_weight[:, lanes] / geometry.area
+            matrix = np.zeros((features, POOL, POOL, geometry.inputs))
             place = layout.positions()[: item.lanes, :, 0, 0] % geometry.inputs
             matrix[: head.shape[0]][..., place] = head.transpose(0, 3, 4, 1, 2)
             rows += [geometry.diagonal(matrix, t) for t in range(geometry.diagonals)]
@@ -137,12 +134,12 @@ def append_head(
         return row[None] * features / layout.slots
 
     n1 = geometry.baby_count
-    limbs = builder.values[copies[0]].limbs
+    level = builder.values[copies[0]].level
     name = builder.linear(
         "linear",
         copies,
         ["linear"],
-        limbs,
+        level,
         Sums(
             babies=[(i, t) for i in range(len(copies)) for t in range(n1)],
             terms=[(t, -1) for t in range(len(copies) * n1)],
@@ -157,8 +154,8 @@ def append_head(
             ],
             period=layout.slots,
         ),
-        LinearTables(weights, bias if parts is Parts.MIRROR else parts.shared(bias), 0),
-        scale=builder.scale_before_sum(limbs, scale),
+        LinearTables(weights, bias, 0),
+        scale=builder.scale_before_sum(level, scale),
         rescale=rescales.linear,
     )[0]
     amounts = [features * i for i in powers_of_two(layout.slots // features)]

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fhe_core.compiler.architecture import POOL, Architecture, Array, BlockShape, Network
 from fhe_core.compiler.builder import Filler, LinearTables, PlanBuilder
@@ -17,8 +16,7 @@ from fhe_core.compiler.convolution import Source, Structure, fill_rows
 from fhe_core.compiler.head import HeadInput, append_head
 from fhe_core.compiler.layouts import Layout, LayoutError, power_of_two, raster, widen
 from fhe_core.compiler.normalisation import append_normalisation, embedding_scale
-from fhe_core.compiler.parts import Parts
-from fhe_core.compiler.policy import Policy, lower_by_one
+from fhe_core.compiler.policy import Policy
 from fhe_core.normalisation import Normalisation
 from fhe_core.parameters import Parameters
 
@@ -28,16 +26,19 @@ LANES = 4
 
 @dataclass(frozen=True, kw_only=True)
 class CompiledNetwork(Compiled):
-    """A plan for one image, or for two apart, and where an image goes."""
+    """A plan for one image, and where it goes.
+
+    views: images of one face whose embeddings are averaged before they are normalised.
+    """
 
     input_layout: Layout
-    parts: Parts
+    views: int
     lanes: int
 
-    def pack_image(self, image: Array) -> NDArray[Any]:
+    def pack_image(self, image: Array) -> Array:
         """Slots [ciphertexts, slots] of an image (channels, size, size), values in [-1, 1].
 
-        Two views are (2, channels, size, size); the second goes into the imaginary parts. The
+        Two views are (2, channels, size, size); their ciphertexts follow one another. The
         neighbourhood of every pixel is gathered here (im2col), so that the first convolution needs
         no spatial rotation and no border mask.
 
@@ -47,11 +48,10 @@ class CompiledNetwork(Compiled):
         arch = self.architecture
         shape = (arch.image_channels, arch.input_size, arch.input_size)
         views = image[None] if image.ndim == len(shape) else image
-        if views.shape != (self.parts.views, *shape):
-            wanted = shape if self.parts.views == 1 else (self.parts.views, *shape)
+        if views.shape != (self.views, *shape):
+            wanted = shape if self.views == 1 else (self.views, *shape)
             raise ValueError(f"expected an image of shape {wanted}, got {image.shape}")
-        packed = [self._pack_view(view) for view in views]
-        return packed[0] if len(packed) == 1 else packed[0] + 1j * packed[1]
+        return np.concatenate([self._pack_view(view) for view in views])
 
     def _pack_view(self, image: Array) -> Array:
         columns = gather_patches(self.architecture, image)
@@ -84,14 +84,14 @@ def compile_network(
     parameters: Parameters,
     policy: Policy,
     normalisation: Normalisation,
-    parts: Parts = Parts.ONE,
+    views: int = 1,
     lanes: int = LANES,
 ) -> CompiledNetwork:
     """The plan from encrypted patches to the normalised embedding and its squared norm.
 
     normalisation: the client checks every result against its interval.
-    parts: what real and imaginary parts carry. A pair takes the inputs of two plans for one
-        face, and returns both results, one after the other.
+    views: 2 averages the embeddings of a face and of its mirror image; every view takes
+        ciphertexts of its own.
     lanes: patch networks that share ciphertexts; 1 gives every patch ciphertexts of its own.
 
     Raises:
@@ -100,44 +100,32 @@ def compile_network(
         NormalisationError: the polynomial cannot be evaluated as a product.
         LayoutError: a feature map does not fit the ciphertexts.
     """
-    builder = PlanBuilder(parameters, policy if parts is Parts.ONE else lower_by_one(policy))
+    builder = PlanBuilder(parameters, policy)
     product = normalisation.product()
     if lanes not in (1, 2, LANES):
         raise ValueError(f"{lanes} lanes; it must be 1, 2 or {LANES}")
-    backbone = _Backbone(builder, architecture, parts, lanes)
+    backbone = _Backbone(builder, architecture, views, lanes)
     heads: list[HeadInput] = []
     inputs = backbone.inputs()
     per_group = len(inputs) // len(backbone.groups)
     for number, (lane, count, prefix) in enumerate(backbone.groups):
         own = inputs[number * per_group : (number + 1) * per_group]
         last, layout = backbone.append(lane, count, prefix, own)
-        heads.append(HeadInput(last, lane, count, prefix))
+        heads.append(HeadInput(last, lane, count, prefix, 1 / views))
 
-    def scale(limbs: int) -> float:
-        wanted = embedding_scale(parameters, policy, limbs, normalisation)
-        return wanted if parts is Parts.ONE else wanted / 2  # taking a part doubles it
+    def scale(level: int) -> float:
+        return embedding_scale(parameters, policy, level, normalisation)
 
-    embedding, period = append_head(
-        builder, architecture, heads, layout, product.sign, parts, scale
-    )
-    sources = [embedding]
-    if parts is not Parts.ONE:
-        real, imaginary = builder.parts("parts", embedding)
-        sources = [real, imaginary] if parts is Parts.PAIR else [real]
-    outputs: list[str] = []
-    for number, source in enumerate(sources):
-        prefix = f"face {number + 1} " if len(sources) > 1 else ""
-        outputs += append_normalisation(builder, source, period, normalisation, product, prefix)
-    if parts is Parts.PAIR:
-        outputs = _with_neighbours(builder, outputs)
+    embedding, period = append_head(builder, architecture, heads, layout, product.sign, scale)
+    outputs = append_normalisation(builder, embedding, period, normalisation, product)
     plan = builder.finish(
-        f"embed-{architecture.input_size}-{parts.value}",
-        backbone.plan_inputs,
+        f"embed-{architecture.input_size}-{'one' if views == 1 else 'mirror'}",
+        inputs,
         outputs,
         {
             "architecture": architecture.describe(),
             "normalisation": normalisation.describe(),
-            "packing": parts.value,
+            "packing": "one" if views == 1 else "mirror",
             "input_layout": backbone.input_layout.describe(),
             "embedding": architecture.embedding,
             "period": period,
@@ -149,22 +137,9 @@ def compile_network(
         parameters=parameters,
         fillers=builder.fillers,
         input_layout=backbone.input_layout,
-        parts=parts,
+        views=views,
         lanes=lanes,
     )
-
-
-def _with_neighbours(builder: PlanBuilder, outputs: list[str]) -> list[str]:
-    """The outputs of a pair, each squared norm with the other face's in its imaginary part.
-
-    A face that diverges makes noise in the other one, which can pass every other check.
-    """
-    first, norm1, second, norm2 = outputs
-    joined = [
-        builder.join(f"face {number} health beside", own, other, f"face {number} both norms")
-        for number, own, other in ((1, norm1, norm2), (2, norm2, norm1))
-    ]
-    return [first, joined[0], second, joined[1]]
 
 
 class _Backbone:
@@ -177,13 +152,12 @@ class _Backbone:
         self,
         builder: PlanBuilder,
         architecture: Architecture,
-        parts: Parts,
+        views: int,
         lanes: int,
     ) -> None:
-        self.builder, self.architecture, self.parts = builder, architecture, parts
+        self.builder, self.architecture, self.views = builder, architecture, views
         self.policy, self.together = builder.policy, lanes
         self.lane, self.lanes, self.prefix = 0, 0, ""
-        self.plan_inputs: list[str] = []
         gathered = architecture.image_channels * architecture.stem_kernel**2
         self.room = power_of_two(min(lanes, architecture.patches))
         self.input_layout = widen(self._stem_layout(), gathered)
@@ -201,7 +175,12 @@ class _Backbone:
 
     @property
     def groups(self) -> list[tuple[int, int, str]]:
-        """First network, number of networks and label of each group."""
+        """First network, number of networks and label of each group, view by view."""
+        own = self._groups_of_a_view()
+        mirror = [(lane, lanes, f"mirror {prefix}") for lane, lanes, prefix in own]
+        return own + mirror if self.views > 1 else own
+
+    def _groups_of_a_view(self) -> list[tuple[int, int, str]]:
         patches = self.architecture.patches
         found = []
         for lane in range(0, patches, self.together):
@@ -213,25 +192,13 @@ class _Backbone:
         return found
 
     def inputs(self) -> list[str]:
-        """Names of the packed images, group by group; a pair's two faces are joined first."""
-        names = [
-            f"{prefix}input.{i}"
+        """Names of the packed images, group by group."""
+        scale = 2.0**self.policy.log_input_scale
+        return [
+            self.builder.input(f"{prefix}input.{i}", self.builder.parameters.top, scale)
             for _, _, prefix in self.groups
             for i in range(self.input_layout.ciphertexts)
         ]
-        if self.parts is not Parts.PAIR:
-            self.plan_inputs = [self._input(name) for name in names]
-            return self.plan_inputs
-        faces = [[self._input(f"face {face} {name}") for name in names] for face in (1, 2)]
-        self.plan_inputs = faces[0] + faces[1]
-        return [
-            self.builder.join("join", left, right, name)
-            for left, right, name in zip(*faces, names, strict=True)
-        ]
-
-    def _input(self, name: str) -> str:
-        scale = 2.0**self.policy.log_input_scale
-        return self.builder.input(name, self.builder.parameters.limbs, scale)
 
     def append(self, lane: int, lanes: int, prefix: str, inputs: list[str]) -> tuple[str, Layout]:
         """The last square's ciphertext and its layout, for networks from ``lane`` on."""
@@ -298,17 +265,14 @@ class _Backbone:
                 lambda n: [_flat(n.blocks[number].conv2.weight), _flat(n.blocks[number].shortcut)],
                 self._channels(of(lambda b: b.conv2.bias), after),
             ),
-            log_scale=self.policy.log_scale,
+            log_scale=self.policy.after_block(number, len(self.architecture.blocks)),
             rescale=rescales.conv2,
             hoisted=hoisted,
         )
         return z, after
 
     def _square(self, label: str, sources: list[str], offset: Filler, rescale: int) -> list[str]:
-        square = self.builder.square
-        if self.parts is not Parts.ONE:
-            square = self.builder.square_parts
-        return square(label, sources, offset, self.lane, rescale=rescale)
+        return self.builder.square(label, sources, offset, self.lane, rescale=rescale)
 
     def _tables(
         self, get: Callable[[Network], list[Array]], bias: Filler
@@ -342,7 +306,7 @@ class _Backbone:
             row[slots] = get(network)[lane : lane + lanes]
             return row[None]
 
-        return self.parts.shared(fill)
+        return fill
 
 
 def _flat(weight: Array) -> Array:

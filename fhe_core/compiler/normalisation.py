@@ -3,7 +3,7 @@
 The polynomial is a product of completed squares (fhe_core.normalisation). A factor reads the
 squared norm's ciphertext at another scale and adds a constant, both free; one squaring follows.
 Factors and embedding are multiplied as a tree of the least depth: always the two with the most
-limbs left.
+levels left.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from fhe_core.normalisation import Factor, Normalisation, Product
 from fhe_core.parameters import Parameters
 from fhe_core.plan import PlanError
 
-#: A match multiplies two results, so that they need two limbs.
-RESULT_LIMBS = 2
+#: A match multiplies two results, so that they cannot be at the lowest level.
+RESULT_LEVEL = 1
 #: log2. Rescaling leaves noise of 2^13.4 / scale (N = 2^16) in numbers near one: here, 1/800.
 MIN_EMBEDDING_LOG_SCALE = 23.0
 
 
 def embedding_scale(
-    parameters: Parameters, policy: Policy, limbs: int, normalisation: Normalisation
+    parameters: Parameters, policy: Policy, level: int, normalisation: Normalisation
 ) -> float:
-    """Scale of an embedding with ``limbs`` for which the normalised one gets the policy's scale.
+    """Scale of an embedding at ``level`` for which the normalised one gets the policy's scale.
 
     Raises:
         PlanError: the modulus chain is too short for the polynomial.
@@ -37,7 +37,7 @@ def embedding_scale(
 
     def result(log_scale: float) -> float:
         trial = PlanBuilder(parameters, policy)
-        source = trial.input("embedding", limbs, 2.0**log_scale)
+        source = trial.input("embedding", level, 2.0**log_scale)
         name, _ = append_normalisation(trial, source, 1, normalisation, normalisation.product())
         return math.log2(trial.values[name].scale)
 
@@ -60,11 +60,10 @@ def append_normalisation(
     period: int,
     normalisation: Normalisation,
     product: Product,
-    prefix: str = "",
 ) -> tuple[str, str]:
     """Append the steps for an embedding repeated with ``period`` slots.
 
-    source: ``product.sign`` times the embedding; prefix: of all labels and names.
+    source: ``product.sign`` times the embedding.
     Returns the names of the normalised embedding and of its squared norm before normalisation.
 
     Raises:
@@ -72,27 +71,23 @@ def append_normalisation(
     """
     rescale = builder.policy.rescales.squared_norm
     squared = builder.square_one(
-        f"{prefix}square embedding", source, f"{prefix}squared embedding", "", rescale=rescale
+        "square embedding", source, "squared embedding", "", rescale=rescale
     )
-    norm = builder.fold(
-        f"{prefix}squared norm", squared, f"{prefix}squared norm", powers_of_two(period)
-    )
+    norm = builder.fold("squared norm", squared, "squared norm", powers_of_two(period))
     try:
         leaves = [source] + [
-            _factor(builder, norm, f"{prefix}factor {number + 1}", factor, normalisation)
+            _factor(builder, norm, f"factor {number + 1}", factor, normalisation)
             for number, factor in enumerate(product.factors)
         ]
-        result = _multiplied(builder, leaves, prefix)
+        result = _multiplied(builder, leaves)
     except PlanError:
-        left = builder.values[norm].limbs
+        left = builder.values[norm].level
         raise PlanError(
             f"a normalisation of degree {normalisation.degree} (Newton steps included) needs more "
-            f"than the {left} limbs that '{builder.parameters.name}' has left: choose a lower "
+            f"than the {left} levels that '{builder.parameters.name}' has left: choose a lower "
             "degree or parameters with a longer modulus chain"
         ) from None
-    health = builder.drop_level(
-        f"{prefix}health", norm, f"{prefix}health", builder.policy.health_limbs
-    )
+    health = builder.drop_level("health", norm, "health", builder.policy.health_level)
     return result, health
 
 
@@ -118,18 +113,17 @@ def _factor(
     return builder.square(f"{name}: square", [line], _constant(factor.offset), 0, rescale=1)[0]
 
 
-def _multiplied(builder: PlanBuilder, leaves: list[str], prefix: str) -> str:
+def _multiplied(builder: PlanBuilder, leaves: list[str]) -> str:
     waiting = list(leaves)
     while len(waiting) > 1:
-        waiting.sort(key=lambda name: -builder.values[name].limbs)  # stable
+        waiting.sort(key=lambda name: -builder.values[name].level)  # stable
         left, right, *waiting = waiting
         last = not waiting
         number = len(leaves) - len(waiting) - 1
-        name = "normalise" if last else f"normalise: product {number}"
-        label = f"{prefix}{name}"
+        label = "normalise" if last else f"normalise: product {number}"
         waiting.append(builder.multiply(label, left, right, label, rescale=1))
-    if builder.values[waiting[0]].limbs < RESULT_LIMBS:
-        raise PlanError("the result has too few limbs to be matched")
+    if builder.values[waiting[0]].level < RESULT_LEVEL:
+        raise PlanError("the result has too few levels to be matched")
     return waiting[0]
 
 

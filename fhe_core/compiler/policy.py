@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class Rescales:
-    """Limbs that every kind of step is rescaled by.
+    """Levels that every kind of step is rescaled by.
 
     Attributes:
         square1, conv1, square2, conv2: of a block.
@@ -28,58 +28,76 @@ class Rescales:
 
 @dataclass(frozen=True)
 class Policy:
-    """Scales are log2 of the exact scale wanted; limbs are counts of primes.
+    """Scales are log2 of the exact scale wanted.
 
     Attributes:
         log_scale: of the activations that the stem and the blocks give.
         log_middle_scale: of those that a block's first convolution gives.
-        log_mask_scale: of 0/1 masks; their rounding error is about sqrt(N/12) / scale.
+        log_last_scale: of those that the last block gives.
+        log_mask_scale: of 0/1 masks; their rounding error is about sqrt(N/6) / scale.
+        log_pool_mask_scale: of the mask behind the pool, or of what gathers a batch's features.
         log_input_scale: of the encrypted image.
         log_result_scale: of the normalised embedding.
-        rescales: by how many limbs each kind of step is rescaled.
+        rescales: by how many levels each kind of step is rescaled.
         pre_rotations: channel distances that are covered by rotating inputs instead of sums
             (baby steps of the channel dimension), at most; a power of two.
-        health_limbs: limbs of the squared norm that travels with a result.
+        health_level: level of the squared norm that travels with a result.
         hoisted: so many stages, from the stem on, take their pre-rotations from the decomposition
             that the baby steps share: fewer key switches, more keys.
     """
 
     log_scale: float
     log_middle_scale: float
+    log_last_scale: float
     log_mask_scale: float
+    log_pool_mask_scale: float
     log_input_scale: float = 43.0
     log_result_scale: float = 43.0
     rescales: Rescales = Rescales()
     pre_rotations: int = 4
-    health_limbs: int = 2
+    health_level: int = 1
     hoisted: int = 0
 
-
-def lower_by_one(policy: Policy) -> Policy:
-    """One bit less before squares of parts, which come out at four times the scale."""
-    return replace(
-        policy, log_scale=policy.log_scale - 1, log_middle_scale=policy.log_middle_scale - 1
-    )
+    def after_block(self, number: int, blocks: int) -> float:
+        """log2 of the scale of what a block gives, of so many."""
+        return self.log_last_scale if number == blocks - 1 else self.log_scale
 
 
 #: 43 bits per level, one rescale per multiplication. Masks and weights share one rescale; 19 bits
 #: for the masks give the smallest error (docs/precision.md).
-SAFE = Policy(log_scale=43.0, log_middle_scale=43.0, log_mask_scale=19.0)
+SAFE = Policy(
+    log_scale=43.0,
+    log_middle_scale=43.0,
+    log_last_scale=43.0,
+    log_mask_scale=19.0,
+    log_pool_mask_scale=19.0,
+)
 
 #: As SAFE, for batches: masks repeat from image to image and weights after a few slots, so that
 #: masks have smaller errors by 2.5 bits and weights almost none. 20.5 bits balance them.
-BATCH = Policy(log_scale=43.0, log_middle_scale=43.0, log_mask_scale=20.5)
+BATCH = replace(SAFE, log_mask_scale=20.5, log_pool_mask_scale=20.5)
 
-#: Three rescales for the four multiplications of a block, two for those of the head: scales are as
+#: Two rescales for the four multiplications of a block, one for those of the head: scales are as
 #: small as the network's tolerance of noise allows (docs/precision.md).
 LEAN = Policy(
-    log_scale=39.5,
-    log_middle_scale=24.5,
-    log_mask_scale=18.5,
-    log_result_scale=46.0,
-    rescales=Rescales(square2=0, pool_mask=0, linear=0, embedding=1, squared_norm=0),
-    hoisted=1,
+    log_scale=26.0,
+    log_middle_scale=26.5,
+    log_last_scale=26.0,
+    log_mask_scale=16.5,
+    log_pool_mask_scale=20.0,
+    log_input_scale=30.0,
+    log_result_scale=31.0,
+    rescales=Rescales(square1=0, square2=0, final_square=0, pool_mask=0, linear=0, embedding=1),
+    hoisted=0,
 )
 
 #: As LEAN, for batches: masks and weights have smaller errors, which leaves bits for activations.
-LEAN_BATCH = replace(LEAN, log_scale=40.5, log_middle_scale=26.0, log_mask_scale=18.0, hoisted=0)
+LEAN_BATCH = replace(
+    LEAN,
+    log_scale=27.5,
+    log_middle_scale=28.0,
+    log_last_scale=27.5,
+    log_mask_scale=15.0,
+    log_pool_mask_scale=17.0,
+    hoisted=0,
+)

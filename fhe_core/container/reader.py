@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import mmap as memory_map
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, BinaryIO, Protocol
@@ -196,33 +196,32 @@ class Reader:
         array.flags.writeable = False
         return array
 
-    def read_into(self, name: str, targets: Sequence[NDArray[Any]]) -> None:
-        """The section's bytes into arrays, one after the other, and verified there.
+    def pieces_into(self, name: str, target: NDArray[Any]) -> Iterator[None]:
+        """The section's bytes, as many at a time as fit one array; compared when all were read.
 
-        The digest is that of the very bytes that the arrays hold afterwards, whatever happens to
-        the file meanwhile. After an error they hold what must not be used.
+        The digest is that of the very bytes that the array held, whatever happens to the file
+        meanwhile: nothing that was made of them may be used before the last step, which comes after
+        the last piece, has not raised.
 
         Args:
             name: of the section.
-            targets: C-contiguous and writable, together as long as the section.
+            target: C-contiguous and writable; the section is a multiple of it.
 
         Raises:
-            ValueError: they are longer or shorter.
+            ValueError: it is not.
             Corrupt: the section differs from its digest, or there is no such section.
             Truncated, AccessError: the file shrank or cannot be read.
         """
         section = self.header.section(name)
         self._check_open()
-        if sum(target.nbytes for target in targets) != section.length:
+        if not target.nbytes or section.length % target.nbytes:
             raise ValueError(f"section {name!r} has {section.length} bytes")
         start, digest = self.header.payload_offset + section.offset, hashlib.sha256()
-        for target in targets:
-            view = target.data.cast("B")
-            for position in range(0, len(view), _PIECE_BYTES):  # hashed while it is in the cache
-                piece = view[position : position + _PIECE_BYTES]
-                self._source.read_into(start + position, piece)
-                digest.update(piece)
-            start += len(view)
+        view = target.data.cast("B")
+        for position in range(0, section.length, target.nbytes):
+            self._source.read_into(start + position, view)
+            digest.update(view)
+            yield
         self._compare(section, digest.hexdigest())
 
     def _pieces(self, section: SectionInfo) -> Iterator[memoryview]:

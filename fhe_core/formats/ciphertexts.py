@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from fhe_core.ciphertext import Ciphertext, Words
 from fhe_core.container import DType, Header, Kind, Reader, Section
 from fhe_core.formats.heads import Admission, Head, ItemHead, read_head, section_key
 from fhe_core.formats.purpose import require_engine
-from fhe_core.keys.evaluation import EvaluationKey, EvaluationKeys, expand_half
+from fhe_core.keys.evaluation import EvaluationKey, EvaluationKeys, key_of_rows
 from fhe_core.keys.expand import FRESH_DOMAIN, SEED_BYTES, uniform_row
 from fhe_core.parameters import Parameters, presets
 from fhe_core.plan import KeyName, KeySpecification
@@ -93,7 +95,11 @@ def parameters_of(header: Header, load: ParameterLoader = presets.load) -> Param
         raise container.ParameterMismatch(
             f"{header.source}: made with parameters '{name}', which this version does not have"
         ) from None
-    container.require_match(header, parameter_hash=parameters.digest)
+    if header.parameter_hash != parameters.digest:
+        raise container.ParameterMismatch(
+            f"{header.source}: made by a version whose parameters '{name}' were other ones; make "
+            "new keys, and encrypt the faces again with them"
+        )
     return parameters
 
 
@@ -116,7 +122,7 @@ def bundle_metadata(bundle: Bundle) -> dict[str, Any]:
         "parameters": bundle.parameters.name,
         "what": bundle.what,
         "items": [
-            {"name": name, "limbs": item.limbs, "level": item.limbs - 1, "scale": item.scale.hex()}
+            {"name": name, "limbs": item.limbs, "level": item.level, "scale": item.scale.hex()}
             for name, item in bundle.items.items()
         ],
         "facts": dict(bundle.facts),
@@ -166,22 +172,23 @@ def _read_bundle(
     items: dict[str, Ciphertext] = {}
     seeds: dict[str, bytes] = {}
     for item in head.items:
-        key, shape = section_key(item.name), (item.limbs, parameters.ring_dimension)
+        level = parameters.levels[item.level]
+        key, shape = section_key(item.name), (level.limbs, level.ring_dimension)
         if f"{key}/seed" in reader.names:
             seed = _array(reader, f"{key}/seed", (SEED_BYTES,), DType.U8).tobytes()
             c0 = _array(reader, f"{key}/c0", shape, DType.U64)
-            residues = np.stack([c0, expand_fresh(parameters, seed, item.limbs)])
+            residues = np.stack([c0, expand_fresh(parameters, seed, item.level)])
             seeds[item.name] = seed
         else:
             residues = _array(reader, f"{key}/c", (2, *shape), DType.U64)
-        require_reduced(header.source, residues, parameters.moduli[: item.limbs])
-        items[item.name] = Ciphertext(residues, item.scale)
+        require_reduced(header.source, residues, parameters.moduli_at(item.level))
+        items[item.name] = Ciphertext(residues, item.scale, item.level)
     return Bundle(what, parameters, header.key_id, items, head.facts, seeds)
 
 
 def head_of(bundle: Bundle) -> Head:
     """What the header of a bundle's file would say."""
-    items = tuple(ItemHead(name, c.limbs, c.scale) for name, c in bundle.items.items())
+    items = tuple(ItemHead(name, c.level, c.scale) for name, c in bundle.items.items())
     source = f"the encrypted {bundle.what}"
     return Head(source, bundle.what, bundle.parameters, bundle.key_id, items, bundle.facts)
 
@@ -192,11 +199,12 @@ def known_facts(header: Header) -> Mapping[str, Any]:
     return facts if isinstance(facts, dict) else {}
 
 
-def expand_fresh(parameters: Parameters, seed: bytes, limbs: int) -> Words:
-    """c1 of a fresh ciphertext [limbs, N], from its seed."""
-    out = np.empty((limbs, parameters.ring_dimension), dtype=np.uint64)
-    for i in range(limbs):
-        uniform_row(seed, FRESH_DOMAIN, 0, i, parameters.moduli[i], out[i])
+def expand_fresh(parameters: Parameters, seed: bytes, level: int) -> Words:
+    """c1 of a fresh ciphertext [limbs, N] at that level, from its seed."""
+    rows = parameters.levels[level].rows
+    out = np.empty((len(rows), parameters.ring_dimension), dtype=np.uint64)
+    for i, row in enumerate(rows):
+        uniform_row(seed, FRESH_DOMAIN, 0, row, parameters.primes[row], out[i])
     return out
 
 
@@ -216,8 +224,13 @@ def evaluation_key_metadata(
 ) -> dict[str, Any]:
     return {
         "parameters": parameters.name,
-        "keys": [[s.name.rotation, s.name.tier, s.limbs] for s in specifications],
+        "keys": [[s.name.rotation, s.name.tier, _bits(s.levels)] for s in specifications],
     }
+
+
+def _bits(levels: Sequence[int]) -> int:
+    """In a file, levels are a number with the bits of these numbers set."""
+    return sum(1 << level for level in levels)
 
 
 def load_evaluation_keys(
@@ -269,18 +282,23 @@ def _read_key(
     position: int,
     seed: bytes,
 ) -> EvaluationKey:
-    """Read to where it stays, checked there, with the other half expanded beside it."""
+    """Read row by row; each is checked and put in its place while it is in the cache."""
     name, shape = f"key/{position}", specification.shape(parameters)
     _require_section(reader, name, shape, DType.U64)
-    digits, rows, n = shape
-    data = np.empty((digits, 2, rows, n), dtype=np.uint64)
-    reader.read_into(name, [data[digit, 0] for digit in range(digits)])
-    specials = parameters.tiers[specification.name.tier].special_limbs
-    moduli = [*parameters.moduli[: specification.limbs], *parameters.specials[:specials]]
-    for digit in range(digits):
-        require_reduced(reader.header.source, data[digit, 0], moduli)
-    expand_half(parameters, specification, data, seed, position + 1)
-    return EvaluationKey(data, specification.limbs)
+    moduli = [parameters.primes[row] for row in specification.rows(parameters)]
+    rows = _reduced_rows(reader, name, shape[-1], moduli)
+    return key_of_rows(parameters, specification, rows, seed, position + 1)
+
+
+def _reduced_rows(reader: Reader, name: str, n: int, moduli: Sequence[int]) -> Iterator[Words]:
+    """The rows [n] of a section, each until the next one; a damaged file is called damaged."""
+    row = np.empty(n, dtype=np.uint64)
+    pieces = reader.pieces_into(name, row)
+    for modulus, _ in zip(cycle(moduli), pieces, strict=False):
+        if row.max() >= modulus:
+            deque(pieces, maxlen=0)  # raises where the digest does not fit either
+        require_reduced(reader.header.source, row[None], [modulus])
+        yield row
 
 
 def key_specifications(header: Header, parameters: Parameters) -> list[KeySpecification]:
@@ -295,18 +313,20 @@ def key_specifications(header: Header, parameters: Parameters) -> list[KeySpecif
     for entry in entries if isinstance(entries, list) else [None]:
         if not (isinstance(entry, list) and len(entry) == 3 and all(type(v) is int for v in entry)):
             raise container.Corrupt(f"{header.source}: the list of keys is malformed")
-        rotation, tier, limbs = entry
+        rotation, tier, bits = entry
+        levels = [level for level in range(parameters.top + 1) if bits >> level & 1]
         if not (
-            0 <= rotation <= parameters.conjugation
+            0 <= rotation < parameters.rotations
             and 0 <= tier < len(parameters.tiers)
-            and 1 <= limbs <= parameters.tiers[tier].limbs
+            and 0 < bits < 1 << (parameters.top + 1)
+            and all(parameters.levels[level].tier == tier for level in levels)
         ):
             raise container.Corrupt(f"{header.source}: a key does not fit the parameters")
         name = KeyName(rotation, tier)
         if name in names:
             raise container.Corrupt(f"{header.source}: has two keys of the same name")
         names.add(name)
-        found.append(KeySpecification(name, limbs))
+        found.append(KeySpecification(name, tuple(levels)))
     return found
 
 
@@ -317,11 +337,11 @@ def _find(
     wanted: KeySpecification,
 ) -> int:
     position = places.get(wanted.name)
-    if position is not None and held[position].limbs >= wanted.limbs:
+    if position is not None and held[position].serves(wanted):
         return position
     raise container.KeyMismatch(
-        f"{header.source}: lacks the key for rotation {wanted.name.rotation} at {wanted.limbs} "
-        "limbs; make keys with the version that compiled the plan"
+        f"{header.source}: lacks the key for rotation {wanted.name.rotation} at level "
+        f"{max(wanted.levels)}; make keys with the version that compiled the plan"
     )
 
 

@@ -22,10 +22,10 @@ _ENTRY_KEYS = {"name", "limbs", "level", "scale"}
 
 @dataclass(frozen=True)
 class ItemHead:
-    """One ciphertext: its name, number of limbs and exact scale."""
+    """One ciphertext: its name, level and exact scale."""
 
     name: str
-    limbs: int
+    level: int
     scale: float
 
 
@@ -79,14 +79,14 @@ def _entry(header: Header, entry: Any, parameters: Parameters) -> ItemHead:
         scale = float.fromhex(text)
     except (TypeError, ValueError, OverflowError):
         raise Corrupt(f"{header.source}: a ciphertext's entry is malformed") from None
-    possible = type(limbs) is int and 1 <= limbs <= parameters.limbs
-    if not possible or type(level) is not int or level != limbs - 1:
+    possible = type(level) is int and 0 <= level <= parameters.top
+    if not possible or type(limbs) is not int or limbs != parameters.levels[level].limbs:
         raise Corrupt(f"{header.source}: a ciphertext has an impossible level")
     if not 1.0 <= scale <= 2.0**120:
         raise Corrupt(f"{header.source}: a ciphertext has an impossible scale")
     if type(name) is not str or scale.hex() != text:
         raise Corrupt(f"{header.source}: a ciphertext's entry is malformed")
-    return ItemHead(name, limbs, scale)
+    return ItemHead(name, level, scale)
 
 
 def _check_sections(header: Header, items: tuple[ItemHead, ...], parameters: Parameters) -> None:
@@ -95,7 +95,8 @@ def _check_sections(header: Header, items: tuple[ItemHead, ...], parameters: Par
     wanted: set[str] = set()
     for item in items:
         key = section_key(item.name)
-        shape = (item.limbs, parameters.ring_dimension)
+        level = parameters.levels[item.level]
+        shape = (level.limbs, level.ring_dimension)
         needed: dict[str, tuple[DType, tuple[int, ...]]] = {f"{key}/c": (DType.U64, (2, *shape))}
         if f"{key}/seed" in found:
             needed = {

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fhe_core import _native
 from fhe_core.errors import Failure
 from fhe_core.keys.expand import uniform_row
 from fhe_core.parameters import Parameters
@@ -27,10 +28,15 @@ class MissingKeyError(Failure, KeyError):
 
 @dataclass(frozen=True, eq=False)
 class EvaluationKey:
-    """``data`` [digits, 2, limbs + specials, N], both halves expanded."""
+    """Both halves of a key, expanded and in the order in which the kernels read them.
+
+    Attributes:
+        data: as `_native.key_memory` gives it.
+        rows: of ``data``, as indices of ``Parameters.primes``.
+    """
 
     data: Words
-    limbs: int
+    rows: tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,22 +47,29 @@ class EvaluationKeys:
     key_id: str
     keys: Mapping[KeyName, EvaluationKey]
 
-    def get(self, rotation: int, limbs: int) -> EvaluationKey:
-        """The key for a rotation (0: relinearisation) of a ciphertext with ``limbs`` limbs.
+    def get(self, rotation: int, level: int) -> EvaluationKey:
+        """The key for a rotation (0: relinearisation) of a ciphertext at that level.
 
         Raises:
-            MissingKeyError: it was not given, or covers fewer limbs.
+            MissingKeyError: it was not given, or does not have all limbs of the level.
         """
-        tier = self.parameters.tier_index(limbs)
-        if rotation != self.parameters.conjugation:
+        tier, rows = self.parameters.levels[level].tier, self.parameters.levels[level].rows
+        if not 0 <= rotation < self.parameters.rotations:
             rotation %= self.parameters.slots
         key = self.keys.get(KeyName(rotation, tier))
-        if key is None or key.limbs < limbs:
+        if key is None or not set(key.rows).issuperset(rows):
             what = f"rotation by {rotation}" if rotation else "relinearisation"
-            if rotation == self.parameters.conjugation:
-                what = "conjugation"
-            raise MissingKeyError(f"no evaluation key for {what} at {limbs} limbs")
+            raise MissingKeyError(f"no evaluation key for {what} at level {level}")
         return key
+
+    def residues(self, rotation: int, level: int) -> Words:
+        """The same key as residues [digits, 2, rows, N].
+
+        Raises:
+            MissingKeyError: as `get`.
+        """
+        key = self.get(rotation, level)
+        return _native.load_key(key.data, [self.parameters.primes[row] for row in key.rows])
 
     @property
     def memory_bytes(self) -> int:
@@ -71,21 +84,30 @@ def expand_key(
     domain: int,
 ) -> EvaluationKey:
     """Join the computed half [rows, N] per digit with the half expanded from the seed."""
-    digits, rows, n = specification.shape(parameters)
-    data = np.empty((digits, 2, rows, n), dtype=np.uint64)
-    for digit, body in enumerate(bodies):
-        data[digit, 0] = body
-    expand_half(parameters, specification, data, seed, domain)
-    return EvaluationKey(data, specification.limbs)
+    rows = (row for body in bodies for row in body)
+    return key_of_rows(parameters, specification, rows, seed, domain)
 
 
-def expand_half(
-    parameters: Parameters, specification: KeySpecification, data: Words, seed: bytes, domain: int
-) -> None:
-    """Fill data[:, 1] of a key [digits, 2, rows, N] from the seed."""
-    tier = parameters.tiers[specification.name.tier]
-    moduli = [*parameters.moduli, *parameters.specials]
-    indices = [*range(specification.limbs), *parameters.special_rows(tier)]
-    for digit in range(data.shape[0]):
-        for i, row in enumerate(indices):
-            uniform_row(seed, domain, digit, row, moduli[row], data[digit, 1, i])
+def key_of_rows(
+    parameters: Parameters,
+    specification: KeySpecification,
+    rows: Iterable[Words],
+    seed: bytes,
+    domain: int,
+) -> EvaluationKey:
+    """Join the rows [N] of the computed half, digit by digit, with the other half.
+
+    Raises:
+        ValueError: a residue is not below its modulus.
+    """
+    digits, count, n = specification.shape(parameters)
+    moduli, indices = parameters.primes, specification.rows(parameters)
+    data = _native.key_memory(digits, count, n)
+    uniform = np.empty(n, dtype=np.uint64)
+    places = ((digit, row) for digit in range(digits) for row in range(count))
+    for (digit, row), computed in zip(places, rows, strict=True):
+        index = indices[row]
+        _native.store_key_row(data, row, digit, 0, computed, moduli[index])
+        uniform_row(seed, domain, digit, index, moduli[index], uniform)
+        _native.store_key_row(data, row, digit, 1, uniform, moduli[index])
+    return EvaluationKey(data, indices)

@@ -55,8 +55,8 @@ class Matcher:
             ring.ring_dimension, [*ring.moduli, *ring.specials], threads
         )
         levels = MatchPlan(parameters).levels
-        self._relinearisation = keys.get(0, 1).data
-        self._keys = [keys.get(level.rotation, 1).data for level in levels]
+        self._relinearisation = keys.residues(0, 0)
+        self._keys = [keys.residues(level.rotation, 0) for level in levels]
         self._permutations = [
             _native.galois_permutation(ring.ring_dimension, level.element) for level in levels
         ]

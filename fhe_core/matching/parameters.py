@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from fhe_core.matching.errors import MatchingError
-from fhe_core.parameters import Parameters, Specification, Tier, build
+from fhe_core.parameters import Parameters, Ring, Specification, Tier, build
 
 #: A residue is kept and stored in six bytes.
 RESIDUE_BYTES = 6
@@ -51,6 +51,8 @@ class MatchParameters:
 
     def __post_init__(self) -> None:
         p = self.parameters
+        if p.ring is not Ring.STANDARD:
+            raise MatchingError("a gallery's parameters are of the standard ring")
         if (p.limbs, len(p.specials), len(p.tiers)) != (1, 1, 1):
             raise MatchingError("a gallery's parameters have one limb, one special prime, one tier")
         if self.modulus >= 1 << (8 * RESIDUE_BYTES):
@@ -136,6 +138,7 @@ GALLERY = Specification(
     limb_bits=(48,),
     special_bits=(50,),
     tiers=(Tier(1, 1, 1),),
+    ring=Ring.STANDARD,
 )
 
 

@@ -82,14 +82,14 @@ class MatchPlan:
         for depth in range(p.levels):
             stride = p.stride << depth
             last = 2 * stride == ring.ring_dimension
-            rotation = ring.conjugation if last else rotations[ring.ring_dimension // stride + 1]
+            rotation = ring.slots if last else rotations[ring.ring_dimension // stride + 1]
             nodes = p.roots << depth
             yield Level(nodes, rotation, ring.galois_element(rotation), stride)
 
     def keys(self) -> list[KeySpecification]:
         """Relinearisation, then a key for every level."""
         rotations = [0, *(level.rotation for level in self.levels)]
-        return [KeySpecification(KeyName(rotation, 0), 1) for rotation in rotations]
+        return [KeySpecification(KeyName(rotation, 0), (0,)) for rotation in rotations]
 
     # --- operations ------------------------------------------------------------------------------
 

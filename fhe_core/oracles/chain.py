@@ -1,4 +1,8 @@
-"""A modulus chain as foreign libraries ask for it."""
+"""A modulus chain as foreign libraries ask for it.
+
+They know the standard ring only. Elements of the real ring of degree N are some of those of the
+standard ring of degree 2N, which has N complex slots in the same order.
+"""
 
 from __future__ import annotations
 
@@ -38,18 +42,19 @@ class Chain:
 
 
 def chain_of(parameters: Parameters) -> Chain:
-    """The chain like that of ``parameters``; limbs of several sizes give their mean, rounded up, so
-    that the modulus is never smaller. Only a set within the 128-bit bound must be secure there too.
+    """The chain like that of ``parameters``, in the ring that holds theirs.
+
+    Limbs of several sizes give their mean, rounded up, so that the modulus is never smaller. Only a
+    set within the 128-bit bound must be secure there too.
     """
     bits = parameters.specification.limb_bits
     others = bits[1:] or bits
     limit = parameters.log2_qp_bound
-    tier = parameters.tiers[parameters.tier_index(len(bits))]
     return Chain(
-        parameters.ring_dimension,
+        parameters.root_order // 2,
         len(bits),
         bits[0],
         math.ceil(sum(others) / len(others)),
-        tier.digits(len(bits)),
+        parameters.digits(parameters.top),
         limit is not None and parameters.log2_qp <= limit,
     )

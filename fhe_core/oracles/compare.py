@@ -20,7 +20,7 @@ class OracleMismatch(OracleError):
 
 @dataclass(frozen=True)
 class Difference:
-    """Of one value, over all slots; real and imaginary parts apart, the larger counts.
+    """Of one value, over all slots.
 
     Attributes:
         rms, worst: of the difference; inf where a slot is not finite.
@@ -49,12 +49,11 @@ def difference(name: str, ours: Slots, theirs: Slots, predicted: tuple[float, fl
     """
     if ours.shape != theirs.shape:
         raise ValueError(f"'{name}': {ours.shape} and {theirs.shape} slots cannot be compared")
-    rest = np.asarray(ours, dtype=np.complex128) - theirs
-    parts = np.abs(np.stack([rest.real, rest.imag]))
-    if not np.all(np.isfinite(parts)):
+    rest = np.abs(ours - theirs)
+    if not np.all(np.isfinite(rest)):
         return Difference(name, math.inf, math.inf, math.hypot(*predicted))
-    rms = float(np.sqrt(np.mean(parts**2, axis=1)).max())
-    return Difference(name, rms, float(parts.max()), math.hypot(*predicted))
+    rms = float(np.sqrt(np.mean(rest**2)))
+    return Difference(name, rms, float(rest.max()), math.hypot(*predicted))
 
 
 def require_agreement(differences: Mapping[str, Difference]) -> None:

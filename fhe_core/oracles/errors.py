@@ -25,18 +25,17 @@ def openfhe_specials(chain: Chain) -> int:
 
 
 @dataclass(frozen=True)
-class NearestEncodings(ErrorModel):
-    """Plaintexts are rounded to nearest, also where messages are real: foreign libraries know
-    nothing of ``encoding.round_real``.
+class StandardErrors(ErrorModel):
+    """In the standard ring of degree 2N, whose N slots are complex: of errors with coefficients of
+    the same size only half of the variance is real. Encodings round to the same numbers.
     """
 
-    @staticmethod
-    def encoding(period: int, scale: float, real: bool = False) -> float:
-        return ErrorModel.encoding(period, scale)
+    def slot(self, coefficient_variance: float, scale: float) -> float:
+        return super().slot(coefficient_variance, scale) / 2
 
 
 @dataclass(frozen=True)
-class OpenFheErrors(NearestEncodings):
+class OpenFheErrors(StandardErrors):
     """OpenFHE divides by P after every single rotation, and without rounding.
 
     Its division of x by P takes a sum of k remainders in [0, 1), one per special prime, for x / P's
@@ -47,11 +46,11 @@ class OpenFheErrors(NearestEncodings):
 
     specials: int = 1
 
-    def switching(self, limbs: int, scale: float) -> float:
+    def switching(self, level: int, scale: float) -> float:
         square = (_BIAS_SPREAD * self.specials / 2) ** 2 + self.specials / 12
-        n = self.parameters.ring_dimension
-        down = self.slot(square * (1 + n * SECRET_VARIANCE), scale)
-        return super().switching(limbs, scale) + down
+        secret = 2 * self.parameters.ring_dimension * SECRET_VARIANCE
+        down = self.slot(square * (1 + secret), scale)
+        return super().switching(level, scale) + down
 
 
 def openfhe_errors(parameters: Parameters, chain: Chain) -> OpenFheErrors:
@@ -60,10 +59,19 @@ def openfhe_errors(parameters: Parameters, chain: Chain) -> OpenFheErrors:
 
 @dataclass(frozen=True)
 class SameEncodings(ErrorModel):
-    """For the difference of two backends that encode to the same integers, as ours and SEAL do
-    where messages are complex: the rounding of plaintexts is common to both.
+    """For the difference of two backends that encode to the same integers, as ours and SEAL do:
+    the rounding of plaintexts is common to both.
     """
 
     @staticmethod
-    def encoding(period: int, scale: float, real: bool = False) -> float:
+    def encoding(period: int, scale: float) -> float:
+        return 0.0
+
+
+@dataclass(frozen=True)
+class SealErrors(StandardErrors):
+    """As `SameEncodings`, of SEAL."""
+
+    @staticmethod
+    def encoding(period: int, scale: float) -> float:
         return 0.0

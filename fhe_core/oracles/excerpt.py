@@ -6,7 +6,6 @@ only has the same slots, rotations, masks and weights.
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 from fhe_core.parameters import Parameters
@@ -14,7 +13,7 @@ from fhe_core.plan import Plan, PlanError, Step, Value, step_reads, step_writes,
 
 
 def excerpt(plan: Plan, prefix: str, parameters: Parameters) -> Plan:
-    """The steps whose labels start with ``prefix``; its inputs have all limbs of ``parameters``.
+    """The steps whose labels start with ``prefix``; its highest inputs get the top level.
 
     Scales of inputs and of linear steps stay; those of squares follow from the chain's primes.
 
@@ -32,7 +31,7 @@ def excerpt(plan: Plan, prefix: str, parameters: Parameters) -> Plan:
     outputs = tuple(name for name in plan.values if name in written - read)
     if not chosen:
         raise PlanError(f"no step of the plan starts with '{prefix}'")
-    shift = max(plan.values[name].limbs for name in inputs) - parameters.limbs
+    shift = max(plan.values[name].level for name in inputs) - parameters.top
     values = {name: _lowered(plan.values[name], shift) for name in inputs}
     moved_steps: list[Step] = []
     for step in chosen:
@@ -60,14 +59,14 @@ def limbs_needed(plan: Plan, prefix: str) -> int:
         if label.startswith(prefix)
         for name in (*step_reads(step), *step_writes(step))
     ]
-    limbs = [plan.values[name].limbs for name in names]
-    return max(limbs) - min(limbs) + 2
+    levels = [plan.values[name].level for name in names]
+    return max(levels) - min(levels) + 2
 
 
 def _lowered(value: Value, shift: int) -> Value:
-    if value.limbs <= shift:
+    if value.level < shift:
         raise PlanError(f"the chain is too short for '{value.name}'")
-    return replace(value, limbs=value.limbs - shift)
+    return replace(value, level=value.level - shift)
 
 
 def _moved(
@@ -76,25 +75,24 @@ def _moved(
     """A step on the new chain, and the values it writes."""
     results = [_lowered(plan.values[name], shift) for name in step_writes(step)]
 
-    def rescale_factor(limbs: int, count: int) -> float:
-        return math.prod(float(q) for q in parameters.moduli[limbs - count : limbs])
+    def rescale_factor(level: int, count: int) -> float:
+        return parameters.rescale_factor(level, level - count)
 
     match step:
         case steps.Rotate():
             scale = values[step.source].scale
             return (
-                replace(step, limbs=step.limbs - shift),
+                replace(step, level=step.level - shift),
                 [replace(value, scale=scale) for value in results],
             )
-        case steps.Square() | steps.SquareParts():
+        case steps.Square():
             source = values[step.source]
-            factor = 4 if isinstance(step, steps.SquareParts) else 1
-            scale = factor * source.scale**2 / rescale_factor(source.limbs, step.rescale)
+            scale = source.scale**2 / rescale_factor(source.level, step.rescale)
             return step, [replace(value, scale=scale) for value in results]
         case steps.LinearTransform():
-            limbs = step.limbs - shift
-            total = results[0].scale * rescale_factor(limbs, step.rescale) / step.mask_scale
+            level = step.level - shift
+            total = results[0].scale * rescale_factor(level, step.rescale) / step.mask_scale
             scales = tuple(total / values[name].scale for name in step.inputs)
-            return replace(step, limbs=limbs, weight_scales=scales), results
+            return replace(step, level=level, weight_scales=scales), results
         case _:
             raise PlanError(f"a '{step.op}' step cannot be moved to another chain")

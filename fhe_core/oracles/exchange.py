@@ -38,7 +38,7 @@ class Job:
 class Answer:
     """outputs: decrypted slots by name; report: library, ring, primes, counts, seconds."""
 
-    outputs: Mapping[str, NDArray[np.complex128]]
+    outputs: Mapping[str, NDArray[np.float64]]
     report: Mapping[str, Any]
 
 

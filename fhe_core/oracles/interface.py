@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fhe_core.errors import Failure
 
-#: Real or complex; a vector shorter than the slots of a ciphertext is repeated.
+#: Real; a vector shorter than the slots of a ciphertext is repeated.
 Slots = NDArray[Any]
 
 
@@ -39,7 +39,7 @@ class Library(Protocol):
         """A fresh ciphertext with all limbs, made with the secret key."""
 
     def decrypt(self, a: Any, scale: float) -> NDArray[np.complex128]:
-        """All slots, without noise on top."""
+        """All slots, without noise on top. Of what is real, imaginary parts are noise."""
 
     def limbs(self, a: Any) -> int: ...
 
@@ -62,5 +62,3 @@ class Library(Protocol):
 
     def rotate_hoisted(self, a: Any, amounts: Sequence[int]) -> list[Any]:
         """The same for several amounts, with one decomposition where the library can."""
-
-    def conjugate(self, a: Any) -> Any: ...

@@ -73,9 +73,7 @@ def moduli_of(context: Any, limbs: int) -> list[int]:
 class OpenFheLibrary:
     """A context with a new secret key, and the keys for what is asked for."""
 
-    def __init__(
-        self, chain: Chain, rotations: Iterable[int], *, multiplies: bool, conjugates: bool
-    ) -> None:
+    def __init__(self, chain: Chain, rotations: Iterable[int], *, multiplies: bool) -> None:
         self.chain = chain
         self._context = context_of(chain)
         self._moduli = moduli_of(self._context, chain.limbs)
@@ -87,11 +85,6 @@ class OpenFheLibrary:
         amounts = list(rotations)
         if amounts:
             self._context.EvalRotateKeyGen(self._secret, amounts)
-        self._conjugation: Any = None
-        if conjugates:
-            self._conjugation = self._context.EvalAutomorphismKeyGen(
-                self._secret, [self._cycle - 1]
-            )
 
     @property
     def slots(self) -> int:
@@ -140,9 +133,6 @@ class OpenFheLibrary:
         digits = self._context.EvalFastRotationPrecompute(a)
         rotated = (self._context.EvalFastRotation(a, r, self._cycle, digits) for r in amounts)
         return [self._plainly(one) for one in rotated]
-
-    def conjugate(self, a: Any) -> Any:
-        return self._plainly(self._context.EvalAutomorphism(a, self._cycle - 1, self._conjugation))
 
     def _plain(self, values: Slots, scale: float, level: int) -> Any:
         """A plaintext at any scale: OpenFHE encodes at 2^limb_bits, the values make up for it."""

@@ -18,7 +18,7 @@ from typing import Any
 from fhe_core.oracles.exchange import Answer, Job, load_job, save_answer
 from fhe_core.oracles.interface import OracleError
 from fhe_core.oracles.openfhe_library import OpenFheLibrary, context_of, imported, moduli_of
-from fhe_core.oracles.run import Runner, conjugates, multiplies, rotations
+from fhe_core.oracles.run import Runner, multiplies, rotations
 
 
 def answer(job: Job) -> Answer:
@@ -37,7 +37,6 @@ def answer(job: Job) -> Answer:
         job.chain,
         rotations(job.plan, job.chain.slots),
         multiplies=multiplies(job.plan),
-        conjugates=conjugates(job.plan),
     )
     keys = time.perf_counter()
     runner = Runner(library, job.plan, job.tables or {})

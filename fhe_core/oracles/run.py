@@ -24,6 +24,11 @@ from fhe_core.plan import Plan, PlanError, Step, steps
 Tables = Mapping[str, NDArray[Any]]
 
 
+def limbs_of(level: int) -> int:
+    """A foreign chain has a level for every limb."""
+    return level + 1
+
+
 @dataclass(frozen=True)
 class Held:
     """A ciphertext of the library and its exact scale."""
@@ -45,15 +50,15 @@ class Runner:
     tables: Tables
     counts: Counter[str] = field(default_factory=Counter)
 
-    def run(self, inputs: Sequence[Slots]) -> list[NDArray[np.complex128]]:
-        """Decrypted slots of the plan's outputs.
+    def run(self, inputs: Sequence[Slots]) -> list[NDArray[np.float64]]:
+        """Decrypted slots of the plan's outputs: their real parts.
 
         Raises:
             OracleError: the library has other slots or too few limbs, or the inputs do not fit.
         """
         results = self.evaluate(self.encrypt(inputs))
         self.counts["decrypt"] += len(results)
-        return [self.foreign.decrypt(result.handle, result.scale) for result in results]
+        return [self.foreign.decrypt(result.handle, result.scale).real for result in results]
 
     def encrypt(self, inputs: Sequence[Slots]) -> dict[str, Held]:
         """Fresh ciphertexts of the plan's inputs, by name; errors as of :meth:`run`."""
@@ -62,13 +67,13 @@ class Runner:
             raise OracleError(
                 f"the plan takes {len(plan.inputs)} inputs of {library.slots} slots each"
             )
-        most = max(value.limbs for value in plan.values.values())
+        most = max(limbs_of(value.level) for value in plan.values.values())
         if most > len(library.moduli):
             raise OracleError(f"the plan needs {most} limbs, the library has {len(library.moduli)}")
         self.counts["encrypt"] += len(inputs)
         held: dict[str, Held] = {}
         for name, values in zip(plan.inputs, inputs, strict=True):
-            limbs, scale = plan.values[name].limbs, plan.values[name].scale
+            limbs, scale = limbs_of(plan.values[name].level), plan.values[name].scale
             held[name] = Held(library.drop_to(library.encrypt(values, scale), limbs), scale)
         return held
 
@@ -78,7 +83,7 @@ class Runner:
 
     def check(self, name: str, value: Held) -> None:
         """OracleError where a result does not have the limbs that the plan says."""
-        if self.foreign.limbs(value.handle) != self.plan.values[name].limbs:
+        if self.foreign.limbs(value.handle) != limbs_of(self.plan.values[name].level):
             raise OracleError(f"'{name}' came out with a wrong number of limbs")
 
     def apply(self, _number: int, step: Step, held: Mapping[str, Held]) -> list[Held]:
@@ -86,7 +91,7 @@ class Runner:
         match step:
             case steps.Rotate():
                 source = held[step.source]
-                low = self.foreign.drop_to(source.handle, step.limbs)
+                low = self.foreign.drop_to(source.handle, limbs_of(step.level))
                 return [Held(h, source.scale) for h in self.rotate(low, step.amounts)]
             case steps.FoldSum():
                 total = held[step.source]
@@ -100,18 +105,9 @@ class Runner:
                 source = held[step.source]
                 product = self.multiply(source, source, step.rescale)
                 return [self.plus(product, step.offset)]
-            case steps.SquareParts():
-                product = self.square_parts(held[step.source], step.rescale)
-                return [self.plus(product, step.offset)]
-            case steps.Join():
-                left, right = held[step.left], held[step.right]
-                turned = self.times(right.handle, 1j)
-                return [Held(self.add(left.handle, turned), left.scale)]
-            case steps.Part():
-                return self.parts(held[step.source])
             case steps.Multiply():
                 left, right = (
-                    Held(self.foreign.drop_to(held[n].handle, step.limbs), held[n].scale)
+                    Held(self.foreign.drop_to(held[n].handle, limbs_of(step.level)), held[n].scale)
                     for n in (step.left, step.right)
                 )
                 return [self.multiply(left, right, step.rescale)]
@@ -124,13 +120,15 @@ class Runner:
                 return [self.plus(Held(source.handle, source.scale / step.factor), step.table)]
             case steps.DropLevel():
                 source = held[step.source]
-                return [Held(self.foreign.drop_to(source.handle, step.limbs), source.scale)]
+                return [
+                    Held(self.foreign.drop_to(source.handle, limbs_of(step.level)), source.scale)
+                ]
 
     def linear(self, step: steps.LinearTransform, held: Mapping[str, Held]) -> list[Held]:
         """Baby steps, masks, weights, sums, giant steps, one rescale; a term at a time."""
         library, weights = self.foreign, self.tables[step.weights]
         wanted = self.plan.values[step.outputs[0]].scale
-        total_scale = wanted * self.rescale_factor(step.limbs, step.rescale)
+        total_scale = wanted * self.rescale_factor(limbs_of(step.level), step.rescale)
         users: dict[int, list[tuple[int, int]]] = {}
         for accumulator, entries in enumerate(step.entries):
             for term, row in entries:
@@ -138,7 +136,7 @@ class Runner:
         sums: dict[int, Any] = {}
         for number, name in enumerate(step.inputs):
             source = held[name]
-            low = library.drop_to(source.handle, step.limbs)
+            low = library.drop_to(source.handle, limbs_of(step.level))
             own = [b for b, (i, _) in enumerate(step.babies) if i == number]
             moved = self.rotate(low, [step.babies[b][1] for b in own])
             for baby, rotated in zip(own, moved, strict=True):
@@ -165,22 +163,6 @@ class Runner:
             for o in range(len(step.outputs))
         ]
 
-    def square_parts(self, a: Held, rescale: int) -> Held:
-        """Re**2 + i Im**2 from (a + conj a)**2 + (w (a - conj a) / i)**2, w**2 = i."""
-        other = self.conjugate(a.handle)
-        root = eighth_root(self.foreign.slots)
-        real = self.add(a.handle, other)
-        imaginary = self.add(self.times(a.handle, -1j * root), self.times(other, 1j * root))
-        squares = [self.multiply(Held(x, a.scale), Held(x, a.scale), 0) for x in (real, imaginary)]
-        total = self.add(squares[0].handle, squares[1].handle)
-        return self.rescale(Held(total, 4 * a.scale**2), rescale)
-
-    def parts(self, a: Held) -> list[Held]:
-        other = self.conjugate(a.handle)
-        real = self.add(a.handle, other)
-        imaginary = self.add(self.times(a.handle, -1j), self.times(other, 1j))
-        return [Held(real, 2 * a.scale), Held(imaginary, 2 * a.scale)]
-
     def mask(self, mask: int) -> Slots:
         """0/1 slot values."""
         out = np.zeros(self.foreign.slots)
@@ -194,10 +176,6 @@ class Runner:
         self.counts["add plain"] += 1
         return Held(self.foreign.add_plain(a.handle, self.tables[table][0], a.scale), a.scale)
 
-    def times(self, handle: Any, factor: complex | Slots) -> Any:
-        """Times a power of X^(N/4): encoded at scale one, it is a monomial, free of error."""
-        return self.multiply_plain(handle, np.full(self.foreign.slots, factor), 1.0)
-
     def add(self, a: Any, b: Any) -> Any:
         self.counts["add"] += 1
         return self.foreign.add(a, b)
@@ -210,10 +188,6 @@ class Runner:
         self.counts["multiply + relinearise"] += 1
         product = Held(self.foreign.multiply(a.handle, b.handle), a.scale * b.scale)
         return self.rescale(product, rescale)
-
-    def conjugate(self, handle: Any) -> Any:
-        self.counts["conjugate"] += 1
-        return self.foreign.conjugate(handle)
 
     def rotate(self, handle: Any, amounts: Iterable[int]) -> list[Any]:
         """Rotations by amounts in any order; several of one ciphertext are hoisted."""
@@ -250,12 +224,6 @@ def checked(plan: Plan, parameters: Parameters, every_value: bool) -> Plan:
     return replace(plan, outputs=tuple(plan.values)) if every_value else plan
 
 
-def eighth_root(slots: int) -> NDArray[np.complex128]:
-    """X^(N/4) in every slot: exp(i pi 5^j / 4), which squares to i."""
-    powers = np.array([pow(5, j, 8) for j in range(slots)])
-    return np.exp(0.25j * np.pi * powers)
-
-
 def rotations(plan: Plan, slots: int) -> list[int]:
     """Every amount by which the runner rotates, in [1, slots): giant steps go all the way at once,
     not by Horner's scheme as in the native backend.
@@ -272,11 +240,5 @@ def rotations(plan: Plan, slots: int) -> list[int]:
     return sorted(amounts - {0})
 
 
-def conjugates(plan: Plan) -> bool:
-    return any(isinstance(step, steps.Part | steps.SquareParts) for step in plan.steps)
-
-
 def multiplies(plan: Plan) -> bool:
-    return any(
-        isinstance(step, steps.Square | steps.SquareParts | steps.Multiply) for step in plan.steps
-    )
+    return any(isinstance(step, steps.Square | steps.Multiply) for step in plan.steps)

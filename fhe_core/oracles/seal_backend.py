@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 from fhe_core.oracles.exchange import Answer
 from fhe_core.oracles.interface import Slots
-from fhe_core.oracles.run import Runner, Tables, checked, conjugates, multiplies, rotations
+from fhe_core.oracles.run import Runner, Tables, checked, multiplies, rotations
 from fhe_core.oracles.seal_library import SealLibrary
 from fhe_core.parameters import Parameters
 from fhe_core.plan import Plan
@@ -34,7 +34,6 @@ def run(
         parameters,
         rotations(plan, parameters.slots),
         multiplies=multiplies(plan),
-        conjugates=conjugates(plan),
     )
     keys = time.perf_counter()
     runner = Runner(library, plan, tables)

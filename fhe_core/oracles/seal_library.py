@@ -4,8 +4,9 @@ SEAL takes the very primes of ``Parameters``, so that scales are the plan's. It 
 prime, digits of one limb, ring dimensions up to 32768, and no noise flooding: what it decrypts must
 not be shared (docs/oracles.md).
 
-SEAL's slot k is the value at zeta^(3^k), ours at zeta^(5^j). One of 5^j and -5^j is a power of 3
-modulo 2N, so that a permutation, with some values conjugated, makes the polynomials the same.
+It knows the standard ring only; ours of degree N is part of that of degree 2N. SEAL's slot k is the
+value at zeta^(3^k), ours at zeta^(5^j). One of 5^j and -5^j is a power of 3 modulo the order of
+zeta, so that a permutation, with some values conjugated, makes the polynomials the same.
 """
 
 from __future__ import annotations
@@ -48,7 +49,6 @@ class SealLibrary:
         rotations: Iterable[int],
         *,
         multiplies: bool,
-        conjugates: bool,
     ) -> None:
         self._seal = seal = imported()
         _require_limits(parameters)
@@ -64,13 +64,11 @@ class SealLibrary:
         if multiplies:
             generator.create_relin_keys(self._relin)
         elements = [parameters.galois_element(amount) for amount in rotations]
-        if conjugates:
-            elements.append(parameters.galois_element(parameters.conjugation))
         self._galois: Any = seal.GaloisKeys()
         if elements:
             generator.create_galois_keys(elements, self._galois)
         self._levels = _levels(self._context, parameters.limbs)
-        self._place, self._conjugated = slot_order(parameters.ring_dimension)
+        self._place, self._conjugated = slot_order(parameters.root_order // 2)
 
     @property
     def slots(self) -> int:
@@ -134,19 +132,14 @@ class SealLibrary:
         return _plainly(out)
 
     def rotate(self, a: Any, amount: int) -> Any:
-        return self._automorphism(a, self.parameters.galois_element(amount))
+        out = self._seal.Ciphertext()
+        element = self.parameters.galois_element(amount)
+        self._evaluator.apply_galois(a, element, self._galois, out)
+        return out
 
     def rotate_hoisted(self, a: Any, amounts: Sequence[int]) -> list[Any]:
         """One by one: SEAL does not hoist."""
         return [self.rotate(a, amount) for amount in amounts]
-
-    def conjugate(self, a: Any) -> Any:
-        return self._automorphism(a, self.parameters.galois_element(self.parameters.conjugation))
-
-    def _automorphism(self, a: Any, element: int) -> Any:
-        out = self._seal.Ciphertext()
-        self._evaluator.apply_galois(a, element, self._galois, out)
-        return out
 
     def _plain(self, values: Slots, scale: float, limbs: int) -> Any:
         """A plaintext that says it has scale one, as all ciphertexts here do."""
@@ -159,7 +152,7 @@ class SealLibrary:
 
 
 def slot_order(ring_dimension: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """For each of our slots [N/2], SEAL's slot with that value, and whether it is conjugated."""
+    """For each of our slots, SEAL's with that value in its ring, and whether it is conjugated."""
     cycle, slots = 2 * ring_dimension, ring_dimension // 2
     theirs: dict[int, int] = {}
     power = 1
@@ -177,7 +170,7 @@ def slot_order(ring_dimension: int) -> tuple[NDArray[np.int64], NDArray[np.bool_
 
 def _require_limits(parameters: Parameters) -> None:
     """OracleError where SEAL cannot do what the parameters say."""
-    n, top = parameters.ring_dimension, parameters.tiers[parameters.tier_index(parameters.limbs)]
+    n, top = parameters.root_order // 2, parameters.tiers[parameters.levels[-1].tier]
     if n > MAX_RING_DIMENSION:
         raise OracleError(f"SEAL's ring dimension is at most {MAX_RING_DIMENSION}, not {n}")
     if len(parameters.specials) != 1 or top.digit_limbs != 1:
@@ -186,7 +179,7 @@ def _require_limits(parameters: Parameters) -> None:
 
 def _context(seal: Any, parameters: Parameters) -> Any:
     settings = seal.EncryptionParameters(seal.SCHEME_TYPE.CKKS)
-    settings.set_poly_modulus_degree(parameters.ring_dimension)
+    settings.set_poly_modulus_degree(parameters.root_order // 2)
     chain = (*parameters.moduli, *parameters.specials)
     settings.set_coeff_modulus([seal.Modulus(q) for q in chain])
     limit = parameters.log2_qp_bound

@@ -3,8 +3,10 @@
 from fhe_core.parameters.parameters import (
     DIGIT_SLACK_BITS,
     ERROR_ETA,
+    Level,
     ParameterError,
     Parameters,
+    Ring,
     Specification,
     Tier,
     build,
@@ -13,8 +15,10 @@ from fhe_core.parameters.parameters import (
 __all__ = [
     "DIGIT_SLACK_BITS",
     "ERROR_ETA",
+    "Level",
     "ParameterError",
     "Parameters",
+    "Ring",
     "Specification",
     "Tier",
     "build",

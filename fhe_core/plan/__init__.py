@@ -2,7 +2,7 @@
 
 from fhe_core.plan import steps
 from fhe_core.plan.errors import PlanError
-from fhe_core.plan.keys import KeyName, KeySpecification, required_keys, step_keys, step_limbs
+from fhe_core.plan.keys import KeyName, KeySpecification, required_keys, step_keys, step_level
 from fhe_core.plan.plan import Plan, Value, last_reads
 from fhe_core.plan.reading import from_json
 from fhe_core.plan.running import Backend, Observer, Progress, run
@@ -23,7 +23,7 @@ __all__ = [
     "required_keys",
     "run",
     "step_keys",
-    "step_limbs",
+    "step_level",
     "step_reads",
     "step_rotations",
     "step_writes",

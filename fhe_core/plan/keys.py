@@ -7,25 +7,12 @@ from dataclasses import dataclass
 
 from fhe_core.parameters import Parameters
 from fhe_core.plan.plan import Plan, Value
-from fhe_core.plan.steps import (
-    Join,
-    LinearTransform,
-    Multiply,
-    Part,
-    Rotate,
-    Square,
-    SquareParts,
-    Step,
-    step_rotations,
-)
+from fhe_core.plan.steps import LinearTransform, Multiply, Rotate, Square, Step, step_rotations
 
 
 @dataclass(frozen=True)
 class KeyName:
-    """One evaluation key: a rotation amount and the tier it serves.
-
-    0 stands for relinearisation, as many as there are slots for complex conjugation.
-    """
+    """One evaluation key: a rotation amount (0: relinearisation) and the tier it serves."""
 
     rotation: int
     tier: int
@@ -33,51 +20,51 @@ class KeyName:
 
 @dataclass(frozen=True)
 class KeySpecification:
-    """A key with the number of limbs it must cover, which decides its size."""
+    """A key with the levels that it serves, ascending: it has their primes and no others."""
 
     name: KeyName
-    limbs: int
+    levels: tuple[int, ...]
+
+    def rows(self, parameters: Parameters) -> tuple[int, ...]:
+        """Of every digit: the primes of all its levels, then the tier's special primes."""
+        return parameters.key_rows(self.name.tier, self.levels)
+
+    def serves(self, other: KeySpecification) -> bool:
+        """Whether it can be used wherever the other one can."""
+        return self.name == other.name and set(self.levels) >= set(other.levels)
 
     def shape(self, parameters: Parameters) -> tuple[int, int, int]:
-        """(digits, limbs + specials, ring dimension) of each half of the key."""
-        tier = parameters.tiers[self.name.tier]
-        return (
-            tier.digits(self.limbs),
-            self.limbs + tier.special_limbs,
-            parameters.ring_dimension,
-        )
+        """(digits, rows, ring dimension) of each half of the key."""
+        digits = max(parameters.digits(level) for level in self.levels)
+        return digits, len(self.rows(parameters)), parameters.ring_dimension
 
 
-def step_limbs(step: Step, values: Mapping[str, Value]) -> int:
-    """Limbs at which the step's key switching happens."""
+def step_level(step: Step, values: Mapping[str, Value]) -> int:
+    """The level at which the step's key switching happens."""
     match step:
         case LinearTransform() | Multiply() | Rotate():
-            return step.limbs
-        case Join():
-            return values[step.left].limbs
+            return step.level
         case _:
-            return values[step.source].limbs
+            return values[step.source].level
 
 
 def step_keys(step: Step, values: Mapping[str, Value], parameters: Parameters) -> Iterator[KeyName]:
     """Evaluation keys a step needs, with repetitions (one per key switch or inner product)."""
-    tier = parameters.tier_index(step_limbs(step, values))
+    tier = parameters.levels[step_level(step, values)].tier
     for amount in step_rotations(step):
         if amount % parameters.slots:
             yield KeyName(amount % parameters.slots, tier)
-    if isinstance(step, SquareParts | Part):
-        yield KeyName(parameters.conjugation, tier)
-    if isinstance(step, Square | SquareParts | Multiply):
+    if isinstance(step, Square | Multiply):
         yield KeyName(0, tier)
 
 
 def required_keys(plans: Iterable[Plan], parameters: Parameters) -> list[KeySpecification]:
-    """Every evaluation key the plans need, with the most limbs it is used at, sorted."""
-    limbs: dict[KeyName, int] = {}
+    """Every evaluation key the plans need, with the levels it is used at, sorted."""
+    levels: dict[KeyName, set[int]] = {}
     for plan in plans:
         for step in plan.steps:
-            count = step_limbs(step, plan.values)
+            level = step_level(step, plan.values)
             for name in step_keys(step, plan.values, parameters):
-                limbs[name] = max(count, limbs.get(name, 0))
-    ordered = sorted(limbs, key=lambda name: (name.tier, name.rotation))
-    return [KeySpecification(name, limbs[name]) for name in ordered]
+                levels.setdefault(name, set()).add(level)
+    ordered = sorted(levels, key=lambda name: (name.tier, name.rotation))
+    return [KeySpecification(name, tuple(sorted(levels[name]))) for name in ordered]

@@ -16,23 +16,15 @@ from functools import cached_property
 from typing import Any
 
 from fhe_core.plan.errors import PlanError
-from fhe_core.plan.steps import (
-    Join,
-    LinearTransform,
-    Part,
-    SquareParts,
-    Step,
-    step_reads,
-    step_writes,
-)
+from fhe_core.plan.steps import LinearTransform, Step, step_reads, step_writes
 
 
 @dataclass(frozen=True)
 class Value:
-    """A ciphertext during the run: its number of limbs and exact scale."""
+    """A ciphertext during the run: its level (of ``Parameters.levels``) and exact scale."""
 
     name: str
-    limbs: int
+    level: int
     scale: float
 
 
@@ -44,7 +36,7 @@ class Plan:
         name: what the plan computes.
         parameters_digest: the parameter set it was compiled for.
         inputs, outputs: names of ciphertexts that come in and go out, in order.
-        values: every ciphertext by name, with limbs and scale.
+        values: every ciphertext by name, with level and scale.
         masks: slot patterns, each a tuple of (start, stop) runs of slots that are one.
         steps: in execution order.
         labels: one human-readable label per step.
@@ -61,11 +53,6 @@ class Plan:
     labels: tuple[str, ...]
     metadata: Mapping[str, Any]
 
-    @property
-    def real(self) -> bool:
-        """Whether all slots are real numbers: imaginary parts hold errors only."""
-        return not any(isinstance(step, Join | Part | SquareParts) for step in self.steps)
-
     def to_json(self) -> str:
         """Canonical text; scales as exact hexadecimal floats."""
         document = {
@@ -73,7 +60,7 @@ class Plan:
             "parameters": self.parameters_digest,
             "inputs": self.inputs,
             "outputs": self.outputs,
-            "values": [[v.name, v.limbs, v.scale.hex()] for v in self.values.values()],
+            "values": [[v.name, v.level, v.scale.hex()] for v in self.values.values()],
             "masks": self.masks,
             "steps": [_step_to_json(step) for step in self.steps],
             "labels": self.labels,

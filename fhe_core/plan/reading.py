@@ -24,8 +24,8 @@ def from_json(text: str) -> Plan:
     try:
         document = json.loads(text)
         rows = [
-            _checked(Value, name=name, limbs=limbs, scale=float.fromhex(scale))
-            for name, limbs, scale in document["values"]
+            _checked(Value, name=name, level=level, scale=float.fromhex(scale))
+            for name, level, scale in document["values"]
         ]
         plan = _checked(
             Plan,

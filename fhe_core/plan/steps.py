@@ -9,13 +9,13 @@ from typing import ClassVar
 
 @dataclass(frozen=True)
 class Rotate:
-    """outputs[i] = source dropped to ``limbs`` limbs and rotated by amounts[i] (hoisted)."""
+    """outputs[i] = source dropped to ``level`` and rotated by amounts[i] (hoisted)."""
 
     op: ClassVar[str] = "rotate"
     source: str
     outputs: tuple[str, ...]
     amounts: tuple[int, ...]
-    limbs: int
+    level: int
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class LinearTransform:
     sum over entries of a: weight * mask * rotation(inputs[i], amount), then rescale.
 
     Attributes:
-        inputs: ciphertext names; all are dropped to ``limbs`` limbs first.
+        inputs: ciphertext names; all are dropped to ``level`` first.
         weight_scales: one per input: exact scale of its periodic weights.
         babies: (input, rotation amount) pairs.
         terms: (baby, mask) pairs; mask is an index into the plan's masks, or -1.
@@ -57,13 +57,13 @@ class LinearTransform:
         period: slots after which weights repeat; may be all slots of the ciphertext.
         mask_scale: exact scale of the masks.
         bias: name of a table that is added, of one row for all outputs or one for each, or "".
-        rescale: limbs that the sum is rescaled by at the end.
+        rescale: levels that the sum is rescaled by at the end.
     """
 
     op: ClassVar[str] = "linear"
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    limbs: int
+    level: int
     weight_scales: tuple[float, ...]
     babies: tuple[tuple[int, int], ...]
     terms: tuple[tuple[int, int], ...]
@@ -99,44 +99,14 @@ class Square:
 
 
 @dataclass(frozen=True)
-class SquareParts:
-    """output = Re(source)**2 + i Im(source)**2 + offset: two real vectors, squared side by side."""
-
-    op: ClassVar[str] = "square-parts"
-    source: str
-    output: str
-    rescale: int
-    offset: str
-
-
-@dataclass(frozen=True)
-class Join:
-    """output = left + i right, of the same limbs and scale. Free and exact."""
-
-    op: ClassVar[str] = "join"
-    left: str
-    right: str
-    output: str
-
-
-@dataclass(frozen=True)
-class Part:
-    """outputs = Re(source), Im(source)."""
-
-    op: ClassVar[str] = "part"
-    source: str
-    outputs: tuple[str, str]
-
-
-@dataclass(frozen=True)
 class Multiply:
-    """output = left * right, both dropped to ``limbs`` limbs, relinearised and rescaled."""
+    """output = left * right, both dropped to ``level``, relinearised and rescaled."""
 
     op: ClassVar[str] = "multiply"
     left: str
     right: str
     output: str
-    limbs: int
+    level: int
     rescale: int
 
 
@@ -166,35 +136,20 @@ class Affine:
 
 @dataclass(frozen=True)
 class DropLevel:
-    """output = source with only its first ``limbs`` limbs."""
+    """output = source with only the limbs of ``level``."""
 
     op: ClassVar[str] = "drop-level"
     source: str
     output: str
-    limbs: int
+    level: int
 
 
-Step = (
-    Rotate
-    | FoldSum
-    | LinearTransform
-    | Square
-    | SquareParts
-    | Join
-    | Part
-    | Multiply
-    | MultiplyPlain
-    | Affine
-    | DropLevel
-)
+Step = Rotate | FoldSum | LinearTransform | Square | Multiply | MultiplyPlain | Affine | DropLevel
 STEP_TYPES: tuple[type[Step], ...] = (
     Rotate,
     FoldSum,
     LinearTransform,
     Square,
-    SquareParts,
-    Join,
-    Part,
     Multiply,
     MultiplyPlain,
     Affine,
@@ -207,7 +162,7 @@ def step_reads(step: Step) -> tuple[str, ...]:
     match step:
         case LinearTransform():
             return step.inputs
-        case Multiply() | Join():
+        case Multiply():
             return (step.left, step.right)
         case _:
             return (step.source,)
@@ -216,7 +171,7 @@ def step_reads(step: Step) -> tuple[str, ...]:
 def step_writes(step: Step) -> tuple[str, ...]:
     """Names of the ciphertexts a step writes."""
     match step:
-        case LinearTransform() | Rotate() | Part():
+        case LinearTransform() | Rotate():
             return step.outputs
         case _:
             return (step.output,)

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from fhe_core import plan as plans
 from fhe_core.plan import Observer, Plan, Step, step_writes, steps
 
-#: Real, or complex where two vectors run side by side.
-Slots = NDArray[Any]
-Tables = Mapping[str, NDArray[Any]]
+Slots = NDArray[np.float64]
+Tables = Mapping[str, Slots]
 #: Given a step and one of its results, the standard deviation of the slot error to add.
 Noise = Callable[[Step, str], float]
 
@@ -66,10 +65,7 @@ def run(
 
 
 def _disturbed(slots: Slots, deviation: float, generator: np.random.Generator) -> Slots:
-    error: Slots = generator.normal(0.0, deviation, slots.shape)
-    if np.iscomplexobj(slots):
-        error = error + 1j * generator.normal(0.0, deviation, slots.shape)
-    return slots + error
+    return slots + generator.normal(0.0, deviation, slots.shape)
 
 
 def mask_slots(plan: Plan, mask: int, slots: int) -> Slots:
@@ -94,15 +90,6 @@ def _apply(plan: Plan, tables: Tables, step: Step, values: Mapping[str, Slots]) 
             return _linear(plan, tables, step, values)
         case steps.Square():
             return [_plus(values[step.source] ** 2, tables, step.offset)]
-        case steps.SquareParts():
-            source = values[step.source]
-            squares = source.real**2 + 1j * source.imag**2
-            return [_plus(squares, tables, step.offset)]
-        case steps.Join():
-            return [values[step.left] + 1j * values[step.right]]
-        case steps.Part():
-            source = values[step.source]
-            return [source.real, source.imag]
         case steps.Multiply():
             return [values[step.left] * values[step.right]]
         case steps.MultiplyPlain():
@@ -134,22 +121,37 @@ def _linear(
         rotated[baby] * mask_slots(plan, mask, slots) if mask >= 0 else rotated[baby]
         for baby, mask in step.terms
     ]
-    totals = weighted_sums(step.entries, weights, np.stack(terms))
-    outputs = [np.zeros(slots, dtype=totals.dtype) for _ in step.outputs]
-    for (output, amount), total in zip(step.giants, totals, strict=True):
-        outputs[output] += np.roll(total, -amount)
+    outputs = linear_sums(step, step.entries, weights, np.stack(terms))
     return [_plus(total, tables, step.bias, number) for number, total in enumerate(outputs)]
 
 
+def linear_sums(
+    step: steps.LinearTransform,
+    entries: Sequence[Sequence[tuple[int, int]] | NDArray[Any]],
+    weights: Slots,
+    terms: Slots,
+) -> list[Slots]:
+    """What a linear step sums for every output [slots], before its bias.
+
+    entries: per accumulator, (term, weight row) pairs, of ``terms`` [terms, slots] and ``weights``
+    [rows, period]; they may be others than the step's own.
+    """
+    totals = weighted_sums(entries, weights, terms)
+    outputs = [np.zeros(terms.shape[1], dtype=totals.dtype) for _ in step.outputs]
+    for (output, amount), total in zip(step.giants, totals, strict=True):
+        outputs[output] += np.roll(total, -amount)
+    return outputs
+
+
 def weighted_sums(
-    entries: Sequence[Sequence[tuple[int, int]]], weights: Slots, terms: Slots
+    entries: Sequence[Sequence[tuple[int, int]] | NDArray[Any]], weights: Slots, terms: Slots
 ) -> Slots:
     """Sums over (term, weight row) pairs, [accumulators, slots].
 
     weights: [rows, period]; terms: [terms, slots]. One matrix product per position in the period.
     """
     (count, slots), period = terms.shape, weights.shape[1]
-    matrices = np.zeros((period, len(entries), count), dtype=weights.dtype)
+    matrices = np.zeros((period, len(entries), count))
     for number, pairs in enumerate(entries):
         chosen = np.asarray(pairs, dtype=np.int64).reshape(-1, 2)
         np.add.at(matrices[:, number].T, chosen[:, 0], weights[chosen[:, 1]])

@@ -1,13 +1,15 @@
 """CKKS operations on ciphertexts with the native kernels. Public material only.
 
 Every key switch is decompose, key inner product, mod-down (hybrid key switching, Han-Ki 2020);
-mod-down and rescale are one exact division by the special primes and the last limbs together.
+mod-down and rescale are one exact division, by the special primes and the last limbs together.
+Levels are indices of ``Parameters.levels``, which says what limbs a ciphertext has there.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,30 +26,32 @@ class Evaluator:
     def __init__(self, parameters: Parameters, keys: EvaluationKeys, threads: int) -> None:
         self.parameters = parameters
         self.keys = keys
-        moduli = [*parameters.moduli, *parameters.specials]
-        self.context = _native.Context(parameters.ring_dimension, moduli, threads)
+        self.context = _native.Context(
+            parameters.ring_dimension, parameters.primes, threads, ring=parameters.ring.value
+        )
         self._permutations: dict[int, NDArray[np.uint32]] = {}
 
-    def tier(self, limbs: int) -> Tier:
-        return self.parameters.tiers[self.parameters.tier_index(limbs)]
+    def tier(self, level: int) -> Tier:
+        return self.parameters.tiers[self.parameters.levels[level].tier]
 
-    def rows(self, limbs: int) -> list[int]:
-        """Modulus indices of the basis QP at that many limbs."""
-        return [*range(limbs), *self.specials(limbs)]
+    def rows(self, level: int) -> tuple[int, ...]:
+        """Of a ciphertext at that level."""
+        return self.parameters.levels[level].rows
 
-    def specials(self, limbs: int) -> list[int]:
-        return self.parameters.special_rows(self.tier(limbs))
+    def specials(self, level: int) -> list[int]:
+        """Rows of the special primes: those of the basis QP beside the ciphertext's."""
+        return self.parameters.special_rows(self.tier(level))
 
-    def p_mod_q(self, limbs: int) -> list[int]:
+    def p_mod_q(self, level: int) -> list[int]:
         """Product of the special primes modulo every limb."""
-        p = math.prod(self.parameters.specials[: self.tier(limbs).special_limbs])
-        return [p % q for q in self.parameters.moduli[:limbs]]
+        p = math.prod(self.parameters.specials[: self.tier(level).special_limbs])
+        return [p % q for q in self.parameters.moduli_at(level)]
 
     def permutation(self, rotation: int) -> NDArray[np.uint32]:
         element = self.parameters.galois_element(rotation)
         if element not in self._permutations:
             self._permutations[element] = _native.galois_permutation(
-                self.parameters.ring_dimension, element
+                self.parameters.ring_dimension, element, self.parameters.ring.value
             )
         return self._permutations[element]
 
@@ -63,52 +67,80 @@ class Evaluator:
         self, operation: Callable[[Words, Words, list[int]], Words], a: Ciphertext, b: Ciphertext
     ) -> Ciphertext:
         shape, flat = a.residues.shape, (2 * a.limbs, self.parameters.ring_dimension)
-        rows = 2 * list(range(a.limbs))
+        rows = 2 * list(self.rows(a.level))
         result = operation(a.residues.reshape(flat), b.residues.reshape(flat), rows)
-        return Ciphertext(result.reshape(shape), a.scale)
+        return replace(a, residues=result.reshape(shape))
 
     def add_plain(
         self, a: Ciphertext, coefficients: NDArray[np.int64], shift: int = 0
     ) -> Ciphertext:
         """Add a plaintext at the ciphertext's scale: signed coefficients [N] times 2**shift."""
+        rows = self.rows(a.level)
         if not shift:
-            return Ciphertext(self.context.add_plain(a.residues, coefficients), a.scale)
-        rows = list(range(a.limbs))
-        factors = [pow(2, shift, q) for q in self.parameters.moduli[: a.limbs]]
+            return replace(a, residues=self.context.add_plain(a.residues, coefficients, rows))
+        factors = [pow(2, shift, q) for q in self.parameters.moduli_at(a.level)]
         plain = self.context.embed_signed(coefficients, rows)
         plain = self.context.multiply_scalars(plain, factors, rows)
         first = self.context.add(a.residues[0], plain, rows)
-        return Ciphertext(np.stack([first, a.residues[1]]), a.scale)
+        return replace(a, residues=np.stack([first, a.residues[1]]))
 
     def multiply_plain(
         self, a: Ciphertext, coefficients: NDArray[np.int64], scale: float, rescale: int
     ) -> Ciphertext:
         """Multiply by a plaintext given by its signed coefficients [N] at ``scale``; rescale."""
-        product = self.context.multiply_plain(a.residues, coefficients)
-        return self.rescale(Ciphertext(product, a.scale * scale), rescale)
+        product = self.context.multiply_plain(a.residues, coefficients, self.rows(a.level))
+        return self.rescale(Ciphertext(product, a.scale * scale, a.level), rescale)
 
     def rescale(self, a: Ciphertext, rescale: int) -> Ciphertext:
-        """Divide by the last ``rescale`` primes, with rounding."""
+        """Divide by what takes the modulus down by ``rescale`` levels, with rounding."""
         if not rescale:
             return a
-        residues = self.context.divide_and_round(a.residues, list(range(a.limbs)), rescale)
-        return Ciphertext(residues, a.scale / self.rescale_factor(a.limbs, rescale))
+        lower = a.level - rescale
+        residues = self._divide(a.residues, self.rows(a.level), lower)
+        return Ciphertext(residues, a.scale / self.rescale_factor(a.level, rescale), lower)
 
-    def rescale_factor(self, limbs: int, rescale: int) -> float:
-        """Product of the primes that rescaling by ``rescale`` limbs divides by."""
-        return math.prod(float(q) for q in self.parameters.moduli[limbs - rescale : limbs])
+    def rescale_factor(self, level: int, rescale: int) -> float:
+        """What rescaling by so many levels divides by."""
+        return self.parameters.rescale_factor(level, level - rescale)
 
-    def decompose(self, polynomial: Words) -> Words:
+    def drop_to(self, a: Ciphertext, level: int) -> Ciphertext:
+        """The same message at a lower level. Where that has sprouts of its own, a multiple is
+        rescaled, so that the scale stays up to the factor ``Parameters.drop_factor``.
+
+        Raises:
+            ValueError: the level is not lower.
+        """
+        rows, wanted = self.rows(a.level), self.rows(level)
+        if level == a.level or wanted == rows[: len(wanted)]:
+            return a.drop_to(level, self.parameters)
+        if level > a.level:
+            raise ValueError(f"cannot drop from level {a.level} to {level}")
+        multiple = self.parameters.drop_multiple(a.level, level)
+        if multiple == 1:
+            residues = np.ascontiguousarray(a.residues[:, [rows.index(row) for row in wanted]])
+        else:
+            factors = [multiple % q for q in self.parameters.moduli_at(a.level)]
+            residues = self.context.divide_and_round(a.residues, rows, wanted, factors)
+        return Ciphertext(residues, a.scale * self.parameters.drop_factor(a.level, level), level)
+
+    def _divide(self, polynomials: Words, rows: Sequence[int], lower: int) -> Words:
+        """From those rows [polynomials, rows, N] to those of a level, divided by all others."""
+        return self.context.divide_and_round(polynomials, rows, self.rows(lower))
+
+    def decompose(self, polynomial: Words, level: int) -> Words:
         """Digits [digits, limbs + specials, N] of a polynomial [limbs, N]."""
-        limbs = polynomial.shape[0]
         return self.context.decompose(
-            polynomial, self.tier(limbs).digit_limbs, self.specials(limbs)
+            polynomial,
+            self.rows(level),
+            self.tier(level).digit_limbs,
+            self.parameters.digits(level),
+            self.specials(level),
         )
 
     def switch(
         self,
         digits: Words,
-        limbs: int,
+        level: int,
         rotation: int,
         addend: Words,
         base: Words | None = None,
@@ -119,22 +151,24 @@ class Evaluator:
         already, joins the result before the rotation; ``base`` is added to, in place, when given.
         Rotation 0 is relinearisation.
         """
-        key = self.keys.get(rotation, limbs)
+        key = self.keys.get(rotation, level)
         return self.context.switch_key(
             digits,
+            self.rows(level),
+            self.specials(level),
             key.data,
-            key.limbs,
-            self.specials(limbs),
+            key.rows,
             addend,
-            self.p_mod_q(limbs),
+            self.p_mod_q(level),
             self.permutation(rotation) if rotation else None,
             base,
         )
 
-    def mod_down(self, extended: Words, limbs: int, rescale: int = 0) -> Words:
-        """From QP [1 or 2, limbs + specials, N] to Q, divided by P and the last limbs as well."""
-        rows = self.rows(limbs)
-        return self.context.divide_and_round(extended, rows, len(rows) - limbs + rescale)
+    def mod_down(self, extended: Words, level: int, rescale: int = 0) -> Words:
+        """From QP [1 or 2, limbs + specials, N] to Q, divided by P and, to rescale, by what takes
+        Q down by so many levels as well."""
+        rows = (*self.rows(level), *self.specials(level))
+        return self._divide(extended, rows, level - rescale)
 
     def rotate_many(self, a: Ciphertext, rotations: Sequence[int]) -> list[Ciphertext]:
         """Rotations of one ciphertext; the decomposition is shared (hoisting).
@@ -144,8 +178,8 @@ class Evaluator:
         """
         digits = self._digits(a, rotations)
         return [
-            Ciphertext(
-                self.mod_down(self.switch(digits, a.limbs, r, a.residues[:1]), a.limbs), a.scale
+            replace(
+                a, residues=self.mod_down(self.switch(digits, a.level, r, a.residues[:1]), a.level)
             )
             for r in rotations
         ]
@@ -160,72 +194,39 @@ class Evaluator:
         digits = self._digits(a, rotations)
         total: Words | None = None
         for rotation in rotations:
-            total = self.switch(digits, a.limbs, rotation, a.residues[:1], total)
+            total = self.switch(digits, a.level, rotation, a.residues[:1], total)
         if total is None:
             raise ValueError("a sum of no rotations")
-        return Ciphertext(self.mod_down(total, a.limbs), a.scale)
+        return replace(a, residues=self.mod_down(total, a.level))
 
     def _digits(self, a: Ciphertext, rotations: Sequence[int]) -> Words:
         """For the rotations of one ciphertext."""
         if any(r % self.parameters.slots == 0 for r in rotations):
             raise ValueError("a rotation by a multiple of the slots has no key")
-        return self.decompose(a.residues[1])
-
-    def conjugate(self, a: Ciphertext) -> Ciphertext:
-        """The complex conjugate of every slot."""
-        digits = self.decompose(a.residues[1])
-        switched = self.switch(digits, a.limbs, self.parameters.conjugation, a.residues[:1])
-        return Ciphertext(self.mod_down(switched, a.limbs), a.scale)
-
-    def times_monomial(self, a: Ciphertext, power: int) -> Ciphertext:
-        """Times X**power, exact and without noise; X**(N/2) is i in every slot.
-
-        power: a multiple of N/4 below 2N, so that it is a constant on quarters of the NTT order.
-
-        Raises:
-            ValueError: it is none.
-        """
-        return Ciphertext(self.context.multiply_monomial(a.residues, power), a.scale)
-
-    def join(self, a: Ciphertext, b: Ciphertext) -> Ciphertext:
-        """a + i b."""
-        return self.add(a, self.times_monomial(b, self.parameters.ring_dimension // 2))
-
-    def parts(self, a: Ciphertext) -> tuple[Ciphertext, Ciphertext]:
-        """Real and imaginary part: a + conj(a) and -i (a - conj(a)), at twice the scale."""
-        other, double = self.conjugate(a), 2 * a.scale
-        real = self.add(a, other)
-        imaginary = self.times_monomial(
-            self.subtract(other, a), self.parameters.ring_dimension // 2
-        )
-        return Ciphertext(real.residues, double), Ciphertext(imaginary.residues, double)
-
-    def square_parts(self, a: Ciphertext, rescale: int) -> Ciphertext:
-        """Re(a)**2 + i Im(a)**2, with one relinearisation."""
-        product = self.context.tensor_of_parts(a.residues, self.conjugate(a).residues)
-        return self._relinearised(product, 4 * a.scale**2, rescale)
+        return self.decompose(a.residues[1], a.level)
 
     def rotate_extended(
-        self, a: Words, limbs: int, rotation: int, base: Words | None = None
+        self, a: Words, level: int, rotation: int, base: Words | None = None
     ) -> Words:
         """The rotation of a sum in the basis QP [2, limbs + specials, N], plus ``base``, in QP.
 
         Only the polynomial that meets the key needs to be in Q, to be decomposed; the other one is
         moved along as it is (Bossuat et al. 2021).
         """
-        digits = self.decompose(self.mod_down(a[1:], limbs)[0])
-        return self.switch(digits, limbs, rotation, a[:1], base)
+        digits = self.decompose(self.mod_down(a[1:], level)[0], level)
+        return self.switch(digits, level, rotation, a[:1], base)
 
     def multiply(self, a: Ciphertext, b: Ciphertext, rescale: int) -> Ciphertext:
         """Product with relinearisation; rescaled in the same division as the mod-down."""
-        return self._relinearised(
-            self.context.tensor(a.residues, b.residues), a.scale * b.scale, rescale
-        )
+        product = self.context.tensor(a.residues, b.residues, self.rows(a.level))
+        return self._relinearised(Ciphertext(product, a.scale * b.scale, a.level), rescale)
 
-    def _relinearised(self, product: Words, scale: float, rescale: int) -> Ciphertext:
-        """From three polynomials [3, limbs, N] to a ciphertext; the mod-down rescales as well."""
-        limbs = product.shape[1]
-        extended = self.switch(self.decompose(product[2]), limbs, 0, product[:2])
+    def _relinearised(self, product: Ciphertext, rescale: int) -> Ciphertext:
+        """From three polynomials [3, limbs, N] to two; the mod-down rescales as well."""
+        level, residues = product.level, product.residues
+        extended = self.switch(self.decompose(residues[2], level), level, 0, residues[:2])
         return Ciphertext(
-            self.mod_down(extended, limbs, rescale), scale / self.rescale_factor(limbs, rescale)
+            self.mod_down(extended, level, rescale),
+            product.scale / self.rescale_factor(level, rescale),
+            level - rescale,
         )

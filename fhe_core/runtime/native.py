@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fhe_core import plan
 from fhe_core.ciphertext import Ciphertext, Words
-from fhe_core.plan import Observer, PlanError, Progress, Step, steps
+from fhe_core.plan import Observer, PlanError, Progress, Step, Value, steps
 from fhe_core.runtime.evaluator import Evaluator
 from fhe_core.runtime.packed import Addition, PackedPlan, spread
 
@@ -27,9 +27,9 @@ class NativeBackend:
     evaluator: Evaluator
 
     def check(self, name: str, value: Ciphertext) -> None:
-        """PlanError where a ciphertext does not have the limbs and scale that the plan says."""
+        """PlanError where a ciphertext does not have the level and scale that the plan says."""
         wanted = self.packed.plan.values[name]
-        check_value(wanted.limbs, wanted.scale, value, name)
+        check_value(wanted, value)
 
     def apply(
         self, number: int, step: Step, values: Mapping[str, Ciphertext]
@@ -48,18 +48,19 @@ def run(
     """Outputs of the plan.
 
     Raises:
-        PlanError: an input does not have the limbs and scale that the plan says.
+        PlanError: an input does not have the level and scale that the plan says.
         MissingKeyError: an evaluation key is missing.
     """
     return plan.run(packed.plan, NativeBackend(packed, evaluator), inputs, progress, observe)
 
 
-def check_value(limbs: int, scale: float, ciphertext: Ciphertext, name: str) -> None:
-    """PlanError where a ciphertext does not have the limbs and scale that the plan says."""
-    if ciphertext.limbs != limbs or abs(ciphertext.scale / scale - 1) > SCALE_TOLERANCE:
+def check_value(wanted: Value, found: Ciphertext) -> None:
+    """PlanError where a ciphertext does not have the level and scale that the plan says."""
+    if found.level != wanted.level or abs(found.scale / wanted.scale - 1) > SCALE_TOLERANCE:
         raise PlanError(
-            f"'{name}' must have {limbs} limbs at scale 2^{np.log2(scale):.3f}, got "
-            f"{ciphertext.limbs} limbs at 2^{np.log2(ciphertext.scale):.3f}"
+            f"'{wanted.name}' must be at level {wanted.level} and scale "
+            f"2^{np.log2(wanted.scale):.3f}, got level {found.level} and "
+            f"2^{np.log2(found.scale):.3f}"
         )
 
 
@@ -73,7 +74,8 @@ def apply_step(
     """What one step writes, from the values that it reads."""
     match step:
         case steps.Rotate():
-            return evaluator.rotate_many(values[step.source].first(step.limbs), step.amounts)
+            source = values[step.source].first(step.level, evaluator.parameters)
+            return evaluator.rotate_many(source, step.amounts)
         case steps.FoldSum():
             total = values[step.source]
             for amounts in step.pairs():
@@ -84,14 +86,10 @@ def apply_step(
         case steps.Square():
             source = values[step.source]
             results = [evaluator.multiply(source, source, step.rescale)]
-        case steps.SquareParts():
-            results = [evaluator.square_parts(values[step.source], step.rescale)]
-        case steps.Join():
-            return [evaluator.join(values[step.left], values[step.right])]
-        case steps.Part():
-            return list(evaluator.parts(values[step.source]))
         case steps.Multiply():
-            left, right = (values[n].drop_to(step.limbs) for n in (step.left, step.right))
+            left, right = (
+                values[n].drop_to(step.level, evaluator.parameters) for n in (step.left, step.right)
+            )
             results = [evaluator.multiply(left, right, step.rescale)]
         case steps.MultiplyPlain():
             results = [
@@ -101,9 +99,9 @@ def apply_step(
             ]
         case steps.Affine():
             source = values[step.source]
-            results = [Ciphertext(source.residues, source.scale / step.factor)]
+            results = [replace(source, scale=source.scale / step.factor)]
         case steps.DropLevel():
-            results = [values[step.source].drop_to(step.limbs)]
+            results = [evaluator.drop_to(values[step.source], step.level)]
     if number in packed.additions:
         return _plus(evaluator, results, packed.additions[number])
     return results
@@ -129,30 +127,32 @@ def _linear(
     values: Mapping[str, Ciphertext],
 ) -> list[Ciphertext]:
     """Double hoisting: sums stay in the basis QP until the one division per output."""
-    transform, limbs = packed.transforms[number], step.limbs
+    transform, level = packed.transforms[number], step.level
     slots = evaluator.parameters.slots
     step_babies = [(i, amount % slots) for i, amount in step.babies]
     rotated = {i for i, amount in step_babies if amount}
     nothing = np.empty(0, dtype=np.uint64)
     inputs: list[tuple[Words, Words]] = []
     for i, name in enumerate(step.inputs):
-        residues = values[name].first(limbs).residues
-        inputs.append((residues, evaluator.decompose(residues[1]) if i in rotated else nothing))
-    babies: list[tuple[int, NDArray[np.uint32] | None, Words | None, int]] = []
+        residues = values[name].first(level, evaluator.parameters).residues
+        digits = evaluator.decompose(residues[1], level) if i in rotated else nothing
+        inputs.append((residues, digits))
+    babies: list[tuple[int, NDArray[np.uint32] | None, Words | None, Sequence[int]]] = []
     for i, amount in step_babies:
         if amount:
-            key = evaluator.keys.get(amount, limbs)
-            babies.append((i, evaluator.permutation(amount), key.data, key.limbs))
+            key = evaluator.keys.get(amount, level)
+            babies.append((i, evaluator.permutation(amount), key.data, key.rows))
         else:
-            babies.append((i, None, None, 0))
+            babies.append((i, None, None, ()))
     sums = evaluator.context.accumulate(
         transform.native,
         inputs,
         babies,
-        evaluator.specials(limbs),
-        evaluator.p_mod_q(limbs),
+        evaluator.rows(level),
+        evaluator.specials(level),
+        evaluator.p_mod_q(level),
     )
-    del inputs
+    del inputs, digits
     scale = packed.plan.values[step.outputs[0]].scale
     results: list[Ciphertext] = []
     for chain in step.horner():
@@ -160,6 +160,7 @@ def _linear(
         for (_, rotation), following in zip_longest(chain, chain[1:]):
             base = None if following is None else sums[following[0]]
             if rotation % slots:
-                total = evaluator.rotate_extended(total, limbs, rotation % slots, base)
-        results.append(Ciphertext(evaluator.mod_down(total, limbs, step.rescale), scale))
+                total = evaluator.rotate_extended(total, level, rotation % slots, base)
+        down = evaluator.mod_down(total, level, step.rescale)
+        results.append(Ciphertext(down, scale, level - step.rescale))
     return results

@@ -1,13 +1,15 @@
 """Plaintext tables of a plan as integer polynomials, encoded once for the native backend.
 
-Everything stays in signed coefficients: weights have 2 * period of them, masks N. The kernels form
-residues when they need them, which is cheaper than reading them from memory for every limb.
+Everything stays in signed coefficients: weights have ``period`` of them, masks N. The kernels form
+residues when they need them. Those of masks are kept, as far as `MAX_KEPT_BYTES` go: first of the
+masks that most steps use.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,17 +18,17 @@ from numpy.typing import NDArray
 
 from fhe_core import _native, encoding
 from fhe_core.parameters import Parameters
-from fhe_core.plan import Plan, PlanError, steps
-from fhe_core.runtime.cleartext import Tables, mask_slots
+from fhe_core.plan import Plan, PlanError, step_writes, steps
+from fhe_core.runtime.cleartext import Slots, Tables, mask_slots
 
 Signed = NDArray[np.int64]
-#: Real or complex.
-Slots = NDArray[Any]
 
 #: The kernels take weights of at least this many coefficients.
 MIN_PERIOD_COEFFICIENTS = 8
 #: ... and masks whose coefficients are below this.
 MAX_MASK_COEFFICIENT = 2**50
+#: Residues of masks that a plan keeps. They save transforms, a twentieth of the time of a face.
+MAX_KEPT_BYTES = 256 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,21 +36,23 @@ class PackedTransform:
     """A linear step's plaintexts as the kernel wants them.
 
     Attributes:
-        weights: [count, 2 * period] coefficients.
+        weights: [count, period] coefficients.
         masks: coefficients [N] each.
         terms: (baby, mask or -1).
         entries: per accumulator, (term, weight) pairs [entries, 2].
+        kept: those of the masks whose residues are kept.
     """
 
     weights: Signed
     masks: tuple[Signed, ...]
     terms: tuple[tuple[int, int], ...]
     entries: tuple[NDArray[np.uint32], ...]
+    kept: tuple[_native.Kept, ...] = ()
 
     @cached_property
     def native(self) -> _native.Transform:
         """The same, checked by the extension once for all runs."""
-        return _native.Transform(self.masks, self.terms, self.entries, self.weights)
+        return _native.Transform(self.masks, self.terms, self.entries, self.weights, self.kept)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,12 +87,12 @@ def spread(coefficients: Signed, ring_dimension: int) -> Signed:
 
 
 def memory_bytes(plans: Iterable[PackedPlan]) -> int:
-    """Bytes of all distinct arrays of several plans."""
-    arrays: list[NDArray[Any]] = []
+    """Bytes of all distinct arrays of several plans, and of the residues that were kept so far."""
+    arrays: list[NDArray[Any] | _native.Kept] = []
     for plan in plans:
         arrays += [*plan.masks.values(), *(a.coefficients for a in plan.additions.values())]
         for transform in plan.transforms.values():
-            arrays += [transform.weights, *transform.masks, *transform.entries]
+            arrays += [transform.weights, *transform.masks, *transform.entries, *transform.kept]
     return sum({id(array): array.nbytes for array in arrays}.values())
 
 
@@ -104,11 +108,27 @@ def pack(plan: Plan, tables: Tables, parameters: Parameters) -> PackedPlan:
     return _Packer(plan, tables, parameters).run()
 
 
+def with_biases(packed: PackedPlan, biases: Mapping[int, Slots]) -> PackedPlan:
+    """The same plan with other biases, rows [outputs, period] by the number of their linear step.
+
+    Raises:
+        EncodingError: a value is too large for its scale.
+    """
+    additions = dict(packed.additions)
+    for number, rows in biases.items():
+        output = step_writes(packed.plan.steps[number])[0]
+        additions[number] = _addition(rows, packed.plan.values[output].scale)
+    return replace(packed, additions=additions)
+
+
+def _addition(rows: Slots, scale: float) -> Addition:
+    return Addition(*encoding.encode_wide(rows, rows.shape[1], scale))
+
+
 class _Packer:
     def __init__(self, plan: Plan, tables: Tables, parameters: Parameters) -> None:
         self.plan, self.tables, self.parameters = plan, tables, parameters
         self.masks: dict[tuple[int, float], Signed] = {}
-        self.rounding = encoding.round_real if plan.real else np.rint
 
     def run(self) -> PackedPlan:
         transforms: dict[int, PackedTransform] = {}
@@ -119,7 +139,7 @@ class _Packer:
                 case steps.LinearTransform():
                     transforms[number] = self.transform(step)
                     self.add_table(additions, number, step.bias, step.outputs[0])
-                case steps.Square() | steps.SquareParts():
+                case steps.Square():
                     self.add_table(additions, number, step.offset, step.output)
                 case steps.Affine():
                     self.add_table(additions, number, step.table, step.output)
@@ -127,15 +147,40 @@ class _Packer:
                     masks[number] = self.mask(step.mask, step.mask_scale)
                 case _:
                     pass
-        return PackedPlan(self.plan, transforms, masks, additions)
+        return PackedPlan(self.plan, self.keep(transforms), masks, additions)
+
+    def keep(self, transforms: Mapping[int, PackedTransform]) -> dict[int, PackedTransform]:
+        """With residues kept of the masks that most steps use, as far as there is room."""
+        masks = {id(mask): mask for transform in transforms.values() for mask in transform.masks}
+        uses = Counter(id(mask) for transform in transforms.values() for mask in transform.masks)
+        rows: dict[int, set[int]] = {key: set() for key in masks}
+        for number, transform in transforms.items():
+            for mask in transform.masks:
+                rows[id(mask)].update(self.basis(self.plan.steps[number]))
+        room, kept = MAX_KEPT_BYTES, {}
+        for key, _ in uses.most_common():
+            size = len(rows[key]) * masks[key].nbytes
+            if size <= room:
+                room -= size
+                kept[key] = _native.Kept(masks[key])
+        return {
+            number: replace(t, kept=tuple(kept[id(m)] for m in t.masks if id(m) in kept))
+            for number, t in transforms.items()
+        }
+
+    def basis(self, step: steps.Step) -> list[int]:
+        """Rows of the basis QP of a linear step."""
+        if not isinstance(step, steps.LinearTransform):
+            return []
+        level = self.parameters.levels[step.level]
+        return [*level.rows, *self.parameters.special_rows(self.parameters.tiers[level.tier])]
 
     def add_table(
         self, additions: dict[int, Addition], number: int, table: str, output: str
     ) -> None:
         if table:
             scale = self.plan.values[output].scale
-            rows = self.table(table)
-            additions[number] = Addition(*encoding.encode_wide(rows, 2 * rows.shape[1], scale))
+            additions[number] = _addition(self.table(table), scale)
 
     def table(self, name: str) -> Slots:
         if name not in self.tables:
@@ -149,7 +194,7 @@ class _Packer:
         return self.masks[mask, scale]
 
     def unrestricted(self, slots: Slots, scale: float) -> Signed:
-        coefficients = encoding.encode(slots, self.parameters.ring_dimension, scale, self.rounding)
+        coefficients = encoding.encode(slots, self.parameters.ring_dimension, scale)
         if np.max(np.abs(coefficients)) >= MAX_MASK_COEFFICIENT:
             raise encoding.EncodingError("a mask is too large for its scale")
         return coefficients
@@ -164,7 +209,9 @@ class _Packer:
                 scales[row] = scale if mask >= 0 else scale * step.mask_scale
         if step.period == self.parameters.slots:
             return self.without_period(step, values, scales)
-        weights = self.rounding(encoding.coefficients(values, 2 * step.period) * scales[:, None])
+        period = max(step.period, MIN_PERIOD_COEFFICIENTS)
+        values = np.tile(values, (1, period // step.period))
+        weights = np.rint(encoding.coefficients(values, period) * scales[:, None])
         if np.max(np.abs(weights)) >= encoding.MAX_COEFFICIENT:
             raise encoding.EncodingError(f"weights of '{step.weights}' are too large")
         used = sorted({mask for _, mask in step.terms if mask >= 0})

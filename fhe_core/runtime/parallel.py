@@ -35,7 +35,7 @@ def run(
 
     Raises:
         ValueError: fewer than one thread.
-        PlanError: an input does not have the limbs and scale that the plan says.
+        PlanError: an input does not have the level and scale that the plan says.
         MissingKeyError: an evaluation key is missing.
     """
     if threads < 1:
@@ -119,5 +119,5 @@ class _Run:
 
     def store(self, name: str, ciphertext: Ciphertext) -> None:
         value = self.plan.values[name]
-        check_value(value.limbs, value.scale, ciphertext, name)
+        check_value(value, ciphertext)
         self.values[name] = ciphertext

@@ -8,8 +8,9 @@ module (a test holds it).
 from __future__ import annotations
 
 import hashlib
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from fhe_core import _native, encoding
 from fhe_core.ciphertext import Ciphertext, Words
 from fhe_core.keys.expand import FRESH_DOMAIN, SEED_BYTES, uniform_row
-from fhe_core.parameters import Parameters
+from fhe_core.parameters import Parameters, Ring
 from fhe_core.plan import KeySpecification
 from fhe_core.secret import sampling
 
@@ -27,9 +28,9 @@ from fhe_core.secret import sampling
 _MOST_LIMBS = 3
 
 
-def decrypted_limbs(ciphertext: Ciphertext) -> int:
-    """How many limbs decryption looks at: their product is the room of a value and its scale."""
-    return min(ciphertext.limbs, _MOST_LIMBS)
+def decrypted_rows(ciphertext: Ciphertext, parameters: Parameters) -> tuple[int, ...]:
+    """The limbs that decryption looks at: their product is the room of a value and its scale."""
+    return parameters.levels[ciphertext.level].rows[:_MOST_LIMBS]
 
 
 class SecretKey:
@@ -45,10 +46,12 @@ class SecretKey:
             raise ValueError("not a ternary secret of this ring dimension")
         self.parameters = parameters
         self._ternary = ternary.astype(np.int8)
-        moduli = [*parameters.moduli, *parameters.specials]
-        self._context = _native.Context(parameters.ring_dimension, moduli, threads, secret=True)
+        primes = parameters.primes
+        self._context = _native.Context(
+            parameters.ring_dimension, primes, threads, secret=True, ring=parameters.ring.value
+        )
         self._rows = self._context.embed_signed(
-            self._ternary.astype(np.int64), list(range(len(moduli)))
+            self._ternary.astype(np.int64), list(range(len(primes)))
         )
 
     @classmethod
@@ -78,75 +81,95 @@ class SecretKey:
         return self._ternary
 
     def encrypt(self, slots: NDArray[np.float64], scale: float) -> tuple[Ciphertext, bytes]:
-        """Encrypt slots [N/2] at the top level; returns the ciphertext and the seed of its c1.
+        """Encrypt slots [N] at the top level; returns the ciphertext and the seed of its c1.
 
         Raises:
             encoding.EncodingError: a value is not finite or too large.
+            ValueError: the key is of the standard ring, whose messages are polynomials.
         """
+        self._require_slots()
         message = encoding.encode(slots, self.parameters.ring_dimension, scale)
-        noisy = message + sampling.error(self.parameters.ring_dimension)
+        noisy = message + self._error()
         seed = os.urandom(SEED_BYTES)
-        return Ciphertext(self._encrypt_noisy(noisy, seed, FRESH_DOMAIN), scale), seed
+        residues = self._encrypt_noisy(noisy, seed, FRESH_DOMAIN)
+        return Ciphertext(residues, scale, self.parameters.top), seed
 
     def encrypt_polynomial(self, message: NDArray[np.int64], seed: bytes, domain: int) -> Words:
         """Residues [2, limbs, N] of a message of signed coefficients [N], in NTT form.
 
         seed, domain: c1 is expanded from them. No two ciphertexts may share both.
         """
-        noise = sampling.error(self.parameters.ring_dimension)
-        return self._encrypt_noisy(message + noise, seed, domain)
+        return self._encrypt_noisy(message + self._error(), seed, domain)
+
+    def _error(self) -> NDArray[np.int64]:
+        """A fresh error [N]. In the real ring the first coefficient has twice the variance: the
+        others count as X^i + X^-i, so that no direction has less error than another
+        (docs/security.md).
+        """
+        error = sampling.error(self.parameters.ring_dimension)
+        if self.parameters.ring is Ring.REAL:
+            error[:1] += sampling.error(1)
+        return error
 
     def _encrypt_noisy(self, noisy: NDArray[np.int64], seed: bytes, domain: int) -> Words:
         """As `encrypt_polynomial`, of a message that has its error already."""
-        limbs = self.parameters.limbs
-        residues = np.empty((2, limbs, self.parameters.ring_dimension), dtype=np.uint64)
-        for i, modulus in enumerate(self.parameters.moduli):
-            uniform_row(seed, domain, 0, i, modulus, residues[1, i])
-        rows = list(range(limbs))
-        product = self._context.multiply(residues[1], self._rows[:limbs], rows)
+        rows = list(self.parameters.levels[-1].rows)
+        residues = np.empty((2, len(rows), self.parameters.ring_dimension), dtype=np.uint64)
+        for i, row in enumerate(rows):
+            uniform_row(seed, domain, 0, row, self.parameters.primes[row], residues[1, i])
+        product = self._context.multiply(residues[1], self._rows[rows], rows)
         residues[0] = self._context.subtract(self._context.embed_signed(noisy, rows), product, rows)
         return residues
 
-    def decrypt(self, ciphertext: Ciphertext) -> NDArray[np.complex128]:
-        """Slots [N/2]. The imaginary parts of a healthy result are noise: callers check them.
+    def decrypt(self, ciphertext: Ciphertext) -> NDArray[np.float64]:
+        """Slots [N].
 
         The values carry noise that depends on the key: do not share them
         (docs/security.md; fhe_face.client.sharing says what may leave).
-        """
-        residues = ciphertext.residues[:, : decrypted_limbs(ciphertext)]
-        return encoding.decode(self.decrypt_polynomial(residues), ciphertext.scale)
 
-    def decrypt_polynomial(self, residues: Words) -> NDArray[np.float64]:
-        """c0 + c1 s of residues [2, limbs, N] in NTT form: signed coefficients [N]."""
-        rows = list(range(residues.shape[1]))
+        Raises:
+            ValueError: the key is of the standard ring, whose messages are polynomials.
+        """
+        self._require_slots()
+        rows = decrypted_rows(ciphertext, self.parameters)
+        message = self.decrypt_polynomial(ciphertext.residues[:, : len(rows)], rows)
+        return encoding.decode(message, ciphertext.scale)
+
+    def _require_slots(self) -> None:
+        if self.parameters.ring is not Ring.REAL:
+            raise ValueError(
+                "a key of the standard ring has no slots; its messages are polynomials"
+            )
+
+    def decrypt_polynomial(self, residues: Words, rows: Sequence[int]) -> NDArray[np.float64]:
+        """c0 + c1 s of residues [2, rows, N] in NTT form: signed coefficients [N]."""
         c0, c1 = (np.ascontiguousarray(half) for half in residues)
-        phase = self._context.add(
-            c0, self._context.multiply(c1, self._rows[: len(rows)], rows), rows
-        )
-        return self._signed(self._context.ntt_inverse(phase, rows))
+        product = self._context.multiply(c1, self._rows[list(rows)], rows)
+        phase = self._context.add(c0, product, rows)
+        return self._signed(self._context.ntt_inverse(phase, rows), rows)
 
     def times_secret(self, polynomial: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The product of signed coefficients [N] and the secret, in integers, modulo X^N + 1.
+        """The product of signed coefficients [N] and the secret, in the ring, with integers.
 
         Raises:
             ValueError: the coefficients are so large that the product might not fit the first limb.
         """
         largest = int(np.max(np.abs(polynomial)))
-        if 2 * largest * self.parameters.ring_dimension >= self.parameters.moduli[0]:
+        if largest * self.parameters.root_order >= self.parameters.moduli[0]:
             raise ValueError("a product with the secret would not fit the first limb")
         product = self._context.multiply(
             self._context.embed_signed(polynomial, [0]), self._rows[:1], [0]
         )
-        return self._signed(self._context.ntt_inverse(product, [0])).astype(np.int64)
+        return self._signed(self._context.ntt_inverse(product, [0]), [0]).astype(np.int64)
 
-    def _signed(self, residues: Words) -> NDArray[np.float64]:
-        """Centred values of residues [limbs, N] as floats, by mixed radix (Garner)."""
-        moduli = self.parameters.moduli
+    def _signed(self, residues: Words, rows: Sequence[int]) -> NDArray[np.float64]:
+        """Centred values of residues [rows, N] as floats, by mixed radix (Garner)."""
+        moduli = [self.parameters.primes[row] for row in rows]
         digits: list[Words] = []
         for i in range(residues.shape[0]):
             digit = residues[i : i + 1]
             for j in range(i):
-                q, row = moduli[i], [i]
+                q, row = moduli[i], [rows[i]]
                 lower = self._context.multiply_scalars(digits[j], [1], row)  # reduce modulo q_i
                 difference = self._context.subtract(digit, lower, row)
                 digit = self._context.multiply_scalars(difference, [pow(moduli[j], -1, q)], row)
@@ -168,32 +191,32 @@ class SecretKey:
         rotation, so that a hoisted rotation permutes two results instead of every digit.
         """
         parameters = self.parameters
-        name, limbs = specification.name, specification.limbs
+        name = specification.name
         tier = parameters.tiers[name.tier]
         n = parameters.ring_dimension
-        rows = [*range(limbs), *parameters.special_rows(tier)]
+        rows = list(specification.rows(parameters))
         secret = np.ascontiguousarray(self._rows[rows])
         if name.rotation:
-            inverse = pow(parameters.galois_element(name.rotation), -1, 2 * n)
-            target = self._context.permute(secret, _native.galois_permutation(n, inverse))
+            inverse = pow(parameters.galois_element(name.rotation), -1, parameters.root_order)
+            index = _native.galois_permutation(n, inverse, parameters.ring.value)
+            target = self._context.permute(secret, index)
             source = secret
         else:
             target = secret
             source = self._context.multiply(secret, secret, rows)
-        p = 1
-        for special in parameters.specials[: tier.special_limbs]:
-            p *= special
-        moduli = [*parameters.moduli, *parameters.specials]
+        p = math.prod(parameters.specials[: tier.special_limbs])
+        primes = parameters.primes
+        digits = parameters.digit_of_rows(name.tier)
         uniform = np.empty((len(rows), n), dtype=np.uint64)
-        for digit in range(tier.digits(limbs)):
+        for digit in range(specification.shape(parameters)[0]):
             for i, row in enumerate(rows):
-                uniform_row(seed, domain, digit, row, moduli[row], uniform[i])
-            noise = self._context.embed_signed(sampling.error(n), rows)
+                uniform_row(seed, domain, digit, row, primes[row], uniform[i])
+            noise = self._context.embed_signed(self._error(), rows)
             body = self._context.subtract(
                 noise, self._context.multiply(uniform, target, rows), rows
             )
-            own = list(range(digit * tier.digit_limbs, min(limbs, (digit + 1) * tier.digit_limbs)))
-            part = slice(own[0], own[-1] + 1)
-            gadget = self._context.multiply_scalars(source[part], [p % moduli[i] for i in own], own)
+            part = [i for i, row in enumerate(rows) if digits.get(row) == digit]
+            own = [rows[i] for i in part]
+            gadget = self._context.multiply_scalars(source[part], [p % primes[i] for i in own], own)
             body[part] = self._context.add(body[part], gadget, own)
             yield body

@@ -108,7 +108,7 @@ class Sealer:
 
     def _opened(self, sealed: Sealed, position: int) -> Float:
         residues: Words = np.stack([sealed.body(position), sealed.uniform(position)])
-        return self.key.decrypt_polynomial(residues[:, None])
+        return self.key.decrypt_polynomial(residues[:, None], [0])
 
     def open_scores(
         self, scores: Scores, probe: Probe, blocks: Sequence[str], live: Sequence[Mask]

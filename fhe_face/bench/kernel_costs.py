@@ -60,6 +60,9 @@ def kernel_costs(n: int, terms: int) -> dict[str, KernelCost]:
         "ntt_forward": KernelCost(SHOUP * butterflies, 2 * WORD, WORD, 2),
         # Half the residues of the last layer take a second product, by 1/n: all are scaled.
         "ntt_inverse": KernelCost(SHOUP * (butterflies + 0.5), 2 * WORD, WORD, 2),
+        # One pass more, with a product for every residue.
+        "real_ntt_forward": KernelCost(SHOUP * (butterflies + 1), 2 * WORD, WORD, 2),
+        "real_ntt_inverse": KernelCost(SHOUP * (butterflies + 1.5), 2 * WORD, WORD, 2),
         "add": KernelCost(0, 2 * WORD, WORD, 3),
         "subtract": KernelCost(0, 2 * WORD, WORD, 3),
         "multiply": KernelCost(BARRETT, 2 * WORD, WORD, 3),

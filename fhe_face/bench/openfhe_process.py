@@ -62,12 +62,12 @@ def measure(
         "--limbs": len(bits),
         "--limb-bits": bits[-1],
         "--base-bits": bits[0],
-        "--digits": parameters.tiers[parameters.tier_index(len(bits))].digits(len(bits)),
+        "--digits": parameters.digits(parameters.top),
         "--rounds": rounds,
     }
     for option, value in numbers.items():
         command += [option, str(value)]
-    command += ["--levels", *(str(limbs) for limbs in levels)]
+    command += ["--levels", *(str(parameters.levels[level].limbs) for level in levels)]
     try:
         done = interpreter.run(command, _PATIENCE_SECONDS, {"OMP_NUM_THREADS": str(threads)})
     except OracleError as error:

@@ -60,8 +60,8 @@ class Operation:
 
 
 def default_levels(parameters: Parameters) -> tuple[int, int]:
-    """Numbers of limbs: all, and half of them."""
-    return parameters.limbs, (parameters.limbs + 1) // 2
+    """The top, and half way down."""
+    return parameters.top, parameters.top // 2
 
 
 def measure(
@@ -73,15 +73,15 @@ def measure(
     stage: Stage = silent,
     only: Sequence[str] = (),
 ) -> list[Operation]:
-    """Every operation, or those named, at every level (a number of limbs).
+    """Every operation, or those named, at every level.
 
     openfhe: its seconds by number of limbs and operation.
     """
     bench = Bench(parameters, levels, threads, stage)
     found = []
-    for number, limbs in enumerate(levels):
+    for number, level in enumerate(levels):
         stage("measuring operations", number, len(levels))
-        jobs = bench.jobs(limbs)
+        jobs, limbs = bench.jobs(level), parameters.levels[level].limbs
         if only:
             jobs = {name: job for name, job in jobs.items() if name in (COPY, *only)}
         seconds = side_by_side(jobs, rounds)
@@ -118,18 +118,18 @@ class Bench:
         self.slots = np.random.default_rng(0).uniform(-1, 1, parameters.slots)
         self.fresh, _ = self.key.encrypt(self.slots, self.scale)
 
-    def jobs(self, limbs: int) -> dict[str, Job]:
-        """Operations on a ciphertext of that many limbs, by name."""
-        evaluator, top = self.evaluator, self.evaluator.parameters.limbs
-        ciphertext = self.fresh.drop_to(limbs)
-        rows = list(range(limbs))
-        digits = evaluator.decompose(ciphertext.residues[1])
-        coefficients = np.random.default_rng(1).integers(-(2**20), 2**20, self.slots.size * 2)
+    def jobs(self, level: int) -> dict[str, Job]:
+        """Operations on a ciphertext at that level, by name."""
+        evaluator, top = self.evaluator, self.evaluator.parameters.top
+        ciphertext = self.fresh.drop_to(level, evaluator.parameters)
+        rows = evaluator.rows(level)
+        digits = evaluator.decompose(ciphertext.residues[1], level)
+        coefficients = np.random.default_rng(1).integers(-(2**20), 2**20, self.slots.size)
         plain = evaluator.context.embed_signed(coefficients, rows)
 
         def hoisted() -> object:
-            switched = evaluator.switch(digits, limbs, ROTATION, ciphertext.residues[:1])
-            return evaluator.mod_down(switched, limbs)
+            switched = evaluator.switch(digits, level, ROTATION, ciphertext.residues[:1])
+            return evaluator.mod_down(switched, level)
 
         def plaintext_product() -> object:
             return [evaluator.context.multiply(p, plain, rows) for p in ciphertext.residues]
@@ -137,7 +137,7 @@ class Bench:
         jobs: dict[str, Job] = {
             COPY: copying(ciphertext.residues.nbytes),
             "rotation": partial(evaluator.rotate_many, ciphertext, [ROTATION]),
-            "decompose": partial(evaluator.decompose, ciphertext.residues[1]),
+            "decompose": partial(evaluator.decompose, ciphertext.residues[1], level),
             "hoisted rotation": hoisted,
             "multiply + relinearise": partial(evaluator.multiply, ciphertext, ciphertext, 0),
             "multiply + relinearise + rescale": partial(
@@ -148,16 +148,15 @@ class Bench:
             "rescale": partial(evaluator.rescale, ciphertext, 1),
             "decrypt": partial(self.key.decrypt, ciphertext),
         }
-        if limbs == top:  # fresh ciphertexts are at the top
+        if level == top:  # fresh ciphertexts are at the top
             jobs["encrypt"] = partial(self.key.encrypt, self.slots, self.scale)
         return jobs
 
 
 def _wanted(parameters: Parameters, levels: Sequence[int]) -> list[KeySpecification]:
     """Keys for one rotation and for products, at every level."""
-    limbs: dict[KeyName, int] = {}
-    for count in levels:
+    found: dict[KeyName, set[int]] = {}
+    for level in levels:
         for rotation in (0, ROTATION):
-            name = KeyName(rotation, parameters.tier_index(count))
-            limbs[name] = max(count, limbs.get(name, 0))
-    return [KeySpecification(name, count) for name, count in limbs.items()]
+            found.setdefault(KeyName(rotation, parameters.levels[level].tier), set()).add(level)
+    return [KeySpecification(name, tuple(sorted(own))) for name, own in found.items()]

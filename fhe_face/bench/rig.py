@@ -24,7 +24,7 @@ from fhe_face.server.job import Job
 
 #: Does a job and returns its report: `fhe_face.local.process.run_job`, or a test's own.
 RunJob = Callable[[Job, Stage], dict[str, Any]]
-#: Faces of a pair.
+#: Faces of a file, where several travel together.
 TOGETHER = 2
 #: How faces are packed, and which of the subject's images they are.
 Group = tuple[Packing, list[int]]
@@ -35,7 +35,7 @@ class Batch:
     """What one server process reported on ``faces`` embeddings.
 
     Attributes:
-        seconds: of every file (a face, a pair or a batch), without the one that warmed up.
+        seconds: of every file (a face, two, or a batch), without the one that warmed up.
         encrypt_seconds: of every file.
         accuracy: of every face, one entry.
         report: of the server.
@@ -103,21 +103,20 @@ class Rig:
         return self._measure(groups, 1, stage)
 
     def together(self, size: int, stage: Stage) -> Batch:
-        """A batch of ``size`` faces, two together (a last odd one alone), after a pair to warm up.
+        """``size`` faces one at a time, two to a file (a last odd one by itself), after one file to
+        warm up.
 
         Raises:
             ValueError: fewer than two faces.
-            PlanError: the circuit has no room for two faces.
         """
         if size < TOGETHER:
             raise ValueError("a batch has at least two faces")
         images = len(self.subject.images)
+        faces = [number % images for number in range(size)]
         groups = [
-            (Packing.PAIR, [2 * n % images, (2 * n + 1) % images])
-            for n in range(1 + size // TOGETHER)
+            (Packing.ALONE, faces[first : first + TOGETHER]) for first in range(0, size, TOGETHER)
         ]
-        groups += [(Packing.ALONE, [0])] * (size % TOGETHER)
-        return self._measure(groups, 1, stage)
+        return self._measure([groups[0], *groups], 1, stage)
 
     def batches(self, size: int, stage: Stage) -> Batch:
         """``size`` faces in as few batches as possible, the subject's images over and over.
@@ -157,7 +156,10 @@ class Rig:
         how = Preparation.as_given(self.subject.engine.circuit.input_size)
         images = [self.subject.images[number] for number in numbers]
         faces = [PreparedFace(image, "as-given", how) for image in images]
-        bundle = self.client.encrypt(faces, runs=numbered([(packing, len(faces))]))
+        runs = [(packing, len(faces))]
+        if packing is Packing.ALONE:
+            runs = [(packing, 1)] * len(faces)
+        bundle = self.client.encrypt(faces, runs=numbered(runs))
         save_bundle(self.folder / f"{name}.ct", bundle)
         return str(self.folder / f"{name}.ct"), str(self.folder / f"{name}.embedding.ct")
 
@@ -167,11 +169,8 @@ class Rig:
         bundle = load_bundle(file, EMBEDDING, lambda _name: engine.parameters)
         found = []
         for run in runs_of(bundle.facts, engine.capacity):
-            names = engine.item_names(EMBEDDING, run)[::2]
-            values = [self.client.key.decrypt(bundle.items[name]).real for name in names]
-            for number, face in enumerate(faces):
-                half, start = number, 0
-                if run.packing is Packing.BATCH:
-                    half, start = engine.places.locate(number)
-                found.append(self.subject.accuracy(values[half][start:], face))
+            values = self.client.key.decrypt(bundle.items[engine.item_names(EMBEDDING, run)[0]])
+            for place, number in enumerate(run.numbers):
+                own = values[engine.places.slots(place, self.subject.network.embedding)]
+                found.append(self.subject.accuracy(own, faces[number]))
         return found

@@ -14,14 +14,14 @@ import numpy as np
 from fhe_core.analysis.cost import Machine, StepCost, merged, step_costs
 from fhe_core.ciphertext import Ciphertext
 from fhe_core.parameters import Parameters
-from fhe_core.plan import Plan, PlanError, required_keys
+from fhe_core.plan import Plan, required_keys
 from fhe_core.runtime import native
 from fhe_core.runtime.evaluator import Evaluator
-from fhe_core.runtime.packed import PackedPlan, pack
+from fhe_core.runtime.packed import PackedPlan
 from fhe_core.secret.key import SecretKey
 from fhe_face.bench.keys import evaluation_keys
 from fhe_face.bench.subject import Subject
-from fhe_face.places import Packing
+from fhe_face.plaintexts import plaintexts
 from fhe_face.progress import Stage, silent
 
 #: For which numbers of threads the model is asked what a plan would take.
@@ -56,8 +56,8 @@ class MeasuredStep:
             "label": self.cost.label,
             "op": self.cost.op,
             "steps": self.steps,
-            "level_in": self.cost.limbs_in - 1,
-            "level_out": self.cost.limbs_out - 1,
+            "level_in": self.cost.level_in,
+            "level_out": self.cost.level_out,
             "measured_seconds": self.seconds,
             "cpu_seconds": self.cpu_seconds,
             "estimated_seconds": self.cost.estimated_seconds,
@@ -104,25 +104,17 @@ class Profile:
         }
 
 
-def measure(
-    subject: Subject, pair: bool, threads: int, repeat: int = 1, stage: Stage = silent
-) -> Profile:
-    """One face, or two together, with fresh keys; one more run goes first, to warm up.
-
-    Raises:
-        PlanError: the circuit has no room for two faces.
-    """
+def measure(subject: Subject, threads: int, repeat: int = 1, stage: Stage = silent) -> Profile:
+    """One face, with fresh keys; one more run goes first, to warm up."""
     engine = subject.engine
-    if pair and Packing.PAIR not in engine.packings:
-        raise PlanError("this circuit has no room for two faces")
-    compiled = engine.pair if pair else engine.compiled
+    compiled = engine.compiled
     plan, parameters = compiled.plan, engine.parameters
     key = SecretKey.generate(parameters, threads)
     keys = evaluation_keys(key, required_keys([plan], parameters), stage)
     stage("encoding weights", 0, 0)
-    packed = pack(plan, compiled.tables(subject.network), parameters)
+    packed = plaintexts(compiled, subject.network).packed
     stage("encoding weights", 1, 1)
-    inputs = subject.encrypt(key, compiled, (0, 1) if pair else (0,))
+    inputs = subject.encrypt(key, compiled, 0)
     evaluator = Evaluator(parameters, keys, threads)
     runs = [
         _run(packed, evaluator, inputs, stage, "warming up" if not number else f"run {number}")
@@ -131,10 +123,7 @@ def measure(
     costs = step_costs(plan, parameters, Machine(threads=threads))
     median = np.median([run.steps for run in runs], axis=0)  # [steps, 2]
     results = runs[-1].outputs
-    accuracy = [
-        subject.accuracy(np.real(key.decrypt(results[2 * face])), face)
-        for face in range(2 if pair else 1)
-    ]
+    accuracy = [subject.accuracy(key.decrypt(results[0]), 0)]
     facts = {
         **subject.plan_facts(plan),
         "faces": accuracy,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -83,13 +82,9 @@ class Subject:
         raw = reference.embed(self.network, self.images)
         return raw, reference.squared_norm(raw)
 
-    def encrypt(
-        self, key: SecretKey, compiled: CompiledNetwork, faces: Sequence[int]
-    ) -> list[Ciphertext]:
-        """Inputs of a compiled network for one face, or for a pair of faces."""
-        alone = self.engine.compiled if len(faces) > 1 else compiled
-        slots = np.concatenate([alone.pack_image(self.images[face]) for face in faces])
-        plan = compiled.plan
+    def encrypt(self, key: SecretKey, compiled: CompiledNetwork, face: int) -> list[Ciphertext]:
+        """Inputs of a compiled network for one face."""
+        slots, plan = compiled.pack_image(self.images[face]), compiled.plan
         return [
             key.encrypt(row, plan.values[name].scale)[0]
             for name, row in zip(plan.inputs, slots, strict=True)

@@ -28,8 +28,6 @@ GIB = 1 << 30
 #: Copied at once to measure the memory; four times that is the unit of ratio_memcpy.
 _COPY_BYTES = GIB >> 2
 _CALIBRATION_ROUNDS = 5
-#: Faces in pairs that the pair's ratio is measured with where the batch is no pairs.
-_PAIRED = 2
 
 
 @dataclass(frozen=True)
@@ -52,11 +50,9 @@ TARGETS = (
     Target("peak_rss_bytes_single", "peak memory, one face", "bytes", 12 * GIB, 6 * GIB),
     Target("peak_rss_bytes_batch", "peak memory, batch", "bytes", 16 * GIB, 12 * GIB),
 )
-#: The official benchmark's shape: two faces as one job, in times of one face.
-PAIR_RATIO = Target("pair_ratio", "two faces together, by one face", "times", 1.6, 1.6)
 #: What a server loses beside others: waiting threads must not spin away what the rest needs.
 BUSY_RATIO = Target("busy_ratio", "one face beside a busy process, by quiet", "times", 2.5, 2.5)
-RATIOS = (PAIR_RATIO, BUSY_RATIO)
+RATIOS = (BUSY_RATIO,)
 
 
 def judge(measured: Mapping[str, Any], limited: Mapping[str, Bound]) -> list[dict[str, Any]]:
@@ -97,7 +93,7 @@ def measure(
     stage: Stage,
 ) -> dict[str, Any]:
     """Keys and faces in a folder; one server process for single faces, others for single faces
-    beside a busy process, pairs and batch.
+    beside a busy process, two faces in one file, and the batch.
 
     A batch that fills half of the room of one set of ciphertexts has keys of its own.
 
@@ -112,7 +108,7 @@ def measure(
     with busy_process():
         beside = rig.alone(repeat, stage)
     as_batch = subject.fills_a_batch(batch)
-    pairs = rig.together(_PAIRED if as_batch else batch, stage)
+    pairs = rig.together(TOGETHER if as_batch else batch, stage)
     together, batch_keys = pairs, rig.evaluation_key_bytes
     if as_batch:
         batched = [Packing.BATCH]
@@ -123,12 +119,13 @@ def measure(
     openfhe = OpenFhe("not asked for")
     if rounds:
         stage("measuring OpenFHE", 0, 0)
-        levels = (parameters.limbs,)
+        levels = (parameters.top,)
         openfhe = openfhe_process.measure(openfhe_python, parameters, levels, 1, rounds)
         stage("measuring OpenFHE", 1, 1)
     rotation = _rotation(parameters, openfhe, rounds or _CALIBRATION_ROUNDS, stage)
     latency = alone.median_seconds
-    pair_seconds = pairs.seconds[: (_PAIRED if as_batch else batch) // TOGETHER]
+    # The official benchmark's shape: two faces as one job.
+    pair_seconds = pairs.seconds[: (TOGETHER if as_batch else batch) // TOGETHER]
     data = {
         "latency_seconds": latency,
         "latency_runs": alone.seconds,
@@ -167,9 +164,6 @@ def _bounds(subject: Subject, faces: int, threads: int) -> dict[str, Bound]:
     """Of the targets that are times of plans, by field."""
     engine, limits = subject.engine, bounds.measure(threads, _COPY_BYTES)
     alone = per_face = bounds.bound(engine.compiled.plan, engine.parameters, limits)
-    if Packing.PAIR in engine.packings:
-        pair = bounds.bound(engine.pair.plan, engine.parameters, limits)
-        per_face = pair.share(1 / _PAIRED)
     if subject.fills_a_batch(faces):
         runs = math.ceil(faces / engine.capacity)
         per_face = bounds.bound(engine.batch.plan, engine.parameters, limits).share(runs / faces)
@@ -208,6 +202,6 @@ def _rotation(
 ) -> operations.Operation:
     """Our rotation at full level on one thread, with OpenFHE's time."""
     found = operations.measure(
-        parameters, (parameters.limbs,), 1, rounds, openfhe.seconds, stage, ("rotation",)
+        parameters, (parameters.top,), 1, rounds, openfhe.seconds, stage, ("rotation",)
     )
     return next(operation for operation in found if operation.name == "rotation")

@@ -82,7 +82,7 @@ class FaceClient:
         """New keys in a folder: ``client.key`` stays here, ``evaluation.key`` goes to the server.
 
         engine: from `fhe_face.engine.choose_engine`; default: CryptoFaceNet4, one view, the
-        default normalisation, for faces one or two at a time. passphrase: encrypts ``client.key``.
+        default normalisation, for one face at a time. passphrase: encrypts ``client.key``.
         answer_limit: see :meth:`load`.
 
         Raises:
@@ -149,7 +149,7 @@ class FaceClient:
         packings: Collection[Packing] | None = None,
         memory: int | None = None,
     ) -> tuple[Run, ...]:
-        """How `encrypt` packs so many faces: one at a time, in pairs, or in batches.
+        """How `encrypt` packs so many faces: one at a time, or in batches.
 
         packings: choose among these only. memory: that the server has, in bytes.
 
@@ -182,25 +182,22 @@ class FaceClient:
         facts: dict[str, Any] = {
             ENTRY: describe(chosen),
             "plans": {
-                layout.value: self.engine.of(layout).plan.digest
-                for layout in sorted({run.packing.layout for run in chosen})
+                packing.value: self.engine.of(packing).plan.digest
+                for packing in sorted({run.packing for run in chosen})
             },
             PREPARATION: self._preparation(prepared),
         }
         facts[REQUESTS] = [
-            self.expected.requests.issue(self.expected.asked(one, facts))
-            for run in chosen
-            for one in run.singly()
+            self.expected.requests.issue(self.expected.asked(run, facts)) for run in chosen
         ]
         items: dict[str, Ciphertext] = {}
         seeds: dict[str, bytes] = {}
         for run in chosen:
-            plan = self.engine.of(run.packing.layout).plan
+            plan = self.engine.of(run.packing).plan
             scales = [plan.values[name].scale for name in plan.inputs]
             rows = self._packed(run, [prepared[number].unit for number in run.numbers])
             names = self.engine.item_names(IMAGE, run)
-            for number, (name, row) in enumerate(zip(names, rows, strict=True)):
-                scale = scales[number % len(scales)]
+            for name, row, scale in zip(names, rows, scales, strict=True):
                 items[name], seeds[name] = self.key.encrypt(row, scale)
         return Bundle(IMAGE, self.key.parameters, self.key_id, items, facts, seeds)
 
@@ -221,15 +218,13 @@ class FaceClient:
                 )
         return dict(described[0])
 
-    def _packed(self, run: Run, units: Sequence[Unit]) -> list[NDArray[Any]]:
+    def _packed(self, run: Run, units: Sequence[Unit]) -> NDArray[np.float64]:
         """Slots of a run's ciphertexts, in the order of their names."""
         if run.packing is Packing.BATCH:
-            return list(self.engine.batch.pack_images(np.stack(units)))
-        rows: list[NDArray[Any]] = []
-        for unit in units:
-            views = [unit, unit[..., ::-1]][: self.circuit.views]
-            rows += list(self.engine.compiled.pack_image(np.stack(views)))
-        return rows
+            return self.engine.batch.pack_images(np.stack(units))
+        (unit,) = units
+        views = [unit, unit[..., ::-1]][: self.circuit.views]
+        return self.engine.compiled.pack_image(np.stack(views))
 
     # --- decryption -------------------------------------------------------------------------------
 

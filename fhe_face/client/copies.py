@@ -14,7 +14,7 @@ Found = Embedding | HealthReport
 
 
 def doubled(faces: Sequence[T]) -> list[T]:
-    """Each face twice in a row: where there are pairs, a pair of it with itself."""
+    """Each face twice in a row."""
     return [face for face in faces for _ in range(2)]
 
 

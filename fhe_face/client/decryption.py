@@ -12,15 +12,15 @@ from fhe_core.normalisation import Normalisation
 from fhe_face.client.headroom import embeddings_fit, scores_fit
 from fhe_face.client.health import (
     HealthReport,
-    beside,
     check_embedding,
     check_score,
     expected_norm,
     fitting,
+    undisturbed,
 )
 from fhe_face.places import Packing, Places, Run
 
-Slots = NDArray[np.complex128]
+Slots = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,59 +65,48 @@ class Reader:
 
         rooms: the largest number that each ciphertext can hold (headroom.room).
         """
-        if run.packing is Packing.BATCH:
-            return self._batch(run, slots, rooms)
-        together = run.packing is Packing.PAIR
-        found: list[Embedding | HealthReport] = []
-        for first in range(0, len(slots), 2):
-            values, norm = slots[first][: self.length], slots[first + 1]
-            report = check_embedding(values, norm, self.normalisation, together)
-            found.append(self._embedding(values, report))
-        return found
-
-    def _batch(
-        self, run: Run, slots: Sequence[Slots], rooms: Sequence[float]
-    ) -> list[Embedding | HealthReport]:
-        fit = [embeddings_fit(slots[i + 1].real, self.normalisation, rooms[i]) for i in (0, 2)]
+        embeddings, norms = slots
+        if run.packing is not Packing.BATCH:
+            values = embeddings[: self.length]
+            report = check_embedding(values, norms, self.normalisation)
+            return [self._embedding(values, report)]
+        fit = embeddings_fit(norms, self.normalisation, rooms[0])
         found: list[Embedding | HealthReport] = []
         for number in range(run.faces):
-            half, start = self.places.locate(number)
-            own = slice(start, start + self.length)
-            values = slots[2 * half][own]
-            norm = beside(slots[2 * half + 1][own], slots[3 - 2 * half][own])
-            report = check_embedding(values, norm, self.normalisation, run.faces > 1)
-            found.append(self._embedding(values, fitting(report, "embeddings", fit[half])))
+            own = self.places.slots(number, self.length)
+            values = embeddings[own]
+            report = check_embedding(values, norms[own], self.normalisation, run.faces > 1)
+            report = undisturbed(report, self._beside(number, norms), self.normalisation)
+            found.append(self._embedding(values, fitting(report, "embeddings", fit)))
         return found
+
+    def _beside(self, number: int, *norms: Slots) -> Slots:
+        """Squared norms in the slots of the faces before and after a face of a batch."""
+        places = [self.places.slots(n, self.length) for n in self.places.beside(number)]
+        return np.concatenate([np.zeros(1), *(part[own] for part in norms for own in places)])
 
     def scores(
         self, run: Run, slots: Sequence[Slots], rooms: Sequence[float]
     ) -> list[Score | HealthReport]:
         """As ``embeddings``. In a batch a score stands in the first slot of its block only."""
+        scores, left, right = slots
         if run.packing is not Packing.BATCH:
-            value, report = check_score(slots[0], slots[1:], self.normalisation)
+            value, report = check_score(scores, [left, right], self.normalisation)
             return [self._score(value, report)]
-        fit = [
-            scores_fit(
-                slots[i + 1].real, slots[i + 2].real, self.normalisation, self.length, rooms[i]
-            )
-            for i in (0, 3)
-        ]
+        fit = scores_fit(left, right, self.normalisation, self.length, rooms[0])
         found: list[Score | HealthReport] = []
         for number in range(run.faces):
-            half, start = self.places.locate(number)
-            own, other = (
-                [part[start : start + self.length] for part in slots[3 * side + 1 : 3 * side + 3]]
-                for side in (half, 1 - half)
-            )
-            norms = [beside(*pair) for pair in zip(own, other, strict=True)]
-            score = slots[3 * half][start : start + 1]
-            value, report = check_score(score, norms, self.normalisation, run.faces > 1)
-            found.append(self._score(value, fitting(report, "scores", fit[half])))
+            own = self.places.slots(number, self.length)
+            score = scores[own][:1]
+            both = [left[own], right[own]]
+            value, report = check_score(score, both, self.normalisation, run.faces > 1)
+            report = undisturbed(report, self._beside(number, left, right), self.normalisation)
+            found.append(self._score(value, fitting(report, "scores", fit)))
         return found
 
     @staticmethod
     def _embedding(values: Slots, report: HealthReport) -> Embedding | HealthReport:
-        return Embedding(values.real.copy(), report) if report.healthy else report
+        return Embedding(values.copy(), report) if report.healthy else report
 
     def _score(self, value: float, report: HealthReport) -> Score | HealthReport:
         if not report.healthy:

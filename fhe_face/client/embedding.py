@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -135,7 +135,7 @@ def embed_faces(
         if not left or not (partners or suspects):
             break
         order = partners + suspects
-        runs = again(len(partners), len(suspects), runs, client, left == 1, memory)
+        runs = again(len(partners), len(suspects), client, left == 1, memory)
     return Embedded([results[number] for number in range(len(faces))], rounds)
 
 
@@ -163,7 +163,6 @@ def _because_of(
 def again(
     partners: int,
     suspects: int,
-    before: Collection[Run],
     client: FaceClient,
     last: bool,
     memory: int | None,
@@ -181,13 +180,9 @@ def again(
     if partners:
         runs = plan_runs(partners, packings, capacity, memory)
         groups += [(run.packing, run.faces) for run in runs]
-    if suspects:
-        batched = any(run.packing is Packing.BATCH for run in before)
-        few = [packing for packing in packings if packing is not Packing.BATCH]
-        if not few:
-            size = max(1, math.isqrt(min(suspects, capacity)))
-            groups += [(Packing.BATCH, min(size, suspects - n)) for n in range(0, suspects, size)]
-        else:
-            runs = plan_runs(suspects, few if batched else [Packing.ALONE], capacity, memory)
-            groups += [(run.packing, run.faces) for run in runs]
+    if Packing.ALONE in packings:
+        groups += [(Packing.ALONE, 1)] * suspects
+    elif suspects:
+        size = max(1, math.isqrt(min(suspects, capacity)))
+        groups += [(Packing.BATCH, min(size, suspects - n)) for n in range(0, suspects, size)]
     return numbered(groups)

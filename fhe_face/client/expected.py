@@ -35,9 +35,9 @@ class Expected:
         self.requests = Requests(key.derive(PURPOSE))
 
     def asked(self, run: Run, facts: object) -> Asked:
-        """What the token of a run of images or results fixes; a pair is two single faces."""
-        plan = self._engine.of(run.packing.layout).plan.digest
-        return Asked(run.packing.layout.value, run.faces, plan, preparation_of(facts))
+        """What the token of a run of images or results fixes."""
+        plan = self._engine.of(run.packing).plan.digest
+        return Asked(run.packing.value, run.faces, plan, preparation_of(facts))
 
     def require(
         self, head: Head, what: str | None = None, sent: Sequence[Sent] = ()
@@ -60,10 +60,9 @@ class Expected:
             )
         require_key(head, self._key_id)
         runs = require_shape(head, wanted, self._engine)
-        single = [one for run in runs for one in run.singly()]
         sides = sides_of(wanted)
-        tokens = tokens_of(head.source, head.facts, sides * len(single))
-        for number, run in enumerate(single):
+        tokens = tokens_of(head.source, head.facts, sides * len(runs))
+        for number, run in enumerate(runs):
             asked = [self.asked(run, head.facts)]
             if wanted == SCORE and run.packing is Packing.BATCH and self._mixes():
                 # One face that was computed alone, compared with all of a batch.

@@ -17,7 +17,7 @@ from fhe_core.ciphertext import Ciphertext
 from fhe_core.compiler.layouts import power_of_two, powers_of_two
 from fhe_core.normalisation import Normalisation
 from fhe_core.parameters import Parameters
-from fhe_core.secret.key import decrypted_limbs
+from fhe_core.secret.key import decrypted_rows
 
 #: Squared norms are noisy: a bound that is computed from them must leave this much room.
 MARGIN = 2.0
@@ -30,14 +30,15 @@ def room(ciphertext: Ciphertext, parameters: Parameters) -> float:
 
     Q is the product of the limbs that decryption looks at.
     """
-    log_modulus = parameters.log2_modulus(decrypted_limbs(ciphertext))
+    rows = decrypted_rows(ciphertext, parameters)
+    log_modulus = math.fsum(math.log2(parameters.primes[row]) for row in rows)
     return float(2.0 ** (log_modulus - 1 - math.log2(ciphertext.scale)))
 
 
 def largest_coefficient(sizes: Slots) -> float:
-    """A bound on all coefficients, divided by the scale, of slots [N/2] of at most these sizes.
+    """A bound on all coefficients, divided by the scale, of slots [N] of at most these sizes.
 
-    Coefficient k is 2/N times the sum of Re(z_j zeta_j^-k) over the N/2 slots.
+    Coefficient k is the mean of z_j cos(k theta_j) over the N slots.
     """
     return float(np.mean(sizes))
 
@@ -45,7 +46,7 @@ def largest_coefficient(sizes: Slots) -> float:
 def embeddings_fit(squared_norms: Slots, normalisation: Normalisation, limit: float) -> bool:
     """Whether normalised embeddings can not have wrapped around.
 
-    squared_norms: of all slots [N/2]: slot j holds the sum of squares of as many slots as a period
+    squared_norms: of all slots [N]: slot j holds the sum of squares of as many slots as a period
     has, from j on, so that it bounds what slot j of the embedding was. limit: see ``room``.
     """
     with np.errstate(all="ignore"):
@@ -58,7 +59,7 @@ def scores_fit(
 ) -> bool:
     """Whether scores can not have wrapped around.
 
-    left, right: squared norms of all slots [N/2]; length: of an embedding. A score is a sum over a
+    left, right: squared norms of all slots [N]; length: of an embedding. A score is a sum over a
     period of products; by Cauchy and Schwarz it is at most the root of the two squared norms times
     the largest factors of normalisation in that period.
     """

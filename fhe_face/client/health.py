@@ -21,19 +21,18 @@ from numpy.typing import NDArray
 from fhe_core.errors import Failure
 from fhe_core.normalisation import Normalisation
 
-#: Imaginary parts of a healthy result are noise, below this share of its size: they take the larger
-#: part of the rounding of plaintexts (encoding.round_real), up to 0.7 % of a squared norm.
-IMAGINARY_SHARE = 0.05
 #: Spread of a value that must be the same in every slot, as a share of its size.
 SPREAD_SHARE = 0.02
 #: Relative slack when two ways to compute a norm are compared.
 NORM_SLACK = 0.05
-#: How far above the interval the squared norm may be of a face in the other part of the slots,
-#: as a multiple of the interval's end: its values reach this face as noise (docs/health.md).
-NEIGHBOUR_EXCESS = 1000.0
+#: How large the squared norm of a face beside this one in a batch may be, as a multiple of the
+#: interval's end: a share of its values reaches this one through rounded masks (docs/health.md).
+NEIGHBOUR_EXCESS = 3.0
 #: How far copies of one face may be apart before normalisation, as a share of the smaller one's
-#: length. Real faces in a pair: 0.6 to 0.8 % measured, at most 1.4 % simulated (docs/health.md).
+#: length (docs/health.md).
 COPIES_TOLERANCE = 0.02
+
+Slots = NDArray[np.float64]
 
 
 class UnhealthyResultError(Failure, ValueError):
@@ -123,92 +122,60 @@ class Findings:
 _SUREST = (Cause.OWN, Cause.UNCLEAR, Cause.PARTNER)
 
 
-def constant_of(
-    slots: NDArray[np.complex128], name: str, findings: Findings, smallest: float
-) -> float:
+def constant_of(slots: Slots, name: str, findings: Findings, smallest: float) -> float:
     """The value that every slot must hold; notes what is wrong in ``findings``.
 
     smallest: the size below which errors are not measured by the value itself.
     """
-    value = float(np.median(slots.real))
+    value = float(np.median(slots))
     size = max(abs(value), smallest)
     if not np.all(np.isfinite(slots)):
         findings.add(f"{name} is not finite")
-    elif _more_than_noise(slots, smallest):
-        findings.add(f"{name} is not real: the computation wrapped around")
-    elif not _constant(slots.real, value, size):
+    elif float(np.max(np.abs(slots - value))) > SPREAD_SHARE * size:
         findings.add(f"{name} differs between slots: the computation wrapped around")
     return value
-
-
-def _more_than_noise(slots: NDArray[np.complex128], smallest: float) -> bool:
-    size = max(abs(float(np.median(slots.real))), smallest)
-    return float(np.max(np.abs(slots.imag))) > IMAGINARY_SHARE * size
-
-
-def _constant(values: NDArray[np.float64], value: float, size: float) -> bool:
-    return float(np.max(np.abs(values - value))) <= SPREAD_SHARE * size
-
-
-def _calm(slots: NDArray[np.float64], normalisation: Normalisation) -> bool:
-    """Whether these can be the squared norm of a face that leaves its neighbour alone."""
-    low, high = normalisation.interval
-    value = float(np.median(slots))
-    size = max(abs(value), low)
-    return -SPREAD_SHARE * low <= value <= NEIGHBOUR_EXCESS * high and _constant(slots, value, size)
-
-
-def beside(
-    squared_norm: NDArray[np.complex128], neighbour: NDArray[np.complex128]
-) -> NDArray[np.complex128]:
-    """A face's squared norm with, as imaginary part, that of the face in the same slots."""
-    both = squared_norm.real.astype(np.complex128)
-    both.imag = neighbour.real
-    return both
 
 
 def fitting(report: HealthReport, what: str, fit: bool) -> HealthReport:
     """The report, with a failure unless the results of the whole batch fit their modulus."""
     if fit:
         return report
-    failure = f"a face of the batch diverged: its {what} may have wrapped around"
+    return _spoiled(report, f"a face of the batch diverged: its {what} may have wrapped around")
+
+
+def undisturbed(
+    report: HealthReport, neighbours: Slots, normalisation: Normalisation
+) -> HealthReport:
+    """The report, with a failure if a face beside this one in the batch diverged.
+
+    neighbours: squared norms, of all slots of the faces before and after.
+    """
+    if np.max(np.abs(neighbours), initial=0.0) <= NEIGHBOUR_EXCESS * normalisation.interval[1]:
+        return report  # NaN is no such number
+    return _spoiled(report, "the face beside this one in the batch diverged: compute it without")
+
+
+def _spoiled(report: HealthReport, failure: str) -> HealthReport:
+    """With one more failure, because of another face unless its own is known."""
     cause = report.cause or Cause.PARTNER
     return replace(report, failures=(*report.failures, failure), cause=cause)
 
 
-def check_norm(
-    slots: NDArray[np.complex128], normalisation: Normalisation, name: str, findings: Findings
-) -> float:
-    """Squared norm before normalisation, checked against the interval of the polynomial.
-
-    Imaginary parts are noise, or the squared norm of the face that was computed beside this one,
-    whose values would reach this one as noise if it diverged.
-    """
+def check_norm(slots: Slots, normalisation: Normalisation, name: str, findings: Findings) -> float:
+    """Squared norm before normalisation, checked against the interval of the polynomial."""
     low, high = normalisation.interval
-    own, disturbed = slots, False
-    if np.all(np.isfinite(slots)) and _more_than_noise(slots, low):
-        own = slots.real.astype(np.complex128)
-        disturbed = not _calm(slots.imag, normalisation)
     before = len(findings.failures)
-    value = constant_of(own, name, findings, low)
-    fine = len(findings.failures) == before
+    value = constant_of(slots, name, findings, low)
+    # A value that every slot of a face holds is its own.
+    certain = len(findings.failures) == before
     if not 0 < low < high < math.inf:
         findings.add(f"[{low:g}, {high:g}] is no interval for a squared norm", Cause.OWN)
     elif not low <= value <= high:
-        # Beside a calm neighbour, a value that every slot holds is this face's own.
-        certain = fine and not disturbed
         whose = "on this image" if certain or not findings.together else _SOMEWHERE
         findings.add(
             f"{name} is {value:.4g}, outside [{low:g}, {high:g}]: the network diverged {whose}",
             Cause.OWN if certain else None,
         )
-        fine = False
-    if disturbed:
-        partner = "the face that was computed together with this one diverged"
-        if findings.together and fine:
-            findings.add(f"{partner}: compute this one without it", Cause.PARTNER)
-        else:
-            findings.add(f"{name} is not real: the computation wrapped around, or {partner}")
     return value
 
 
@@ -216,8 +183,8 @@ _SOMEWHERE = "on this image, or on one that was computed together with it"
 
 
 def check_embedding(
-    embedding: NDArray[np.complex128],
-    squared_norm: NDArray[np.complex128],
+    embedding: Slots,
+    squared_norm: Slots,
     normalisation: Normalisation,
     together: bool = False,
 ) -> HealthReport:
@@ -229,21 +196,19 @@ def check_embedding(
     norm = check_norm(squared_norm, normalisation, "squared norm", findings)
     if not findings.failures:
         expected = expected_norm(normalisation, norm)
-        actual = float(np.linalg.norm(embedding.real))
+        actual = float(np.linalg.norm(embedding))
         slack = NORM_SLACK * max(expected, 0.1)
         if not abs(actual - expected) <= slack < math.inf:
             findings.add(
                 f"norm of the embedding is {actual:.4g}, expected {expected:.4g} from its "
                 "squared norm"
             )
-        elif not np.max(np.abs(embedding.imag)) <= IMAGINARY_SHARE * max(expected, 0.1):
-            findings.add("the embedding is not real: the computation wrapped around")
     return findings.report((norm,), normalisation)
 
 
 def check_score(
-    score: NDArray[np.complex128],
-    squared_norms: Sequence[NDArray[np.complex128]],
+    score: Slots,
+    squared_norms: Sequence[Slots],
     normalisation: Normalisation,
     together: bool = False,
 ) -> tuple[float, HealthReport]:
@@ -266,7 +231,7 @@ def check_score(
 
 
 def check_copies(
-    copies: Sequence[NDArray[np.float64]],
+    copies: Sequence[Slots],
     squared_norms: Sequence[float],
     normalisation: Normalisation,
 ) -> HealthReport:

@@ -72,7 +72,7 @@ def result_digest(bundle: Bundle) -> bytes:
     """Names a result: equal digests decrypt to equal answers."""
     digest = hashlib.sha256()
     for name, item in bundle.items.items():
-        form = [bundle.what, name, str(item.limbs), item.scale.hex()]
+        form = [bundle.what, name, str(item.level), item.scale.hex()]
         digest.update("\n".join(form).encode("utf-8", "surrogatepass") + b"\0")
         digest.update(item.residues.tobytes())
     return digest.digest()

@@ -47,9 +47,9 @@ class LayerNoise:
         return self.embedding if name == "embedding" else 0.0
 
 
-#: Of a pair of real faces at preset `lean`, from the precision model (fhe_core.analysis.precision),
+#: Of a real face at preset `lean`, from the precision model (fhe_core.analysis.precision),
 #: with rounding such that copies correlate nearly as measured (docs/health.md).
-PAIR: Final = LayerNoise(conv1=9.2e-4, out=8e-4, pooled=2e-3, embedding=1.5e-3)
+LEAN: Final = LayerNoise(conv1=9.2e-4, out=8e-4, pooled=2e-3, embedding=1.5e-3)
 
 
 class NoiseGainError(Failure, ValueError):
@@ -106,7 +106,7 @@ def noise_gain(
     image: NDArray[Any],
     *,
     draws: int = DRAWS,
-    noise: LayerNoise = PAIR,
+    noise: LayerNoise = LEAN,
     generator: np.random.Generator | None = None,
 ) -> float:
     """How far noise turns an image's embedding: 0.01 is one per cent of its length.

@@ -83,7 +83,7 @@ def run(
         ]
         columns = ("file", "faces", "embeddings", "size", "time per face")
         console.print(grid("Embeddings", columns, rows, 3))
-        if Packing.PAIR in packings or Packing.BATCH in packings:
+        if Packing.BATCH in packings:
             console.print(
                 "A face that diverges takes those along that were computed together with it "
                 "(fhe-face encrypt --alone avoids it)."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +63,7 @@ def run(request: Request, passphrase: Passphrase, as_json: bool) -> None:
         prepared = _prepared(images, request.how, client, output, stage)
         stage("compiling the plan", 0, 0)
         for packing in {one.packing for one in runs}:
-            client.engine.of(packing.layout)
+            client.engine.of(packing)
         stage("compiling the plan", 1, 1)
         stage("encrypting", 0, 0)
         started = time.perf_counter()
@@ -119,11 +118,9 @@ def _prepared(
 
 
 def in_words(runs: Sequence[Run]) -> str:
-    """How runs are computed, for people: "in a batch of 64, 2 in pairs, 1 alone"."""
+    """How runs are computed, for people: "in a batch of 64, 3 alone"."""
     parts = [f"in a batch of {run.faces}" for run in runs if run.packing is Packing.BATCH]
-    counted = Counter(run.packing for run in runs)
-    pairs, single = counted[Packing.PAIR], counted[Packing.ALONE]
-    parts += [f"{2 * pairs} in pairs"] if pairs else []
+    single = len(runs) - len(parts)
     parts += [f"{single} alone"] if single else []
     return ", ".join(parts)
 

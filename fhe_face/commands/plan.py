@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 
 from fhe_core.analysis.cost import Machine, StepCost, Totals, Work, merged, step_costs, totals
 from fhe_core.analysis.precision import StepPrecision, predict
+from fhe_core.compiler import CompiledBatch, CompiledNetwork
 from fhe_core.plan import Plan
 from fhe_face.circuit import INPUT_SIZE, normalisation_of
 from fhe_face.demo_faces import demo_faces
@@ -26,6 +28,7 @@ from fhe_face.network import WeightsError, load_network
 from fhe_face.output import Output, grid
 from fhe_face.photos.images import to_unit
 from fhe_face.places import Packing
+from fhe_face.plaintexts import plaintexts
 from fhe_face.system import default_threads, seconds, size
 
 _COLUMNS = ("step", "level", "scale", "switches", "hoisted", "NTTs", "reads", "time")
@@ -98,12 +101,19 @@ def predicted_precision(engine: Engine, network: FusedNetwork) -> list[StepPreci
     """Predicted errors for one of the drawn faces, or a batch of them."""
     if Packing.BATCH in engine.packings:
         faces = np.stack([to_unit(face) for face in demo_faces(network.input_size)])
-        rows = list(engine.batch.pack_images(faces))
-        return predict(engine.batch.plan, engine.batch.tables(network), engine.parameters, rows)
+        return _predicted(engine.batch, network, list(engine.batch.pack_images(faces)))
     compiled = engine.compiled
     face = to_unit(demo_faces(network.input_size)[0])
-    inputs = list(compiled.pack_image(np.stack([face, face[..., ::-1]][: compiled.parts.views])))
-    return predict(compiled.plan, compiled.tables(network), engine.parameters, inputs)
+    inputs = list(compiled.pack_image(np.stack([face, face[..., ::-1]][: compiled.views])))
+    return _predicted(compiled, network, inputs)
+
+
+def _predicted(
+    compiled: CompiledNetwork | CompiledBatch, network: FusedNetwork, inputs: list[NDArray[Any]]
+) -> list[StepPrecision]:
+    means = plaintexts(compiled, network).means
+    tables = compiled.tables(network)
+    return predict(compiled.plan, tables, compiled.parameters, inputs, means=means)
 
 
 def _facts(engine: Engine, machine: Machine) -> dict[str, Any]:
@@ -135,8 +145,8 @@ def _step(cost: StepCost) -> dict[str, Any]:
     return {
         "label": cost.label,
         "op": cost.op,
-        "level_in": cost.limbs_in - 1,
-        "level_out": cost.limbs_out - 1,
+        "level_in": cost.level_in,
+        "level_out": cost.level_out,
         "log2_scale": round(cost.log_scale, 3),
         **_work(cost.work),
         "estimated_seconds": cost.estimated_seconds,
@@ -164,7 +174,7 @@ def _show_summary(
     cells = []
     for plan, rows in zip(plans, costs, strict=True):
         total = totals(rows)
-        levels = f"{max(row.limbs_in for row in rows) - 1}>{rows[-1].limbs_out - 1}"
+        levels = f"{max(row.level_in for row in rows)}>{rows[-1].level_out}"
         numbers = _numbers(total.work, total.estimated_seconds)
         cells.append((plan.name, str(total.steps), levels, *numbers))
     console.print(grid("Plans", _SUMMARY, cells, 1))

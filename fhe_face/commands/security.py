@@ -23,7 +23,7 @@ from fhe_face.models.layers import FusedNetwork
 from fhe_face.network import load_network
 from fhe_face.output import Output, grid
 
-_COLUMNS = ("preset", "N", "log2(QP)", "bound", "margin", "bound, quantum", "margin")
+_COLUMNS = ("preset", "ring", "N", "log2(QP)", "bound", "margin", "bound, quantum", "margin")
 
 
 def run(weights: Path | None, as_json: bool) -> None:
@@ -52,7 +52,7 @@ def preset_facts(parameters: Parameters) -> dict[str, Any]:
         parameters.ring_dimension, parameters.log2_qp, math.sqrt(ERROR_ETA / 2)
     )
     quantum = security.MAX_LOG2_QP_QUANTUM[parameters.ring_dimension]
-    names = ("name", "ring_dimension", "log2_q", "log2_qp", "log2_qp_bound", "margin_bits")
+    names = ("name", "ring", "ring_dimension", "log2_q", "log2_qp", "log2_qp_bound", "margin_bits")
     return {
         **{name: described[name] for name in names},
         "log2_qp_bound_quantum": quantum,
@@ -109,6 +109,7 @@ def _show(console: Console, data: dict[str, Any]) -> None:
     cells = [
         (
             row["name"],
+            row["ring"],
             str(row["ring_dimension"]),
             f"{row['log2_qp']:.0f}",
             str(row["log2_qp_bound"]),

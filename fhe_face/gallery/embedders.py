@@ -100,8 +100,7 @@ class LocalEmbedder:
             ]
 
     def _checked(self, values: np.ndarray, norm: float) -> Embedding | HealthReport:
-        slots = np.full(_SLOTS, norm, dtype=np.complex128)
-        report = check_embedding(values.astype(np.complex128), slots, self._normalisation)
+        report = check_embedding(values, np.full(_SLOTS, norm), self._normalisation)
         return Embedding(values, report) if report.healthy else report
 
 
@@ -111,7 +110,8 @@ class EncryptedEmbedder:
 
     client: of the engine's keys; server: a `FaceServer`, or what carries bundles to one and back,
     with the weights of which model is the digest; memory: that the server has, in bytes; groups:
-    so many full runs go to the server at once, where each request costs it a start.
+    so many full runs go to the server at once, where each request costs it a start. twice: compute
+    every face from two encryptions, and refuse one whose copies differ, as a crafted image's do.
     """
 
     client: FaceClient
@@ -119,6 +119,7 @@ class EncryptedEmbedder:
     model: str
     memory: int | None = None
     groups: int = 1
+    twice: bool = False
 
     @classmethod
     def of(
@@ -150,11 +151,9 @@ class EncryptedEmbedder:
 
     @property
     def together(self) -> int:
-        """A full batch, a pair, or one face, as the keys allow; `groups` times that."""
-        packings = self.client.engine.packings
-        if Packing.BATCH in packings:
-            return self.groups * self.client.engine.capacity
-        return self.groups * (2 if Packing.PAIR in packings else 1)
+        """A full batch, or one face, as the keys allow; `groups` times that."""
+        batched = Packing.BATCH in self.client.engine.packings
+        return self.groups * (self.client.engine.capacity if batched else 1)
 
     def embed(self, faces: Sequence[PreparedFace], /) -> list[Embedding | HealthReport]:
         """Packed by the planner; a face that diverges costs its partners a further round only.
@@ -164,7 +163,8 @@ class EncryptedEmbedder:
         """
         if not faces:
             return []
-        return self.client.embed(list(faces), self.server, memory=self.memory).results
+        embed, images = self.client.embed, list(faces)
+        return embed(images, self.server, memory=self.memory, twice=self.twice).results
 
 
 def require_embedder(embedder: Embedder, facts: Facts) -> None:

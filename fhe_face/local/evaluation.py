@@ -51,10 +51,8 @@ class FacePipeline:
     @property
     def together(self) -> int:
         """See Pipeline."""
-        packings = self.client.engine.packings
-        if Packing.BATCH in packings:
-            return self.client.engine.capacity
-        return 2 if Packing.PAIR in packings else 1
+        batched = Packing.BATCH in self.client.engine.packings
+        return self.client.engine.capacity if batched else 1
 
     def embed(self, crops: Sequence[Pixels]) -> Embedded:
         """See Pipeline."""

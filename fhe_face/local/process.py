@@ -76,13 +76,13 @@ def answered(process: subprocess.Popen[str], stage: Stage) -> dict[str, Any]:
         ServerError: it reports an error.
     """
     assert process.stdout is not None
-    report = _relay(process.stdout, stage)
+    report = relay(process.stdout, stage)
     if report is None:
         raise NoAnswer(_ended(process.wait()))
     return report
 
 
-def _relay(lines: Iterable[str], stage: Stage) -> dict[str, Any] | None:
+def relay(lines: Iterable[str], stage: Stage) -> dict[str, Any] | None:
     """Progress, up to the report; None where it ends without one."""
     for line in lines:
         message = parsed(line)

@@ -51,7 +51,6 @@ class Request:
 
     images: Sequence[Path]
     weights: Path
-    pair: bool
     flip: bool
     batch: bool
     coefficients: Path | None
@@ -64,8 +63,8 @@ class Request:
 
 def run(request: Request, as_json: bool) -> None:
     output = Output(as_json)
-    if request.pair + request.flip + request.batch > 1:
-        raise CommandError("choose one of --pair, --flip and --batch", USAGE)
+    if request.flip and request.batch:
+        raise CommandError("choose one of --flip and --batch", USAGE)
     outputs = Outputs(*request.images, request.weights, request.coefficients)
     plots.check(request.plot, outputs)
     precision_table.check(request.table, outputs)
@@ -117,7 +116,7 @@ def _prepare(request: Request, output: Output, stage: Stage) -> tuple[Engine, Wo
     views = 2 if request.flip else 1
     packings = (Packing.BATCH,) if request.batch else DEFAULT_PACKINGS
     engine = choose_engine(normalisation, network.input_size, views, packings)
-    work = work_of(engine, network, images, names, request.pair)
+    work = work_of(engine, network, images, names)
     stage("compiling the plan", 1, 1)
     return engine, work
 

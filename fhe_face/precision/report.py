@@ -161,7 +161,10 @@ def report(work: Work, source: str, backend: Backend, stage: Stage = silent) -> 
     measured: list[list[_Errors]] = []
     for name, inputs in zip(work.names, work.inputs, strict=True):
         one = _Comparison(name, len(plan.steps), stage)
-        rows = predict(plan, work.tables, work.parameters, inputs, observe=one.remember)
+        means = work.plaintexts.means
+        rows = predict(
+            plan, work.tables, work.parameters, inputs, observe=one.remember, means=means
+        )
         for row in rows:
             if not math.isfinite(row.magnitude):
                 raise PrecisionError(f"{name}: the network diverges at '{row.label}', in the clear")
@@ -174,15 +177,9 @@ def report(work: Work, source: str, backend: Backend, stage: Stage = silent) -> 
 
 
 def _errors(pairs: Sequence[tuple[Slots, Slots]]) -> _Errors:
-    """Of all slots: real parts where messages are real, both parts where they are complex."""
-    sizes = []
-    for wanted, got in pairs:
-        error = got - wanted
-        sizes.append(np.abs(error.real))
-        if np.iscomplexobj(wanted):
-            sizes.append(np.abs(error.imag))
-    every = np.concatenate(sizes)
-    return _Errors(float(np.sqrt(np.mean(every**2))), float(np.max(every)))
+    """Of all slots."""
+    errors = np.abs([got - wanted for wanted, got in pairs])
+    return _Errors(float(np.sqrt(np.mean(errors**2))), float(np.max(errors)))
 
 
 def _rows(
@@ -201,7 +198,7 @@ def _rows(
                 label,
                 step.op,
                 1,
-                values[0].limbs - 1,
+                values[0].level,
                 round(math.log2(values[0].scale), 3),
                 max(sizes),
                 _bits(sizes, [p.predicted_std for p in own], [p.predicted_largest for p in own]),

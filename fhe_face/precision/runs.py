@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core.analysis.precision import ErrorModel, StepPrecision, noise_of
 from fhe_core.ciphertext import Ciphertext
-from fhe_core.compiler import CompiledBatch, CompiledNetwork
+from fhe_core.compiler import CompiledBatch
 from fhe_core.parameters import Parameters
-from fhe_core.plan import Observer, Plan, PlanError, Step, required_keys, step_writes
+from fhe_core.plan import Observer, Plan, Step, required_keys, step_writes
 from fhe_core.runtime import cleartext, native
 from fhe_core.runtime.cleartext import Slots, Tables
 from fhe_core.runtime.evaluator import Evaluator
-from fhe_core.runtime.packed import pack
 from fhe_core.secret.key import SecretKey
 from fhe_face.bench.keys import evaluation_keys
 from fhe_face.engine import Engine
 from fhe_face.models.layers import FusedNetwork
-from fhe_face.places import Packing
+from fhe_face.plaintexts import Plaintexts, plaintexts
 from fhe_face.progress import Stage, silent
 
 Array = NDArray[np.float64]
@@ -33,6 +31,7 @@ class Work:
     """A plan with its weights, and inputs for as many runs as wanted.
 
     Attributes:
+        plaintexts: the same weights as servers have them, and means on calibration images.
         inputs: of each run, the slots of the plan's inputs.
         names: of each run, what is in it.
     """
@@ -40,6 +39,7 @@ class Work:
     plan: Plan
     parameters: Parameters
     tables: Tables
+    plaintexts: Plaintexts
     inputs: Sequence[Sequence[Slots]]
     names: Sequence[str]
 
@@ -48,50 +48,26 @@ class Work:
 Backend = Callable[[Sequence[Slots], Sequence[StepPrecision], Observer[Slots]], None]
 
 
-def work_of(
-    engine: Engine, network: FusedNetwork, images: Array, names: Sequence[str], pair: bool = False
-) -> Work:
+def work_of(engine: Engine, network: FusedNetwork, images: Array, names: Sequence[str]) -> Work:
     """As many runs as the images (count, channels, size, size) need.
 
-    One image at a time (and its mirror image, where the circuit averages both); two of them with
-    ``pair``; a batch where the circuit is for batches. Room that is left in the last run is filled
-    with the first images again.
-
-    Raises:
-        PlanError: the circuit has no room for two faces.
+    One image at a time (and its mirror image, where the circuit averages both), or a batch where
+    the circuit is for batches; room that is left in a batch is filled with its images again.
     """
-    compiled = _compiled(engine, pair)
-    size = compiled.capacity if isinstance(compiled, CompiledBatch) else 2 if pair else 1
+    compiled = engine.of(engine.packings[0])
+    size = compiled.capacity if isinstance(compiled, CompiledBatch) else 1
     inputs, labels = [], []
     for first in range(0, len(images), size):
         group = images[first : first + size]
-        labels.append(_label(names, first, size))
+        labels.append(names[first] if size == 1 else f"batch {first // size + 1}")
         if isinstance(compiled, CompiledBatch):
             inputs.append(list(compiled.pack_images(group)))
-        elif pair:
-            both = (group[0], group[-1] if len(group) > 1 else images[0])
-            inputs.append([row for one in both for row in engine.compiled.pack_image(one)])
         else:
-            image = group[0]
-            views = compiled.parts.views
-            mirrored = np.stack([image, image[..., ::-1]]) if views > 1 else image
-            inputs.append(list(compiled.pack_image(mirrored)))
-    tables = compiled.tables(network)
-    return Work(compiled.plan, engine.parameters, tables, inputs, labels)
-
-
-def _label(names: Sequence[str], first: int, size: int) -> str:
-    if size > 2:
-        return f"batch {first // size + 1}"
-    return " and ".join(names[first : first + size])
-
-
-def _compiled(engine: Engine, pair: bool) -> CompiledNetwork | CompiledBatch:
-    if not pair:
-        return engine.of(engine.packings[0])
-    if Packing.PAIR not in engine.packings:
-        raise PlanError("this circuit has no room for two faces")
-    return engine.pair
+            (image,) = group
+            views = [image, image[..., ::-1]][: compiled.views]
+            inputs.append(list(compiled.pack_image(np.stack(views))))
+    tables, encoded = compiled.tables(network), plaintexts(compiled, network)
+    return Work(compiled.plan, engine.parameters, tables, encoded, inputs, labels)
 
 
 def encrypted(work: Work, threads: int, stage: Stage = silent) -> Backend:
@@ -99,9 +75,6 @@ def encrypted(work: Work, threads: int, stage: Stage = silent) -> Backend:
     plan, parameters = work.plan, work.parameters
     key = SecretKey.generate(parameters, threads)
     keys = evaluation_keys(key, required_keys([plan], parameters), stage)
-    stage("encoding weights", 0, 0)
-    packed = pack(plan, work.tables, parameters)
-    stage("encoding weights", 1, 1)
     evaluator = Evaluator(parameters, keys, threads)
 
     def run(
@@ -111,10 +84,10 @@ def encrypted(work: Work, threads: int, stage: Stage = silent) -> Backend:
             observe(number, step, {n: key.decrypt(values[n]) for n in step_writes(step)})
 
         fresh = [
-            key.encrypt(row, value.scale)[0].drop_to(value.limbs)
+            evaluator.drop_to(key.encrypt(row, value.scale)[0], value.level)
             for row, value in zip(inputs, (plan.values[n] for n in plan.inputs), strict=True)
         ]
-        native.run(packed, evaluator, fresh, observe=decrypted)
+        native.run(work.plaintexts.packed, evaluator, fresh, observe=decrypted)
 
     return run
 
@@ -126,11 +99,7 @@ def simulated(work: Work, seed: int = 0) -> Backend:
 
     def noise(row: Slots, scale: float) -> Slots:
         deviation = np.sqrt(model.fresh(scale))
-        error: NDArray[Any] = generator.normal(0.0, deviation, row.shape)
-        if np.iscomplexobj(row):
-            error = error + 1j * generator.normal(0.0, deviation, row.shape)
-        disturbed: Slots = row + error
-        return disturbed
+        return row + generator.normal(0.0, deviation, row.shape)
 
     def run(
         inputs: Sequence[Slots], rows: Sequence[StepPrecision], observe: Observer[Slots]

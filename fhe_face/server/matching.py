@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from fhe_core.container import ParameterMismatch
 from fhe_core.formats.ciphertexts import Bundle
 from fhe_face.engine import Engine
 from fhe_face.facts import require_same_preparation
-from fhe_face.places import EMBEDDING, ENTRY, SCORE, SCORE_NAMES, Packing, Run, describe, runs_of
+from fhe_face.places import EMBEDDING, ENTRY, SCORE, Packing, Run, describe, runs_of
 from fhe_face.tokens import ENTRY as REQUESTS
 from fhe_face.tokens import tokens_of
 
@@ -40,7 +40,7 @@ def matched(left: Bundle, right: Bundle, engine: Engine) -> tuple[list[Compariso
     rest = [{k: v for k, v in bundle.facts.items() if k not in own} for bundle in (left, right)]
     if rest[0] != rest[1]:
         raise ParameterMismatch("the embeddings come from different models or normalisations")
-    ours, theirs = (_runs(bundle, engine) for bundle in (left, right))
+    ours, theirs = (runs_of(bundle.facts, engine.capacity) for bundle in (left, right))
     runs = _common(ours, theirs, engine)
     tokens = [
         tokens_of(name, bundle.facts, len(one))
@@ -54,22 +54,23 @@ def matched(left: Bundle, right: Bundle, engine: Engine) -> tuple[list[Compariso
     for number, run in enumerate(runs):
         places = [number if len(one) == len(runs) else 0 for one in (ours, theirs)]
         one, other = ours[places[0]], theirs[places[1]]
-        found += _compared(left, one, right, other, run, engine)
+        names = engine.item_names(SCORE, run)
+        found.append(
+            Comparison(
+                *_items(left, one, engine), *_items(right, other, engine), run.packing, names
+            )
+        )
         requests += [tokens[0][places[0]], tokens[1][places[1]]]
     return found, {**rest[0], ENTRY: describe(runs), REQUESTS: requests}
 
 
-def _runs(bundle: Bundle, engine: Engine) -> list[Run]:
-    return [one for run in runs_of(bundle.facts, engine.capacity) for one in run.singly()]
-
-
-def _common(ours: list[Run], theirs: list[Run], engine: Engine) -> list[Run]:
+def _common(ours: Sequence[Run], theirs: Sequence[Run], engine: Engine) -> Sequence[Run]:
     """The runs of the scores: those of both, or of the one that one face is compared with."""
     if describe(ours) == describe(theirs):
         return ours
     for one, others in ((ours, theirs), (theirs, ours)):
         lone = describe(one) == [[Packing.ALONE.value, 1]]
-        if lone and engine.alike(run.packing for run in one + others):
+        if lone and engine.alike(run.packing for run in (*one, *others)):
             return others
     counts = [sum(run.faces for run in runs) for runs in (ours, theirs)]
     if counts[0] != counts[1]:
@@ -83,19 +84,7 @@ def _common(ours: list[Run], theirs: list[Run], engine: Engine) -> list[Run]:
     )
 
 
-def _compared(
-    left: Bundle, one: Run, right: Bundle, other: Run, run: Run, engine: Engine
-) -> Iterator[Comparison]:
-    """An embedding and its squared norm lie side by side; a batch has two of them."""
-    ours, theirs = _items(left, one, engine), _items(right, other, engine)
-    names = engine.item_names(SCORE, run)
-    step = len(SCORE_NAMES)
-    for number in range(len(names) // step):
-        mine, their = (items[number % len(items)] for items in (ours, theirs))
-        yield Comparison(*mine, *their, run.packing, names[step * number : step * (number + 1)])
-
-
-def _items(bundle: Bundle, run: Run, engine: Engine) -> list[tuple[Ciphertext, Ciphertext]]:
-    """(embedding, squared norm) of a run, once for each half of a batch."""
-    items = [bundle.items[name] for name in engine.item_names(EMBEDDING, run)]
-    return list(zip(items[::2], items[1::2], strict=True))
+def _items(bundle: Bundle, run: Run, engine: Engine) -> tuple[Ciphertext, Ciphertext]:
+    """Embedding and squared norm of a run."""
+    embedding, norm = (bundle.items[name] for name in engine.item_names(EMBEDDING, run))
+    return embedding, norm

@@ -19,7 +19,9 @@ from fastapi import FastAPI
 
 from fhe_core.errors import Failure
 from fhe_core.files import shown
+from fhe_face.circuit import INPUT_SIZE
 from fhe_face.failures import UsageError
+from fhe_face.network import WeightsError, weights_file, weights_files
 from fhe_face.service.admission import Circuits
 from fhe_face.service.app import Lifespan, build_app
 from fhe_face.service.context import Context
@@ -52,19 +54,34 @@ def serve(
         Invalid: the settings cannot be used.
     """
     address.check()
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no ciphertexts of tenants on the disk
-    _log_to_stderr()
+    _confine()
     with address.bind() as listening, make_or_open(folder, url) as service, alone(service):
         settings = load_settings(folder)
-        queue = open_queue(service, settings)
-        try:
-            circuits = Circuits.default(settings.worker_memory)
-            context = Context(service, settings, queue, circuits)
-            command = worker_command(folder, settings) if worker else None
-            app = build_app(context, open_docs=open_docs, lifespan=beside(context, command))
-            _run(server_of(app, address, settings), listening)
-        finally:
-            queue.close()
+        circuits = served_by(settings)
+        command = worker_command(folder, settings) if worker else None
+        serve_circuits(service, settings, circuits, command, address, listening, open_docs)
+
+
+def serve_circuits(
+    service: Service,
+    settings: Settings,
+    circuits: Circuits,
+    command: Sequence[str] | None,
+    address: Address,
+    listening: socket.socket,
+    open_docs: bool = False,
+) -> None:
+    """Serve an open service until a signal; tests give circuits and workers of tiny rings.
+
+    command: of the worker process; None: none runs beside this one.
+    """
+    queue = open_queue(service, settings)
+    try:
+        context = Context(service, settings, queue, circuits)
+        app = build_app(context, open_docs=open_docs, lifespan=beside(context, command))
+        _run(server_of(app, address, settings), listening)
+    finally:
+        queue.close()
 
 
 @contextmanager
@@ -92,6 +109,21 @@ def _run(server: Announcing, listening: socket.socket) -> None:
     except (SystemExit, KeyboardInterrupt):
         if not server.should_exit or not server.started:
             raise
+
+
+def served_by(settings: Settings) -> Circuits:
+    """What a service computes.
+
+    Raises:
+        WeightsError: there are none for a size. Others: as `Circuits.of`.
+    """
+    known = weights_files(settings.weights)
+    sizes = settings.sizes or tuple(size or INPUT_SIZE for size in known)
+    for size in sizes:
+        if None not in known and size not in known:
+            weights_file(settings.weights, size)  # says what is missing
+            raise WeightsError(f"the weights are not for faces of {size} pixels: settings, sizes")
+    return Circuits.of(sizes, settings.coefficients, settings.worker_memory)
 
 
 def worker_command(folder: Path, settings: Settings) -> list[str]:
@@ -139,8 +171,9 @@ async def _keep_tidy(context: Context) -> None:
         await asyncio.sleep(_UPKEEP_SECONDS)
 
 
-def _log_to_stderr() -> None:
-    """One line an event; systemd adds the time."""
+def _confine() -> None:
+    """No ciphertexts of tenants on the disk; an event is a line on stderr (systemd adds times)."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     plain = "JOURNAL_STREAM" in os.environ
     form = "%(levelname)s %(message)s" if plain else "%(asctime)s %(levelname)s %(message)s"
     logging.basicConfig(format=form, level=logging.INFO, stream=sys.stderr)

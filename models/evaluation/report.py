@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from scipy import stats
 
 from fhe_core.errors import Failure
 from fhe_face.models.evaluation.embedding import unit
@@ -186,4 +185,6 @@ def judge(found: Identification, eer: float, pixels: Baseline | None = None) -> 
 def _lower_bound(hits: int, probes: int) -> float:
     if not hits:
         return 0.0
-    return float(stats.beta.ppf(1 - CONFIDENCE, hits, probes - hits + 1))
+    from scipy import special  # takes longer to import than a gallery to open
+
+    return float(special.betaincinv(hits, probes - hits + 1, 1 - CONFIDENCE))

@@ -14,7 +14,7 @@ from fhe_core.container import Corrupt, ParameterMismatch, WrongKind
 from fhe_core.formats.ciphertexts import Bundle, load_bundle
 from fhe_face.circuit import CircuitError
 from fhe_face.client.decryption import Embedding, Score
-from fhe_face.client.health import HealthReport
+from fhe_face.client.health import Cause, HealthReport
 from fhe_face.engine import choose_engine
 from fhe_face.models.reference import embed, squared_norm
 from fhe_face.places import Packing, numbered
@@ -25,7 +25,7 @@ from tests.core import tiny
 
 @pytest.fixture(scope="module")
 def many() -> tiny.World:
-    """Room for eight faces in a batch; single faces and pairs with the same secret."""
+    """Room for eight faces in a batch; single faces with the same secret."""
     return tiny.make_world(Packing, images=10)
 
 
@@ -69,7 +69,9 @@ def require_scores(found: Sequence[object], wanted: Sequence[float]) -> None:
 
 def test_every_packing_in_one_bundle(many: tiny.World) -> None:
     """One secret and one embedding, however a face is computed; found by name, in any order."""
-    runs = numbered([(Packing.ALONE, 1), (Packing.BATCH, 6), (Packing.PAIR, 2)])
+    runs = numbered(
+        [(Packing.ALONE, 1), (Packing.BATCH, 6), (Packing.ALONE, 1), (Packing.ALONE, 1)]
+    )
     images = many.client.encrypt(tiny.faces(many.images[:9]), runs=runs)
     images = replace(images, items=dict(reversed(list(images.items.items()))))
     result = many.server.embed(images)
@@ -88,11 +90,10 @@ def test_every_packing_in_one_bundle(many: tiny.World) -> None:
 def test_one_face_against_many(many: tiny.World) -> None:
     one = embedded(many, many.images[:1], Packing.ALONE)
     expected = many.reference(many.images)
-    for packing, count in ((Packing.PAIR, 2), (Packing.ALONE, 3)):
-        others = embedded(many, many.images[1 : 1 + count], packing)
-        wanted = (expected[1 : 1 + count] @ expected[0]).tolist()
-        require_scores(many.client.decrypt(many.server.match(one, others)), wanted)
-        require_scores(many.client.decrypt(many.server.match(others, one)), wanted)
+    others = embedded(many, many.images[1:4], Packing.ALONE)
+    wanted = (expected[1:4] @ expected[0]).tolist()
+    require_scores(many.client.decrypt(many.server.match(one, others)), wanted)
+    require_scores(many.client.decrypt(many.server.match(others, one)), wanted)
 
 
 def test_one_face_against_a_batch(many: tiny.World) -> None:
@@ -106,20 +107,17 @@ def test_one_face_against_a_batch(many: tiny.World) -> None:
 
 def test_packings_that_cannot_be_compared(many: tiny.World) -> None:
     batch = embedded(many, many.images[:2])
-    pair = embedded(many, many.images[:2], Packing.PAIR)
+    single = embedded(many, many.images[:2], Packing.ALONE)
     with pytest.raises(ParameterMismatch, match="computed in batches, those of the other were not"):
-        many.server.match(batch, pair)
+        many.server.match(batch, single)
 
 
 def test_the_planner_decides(many: tiny.World) -> None:
-    assert many.client.encrypt(tiny.faces(many.images[:3])).facts["runs"] == [
-        ["pair", 2],
-        ["alone", 1],
-    ]
+    assert many.client.encrypt(tiny.faces(many.images[:3])).facts["runs"] == 3 * [["alone", 1]]
     with pytest.raises(PlanningError, match="no face"):
         many.client.encrypt([])
     with pytest.raises(CircuitError, match="for another number"):
-        many.client.encrypt(tiny.faces(many.images[:3]), runs=numbered([(Packing.PAIR, 2)]))
+        many.client.encrypt(tiny.faces(many.images[:3]), runs=numbered([(Packing.ALONE, 1)]))
 
 
 def test_one_face_outside_the_interval_does_not_hide_the_others(many: tiny.World) -> None:
@@ -136,46 +134,42 @@ def test_one_face_outside_the_interval_does_not_hide_the_others(many: tiny.World
     assert all(isinstance(r, HealthReport) for r in many.client.decrypt(result))
     # Slots of one face's squared norm replaced: only that face is refused.
     good = embedded(many, many.images[:6])
-    norms = many.key.decrypt(good.items["faces 1-6 second half health"]).real
-    half, start = many.engine.places.locate(5)
-    assert half == 1
-    norms[start : start + 16] = 500.0
-    scale = good.items["faces 1-6 second half health"].scale
-    forged = key.encrypt(norms, scale)[0].drop_to(2)
-    found = many.client.decrypt(
-        replace(good, items={**good.items, "faces 1-6 second half health": forged})
-    )
+    norms = many.key.decrypt(good.items["faces 1-6 health"])
+    norms[many.engine.places.slots(5, 16)] = 500.0
+    scale = good.items["faces 1-6 health"].scale
+    forged = key.encrypt(norms, scale)[0].drop_to(1, many.parameters)
+    found = many.client.decrypt(replace(good, items={**good.items, "faces 1-6 health": forged}))
     assert [isinstance(r, Embedding) for r in found] == [True] * 5 + [False]
     assert isinstance(found[5], HealthReport)
     assert "outside" in found[5].message
 
 
 def test_a_diverging_face_spoils_what_it_shares(many: tiny.World) -> None:
-    """Its half's scores wrap around, though the other squared norms and embeddings are right."""
+    """All scores wrap around, though the other squared norms and embeddings are right."""
     good = embedded(many, many.images[:8])
     items = dict(good.items)
     norm = 1e6
     slot = float(np.sqrt(norm / 16) * tiny.ROOT.evaluate(norm))
     for name, value in (("normalise", slot), ("health", norm)):
-        name = f"faces 1-8 first half {name}"
-        changed = many.key.decrypt(items[name]).real
+        name = f"faces 1-8 {name}"
+        changed = many.key.decrypt(items[name])
         changed[: 2 * 16] = value  # face 0, as it would be far outside the interval
-        items[name] = many.key.encrypt(changed, items[name].scale)[0].drop_to(2)
+        items[name] = many.key.encrypt(changed, items[name].scale)[0].drop_to(1, many.parameters)
     bad = replace(good, items=items)
     result = many.server.match(bad, good)
-    score = many.key.decrypt(result.items["faces 1-8 half 1 score"]).real
-    starts = [many.engine.places.locate(number)[1] for number in range(1, 4)]
+    score = many.key.decrypt(result.items["faces 1-8 score"])
+    starts = [many.engine.places.slots(number, 1).start for number in range(1, 8)]
     assert np.max(np.abs(score[starts])) > 2  # wrapped around
-    found = many.client.decrypt(result)
-    for report in found[:4]:
+    for number, report in enumerate(many.client.decrypt(result)):
         assert isinstance(report, HealthReport)
         assert "may have wrapped around" in report.message
-    assert isinstance(found[4], HealthReport)  # in the slots of face 0
-    assert "together with this one diverged" in found[4].message
-    assert all(isinstance(other, Score) for other in found[5:])
-    # Its embeddings still fit: only the face in the same slots is refused besides it.
+        assert (report.cause is Cause.OWN) == (number == 0)
+    # Its embeddings still fit: only it is refused, and those beside it.
     reports = many.client.decrypt(bad)
-    assert [isinstance(r, HealthReport) for r in reports] == [n in (0, 4) for n in range(8)]
+    causes = [r.cause if isinstance(r, HealthReport) else None for r in reports]
+    beside = Cause.PARTNER
+    assert causes == [Cause.OWN, beside, None, None, None, None, None, beside]
+    assert "beside this one in the batch diverged" in reports[1].message
 
 
 def test_bundles_that_do_not_belong_together(many: tiny.World) -> None:
@@ -211,7 +205,7 @@ def test_kinds_are_not_mixed_up(many: tiny.World, world: tiny.World) -> None:
         [["batch", 0]],
         [["batch", True]],
         [["alone", 2]],
-        [["pair", 1]],
+        [["pair", 2]],
         [["many", 1]],
         [["batch"]],
         ["batch", 2],
@@ -233,7 +227,7 @@ def test_impossible_facts_are_refused(many: tiny.World, entry: Any) -> None:
 def test_other_numbers_than_were_sent(many: tiny.World) -> None:
     """A result that claims other faces lacks the ciphertexts of these."""
     result = embedded(many, many.images[:2])
-    for entry in ([["batch", 3]], [["alone", 1], ["alone", 1]], [["pair", 2]]):
+    for entry in ([["batch", 3]], [["alone", 1], ["alone", 1]]):
         with pytest.raises(Corrupt, match=r"expected \d ciphertexts"):
             many.client.decrypt(replace(result, facts={**result.facts, "runs": entry}))
 

@@ -23,7 +23,6 @@ from fhe_face.client.health import UnhealthyResultError
 from fhe_face.client.requests import RequestMismatch
 from fhe_face.models.synthetic import random_fused
 from fhe_face.models.thresholds import MeasuredSet, OperatingPoint, Thresholds, Verdict
-from fhe_face.places import Packing, numbered
 from fhe_face.server.server import FaceServer
 from fhe_face.shapes import ShapeMismatch
 from tests.core import tiny
@@ -54,9 +53,9 @@ def noise(bundle: Bundle, seed: int = 0) -> dict[str, Ciphertext]:
     generator = np.random.default_rng(seed)
     items = {}
     for name, item in bundle.items.items():
-        moduli = np.array(bundle.parameters.moduli[: item.limbs], dtype=np.uint64)[:, None]
+        moduli = np.array(bundle.parameters.moduli_at(item.level), dtype=np.uint64)[:, None]
         residues = generator.integers(0, moduli, item.residues.shape, dtype=np.uint64)
-        items[name] = Ciphertext(residues, item.scale)
+        items[name] = replace(item, residues=residues)
     return items
 
 
@@ -171,33 +170,22 @@ def test_images_out_of_range_are_refused(world: tiny.World, bad: float) -> None:
         world.client.encrypt(tiny.faces(world.images[0][:, :8]))
 
 
-def test_two_images_at_a_time(world: tiny.World, results: list[Bundle]) -> None:
+def test_two_images_in_one_bundle(world: tiny.World) -> None:
     """The same answers as one by one; they match each other and those."""
-    pairs = tiny.make_world((Packing.ALONE, Packing.PAIR))
-    both = pairs.server.embed(pairs.client.encrypt(tiny.faces(pairs.images[:2])))
-    assert both.facts["runs"] == [["pair", 2]]
+    both = world.server.embed(world.client.encrypt(tiny.faces(world.images[:2])))
+    assert both.facts["runs"] == [["alone", 1]] * 2
     expected = reference(world)
-    for found, answer in zip(pairs.client.decrypt(both), expected, strict=False):
+    for found, answer in zip(world.client.decrypt(both), expected, strict=False):
         assert isinstance(found, Embedding)
         assert np.linalg.norm(found.values - answer) < 2e-3 * np.linalg.norm(answer)
         assert found.health.healthy
-    norms = [pairs.key.decrypt(both.items[f"face {n} health"]) for n in (1, 2)]
-    assert np.allclose(norms[0].imag, norms[1].real, rtol=1e-3)
-    assert np.allclose(norms[1].imag, norms[0].real, rtol=1e-3)
-    runs = numbered([(Packing.ALONE, 1), (Packing.ALONE, 1)])
-    apart = pairs.server.embed(pairs.client.encrypt(tiny.faces(pairs.images[1::-1]), runs=runs))
-    for score in pairs.client.decrypt(pairs.server.match(both, apart)):
+    other = world.server.embed(world.client.encrypt(tiny.faces(world.images[1::-1])))
+    for score in world.client.decrypt(world.server.match(both, other)):
         assert isinstance(score, Score)
         assert score.value == pytest.approx(expected[0] @ expected[1], abs=2e-3)
-    # Plaintexts for complex slots are rounded in another way: none can serve both plans.
-    world.server.embed(world.client.encrypt(tiny.faces(world.images[0])))
-    assert pairs.server.packed_weight_bytes < 2.1 * world.server.packed_weight_bytes
-    images = pairs.client.encrypt(tiny.faces(pairs.images[:2]))
-    foreign = replace(images, key_id=world.client.key_id)
-    with pytest.raises(ParameterMismatch, match="packed as 'pair', the keys are for"):
-        world.server.embed(foreign)
+    images = world.client.encrypt(tiny.faces(world.images[:2]))
     with pytest.raises(ParameterMismatch, match="was encrypted for another plan"):
-        pairs.server.embed(with_facts(images, plans={"alone": "00"}))
+        world.server.embed(with_facts(images, plans={"alone": "00"}))
 
 
 # --- what belongs to somebody else ----------------------------------------------------------------
@@ -245,7 +233,7 @@ def test_another_plan(world: tiny.World) -> None:
     with pytest.raises(ShapeMismatch, match="holds 8 ciphertexts"):
         world.server.embed(replace(image, items=more))
     name, item = next(iter(image.items.items()))
-    for changed in (item.drop_to(3), Ciphertext(item.residues, item.scale * 2)):
+    for changed in (item.drop_to(2, world.parameters), replace(item, scale=item.scale * 2)):
         with pytest.raises(ShapeMismatch, match=name):
             world.server.embed(replace(image, items={**image.items, name: changed}))
 

@@ -106,14 +106,14 @@ def test_scales_are_exact(world: tiny.World) -> None:
     for step in plan.steps:
         if isinstance(step, steps.Square) and step.rescale == 1:
             source, output = plan.values[step.source], plan.values[step.output]
-            assert output.scale == source.scale**2 / moduli[source.limbs - 1]
-            assert output.limbs == source.limbs - 1
+            assert output.scale == source.scale**2 / moduli[source.level]
+            assert output.level == source.level - 1
         if isinstance(step, steps.LinearTransform):
-            assert step.limbs <= min(plan.values[name].limbs for name in step.inputs)
+            assert step.level <= min(plan.values[name].level for name in step.inputs)
             scale = plan.values[step.outputs[0]].scale
             for name, weight in zip(step.inputs, step.weight_scales, strict=True):
                 total = plan.values[name].scale * weight * step.mask_scale
-                assert total / float(moduli[step.limbs - 1]) == pytest.approx(scale, rel=1e-12)
+                assert total / float(moduli[step.level]) == pytest.approx(scale, rel=1e-12)
 
 
 def test_match_plan(world: tiny.World) -> None:
@@ -127,7 +127,7 @@ def test_match_plan(world: tiny.World) -> None:
     embedding = world.compiled.plan.values[world.compiled.plan.outputs[0]]
     for name in world.match.inputs:
         value = world.match.values[name]
-        assert (value.limbs, value.scale) == (embedding.limbs, embedding.scale)
+        assert (value.level, value.scale) == (embedding.level, embedding.scale)
 
 
 def test_images_of_the_wrong_shape_are_refused(world: tiny.World) -> None:
@@ -150,7 +150,7 @@ def test_refused_chains_and_polynomials(world: tiny.World) -> None:
 
 def test_channels_across_ciphertexts_are_refused() -> None:
     """One row of offsets serves all ciphertexts of a feature map."""
-    network = random_fused(0, channels=(4, 8, 8), strides=(1, 2), embedding=8)
+    network = random_fused(0, channels=(8, 16, 16), strides=(1, 2), embedding=8)
     with pytest.raises(LayoutError, match="all its channels"):
         tiny.compile_for(network, tiny.chain(10, 17))
 
@@ -191,18 +191,18 @@ class _With:
 
 def test_match_needs_levels_of_its_own(world: tiny.World) -> None:
     value = world.compiled.plan.values[world.compiled.plan.outputs[0]]
-    assert value.limbs >= 2
+    assert value.level >= 1
     match = compile_match(world.compiled.plan, world.parameters, SAFE)
-    assert match.values[match.outputs[0]].limbs == 1
+    assert match.values[match.outputs[0]].level == 0
 
 
 def test_limbs_that_are_left_over_are_room_for_scores() -> None:
     """A rescale too many would leave a score at the scale one, far below its noise."""
     parameters = tiny.load(tiny.SHORT.name)
     builder = PlanBuilder(parameters, SAFE)
-    source = builder.input("embedding", 3, 2.0**43)
+    source = builder.input("embedding", 2, 2.0**43)
     plan = builder.finish("embed", [source], [source], {"period": 4})
     match = compile_match(plan, parameters, SAFE)
     score = match.values[match.outputs[0]]
-    assert score.limbs == 2
+    assert score.level == 1
     assert score.scale == pytest.approx(2.0**43, rel=1e-3)

@@ -9,10 +9,6 @@ import numpy as np
 import pytest
 
 from fhe_core.normalisation import Normalisation
-from fhe_core.parameters import Parameters
-from fhe_core.plan import KeyName, KeySpecification
-from fhe_core.runtime.evaluator import Evaluator
-from fhe_core.secret.key import SecretKey
 from fhe_face.bundles import apart
 from fhe_face.client.client import FaceClient
 from fhe_face.client.copies import agreed
@@ -103,11 +99,11 @@ def served(
 def results(
     world: tiny.World, network: FusedNetwork, image: tiny.Array, noise: float
 ) -> list[Embedding]:
-    """Both results of a pair of one image with itself; each has passed its own check.
+    """Both results of an image that is encrypted twice; each has passed its own check.
 
     noise: of a pixel. The ring is too small for the noise that encryption has at full size.
     """
-    client, server = served(world, network, [Packing.ALONE, Packing.PAIR])
+    client, server = served(world, network, [Packing.ALONE])
     generator = np.random.default_rng(1)
     copies = [np.clip(image + generator.normal(0, noise, image.shape), -1, 1) for _ in range(2)]
     together = apart(server.embed(client.encrypt(tiny.faces(np.stack(copies)))))
@@ -143,14 +139,11 @@ def test_copies_of_an_ordinary_image_are_taken(world: tiny.World) -> None:
     compared(found).require()
 
 
-@pytest.mark.parametrize("packings", [(Packing.ALONE, Packing.PAIR), (Packing.ALONE,)])
-def test_a_client_that_embeds_twice(world: tiny.World, packings: tuple[Packing, ...]) -> None:
+def test_a_client_that_embeds_twice(world: tiny.World) -> None:
     """One result for each face; where noise decided it, a refusal."""
-    client, server = served(world, world.network, packings)
+    client, server = served(world, world.network, [Packing.ALONE])
     found = client.embed(tiny.faces(world.images[:2]), server, twice=True)
-    assert [run.packing for run in found.rounds[0].runs] == (
-        [Packing.PAIR] * 2 if Packing.PAIR in packings else [Packing.ALONE] * 4
-    )
+    assert [run.packing for run in found.rounds[0].runs] == [Packing.ALONE] * 4
     for result, expected in zip(found.results, world.reference(world.images[:2]), strict=True):
         assert isinstance(result, Embedding)
         assert np.linalg.norm(result.values - expected) < 2e-3 * np.linalg.norm(expected)
@@ -169,20 +162,3 @@ def test_rounded_weights_are_no_noise_that_copies_tell(world: tiny.World) -> Non
     found = results(world, network, image, 0.0)  # the noise of this ring is below its rounding
     assert min(error(one, network, image) for one in found) > 0.1
     compared(found).require()
-
-
-def test_both_parts_have_noise_of_their_own(short: Parameters, short_key: SecretKey) -> None:
-    """A pair of an image with itself is two encryptions; squares of parts keep them apart."""
-    names = [KeyName(rotation, 0) for rotation in (0, short.conjugation)]
-    keys = tiny.make_keys(short_key, [KeySpecification(name, short.limbs) for name in names])
-    evaluator = Evaluator(short, keys, 1)
-    x = np.random.default_rng(0).uniform(-2, 2, short.slots)
-    errors = []
-    for _ in range(64):
-        first, second = (short_key.encrypt(x, 2.0**35)[0] for _ in range(2))
-        squared = evaluator.square_parts(evaluator.join(first, second), 1)
-        error = short_key.decrypt(squared) - (1 + 1j) * x**2
-        errors.append(np.stack([error.real, error.imag]))
-    real, imaginary = np.concatenate(errors, axis=1)
-    assert np.std(real) == pytest.approx(np.std(imaginary), rel=0.1)
-    assert abs(np.corrcoef(real, imaginary)[0, 1]) < 0.06  # five deviations of 8,192 values

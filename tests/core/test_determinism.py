@@ -34,21 +34,20 @@ PERIOD = 8
 
 
 def small_plan(parameters: Parameters) -> PlanBuilder:
-    """Inputs a and b; a step of every sort that switches keys; outputs folded, real, imaginary."""
+    """Inputs a and b; a step of every sort that switches keys; outputs folded and multiplied."""
     draw = np.random.default_rng(0)
     builder = PlanBuilder(parameters, SAFE)
     for name in "ab":
-        builder.input(name, parameters.limbs, tiny.SCALE)
-    joined = builder.join("join", "a", "b", "z")
+        builder.input(name, parameters.top, tiny.SCALE)
     offset = draw.normal(size=(1, PERIOD))
-    (squared,) = builder.square_parts("square", [joined], lambda *_: offset, 0)
+    squared, _ = builder.square("square", ["a", "b"], lambda *_: offset, 0)
     weights = draw.normal(size=(5, PERIOD))
     mask = builder.mask(np.arange(parameters.slots) % 3 > 0)
     (mixed,) = builder.linear(
         "linear",
         [squared],
         ["mixed"],
-        builder.values[squared].limbs,
+        builder.values[squared].level,
         Sums(
             babies=[(0, 0), (0, 1), (0, 2)],
             terms=[(0, -1), (1, mask), (2, mask)],
@@ -60,8 +59,7 @@ def small_plan(parameters: Parameters) -> PlanBuilder:
         scale=tiny.SCALE,
     )
     folded = builder.fold("fold", mixed, "folded", [4, 64])
-    builder.parts("parts", folded)
-    builder.multiply("product", "folded real", "folded imaginary", "product", 1)
+    builder.multiply("product", folded, "b", "product", 1)
     return builder
 
 

@@ -49,13 +49,14 @@ def test_a_value_wraps_around_where_there_is_no_room(
 ) -> None:
     """Equal slots make one coefficient of their size: just below the room all is well."""
     scale = 2.0**40
-    value = Value("x", limbs, scale)
+    value = Value("x", limbs - 1, scale)
     log_half = math.fsum(map(math.log2, short.moduli[:limbs])) - 1
     for room in (0.5, -0.5):
         size = 2.0 ** (log_half - 40 - room)
         assert headroom_bits(short, value, size) == pytest.approx(room)
         shift = 2.0 ** (45 * (limbs - 1))  # encoding takes no larger coefficients
-        fresh = short_key.encrypt(np.full(short.slots, size / shift), scale)[0].drop_to(limbs)
+        fresh, _ = short_key.encrypt(np.full(short.slots, size / shift), scale)
+        fresh = fresh.drop_to(limbs - 1, short)
         moved = _times(fresh, int(shift), short)
         got = short_key.decrypt(moved).real
         assert np.allclose(got, size, rtol=0.01) == (room > 0)
@@ -67,6 +68,6 @@ def _times(a: Ciphertext, factor: int, parameters: Parameters) -> Ciphertext:
     """Every residue times an integer: the slots grow with it."""
     rows = [
         (a.residues[:, i].astype(object) * factor % q).astype(np.uint64)
-        for i, q in enumerate(parameters.moduli[: a.limbs])
+        for i, q in enumerate(parameters.moduli_at(a.level))
     ]
-    return Ciphertext(np.ascontiguousarray(np.stack(rows, axis=1)), a.scale)
+    return Ciphertext(np.ascontiguousarray(np.stack(rows, axis=1)), a.scale, a.level)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fhe_core.compiler import SAFE, Parts, compile_network
+from fhe_core.compiler import SAFE, compile_network
 from fhe_core.compiler.architecture import architecture_of
 from fhe_core.compiler.network import LANES
 from fhe_core.plan import required_keys
@@ -71,13 +71,14 @@ def test_lanes_that_do_not_exist_are_refused(world: tiny.World) -> None:
             compile_network(shape, world.parameters, SAFE, tiny.ROOT, lanes=lanes)
 
 
-def test_a_pair_with_one_lane(world: tiny.World) -> None:
+def test_two_views_with_one_lane(world: tiny.World) -> None:
     network, parameters = world.network, tiny.chain(11, 18)
     shape = architecture_of(network)
-    pair = compile_network(shape, parameters, SAFE, tiny.ROOT, Parts.PAIR, lanes=1)
-    one = compile_network(shape, parameters, SAFE, tiny.ROOT, lanes=1)
-    slots = [list(one.pack_image(image)) for image in world.images[:2]]
-    results = cleartext.run(pair.plan, pair.tables(network), slots[0] + slots[1])
-    for face in range(2):
-        expected = normalised(network, world.images[face])
-        assert np.max(np.abs(results[2 * face][: network.embedding] - expected)) < 1e-9
+    compiled = compile_network(shape, parameters, SAFE, tiny.ROOT, 2, lanes=1)
+    images = world.images[:2]
+    slots, _ = cleartext.run(
+        compiled.plan, compiled.tables(network), list(compiled.pack_image(images))
+    )
+    raw = embed(network, images).mean(axis=0, keepdims=True)
+    expected = (raw * tiny.ROOT.evaluate(squared_norm(raw))[:, None])[0]
+    assert np.max(np.abs(slots[: network.embedding] - expected)) < 1e-9

@@ -71,7 +71,7 @@ class Integers:
         for root in roots:
             nodes = [root]
             for level in MatchPlan(self.p).levels:
-                key = self.sides.keys.get(level.rotation, 1).data
+                key = self.sides.keys.residues(level.rotation, 0)
                 even, odd = [], []
                 for c0, c1 in nodes:
                     turned = self.switched(c1, [c0], key, level.element)
@@ -95,7 +95,7 @@ class Integers:
             terms = (product(p0, t0), plus(product(p0, t1), product(p1, t0)), product(p1, t1))
             sums = [plus(a, b) for a, b in zip(sums, terms, strict=True)]
         d0, d1, d2 = ([x % self.q for x in a] for a in sums)
-        low = self.switched(d2, [d0, d1], self.sides.keys.get(0, 1).data, 1)
+        low = self.switched(d2, [d0, d1], self.sides.keys.residues(0, 0), 1)
         size = 1 << self.p.result_bits
         return [[(2 * x * size + self.q) // (2 * self.q) % size for x in half] for half in low]
 
@@ -135,7 +135,7 @@ def test_every_phase_of_a_search(sides: Sides) -> None:
     native = _native.expand_constants(
         exact.context,
         stacked,
-        [sides.keys.get(level.rotation, 1).data for level in levels],
+        [sides.keys.residues(level.rotation, 0) for level in levels],
         [_native.galois_permutation(n, level.element) for level in levels],
         [level.power for level in levels],
     )

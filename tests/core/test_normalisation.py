@@ -43,7 +43,7 @@ def test_every_degree_takes_the_fewest_levels(degree: int) -> None:
         for step, label in zip(plan.steps, plan.labels, strict=True)
         if label == "square embedding"
     )
-    used = plan.values[source].limbs - plan.values[plan.outputs[0]].limbs
+    used = plan.values[source].level - plan.values[plan.outputs[0]].level
     # The result has degree 2 * degree + 1 in the embedding.
     assert used == math.ceil(math.log2(2 * degree + 1))
     assert math.log2(plan.values[plan.outputs[0]].scale) == pytest.approx(SAFE.log_scale, abs=0.01)

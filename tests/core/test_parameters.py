@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from fhe_core.matching.parameters import gallery_parameters
 from fhe_core.parameters import (
     DIGIT_SLACK_BITS,
     ParameterError,
     Parameters,
+    Ring,
     Specification,
     Tier,
     build,
@@ -34,11 +36,7 @@ def test_primes_are_distinct_and_have_the_sizes_asked_for(short: Parameters) -> 
 
 
 def test_tiers(short: Parameters) -> None:
-    assert [short.tier_index(limbs) for limbs in range(1, 7)] == [2, 2, 1, 1, 0, 0]
-    for limbs in (0, -1):
-        assert short.tier_index(limbs) == 2
-    with pytest.raises(ParameterError, match="7 limbs"):
-        short.tier_index(7)
+    assert [level.tier for level in short.levels] == [2, 2, 1, 1, 0, 0]
     assert [Tier(29, 10, 9).digits(limbs) for limbs in (1, 10, 11, 20, 21, 29)] == [
         1,
         1,
@@ -50,17 +48,57 @@ def test_tiers(short: Parameters) -> None:
     assert short.special_rows(short.tiers[1]) == [6, 7]
 
 
+def test_levels(short: Parameters) -> None:
+    """A limb more with every level; a rescale divides by the primes that go."""
+    assert [level.rows for level in short.levels] == [tuple(range(n)) for n in range(1, 7)]
+    assert {level.ring_dimension for level in short.levels} == {256}
+    assert short.top == 5
+    assert short.moduli_at(2) == short.moduli[:3]
+    assert short.rescale_factor(4, 2) == math.prod(map(float, short.moduli[3:5]))
+    assert short.rescale_factor(4, 4) == 1
+    assert short.log2_modulus(0) == math.log2(short.moduli[0])
+
+
+def test_digits_of_levels_and_rows_of_keys(short: Parameters) -> None:
+    assert [short.digits(level) for level in range(6)] == [1, 2, 2, 2, 2, 2]
+    assert short.digit_moduli(4) == [short.moduli[:3], short.moduli[3:5]]
+    assert short.digit_of_rows(0) == {0: 0, 1: 0, 2: 0, 3: 1, 4: 1, 5: 1}
+    assert short.key_rows(0, [4]) == (0, 1, 2, 3, 4, 6, 7, 8)
+    assert short.key_rows(1, [2]) == (0, 1, 2, 6, 7)
+
+
 def test_tier_order_does_not_matter() -> None:
     backwards = build(changed(tiers=tuple(reversed(tiny.SHORT.tiers))))
-    assert [backwards.tier_index(limbs) for limbs in range(1, 7)] == [0, 0, 1, 1, 2, 2]
+    assert [level.tier for level in backwards.levels] == [0, 0, 1, 1, 2, 2]
 
 
 def test_galois_elements_are_powers_of_five(short: Parameters) -> None:
     assert short.galois_element(0) == 1
     assert short.galois_element(1) == 5
-    assert short.galois_element(-1) * 5 % (2 * short.ring_dimension) == 1
+    assert short.galois_element(-1) * 5 % (4 * short.ring_dimension) == 1
     assert short.galois_element(2 * short.slots) == 1
-    assert short.galois_element(short.conjugation) == 2 * short.ring_dimension - 1
+    assert short.rotations == short.slots == short.ring_dimension
+
+
+def test_the_standard_ring_has_half_as_many_slots_and_conjugation() -> None:
+    standard = tiny.gallery().parameters
+    assert standard.slots == standard.ring_dimension // 2
+    assert standard.rotations == standard.slots + 1
+    assert standard.root_order == 2 * standard.ring_dimension
+    assert standard.galois_element(1) == 5
+    assert standard.galois_element(-1) * 5 % standard.root_order == 1
+    assert standard.galois_element(standard.slots) == standard.root_order - 1
+
+
+def test_the_ring_is_part_of_the_digest(short: Parameters) -> None:
+    standard = dataclasses.replace(short.specification, ring=Ring.STANDARD)
+    assert dataclasses.replace(short, specification=standard).digest != short.digest
+
+
+def test_the_digest_of_galleries_is_that_of_before_there_were_two_rings() -> None:
+    """Or no gallery that was sealed then could be opened."""
+    digest = gallery_parameters().parameters.digest
+    assert digest == "956c8cc398efe2c4ef2ebdb61048e7c08bdb157d8c2d06373f804491e9104975"
 
 
 @pytest.mark.parametrize(
@@ -110,6 +148,7 @@ def test_the_digest_covers_every_field(short: Parameters) -> None:
         changed(special_bits=(50, 50, 49)),
         changed(tiers=(*tiny.SHORT.tiers[:2], Tier(2, 2, 2))),
         changed(tiers=tiny.SHORT.tiers[:2]),
+        changed(levels=((1,), (2,), (4,), (6,))),
     ]
     assert len(variants) >= len(dataclasses.fields(Specification))
     digests = {build(spec).digest for spec in variants}

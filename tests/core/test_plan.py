@@ -18,13 +18,13 @@ from tests.core import tiny
 def example(parameters: Parameters) -> Plan:
     """One step of every type, at the levels of the short chain."""
     listed: list[Step] = [
-        steps.Rotate("x", ("r1", "r2"), (1, -2), 6),
+        steps.Rotate("x", ("r1", "r2"), (1, -2), 5),
         steps.LinearTransform(
             inputs=("r1", "r2"),
             outputs=("l",),
-            limbs=6,
+            level=5,
             weight_scales=(0.1, 2.0**43 / 3),
-            babies=((0, 0), (1, 3), (1, 128)),
+            babies=((0, 0), (1, 3), (1, 256)),
             terms=((0, -1), (1, 0), (2, 1)),
             giants=((0, 0), (0, 16)),
             entries=(((0, 0), (1, 1)), ((2, 2),)),
@@ -38,20 +38,16 @@ def example(parameters: Parameters) -> Plan:
         steps.MultiplyPlain("s", "m", 1, 1.0, 1),
         steps.FoldSum("m", "f", (1, 2, 4)),
         steps.Affine("f", "a", 1 / 3, "t"),
-        steps.Multiply("a", "l", "p", 3, 1),
-        steps.DropLevel("p", "d", 1),
-        steps.Join("x", "x", "j"),
-        steps.SquareParts("j", "q", 1, "o"),
-        steps.Part("q", ("re", "im")),
+        steps.Multiply("a", "l", "p", 2, 1),
+        steps.DropLevel("p", "d", 0),
     ]
-    limbs = {"x": 6, "r1": 6, "r2": 6, "l": 5, "s": 4, "m": 3, "f": 3, "a": 3, "p": 2, "d": 1}
-    limbs |= {"j": 6, "q": 5, "re": 5, "im": 5}
+    levels = {"x": 5, "r1": 5, "r2": 5, "l": 4, "s": 3, "m": 2, "f": 2, "a": 2, "p": 1, "d": 0}
     return Plan(
         name="example",
         parameters_digest=parameters.digest,
         inputs=("x",),
         outputs=("d", "p"),
-        values={name: Value(name, n, 2.0**43 / 7 * n) for name, n in limbs.items()},
+        values={name: Value(name, n, 2.0**43 / 7 * (n + 1)) for name, n in levels.items()},
         masks=(((0, 8), (16, 128)), ((8, 16),)),
         steps=tuple(listed),
         labels=tuple(f"step {i}" for i in range(len(listed))),
@@ -76,7 +72,7 @@ def test_json_round_trip(short: Parameters, world: tiny.World) -> None:
 def test_the_digest_never_changes_by_itself(short: Parameters) -> None:
     """Ciphertexts name the plan they were made for by this digest."""
     plan = replace(example(short), parameters_digest="0" * 64)
-    assert plan.digest == "ab483ad4faa72a271e99dec6ce85961a5799f4d57fae6ceb48524b23f2967536"
+    assert plan.digest == "7cdf287a16fb47326cf9c7ee6d935407b8d489bfad725a831e051c0fc608e76c"
 
 
 def test_the_digest_covers_every_field(short: Parameters) -> None:
@@ -90,7 +86,7 @@ def test_the_digest_covers_every_field(short: Parameters) -> None:
         replace(plan, parameters_digest="0" * 64),
         replace(plan, inputs=("d",)),
         replace(plan, outputs=("p", "d")),
-        replace(plan, values={**plan.values, "x": replace(x, limbs=5)}),
+        replace(plan, values={**plan.values, "x": replace(x, level=4)}),
         replace(plan, values={**plan.values, "x": replace(x, scale=x.scale * (1 + 2**-52))}),
         replace(plan, masks=plan.masks[::-1]),
         replace(plan, labels=("", *plan.labels[1:])),
@@ -157,15 +153,12 @@ def test_reads_and_writes(short: Parameters) -> None:
         ("f",),
         ("a", "l"),
         ("p",),
-        ("x", "x"),
-        ("j",),
-        ("q",),
     ]
     writes = [plans.step_writes(s) for s in plan.steps]
     assert writes[:6] == [("r1", "r2"), ("l",), ("s",), ("m",), ("f",), ("a",)]
-    assert writes[6:] == [("p",), ("d",), ("j",), ("q",), ("re", "im")]
+    assert writes[6:] == [("p",), ("d",)]
     assert plans.last_reads(plan) == [
-        (),
+        ("x",),
         ("r1", "r2"),
         (),
         ("s",),
@@ -173,47 +166,40 @@ def test_reads_and_writes(short: Parameters) -> None:
         ("f",),
         ("l", "a"),
         (),
-        ("x",),
-        ("j",),
-        ("q",),
     ]
-    assert [plans.step_limbs(s, plan.values) for s in plan.steps] == [
-        6,
-        6,
+    assert [plans.step_level(s, plan.values) for s in plan.steps] == [
+        5,
         5,
         4,
         3,
-        3,
-        3,
         2,
-        6,
-        6,
-        5,
+        2,
+        2,
+        1,
     ]
 
 
 def test_required_keys(short: Parameters) -> None:
-    """Each rotation and tier once, with the most limbs; nothing for rotations by all slots."""
+    """Each rotation and tier once, with the highest level; nothing for rotations by all slots."""
     found = plans.required_keys([example(short), example(short)], short)
     expected = {
-        KeyName(1, 0): 6,  # Rotate
-        KeyName(126, 0): 6,  # Rotate by -2
-        KeyName(3, 0): 6,  # baby step
-        KeyName(16, 0): 6,  # giant step
-        KeyName(0, 0): 6,  # SquareParts
-        KeyName(short.conjugation, 0): 6,  # SquareParts, Part
-        KeyName(1, 1): 3,  # FoldSum
-        KeyName(2, 1): 3,
-        KeyName(3, 1): 3,  # the two before, at once
-        KeyName(4, 1): 3,
-        KeyName(0, 1): 3,  # Multiply
+        KeyName(1, 0): 5,  # Rotate
+        KeyName(254, 0): 5,  # Rotate by -2
+        KeyName(3, 0): 5,  # baby step
+        KeyName(16, 0): 5,  # giant step
+        KeyName(0, 0): 4,  # Square
+        KeyName(1, 1): 2,  # FoldSum
+        KeyName(2, 1): 2,
+        KeyName(3, 1): 2,  # the two before, at once
+        KeyName(4, 1): 2,
+        KeyName(0, 1): 2,  # Multiply
     }
-    assert {spec.name: spec.limbs for spec in found} == expected
+    assert {spec.name: max(spec.levels) for spec in found} == expected
     assert found == sorted(found, key=lambda s: (s.name.tier, s.name.rotation))
 
 
 def test_key_shapes(short: Parameters) -> None:
-    assert KeySpecification(KeyName(1, 0), 6).shape(short) == (2, 9, 256)
-    assert KeySpecification(KeyName(1, 0), 5).shape(short) == (2, 8, 256)
-    assert KeySpecification(KeyName(1, 1), 3).shape(short) == (2, 5, 256)
-    assert KeySpecification(KeyName(1, 2), 2).shape(short) == (2, 3, 256)
+    assert KeySpecification(KeyName(1, 0), (5,)).shape(short) == (2, 9, 256)
+    assert KeySpecification(KeyName(1, 0), (4,)).shape(short) == (2, 8, 256)
+    assert KeySpecification(KeyName(1, 1), (2,)).shape(short) == (2, 5, 256)
+    assert KeySpecification(KeyName(1, 2), (1,)).shape(short) == (2, 3, 256)

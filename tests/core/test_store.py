@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from fhe_core import container
-from fhe_core.ciphertext import Ciphertext
 from fhe_core.container import ContainerError, Corrupt, Kind, Section
 from fhe_core.formats.ciphertexts import Bundle, load_bundle, load_evaluation_keys, save_bundle
 from fhe_core.parameters import Parameters
@@ -24,9 +23,9 @@ from fhe_core.secret.key import SecretKey
 from tests.core import tiny
 
 SPECIFICATIONS = [
-    KeySpecification(KeyName(0, 0), 6),
-    KeySpecification(KeyName(3, 0), 5),
-    KeySpecification(KeyName(3, 1), 4),
+    KeySpecification(KeyName(0, 0), (5,)),
+    KeySpecification(KeyName(3, 0), (4,)),
+    KeySpecification(KeyName(3, 1), (3,)),
 ]
 
 
@@ -34,7 +33,7 @@ def bundle_of(parameters: Parameters, key: SecretKey) -> Bundle:
     """One fresh ciphertext, and one that came out of a computation."""
     z = np.random.default_rng(0).normal(size=parameters.slots)
     fresh, seed = key.encrypt(z, tiny.SCALE)
-    low = Ciphertext(fresh.drop_to(2).residues, tiny.SCALE / 3)
+    low = replace(fresh.drop_to(1, parameters), scale=tiny.SCALE / 3)
     items = {"input.0": fresh, "squared norm": low}
     facts = {"plan": "00ff", "interval": ["0x1p+1"]}
     return Bundle("image", parameters, key.key_id, items, facts, {"input.0": seed})
@@ -85,14 +84,14 @@ def test_evaluation_keys_round_trip(
     assert steps == [(1, 3), (2, 3), (3, 3)]
     keys = load_evaluation_keys(path, None, tiny.load)
     assert keys.key_id == short_key.key_id
-    assert {name: key.limbs for name, key in keys.keys.items()} == {
-        s.name: s.limbs for s in SPECIFICATIONS
+    assert {name: key.rows for name, key in keys.keys.items()} == {
+        s.name: s.rows(short) for s in SPECIFICATIONS
     }
     z = np.random.default_rng(0).uniform(-1, 1, short.slots)
     ciphertext, _ = short_key.encrypt(z, tiny.SCALE)
     evaluator = Evaluator(short, keys, 1)
     for limbs in (5, 4):
-        rotated = evaluator.rotate_many(ciphertext.drop_to(limbs), [3])[0]
+        rotated = evaluator.rotate_many(ciphertext.drop_to(limbs - 1, short), [3])[0]
         assert np.max(np.abs(short_key.decrypt(rotated) - np.roll(z, -3))) < 1e-8
     squared = evaluator.multiply(ciphertext, ciphertext, 1)
     assert np.max(np.abs(short_key.decrypt(squared) - z * z)) < 1e-8
@@ -103,12 +102,12 @@ def test_only_wanted_keys_are_loaded(
 ) -> None:
     path = tmp_path / "evaluation.key"
     save_evaluation_keys(path, short_key, SPECIFICATIONS, {})
-    wanted = [KeySpecification(KeyName(3, 0), 5)]
+    wanted = [KeySpecification(KeyName(3, 0), (4,))]
     seen: list[tuple[int, int]] = []
     keys = load_evaluation_keys(path, wanted, tiny.load, lambda *s: seen.append(s))
     assert list(keys.keys) == [KeyName(3, 0)]
     assert seen == [(1, 1)]
-    for missing in (KeySpecification(KeyName(3, 0), 6), KeySpecification(KeyName(4, 0), 1)):
+    for missing in (KeySpecification(KeyName(3, 0), (5,)), KeySpecification(KeyName(4, 0), (0,))):
         with pytest.raises(container.KeyMismatch, match=str(path)):
             load_evaluation_keys(path, [missing], tiny.load)
 
@@ -285,21 +284,27 @@ KEY_DAMAGES: list[tuple[Damage, str]] = [
     (lambda p: p.arrays.pop("seed"), "missing"),
     (lambda p: p.arrays.pop("key/2"), "missing"),
     (lambda p: p.metadata.update(keys=p.metadata["keys"][::-1]), "wrong shape"),
-    (lambda p: p.metadata.update(keys=[*p.metadata["keys"], [1, 0, 6]]), "missing"),
+    (lambda p: p.metadata.update(keys=[*p.metadata["keys"], [1, 0, 32]]), "missing"),
     (lambda p: p.arrays.update({"key/3": np.zeros(9, np.uint64)}), "'key/3', which nothing"),
     (lambda p: p.metadata["keys"].append(p.metadata["keys"][0]), "two keys"),
-    (lambda p: p.metadata["keys"].append([3, 0, 4]), "two keys"),
+    (lambda p: p.metadata["keys"].append([3, 0, 32]), "two keys"),
     (lambda p: p.metadata.update(keys=None), "malformed"),
     (lambda p: p.metadata.update(keys={"a": 1}), "malformed"),
     (lambda p: p.metadata.update(keys=[[0, 0]]), "malformed"),
-    (lambda p: p.metadata.update(keys=[["0", 0, 6]]), "malformed"),
-    (lambda p: p.metadata.update(keys=[[True, 0, 6]]), "malformed"),
-    (lambda p: p.metadata.update(keys=[[129, 0, 6]]), "does not fit"),
-    (lambda p: p.metadata.update(keys=[[-1, 0, 6]]), "does not fit"),
-    (lambda p: p.metadata.update(keys=[[0, 3, 6]]), "does not fit"),
-    (lambda p: p.metadata.update(keys=[[0, -1, 6]]), "does not fit"),
+    (lambda p: p.metadata.update(keys=[["0", 0, 32]]), "malformed"),
+    (lambda p: p.metadata.update(keys=[[True, 0, 32]]), "malformed"),
+    (lambda p: p.metadata.update(keys=[[256, 0, 32]]), "does not fit"),
+    (lambda p: p.metadata.update(keys=[[-1, 0, 32]]), "does not fit"),
+    (lambda p: p.metadata.update(keys=[[0, 3, 32]]), "does not fit"),
+    (lambda p: p.metadata.update(keys=[[0, -1, 32]]), "does not fit"),
     (lambda p: p.metadata.update(keys=[[0, 0, 0]]), "does not fit"),
-    (lambda p: p.metadata.update(keys=[[0, 1, 5]]), "does not fit"),
+    (lambda p: p.metadata.update(keys=[[0, 1, 16]]), "does not fit"),
+    (lambda p: p.metadata.update(keys=[[0, 0, [5]]]), "malformed"),
+    (lambda p: p.metadata.update(keys=[[0, 0, True]]), "malformed"),
+    (lambda p: p.metadata.update(keys=[[0, 0, -1]]), "does not fit"),
+    (lambda p: p.metadata.update(keys=[[0, 0, -32]]), "does not fit"),
+    (lambda p: p.metadata.update(keys=[[0, 0, 64]]), "does not fit"),
+    (lambda p: p.metadata.update(keys=[[0, 0, 32 + 8]]), "does not fit"),  # of two tiers
     (lambda p: p.metadata.update(keys=[[0, 0, 2**63]]), "does not fit"),
     (lambda p: p.metadata.update(parameters="other"), "does not have"),
     (lambda p: setattr(p, "parameter_hash", "1" * 64), "parameters"),

@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core.ciphertext import Ciphertext
-from fhe_core.compiler import BATCH, SAFE, CompiledNetwork, Parts, Policy, compile_network
+from fhe_core.compiler import BATCH, SAFE, CompiledNetwork, Policy, compile_network
 from fhe_core.compiler.architecture import architecture_of
 from fhe_core.keys.evaluation import EvaluationKeys, expand_key
 from fhe_core.matching import MatchParameters, MatchPlan
 from fhe_core.normalisation import Normalisation
-from fhe_core.parameters import Parameters, Specification, Tier, build
+from fhe_core.parameters import Parameters, Ring, Specification, Tier, build
 from fhe_core.plan import KeySpecification, Plan, Progress, required_keys
 from fhe_core.runtime import native, packed
 from fhe_core.runtime.evaluator import Evaluator
@@ -72,6 +71,7 @@ def gallery(log_ring_dimension: int = 6, features: int = 16, roots: int = 2) -> 
         limb_bits=(48,),
         special_bits=(50,),
         tiers=(Tier(1, 1, 1),),
+        ring=Ring.STANDARD,
     )
     return MatchParameters(build(ring), features, roots, 2.0**17, 9.0e8, 24)
 
@@ -121,12 +121,12 @@ def compile_for(
     network: FusedNetwork,
     parameters: Parameters,
     policy: Policy = SAFE,
-    packing: Parts = Parts.ONE,
+    views: int = 1,
 ) -> CompiledNetwork:
-    return compile_network(architecture_of(network), parameters, policy, ROOT, packing)
+    return compile_network(architecture_of(network), parameters, policy, ROOT, views)
 
 
-def encrypt_inputs(key: SecretKey, plan: Plan, slots: NDArray[Any]) -> list[Ciphertext]:
+def encrypt_inputs(key: SecretKey, plan: Plan, slots: Array) -> list[Ciphertext]:
     """Fresh ciphertexts of a plan's inputs."""
     return [
         key.encrypt(row, plan.values[name].scale)[0]

@@ -101,13 +101,13 @@ def require_right(world: tiny.World, crops: list[Pixels], found: list[Outcome]) 
             assert np.linalg.norm(outcome.values - expected) < 0.02 * np.linalg.norm(expected)
 
 
-def test_two_at_a_time(crops: list[Pixels]) -> None:
-    """A face outside the interval is refused; its partner keeps its result, or gets it again."""
-    world = tiny.make_world((Packing.ALONE, Packing.PAIR))
+def test_one_at_a_time(crops: list[Pixels]) -> None:
+    """A face outside the interval is refused, and no other."""
+    world = tiny.make_world()
     chosen = [crops[0], crops[2], crops[1], crops[0], crops[2]]
     found, pipeline, lines = run(world, chosen, Cache(None, "tiny"))
     assert [outcome.values is None for outcome in found] == [False, False, True, False, False]
-    assert pipeline.rounds[0] == [("pair", 2)]
+    assert pipeline.rounds[0] == [("alone", 1)]
     require_right(world, chosen, found)
     assert [line.split(",")[0] for line in lines[:3]] == [f"encrypted {k} of 5" for k in (2, 4, 5)]
     assert "4 of 5 are healthy" in lines[3]

@@ -13,8 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 from fhe_face.client.noise_gain import (
+    LEAN,
     MAX_GAIN,
-    PAIR,
     FixedNoise,
     LayerNoise,
     NoiseGainError,
@@ -56,10 +56,10 @@ def test_an_image_whose_features_cancel_has_a_large_gain(
 
 def test_the_gain_follows_the_noise(network: FusedNetwork, image: Array) -> None:
     assert noise_gain(network, image, noise=LayerNoise(0, 0, 0, 0)) < 1e-12
-    twice = LayerNoise(*(2 * value for value in vars(PAIR).values()))
+    twice = LayerNoise(*(2 * value for value in vars(LEAN).values()))
     gains = [
         noise_gain(network, image, noise=noise, draws=64, generator=seeded())
-        for noise in (PAIR, twice)
+        for noise in (LEAN, twice)
     ]
     assert gains[1] == pytest.approx(2 * gains[0], rel=0.05)
 
@@ -94,7 +94,7 @@ def test_what_is_no_image_is_refused(network: FusedNetwork, image: Array) -> Non
 
 def test_rounded_weights_disturb_all_images_alike(network: FusedNetwork, image: Array) -> None:
     many = np.stack([image, image])
-    only = replace(PAIR, conv1=0.0, embedding=0.0)
+    only = replace(LEAN, conv1=0.0, embedding=0.0)
     fixed = FixedNoise(0)
     first, second = embed(network, many, disturb=disturbance(only, seeded(), fixed))
     assert np.array_equal(first, second)

@@ -67,7 +67,7 @@ def test_simulated_for_given_images(
 
 
 def test_refusals(fhe_face: Run, small: Subject, tmp_path: Path) -> None:
-    assert "choose one" in fhe_face("precision", "--pair", "--batch").refused(2)
+    assert "choose one" in fhe_face("precision", "--flip", "--batch").refused(2)
     assert "must be one of .md" in fhe_face("precision", "--table", tmp_path / "t.txt").refused(2)
     assert "must be one of .png" in fhe_face("precision", "--plot", tmp_path / "t.txt").refused(2)
     assert "there is no folder" in fhe_face("precision", "--table", tmp_path / "a/t.md").refused()

@@ -18,15 +18,13 @@ from fhe_face.client.decryption import Embedding
 from fhe_face.client.embedding import MAX_RUNS, RETRIES, Embedded, embed_faces
 from fhe_face.client.health import Cause, HealthReport
 from fhe_face.engine import choose_engine
-from fhe_face.places import Packing, Places, Run
+from fhe_face.places import Packing, Run
 from fhe_face.planning import COST, MEMORY, PlanningError, cost, plan_runs
 
 CAPACITY = 64
 WAYS: tuple[tuple[Packing, ...], ...] = (
     tuple(Packing),
     (Packing.ALONE,),
-    (Packing.ALONE, Packing.PAIR),
-    (Packing.ALONE, Packing.BATCH),
     (Packing.BATCH,),
 )
 
@@ -35,8 +33,8 @@ WAYS: tuple[tuple[Packing, ...], ...] = (
 class Rumour:
     """A client and a server without ciphertexts: a face is its number, culprits spoil others.
 
-    In a pair, and in their half of a batch, nobody can tell who diverged; the other half can tell
-    that it was not itself.
+    In a batch an even culprit is told from the others, which do not fit any more; beside an odd
+    one, which wraps around, nobody can tell who diverged.
     """
 
     packings: tuple[Packing, ...]
@@ -64,15 +62,13 @@ class Rumour:
         return [one for run in runs for one in self._run([faces[n] for n in run.numbers], run)]
 
     def _run(self, faces: list[int], run: Run) -> list[Embedding | HealthReport]:
-        half = [Places(CAPACITY, 1024).locate(n)[0] for n in range(len(faces))]
-        if run.packing is not Packing.BATCH:
-            half = [0] * len(faces)
-        spoiled = {half[n] for n, face in enumerate(faces) if face in self.culprits}
+        spoiled = [face for face in faces if face in self.culprits]
+        unclear = len(faces) > 1 and any(face % 2 for face in spoiled)
         found: list[Embedding | HealthReport] = []
-        for n, face in enumerate(faces):
-            cause = Cause.UNCLEAR if half[n] in spoiled else Cause.PARTNER
-            if len(faces) == 1:
-                cause = Cause.OWN
+        for face in faces:
+            cause = Cause.OWN if face in spoiled else Cause.PARTNER
+            if unclear:
+                cause = Cause.UNCLEAR
             report = HealthReport((400.0,), (100.0, 3000.0), ("diverged",), cause)
             healthy = HealthReport((400.0,), (100.0, 3000.0), ())
             fine = Embedding(np.array([float(face)]), healthy)
@@ -107,14 +103,15 @@ def test_only_culprits_are_refused(
 
 
 def test_what_a_culprit_costs() -> None:
-    """Of 64 faces: a batch for the other half, pairs for its own, then two faces alone."""
-    rumour = Rumour(tuple(Packing), {40})
-    found = through(rumour, 64)
-    spent = [cost(one.runs) for one in found.rounds]
-    assert [one.faces for one in found.rounds] == [64, 64, 2]
-    assert spent == [COST[Packing.BATCH], pytest.approx(COST[Packing.BATCH] + 16 * 1.1), 2]
-    assert sum(spent) < 64 * COST[Packing.ALONE]
-    assert "63 of 64 faces healthy in 3 rounds" in found.summary()
+    """Of 64 faces: a batch of the others where it is known, and all of them alone where not."""
+    for culprit, faces, spent in (
+        (40, 63, COST[Packing.BATCH]),
+        (41, 64, 64 * COST[Packing.ALONE]),
+    ):
+        found = through(Rumour(tuple(Packing), {culprit}), 64)
+        assert [one.faces for one in found.rounds] == [64, faces]
+        assert [cost(one.runs) for one in found.rounds] == [COST[Packing.BATCH], spent]
+        assert "63 of 64 faces healthy in 2 rounds" in found.summary()
     assert repr(found).startswith("<Embedded: 63 of 64")
 
 
@@ -127,14 +124,13 @@ def test_the_cheapest_runs() -> None:
         return [(run.packing.value, run.faces) for run in runs]
 
     assert planned(1) == [("alone", 1)]
-    assert planned(3) == [("pair", 2), ("alone", 1)]
-    assert planned(70) == [("batch", 64), *[("pair", 2)] * 3]
+    assert planned(3) == [("alone", 1)] * 3
+    assert planned(70) == [("batch", 64), *[("alone", 1)] * 6]
     assert planned(100) == [("batch", 64), ("batch", 36)]
-    assert planned(64, MEMORY[Packing.BATCH] - 1) == [("pair", 2)] * 32
-    assert planned(2, MEMORY[Packing.PAIR] - 1) == [("alone", 1)] * 2
+    assert planned(64, MEMORY[Packing.BATCH] - 1) == [("alone", 1)] * 64
     assert planned(1, 1) == [("alone", 1)]  # the least that there is
     assert [run.faces for run in plan_runs(65, [Packing.BATCH], CAPACITY)] == [64, 1]
-    for wrong in ((0, tuple(Packing)), (1, ()), (3, (Packing.PAIR,))):
+    for wrong in ((0, tuple(Packing)), (1, ())):
         with pytest.raises(PlanningError):
             plan_runs(wrong[0], wrong[1], CAPACITY)
 

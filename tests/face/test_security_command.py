@@ -18,7 +18,9 @@ def test_every_preset_is_listed(fhe_face: Run) -> None:
         assert row["log2_qp"] == pytest.approx(parameters.log2_qp, abs=0.01)
         assert row["margin_bits"] == pytest.approx(1747 - parameters.log2_qp, abs=0.01)
         assert len(row["estimates"]) == len(lattice.ATTACKS) * len(lattice.MODELS)
+        assert row["ring"] == "real"
     assert answer["gallery"]["name"] == "gallery"
+    assert answer["gallery"]["ring"] == "standard"
     assert answer["gallery"]["margin_bits"] == pytest.approx(214 - 98, abs=0.1)
     assert "noise" not in answer
 

@@ -63,7 +63,7 @@ class Side:
         self.threads = 2
 
     def embed(self, *_: Any, **__: Any) -> Embedded:
-        return Embedded(self.results, [Round(numbered([(Packing.PAIR, 2)]), 10.0)])
+        return Embedded(self.results, [Round(numbered([(Packing.ALONE, 1)] * 2), 10.0)])
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, *results: float | HealthReport) -> None:

@@ -1,6 +1,8 @@
 """Arithmetic of the scheme from its definitions, with Python's integers only.
 
-Polynomials are lists of coefficients modulo X^N + 1. It imports nothing of ours.
+Polynomials are lists of coefficients modulo X^N + 1. An element of the real ring of degree N, a_0 +
+sum of a_i (X^i + X^-i) modulo X^2N + 1, is a list of N coefficients as well, and ``doubled`` makes
+the polynomial of it, in which everything is computed. It imports nothing of ours.
 """
 
 from __future__ import annotations
@@ -90,6 +92,19 @@ def times(factor: int, a: Polynomial) -> Polynomial:
     return [factor * x for x in a]
 
 
+def doubled(a: Polynomial) -> Polynomial:
+    """All 2N coefficients of an element of the real ring: X^-i is -X^(2N - i)."""
+    return [*a, 0, *(-x for x in reversed(a[1:]))]
+
+
+def halved(a: Polynomial) -> Polynomial:
+    """The element of the real ring with these 2N coefficients."""
+    half = a[: len(a) // 2]
+    if doubled(half) != a:
+        raise ValueError("not an element of the real ring")
+    return half
+
+
 def substituted(a: Polynomial, exponent: int) -> Polynomial:
     """a(X^exponent)."""
     out = [0] * len(a)
@@ -160,20 +175,17 @@ def unit(power: int, n: int) -> tuple[int, int]:
     return cosine_and_sine(pi() * (power % (2 * n)) // n)
 
 
-def encoded(slots: list[tuple[int, int]], point: int, log_scale: int) -> Polynomial:
-    """Rounded coefficients of the real polynomial with these values at zeta^(5^j).
+def encoded(slots: list[int], point: int, log_scale: int) -> Polynomial:
+    """Rounded coefficients of the element of the real ring with these values at zeta^(5^j).
 
-    slots: real and imaginary parts over 2^point.
+    slots: over 2^point; zeta = exp(i pi / 2N). The mean of each value times the cosine of X^k.
     """
-    n = 2 * len(slots)
+    n = len(slots)
     out = []
     for k in range(n):
-        total = 0
-        for j, (real, imaginary) in enumerate(slots):
-            cosine, sine = unit(pow(5, j, 2 * n) * k, n)
-            total += real * cosine + imaginary * sine  # Re(z conj(zeta^..))
-        shift = POINT + point - log_scale
-        number, divisor = 2 * total, n << shift
+        cosines = [unit(pow(5, j, 4 * n) * k, 2 * n)[0] for j in range(n)]
+        number = sum(value * cosine for value, cosine in zip(slots, cosines, strict=True))
+        divisor = n << (POINT + point - log_scale)
         rounded = (2 * number + divisor) // (2 * divisor)
         distance = abs(2 * (number - rounded * divisor))
         if (divisor - distance) * 2**12 < divisor:
@@ -182,11 +194,13 @@ def encoded(slots: list[tuple[int, int]], point: int, log_scale: int) -> Polynom
     return out
 
 
-def decoded(a: Polynomial, point: int) -> list[tuple[int, int]]:
-    """Values at zeta^(5^j) over 2^point, rounded down."""
-    n, out = len(a), []
-    for j in range(n // 2):
-        units = [unit(pow(5, j, 2 * n) * k, n) for k in range(n)]
-        parts = [sum(x * u[i] for x, u in zip(a, units, strict=True)) for i in range(2)]
-        out.append((parts[0] >> (POINT - point), parts[1] >> (POINT - point)))
+def decoded(a: Polynomial, point: int) -> list[int]:
+    """Values at zeta^(5^j) over 2^point, rounded down; they are real."""
+    n, out, whole = len(a), [], doubled(a)
+    for j in range(n):
+        units = [unit(pow(5, j, 4 * n) * k, 2 * n) for k in range(2 * n)]
+        real, imaginary = (sum(x * u[i] for x, u in zip(whole, units, strict=True)) for i in (0, 1))
+        if abs(imaginary) >> (POINT // 2):
+            raise ValueError("a value of the real ring is not real")
+        out.append(real >> (POINT - point))
     return out

@@ -25,7 +25,7 @@ from fhe_core import encoding
 from fhe_core.formats import matching as formats
 from fhe_core.formats.ciphertexts import Bundle, save_bundle
 from fhe_core.matching import Matcher, MatchParameters, Probe
-from fhe_core.parameters import Parameters, Specification, Tier, build
+from fhe_core.parameters import Parameters, Ring, Specification, Tier, build
 from fhe_core.plan import KeyName, KeySpecification
 from fhe_core.secret.files import save_evaluation_keys, save_secret_key
 from fhe_core.secret.gallery_files import save_gallery_key, save_gallery_keys
@@ -43,7 +43,7 @@ SPECIFICATION = Specification(
 SCALE = 2.0**30
 ROTATION = 1
 PASSPHRASE = b"frozen"
-KEYS = (KeySpecification(KeyName(0, 0), 2), KeySpecification(KeyName(ROTATION, 0), 2))
+KEYS = (KeySpecification(KeyName(0, 0), (1,)), KeySpecification(KeyName(ROTATION, 0), (1,)))
 FACTS = {"about": "frozen"}
 #: Small enough that an encoding in floating point rounds to these numbers on any machine.
 COEFFICIENTS = (np.arange(16) * 7919 % 101 - 50) * 2**20
@@ -55,6 +55,7 @@ GALLERY = Specification(
     limb_bits=(48,),
     special_bits=(50,),
     tiers=(Tier(1, 1, 1),),
+    ring=Ring.STANDARD,
 )
 VECTOR = np.array([0.6, -0.8])
 TEMPLATES = np.array([[1.0, 0.0], [0.0, 1.0], [-0.6, 0.8]])
@@ -102,7 +103,7 @@ def _image(path: Path) -> None:
 def _embedding(path: Path) -> None:
     """Without a seed, and with fewer limbs."""
     key = secret()
-    low = key.encrypt(slots(), SCALE)[0].drop_to(1)
+    low = key.encrypt(slots(), SCALE)[0].drop_to(0, key.parameters)
     save_bundle(path, Bundle("embedding", key.parameters, key.key_id, {"e": low}, FACTS, {}))
 
 

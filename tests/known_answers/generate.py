@@ -18,8 +18,10 @@ from tests.known_answers.definitions import (
     centred,
     decoded,
     divided,
+    doubled,
     encoded,
     evaluations,
+    halved,
     lifted,
     plus,
     primes_below,
@@ -37,9 +39,9 @@ DIGIT_LIMBS = 2
 
 
 def chain() -> list[int]:
-    """Limbs, then special primes, each size taken in descending order."""
+    """Limbs, then special primes, each size taken in descending order; all are 1 modulo 4N."""
     sizes = LIMB_BITS + SPECIAL_BITS
-    pools = {bits: iter(primes_below(bits, N, len(sizes))) for bits in set(sizes)}
+    pools = {bits: iter(primes_below(bits, 2 * N, len(sizes))) for bits in set(sizes)}
     return [next(pools[bits]) for bits in sizes]
 
 
@@ -70,6 +72,26 @@ def transform(draw: random.Random, q: int) -> dict[str, Any]:
         "other": b,
         "product": [x % q for x in product(a, b)],
         "turned": {str(g): [x % q for x in substituted(a, g)] for g in (5, 25, 2 * N - 1)},
+    }
+
+
+def real_transform(draw: random.Random, q: int) -> dict[str, Any]:
+    """As `transform`, in the real ring: the values at inverse roots are the same."""
+    a, b = drawn(draw, q), drawn(draw, q)
+    values = evaluations(doubled(a), q)
+    if sorted(values[N:]) != sorted(values[:N]):
+        raise ValueError("not the values of an element of the real ring")
+    return {
+        "q": q,
+        "root": smallest_root(q, 2 * N),
+        "coefficients": a,
+        "values": values[:N],
+        "other": b,
+        "product": [x % q for x in halved(product(doubled(a), doubled(b)))],
+        "turned": {
+            str(g): [x % q for x in halved(substituted(doubled(a), g))]
+            for g in (5, 25, pow(5, N - 1, 4 * N))
+        },
     }
 
 
@@ -107,18 +129,24 @@ def division(draw: random.Random, moduli: list[int], rows: list[int], dropped: i
 
 
 def switching(draw: random.Random, moduli: list[int], limbs: int, galois: int) -> dict[str, Any]:
-    """A whole key switch, from s(X^galois) (or s^2) to s, as the evaluator does it.
-
-    The key belongs to s(X^(1/galois)), and the result is turned at the end.
+    """A whole key switch in the real ring, from s(X^galois) (or s^2) to s, as the evaluator does
+    it: the key belongs to s(X^(1/galois)), and the result is turned at the end.
     """
+
+    def real_product(a: Polynomial, b: Polynomial) -> Polynomial:
+        return halved(product(doubled(a), doubled(b)))
+
+    def turned(a: Polynomial, exponent: int) -> Polynomial:
+        return halved(substituted(doubled(a), exponent))
+
     own, specials = moduli[:limbs], moduli[len(LIMB_BITS) :]
     rows, special = [*own, *specials], math.prod(specials)
     whole, everything = math.prod(own), math.prod(own) * special
     secret = [draw.getrandbits(8) % 3 - 1 for _ in range(N)]
     if galois:
-        target, source = substituted(secret, pow(galois, -1, 2 * N)), secret
+        target, source = turned(secret, pow(galois, -1, 4 * N)), secret
     else:
-        target, source = secret, product(secret, secret)
+        target, source = secret, real_product(secret, secret)
     c = [draw.getrandbits(400) % whole for _ in range(N)]
     addend = [draw.getrandbits(400) % whole for _ in range(N)]
     digits = digits_of(residues(c, own), own)
@@ -129,20 +157,20 @@ def switching(draw: random.Random, moduli: list[int], limbs: int, galois: int) -
         gadget = special * rest * pow(rest, -1, math.prod(part))  # P modulo the part, else 0
         uniform = [draw.getrandbits(600) % everything for _ in range(N)]
         error = [draw.getrandbits(8) % 43 - 21 for _ in range(N)]
-        body = plus(error, times(gadget, source), times(-1, product(uniform, target)))
+        body = plus(error, times(gadget, source), times(-1, real_product(uniform, target)))
         key.append([body, uniform])
     halves = []
     for half in range(2):
         total = times(special, addend) if half == 0 else [0] * N
         for digit, pair in zip(digits, key, strict=True):
-            total = plus(total, product(digit, pair[half]))
+            total = plus(total, real_product(digit, pair[half]))
         if galois:
-            total = substituted(total, galois)
+            total = turned(total, galois)
         halves.append(divided([x % everything for x in total], special))
-    wanted = plus(addend, product(c, source))
+    wanted = plus(addend, real_product(c, source))
     if galois:
-        wanted = substituted(wanted, galois)
-    phase = plus(halves[0], product(halves[1], secret))
+        wanted = turned(wanted, galois)
+    phase = plus(halves[0], real_product(halves[1], secret))
     noise = [centred(x - y, whole) for x, y in zip(phase, wanted, strict=True)]
     if max(map(abs, noise)) > 2**20:
         raise ValueError("this is not a key switch")
@@ -158,7 +186,7 @@ def switching(draw: random.Random, moduli: list[int], limbs: int, galois: int) -
 
 def encoding(draw: random.Random) -> dict[str, Any]:
     point, log_scale = 20, 40
-    slots = [(draw.getrandbits(22) - 2**21, draw.getrandbits(22) - 2**21) for _ in range(N // 2)]
+    slots = [draw.getrandbits(22) - 2**21 for _ in range(N)]
     coefficients = encoded(slots, point, log_scale)
     return {
         "point": point,
@@ -182,12 +210,13 @@ def vectors() -> dict[str, Any]:
         ],
         "arithmetic": [arithmetic(draw, q) for q in (moduli[0], moduli[1], 786433)],
         "transforms": [transform(draw, q) for q in (moduli[0], moduli[1], 786433)],
+        "real transforms": [real_transform(draw, q) for q in (moduli[0], moduli[1], 786433)],
         "extension": [extension(draw, moduli, limbs) for limbs in (4, 3)],
         "division": [
             division(draw, moduli, rows, dropped)
             for rows, dropped in (([0, 1, 2, 3], 1), ([0, 1, 2, 3, 4, 5], 2), ([0, 1, 4, 5], 3))
         ],
-        "switching": [switching(draw, moduli, limbs, g) for limbs, g in ((4, 0), (4, 5), (3, 31))],
+        "switching": [switching(draw, moduli, limbs, g) for limbs, g in ((4, 0), (4, 5), (3, 61))],
         "encoding": encoding(draw),
     }
 

@@ -66,6 +66,27 @@ def test_frozen_files_have_their_version_and_are_small(version: int) -> None:
     assert total < 20_000
 
 
+@pytest.mark.parametrize("name", ["secret-key", "protected-key", "image", "evaluation-keys"])
+def test_engines_of_the_standard_ring_are_refused(name: str, tmp_path: Path) -> None:
+    """Files from before the real ring: one message, before anything is read or asked for."""
+    folder = Path(__file__).with_name("standard-ring")
+    path = tmp_path / name
+    path.write_bytes(bytes.fromhex((folder / f"{name}.hex").read_text(encoding="ascii")))
+
+    def ask() -> bytes:
+        raise AssertionError("no passphrase is needed to refuse it")
+
+    read: dict[str, Callable[[], object]] = {
+        "image": lambda: load_bundle(path, "image", frozen.load),
+        "evaluation-keys": lambda: load_evaluation_keys(path, frozen.KEYS, frozen.load),
+    }
+    call = read.get(name, lambda: load_secret_key(path, frozen.load, passphrase=ask))
+    with pytest.raises(container.ParameterMismatch, match="make new keys") as caught:
+        call()
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_secret_keys_are_read(unpack: Unpack) -> None:
     key = load_secret_key(unpack("secret-key"), frozen.load)
     assert np.array_equal(key.secret_coefficients(), frozen.secret().secret_coefficients())

@@ -20,10 +20,10 @@ SIZES = (0, 1, 2, 3, 4, 5, 63, 64, 65, 128)
 NUMBERS = (0, 1, 2, 3, 5, -1, 63, 64, 2**31, 2**32, 2**63, 2**64 - 1, 2**64, -(2**63))
 
 
-@pytest.fixture(scope="module")
-def context():
-    primes = ntt_primes(30, N)
-    return _native.Context(N, [next(primes) for _ in range(4)], THREADS)
+@pytest.fixture(scope="module", params=["standard", "real"])
+def context(request):
+    primes = ntt_primes(30, 2 * N)
+    return _native.Context(N, [next(primes) for _ in range(4)], THREADS, ring=request.param)
 
 
 def array(draw):
@@ -83,19 +83,18 @@ MOULDS = {
     "multiply_scalars": (array, rows, rows),
     "embed_signed": (array, rows),
     "permute": (array, array),
-    "decompose": (array, number, rows),
-    "tensor": (array, array),
-    "divide_and_round": (array, rows, number),
-    "switch_key": (array, array, number, rows, array, rows, array, array),
-    "tensor_of_parts": (array, array),
-    "multiply_monomial": (array, number),
+    "decompose": (array, rows, number, number, rows),
+    "tensor": (array, array, rows),
+    "divide_and_round": (array, rows, rows, rows),
+    "switch_key": (array, rows, rows, array, rows, array, rows, array, array),
     "accumulate": (
         transform,
         lambda d: [(array(d), array(d)) for _ in range(d.randrange(3))],
         lambda d: [
-            (number(d), d.choice((None, array(d))), d.choice((None, array(d))), number(d))
+            (number(d), d.choice((None, array(d))), d.choice((None, array(d))), rows(d))
             for _ in range(d.randrange(3))
         ],
+        rows,
         rows,
         rows,
     ),
@@ -104,8 +103,10 @@ MOULDS = {
 
 def small(draw):
     """A context of two moduli, often of the same ring."""
-    primes = ntt_primes(48, draw.choice((N, N, N, 32)))
-    return _native.Context(N, [next(primes) for _ in range(draw.choice((1, 2, 2, 2)))], THREADS)
+    primes = ntt_primes(48, draw.choice((N, N, N, 2 * N, 32)))
+    moduli = [next(primes) for _ in range(draw.choice((1, 2, 2, 2)))]
+    ring = "real" if draw.random() < 0.1 and moduli[0] % (4 * N) == 1 else "standard"
+    return _native.Context(N, moduli, THREADS, ring=ring)
 
 
 def residues(*shapes):

@@ -137,7 +137,8 @@ def test_reduce_near_multiples(target, modulus):
 
 
 @pytest.mark.parametrize(
-    ("terms", "n"), [(1, 77), (2, 200), (8, 77), (9, 77), (255, 77), (4096, 13)]
+    ("terms", "n"),
+    [(1, 77), (2, 200), *((t, 77) for t in (3, 4, 5, 8, 9, 12, 15, 16, 17, 255)), (4096, 13)],
 )
 @pytest.mark.parametrize("kind", ["max", "random", "edges"])
 def test_sums(target, modulus, terms, n, kind):
@@ -156,11 +157,51 @@ def test_sums(target, modulus, terms, n, kind):
     w = matrix(1, terms, q)[0]
     a, b = matrix(terms, n, q), matrix(terms, n, q)
     big = functools.partial(np.asarray, dtype=object)
-    expect(k.weighted_sum(x, w), [int(v) % q for v in big(w) @ big(x)])
+    expected = [int(v) % q for v in big(w) @ big(x)]
+    expect(k.weighted_sum(x, w), expected)
+    expect(lazily_reduced(k.weighted_sum_lazy(x, w), q), expected)
     four = matrix(terms, 4, q)
-    for got, column in zip(k.weighted_sums(x, four), four.T, strict=True):
-        expect(got, [int(v) % q for v in big(column) @ big(x)])
+    lazy = k.weighted_sums_lazy(x, four)
+    for got, other, column in zip(k.weighted_sums(x, four), lazy, four.T, strict=True):
+        expected = [int(v) % q for v in big(column) @ big(x)]
+        expect(got, expected)
+        expect(lazily_reduced(other, q), expected)
     expect(k.dot_product(a, b), [int(v) % q for v in (big(a) * big(b)).sum(axis=0)])
+    wide = matrix(terms, n, 1 << 52)
+    expect(k.scaled_dot_product(wide, b), [int(v) % q for v in (big(wide) * big(b)).sum(axis=0)])
+
+
+def lazily_reduced(values, q):
+    assert values.max() < 4 * q
+    return values % np.uint64(q)
+
+
+@pytest.mark.parametrize("n", LENGTHS)
+def test_lift(target, modulus, n):
+    q, _ = modulus
+    k = make(target, 8, q)
+    rng = np.random.default_rng(n)
+    for values in (
+        rng.integers(1 - q, q, n),
+        rng.choice(np.array([1 - q, -1, 0, 1, q - 1]), n),
+        np.full(n, 1 - q),
+    ):
+        expect(k.lift(values.astype(np.int64)), [int(v) % q for v in values])
+
+
+@pytest.mark.parametrize("n", [8, 16, 32, 64, 256])
+def test_ntt_of_a_block_is_that_of_its_columns(target, modulus, n):
+    q, longest = modulus
+    k = make(target, min(longest, 1024), q)
+    rng = np.random.default_rng(n)
+    for columns in (
+        rng.integers(0, q, (n, 8), dtype=np.uint64),
+        np.full((n, 8), q - 1, dtype=np.uint64),
+    ):
+        expected = [k.ntt_forward(column.copy()) for column in columns.T]
+        assert np.array_equal(k.ntt_forward_block(columns), np.array(expected).T)
+        expected = [k.real_ntt_forward(column.copy()) for column in columns.T]
+        assert np.array_equal(k.real_ntt_forward_block(columns), np.array(expected).T)
 
 
 @pytest.mark.parametrize(("terms", "n"), [(3, 1000), (20, 4096 + 8 + 5), (64, 2049)])
@@ -320,6 +361,15 @@ def test_rejects_bad_input():
         lambda: k.dot_product(ok.reshape(2, 4), ok.reshape(4, 2)),
         lambda: k.dot_product(np.zeros((4097, 1), np.uint64), np.zeros((4097, 1), np.uint64)),
         lambda: k.permute(ok, np.array([8], dtype=np.uint32)),
+        lambda: k.scaled_dot_product(ok.reshape(2, 4), ok.reshape(4, 2)),
+        lambda: k.scaled_dot_product(ok.reshape(1, 8) + np.uint64(1 << 52), ok.reshape(1, 8)),
+        lambda: k.weighted_sum_lazy(ok.reshape(1, 8) + np.uint64(1 << 50), ok[:1]),
+        lambda: k.weighted_sums_lazy(ok.reshape(2, 4), ok.reshape(4, 2)),
+        lambda: k.lift(np.array([q])),
+        lambda: k.lift(np.array([-q])),
+        lambda: k.ntt_forward_block(ok.reshape(1, 8)),
+        lambda: k.ntt_forward_block(np.full((8, 8), q, dtype=np.uint64)),
+        lambda: k.ntt_forward_block(np.zeros((128, 8), dtype=np.uint64)),
     ):
         with pytest.raises(ValueError, match=r"."):
             call()
@@ -339,3 +389,55 @@ def test_selection(monkeypatch):
     monkeypatch.setenv("FHE_FACE_KERNELS", "sse9")
     with pytest.raises(ValueError, match="scalar"):
         kernels.selected()
+
+
+# --- the real ring --------------------------------------------------------------------------------
+
+
+def real_values(coefficients, psi, q):
+    """a_0 + sum of a_i (x^i + x^-i) at x = psi^(4 bitrev(i) + 1), term by term."""
+    n = len(coefficients)
+    points = [pow(psi, 4 * bit_reverse(i, n) + 1, q) for i in range(n)]
+    rest = list(enumerate(coefficients))[1:]
+    return [
+        (coefficients[0] + sum(a * (pow(x, i, q) + pow(x, -i, q)) for i, a in rest)) % q
+        for x in points
+    ]
+
+
+@pytest.mark.parametrize("n", [8, 16, 32, 64, 128])
+def test_real_ntt_is_evaluation(target, modulus, n):
+    q, _ = modulus
+    k = make(target, 2 * n, q)
+    for a in operands(np.random.default_rng(n), n, q):
+        values = real_values(a.tolist(), k.psi, q)
+        expect(k.real_ntt_forward(a), values)
+        expect(k.real_ntt_inverse(words(values)), a.tolist())
+
+
+def test_real_ntt_is_half_of_the_standard_one(target, modulus):
+    """At all lengths, with prefixes of the longest tables: elements of the ring of degree 2n whose
+    values are the same at inverse roots."""
+    q, longest = modulus
+    k, reference = make(target, longest, q), make("scalar", longest, q)
+    rng = np.random.default_rng(2)
+    n = 8
+    while n <= longest // 2:
+        for a in list(operands(rng, n, q))[: 4 if n < 32768 else 2]:
+            whole = np.zeros(2 * n, dtype=np.uint64)
+            whole[:n] = a
+            whole[n + 1 :] = (q - a[:0:-1]) % np.uint64(q)
+            values = k.real_ntt_forward(a)
+            assert np.array_equal(values, reference.ntt_forward(whole)[:n])
+            assert np.array_equal(k.real_ntt_inverse(values), a)
+            assert np.array_equal(k.real_ntt_inverse(a), reference.real_ntt_inverse(a))
+        n *= 2
+
+
+def test_real_ntt_takes_half_of_its_tables():
+    k = make("scalar", 64, prime(30, 64))
+    for length in (4, 24, 64):
+        with pytest.raises(ValueError, match="from 8 to 32"):
+            k.real_ntt_forward(np.zeros(length, dtype=np.uint64))
+        with pytest.raises(ValueError, match="from 8 to 32"):
+            k.real_ntt_inverse(np.zeros(length, dtype=np.uint64))

@@ -53,7 +53,13 @@ def test_the_calls_that_are_spoilt_below_work() -> None:
     assert found().shape == (1, 3, N)
 
 
+REAL = _native.Context(N, distinct_primes((48, 50), 2 * N), 1, ring="real")
+
 BAD: list[tuple[str, Callable[[], Any]]] = [
+    ("standard ring", lambda: expand(context=REAL)),
+    ("standard ring", lambda: expand(_native.expand_probe, context=REAL)),
+    ("standard ring", lambda: switch(context=REAL)),
+    ("standard ring", lambda: found(context=REAL)),
     ("words", lambda: _native.pack48(np.array(5, dtype=np.uint64))),
     ("words", lambda: _native.pack48(np.full((2, 3), LARGE))),
     ("six bytes", lambda: _native.unpack48(np.zeros(7, dtype=np.uint8))),

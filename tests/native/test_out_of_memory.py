@@ -21,21 +21,20 @@ specials = [LIMBS, LIMBS + 1]
 a = np.ones((2, LIMBS, N), dtype=np.uint64)
 plain = np.ones(N, dtype=np.int64)
 digits = np.ones((2, LIMBS + 2, N), dtype=np.uint64)
-key = np.ones((2, 2, LIMBS + 2, N), dtype=np.uint64)
+key = np.ones((LIMBS + 2, N // 32, 2, 2, 32), dtype=np.uint64)
 index = _native.galois_permutation(N, 5)
 transform = _native.Transform(
     [plain], [(i, 0) for i in range(8)], [np.array([(i, 0) for i in range(8)], dtype=np.uint32)],
     np.ones((1, N), dtype=np.int64))
-babies = [(0, index, key, LIMBS)] * 8
+babies = [(0, index, key, rows + specials)] * 8
 operations = {
-    "multiply_plain": lambda context: context.multiply_plain(a, plain),
-    "decompose": lambda context: context.decompose(a[0].copy(), 2, specials),
-    "divide_and_round": lambda context: context.divide_and_round(a, rows, 2),
+    "multiply_plain": lambda context: context.multiply_plain(a, plain, rows),
+    "decompose": lambda context: context.decompose(a[0].copy(), rows, 2, 2, specials),
+    "divide_and_round": lambda context: context.divide_and_round(a, rows, rows[:2]),
     "switch_key": lambda context: context.switch_key(
-        digits, key, LIMBS, specials, a, [1] * LIMBS, index, None),
+        digits, rows, specials, key, rows + specials, a, [1] * LIMBS, index, None),
     "accumulate": lambda context: context.accumulate(
-        transform, [(a, digits)], babies, specials, [1] * LIMBS),
-    "tensor_of_parts": lambda context: context.tensor_of_parts(a, a),
+        transform, [(a, digits)], babies, rows, specials, [1] * LIMBS),
     "expand_constants": lambda _: _native.expand_constants(pair(), a[:, 0].copy()[None], keys,
         [index] * 2, [1, 2]),
     "expand_probe": lambda _: _native.search(pair(), _native.expand_probe(

@@ -22,8 +22,12 @@ from tests.helpers import (
     centred,
     crt,
     distinct_primes,
+    doubled,
     integers,
+    key_in_memory,
     negacyclic,
+    real_product,
+    real_substituted,
     reduced,
     substituted,
 )
@@ -32,6 +36,7 @@ from tests.helpers import (
 BITS = (50, 43, 43, 30, 43, 22, 50, 50, 49)
 LIMBS, SPECIALS = list(range(6)), [6, 7, 8]
 SIZES = [16, 32, 256, 1024]
+KINDS = ["standard", "real"]
 
 Index = NDArray[np.uint32]
 Signed = NDArray[np.int64]
@@ -44,12 +49,26 @@ class Ring:
     n: int
     threads: int = 1
     bits: Sequence[int] = BITS
+    kind: str = "standard"
     moduli: list[int] = field(init=False)
     context: _native.Context = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "moduli", distinct_primes(self.bits, self.n))
-        object.__setattr__(self, "context", _native.Context(self.n, self.moduli, self.threads))
+        moduli = distinct_primes(self.bits, self.order // 2)
+        context = _native.Context(self.n, moduli, self.threads, ring=self.kind)
+        object.__setattr__(self, "moduli", moduli)
+        object.__setattr__(self, "context", context)
+
+    @property
+    def order(self) -> int:
+        """Of the roots of unity."""
+        return 4 * self.n if self.kind == "real" else 2 * self.n
+
+    def product(self, a: Integers, b: Integers, q: int) -> Integers:
+        return (real_product if self.kind == "real" else negacyclic)(a, b, q)
+
+    def permutation(self, element: int) -> Index:
+        return _native.galois_permutation(self.n, element, self.kind)
 
     def of(self, rows: Sequence[int]) -> list[int]:
         return [self.moduli[r] for r in rows]
@@ -64,9 +83,14 @@ class Ring:
         return integers(np.array(self.of(rows), dtype=np.uint64))[:, None]
 
 
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(params=SIZES)
-def ring(request: pytest.FixtureRequest) -> Ring:
-    return Ring(request.param)
+def ring(request: pytest.FixtureRequest, kind: str) -> Ring:
+    return Ring(request.param, kind=kind)
 
 
 def equal(actual: Words, expected: Integers) -> bool:
@@ -89,7 +113,33 @@ def test_ntt_evaluates_at_odd_powers_in_bit_reversed_order(n: int) -> None:
         assert got.tolist() == expected
 
 
-def test_products_are_negacyclic_and_transforms_invert(ring: Ring) -> None:
+@pytest.mark.parametrize("n", [16, 64])
+def test_the_real_ring_is_evaluated_at_powers_that_are_one_modulo_four(n: int) -> None:
+    ring, rows = Ring(n, kind="real"), [2, 0, 5, 2]
+    values = ring.random(1, rows)
+    for got, row, q in zip(
+        ring.context.ntt_forward(values, rows), values, ring.of(rows), strict=True
+    ):
+        psi = _native.kernels.Kernels("scalar", 2 * n, q).psi
+        points = [pow(psi, 4 * bit_reversed(i, n) + 1, q) for i in range(n)]
+        pairs = [[pow(x, j, q) + pow(x, -j, q) if j else 1 for j in range(n)] for x in points]
+        expected = integers(np.array(pairs, dtype=object)) @ integers(row) % q
+        assert got.tolist() == expected.tolist()
+
+
+def test_the_kind_of_ring_is_named() -> None:
+    for call in (
+        lambda: _native.Context(16, distinct_primes([30], 32), 1, ring="Real"),
+        lambda: _native.galois_permutation(16, 5, "complex"),
+    ):
+        with pytest.raises(ValueError, match='"standard" or "real"'):
+            call()
+    q = next(q for q in ntt_primes(30, 32) if q % 128 != 1)
+    with pytest.raises(ValueError, match="is not 1 mod 128"):
+        _native.Context(32, [q], 1, ring="real")
+
+
+def test_products_are_those_of_the_ring_and_transforms_invert(ring: Ring) -> None:
     rows = [3, 0, 8, 5]
     for seed, special in enumerate((0, 1)):
         a, b = ring.random(seed, rows), ring.random(seed + 10, rows)
@@ -100,7 +150,7 @@ def test_products_are_negacyclic_and_transforms_invert(ring: Ring) -> None:
         assert np.array_equal(context.ntt_inverse(left, rows), a)
         product = context.ntt_inverse(context.multiply(left, right, rows), rows)
         for i, q in enumerate(ring.of(rows)):
-            assert equal(product[i], negacyclic(integers(a[i]), integers(b[i]), q))
+            assert equal(product[i], ring.product(integers(a[i]), integers(b[i]), q))
 
 
 def test_pointwise_operations(ring: Ring) -> None:
@@ -143,8 +193,8 @@ def test_plaintexts_join_ciphertexts(ring: Ring) -> None:
         both = np.stack([a, ring.random(7, rows)])
         plain = integers(ring.context.embed_signed(values, rows))
         total = np.stack([(integers(both[0]) + plain) % q, integers(both[1])])
-        assert equal(ring.context.add_plain(both, values), total)
-        assert equal(ring.context.multiply_plain(both, values), integers(both) * plain % q)
+        assert equal(ring.context.add_plain(both, values, rows), total)
+        assert equal(ring.context.multiply_plain(both, values, rows), integers(both) * plain % q)
 
 
 # --- automorphisms --------------------------------------------------------------------------------
@@ -162,6 +212,28 @@ def test_permutation_is_substitution(n: int) -> None:
         moved = ring.context.ntt_inverse(ring.context.permute(values, index), rows)
         for i, q in enumerate(ring.of(rows)):
             assert equal(moved[i], substituted(integers(a[i]), exponent, q))
+
+
+@pytest.mark.parametrize("n", [16, 128, 1024])
+def test_permutation_of_the_real_ring_is_substitution(n: int) -> None:
+    ring, rows = Ring(n, kind="real"), [0, 3, 3]
+    a = ring.random(5, rows)
+    values = ring.context.ntt_forward(a, rows)
+    powers = range(n) if n == 16 else (0, 1, 2, 7, n // 2, n - 1)
+    assert len({pow(5, r, 4 * n) for r in range(n)}) == n
+    for exponent in (pow(5, r, 4 * n) for r in powers):
+        index = ring.permutation(exponent)
+        assert sorted(index.tolist()) == list(range(n))
+        assert np.array_equal(index, _native.galois_permutation(2 * n, exponent)[:n])
+        moved = ring.context.ntt_inverse(ring.context.permute(values, index), rows)
+        for i, q in enumerate(ring.of(rows)):
+            assert equal(moved[i], real_substituted(integers(a[i]), exponent, q))
+
+
+@pytest.mark.parametrize("element", [0, 2, 3, 4 * 16 - 1, 4 * 16 + 1])
+def test_elements_that_are_not_one_modulo_four_are_refused_in_the_real_ring(element: int) -> None:
+    with pytest.raises(ValueError, match="1 mod 4"):
+        _native.galois_permutation(16, element, "real")
 
 
 def test_permutations_compose() -> None:
@@ -189,14 +261,14 @@ def rounding_cases(ring: Ring, rows: Sequence[int], dropped: int) -> list[Words]
 
 @pytest.mark.parametrize("n", [16, 256])
 @pytest.mark.parametrize("rows", [[0, 1], [0, 1, 2, 3], [*LIMBS, *SPECIALS], [4, 8, 5, 7, 0]])
-def test_divide_and_round_is_exact(n: int, rows: list[int]) -> None:
-    ring = Ring(n)
+def test_divide_and_round_is_exact(n: int, rows: list[int], kind: str) -> None:
+    ring = Ring(n, kind=kind)
     for dropped in range(1, len(rows)):
         moduli = ring.of(rows)
         divisor, kept = math.prod(moduli[-dropped:]), moduli[:-dropped]
         cases = np.stack(rounding_cases(ring, rows, dropped))
         values = np.stack([ring.context.ntt_forward(c, rows) for c in cases])
-        divided = ring.context.divide_and_round(values, rows, dropped)
+        divided = ring.context.divide_and_round(values, rows, rows[:-dropped])
         assert divided.shape == (len(cases), len(rows) - dropped, n)
         for case, result in zip(cases, divided, strict=True):
             whole = crt(case, moduli)
@@ -211,15 +283,51 @@ def test_divide_and_round_is_exact(n: int, rows: list[int]) -> None:
             assert np.all((got == 0) | (either & (got == other)))
 
 
+#: Rows of x and of the result: some go and others come, in any order.
+CHANGES = [
+    ([0, 1, 2], [0, 1, 5]),  # a row is exchanged
+    ([0, 1, 2, 4], [0, 3]),
+    ([0, 1, 5, *SPECIALS], [0, 4]),
+    ([0, 1, 5, *SPECIALS], [0, 5]),  # what stays need not come first
+    ([0, 1, 5], [5, 4, 3, 0]),  # to a larger modulus
+    ([0], [1]),
+]
+
+
+@pytest.mark.parametrize("multiple", [1, 2**61 + 1, 3 * 2**150])
+@pytest.mark.parametrize(("rows", "wanted"), CHANGES)
+def test_division_to_other_rows_is_exact(
+    rows: list[int], wanted: list[int], multiple: int, kind: str
+) -> None:
+    """round(k x Q' / Q) modulo Q', whatever primes the two have."""
+    ring = Ring(64, kind=kind)
+    moduli, kept = ring.of(rows), ring.of(wanted)
+    added = math.prod(ring.of([row for row in wanted if row not in rows]))
+    divisor = math.prod(ring.of([row for row in rows if row not in wanted]))
+    factors = [multiple % q for q in moduli] if multiple > 1 else []
+    for case in rounding_cases(ring, rows, 1):
+        values = ring.context.ntt_forward(case, rows)[None]
+        (result,) = ring.context.divide_and_round(values, rows, wanted, factors)
+        whole = crt(case, moduli) * (added * multiple)
+        remainder = centred(whole % divisor, divisor)
+        expected = (whole - remainder) // divisor
+        got = centred(
+            crt(ring.context.ntt_inverse(result, wanted), kept) - expected, math.prod(kept)
+        )
+        either = ambiguous(remainder, divisor)
+        other = np.where([int(r) > 0 for r in remainder], 1, -1)
+        assert np.all((got == 0) | (either & (got == other)))
+
+
 @pytest.mark.parametrize(
     ("limbs", "digit_limbs", "specials"),
     [(1, 1, [6]), (2, 3, [6, 7]), (6, 2, [6]), (6, 4, SPECIALS), (5, 5, SPECIALS), (3, 1, [8, 6])],
 )
 @pytest.mark.parametrize("n", [16, 512])
 def test_digits_are_extended_by_their_centred_value(
-    n: int, limbs: int, digit_limbs: int, specials: list[int]
+    n: int, limbs: int, digit_limbs: int, specials: list[int], kind: str
 ) -> None:
-    ring = Ring(n)
+    ring = Ring(n, kind=kind)
     own, rows = list(range(limbs)), [*range(limbs), *specials]
     cases = adversarial(np.random.default_rng(n), ring.of(own), n)
     for first in range(0, limbs, digit_limbs):  # values next to half of each digit
@@ -230,7 +338,13 @@ def test_digits_are_extended_by_their_centred_value(
         case[part] = reduced(np.resize(np.array(near, dtype=object), n), ring.of(part))
         cases.append(case)
     for case in cases:
-        digits = ring.context.decompose(ring.context.ntt_forward(case, own), digit_limbs, specials)
+        digits = ring.context.decompose(
+            ring.context.ntt_forward(case, own),
+            own,
+            digit_limbs,
+            -(-limbs // digit_limbs),
+            specials,
+        )
         assert digits.shape == (-(-limbs // digit_limbs), len(rows), n)
         for number, digit in enumerate(digits):
             part = own[number * digit_limbs : (number + 1) * digit_limbs]
@@ -247,9 +361,9 @@ def test_digits_are_extended_by_their_centred_value(
 # --- key switching --------------------------------------------------------------------------------
 
 
-def stored(rows: Sequence[int], key_limbs: int, limbs: int) -> list[int]:
-    """Rows of a key for ``key_limbs`` limbs that serve a ciphertext of ``limbs`` limbs."""
-    return [*range(limbs), *range(key_limbs, key_limbs + len(rows) - limbs)]
+def stored(rows: Sequence[int], key_rows: Sequence[int]) -> list[int]:
+    """Where a key with those rows has the ones of a ciphertext."""
+    return [key_rows.index(row) for row in rows]
 
 
 def inner_product(digits: Words, key: Words, chosen: list[int]) -> Integers:
@@ -266,56 +380,24 @@ def test_tensor(ring: Ring) -> None:
         left, right = np.stack([a, ring.random(1, rows)]), ring.random(2, rows, 2)
         (a0, a1), (b0, b1) = integers(left), integers(right)
         expected = np.stack([a0 * b0, a0 * b1 + a1 * b0, a1 * b1]) % q
-        assert equal(ring.context.tensor(left, right), expected)
+        assert equal(ring.context.tensor(left, right, rows), expected)
 
 
-@pytest.mark.parametrize("n", [16, 32, 64, 4096])
-def test_monomials_are_constants_on_quarters(n: int) -> None:
-    ring = Ring(n)
-    rows = LIMBS[:4]
-    a = ring.random(1, rows, 3)
-    for power in range(0, 2 * n, n // 4):
-        coefficients = np.zeros(n, dtype=np.int64)
-        coefficients[power % n] = 1 if power < n else -1
-        monomial = ring.context.embed_signed(coefficients, rows)
-        expected = [ring.context.multiply(own, monomial, rows) for own in a]
-        assert np.array_equal(ring.context.multiply_monomial(a, power), expected)
-
-
-@pytest.mark.parametrize("target", _native.kernels.available())
-@pytest.mark.parametrize("n", [16, 32, 64, 4096])
-def test_tensor_of_parts_is_that_of_both_parts(
-    n: int, target: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The formula that it replaces: two tensor products, and X^(3n/4) (conjugate - a)."""
-    monkeypatch.setenv("FHE_FACE_KERNELS", target)
-    ring = Ring(n)
-    rows, context = LIMBS[:4], ring.context
-    q = ring.column(rows)
-    for extreme in adversarial(np.random.default_rng(0), ring.of(rows), n):
-        a = np.stack([extreme, ring.random(1, rows)])
-        for conjugate in (ring.random(2, rows, 2), a[::-1].copy()):
-            u = ((integers(a) + integers(conjugate)) % q).astype(np.uint64)
-            w = ((integers(conjugate) - integers(a)) % q).astype(np.uint64)
-            v = context.multiply_monomial(w, 3 * n // 4)
-            expected = (integers(context.tensor(u, u)) + integers(context.tensor(v, v))) % q
-            assert equal(context.tensor_of_parts(a, conjugate), expected)
-
-
-@pytest.mark.parametrize("digits", [1, 3])
+@pytest.mark.parametrize("digits", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("polys", [0, 1, 2])
 @pytest.mark.parametrize("galois", [0, 5, 2 * 64 - 1])
 @pytest.mark.parametrize("adds", [False, True])
 @pytest.mark.parametrize("extended", [False, True])
 def test_switch_key(digits: int, polys: int, galois: int, adds: bool, extended: bool) -> None:
-    ring, limbs, key_limbs = Ring(64), 3, 5
-    rows, key_rows = [*range(limbs), *SPECIALS], [*range(key_limbs), *SPECIALS]
+    """Of a ciphertext whose limbs are not the first ones, with a key that has them elsewhere."""
+    ring, limbs, own = Ring(64), 3, [0, 1, 4]
+    rows, key_rows = [*own, *SPECIALS], [*SPECIALS, 4, 3, 0, 1]
     d, addend = (
         ring.random(1, rows, digits),
-        ring.random(2, rows if extended else LIMBS[:limbs], polys),
+        ring.random(2, rows if extended else own, polys),
     )
-    key, p = ring.random(3, key_rows, digits + 1, 2), [7, 2**42, ring.moduli[2] - 1]
-    expected = inner_product(d, key, stored(rows, key_limbs, limbs))
+    key, p = ring.random(3, key_rows, digits + 1, 2), [7, 2**42, ring.moduli[4] - 1]
+    expected = inner_product(d, key, stored(rows, key_rows))
     if extended:
         expected[:polys] += integers(addend)
     else:
@@ -326,7 +408,8 @@ def test_switch_key(digits: int, polys: int, galois: int, adds: bool, extended: 
     base = ring.random(4, rows, 2) if adds else None
     if base is not None:
         expected = expected + integers(base)
-    got = ring.context.switch_key(d, key, key_limbs, SPECIALS, addend, p, index, base)
+    stored_key = key_in_memory(key, ring.of(key_rows))
+    got = ring.context.switch_key(d, own, SPECIALS, stored_key, key_rows, addend, p, index, base)
     assert equal(got, expected % ring.column(rows))
     assert base is None or np.shares_memory(base, got)
 
@@ -342,11 +425,14 @@ class Transform:
     limbs: int
     specials: list[int]
     inputs: list[tuple[Words, Words]]
-    babies: list[tuple[int, Index | None, Words | None, int]]
+    #: (input, permutation, key [digits, 2, rows, n], rows of the key)
+    babies: list[tuple[int, Index | None, Words | None, list[int]]]
     masks: list[Signed]
     terms: list[tuple[int, int]]
     outputs: list[Index]
     weights: Signed
+    keys: dict[int, Words] = field(default_factory=dict)
+    kept: list[_native.Kept] = field(default_factory=list)
 
     @property
     def rows(self) -> list[int]:
@@ -359,24 +445,32 @@ class Transform:
 
     def run(self) -> Words:
         return self.ring.context.accumulate(
-            _native.Transform(self.masks, self.terms, self.outputs, self.weights),
+            _native.Transform(self.masks, self.terms, self.outputs, self.weights, self.kept),
             self.inputs,
-            self.babies,
+            [(i, index, self.stored(key, rows), rows) for i, index, key, rows in self.babies],
+            self.rows[: self.limbs],
             self.specials,
             self.p_mod_q,
         )
+
+    def stored(self, key: Words | None, key_rows: list[int]) -> Words | None:
+        if key is None:
+            return None
+        if id(key) not in self.keys:  # a key that several babies share is shared in memory
+            self.keys[id(key)] = key_in_memory(key, self.ring.of(key_rows))
+        return self.keys[id(key)]
 
     def expected(self) -> Integers:
         q = self.ring.column(self.rows)
         p = np.array(self.p_mod_q, dtype=object)[:, None]
         babies = []
-        for number, index, key, key_limbs in self.babies:
+        for number, index, key, key_rows in self.babies:
             ciphertext, digits = self.inputs[number]
             if index is None or key is None:
                 baby = integers(np.zeros((2, len(self.rows), self.ring.n), dtype=np.int64))
                 baby[:, : self.limbs] = integers(ciphertext) * p
             else:
-                baby = inner_product(digits, key, stored(self.rows, key_limbs, self.limbs))
+                baby = inner_product(digits, key, stored(self.rows, key_rows))
                 baby[0, : self.limbs] += integers(ciphertext[0]) * p
                 baby = baby[..., index]
             babies.append(baby % q)
@@ -392,25 +486,22 @@ class Transform:
         return out
 
 
-def transform(
-    n: int, period: int, *, threads: int = 1, limbs: int = 3, log_weight: int = 62
-) -> Transform:
+def transform(ring: Ring, period: int, *, limbs: int = 3, log_weight: int = 62) -> Transform:
     """Two inputs (one without digits), plain and rotated babies, masks, empty and full outputs."""
-    ring = Ring(n, threads)
+    n = ring.n
     specials, rows = SPECIALS[:2], [*range(limbs), *SPECIALS[:2]]
-    key_limbs = limbs + 1
-    key_rows = [*range(key_limbs), *specials]
+    key_rows = [*range(limbs + 1), *specials]
     digits = ring.random(1, rows, 2)
     ciphertexts = ring.random(2, list(range(limbs)), 2, 2)
-    babies: list[tuple[int, Index | None, Words | None, int]] = [
-        (0, None, None, 0),
-        (1, None, None, 0),
+    babies: list[tuple[int, Index | None, Words | None, list[int]]] = [
+        (0, None, None, []),
+        (1, None, None, []),
         *(
             (
                 0,
-                _native.galois_permutation(n, pow(5, r, 2 * n)),
+                ring.permutation(pow(5, r, ring.order)),
                 ring.random(r, key_rows, 2, 2),
-                key_limbs,
+                key_rows,
             )
             for r in (1, 3, n // 4)
         ),
@@ -440,8 +531,8 @@ def transform(
     [(16, 8), (16, 16), (64, 8), (64, 64), (256, 32), (1024, 8), (1024, 256), (4096, 16)],
 )
 @pytest.mark.parametrize("log_weight", [20, 50, 51, 63])
-def test_accumulate_equals_the_slow_sum(n: int, period: int, log_weight: int) -> None:
-    job = transform(n, period, log_weight=log_weight)
+def test_accumulate_equals_the_slow_sum(n: int, period: int, log_weight: int, kind: str) -> None:
+    job = transform(Ring(n, kind=kind), period, log_weight=log_weight)
     got = job.run()
     assert equal(got, job.expected())
     assert not got[1].any()
@@ -449,13 +540,13 @@ def test_accumulate_equals_the_slow_sum(n: int, period: int, log_weight: int) ->
 
 
 @pytest.mark.parametrize("limbs", [1, 2, 4])
-def test_accumulate_at_lower_levels(limbs: int) -> None:
-    job = transform(32, 16, limbs=limbs)
+def test_accumulate_at_lower_levels(limbs: int, kind: str) -> None:
+    job = transform(Ring(32, kind=kind), 16, limbs=limbs)
     assert equal(job.run(), job.expected())
 
 
 def test_accumulate_reads_part_of_a_ciphertext() -> None:
-    job = transform(64, 16)
+    job = transform(Ring(64), 16)
     larger = np.concatenate([job.inputs[0][0], job.ring.random(9, [0, 1], 2)], axis=1)
     part = larger[:, : job.limbs]
     assert not part.flags.c_contiguous
@@ -468,7 +559,7 @@ def test_accumulate_reads_part_of_a_ciphertext() -> None:
 
 def test_accumulate_with_small_tiles() -> None:
     """So many baby steps that a tile is shorter than the ring."""
-    job = transform(256, 16)
+    job = transform(Ring(256), 16)
     job = replace(job, babies=job.babies * 70, terms=[(i, -1) for i in range(350)])
     entries = np.array([(i, i % 7) for i in range(0, 350, 3)], dtype=np.uint32)
     job = replace(job, outputs=[entries, entries[::-1].copy(), entries[:1]])
@@ -477,7 +568,7 @@ def test_accumulate_with_small_tiles() -> None:
 
 def test_accumulate_with_tiles_shorter_than_a_constant_weight() -> None:
     """900 baby steps leave room for tiles of 64, and weights are constant over 128 positions."""
-    few = transform(1024, 8)
+    few = transform(Ring(1024), 8)
     entries = np.array([(i, i % 7) for i in range(0, 900, 7)], dtype=np.uint32)
     many = replace(few, babies=few.babies * 180, terms=[(i, -1) for i in range(900)])
     same = np.stack([entries[:, 0] % 5, entries[:, 1]], axis=1).astype(np.uint32)
@@ -488,10 +579,32 @@ def test_accumulate_with_tiles_shorter_than_a_constant_weight() -> None:
         assert np.array_equal(got, expected)
 
 
+@pytest.mark.parametrize("chosen", [[0], [1], [0, 1]])
+def test_accumulate_with_residues_that_are_kept(chosen: list[int]) -> None:
+    """From level to level, from context to context, and for several steps."""
+    masks = transform(Ring(64), 16).masks
+    kept = [_native.Kept(masks[i]) for i in chosen]
+    needed = 0
+    for limbs in (2, 4, 3, 2):
+        job = replace(transform(Ring(64), 16, limbs=limbs), masks=masks, kept=kept)
+        assert equal(job.run(), job.expected())
+        needed = max(needed, limbs)
+        assert [one.nbytes for one in kept] == [(needed + 2) * 64 * 8] * len(kept)
+        assert equal(job.run(), job.expected())
+
+
+def test_masks_are_kept_by_identity() -> None:
+    """An array that is no mask of a transform, though it looks like one, is of no use to it."""
+    job = transform(Ring(64), 16)
+    other = _native.Kept(job.masks[0].copy())
+    assert equal(replace(job, kept=[other]).run(), job.expected())
+    assert other.nbytes == 0
+
+
 @pytest.mark.parametrize("sums", [1, 2, 4, 5])
 def test_accumulate_masks_sums_or_terms(sums: int) -> None:
     """Mask 0 has eight terms and multiplies the sums, mask 1 has one term, which it multiplies."""
-    job = transform(64, 16)
+    job = transform(Ring(64), 16)
     terms = [(b, 0) for b in (0, 1, 2, 3, 4, 0, 1, 2)] + [(0, 1), (4, -1), (1, -1)]
     outputs = [
         np.array([(t, (t + o) % 7) for t in range(len(terms)) if (t + o) % 5], dtype=np.uint32)
@@ -509,7 +622,7 @@ def test_accumulate_masks_sums_or_terms(sums: int) -> None:
 
 def test_longest_sum() -> None:
     """4096 entries of the largest values, the most that are reduced once."""
-    job = transform(16, 8)
+    job = transform(Ring(16), 8)
     largest = job.inputs[0][0].copy()
     for i, q in enumerate(job.ring.moduli[: job.limbs]):
         largest[:, i] = q - 1
@@ -567,10 +680,11 @@ def operations(ring: Ring) -> dict[str, Callable[[], Words]]:
     context, rows = ring.context, [*LIMBS, *SPECIALS]
     a, b = ring.random(1, rows), ring.random(2, rows)
     p = [3] * len(LIMBS)
-    index = _native.galois_permutation(ring.n, 5)
+    index = ring.permutation(5)
     key, digits = ring.random(3, rows, 2, 2), ring.random(4, rows, 2)
+    stored_key = key_in_memory(key, ring.of(rows))
     signed = a[0].astype(np.int64)
-    job = replace(transform(ring.n, 16), ring=ring)
+    job = transform(ring, 16)
     return {
         "ntt_forward": lambda: context.ntt_forward(a, rows),
         "ntt_inverse": lambda: context.ntt_inverse(a, rows),
@@ -579,20 +693,18 @@ def operations(ring: Ring) -> dict[str, Callable[[], Words]]:
         "multiply": lambda: context.multiply(a, b, rows),
         "multiply_scalars": lambda: context.multiply_scalars(a, [5] * len(rows), rows),
         "embed_signed": lambda: context.embed_signed(signed, rows),
-        "add_plain": lambda: context.add_plain(np.stack([a, b])[:, :6].copy(), signed),
-        "multiply_plain": lambda: context.multiply_plain(np.stack([a, b])[:, :6].copy(), signed),
+        "add_plain": lambda: context.add_plain(np.stack([a, b])[:, :6].copy(), signed, range(6)),
+        "multiply_plain": lambda: context.multiply_plain(
+            np.stack([a, b])[:, :6].copy(), signed, range(6)
+        ),
         "permute": lambda: context.permute(a, index),
-        "decompose": lambda: context.decompose(a[: len(LIMBS)], 3, SPECIALS),
-        "divide_and_round": lambda: context.divide_and_round(np.stack([a, b]), rows, 4),
+        "decompose": lambda: context.decompose(a[: len(LIMBS)], LIMBS, 3, 2, SPECIALS),
+        "divide_and_round": lambda: context.divide_and_round(np.stack([a, b]), rows, rows[:-4]),
         "tensor": lambda: context.tensor(
-            digits[:, : len(LIMBS)].copy(), key[0][:, : len(LIMBS)].copy()
+            digits[:, : len(LIMBS)].copy(), key[0][:, : len(LIMBS)].copy(), LIMBS
         ),
-        "tensor_of_parts": lambda: context.tensor_of_parts(
-            digits[:, : len(LIMBS)].copy(), key[0][:, : len(LIMBS)].copy()
-        ),
-        "multiply_monomial": lambda: context.multiply_monomial(digits.copy(), 3 * ring.n // 4),
         "switch_key": lambda: context.switch_key(
-            digits, key, len(LIMBS), SPECIALS, a[None, : len(LIMBS)], p, index, None
+            digits, LIMBS, SPECIALS, stored_key, rows, a[None, : len(LIMBS)], p, index, None
         ),
         "accumulate": job.run,
     }
@@ -606,11 +718,11 @@ def test_every_operation_is_compared() -> None:
 @pytest.mark.parametrize("target", _native.kernels.available())
 @pytest.mark.parametrize("threads", [1, 2])
 def test_results_do_not_depend_on_threads_or_kernels(
-    target: str, threads: int, monkeypatch: pytest.MonkeyPatch
+    target: str, threads: int, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = operations(Ring(8192))
+    expected = operations(Ring(8192, kind=kind))
     monkeypatch.setenv("FHE_FACE_KERNELS", target)
-    ring = Ring(8192, threads)  # smaller rings stay on one thread
+    ring = Ring(8192, threads, kind=kind)  # smaller rings stay on one thread
     assert (ring.context.kernels, ring.context.threads) == (target, threads)
     for name, run in operations(ring).items():
         assert np.array_equal(run(), expected[name]()), name
@@ -631,7 +743,7 @@ def test_as_much_memory_is_kept_as_was_used_at_a_time() -> None:
     again = [context.add(a, a, rows) for _ in range(6)]
     assert context.idle_bytes == 8 * n * 2
     # A block of three cannot take the place of one: the idle ones go, down to the limit.
-    context.multiply_monomial(np.zeros((3, 1, n), dtype=np.uint64), 0)
+    context.tensor(*np.zeros((2, 2, 1, n), dtype=np.uint64), rows)
     assert len(again) * 8 * n + context.idle_bytes <= 8 * n * (6 + 3 + 2)
     del again
     assert context.idle_bytes <= 8 * n * (6 + 3 + 2)
@@ -659,3 +771,75 @@ def left_behind(secret: bool) -> int:
 def test_results_of_secrets_are_cleared_before_their_memory_is_given_back() -> None:
     assert left_behind(secret=True) == 0
     assert left_behind(secret=False) > 0  # or this test could not see them
+
+
+# --- the real ring inside the standard one of twice the degree ------------------------------------
+
+
+def inside(ring: Ring, residues: Words, rows: Sequence[int]) -> Words:
+    """Coefficients [..., rows, n] of elements of the real ring, as polynomials [..., rows, 2n]."""
+    q = np.array(ring.of(rows), dtype=np.uint64)[:, None]
+    whole = np.zeros((*residues.shape[:-1], 2 * ring.n), dtype=np.uint64)
+    whole[..., : ring.n] = residues
+    whole[..., ring.n + 1 :] = (q - residues[..., :0:-1]) % q
+    return whole
+
+
+def transformed(ring: Ring, residues: Words, rows: Sequence[int]) -> tuple[Words, Words]:
+    """The same elements in NTT form in both rings: the first half of the values, and all."""
+    outer = _native.Context(2 * ring.n, ring.moduli, 1)
+    flat = residues.reshape(-1, len(rows), ring.n)
+    small = np.stack([ring.context.ntt_forward(a, rows) for a in flat])
+    large = np.stack([outer.ntt_forward(inside(ring, a, rows), rows) for a in flat])
+    shape = residues.shape[:-1]
+    return small.reshape(*shape, ring.n), large.reshape(*shape, 2 * ring.n)
+
+
+@pytest.mark.parametrize("n", [16, 256, 1024])
+def test_operations_are_those_of_the_standard_ring_of_twice_the_degree(n: int) -> None:
+    """Digits, key products, divisions and linear transforms, bit for bit."""
+    ring = Ring(n, kind="real")
+    outer = _native.Context(2 * n, ring.moduli, 1)
+    limbs, rows = LIMBS, [*LIMBS, *SPECIALS]
+    element = pow(5, n // 2 + 1, 4 * n)
+    both = zip(
+        (ring.context, outer),
+        (ring.permutation(element), _native.galois_permutation(2 * n, element)),
+        transformed(ring, ring.random(1, limbs, 2), limbs),
+        transformed(ring, ring.random(2, rows, 2, 2), rows),
+        (1, 2),
+        strict=True,
+    )
+    p = [math.prod(ring.of(SPECIALS)) % q for q in ring.of(limbs)]
+    masks = np.random.default_rng(3).integers(-(2**40), 2**40, n)
+    weights = np.random.default_rng(4).integers(-(2**40), 2**40, (3, 8))
+    found = []
+    for context, index, ciphertext, key, factor in both:
+        digits = context.decompose(ciphertext[1].copy(), limbs, 3, 2, SPECIALS)
+        stored_key = key_in_memory(key, ring.of(rows))
+        switched = context.switch_key(
+            digits, limbs, SPECIALS, stored_key, rows, ciphertext[:1], p, index, None
+        )
+        mask, weight = (
+            (masks, weights)
+            if factor == 1
+            else (doubled(masks), np.stack([doubled(w) for w in weights]))
+        )
+        transform = _native.Transform(
+            [mask], [(0, 0), (1, -1)], [np.array([(0, 1), (1, 0), (1, 2)], np.uint32)], weight
+        )
+        inputs = [(ciphertext, digits)]
+        babies = [(0, None, None, []), (0, index, stored_key, rows)]
+        found.append(
+            {
+                "decompose": digits,
+                "switch_key": switched,
+                "divide_and_round": context.divide_and_round(switched, rows, rows[:-4]),
+                "tensor": context.tensor(ciphertext, ciphertext[::-1].copy(), limbs),
+                "multiply_plain": context.multiply_plain(ciphertext, mask, limbs),
+                "accumulate": context.accumulate(transform, inputs, babies, limbs, SPECIALS, p),
+            }
+        )
+    small, large = found
+    for name, result in small.items():
+        assert np.array_equal(result, large[name][..., :n]), name

@@ -24,7 +24,7 @@ from fhe_core.runtime.packed import pack
 from fhe_core.secret.key import SecretKey
 from tests.core import tiny
 
-Values = Mapping[str, NDArray[np.complex128]]
+Values = Mapping[str, NDArray[np.float64]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class Bench:
         """Fresh ciphertexts of the inputs, at their levels."""
         inputs = [self.plan.values[name] for name in self.plan.inputs]
         return [
-            self.key.encrypt(slots, value.scale)[0].drop_to(value.limbs)
+            self.key.encrypt(slots, value.scale)[0].drop_to(value.level, self.parameters)
             for slots, value in zip(self.values, inputs, strict=True)
         ]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,7 @@ from fhe_core.oracles.interface import Slots
 class Clear:
     """Slots times their scale, and limbs."""
 
-    values: NDArray[np.complex128]
+    values: NDArray[np.float64]
     limbs: int
 
 
@@ -30,7 +29,7 @@ class ClearLibrary:
     def encrypt(self, values: Slots, scale: float) -> Clear:
         return Clear(self._plain(values, scale), len(self.moduli))
 
-    def decrypt(self, a: Clear, scale: float) -> NDArray[np.complex128]:
+    def decrypt(self, a: Clear, scale: float) -> NDArray[np.float64]:
         return a.values / scale
 
     def limbs(self, a: Clear) -> int:
@@ -64,9 +63,5 @@ class ClearLibrary:
     def rotate_hoisted(self, a: Clear, amounts: Sequence[int]) -> list[Clear]:
         return [self.rotate(a, amount) for amount in amounts]
 
-    def conjugate(self, a: Clear) -> Clear:
-        return replace(a, values=np.conj(a.values))
-
-    def _plain(self, values: Slots, scale: float) -> NDArray[np.complex128]:
-        tiled: Any = np.tile(values, self.slots // values.size) * scale
-        return np.asarray(tiled, dtype=np.complex128)
+    def _plain(self, values: Slots, scale: float) -> NDArray[np.float64]:
+        return np.tile(values, self.slots // values.size) * scale

@@ -29,8 +29,8 @@ class OneWrongTwiddle(Faulty):
     The butterfly gives u + wv and u - wv; with a root w' it gives u +- (w'/w) wv.
     """
 
-    def decompose(self, c: Words, digit_limbs: int, specials: Any) -> Words:
-        digits = self._context.decompose(c, digit_limbs, specials).copy()
+    def decompose(self, c: Words, *how: Any) -> Words:
+        digits = self._context.decompose(c, *how).copy()
         q = self._modulus(LIMB)
         a, b = (int(digits[0, LIMB, PAIR + i]) for i in range(2))
         half = pow(2, -1, q)
@@ -52,9 +52,10 @@ class FlippedConstant(Faulty):
     def switch_key(
         self,
         digits: Words,
-        key: Words,
-        key_limbs: int,
+        rows: Any,
         specials: Any,
+        key: Words,
+        key_rows: Any,
         addend: Words,
         p_mod_q: list[int],
         permutation: Any,
@@ -62,15 +63,15 @@ class FlippedConstant(Faulty):
     ) -> Words:
         wrong = [p ^ (i == LIMB) for i, p in enumerate(p_mod_q)]
         return self._context.switch_key(
-            digits, key, key_limbs, specials, addend, wrong, permutation, base
+            digits, rows, specials, key, key_rows, addend, wrong, permutation, base
         )
 
 
 class WrongInverse(Faulty):
     """The rescale's factor 1 / D is off by one in one limb."""
 
-    def divide_and_round(self, x: Words, rows: Any, dropped: int) -> Words:
-        result = self._context.divide_and_round(x, rows, dropped).copy()
+    def divide_and_round(self, x: Words, rows: Any, *how: Any) -> Words:
+        result = self._context.divide_and_round(x, rows, *how).copy()
         for own, source in zip(result, x, strict=True):
             own[:1] = self._context.add(own[:1], source[:1], [rows[0]])
         return result
@@ -79,8 +80,8 @@ class WrongInverse(Faulty):
 class LostDigit(Faulty):
     """A key switch leaves out its last digit."""
 
-    def decompose(self, c: Words, digit_limbs: int, specials: Any) -> Words:
-        digits = self._context.decompose(c, digit_limbs, specials).copy()
+    def decompose(self, c: Words, *how: Any) -> Words:
+        digits = self._context.decompose(c, *how).copy()
         digits[-1] = 0
         return digits
 
@@ -88,9 +89,8 @@ class LostDigit(Faulty):
 class SwappedProduct(Faulty):
     """A product's cross term counts a0 b1 only."""
 
-    def tensor(self, a: Words, b: Words) -> Words:
-        product = self._context.tensor(a, b)
-        rows = list(range(a.shape[1]))
+    def tensor(self, a: Words, b: Words, rows: Any) -> Words:
+        product = self._context.tensor(a, b, rows)
         product[1] = self._context.multiply(a[0], b[1], rows)
         return product
 

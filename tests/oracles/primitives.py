@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from tests.oracles.bench import Bench, bench_of
 
 PARAMETERS = Specification(
     name="insecure-oracle",
-    log_ring_dimension=11,
+    log_ring_dimension=10,
     limb_bits=(50,) + (43,) * 5,
     special_bits=(50,) * 3,
     tiers=(Tier(6, 3, 3), Tier(4, 2, 2)),
@@ -24,7 +23,7 @@ PARAMETERS = Specification(
 #: The same with one special prime and digits of one limb, which is all that SEAL has.
 SEAL_PARAMETERS = Specification(
     name="insecure-oracle-seal",
-    log_ring_dimension=11,
+    log_ring_dimension=10,
     limb_bits=PARAMETERS.limb_bits,
     special_bits=(50,),
     tiers=(Tier(6, 1, 1),),
@@ -34,11 +33,10 @@ PERIOD = 8
 #: What each value of the plan shows. The name of the value, and of the primitive.
 SHOWS = {
     "x": "encode, encrypt, decrypt",
-    "joined": "add",
     "lower": "drop to fewer limbs",
     "turned once": "rotate",
     "turned by 1": "hoisted rotation",
-    "turned by 5": "hoisted rotation",
+    "turned by 900": "hoisted rotation by more than half of the slots",
     "turned back": "hoisted rotation by a negative amount",
     "folded": "rotate and add",
     "masked": "plaintext product",
@@ -46,9 +44,7 @@ SHOWS = {
     "squared": "multiply and relinearise",
     "squared and rescaled": "multiply, relinearise, rescale",
     "product": "multiply, relinearise, rescale twice, at fewer limbs",
-    "z real": "conjugate",
-    "z imaginary": "conjugate",
-    "parts squared.0": "conjugate, square of parts",
+    "each squared.0": "multiply, relinearise, plaintext sum",
     "line": "factor and plaintext sum",
     "mixed": "linear transform: masks, weights, hoisting, giant steps",
     "dense": "linear transform without a period",
@@ -60,28 +56,25 @@ def make(specification: Specification = PARAMETERS) -> Bench:
     parameters = build(specification)
     draw = np.random.default_rng(0)
     x, y = draw.uniform(-1, 1, (2, parameters.slots))
-    z = draw.uniform(-1, 1, parameters.slots) + 1j * draw.uniform(-1, 1, parameters.slots)
     builder = _builder(parameters, draw)
     plan = _with_bare_steps(builder, parameters)
     tables = {name: filler(None, lane) for name, (filler, lane) in builder.fillers.items()}
-    return bench_of(parameters, plan, tables, [x, y, z])
+    return bench_of(parameters, plan, tables, [x, y])
 
 
 def _builder(parameters: Parameters, draw: np.random.Generator) -> PlanBuilder:
     """The primitives that the compiler's builder makes."""
-    builder, limbs = PlanBuilder(parameters, SAFE), parameters.limbs
-    for name in "xyz":
-        builder.input(name, limbs, tiny.SCALE)
-    builder.join("join", "x", "y", "joined")
-    builder.drop_level("drop", "x", "lower", 3)
+    builder, level = PlanBuilder(parameters, SAFE), parameters.top
+    for name in "xy":
+        builder.input(name, level, tiny.SCALE)
+    builder.drop_level("drop", "x", "lower", 2)
     builder.fold("fold", "x", "folded", [1, 64])
     pattern = np.arange(parameters.slots) % 3 > 0
     builder.multiply_mask("mask", "x", "masked and rescaled", pattern)
     builder.square_one("square", "x", "squared and rescaled", "", rescale=1)
     builder.multiply("product", "lower", "y", "product", 1)
-    builder.parts("parts", "z")
-    offset: Any = draw.normal(size=(1, PERIOD)) * (1 + 1j)
-    builder.square_parts("parts squared", ["z"], lambda *_: offset, 0)
+    offset = draw.normal(size=(1, PERIOD))
+    builder.square_each("each squared", ["y"], lambda *_: offset)
     constant = draw.normal(size=(1, PERIOD))
     builder.affine("line", "x", "line", 0.75, lambda *_: constant)
     weights = draw.normal(size=(5, PERIOD))
@@ -89,7 +82,7 @@ def _builder(parameters: Parameters, draw: np.random.Generator) -> PlanBuilder:
         "mixed",
         ["x", "y"],
         ["mixed"],
-        limbs,
+        level,
         Sums(
             babies=[(0, 0), (0, 1), (1, 3), (0, -2)],
             terms=[(0, -1), (1, builder.mask(pattern)), (2, builder.mask(~pattern)), (3, -1)],
@@ -105,7 +98,7 @@ def _builder(parameters: Parameters, draw: np.random.Generator) -> PlanBuilder:
         "dense",
         ["x"],
         ["dense"],
-        limbs,
+        level,
         Sums(
             babies=[(0, 0), (0, 7)],
             terms=[(0, -1), (1, -1)],
@@ -121,17 +114,17 @@ def _builder(parameters: Parameters, draw: np.random.Generator) -> PlanBuilder:
 
 def _with_bare_steps(builder: PlanBuilder, parameters: Parameters) -> Plan:
     """And those without a rescale, which no compiled plan has."""
-    limbs, scale = parameters.limbs, tiny.SCALE
-    plan = builder.finish("primitives", ["x", "y", "z"], [], {})
-    hoisted = steps.Rotate("x", ("turned by 1", "turned by 5", "turned back"), (1, 5, -3), 4)
+    level, scale = parameters.top, tiny.SCALE
+    plan = builder.finish("primitives", ["x", "y"], [], {})
+    hoisted = steps.Rotate("x", ("turned by 1", "turned by 900", "turned back"), (1, 900, -3), 3)
     listed: list[tuple[Step, tuple[Value, ...]]] = [
-        (steps.Rotate("x", ("turned once",), (1,), limbs), (Value("turned once", limbs, scale),)),
-        (hoisted, tuple(Value(name, 4, scale) for name in hoisted.outputs)),
+        (steps.Rotate("x", ("turned once",), (1,), level), (Value("turned once", level, scale),)),
+        (hoisted, tuple(Value(name, 3, scale) for name in hoisted.outputs)),
         (
             steps.MultiplyPlain("x", "masked", 0, 2.0**19, 0),
-            (Value("masked", limbs, scale * 2.0**19),),
+            (Value("masked", level, scale * 2.0**19),),
         ),
-        (steps.Square("x", "squared", 0, ""), (Value("squared", limbs, scale**2),)),
+        (steps.Square("x", "squared", 0, ""), (Value("squared", level, scale**2),)),
     ]
     return replace(
         plan,

@@ -45,8 +45,8 @@ def embeddings(slots: int, count: int, seed: int) -> tiny.Array:
 def normalisation_plan(parameters: Parameters) -> tuple[Plan, dict[str, tiny.Array]]:
     """From an embedding to the normalised one and its squared norm."""
     builder, product = PlanBuilder(parameters, SAFE), tiny.ROOT.product()
-    scale = embedding_scale(parameters, SAFE, parameters.limbs, tiny.ROOT)
-    source = builder.input("embedding", parameters.limbs, scale)
+    scale = embedding_scale(parameters, SAFE, parameters.top, tiny.ROOT)
+    source = builder.input("embedding", parameters.top, scale)
     outputs = append_normalisation(builder, source, EMBEDDING, tiny.ROOT, product)
     plan = builder.finish("normalise", [source], outputs, {"period": EMBEDDING})
     return plan, {name: fill(None, lane) for name, (fill, lane) in builder.fillers.items()}

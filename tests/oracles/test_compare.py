@@ -17,14 +17,14 @@ from tests.core import tiny
 ZERO = np.zeros(64)
 
 
-def test_the_larger_of_both_parts_counts() -> None:
-    for rest in (ZERO + 3e-6, ZERO + 3e-6j):
-        found = difference("x", rest, ZERO, (3e-7, 4e-7))
-        assert found.rms == pytest.approx(3e-6)
-        assert found.predicted == pytest.approx(5e-7)
-        assert found.bound == pytest.approx(MODEL_FACTOR * 5e-7)
-        assert not found.agrees
-        assert difference("x", rest, ZERO, (3e-6, 4e-6)).agrees
+def test_what_four_deviations_allow() -> None:
+    rest = ZERO - 3e-6
+    found = difference("x", rest, ZERO, (3e-7, 4e-7))
+    assert found.rms == pytest.approx(3e-6)
+    assert found.predicted == pytest.approx(5e-7)
+    assert found.bound == pytest.approx(MODEL_FACTOR * 5e-7)
+    assert not found.agrees
+    assert difference("x", rest, ZERO, (3e-6, 4e-6)).agrees
 
 
 def test_one_wrong_slot_is_enough() -> None:
@@ -61,7 +61,7 @@ def test_models_of_other_libraries() -> None:
     assert openfhe_specials(chain) == 8  # 437 bits in a digit, 60 in a prime
     native, theirs = ErrorModel(parameters), openfhe_errors(parameters, chain)
     assert isinstance(theirs, OpenFheErrors)
-    assert theirs.switching(29, 1.0) > 100 * native.rounding(1.0) > native.switching(29, 1.0)
+    assert theirs.switching(28, 1.0) > 100 * native.rounding(1.0) > native.switching(28, 1.0)
     same = SameEncodings(parameters)
     assert same.encoding(8, 1.0) == 0 < native.encoding(8, 1.0)
     assert same.fresh(1.0) < native.fresh(1.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fhe_core.compiler import LEAN, SAFE, Parts, Policy
+from fhe_core.compiler import LEAN, SAFE, Policy
 from fhe_core.oracles.compare import require_agreement
 from fhe_core.oracles.openfhe_backend import OpenFheBackend
 from fhe_core.parameters import Specification, Tier, build
@@ -20,25 +20,16 @@ LEAN_PARAMETERS = Specification(
 
 
 @pytest.mark.parametrize(
-    ("specification", "policy", "packing"),
-    [
-        (tiny.TINY, SAFE, Parts.ONE),
-        (LEAN_PARAMETERS, LEAN, Parts.ONE),
-        (LEAN_PARAMETERS, LEAN, Parts.PAIR),
-    ],
-    ids=["safe, one", "lean, one", "lean, pair"],
+    ("specification", "policy"),
+    [(tiny.TINY, SAFE), (LEAN_PARAMETERS, LEAN)],
+    ids=["safe", "lean"],
 )
 def test_whole_network(
-    world: tiny.World,
-    openfhe: OpenFheBackend,
-    specification: Specification,
-    policy: Policy,
-    packing: Parts,
+    world: tiny.World, openfhe: OpenFheBackend, specification: Specification, policy: Policy
 ) -> None:
     parameters = build(specification)
-    compiled = tiny.compile_for(world.network, parameters, policy, packing)
-    faces = world.images[:2] if packing is Parts.PAIR else world.images[:1]
-    values = [row for face in faces for row in compiled.pack_image(face)]
+    compiled = tiny.compile_for(world.network, parameters, policy)
+    values = list(compiled.pack_image(world.images[0]))
     tables = compiled.tables(world.network)
     bench = bench_of(parameters, compiled.plan, tables, values)
     theirs = openfhe.run(bench.plan, bench.tables, bench.parameters, bench.values, every_value=True)

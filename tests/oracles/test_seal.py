@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fhe_core.analysis.precision import ErrorModel
 from fhe_core.compiler.builder import PlanBuilder
 from fhe_core.compiler.policy import SAFE
 from fhe_core.oracles import seal_backend
 from fhe_core.oracles.compare import Difference, OracleMismatch, require_agreement
-from fhe_core.oracles.errors import NearestEncodings, SameEncodings
+from fhe_core.oracles.errors import SameEncodings, SealErrors
 from fhe_core.oracles.excerpt import excerpt, limbs_needed
 from fhe_core.oracles.interface import OracleError
 from fhe_core.parameters import Parameters, presets
@@ -35,13 +34,8 @@ def theirs_of(bench: Bench) -> Values:
 
 
 def compared(bench: Bench, ours: Values, theirs: Values) -> dict[str, Difference]:
-    """Both backends have the same primes and scales, and so, unless ours rounds for real messages,
-    the same plaintexts.
-    """
-    model = SameEncodings(bench.parameters)
-    if not bench.plan.real:
-        return bench.differences(ours, theirs, (model, model))
-    models = (ErrorModel(bench.parameters), NearestEncodings(bench.parameters))
+    """Both backends have the same primes and scales, and so the same plaintexts."""
+    models = (SameEncodings(bench.parameters), SealErrors(bench.parameters))
     return bench.differences(ours, theirs, models)
 
 
@@ -91,14 +85,14 @@ def test_match_with_a_gallery_at_128_bits() -> None:
     faces, expected = small_plans.gallery(small_plans.normalisation(14, seed=0), seed=1)
     assert faces.parameters.log2_qp_bound is not None  # SEAL is asked for 128 bits
     require_same(faces)
-    scores = theirs_of(faces)["score"].real[:: small_plans.EMBEDDING]
+    scores = theirs_of(faces)["score"][:: small_plans.EMBEDDING]
     assert np.allclose(scores, expected, atol=1e-6)
     assert np.argmax(scores) == 3
 
 
 def _empty(parameters: Parameters) -> PlanBuilder:
     builder = PlanBuilder(parameters, SAFE)
-    builder.input("x", parameters.limbs, tiny.SCALE)
+    builder.input("x", parameters.top, tiny.SCALE)
     return builder
 
 
@@ -116,5 +110,5 @@ def test_another_parameter_set_is_refused(shown: Bench) -> None:
 
 
 def test_inputs_that_do_not_fit_are_refused(shown: Bench) -> None:
-    with pytest.raises(OracleError, match="3 inputs of 1024 slots"):
+    with pytest.raises(OracleError, match="2 inputs of 1024 slots"):
         seal_backend.run(shown.plan, shown.tables, shown.parameters, shown.values[1:])

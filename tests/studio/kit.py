@@ -22,7 +22,6 @@ from fhe_face.gallery.gallery import Gallery
 from fhe_face.models.reference import embed, squared_norm
 from fhe_face.models.thresholds import MeasuredSet, OperatingPoint, Thresholds
 from fhe_face.photos.preparation import PreparedFace
-from fhe_face.places import Packing
 from fhe_face.progress import Stage
 from fhe_face.studio.drawn import PEOPLE, Look, portrait
 from fhe_face.studio.engine import Computed, Facts, Result, Tell, Travels
@@ -197,8 +196,8 @@ def _small(face: PreparedFace) -> PreparedFace:
 
 
 def make_studio_world() -> World:
-    """Keys for faces alone and in pairs."""
-    return make_world((Packing.ALONE, Packing.PAIR))
+    """Keys for faces alone."""
+    return make_world()
 
 
 def shift_for(world: World) -> NDArray[np.float64]:

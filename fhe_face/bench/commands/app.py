@@ -69,7 +69,6 @@ def operations(
 @app.command(help="Every step of the plan: measured time beside the cost model's estimate.")
 def profile(
     weights: Weights = DEFAULT_WEIGHTS,
-    pair: Annotated[bool, typer.Option("--pair", help="Compute two faces together.")] = False,
     repeat: Repeat = 1,
     plot: Plot = None,
     threads: Threads = None,
@@ -77,7 +76,7 @@ def profile(
 ) -> None:
     from fhe_face.bench.commands import profile as command
 
-    command.run(weights, pair, repeat, plot, threads, json)
+    command.run(weights, repeat, plot, threads, json)
 
 
 @app.command(help="One face three ways: patches in sequence, on threads, and packed into slots.")

@@ -23,9 +23,7 @@ _COLUMNS = (
 )
 
 
-def run(
-    weights: Path, pair: bool, repeat: int, plot: Path | None, threads: int | None, as_json: bool
-) -> None:
+def run(weights: Path, repeat: int, plot: Path | None, threads: int | None, as_json: bool) -> None:
     output = Output(as_json)
     outputs = Outputs(weights)
     plots.check(plot, outputs)
@@ -34,10 +32,9 @@ def run(
         subject = Subject.load(weights, stage)
         facts = machine.facts(count, subject.engine.parameters)
         warn_of_load(output, facts)
-        compiled = subject.engine.pair if pair else subject.engine.compiled
-        wanted = required_keys([compiled.plan], subject.engine.parameters)
+        wanted = required_keys([subject.engine.compiled.plan], subject.engine.parameters)
         warn_of_little_memory(output, wanted, subject.engine.parameters)
-        measured = step_profile.measure(subject, pair, count, repeat, stage)
+        measured = step_profile.measure(subject, count, repeat, stage)
     data = {**facts, **measured.to_json()}
     if plot is not None:
         plots.draw_profile(measured, plot)

@@ -57,6 +57,10 @@ class Lane:
             self._not_before = now + min(pause, _LONGEST_PAUSE_SECONDS)
         return status
 
+    def forgive(self) -> None:
+        """The last death was not its own fault: it is started again at once."""
+        self._deaths, self._not_before = 0, 0.0
+
     def signal(self, number: int) -> None:
         """Send a signal, if it runs."""
         if self._process is not None:

@@ -18,7 +18,7 @@ from fhe_face.service.jobs.ends import error_text, time_limit_error
 from fhe_face.service.jobs.opening import clock, insert_new
 from fhe_face.service.jobs.records import Claim, JobFailed, Kind, Limits
 from fhe_face.service.jobs.tables import jobs, outputs, queue
-from fhe_face.service.jobs.turns import Turns, Waiting
+from fhe_face.service.jobs.turns import Served, Turns, Waiting
 from fhe_face.service.queueing import State
 from fhe_face.service.rows import Room
 from fhe_face.store.database import Database
@@ -81,6 +81,18 @@ class Claims:
                 )
             )
             return _claim(row, row.token + 1)
+
+    def served(self) -> list[Served]:
+        """When jobs were begun last, by whichever worker."""
+        query = (
+            select(jobs.c.tenant, jobs.c.key, func.max(jobs.c.started))
+            .where(jobs.c.started.is_not(None))
+            .group_by(jobs.c.tenant, jobs.c.key)
+        )
+        with self.database.reading() as connection:
+            now = clock(connection)
+            rows = connection.execute(query).all()
+        return [Served(tenant, key, now - when) for tenant, key, when in rows]
 
     def progress(self, claim: Claim, stage: str, done: int, total: int) -> bool:
         """Tell what is being done; whether somebody asked to cancel the job. Lost."""

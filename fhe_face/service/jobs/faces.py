@@ -105,7 +105,6 @@ def _first(run: Run) -> Run:
 
 
 def _tokens(images: Bundle, runs: Sequence[Run], run: Run) -> list[str]:
-    """Its request tokens: one for each face alone or batch."""
-    single = [one for each in runs for one in each.singly()]
-    tokens = tokens_of("the image", images.facts, len(single))
-    return [token for one, token in zip(single, tokens, strict=True) if one in run.singly()]
+    """Its request token."""
+    tokens = tokens_of("the image", images.facts, len(runs))
+    return [tokens[runs.index(run)]]

@@ -94,8 +94,10 @@ def serve(settings: LaneSettings, engines: Engines, *, insecure: bool = False) -
         tell_identity(claims, engines.identity)
         residents = Residents(engines, settings.memory or budget())
         runner = Runner(claims, service.blobs, residents, service.folder, stopping, log)
+        turns = Turns(settings.limits.turn_seconds)
+        turns.remember(claims.served(), time.monotonic())
         log("ready", {"lane": "jobs", "engine": engines.name})
-        work(runner, Turns(settings.limits.turn_seconds), stopping)
+        work(runner, turns, stopping)
         database.engine.dispose()
 
 

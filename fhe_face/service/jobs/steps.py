@@ -67,8 +67,9 @@ class Runner:
             end = self._failed(claim, error, places)
         if end not in ("lost", "handed back", "again", "died"):
             shutil.rmtree(self._parts(claim), ignore_errors=True)
-        seconds = round(time.monotonic() - started, 3)
-        self.log(end, {"job": claim.id, "kind": claim.kind.value, "seconds": seconds})
+        took = {"seconds": time.monotonic() - started, "computing": watch.computing}
+        rounded = {what: round(seconds, 3) for what, seconds in took.items()}
+        self.log(end, {"job": claim.id, "kind": claim.kind.value, **rounded})
 
     def _compute(self, claim: Claim, watch: _Watch, places: dict[str, str]) -> str:
         name = naming.output_name(claim.work, self.residents.identity())
@@ -78,7 +79,11 @@ class Runner:
             watch.stage("loading keys", 0, 0)
             key = inputs.pop("key")
             files = [inputs[what] for what in claim.kind.inputs]
+            before = list(self.residents.loaded)
             resident = self.residents.get(claim.key, key, watch.stage, expanded_bytes(files))
+            if claim.key not in before:
+                left = [one[:12] for one in before if one not in self.residents.loaded]
+                self.log("keys loaded", {"key": claim.key[:12], "left": left})
             work = resident.open(claim.kind, files)
             done = self._scratch(claim)
             self._all_parts(claim, work, watch, done)
@@ -124,7 +129,9 @@ class Runner:
         missing = [part for part, path in enumerate(paths) if not path.is_file()]
         for part in missing:
             watch.part(part, work.parts, first=part == missing[0])
+            began = time.monotonic()
             work.compute(part, paths[part], watch.stage)
+            watch.computing += time.monotonic() - began
         with suppress(FileNotFoundError):
             target.unlink()
         if work.parts == 1:
@@ -170,13 +177,17 @@ class Runner:
 
 @dataclass
 class _Watch:
-    """Tells how a job goes on, and stops it by raising where it must not."""
+    """Tells how a job goes on, and stops it by raising where it must not.
+
+    computing: seconds in the engine, without keys, files and the database.
+    """
 
     claims: Claims
     claim: Claim
     stopping: Stopping
     started: float
     tell_seconds: float
+    computing: float = 0.0
     _told: float = 0.0
     _prefix: str = ""
 

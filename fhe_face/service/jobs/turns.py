@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -13,6 +13,14 @@ class Waiting(NamedTuple):
     tenant: str
     key: str
     first: int
+
+
+class Served(NamedTuple):
+    """When a job of a tenant for a key was begun last, in seconds before now."""
+
+    tenant: str
+    key: str
+    ago: float
 
 
 @dataclass
@@ -29,6 +37,13 @@ class Turns:
     _loaded_at: float = float("-inf")
     _tenants: dict[str, float] = field(default_factory=dict)
     _keys: dict[tuple[str, str], float] = field(default_factory=dict)
+
+    def remember(self, served: Iterable[Served], now: float) -> None:
+        """Go on where a process ended, whose memory is gone: who ended it is not next again."""
+        for tenant, key, ago in served:
+            when = now - ago
+            self._tenants[tenant] = max(when, self._tenants.get(tenant, when))
+            self._keys[tenant, key] = when
 
     def choose(
         self, waiting: Sequence[Waiting], loaded: Collection[str], now: float

@@ -107,7 +107,8 @@ class Worker:
         self._keep(jobs, now)
 
     def _bury_lane(self) -> None:
-        self.keeper.claims.died(str(self._death))
+        if self.keeper.claims.died(str(self._death)):
+            self.lanes[0].forgive()  # it was the job: others need not wait for a pause
         self._death = None
 
     def _keep(self, jobs: Lane, now: float) -> None:

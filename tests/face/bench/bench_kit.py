@@ -26,7 +26,7 @@ CAPACITY = 16
 
 
 def tiny_subject() -> Subject:
-    """Four patches and one block, with levels for a pair."""
+    """Four patches and one block."""
     network = random_fused(0, channels=(4, 8), strides=(2,), embedding=8)
     parameters = tiny.chain(11, 14)
     circuit = Circuit("insecure-chain", tiny.ROOT)
@@ -48,7 +48,7 @@ class HereServer:
         if Path(job.evaluation_key).parent.name == "batches":
             engine = engine.only([Packing.BATCH])
         else:
-            engine = engine.only([Packing.ALONE, Packing.PAIR])
+            engine = engine.only([Packing.ALONE])
 
         def load(_name: str) -> Any:
             return engine.parameters

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fhe_core.analysis.precision import MODEL_FACTOR
 from fhe_core.ciphertext import Ciphertext
 from fhe_core.outputs import Outputs
-from fhe_core.plan import PlanError, step_writes
+from fhe_core.plan import step_writes
 from fhe_core.secret.key import SecretKey
 from fhe_face.bench import plots
 from fhe_face.bench.subject import Subject
@@ -28,9 +28,9 @@ IMAGES = 5
 NAMES = [f"image {number}" for number in range(IMAGES)]
 
 
-def work_for(subject: Subject, count: int = IMAGES, pair: bool = False) -> Work:
+def work_for(subject: Subject, count: int = IMAGES) -> Work:
     images = tiny.images_for(subject.network, count, seed=8)
-    return work_of(subject.engine, subject.network, images, NAMES[:count], pair)
+    return work_of(subject.engine, subject.network, images, NAMES[:count])
 
 
 def require_agreement(found: Report) -> None:
@@ -105,26 +105,12 @@ def test_a_smaller_scale_is_noticed(work: Work, subject: Subject) -> None:
     assert found.worse_than_predicted.ratio > 90
 
 
-def test_a_pair(subject: Subject) -> None:
-    work = work_for(subject, 3, pair=True)
-    assert work.names == ["image 0 and image 1", "image 2"]
-    # The odd one out runs beside the first image.
-    assert np.array_equal(work.inputs[1][-1], work.inputs[0][len(work.inputs[0]) // 2 - 1])
-    found = report(work, "encrypted", encrypted(work, 1))
-    require_agreement(found)
-    alone = subject.engine.only([Together.ALONE])
-    with pytest.raises(PlanError, match="no room for two"):
-        work_of(alone, subject.network, subject.images, NAMES[:2], pair=True)
-
-
 def test_a_batch(subject: Subject) -> None:
     many = subject.engine.only([Together.BATCH])
     images = tiny.images_for(subject.network, 3)
     work = work_of(many, subject.network, images, NAMES[:3])
     assert len(work.inputs) == 1
     require_agreement(report(work, "encrypted", encrypted(work, 1)))
-    with pytest.raises(PlanError, match="no room for two"):
-        work_of(many, subject.network, images, NAMES[:3], pair=True)
 
 
 def test_overflow_is_seen(subject: Subject) -> None:
@@ -160,13 +146,13 @@ def test_tables_and_plots(found: Report, tmp_path: Path) -> None:
 
 def test_every_value_is_decrypted_once(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
     one = replace(work, inputs=work.inputs[:1], names=work.names[:1])
-    decrypt, limbs = SecretKey.decrypt, []
+    decrypt, levels = SecretKey.decrypt, []
 
-    def counted(key: SecretKey, ciphertext: Ciphertext) -> NDArray[np.complex128]:
-        limbs.append(ciphertext.limbs)
+    def counted(key: SecretKey, ciphertext: Ciphertext) -> NDArray[np.float64]:
+        levels.append(ciphertext.level)
         return decrypt(key, ciphertext)
 
     monkeypatch.setattr(SecretKey, "decrypt", counted)
     report(one, "encrypted", encrypted(one, 1))
     values = one.plan.values
-    assert limbs == [values[n].limbs for step in one.plan.steps for n in step_writes(step)]
+    assert levels == [values[n].level for step in one.plan.steps for n in step_writes(step)]

@@ -22,6 +22,7 @@ def test_costs_by_definition() -> None:
     costs = kernel_costs(N, 32)
     assert costs["ntt_forward"].products * N == 3 * (N // 2) * 10  # butterflies of ten layers
     assert costs["ntt_inverse"].products > costs["ntt_forward"].products
+    assert costs["real_ntt_forward"].products == costs["ntt_forward"].products + 3
     assert costs["add"].moved == 24
     assert costs["multiply_add"].moved == 32
     assert costs["weighted_sum"].products == 2 * 32 + 8

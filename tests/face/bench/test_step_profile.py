@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
 from fhe_core.analysis.cost import Machine, step_costs, totals
-from fhe_core.plan import PlanError
 from fhe_face.bench import step_profile
 from fhe_face.bench.step_profile import Profile
 from fhe_face.bench.subject import Subject
-from fhe_face.places import Packing
 
 
 @pytest.fixture(scope="module")
 def profile(subject: Subject) -> Profile:
-    return step_profile.measure(subject, pair=False, threads=1, repeat=2)
+    return step_profile.measure(subject, threads=1, repeat=2)
 
 
 def test_every_step_is_measured(profile: Profile, subject: Subject) -> None:
@@ -51,16 +48,6 @@ def test_steps_that_cost_nothing_have_no_ratio(profile: Profile) -> None:
     free = [row for row in profile.merged() if row.cost.op == "drop-level"]
     assert free
     assert all(row.ratio is None for row in free)
-
-
-def test_a_pair(subject: Subject) -> None:
-    measured = step_profile.measure(subject, pair=True, threads=1)
-    assert measured.facts["plan"].endswith("pair")
-    assert [face["relative_l2_error"] < 3e-3 for face in measured.facts["faces"]] == [True, True]
-    assert measured.facts["faces"][0] != measured.facts["faces"][1]
-    alone = replace(subject, engine=subject.engine.only([Packing.ALONE]))
-    with pytest.raises(PlanError, match="no room for two"):
-        step_profile.measure(alone, pair=True, threads=1)
 
 
 def test_more_threads_until_memory_binds(subject: Subject) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,7 +29,7 @@ from tests.core import tiny
 COUNTS: Final = "JOBS_TEST_COUNTS"
 #: Seconds that a part takes longer.
 PAUSE: Final = "JOBS_TEST_PAUSE"
-#: A line in this file kills the process: what a hostile file may do.
+#: Lines "NAME FAULT" in this file: what hostile files of these names do to the process.
 POISON: Final = "JOBS_TEST_POISON"
 #: While this file is there, a part hangs, as if it never came back from native code.
 HANG: Final = "JOBS_TEST_HANG"
@@ -90,6 +92,22 @@ class Counted:
         return CountedWork(self.resident.open(kind, files), files[0].name)
 
 
+def suffer(fault: str | None) -> None:
+    """What native code may do: abort, write where nothing is, be killed, end, ask for too much."""
+    if fault == "abort":
+        os.abort()
+    elif fault == "segfault":
+        ctypes.memset(0, 0, 1)
+    elif fault == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif fault == "exit":
+        ctypes.CDLL(None)._exit(3)
+    elif fault == "memory":
+        bytearray(1 << 44)
+    else:
+        assert fault is None
+
+
 @dataclass(frozen=True)
 class CountedWork:
     work: Work
@@ -103,8 +121,8 @@ class CountedWork:
         step = f"{target.parent.name}/{part}"
         count("begin", step, os.getpid())
         poison = os.environ.get(POISON)
-        if poison and self.name in Path(poison).read_text():
-            os.abort()
+        if poison:
+            suffer(dict(map(str.split, Path(poison).read_text().splitlines())).get(self.name))
         hang = os.environ.get(HANG)
         while hang and Path(hang).exists():
             time.sleep(0.1)

@@ -15,12 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from fhe_face.service.jobs.claims import Claims
-from fhe_face.service.jobs.keeping import Keeper, Presence
-from fhe_face.service.jobs.opening import open_jobs
 from fhe_face.service.queueing import State
 from fhe_face.service.rows import Room
-from tests.service.jobs.engine import PAUSE, TinyEngines
+from tests.service.jobs.afterwards import expected, nothing_left, nothing_repeated
+from tests.service.jobs.engine import PAUSE
 from tests.service.jobs.kit import (
     LIMITS,
     Kit,
@@ -123,13 +121,6 @@ class Chaos:
             stop(worker)
 
 
-def expected(owner: Owner, kit: Kit, tenant: str, name: str) -> bytes:
-    """The output that nobody has interrupted."""
-    server = TinyEngines().load(owner.key, lambda *_: None).resident.server  # type: ignore[attr-defined]
-    images = server.read(kit.service.blobs.path(tenant, Room.FACES, name), "image")
-    return bytes(server.embed(images).to_bytes())
-
-
 def survive(kit: Kit, folder: Path, counts: Path, kills: int, seed: int) -> None:
     """So many kills; then every accepted job must have ended, with the right output."""
     for tenant in TENANTS:
@@ -149,41 +140,12 @@ def survive(kit: Kit, folder: Path, counts: Path, kills: int, seed: int) -> None
     assert len(accepted) == chaos.planned  # submitted again after a kill: the same job
     assert sum(len(kit.queue.list(tenant, 10_000)) for tenant in TENANTS) == chaos.planned
     for tenant, name, _ in accepted:
-        assert kit.output(tenant, name) == expected(kit.owner, kit, tenant, name)
-    interrupted = nothing_repeated(counts, {job for _, _, job in accepted}, chaos.kills)
+        faces = kit.service.blobs.path(tenant, Room.FACES, name)
+        assert kit.output(tenant, name) == expected(kit.owner.key, faces)
+    died = chaos.kills["lane"] + chaos.kills["worker"]
+    interrupted = nothing_repeated(counts, {job for _, _, job in accepted}, PARTS, died)
     print(f"{dict(chaos.kills)}, {chaos.planned} jobs, {interrupted} parts interrupted")
-    nothing_left(kit)
-
-
-def nothing_repeated(counts: Path, jobs: set[str], kills: Counter[str]) -> int:
-    """A part that has ended is never begun again; how many were begun again after a kill."""
-    ended: set[str] = set()
-    begun: Counter[str] = Counter()
-    for what, step, *_ in lines(counts):
-        if what == "begin":
-            assert step not in ended, f"{step} was computed, and then again"
-            begun[step] += 1
-        elif what == "end":
-            ended.add(step)
-    assert set(begun) == {f"{job}/{part}" for job in jobs for part in range(PARTS)}
-    again = sum(begun.values()) - len(begun)
-    assert again <= kills["lane"] + kills["worker"]
-    return again
-
-
-def nothing_left(kit: Kit) -> None:
-    """No part, no scratch file, no dead worker after housekeeping."""
-    database = open_jobs(kit.service)
-    presence = Presence(kit.service.folder / "run", "keeper")
-    keeper = Keeper(
-        Claims(database, "keeper", kit.limits), presence, kit.service.blobs, kit.service.folder
-    )
-    keeper.bury()
-    keeper.sweep()
-    assert not list((kit.service.folder / "parts").iterdir())
-    assert not list(kit.service.blobs.scratch().iterdir())
-    assert not list((kit.service.folder / "run").glob("*.lock"))
-    database.engine.dispose()
+    nothing_left(kit.service, kit.limits)
 
 
 @pytest.fixture

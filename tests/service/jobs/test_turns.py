@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from fhe_face.service.jobs.turns import Turns, Waiting
+from fhe_face.service.jobs.turns import Served, Turns, Waiting
 
 ALICE, BOB, CAROL = (Waiting(name, name, n) for n, name in enumerate(("alice", "bob", "carol")))
 
@@ -75,3 +75,11 @@ def test_memory_does_not_grow_for_ever() -> None:
         turns.choose([Waiting(f"tenant{number}", "k", number)], [], float(number))
     assert len(turns._tenants) <= 1001
     assert len(turns._keys) <= 1001
+
+
+def test_whoever_ended_the_process_before_is_not_next_again() -> None:
+    waiting = [Waiting("alice", "k1", 1), Waiting("bob", "k2", 2), Waiting("carol", "k3", 3)]
+    turns = Turns(60.0)
+    turns.remember([Served("alice", "k1", 1.0), Served("bob", "k9", 5.0)], now=100.0)
+    order = [turns.choose(waiting, ["k1", "k2", "k3"], 100.0 + n) for n in range(4)]
+    assert [one.tenant for one in order if one] == ["carol", "bob", "alice", "carol"]

@@ -9,6 +9,8 @@ import signal
 import socket
 import threading
 import time
+from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,6 +41,7 @@ from tests.service.jobs.kit import (
     wait_for,
     worker,
 )
+from tests.service.jobs.search_lane import POISON as POISONED
 
 SQLITE = pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 
@@ -169,23 +172,45 @@ def test_a_job_that_hangs_is_ended_with_its_lane(
     kit.close()
 
 
+#: What a hostile file does to the process that reads it, and what its job ends with.
+FAULTS = {
+    "abort": ("set-aside", "SIGABRT"),
+    "segfault": ("set-aside", "SIGSEGV"),
+    "killed": ("set-aside", "memory"),
+    "exit": ("set-aside", "status 3"),
+    "memory": ("retries", "memory"),
+}
+
+
 @SQLITE
-def test_a_hostile_file_is_set_aside_and_others_go_on(
-    kit: Kit, counts: Path, tmp_path: Path
-) -> None:
+def test_hostile_files_cost_their_own_job_only(kit: Kit, counts: Path, tmp_path: Path) -> None:
+    kit = replace(kit, limits=replace(kit.limits, deaths=2, retries=1))
     kit.tenant("alice")
-    for seed, name in enumerate(("bad", "good")):
-        kit.faces("alice", name, seed=seed)
-    poison = tmp_path / "poison"
-    poison.write_text(kit.service.blobs.path("alice", Room.FACES, "bad").name)
-    with worker(kit, counts, **{POISON: poison}):
-        bad = kit.embed("alice", "bad", "bad")
-        good = kit.embed("alice", "good", "good")
-        assert kit.until("alice", good).state is State.DONE
-        failed = kit.until("alice", bad)
-    assert failed.error is not None
-    assert failed.error["code"] == "set-aside"
-    assert "SIGABRT" in failed.error["detail"]
+    kit.tenant("bob")
+    poison, lines = tmp_path / "poison", []
+    for seed, fault in enumerate(FAULTS):
+        kit.faces("alice", fault, seed=seed)
+        lines.append(f"{kit.service.blobs.path('alice', Room.FACES, fault).name} {fault}")
+    poison.write_text("\n".join(lines))
+    kit.faces("bob", "good", seed=99)
+    with worker(kit, counts, **{POISON: poison}) as process:
+        bad = {fault: kit.embed("alice", fault, fault) for fault in FAULTS}
+        good = kit.embed("bob", "good", "good")
+        assert kit.until("bob", good, 60.0).state is State.DONE
+        for fault, (code, said) in FAULTS.items():
+            failed = kit.until("alice", bad[fault], 60.0)
+            assert failed.error is not None
+            assert failed.error["code"] == code, (fault, failed)
+            assert said in failed.error["detail"], (fault, failed)
+        assert process.process.poll() is None
+    order = [step.partition("/")[0] for step in counted(counts, "begin")]
+    assert order.index(good) <= 2  # another tenant has its turn after the first death
+    begun = Counter(order)
+    for fault, (code, _) in FAULTS.items():
+        limits = kit.limits
+        tries = limits.deaths if code == "set-aside" else limits.retries + 1
+        assert begun[bad[fault]] == tries, fault
+    assert begun[good] == 1
 
 
 def test_two_workers_do_each_job_once(kit: Kit, counts: Path, other: Owner) -> None:
@@ -306,6 +331,34 @@ def test_bad_searches_are_refused_without_a_path(kit: Kit, counts: Path, gallery
                 kit.queue.search(place, probe, 10.0)
             assert refused.value.reason == code
             assert str(folder.parent) not in str(refused.value)
+
+
+@SQLITE
+def test_hostile_searches_cost_themselves_only(kit: Kit, counts: Path, gallery: Gallery) -> None:
+    kit.tenant("alice")
+    kit.faces("alice", "faces", 2)
+    folder = kit.service.folder / "gallery"
+    probe = to_bytes(gallery.opened.sealer.seal_probe(galleries.direction(1)))
+
+    def answers() -> bool:
+        with suppress(Busy):
+            return bool(kit.queue.search(folder, probe, 10.0).scores)
+        return False
+
+    with worker(kit, counts, **{PAUSE: 0.5}) as process:
+        job = kit.embed("alice", "faces", "out")
+        for fault in ("segfault", "killed"):
+            wait_for(answers)
+            with pytest.raises(Busy):
+                kit.queue.search(folder, POISONED + fault.encode(), 10.0)
+        wait_for(answers)
+        with pytest.raises(SearchFailed) as refused:
+            kit.queue.search(folder, POISONED + b"memory", 10.0)
+        assert refused.value.reason == "memory"
+        assert answers()
+        assert kit.until("alice", job).state is State.DONE
+        assert process.log.read_text().count('"lane ended"') == 2
+    assert len(counted(counts, "begin")) == 2  # the other lane noticed nothing
 
 
 @SQLITE
