@@ -18,8 +18,9 @@ SAFE = Specification(
 
 #: By how many bits `LEAN` is rescaled (policy LEAN), from the bottom: what remains for the score;
 #: match; normalisation: product, factor, squared norm; head; two for each of five blocks, the last
-#: block first; stem. Blocks 1 and 2 need a bit less than the others.
-_LEAN_STEPS = (43, 26, 34, 34, 26, 73.5, 63, 62, 62, 62, 62, 61, 62, 61, 61.5, 63, 24)
+#: block first; stem. The least predicted error of all sizes for which one digit reaches up to
+#: block 0 (docs/precision.md). Whole numbers, as levels have primes of whole bits.
+_LEAN_STEPS = (43, 26, 34, 34, 26, 74, 63, 62, 62, 61, 61, 61, 62, 62, 62, 63, 30)
 _LEAN_LIMBS = (43, *(50,) * 16)
 
 #: Two rescales for every block, each as large as the network's tolerance of noise allows. One digit
