@@ -95,14 +95,16 @@ struct KeyProduct {
 struct KernelTable {
     const char* name;
 
-    // In place; length is a power of two, 8 <= length <= tables.n.
+    // In place, or the inverse from elsewhere; length is a power of two, 8 <= length <= tables.n.
     void (*ntt_forward)(std::uint64_t* a, std::size_t length, const NttTables& tables);
-    void (*ntt_inverse)(std::uint64_t* a, std::size_t length, const NttTables& tables);
+    void (*ntt_inverse)(std::uint64_t* out, const std::uint64_t* a, std::size_t length,
+                        const NttTables& tables);
     // The same of the real ring, for an element a[0] + sum of a[i] (X^i + X^-i), X^(2 length) = -1:
     // out[i] = its value at psi^(4 bitrev(i) + 1), psi the primitive 4 length-th root. In place;
     // length is a power of two, 8 <= length <= tables.n / 2, and a prefix of the tables will do.
     void (*real_ntt_forward)(std::uint64_t* a, std::size_t length, const NttTables& tables);
-    void (*real_ntt_inverse)(std::uint64_t* a, std::size_t length, const NttTables& tables);
+    void (*real_ntt_inverse)(std::uint64_t* out, const std::uint64_t* a, std::size_t length,
+                             const NttTables& tables);
     // kBlock forward transforms side by side: entry i of number k stands at a[kBlock i + k].
     void (*ntt_forward_block)(std::uint64_t* a, std::size_t length, const NttTables& tables);
     void (*real_ntt_forward_block)(std::uint64_t* a, std::size_t length, const NttTables& tables);
@@ -152,9 +154,9 @@ struct KernelTable {
                           std::size_t offset, const std::uint64_t* w, std::size_t terms,
                           std::size_t n, const Modulus* const* m);
     // Both, but what they write is only below 4q: for scaled_dot_product to go on with.
-    void (*weighted_sum_lazy)(std::uint64_t* out, const std::uint64_t* const* x,
-                              std::size_t offset, const std::uint64_t* w, std::size_t terms,
-                              std::size_t n, const Modulus& m);
+    void (*weighted_sum_lazy)(std::uint64_t* out, const std::uint64_t* const* x, std::size_t offset,
+                              const std::uint64_t* w, std::size_t terms, std::size_t n,
+                              const Modulus& m);
     void (*weighted_sums_lazy)(std::uint64_t* const* out, const std::uint64_t* const* x,
                                std::size_t offset, const std::uint64_t* w, std::size_t terms,
                                std::size_t n, const Modulus* const* m);
@@ -164,8 +166,8 @@ struct KernelTable {
                     std::size_t n);
     // Both polynomials of a key switch, for one tile:
     // out[k][i] = (sum over t of digits[t][j] * key k of t at j + factor * addends[k][j]) / 2^52,
-    // where i is j moved by the job's permutation. n is a power of two and a multiple of kBlock; out
-    // may not alias anything.
+    // where i is j moved by the job's permutation. n is a power of two and a multiple of kBlock;
+    // out may not alias anything.
     void (*key_product)(std::uint64_t* const* out, const KeyProduct& job, std::size_t n,
                         const Modulus& m);
     // Sums of tensor products of ciphertexts (p0, p1) with packed ones (t0, t1) of every block:

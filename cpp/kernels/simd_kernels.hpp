@@ -10,7 +10,9 @@
 //                                   Summing(m, exact number of terms).finish
 //   Ntt(modulus, roots, length)     butterflies on Ntt::Vec, the form residues have between layers
 //   shorter()                       the kernels for shorter transforms than kTail allows
-//   zero_product                    what accumulate makes of zero() and a product that is zero
+//   KeySums<bound>                  sums of at most four products (bound 1) or of any number, as
+//                                   Dividing has them: zero() after no product, zero_product()
+//                                   after one that is zero, accumulate, finish
 //   Dividing<bound>(m, exact number of terms).finish: as Summing, over 2^52; the sum is below
 //                                   bound * 2^52 q. finish_lazy: the same, only below 4q
 //   permute_block(out, in, pattern) out[i] = in[pattern[i]], kBlock words
@@ -236,7 +238,6 @@ struct Sums {
 // Key products: both polynomials of a strip stay in registers until they are stored where they go.
 template <class Simd>
 struct KeyProducts {
-    using Sum = typename Simd::Sum;
     static constexpr std::size_t kLanes = Simd::kLanes;
     static constexpr std::size_t kWidth = Simd::kSumWidth / 2;  // vectors of each polynomial
     static constexpr std::size_t kBlockVectors = kBlock / kLanes;
@@ -265,21 +266,20 @@ struct KeyProducts {
     }
 
     // width vectors from position i, whose keys begin at `key` and lie `strip` apart.
-    template <std::size_t fixed, std::size_t width, class Dividing>
+    template <std::size_t fixed, std::size_t width, class KeySums>
     static void part(Word* const* out, const KeyProduct& job, const Word* key, std::size_t strip,
-                     std::size_t i, std::size_t last_block, const Dividing& dividing) {
+                     std::size_t i, std::size_t last_block, const KeySums& dividing) {
         const std::size_t terms = fixed != 0 ? fixed : job.terms;
         const typename Simd::Operand factor = Simd::broadcast(job.factor);
-        Sum sums[2][width];
+        typename KeySums::Sum sums[2][width];
         for (std::size_t k = 0; k < 2; ++k) {
             const Word* const addend = job.addends[k];
             for (std::size_t s = 0; s < width; ++s) {
-                sums[k][s] =
-                    addend == nullptr
-                        ? Simd::zero_product()
-                        : Simd::accumulate(Simd::zero(),
-                                           Simd::operand(Simd::load(addend + i + s * kLanes)),
-                                           factor);
+                sums[k][s] = addend == nullptr
+                                 ? KeySums::zero_product()
+                                 : KeySums::accumulate(
+                                       KeySums::zero(),
+                                       Simd::operand(Simd::load(addend + i + s * kLanes)), factor);
             }
         }
         for (std::size_t t = 0; t < terms; ++t, key += 2 * strip) {
@@ -289,7 +289,7 @@ struct KeyProducts {
                 for (std::size_t k = 0; k < 2; ++k) {
                     const Word* const at = key + k * strip + s * kLanes;
                     sums[k][s] =
-                        Simd::accumulate(sums[k][s], digit, Simd::operand(Simd::load(at)));
+                        KeySums::accumulate(sums[k][s], digit, Simd::operand(Simd::load(at)));
                 }
             }
         }
@@ -306,7 +306,7 @@ struct KeyProducts {
                            const Modulus& m) {
         constexpr std::size_t kBound = fixed == 0 ? kNoBound : fixed < 4 ? 1 : 2;
         constexpr std::size_t kLine = 8;  // words
-        const typename Simd::template Dividing<kBound> dividing(m, job.terms + 1);
+        const typename Simd::template KeySums<kBound> dividing(m, job.terms + 1);
         const std::size_t strip = n < kKeyStrip ? n : kKeyStrip;
         const std::size_t last_block = n / kBlock - 1;
         const std::size_t key_words = 2 * job.key_terms * strip;
@@ -358,10 +358,10 @@ struct SharedSums {
     static constexpr std::size_t kCount = kSumsAtOnce;
     static constexpr std::size_t kWidth = Simd::kSumWidth / kCount;
 
-    // load(p): a vector at p; store(p, v): write it.
-    template <std::size_t width, class Finish, class Load, class Store>
+    // load(p): a vector at p; store(p, v): write it. finish: one for all sums, or one for each.
+    template <std::size_t width, class Finish, std::size_t moduli, class Load, class Store>
     static void strip(Word* const* out, const Word* const* x, std::size_t offset, std::size_t i,
-                      const Word* w, std::size_t terms, const Finish (&finish)[kCount], Load load,
+                      const Word* w, std::size_t terms, const Finish (&finish)[moduli], Load load,
                       Store store) {
         Sum sums[kCount][width];
         for (auto& row : sums) {
@@ -382,19 +382,16 @@ struct SharedSums {
         }
         for (std::size_t k = 0; k < kCount; ++k) {
             for (std::size_t s = 0; s < width; ++s) {
-                store(out[k] + i + s * kLanes, finish[k](sums[k][s]));
+                store(out[k] + i + s * kLanes, finish[k % moduli](sums[k][s]));
             }
         }
     }
 
-    template <class Finish>
+    template <class Finish, std::size_t moduli>
     static void all(Word* const* out, const Word* const* x, std::size_t offset, const Word* w,
-                    std::size_t terms, std::size_t n, const Modulus* const* m) {
+                    std::size_t terms, std::size_t n, const Finish (&finish)[moduli]) {
         const auto load = [](const Word* p) { return Simd::load(p); };
         const auto store = [](Word* p, auto v) { Simd::store(p, v); };
-        static_assert(kCount == 4);
-        const Finish finish[] = {Finish(*m[0], terms), Finish(*m[1], terms), Finish(*m[2], terms),
-                                 Finish(*m[3], terms)};
         std::size_t i = 0;
         for (; i + kWidth * kLanes <= n; i += kWidth * kLanes) {
             strip<kWidth>(out, x, offset, i, w, terms, finish, load, store);
@@ -411,12 +408,28 @@ struct SharedSums {
         }
     }
 
+    template <class Finish>
+    static void with_moduli(Word* const* out, const Word* const* x, std::size_t offset,
+                            const Word* w, std::size_t terms, std::size_t n,
+                            const Modulus* const* m) {
+        static_assert(kCount == 4);
+        if (m[0] == m[1] && m[0] == m[2] && m[0] == m[3]) {  // fewer constants to set up
+            const Finish finish[] = {Finish(*m[0], terms)};
+            return all(out, x, offset, w, terms, n, finish);
+        }
+        const Finish finish[] = {Finish(*m[0], terms), Finish(*m[1], terms), Finish(*m[2], terms),
+                                 Finish(*m[3], terms)};
+        all(out, x, offset, w, terms, n, finish);
+    }
+
     template <bool lazy>
     static void run(Word* const* out, const Word* const* x, std::size_t offset, const Word* w,
                     std::size_t terms, std::size_t n, const Modulus* const* m) {
-        if (terms <= 4) return all<Divided<Simd, 1, lazy>>(out, x, offset, w, terms, n, m);
-        if (terms <= 16) return all<Divided<Simd, 4, lazy>>(out, x, offset, w, terms, n, m);
-        all<Divided<Simd, kNoBound, lazy>>(out, x, offset, w, terms, n, m);
+        if (terms <= 4) return with_moduli<Divided<Simd, 1, lazy>>(out, x, offset, w, terms, n, m);
+        if (terms <= 16) {
+            return with_moduli<Divided<Simd, 4, lazy>>(out, x, offset, w, terms, n, m);
+        }
+        with_moduli<Divided<Simd, kNoBound, lazy>>(out, x, offset, w, terms, n, m);
     }
 };
 
@@ -526,12 +539,12 @@ struct Transform {
     }
 
     template <std::size_t nodes>
-    static void inverse_tail(Word* a, std::size_t count, std::size_t k, Roots roots,
-                             const Ntt& ntt) {
-        for (std::size_t i = 0; i < count; ++i, a += kTail * kLanes) {
+    static void inverse_tail(Word* a, const Word* from, std::size_t count, std::size_t k,
+                             Roots roots, const Ntt& ntt) {
+        for (std::size_t i = 0; i < count; ++i, a += kTail * kLanes, from += kTail * kLanes) {
             Vec x[kTail];
             for (std::size_t j = 0; j < kTail; ++j) {
-                x[j] = ntt.template load<true>(a + j * kLanes);
+                x[j] = ntt.template load<true>(from + j * kLanes);
             }
             ntt.template inverse_within<kTail>(x, kTail * (k + i), roots);
             for (std::size_t j = 0; j < kTail; ++j) ntt.inverse_settle(x[j]);
@@ -603,21 +616,23 @@ struct Transform {
         }
     }
 
+    // Nothing but the tails reads from `from`, which may be a.
     template <bool last>
-    static void inverse_block(Word* a, std::size_t size, std::size_t k, Roots roots,
-                              const Ntt& ntt) {
+    static void inverse_block(Word* a, const Word* from, std::size_t size, std::size_t k,
+                              Roots roots, const Ntt& ntt) {
         if (size > kCached) {
             for (std::size_t s = 0; s < 4; ++s) {
-                inverse_block<false>(a + s * (size / 4), size / 4, 4 * k + s, roots, ntt);
+                const std::size_t at = s * (size / 4);
+                inverse_block<false>(a + at, from + at, size / 4, 4 * k + s, roots, ntt);
             }
         } else {
             std::size_t part = size / 4;
             while (part > kTail * kLanes) part /= 4;
             std::size_t count = size / part;
             if (part == kTail * kLanes) {
-                inverse_tail<1>(a, count, count * k, roots, ntt);
+                inverse_tail<1>(a, from, count, count * k, roots, ntt);
             } else {
-                inverse_tail<2>(a, count / 2, count / 2 * k, roots, ntt);
+                inverse_tail<2>(a, from, count / 2, count / 2 * k, roots, ntt);
             }
             for (part *= 4, count /= 4; count > 1; part *= 4, count /= 4) {
                 for (std::size_t i = 0; i < count; ++i) {
@@ -634,9 +649,9 @@ struct Transform {
         forward_block<true>(a, length, 1, roots, Ntt(tables.modulus, roots, length));
     }
 
-    static void inverse(Word* a, std::size_t length, const NttTables& tables) {
-        if (length < kShortest) return Simd::shorter().ntt_inverse(a, length, tables);
-        inverse_below(a, length, 1, tables);
+    static void inverse(Word* out, const Word* a, std::size_t length, const NttTables& tables) {
+        if (length < kShortest) return Simd::shorter().ntt_inverse(out, a, length, tables);
+        inverse_below(out, a, length, 1, tables);
     }
 
     // An element of the real ring of degree N is one of the ring of degree 2N whose coefficients
@@ -649,25 +664,26 @@ struct Transform {
         forward_block<true>(a, length, 2, roots, Ntt(tables.modulus, roots, 2 * length));
     }
 
-    static void real_inverse(Word* a, std::size_t length, const NttTables& tables) {
-        if (length < kShortest) return Simd::shorter().real_ntt_inverse(a, length, tables);
+    static void real_inverse(Word* out, const Word* a, std::size_t length,
+                             const NttTables& tables) {
+        if (length < kShortest) return Simd::shorter().real_ntt_inverse(out, a, length, tables);
         const Word q = tables.modulus.q;
-        inverse_below(a, length, 2, tables);
-        a[0] = 2 * a[0] >= q ? 2 * a[0] - q : 2 * a[0];
-        fold(a, length, {tables.inverse_roots.data(), tables.inverse_roots_shoup.data()},
+        inverse_below(out, a, length, 2, tables);
+        out[0] = 2 * out[0] >= q ? 2 * out[0] - q : 2 * out[0];
+        fold(out, length, {tables.inverse_roots.data(), tables.inverse_roots_shoup.data()},
              tables.modulus);
     }
 
   private:
     // Undoes the layers below node `top`, 1 or 2, and divides by top * length.
-    static void inverse_below(Word* a, std::size_t length, std::size_t top,
+    static void inverse_below(Word* out, const Word* a, std::size_t length, std::size_t top,
                               const NttTables& tables) {
         const Modulus& m = tables.modulus;
         const Roots roots{tables.inverse_roots.data(), tables.inverse_roots_shoup.data()};
         Ntt ntt(m, roots, top * length);
         const ShoupFactor scale = inverse_length(top * length, m);
         ntt.set_scale(scale, ShoupFactor(multiply_mod(scale.value, roots.values[top], m.q), m));
-        inverse_block<true>(a, length, top, roots, ntt);
+        inverse_block<true>(out, a, length, top, roots, ntt);
     }
 
     // Entries j and length - j, from 1 on, to x_j - w x_(length - j), w = roots[1], a square root
