@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <numeric>
 #include <stdexcept>
 #include <string>
 
@@ -43,12 +42,6 @@ void require_p_mod_q(const Context& context, const std::vector<std::uint64_t>& p
         require(p_mod_q[i] < context.modulus(limbs[i]).q,
                 "p_mod_q must be reduced modulo each limb");
     }
-}
-
-Rows limb_rows(std::size_t limbs) {
-    Rows rows(limbs);
-    std::iota(rows.begin(), rows.end(), 0);
-    return rows;
 }
 
 Words checked_like(const Context& context, const Words& a, const Rows& rows) {

@@ -152,9 +152,9 @@ struct KernelTable {
                           std::size_t offset, const std::uint64_t* w, std::size_t terms,
                           std::size_t n, const Modulus* const* m);
     // Both, but what they write is only below 4q: for scaled_dot_product to go on with.
-    void (*weighted_sum_lazy)(std::uint64_t* out, const std::uint64_t* const* x,
-                              std::size_t offset, const std::uint64_t* w, std::size_t terms,
-                              std::size_t n, const Modulus& m);
+    void (*weighted_sum_lazy)(std::uint64_t* out, const std::uint64_t* const* x, std::size_t offset,
+                              const std::uint64_t* w, std::size_t terms, std::size_t n,
+                              const Modulus& m);
     void (*weighted_sums_lazy)(std::uint64_t* const* out, const std::uint64_t* const* x,
                                std::size_t offset, const std::uint64_t* w, std::size_t terms,
                                std::size_t n, const Modulus* const* m);
@@ -164,8 +164,8 @@ struct KernelTable {
                     std::size_t n);
     // Both polynomials of a key switch, for one tile:
     // out[k][i] = (sum over t of digits[t][j] * key k of t at j + factor * addends[k][j]) / 2^52,
-    // where i is j moved by the job's permutation. n is a power of two and a multiple of kBlock; out
-    // may not alias anything.
+    // where i is j moved by the job's permutation. n is a power of two and a multiple of kBlock;
+    // out may not alias anything.
     void (*key_product)(std::uint64_t* const* out, const KeyProduct& job, std::size_t n,
                         const Modulus& m);
     // Sums of tensor products of ciphertexts (p0, p1) with packed ones (t0, t1) of every block:
