@@ -156,8 +156,18 @@ class Context:
         """
     def tensor(self, a: _Words, b: _Words, rows: Sequence[int]) -> _Words:
         """(a0 b0, a0 b1 + a1 b0, a1 b1), [3, rows, n]."""
-    def divide_and_round(self, x: _Words, rows: Sequence[int], dropped: int) -> _Words:
-        """round(x / product of the last ``dropped`` moduli) of polynomials [polys, rows, n]."""
+    def divide_and_round(
+        self,
+        x: _Words,
+        rows: Sequence[int],
+        wanted: Sequence[int],
+        factors: Sequence[int] = ...,
+    ) -> _Words:
+        """round(k x Q' / Q) modulo Q' of polynomials [polys, rows, n]: [polys, wanted, n].
+
+        Q is the product of the moduli of ``rows``, Q' of ``wanted``; the wanted may be others. k is
+        given by its residues modulo the moduli of ``rows``; none: 1.
+        """
     def accumulate(
         self,
         transform: Transform,

@@ -12,13 +12,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
 from fhe_core.errors import Failure
 from fhe_core.normalisation import Normalisation
 from fhe_face.circuit import INPUT_SIZE, Circuit, as_compiled
 from fhe_face.models.balance import balance
-from fhe_face.models.calibration import images
+from fhe_face.models.calibration import calibration_images
 from fhe_face.models.checkpoint import Checkpoint, load
 from fhe_face.models.fused import fuse
 from fhe_face.models.hub import PUBLISHED, published_file
@@ -37,8 +35,6 @@ DEMONSTRATION: Final = (
     "photos of one person for strangers; for real answers: fhe-face weights download, then "
     "--weights official"
 )
-_BALANCE_SEED = 0
-_BALANCE_IMAGES = 16
 
 
 class WeightsError(Failure, ValueError):
@@ -184,5 +180,4 @@ def require_size(network: FusedNetwork, circuit: Circuit, weights: object) -> No
 
 
 def _balanced(network: FusedNetwork) -> FusedNetwork:
-    generator = np.random.default_rng(_BALANCE_SEED)
-    return balance(network, images(generator, _BALANCE_IMAGES, network.input_size))
+    return balance(network, calibration_images(network.input_size))

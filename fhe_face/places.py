@@ -113,3 +113,8 @@ class Places:
         """The first ``length`` slots of a face."""
         start = number * self.block
         return slice(start, start + length)
+
+    def beside(self, number: int) -> list[int]:
+        """The places before and after a face, in the circle of all slots."""
+        around = {(number + step) % self.capacity for step in (-1, 1)}
+        return sorted(around - {number})

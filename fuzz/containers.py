@@ -81,7 +81,7 @@ def secret_key_target(folder: Path) -> Target:
 
 def evaluation_keys_target(folder: Path) -> Target:
     scratch = Scratch(folder, "evaluation.key")
-    wanted = [KeySpecification(KeyName(0, 1), 2), KeySpecification(KeyName(1, 2), 1)]
+    wanted = [KeySpecification(KeyName(0, 1), (2,)), KeySpecification(KeyName(1, 2), (1,))]
     save_evaluation_keys(scratch.path, _secret_key("insecure-short"), wanted, {})
     seeds = [scratch.path.read_bytes()]
 

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <set>
 #include <stdexcept>
 #include <string>
 
@@ -177,22 +178,34 @@ Words with_plain(const Context& context, const Words& a, const Signed& coefficie
 }
 
 // x [polys][rows][n]
-Words divide_and_round(const Context& context, const Words& x, const Rows& rows,
-                       std::size_t dropped) {
+Words divide_and_round(const Context& context, const Words& x, const Rows& rows, const Rows& wanted,
+                       const std::vector<std::uint64_t>& factors) {
     const std::size_t n = context.n();
     require_rows(context, rows);
+    require_rows(context, wanted);
     require(x.ndim() == 3, "x must have shape (polys, rows, n)");
     const auto polys = static_cast<std::size_t>(x.shape(0));
     require_shape(x, {polys, rows.size(), n}, "x");
-    require(dropped >= 1 && dropped < rows.size(), "dropped must leave at least one row");
-    const std::size_t kept = rows.size() - dropped;
-    Words out = make(context, {polys, kept, n});
+    for (const Rows& list : {rows, wanted}) {
+        require(std::set<int>(list.begin(), list.end()).size() == list.size(),
+                "a row is listed twice");
+    }
+    require(std::any_of(rows.begin(), rows.end(),
+                        [&](int row) {
+                            return std::find(wanted.begin(), wanted.end(), row) == wanted.end();
+                        }),
+            "at least one row must be dropped");
+    require(factors.empty() || factors.size() == rows.size(), "one factor per row is needed");
+    for (std::size_t i = 0; i < factors.size(); ++i) {
+        require(factors[i] % context.modulus(rows[i]).q != 0, "a factor must not vanish");
+    }
+    Words out = make(context, {polys, wanted.size(), n});
     std::uint64_t* data = out.mutable_data();
     const std::uint64_t* in = x.data();
     const Released release;
     for (std::size_t p = 0; p < polys; ++p) {
-        ring::divide_and_round(context, data + p * kept * n, in + p * rows.size() * n, rows,
-                               dropped);
+        ring::divide_and_round(context, data + p * wanted.size() * n, in + p * rows.size() * n,
+                               rows, wanted, factors);
     }
     return out;
 }
@@ -288,7 +301,7 @@ class Transform {
     Terms terms_;
     std::vector<Index> outputs_;
     Signed weights_;
-    std::size_t babies_ = 0;       // that the terms name
+    std::size_t babies_ = 0;         // that the terms name
     ring::LinearTransform fixed_{};  // its pointers are into the arrays above
 };
 
@@ -454,7 +467,7 @@ void bind_ring(py::module_& m) {
              py::arg("permutation"), py::arg("base"))
         .def("tensor", &tensor, py::arg("a"), py::arg("b"), py::arg("rows"))
         .def("divide_and_round", &divide_and_round, py::arg("x"), py::arg("rows"),
-             py::arg("dropped"))
+             py::arg("wanted"), py::arg("factors") = std::vector<std::uint64_t>{})
         .def("accumulate", &accumulate, py::arg("transform"), py::arg("inputs"), py::arg("babies"),
              py::arg("rows"), py::arg("specials"), py::arg("p_mod_q"));
 

@@ -23,45 +23,58 @@ std::uint64_t round_to_word(double x) {
     return std::bit_cast<std::uint64_t>(x + 0x1p52) ^ kTwo52Bits;
 }
 
+// Of the moduli of all rows but rows[skip], modulo q.
+std::uint64_t product_of(const Context& context, const Rows& rows, std::uint64_t q,
+                         std::size_t skip = static_cast<std::size_t>(-1)) {
+    std::uint64_t product = 1;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+        if (i != skip) product = multiply_mod(product, context.modulus(rows[i]).q % q, q);
+    }
+    return product;
+}
+
 }  // namespace
 
-BaseConversion::BaseConversion(const Context& context, Rows from, Rows to)
+BaseConversion::BaseConversion(const Context& context, Rows from, Rows to,
+                               const Factors& from_factors, const Factors& to_factors)
     : from_(std::move(from)), to_(std::move(to)) {
     const auto punctured = [&](std::size_t skip, std::uint64_t q) {
-        std::uint64_t product = 1;
-        for (std::size_t i = 0; i < from_.size(); ++i) {
-            if (i != skip) product = multiply_mod(product, context.modulus(from_[i]).q % q, q);
-        }
-        return product;
+        return product_of(context, from_, q, skip);
     };
     for (std::size_t i = 0; i < from_.size(); ++i) {
         const std::uint64_t d = context.modulus(from_[i]).q;
-        punctured_inverse_.push_back(inverse_mod(punctured(i, d), d));
+        const std::uint64_t inverse = inverse_mod(punctured(i, d), d);
+        punctured_inverse_.push_back(
+            from_factors.empty() ? inverse : multiply_mod(inverse, from_factors[i], d));
     }
     const std::size_t terms = from_.size() + 1;
     for (std::size_t t = 0; t < to_.size(); ++t) {
         const std::uint64_t q = context.modulus(to_[t]).q;
-        const std::uint64_t product = punctured(from_.size(), q);
-        product_inverse_.push_back(inverse_mod(product, q));
+        // The kernels that sum take weights times 2^52.
+        const std::uint64_t form = context.modulus(to_[t]).r52;
+        const std::uint64_t factor =
+            to_factors.empty() ? form : multiply_mod(to_factors[t], form, q);
         const bool together = t < to_.size() / kAtOnce * kAtOnce;
         const std::size_t stride = together ? kAtOnce : 1;
         if (!together || t % kAtOnce == 0) weights_.emplace_back(terms * stride);
         std::uint64_t* w = weights_.back().data() + (together ? t % kAtOnce : 0);
-        // The kernels that sum take weights times 2^52.
-        const std::uint64_t form = context.modulus(to_[t]).r52;
         for (std::size_t i = 0; i < from_.size(); ++i) {
-            w[i * stride] = multiply_mod(punctured(i, q), form, q);
+            w[i * stride] = multiply_mod(punctured(i, q), factor, q);
         }
-        w[from_.size() * stride] = multiply_mod((q - product) % q, form, q);
+        w[from_.size() * stride] = multiply_mod(q - punctured(from_.size(), q), factor, q);
     }
 }
 
 std::shared_ptr<const BaseConversion> BaseConversion::get(const Context& context, const Rows& from,
-                                                          const Rows& to) {
+                                                          const Rows& to,
+                                                          const Factors& from_factors,
+                                                          const Factors& to_factors) {
     const std::lock_guard lock(context.conversions_mutex_);
     if (context.conversions_.size() >= kMaxConversions) context.conversions_.clear();
-    auto& found = context.conversions_[{from, to}];
-    if (found == nullptr) found = std::make_shared<const BaseConversion>(context, from, to);
+    auto& found = context.conversions_[{from, to, from_factors, to_factors}];
+    if (found == nullptr) {
+        found = std::make_shared<const BaseConversion>(context, from, to, from_factors, to_factors);
+    }
     return found;
 }
 
@@ -162,29 +175,85 @@ void decompose(const Context& context, std::uint64_t* out, const std::uint64_t* 
     });
 }
 
-void divide_and_round(const Context& context, std::uint64_t* out, const std::uint64_t* x,
-                      const Rows& rows, std::size_t dropped) {
-    const std::size_t n = context.n();
-    const std::size_t kept = rows.size() - dropped;
-    const Rows to(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(kept));
-    const Rows from(rows.begin() + static_cast<std::ptrdiff_t>(kept), rows.end());
-    const auto conversion = BaseConversion::get(context, from, to);
+namespace {
 
+constexpr std::size_t kNone = static_cast<std::size_t>(-1);
+
+// Which rows of x go where, and by what they are multiplied: see divide_and_round.
+struct Division {
+    Rows dropped;
+    std::vector<std::size_t> dropped_at;  // places in x
+    std::vector<std::size_t> kept_at;     // for each wanted row, its place in x, or kNone
+    BaseConversion::Factors from_factors, to_factors;
+    std::vector<std::uint64_t> quotients;  // k A / D for each wanted row that x has
+
+    Division(const Context& context, const Rows& rows, const Rows& wanted,
+             const std::vector<std::uint64_t>& factors) {
+        const auto place = [](const Rows& in, int row) {
+            const auto found = std::find(in.begin(), in.end(), row);
+            return found == in.end() ? kNone : static_cast<std::size_t>(found - in.begin());
+        };
+        Rows added;
+        for (const int row : wanted) {
+            kept_at.push_back(place(rows, row));
+            if (kept_at.back() == kNone) added.push_back(row);
+        }
+        const auto multiplier = [&](std::size_t at) {  // k A
+            const std::uint64_t q = context.modulus(rows[at]).q;
+            const std::uint64_t product = product_of(context, added, q);
+            return factors.empty() ? product : multiply_mod(product, factors[at] % q, q);
+        };
+        bool plain = true;
+        for (std::size_t at = 0; at < rows.size(); ++at) {
+            plain = plain && multiplier(at) == 1;
+            if (place(wanted, rows[at]) != kNone) continue;
+            dropped.push_back(rows[at]);
+            dropped_at.push_back(at);
+            from_factors.push_back(multiplier(at));
+        }
+        for (std::size_t t = 0; t < wanted.size(); ++t) {
+            const std::uint64_t q = context.modulus(wanted[t]).q;
+            const std::uint64_t inverse = inverse_mod(product_of(context, dropped, q), q);
+            const bool kept = kept_at[t] != kNone;
+            const std::uint64_t factor = kept ? multiplier(kept_at[t]) : 0;
+            to_factors.push_back(kept ? inverse_mod(factor, q) : q - inverse);
+            quotients.push_back(multiply_mod(factor, inverse, q));
+        }
+        if (plain && added.empty()) {
+            from_factors.clear();
+            to_factors.clear();
+        }
+    }
+};
+
+}  // namespace
+
+void divide_and_round(const Context& context, std::uint64_t* out, const std::uint64_t* x,
+                      const Rows& rows, const Rows& wanted,
+                      const std::vector<std::uint64_t>& factors) {
+    const std::size_t n = context.n();
+    const Division division(context, rows, wanted, factors);
+    const auto conversion = BaseConversion::get(context, division.dropped, wanted,
+                                                division.from_factors, division.to_factors);
+
+    const std::size_t dropped = division.dropped.size();
     const Buffer remainder = context.scratch(dropped * n);
     parallel_for(context.threads(), dropped, [&](std::size_t r, std::size_t) {
         std::uint64_t* row = remainder.data() + r * n;
-        std::copy(x + (kept + r) * n, x + (kept + r + 1) * n, row);
-        context.ntt_inverse(row, n, from[r]);
+        const std::uint64_t* source = x + division.dropped_at[r] * n;
+        std::copy(source, source + n, row);
+        context.ntt_inverse(row, n, division.dropped[r]);
     });
     std::vector<std::uint64_t*> targets;
-    for (std::size_t r = 0; r < kept; ++r) targets.push_back(out + r * n);
+    for (std::size_t r = 0; r < wanted.size(); ++r) targets.push_back(out + r * n);
     conversion->apply(context, remainder.data(), targets);
-    parallel_for(context.threads(), kept, [&](std::size_t r, std::size_t) {
-        const Modulus& m = context.modulus(to[r]);
-        const ShoupFactor inverse(conversion->product_inverse(r), m);
-        context.ntt_forward(out + r * n, n, to[r]);
-        context.kernels().subtract_multiply_scalar(out + r * n, x + r * n, out + r * n, inverse, n,
-                                                   m);
+    parallel_for(context.threads(), wanted.size(), [&](std::size_t r, std::size_t) {
+        const Modulus& m = context.modulus(wanted[r]);
+        std::uint64_t* row = out + r * n;
+        context.ntt_forward(row, n, wanted[r]);
+        if (division.kept_at[r] == kNone) return;
+        context.kernels().subtract_multiply_scalar(row, x + division.kept_at[r] * n, row,
+                                                   ShoupFactor(division.quotients[r], m), n, m);
     });
 }
 

@@ -12,28 +12,33 @@ namespace fhe::ring {
 // representative in [-D/2, D/2), D the product of `from` (Halevi-Polyakov-Shoup 2018, section 2:
 // the quotient is rounded in floating point; a wrong rounding within 2^-40 of a half-integer yields
 // the other neighbour, a valid representative with |x| <= D/2 (1 + 2^-40)).
+//
+// Of a multiple of x, and multiplied again, where factors are given: the residues modulo from[i]
+// are multiplied by from_factors[i] first, the results modulo to[t] by to_factors[t]. Both are in
+// the tables and take no time.
 class BaseConversion {
   public:
-    BaseConversion(const Context& context, Rows from, Rows to);
+    using Factors = std::vector<std::uint64_t>;
+
+    BaseConversion(const Context& context, Rows from, Rows to, const Factors& from_factors,
+                   const Factors& to_factors);
 
     // The context's own, made at the first use: the tables take longer than a small conversion.
     static std::shared_ptr<const BaseConversion> get(const Context& context, const Rows& from,
-                                                     const Rows& to);
+                                                     const Rows& to,
+                                                     const Factors& from_factors = {},
+                                                     const Factors& to_factors = {});
 
     // In: coefficient rows of `from`, [from][n]. Out: coefficient rows of `to`.
     // out_rows[t] points to the row of to[t].
     void apply(const Context& context, const std::uint64_t* coefficients,
                const std::vector<std::uint64_t*>& out_rows) const;
 
-    // 1 / product of `from` modulo to[t]
-    std::uint64_t product_inverse(std::size_t t) const { return product_inverse_[t]; }
-
   private:
     Rows from_, to_;
     std::vector<std::uint64_t> punctured_inverse_;  // (D/d_i)^-1 mod d_i
-    std::vector<std::uint64_t> product_inverse_;    // D^-1 mod t
-    // Per target t the weights D/d_i mod t, then -D mod t, all times 2^52. Those of kSumsAtOnce targets that are
-    // computed together lie side by side, those of the remaining targets in a row each.
+    // Per target t the weights D/d_i mod t, then -D mod t, all times 2^52. Those of kSumsAtOnce
+    // targets that are computed together lie side by side, those of the others in a row each.
     std::vector<std::vector<std::uint64_t>> weights_;
 };
 
@@ -43,9 +48,18 @@ class BaseConversion {
 void decompose(const Context& context, std::uint64_t* out, const std::uint64_t* c, const Rows& own,
                std::size_t digit_limbs, std::size_t digits, const Rows& specials);
 
-// out = round(x / D), D the product of the moduli of the last `dropped` rows of x. out: rows
-// without those. Exact rounding of the centred remainder.
+// From a modulus Q to a modulus Q': out = round(x * k * A / D) modulo Q', where Q is the product of
+// x's `rows`, Q' that of the `wanted` ones, D the product of those rows of x that are not wanted
+// and A that of the wanted ones that x does not have, so that A / D = Q' / Q. k, coprime to all of
+// them, is given by its residues modulo x's rows; none: 1. At least one row is dropped.
+//
+// Why the new rows need no input: k A x is known modulo Q A, as it is 0 modulo A. With the centred
+// remainder R of k A x modulo D, (k A x - R) / D is exact, and modulo a new prime it is -R / D. So
+// a rescale by any ratio of two moduli costs a transform for every new row, and key switching above
+// it needs no row for them. (Scaling up by A, then down by D: BitPacker, Samardzic-Sanchez 2024;
+// rational rescaling in Grafting, ia.cr/2024/1014, section 3.)
 void divide_and_round(const Context& context, std::uint64_t* out, const std::uint64_t* x,
-                      const Rows& rows, std::size_t dropped);
+                      const Rows& rows, const Rows& wanted,
+                      const std::vector<std::uint64_t>& factors);
 
 }  // namespace fhe::ring

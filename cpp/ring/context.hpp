@@ -12,6 +12,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -104,9 +105,12 @@ class Context {
     std::shared_ptr<BufferPool> pool_;
     std::vector<std::unique_ptr<NttTables>> tables_;
     friend class BaseConversion;
-    // Tables of base conversions by (from, to).
+    // Tables of base conversions by (from, to) and the factors of both.
     mutable std::mutex conversions_mutex_;
-    mutable std::map<std::pair<Rows, Rows>, std::shared_ptr<const BaseConversion>> conversions_;
+    using Factors = std::vector<std::uint64_t>;
+    mutable std::map<std::tuple<Rows, Rows, Factors, Factors>,
+                     std::shared_ptr<const BaseConversion>>
+        conversions_;
 };
 
 // index such that out[i] = in[index[i]] maps a(X) to a(X^galois_element) in bit-reversed NTT order.

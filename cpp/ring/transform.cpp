@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::size_t kScratchWords = std::size_t{112} * 1024;  // 896 KiB: stays in the L2 cache
 constexpr std::size_t kMaxTile = 1024;
-constexpr std::size_t kStrip = 64;  // positions that are summed before the next ones
+constexpr std::size_t kStrip = 64;              // positions that are summed before the next ones
 constexpr std::size_t kLine = kernels::kBlock;  // words of a cache line
 constexpr std::size_t kPad =
     kLine;  // words between scratch rows: no two share all their cache sets
@@ -87,8 +87,8 @@ class LimbWorker {
           transformed_(context.scratch(kLine * t.period)),
           masks_(context.scratch(t.masks.size() * n_)),
           scratch_(context.scratch(2 * prepared.order.rows * stride_)),
-          partial_(context.scratch(std::max(prepared.sums[0].count, prepared.sums[1].count) *
-                                   strip_)) {
+          partial_(
+              context.scratch(std::max(prepared.sums[0].count, prepared.sums[1].count) * strip_)) {
         for (const bool special : {false, true}) {
             for (const SumGroup& group : prepared.sums[special].groups) {
                 std::vector<const std::uint64_t*>& rows = rows_[special].emplace_back();

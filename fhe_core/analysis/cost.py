@@ -7,7 +7,7 @@ limbs, whose tier has K special primes and cuts it into D digits, with R = L + K
 decompose            D R limb NTTs: L inverse, the rest forward (own limbs of a digit are known)
 key inner product    none; 2 D R limb products; reads 2 D R limbs of the key and D R of the digits
 mod-down             2 R limb NTTs, with or without rescaling (one division does both)
-rescale alone        2 L limb NTTs
+rescale alone        2 L limb NTTs, and two for every sprout that the lower level adds
 rotation, product    decompose + inner product + mod-down: one *key switch*
 rotations of one     one decompose; an inner product and a mod-down each, so each counts as a key
 ciphertext           switch
@@ -244,7 +244,8 @@ class _Counter:
             case steps.Affine():
                 yield self.addition(step.table, step.output)
             case steps.DropLevel():
-                return
+                if not set(self.rows_at(step.level)) <= set(self.rows_at(self.level)):
+                    yield self.division(self.limbs, self.level - step.level)
 
     @property
     def decompose(self) -> Work:
@@ -277,12 +278,16 @@ class _Counter:
     def limbs_at(self, level: int) -> int:
         return self.parameters.levels[level].limbs
 
+    def rows_at(self, level: int) -> tuple[int, ...]:
+        return self.parameters.levels[level].rows
+
     def division(self, rows: int, rescale: int, polynomials: int = 2) -> Work:
         """Polynomials divided by all primes but those of the level that ``rescale`` leads to."""
-        dropped = rows - self.limbs_at(self.level - rescale)
+        own, wanted = self.rows_at(self.level), self.rows_at(self.level - rescale)
+        dropped = rows - sum(row in own for row in wanted)
         each = Work(
-            ntts=rows,
-            key_products=dropped * (rows - dropped),
+            ntts=dropped + len(wanted),
+            key_products=dropped * len(wanted),
             bytes_read=rows * self.limb_bytes,
         )
         return each * polynomials

@@ -89,10 +89,13 @@ def predict(
     inputs: Sequence[Slots],
     model: ErrorModel | None = None,
     observe: Observer[Slots] | None = None,
+    means: Mapping[str, Slots] | None = None,
 ) -> list[StepPrecision]:
     """The predicted error of every step for freshly encrypted ``inputs``.
 
-    model: of a library other than the native backend; observe: of the cleartext run.
+    model: of a library other than the native backend; observe: of the cleartext run; means: of
+    values on calibration images (`runtime.calibration`), where the plan is corrected for what
+    rounding does to them, so that only the rest of an input meets the rounding of plaintexts.
 
     Raises:
         PlanError: the plan was compiled for other parameters.
@@ -100,7 +103,7 @@ def predict(
     """
     if plan.parameters_digest != parameters.digest:
         raise PlanError(f"the plan was not compiled for parameters '{parameters.name}'")
-    tracker = _Tracker(plan, tables, parameters, model or ErrorModel(parameters))
+    tracker = _Tracker(plan, tables, parameters, model or ErrorModel(parameters), means or {})
 
     def follow(number: int, step: Step, values: Mapping[str, Slots]) -> None:
         tracker.observe(number, step, values)
@@ -198,6 +201,7 @@ class _Tracker:
     tables: Tables
     parameters: Parameters
     model: ErrorModel
+    means: Mapping[str, Slots]
     rows: list[StepPrecision] = field(default_factory=list)
     variances: dict[str, Slots] = field(default_factory=dict)
 
@@ -225,6 +229,14 @@ class _Tracker:
     def carried(self, name: str) -> _Variance:
         variance = self.variances[name]
         return _Variance(variance, np.zeros_like(variance))
+
+    def uncorrected(self, name: str, value: Slots) -> Slots:
+        """What of a value meets the rounding of plaintexts: all that is not its usual mean."""
+        if name not in self.means:
+            return value
+        mean = self.means[name]
+        rest: Slots = value - np.tile(mean, value.size // mean.size)
+        return rest
 
     def switch(self, level: int, scale: float) -> float:
         """A whole key switch, mod-down included."""
@@ -267,7 +279,8 @@ class _Tracker:
             case steps.MultiplyPlain():
                 mask = mask_slots(plan, step.mask, self.parameters.slots)
                 error = self.mask_error(mask, step.mask_scale)
-                added: Slots = values[step.source] ** 2 * error
+                rest = self.uncorrected(step.source, values[step.source])
+                added: Slots = rest**2 * error
                 if step.rescale:
                     added = added + self.model.rounding(plan.values[step.output].scale)
                 yield _Variance(mask * self.variances[step.source], added)
@@ -276,7 +289,11 @@ class _Tracker:
                 error = self.table(step.table, step.output)
                 yield _Variance(carried, np.full_like(carried, error))
             case steps.DropLevel():
-                yield self.carried(step.source)
+                source = plan.values[step.source]
+                dropped = self.carried(step.source)
+                if self.parameters.drop_multiple(source.level, step.level) > 1:
+                    dropped = dropped.plus(self.model.rounding(source.scale))
+                yield dropped
 
     def product(self, left: str, right: str, output: str) -> Slots:
         """Error of a relinearised product."""
@@ -296,7 +313,8 @@ def _linear(
     plan, model, weights = tracker.plan, tracker.model, tracker.tables[step.weights]
     slots = tracker.parameters.slots
     masks = {m: mask_slots(plan, m, slots) for _, m in step.terms if m >= 0}
-    rotated = [np.roll(values[step.inputs[i]], -amount) for i, amount in step.babies]
+    rest = [tracker.uncorrected(name, values[name]) for name in step.inputs]
+    rotated = [np.roll(rest[i], -amount) for i, amount in step.babies]
     size = (len(step.terms), slots)
     variance, switched, power = (np.zeros(size) for _ in range(3))
     for term, (baby, mask) in enumerate(step.terms):

@@ -123,8 +123,9 @@ class PlanBuilder:
         ]
 
     def multiply(self, label: str, left: str, right: str, output: str, rescale: int) -> str:
+        level = min(self.values[left].level, self.values[right].level)
+        left, right = self._at(label, left, level), self._at(label, right, level)
         a, b = self.values[left], self.values[right]
-        level = min(a.level, b.level)
         scale = a.scale * b.scale / self.rescale_factor(level, rescale)
         self._step(label, steps.Multiply(left, right, output, level, rescale))
         return self._define(output, level - rescale, scale)
@@ -137,9 +138,22 @@ class PlanBuilder:
         return self._define(output, value.level, value.scale / factor)
 
     def drop_level(self, label: str, source: str, output: str, level: int) -> str:
-        level = min(level, self.values[source].level)
+        value = self.values[source]
+        level = min(level, value.level)
         self._step(label, steps.DropLevel(source, output, level))
-        return self._define(output, level, self.values[source].scale)
+        factor = self.parameters.drop_factor(value.level, level)
+        return self._define(output, level, value.scale * factor)
+
+    def _at(self, label: str, name: str, level: int) -> str:
+        """A ciphertext of which a step at ``level`` can read the first limbs: itself, or one that
+        was dropped there because the level has sprouts of its own."""
+        rows, wanted = (self.parameters.levels[x].rows for x in (self.values[name].level, level))
+        if rows[: len(wanted)] == wanted:
+            return name
+        dropped = f"{name} at level {level}"
+        if dropped not in self.values:
+            self.drop_level(f"{label} drop", name, dropped, level)
+        return dropped
 
     def fold(
         self, label: str, source: str, output: str, amounts: Sequence[int], *, rescale: int = 0
@@ -164,6 +178,7 @@ class PlanBuilder:
     def rotate(self, label: str, source: str, level: int, amounts: Sequence[int]) -> list[str]:
         """Copies of a ciphertext, dropped to ``level`` and rotated; amount 0 is the source."""
         moving = [a for a in amounts if a]
+        source = self._at(label, source, level)
         names = {a: f"{label}.{source}.r{a}" for a in moving}
         if moving:
             self._step(
@@ -223,7 +238,7 @@ class PlanBuilder:
         inputs: list[str] = []
         input_of: dict[tuple[int, int, int], int] = {}
         for (number, ciphertext), amounts in sorted(structure.pre_rotations.items()):
-            name = tensors[number][ciphertext]
+            name = self._at(label, tensors[number][ciphertext], level)
             copies = [name] * len(amounts)
             if not hoisted:
                 copies = self.rotate(f"{label} pre-rotation", name, level, amounts)
@@ -270,6 +285,7 @@ class PlanBuilder:
 
         log_mask_scale: default: the policy's for convolutions.
         """
+        inputs = [self._at(label, name, level) for name in inputs]
         mask_scale = 1.0
         if any(m >= 0 for _, m in sums.terms):
             mask_scale = 2.0 ** (log_mask_scale or self.policy.log_mask_scale)

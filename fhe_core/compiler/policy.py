@@ -77,26 +77,27 @@ SAFE = Policy(
 #: masks have smaller errors by 2.5 bits and weights almost none. 20.5 bits balance them.
 BATCH = replace(SAFE, log_mask_scale=20.5, log_pool_mask_scale=20.5)
 
-#: Three rescales for the four multiplications of a block, two for those of the head: scales are as
+#: Two rescales for the four multiplications of a block, one for those of the head: scales are as
 #: small as the network's tolerance of noise allows (docs/precision.md).
 LEAN = Policy(
-    log_scale=39.5,
-    log_middle_scale=24.5,
-    log_last_scale=39.5,
-    log_mask_scale=18.5,
-    log_pool_mask_scale=18.5,
-    log_result_scale=46.0,
-    rescales=Rescales(square2=0, pool_mask=0, linear=0, embedding=1, squared_norm=0),
-    hoisted=1,
+    log_scale=26.0,
+    log_middle_scale=26.5,
+    log_last_scale=26.0,
+    log_mask_scale=16.5,
+    log_pool_mask_scale=20.0,
+    log_input_scale=30.0,
+    log_result_scale=31.0,
+    rescales=Rescales(square1=0, square2=0, final_square=0, pool_mask=0, linear=0, embedding=1),
+    hoisted=0,
 )
 
 #: As LEAN, for batches: masks and weights have smaller errors, which leaves bits for activations.
 LEAN_BATCH = replace(
     LEAN,
-    log_scale=40.5,
-    log_middle_scale=26.0,
-    log_last_scale=40.5,
-    log_mask_scale=18.0,
-    log_pool_mask_scale=18.0,
+    log_scale=27.5,
+    log_middle_scale=28.0,
+    log_last_scale=27.5,
+    log_mask_scale=15.0,
+    log_pool_mask_scale=17.0,
     hoisted=0,
 )

@@ -224,8 +224,13 @@ def evaluation_key_metadata(
 ) -> dict[str, Any]:
     return {
         "parameters": parameters.name,
-        "keys": [[s.name.rotation, s.name.tier, s.level + 1] for s in specifications],
+        "keys": [[s.name.rotation, s.name.tier, _bits(s.levels)] for s in specifications],
     }
+
+
+def _bits(levels: Sequence[int]) -> int:
+    """In a file, levels are a number with the bits of these numbers set."""
+    return sum(1 << level for level in levels)
 
 
 def load_evaluation_keys(
@@ -308,19 +313,20 @@ def key_specifications(header: Header, parameters: Parameters) -> list[KeySpecif
     for entry in entries if isinstance(entries, list) else [None]:
         if not (isinstance(entry, list) and len(entry) == 3 and all(type(v) is int for v in entry)):
             raise container.Corrupt(f"{header.source}: the list of keys is malformed")
-        rotation, tier, levels = entry
+        rotation, tier, bits = entry
+        levels = [level for level in range(parameters.top + 1) if bits >> level & 1]
         if not (
             0 <= rotation < parameters.rotations
             and 0 <= tier < len(parameters.tiers)
-            and 1 <= levels <= len(parameters.levels)
-            and parameters.levels[levels - 1].tier == tier
+            and 0 < bits < 1 << (parameters.top + 1)
+            and all(parameters.levels[level].tier == tier for level in levels)
         ):
             raise container.Corrupt(f"{header.source}: a key does not fit the parameters")
         name = KeyName(rotation, tier)
         if name in names:
             raise container.Corrupt(f"{header.source}: has two keys of the same name")
         names.add(name)
-        found.append(KeySpecification(name, levels - 1))
+        found.append(KeySpecification(name, tuple(levels)))
     return found
 
 
@@ -331,11 +337,11 @@ def _find(
     wanted: KeySpecification,
 ) -> int:
     position = places.get(wanted.name)
-    if position is not None and held[position].level >= wanted.level:
+    if position is not None and held[position].serves(wanted):
         return position
     raise container.KeyMismatch(
         f"{header.source}: lacks the key for rotation {wanted.name.rotation} at level "
-        f"{wanted.level}; make keys with the version that compiled the plan"
+        f"{max(wanted.levels)}; make keys with the version that compiled the plan"
     )
 
 

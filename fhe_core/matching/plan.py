@@ -89,7 +89,7 @@ class MatchPlan:
     def keys(self) -> list[KeySpecification]:
         """Relinearisation, then a key for every level."""
         rotations = [0, *(level.rotation for level in self.levels)]
-        return [KeySpecification(KeyName(rotation, 0), 0) for rotation in rotations]
+        return [KeySpecification(KeyName(rotation, 0), (0,)) for rotation in rotations]
 
     # --- operations ------------------------------------------------------------------------------
 

@@ -1,9 +1,11 @@
 """Parameter sets: a specification in, a checked immutable object out.
 
 The modulus chain is a list of limbs, bottom first: limb 0 is the base prime. ``Parameters.levels``
-says which limbs a ciphertext has at every level. Special primes belong to key switching only. A
-tier says how ciphertexts of up to ``limbs`` limbs are key-switched: digits of ``digit_limbs``
-limbs, the first ``special_limbs`` special primes. Lower tiers have smaller keys and cost less.
+says what a ciphertext has at every level: the first limbs of the chain and, to reach a modulus of
+any size, *sprouts* (Grafting, ia.cr/2024/1014): primes of other sizes that only some levels have.
+Special primes belong to key switching only. A tier says how ciphertexts of up to ``limbs`` limbs
+are key-switched: digits of ``digit_limbs`` limbs, the last one with the level's sprouts, and the
+first ``special_limbs`` special primes. Lower tiers have smaller keys and cost less.
 """
 
 from __future__ import annotations
@@ -11,9 +13,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from enum import Enum
+from fractions import Fraction
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 from fhe_core.errors import Failure
@@ -66,7 +72,7 @@ class Level:
 
     Attributes:
         ring_dimension: of its polynomials.
-        rows: its limbs, as indices of ``Parameters.primes``.
+        rows: its primes, as indices of ``Parameters.primes``: limbs first, then sprouts.
         tier: how it is key-switched, as an index of ``Parameters.tiers``.
     """
 
@@ -76,12 +82,17 @@ class Level:
 
     @property
     def limbs(self) -> int:
+        """How many primes it has; a sprout costs as much as a limb."""
         return len(self.rows)
 
 
 @dataclass(frozen=True)
 class Specification:
-    """What a person writes down. Bits are prime sizes; limb_bits[0] is the base prime."""
+    """What a person writes down. Bits are prime sizes; limb_bits[0] is the base prime.
+
+    levels: for every level, bottom first, how many limbs it has, then the sizes of its sprouts.
+        Empty: a level for every limb. Sprouts of one size are the same primes at all levels.
+    """
 
     name: str
     log_ring_dimension: int
@@ -89,6 +100,7 @@ class Specification:
     special_bits: tuple[int, ...]
     tiers: tuple[Tier, ...]
     ring: Ring = Ring.REAL
+    levels: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,6 +110,9 @@ class Parameters:
     specification: Specification
     moduli: tuple[int, ...]
     specials: tuple[int, ...]
+    sprouts: tuple[int, ...]
+    #: Bottom first: the last one is that of fresh ciphertexts.
+    levels: tuple[Level, ...]
 
     @property
     def name(self) -> str:
@@ -133,15 +148,7 @@ class Parameters:
     @cached_property
     def primes(self) -> tuple[int, ...]:
         """All of them; a *row* is an index of this list."""
-        return self.moduli + self.specials
-
-    @cached_property
-    def levels(self) -> tuple[Level, ...]:
-        """Bottom first: the last one is that of fresh ciphertexts."""
-        return tuple(
-            Level(self.ring_dimension, tuple(range(limbs)), _tier_index(self.tiers, limbs))
-            for limbs in range(1, len(self.moduli) + 1)
-        )
+        return self.moduli + self.specials + self.sprouts
 
     @property
     def top(self) -> int:
@@ -154,9 +161,28 @@ class Parameters:
 
     def rescale_factor(self, level: int, lower: int) -> float:
         """What rescaling from a level to a lower one divides by: one modulus over the other."""
-        kept = self.levels[lower].rows
-        divided = (row for row in self.levels[level].rows if row not in kept)
-        return math.prod(float(self.primes[row]) for row in divided)
+        before, after = self.levels[level].rows, self.levels[lower].rows
+        divided = math.prod(float(self.primes[row]) for row in before if row not in after)
+        return divided / math.prod(float(self.primes[row]) for row in after if row not in before)
+
+    def drop_multiple(self, level: int, lower: int) -> int:
+        """The integer by which a ciphertext is multiplied before it is rescaled to a lower level
+        whose sprouts it does not have, so that its scale stays: the ratio of the moduli, rounded.
+
+        1 where the lower level has no other primes: they are just left away.
+        """
+        if set(self.levels[lower].rows) <= set(self.levels[level].rows):
+            return 1
+        before, after = math.prod(self.moduli_at(level)), math.prod(self.moduli_at(lower))
+        return (2 * before + after) // (2 * after)
+
+    def drop_factor(self, level: int, lower: int) -> float:
+        """By what dropping from a level to a lower one multiplies the scale: about 1."""
+        multiple = self.drop_multiple(level, lower)
+        if multiple == 1:
+            return 1.0
+        before, after = math.prod(self.moduli_at(level)), math.prod(self.moduli_at(lower))
+        return float(Fraction(multiple * after, before))
 
     @cached_property
     def log2_q(self) -> float:
@@ -168,7 +194,13 @@ class Parameters:
 
     @cached_property
     def log2_qp(self) -> float:
-        return self.log2_q + math.fsum(math.log2(p) for p in self.specials)
+        """Of the largest key that there could be, one for all levels of a tier: a sample modulo the
+        product of all its primes, sprouts included."""
+        sizes = []
+        for tier in {level.tier for level in self.levels}:
+            own = [number for number, level in enumerate(self.levels) if level.tier == tier]
+            sizes.append(math.fsum(math.log2(self.primes[row]) for row in self.key_rows(tier, own)))
+        return max(sizes)
 
     @property
     def log2_qp_bound(self) -> int | None:
@@ -211,16 +243,16 @@ class Parameters:
             for place, row in enumerate(one.rows)
         }
 
-    def key_rows(self, tier: int, level: int) -> tuple[int, ...]:
-        """Of a tier's key for the levels up to ``level``: all their limbs, then special primes."""
-        own = [self.levels[level], *(one for one in self.levels[:level] if one.tier == tier)]
-        limbs = {row for one in own for row in one.rows}
+    def key_rows(self, tier: int, levels: Iterable[int]) -> tuple[int, ...]:
+        """Of a tier's key for some levels: all their primes, then the special ones."""
+        limbs = {row for level in levels for row in self.levels[level].rows}
         return (*sorted(limbs), *self.special_rows(self.tiers[tier]))
 
     def digits(self, level: int) -> int:
-        """Digits of a ciphertext at that level: of ``digit_limbs`` rows each, the last one of what
-        remains."""
-        return self.tiers[self.levels[level].tier].digits(self.levels[level].limbs)
+        """Digits of a ciphertext at that level: of ``digit_limbs`` limbs each, the last one of what
+        remains, sprouts included."""
+        limbs = sum(row < len(self.moduli) for row in self.levels[level].rows)
+        return self.tiers[self.levels[level].tier].digits(limbs)
 
     @cached_property
     def digest(self) -> str:
@@ -228,6 +260,10 @@ class Parameters:
         facts = {"moduli": self.moduli, "specials": self.specials, **asdict(self.specification)}
         if facts.pop("ring") is Ring.REAL:  # galleries were before there were two rings
             facts["ring"] = Ring.REAL.value
+        if self.sprouts:
+            facts["sprouts"] = self.sprouts
+        if not facts["levels"]:  # nor were there sprouts
+            del facts["levels"]
         text = json.dumps(facts, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -281,35 +317,83 @@ def build(specification: Specification) -> Parameters:
     if not spec.limb_bits or not spec.special_bits or not spec.tiers:
         raise ParameterError("limbs, special primes and tiers must not be empty")
     ring_dimension = 1 << spec.log_ring_dimension
-    wanted = (*spec.limb_bits, *spec.special_bits)
+    for tier in spec.tiers:
+        if not (
+            1 <= tier.limbs <= len(spec.limb_bits)
+            and 1 <= tier.digit_limbs <= tier.limbs
+            and 1 <= tier.special_limbs <= len(spec.special_bits)
+        ):
+            raise ParameterError(f"'{spec.name}': {tier} does not fit the chain")
+    if max(tier.limbs for tier in spec.tiers) != len(spec.limb_bits):
+        raise ParameterError("the largest tier must cover the whole chain")
+    sprouts = _sprouts(spec)
+    wanted = (*spec.limb_bits, *spec.special_bits, *(bits for bits, _ in sprouts))
     pools = {bits: ntt_primes(bits, order // 2) for bits in set(wanted)}
     try:
         primes = [next(pools[bits]) for bits in wanted]
     except StopIteration:
         raise ParameterError(f"'{spec.name}': not enough primes of the sizes asked for") from None
-    moduli, specials = primes[: len(spec.limb_bits)], primes[len(spec.limb_bits) :]
-    for tier in spec.tiers:
-        _check_tier(spec, tier, moduli, specials)
-    if max(tier.limbs for tier in spec.tiers) != len(moduli):
-        raise ParameterError("the largest tier must cover the whole chain")
-    parameters = Parameters(spec, tuple(moduli), tuple(specials))
+    moduli, others = tuple(primes[: len(spec.limb_bits)]), tuple(primes[len(spec.limb_bits) :])
+    count = len(spec.special_bits)
+    levels = _levels(spec, sprouts)
+    parameters = Parameters(spec, moduli, others[:count], others[count:], levels)
+    _check_levels(parameters)
     security.require_secure(spec.name, ring_dimension, parameters.log2_qp)
     return parameters
 
 
-def _check_tier(spec: Specification, tier: Tier, moduli: list[int], specials: list[int]) -> None:
-    if not (
-        1 <= tier.limbs <= len(moduli)
-        and 1 <= tier.digit_limbs <= tier.limbs
-        and 1 <= tier.special_limbs <= len(specials)
-    ):
-        raise ParameterError(f"'{spec.name}': {tier} does not fit the chain")
-    p_bits = math.fsum(math.log2(p) for p in specials[: tier.special_limbs])
-    for first in range(0, tier.limbs, tier.digit_limbs):
-        digit = moduli[first : min(first + tier.digit_limbs, tier.limbs)]
-        digit_bits = math.fsum(math.log2(q) for q in digit)
-        if digit_bits > p_bits + DIGIT_SLACK_BITS:
-            raise ParameterError(
-                f"'{spec.name}': a digit of {digit_bits:.0f} bits exceeds the special primes "
-                f"({p_bits:.0f} bits); key switching would drown the message in noise"
-            )
+def _sprouts(spec: Specification) -> list[tuple[int, int]]:
+    """All sprouts, each as its size and its number among those of one level that have this size.
+
+    Raises:
+        ParameterError: levels have other limbs than there are, or a size that is out of range.
+    """
+    found: set[tuple[int, int]] = set()
+    for limbs, *sizes in spec.levels:
+        if not 1 <= limbs <= len(spec.limb_bits):
+            raise ParameterError(f"'{spec.name}': a level has {limbs} limbs")
+        found |= {(bits, i) for bits, count in Counter(sizes).items() for i in range(count)}
+    order = root_order(spec.ring, 1 << spec.log_ring_dimension)
+    if any(not order.bit_length() <= bits <= MAX_PRIME_BITS or bits < 18 for bits, _ in found):
+        raise ParameterError(f"'{spec.name}': a sprout's size is out of range")
+    return sorted(found)
+
+
+def _levels(spec: Specification, sprouts: list[tuple[int, int]]) -> tuple[Level, ...]:
+    first = len(spec.limb_bits) + len(spec.special_bits)
+    row_of = {sprout: first + i for i, sprout in enumerate(sprouts)}
+    levels = []
+    for limbs, *sizes in spec.levels or ((n + 1,) for n in range(len(spec.limb_bits))):
+        own = [(bits, sizes[:i].count(bits)) for i, bits in enumerate(sizes)]
+        rows = (*range(limbs), *(row_of[sprout] for sprout in own))
+        levels.append(Level(1 << spec.log_ring_dimension, rows, _tier_index(spec.tiers, limbs)))
+    return tuple(levels)
+
+
+def _check_levels(parameters: Parameters) -> None:
+    """Moduli grow from level to level, up to all limbs; digits fit the special primes.
+
+    Raises:
+        ParameterError: they do not, or a sprout would belong to two digits of a tier.
+    """
+    name, moduli = parameters.name, len(parameters.moduli)
+    sizes = [parameters.log2_modulus(level) for level in range(parameters.top + 1)]
+    if any(b <= a for a, b in pairwise(sizes)):
+        raise ParameterError(f"'{name}': a level has no larger modulus than the one below")
+    if moduli - 1 not in parameters.levels[-1].rows:
+        raise ParameterError(f"'{name}': the highest level leaves limbs out")
+    homes: dict[tuple[int, int], int] = {}
+    for level, one in enumerate(parameters.levels):
+        specials = parameters.specials[: parameters.tiers[one.tier].special_limbs]
+        p_bits = math.fsum(math.log2(p) for p in specials)
+        for digit in parameters.digit_moduli(level):
+            digit_bits = math.fsum(math.log2(q) for q in digit)
+            if digit_bits > p_bits + DIGIT_SLACK_BITS:
+                raise ParameterError(
+                    f"'{name}': a digit of {digit_bits:.0f} bits exceeds the special primes "
+                    f"({p_bits:.0f} bits); key switching would drown the message in noise"
+                )
+        last = parameters.digits(level) - 1
+        sprouts = [row for row in one.rows if row >= moduli]
+        if any(homes.setdefault((one.tier, row), last) != last for row in sprouts):
+            raise ParameterError(f"'{name}': a sprout belongs to two digits of one tier")

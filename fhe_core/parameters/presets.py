@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 from fhe_core.parameters import Parameters, Specification, Tier, build
+from fhe_core.parameters.chains import levels_of
 
 #: One rescale of 43 bits per multiplication: 28 levels, no bootstrapping.
 SAFE = Specification(
@@ -13,14 +16,22 @@ SAFE = Specification(
     tiers=(Tier(29, 10, 9), Tier(18, 9, 9), Tier(10, 5, 5)),
 )
 
-#: Limbs of the largest size, three for every block (policy LEAN), and few enough of them for two
-#: digits. From the bottom: base, match, normalisation (2), head (2), blocks (15), stem.
+#: By how many bits `LEAN` is rescaled (policy LEAN), from the bottom: what remains for the score;
+#: match; normalisation: product, factor, squared norm; head; two for each of five blocks, the last
+#: block first; stem. Blocks 1 and 2 need a bit less than the others.
+_LEAN_STEPS = (43, 26, 34, 34, 26, 73.5, 63, 62, 62, 62, 62, 61, 62, 61, 61.5, 63, 24)
+_LEAN_LIMBS = (43, *(50,) * 16)
+
+#: Two rescales for every block, each as large as the network's tolerance of noise allows. One digit
+#: where the bound on QP leaves room for it, which makes the smallest keys; a tier for the levels of
+#: the stem, of blocks 0 and 1, 1 to 3, 3 and 4, and of the head, which use the same rotations.
 LEAN = Specification(
     name="lean",
     log_ring_dimension=16,
-    limb_bits=(50,) * 22,
-    special_bits=(50,) * 11,
-    tiers=(Tier(22, 11, 11), Tier(16, 8, 8), Tier(10, 5, 5), Tier(5, 5, 5)),
+    limb_bits=_LEAN_LIMBS,
+    special_bits=(50,) * 17,
+    tiers=(Tier(17, 9, 9), Tier(16, 16, 17), Tier(13, 13, 14), Tier(8, 8, 9), Tier(4, 4, 5)),
+    levels=levels_of(_LEAN_LIMBS, list(accumulate(_LEAN_STEPS))),
 )
 
 #: Two more levels, for normalisation polynomials of degree 4 to 15; shorter digits pay for them.

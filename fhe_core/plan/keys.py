@@ -20,18 +20,22 @@ class KeyName:
 
 @dataclass(frozen=True)
 class KeySpecification:
-    """A key with the highest level that it serves, beside all lower ones of its tier."""
+    """A key with the levels that it serves, ascending: it has their primes and no others."""
 
     name: KeyName
-    level: int
+    levels: tuple[int, ...]
 
     def rows(self, parameters: Parameters) -> tuple[int, ...]:
-        """Of every digit: the limbs of all its levels, then the tier's special primes."""
-        return parameters.key_rows(self.name.tier, self.level)
+        """Of every digit: the primes of all its levels, then the tier's special primes."""
+        return parameters.key_rows(self.name.tier, self.levels)
+
+    def serves(self, other: KeySpecification) -> bool:
+        """Whether it can be used wherever the other one can."""
+        return self.name == other.name and set(self.levels) >= set(other.levels)
 
     def shape(self, parameters: Parameters) -> tuple[int, int, int]:
         """(digits, rows, ring dimension) of each half of the key."""
-        digits = parameters.digits(self.level)
+        digits = max(parameters.digits(level) for level in self.levels)
         return digits, len(self.rows(parameters)), parameters.ring_dimension
 
 
@@ -55,12 +59,12 @@ def step_keys(step: Step, values: Mapping[str, Value], parameters: Parameters) -
 
 
 def required_keys(plans: Iterable[Plan], parameters: Parameters) -> list[KeySpecification]:
-    """Every evaluation key the plans need, with the highest level it is used at, sorted."""
-    levels: dict[KeyName, int] = {}
+    """Every evaluation key the plans need, with the levels it is used at, sorted."""
+    levels: dict[KeyName, set[int]] = {}
     for plan in plans:
         for step in plan.steps:
             level = step_level(step, plan.values)
             for name in step_keys(step, plan.values, parameters):
-                levels[name] = max(level, levels.get(name, 0))
+                levels.setdefault(name, set()).add(level)
     ordered = sorted(levels, key=lambda name: (name.tier, name.rotation))
-    return [KeySpecification(name, levels[name]) for name in ordered]
+    return [KeySpecification(name, tuple(sorted(levels[name]))) for name in ordered]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,15 +121,30 @@ def _linear(
         rotated[baby] * mask_slots(plan, mask, slots) if mask >= 0 else rotated[baby]
         for baby, mask in step.terms
     ]
-    totals = weighted_sums(step.entries, weights, np.stack(terms))
-    outputs = [np.zeros(slots) for _ in step.outputs]
-    for (output, amount), total in zip(step.giants, totals, strict=True):
-        outputs[output] += np.roll(total, -amount)
+    outputs = linear_sums(step, step.entries, weights, np.stack(terms))
     return [_plus(total, tables, step.bias, number) for number, total in enumerate(outputs)]
 
 
+def linear_sums(
+    step: steps.LinearTransform,
+    entries: Sequence[Sequence[tuple[int, int]] | NDArray[Any]],
+    weights: Slots,
+    terms: Slots,
+) -> list[Slots]:
+    """What a linear step sums for every output [slots], before its bias.
+
+    entries: per accumulator, (term, weight row) pairs, of ``terms`` [terms, slots] and ``weights``
+    [rows, period]; they may be others than the step's own.
+    """
+    totals = weighted_sums(entries, weights, terms)
+    outputs = [np.zeros(terms.shape[1], dtype=totals.dtype) for _ in step.outputs]
+    for (output, amount), total in zip(step.giants, totals, strict=True):
+        outputs[output] += np.roll(total, -amount)
+    return outputs
+
+
 def weighted_sums(
-    entries: Sequence[Sequence[tuple[int, int]]], weights: Slots, terms: Slots
+    entries: Sequence[Sequence[tuple[int, int]] | NDArray[Any]], weights: Slots, terms: Slots
 ) -> Slots:
     """Sums over (term, weight row) pairs, [accumulators, slots].
 

@@ -103,9 +103,29 @@ class Evaluator:
         """What rescaling by so many levels divides by."""
         return self.parameters.rescale_factor(level, level - rescale)
 
+    def drop_to(self, a: Ciphertext, level: int) -> Ciphertext:
+        """The same message at a lower level. Where that has sprouts of its own, a multiple is
+        rescaled, so that the scale stays up to the factor ``Parameters.drop_factor``.
+
+        Raises:
+            ValueError: the level is not lower.
+        """
+        rows, wanted = self.rows(a.level), self.rows(level)
+        if level == a.level or wanted == rows[: len(wanted)]:
+            return a.drop_to(level, self.parameters)
+        if level > a.level:
+            raise ValueError(f"cannot drop from level {a.level} to {level}")
+        multiple = self.parameters.drop_multiple(a.level, level)
+        if multiple == 1:
+            residues = np.ascontiguousarray(a.residues[:, [rows.index(row) for row in wanted]])
+        else:
+            factors = [multiple % q for q in self.parameters.moduli_at(a.level)]
+            residues = self.context.divide_and_round(a.residues, rows, wanted, factors)
+        return Ciphertext(residues, a.scale * self.parameters.drop_factor(a.level, level), level)
+
     def _divide(self, polynomials: Words, rows: Sequence[int], lower: int) -> Words:
         """From those rows [polynomials, rows, N] to those of a level, divided by all others."""
-        return self.context.divide_and_round(polynomials, rows, len(rows) - len(self.rows(lower)))
+        return self.context.divide_and_round(polynomials, rows, self.rows(lower))
 
     def decompose(self, polynomial: Words, level: int) -> Words:
         """Digits [digits, limbs + specials, N] of a polynomial [limbs, N]."""

@@ -101,7 +101,7 @@ def apply_step(
             source = values[step.source]
             results = [replace(source, scale=source.scale / step.factor)]
         case steps.DropLevel():
-            results = [values[step.source].drop_to(step.level, evaluator.parameters)]
+            results = [evaluator.drop_to(values[step.source], step.level)]
     if number in packed.additions:
         return _plus(evaluator, results, packed.additions[number])
     return results

@@ -7,7 +7,7 @@ residues when they need them, which is cheaper than reading them from memory for
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fhe_core import _native, encoding
 from fhe_core.parameters import Parameters
-from fhe_core.plan import Plan, PlanError, steps
+from fhe_core.plan import Plan, PlanError, step_writes, steps
 from fhe_core.runtime.cleartext import Slots, Tables, mask_slots
 
 Signed = NDArray[np.int64]
@@ -102,6 +102,23 @@ def pack(plan: Plan, tables: Tables, parameters: Parameters) -> PackedPlan:
     return _Packer(plan, tables, parameters).run()
 
 
+def with_biases(packed: PackedPlan, biases: Mapping[int, Slots]) -> PackedPlan:
+    """The same plan with other biases, rows [outputs, period] by the number of their linear step.
+
+    Raises:
+        EncodingError: a value is too large for its scale.
+    """
+    additions = dict(packed.additions)
+    for number, rows in biases.items():
+        output = step_writes(packed.plan.steps[number])[0]
+        additions[number] = _addition(rows, packed.plan.values[output].scale)
+    return replace(packed, additions=additions)
+
+
+def _addition(rows: Slots, scale: float) -> Addition:
+    return Addition(*encoding.encode_wide(rows, rows.shape[1], scale))
+
+
 class _Packer:
     def __init__(self, plan: Plan, tables: Tables, parameters: Parameters) -> None:
         self.plan, self.tables, self.parameters = plan, tables, parameters
@@ -131,8 +148,7 @@ class _Packer:
     ) -> None:
         if table:
             scale = self.plan.values[output].scale
-            rows = self.table(table)
-            additions[number] = Addition(*encoding.encode_wide(rows, rows.shape[1], scale))
+            additions[number] = _addition(self.table(table), scale)
 
     def table(self, name: str) -> Slots:
         if name not in self.tables:

@@ -208,7 +208,7 @@ class SecretKey:
         primes = parameters.primes
         digits = parameters.digit_of_rows(name.tier)
         uniform = np.empty((len(rows), n), dtype=np.uint64)
-        for digit in range(parameters.digits(specification.level)):
+        for digit in range(specification.shape(parameters)[0]):
             for i, row in enumerate(rows):
                 uniform_row(seed, domain, digit, row, primes[row], uniform[i])
             noise = self._context.embed_signed(self._error(), rows)

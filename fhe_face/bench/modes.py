@@ -17,10 +17,11 @@ from fhe_core.keys.evaluation import EvaluationKeys
 from fhe_core.plan import Progress, required_keys
 from fhe_core.runtime import native, parallel
 from fhe_core.runtime.evaluator import Evaluator
-from fhe_core.runtime.packed import PackedPlan, pack
+from fhe_core.runtime.packed import PackedPlan
 from fhe_core.secret.key import SecretKey
 from fhe_face.bench.keys import evaluation_keys
 from fhe_face.bench.subject import Subject
+from fhe_face.plaintexts import plaintexts
 from fhe_face.progress import Stage, silent
 
 SEQUENTIAL, PARALLEL, PACKED = "sequential", "parallel", "packed"
@@ -121,7 +122,7 @@ def ways(
     parameters = subject.engine.parameters
     key = SecretKey.generate(parameters, threads)
     keys = evaluation_keys(key, required_keys([compiled.plan], parameters), stage)
-    packed = pack(compiled.plan, compiled.tables(subject.network), parameters)
+    packed = plaintexts(compiled, subject.network).packed
     inputs = subject.encrypt(key, compiled, 0)
     yield (SEQUENTIAL if alone else PACKED), 1, key, _native(packed, keys, inputs, 1)
     if alone:

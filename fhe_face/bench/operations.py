@@ -124,7 +124,7 @@ class Bench:
         ciphertext = self.fresh.drop_to(level, evaluator.parameters)
         rows = evaluator.rows(level)
         digits = evaluator.decompose(ciphertext.residues[1], level)
-        coefficients = np.random.default_rng(1).integers(-(2**20), 2**20, self.slots.size * 2)
+        coefficients = np.random.default_rng(1).integers(-(2**20), 2**20, self.slots.size)
         plain = evaluator.context.embed_signed(coefficients, rows)
 
         def hoisted() -> object:
@@ -155,9 +155,8 @@ class Bench:
 
 def _wanted(parameters: Parameters, levels: Sequence[int]) -> list[KeySpecification]:
     """Keys for one rotation and for products, at every level."""
-    highest: dict[KeyName, int] = {}
+    found: dict[KeyName, set[int]] = {}
     for level in levels:
         for rotation in (0, ROTATION):
-            name = KeyName(rotation, parameters.levels[level].tier)
-            highest[name] = max(level, highest.get(name, 0))
-    return [KeySpecification(name, level) for name, level in highest.items()]
+            found.setdefault(KeyName(rotation, parameters.levels[level].tier), set()).add(level)
+    return [KeySpecification(name, tuple(sorted(own))) for name, own in found.items()]

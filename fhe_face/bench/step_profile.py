@@ -17,10 +17,11 @@ from fhe_core.parameters import Parameters
 from fhe_core.plan import Plan, required_keys
 from fhe_core.runtime import native
 from fhe_core.runtime.evaluator import Evaluator
-from fhe_core.runtime.packed import PackedPlan, pack
+from fhe_core.runtime.packed import PackedPlan
 from fhe_core.secret.key import SecretKey
 from fhe_face.bench.keys import evaluation_keys
 from fhe_face.bench.subject import Subject
+from fhe_face.plaintexts import plaintexts
 from fhe_face.progress import Stage, silent
 
 #: For which numbers of threads the model is asked what a plan would take.
@@ -111,7 +112,7 @@ def measure(subject: Subject, threads: int, repeat: int = 1, stage: Stage = sile
     key = SecretKey.generate(parameters, threads)
     keys = evaluation_keys(key, required_keys([plan], parameters), stage)
     stage("encoding weights", 0, 0)
-    packed = pack(plan, compiled.tables(subject.network), parameters)
+    packed = plaintexts(compiled, subject.network).packed
     stage("encoding weights", 1, 1)
     inputs = subject.encrypt(key, compiled, 0)
     evaluator = Evaluator(parameters, keys, threads)

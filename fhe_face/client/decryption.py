@@ -16,6 +16,7 @@ from fhe_face.client.health import (
     check_score,
     expected_norm,
     fitting,
+    undisturbed,
 )
 from fhe_face.places import Packing, Places, Run
 
@@ -75,8 +76,14 @@ class Reader:
             own = self.places.slots(number, self.length)
             values = embeddings[own]
             report = check_embedding(values, norms[own], self.normalisation, run.faces > 1)
+            report = undisturbed(report, self._beside(number, norms), self.normalisation)
             found.append(self._embedding(values, fitting(report, "embeddings", fit)))
         return found
+
+    def _beside(self, number: int, *norms: Slots) -> Slots:
+        """Squared norms in the slots of the faces before and after a face of a batch."""
+        places = [self.places.slots(n, self.length) for n in self.places.beside(number)]
+        return np.concatenate([np.zeros(1), *(part[own] for part in norms for own in places)])
 
     def scores(
         self, run: Run, slots: Sequence[Slots], rooms: Sequence[float]
@@ -93,6 +100,7 @@ class Reader:
             score = scores[own][:1]
             both = [left[own], right[own]]
             value, report = check_score(score, both, self.normalisation, run.faces > 1)
+            report = undisturbed(report, self._beside(number, left, right), self.normalisation)
             found.append(self._score(value, fitting(report, "scores", fit)))
         return found
 

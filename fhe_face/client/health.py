@@ -25,6 +25,9 @@ from fhe_core.normalisation import Normalisation
 SPREAD_SHARE = 0.02
 #: Relative slack when two ways to compute a norm are compared.
 NORM_SLACK = 0.05
+#: How large the squared norm of a face beside this one in a batch may be, as a multiple of the
+#: interval's end: a share of its values reaches this one through rounded masks (docs/health.md).
+NEIGHBOUR_EXCESS = 3.0
 #: How far copies of one face may be apart before normalisation, as a share of the smaller one's
 #: length (docs/health.md).
 COPIES_TOLERANCE = 0.02
@@ -137,7 +140,23 @@ def fitting(report: HealthReport, what: str, fit: bool) -> HealthReport:
     """The report, with a failure unless the results of the whole batch fit their modulus."""
     if fit:
         return report
-    failure = f"a face of the batch diverged: its {what} may have wrapped around"
+    return _spoiled(report, f"a face of the batch diverged: its {what} may have wrapped around")
+
+
+def undisturbed(
+    report: HealthReport, neighbours: Slots, normalisation: Normalisation
+) -> HealthReport:
+    """The report, with a failure if a face beside this one in the batch diverged.
+
+    neighbours: squared norms, of all slots of the faces before and after.
+    """
+    if np.max(np.abs(neighbours), initial=0.0) <= NEIGHBOUR_EXCESS * normalisation.interval[1]:
+        return report  # NaN is no such number
+    return _spoiled(report, "the face beside this one in the batch diverged: compute it without")
+
+
+def _spoiled(report: HealthReport, failure: str) -> HealthReport:
+    """With one more failure, because of another face unless its own is known."""
     cause = report.cause or Cause.PARTNER
     return replace(report, failures=(*report.failures, failure), cause=cause)
 

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 
 from fhe_core.analysis.cost import Machine, StepCost, Totals, Work, merged, step_costs, totals
 from fhe_core.analysis.precision import StepPrecision, predict
+from fhe_core.compiler import CompiledBatch, CompiledNetwork
 from fhe_core.plan import Plan
 from fhe_face.circuit import INPUT_SIZE, normalisation_of
 from fhe_face.demo_faces import demo_faces
@@ -26,6 +28,7 @@ from fhe_face.network import WeightsError, load_network
 from fhe_face.output import Output, grid
 from fhe_face.photos.images import to_unit
 from fhe_face.places import Packing
+from fhe_face.plaintexts import plaintexts
 from fhe_face.system import default_threads, seconds, size
 
 _COLUMNS = ("step", "level", "scale", "switches", "hoisted", "NTTs", "reads", "time")
@@ -98,12 +101,19 @@ def predicted_precision(engine: Engine, network: FusedNetwork) -> list[StepPreci
     """Predicted errors for one of the drawn faces, or a batch of them."""
     if Packing.BATCH in engine.packings:
         faces = np.stack([to_unit(face) for face in demo_faces(network.input_size)])
-        rows = list(engine.batch.pack_images(faces))
-        return predict(engine.batch.plan, engine.batch.tables(network), engine.parameters, rows)
+        return _predicted(engine.batch, network, list(engine.batch.pack_images(faces)))
     compiled = engine.compiled
     face = to_unit(demo_faces(network.input_size)[0])
     inputs = list(compiled.pack_image(np.stack([face, face[..., ::-1]][: compiled.views])))
-    return predict(compiled.plan, compiled.tables(network), engine.parameters, inputs)
+    return _predicted(compiled, network, inputs)
+
+
+def _predicted(
+    compiled: CompiledNetwork | CompiledBatch, network: FusedNetwork, inputs: list[NDArray[Any]]
+) -> list[StepPrecision]:
+    means = plaintexts(compiled, network).means
+    tables = compiled.tables(network)
+    return predict(compiled.plan, tables, compiled.parameters, inputs, means=means)
 
 
 def _facts(engine: Engine, machine: Machine) -> dict[str, Any]:

@@ -21,12 +21,12 @@ from fhe_face.gallery.embedders import Embedder, EncryptedEmbedder
 from fhe_face.models.checkpoint import Checkpoint
 from fhe_face.network import load_network
 from fhe_face.output import Output
+from fhe_face.plaintexts import digest_of
 from fhe_face.progress import Stage
 from fhe_face.remote.connection import Connection
 from fhe_face.remote.login import load
 from fhe_face.remote.place import Place
 from fhe_face.remote.server import RemoteServer
-from fhe_face.server.server import digest_of
 from fhe_face.system import default_threads
 
 

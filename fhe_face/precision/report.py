@@ -161,7 +161,10 @@ def report(work: Work, source: str, backend: Backend, stage: Stage = silent) -> 
     measured: list[list[_Errors]] = []
     for name, inputs in zip(work.names, work.inputs, strict=True):
         one = _Comparison(name, len(plan.steps), stage)
-        rows = predict(plan, work.tables, work.parameters, inputs, observe=one.remember)
+        means = work.plaintexts.means
+        rows = predict(
+            plan, work.tables, work.parameters, inputs, observe=one.remember, means=means
+        )
         for row in rows:
             if not math.isfinite(row.magnitude):
                 raise PrecisionError(f"{name}: the network diverges at '{row.label}', in the clear")

@@ -16,11 +16,11 @@ from fhe_core.plan import Observer, Plan, Step, required_keys, step_writes
 from fhe_core.runtime import cleartext, native
 from fhe_core.runtime.cleartext import Slots, Tables
 from fhe_core.runtime.evaluator import Evaluator
-from fhe_core.runtime.packed import pack
 from fhe_core.secret.key import SecretKey
 from fhe_face.bench.keys import evaluation_keys
 from fhe_face.engine import Engine
 from fhe_face.models.layers import FusedNetwork
+from fhe_face.plaintexts import Plaintexts, plaintexts
 from fhe_face.progress import Stage, silent
 
 Array = NDArray[np.float64]
@@ -31,6 +31,7 @@ class Work:
     """A plan with its weights, and inputs for as many runs as wanted.
 
     Attributes:
+        plaintexts: the same weights as servers have them, and means on calibration images.
         inputs: of each run, the slots of the plan's inputs.
         names: of each run, what is in it.
     """
@@ -38,6 +39,7 @@ class Work:
     plan: Plan
     parameters: Parameters
     tables: Tables
+    plaintexts: Plaintexts
     inputs: Sequence[Sequence[Slots]]
     names: Sequence[str]
 
@@ -64,8 +66,8 @@ def work_of(engine: Engine, network: FusedNetwork, images: Array, names: Sequenc
             (image,) = group
             views = [image, image[..., ::-1]][: compiled.views]
             inputs.append(list(compiled.pack_image(np.stack(views))))
-    tables = compiled.tables(network)
-    return Work(compiled.plan, engine.parameters, tables, inputs, labels)
+    tables, encoded = compiled.tables(network), plaintexts(compiled, network)
+    return Work(compiled.plan, engine.parameters, tables, encoded, inputs, labels)
 
 
 def encrypted(work: Work, threads: int, stage: Stage = silent) -> Backend:
@@ -73,9 +75,6 @@ def encrypted(work: Work, threads: int, stage: Stage = silent) -> Backend:
     plan, parameters = work.plan, work.parameters
     key = SecretKey.generate(parameters, threads)
     keys = evaluation_keys(key, required_keys([plan], parameters), stage)
-    stage("encoding weights", 0, 0)
-    packed = pack(plan, work.tables, parameters)
-    stage("encoding weights", 1, 1)
     evaluator = Evaluator(parameters, keys, threads)
 
     def run(
@@ -85,10 +84,10 @@ def encrypted(work: Work, threads: int, stage: Stage = silent) -> Backend:
             observe(number, step, {n: key.decrypt(values[n]) for n in step_writes(step)})
 
         fresh = [
-            key.encrypt(row, value.scale)[0].drop_to(value.level, parameters)
+            evaluator.drop_to(key.encrypt(row, value.scale)[0], value.level)
             for row, value in zip(inputs, (plan.values[n] for n in plan.inputs), strict=True)
         ]
-        native.run(packed, evaluator, fresh, observe=decrypted)
+        native.run(work.plaintexts.packed, evaluator, fresh, observe=decrypted)
 
     return run
 

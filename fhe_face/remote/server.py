@@ -39,7 +39,7 @@ class RemoteServer:
     """Somebody else's computer. `FaceClient.embed` and `.verify` take it as any other server.
 
     The evaluation keys must be there (`push_keys`). key: their name at the server; default: the
-    key's id. weights: digest of those that it must have (`fhe_face.server.server.digest_of`); None:
+    key's id. weights: digest of those that it must have (`fhe_face.plaintexts.digest_of`); None:
     any. patience: seconds that one job may take. keep: leave faces and results at the server.
     folder: for what is on the way; default: the system's, each time a private one.
 

@@ -5,13 +5,10 @@ Nothing that this module imports can decrypt; tests/face/test_server_side.py hol
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
-
-import numpy as np
 
 from fhe_core.ciphertext import Ciphertext
 from fhe_core.container import (
@@ -35,6 +32,7 @@ from fhe_face.engine import Engine
 from fhe_face.models.layers import FusedNetwork
 from fhe_face.network import load_network, require_size
 from fhe_face.places import EMBEDDING, ENTRY, IMAGE, SCORE, Packing, describe
+from fhe_face.plaintexts import digest_of, plaintexts
 from fhe_face.progress import Stage, silent
 from fhe_face.server.circuits import engine_of, plans_of
 from fhe_face.server.matching import matched
@@ -98,16 +96,17 @@ class FaceServer:
         with ThreadPoolExecutor(1) as pool:  # beside the keys, which mostly wait for memory
             stage("reading weights", 0, 0)
             network = pool.submit(_network, weights, engine)
+            encoded = pool.submit(lambda: _encoded(network.result(), engine))
             try:
                 keys = _keys(evaluation_key, engine, plans, count, stage, network)
             except ContainerError:
+                encoded.cancel()
                 network.result()  # where both are wrong, the weights are told first
                 raise
             server = cls(keys, engine, network.result(), count)
-        stage("encoding weights", 0, 0)
-        for packing in engine.packings:
-            server.packed(packing)
-        stage("encoding weights", 1, 1)
+            stage("encoding weights", 0, 0)
+            server._packed |= encoded.result()
+            stage("encoding weights", 1, 1)
         return server
 
     @classmethod
@@ -212,9 +211,7 @@ class FaceServer:
         if packing not in self._packed:
             if self._network is None:
                 raise ParameterMismatch("this server only matches: it has no weights")
-            compiled = self.engine.of(packing)
-            tables = compiled.tables(self._network)
-            self._packed[packing] = pack(compiled.plan, tables, self.engine.parameters)
+            self._packed[packing] = plaintexts(self.engine.of(packing), self._network).packed
         return self._packed[packing]
 
     def _require_own(self, name: str, bundle: Bundle) -> None:
@@ -239,6 +236,10 @@ def _network(weights: Path | None, engine: Engine) -> FusedNetwork:
     return network
 
 
+def _encoded(network: FusedNetwork, engine: Engine) -> dict[Packing, PackedPlan]:
+    return {p: plaintexts(engine.of(p), network).packed for p in engine.packings}
+
+
 def _keys(
     file: Path,
     engine: Engine,
@@ -256,22 +257,6 @@ def _keys(
 
     wanted = required_keys(plans, engine.parameters)
     return load_evaluation_keys(file, wanted, progress=progress, threads=threads)
-
-
-def digest_of(engine: Engine, network: FusedNetwork) -> str:
-    """Embeddings of different models must not be compared: this tells them apart.
-
-    However faces are packed, it is taken from the tables of the plan for one face.
-
-    Raises:
-        ValueError: the network has another architecture.
-    """
-    tables = engine.compiled.tables(network)
-    digest = hashlib.sha256()
-    for name in sorted(tables):
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(tables[name]).tobytes())
-    return digest.hexdigest()[:32]
 
 
 def _relay(stage: Stage, what: str, steps: int) -> Progress:

@@ -168,15 +168,18 @@ def _require_keys(
     parameters: Parameters,
 ) -> None:
     """Exactly the keys that the plans need, and exactly their sections."""
-    levels = {specification.name: specification.level for specification in held}
+    names = {specification.name: specification for specification in held}
     for specification in wanted:
-        if levels.pop(specification.name, -1) < specification.level:
+        found = names.pop(specification.name, None)
+        if found is None or not found.serves(specification):
             raise KeyMismatch(
                 f"{header.source}: lacks the key for rotation {specification.name.rotation}; make "
                 "keys with the version of this server"
             )
-    if levels:
-        raise Corrupt(f"{header.source}: holds {len(levels)} keys that nothing needs")
+        if found != specification:
+            raise Corrupt(f"{header.source}: holds a key for levels at which nothing needs it")
+    if names:
+        raise Corrupt(f"{header.source}: holds {len(names)} keys that nothing needs")
     shapes: dict[str, tuple[DType, tuple[int, ...]]] = {"seed": (DType.U8, (SEED_BYTES,))}
     for position, specification in enumerate(held):
         shapes[f"key/{position}"] = DType.U64, specification.shape(parameters)

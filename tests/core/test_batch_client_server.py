@@ -164,9 +164,12 @@ def test_a_diverging_face_spoils_what_it_shares(many: tiny.World) -> None:
         assert isinstance(report, HealthReport)
         assert "may have wrapped around" in report.message
         assert (report.cause is Cause.OWN) == (number == 0)
-    # Its embeddings still fit: only it is refused.
+    # Its embeddings still fit: only it is refused, and those beside it.
     reports = many.client.decrypt(bad)
-    assert [isinstance(r, HealthReport) for r in reports] == [n == 0 for n in range(8)]
+    causes = [r.cause if isinstance(r, HealthReport) else None for r in reports]
+    beside = Cause.PARTNER
+    assert causes == [Cause.OWN, beside, None, None, None, None, None, beside]
+    assert "beside this one in the batch diverged" in reports[1].message
 
 
 def test_bundles_that_do_not_belong_together(many: tiny.World) -> None:

@@ -48,7 +48,7 @@ class Bench:
 @pytest.fixture(scope="module")
 def bench(short: Parameters, short_key: SecretKey) -> Bench:
     names = [KeyName(r, tier) for tier in range(3) for r in (0, *ROTATIONS)]
-    wanted = [KeySpecification(name, short.tiers[name.tier].limbs - 1) for name in names]
+    wanted = [KeySpecification(name, (short.tiers[name.tier].limbs - 1,)) for name in names]
     keys = tiny.make_keys(short_key, wanted)
     x, y = np.random.default_rng(0).uniform(-2, 2, (2, short.slots))
     a, b = (short_key.encrypt(z, SCALE)[0] for z in (x, y))
@@ -168,7 +168,7 @@ def test_missing_keys_are_named(bench: Bench) -> None:
 
 
 def test_keys_for_fewer_limbs_do_not_serve(bench: Bench) -> None:
-    keys = tiny.make_keys(bench.key, [KeySpecification(KeyName(1, 0), 4)])
+    keys = tiny.make_keys(bench.key, [KeySpecification(KeyName(1, 0), (4,))])
     evaluator = Evaluator(bench.parameters, keys, 1)
     rotated = evaluator.rotate_many(bench.at(5), [1])[0]
     assert bench.error(rotated, np.roll(bench.x, -1)) < 1e-8
@@ -179,7 +179,7 @@ def test_keys_for_fewer_limbs_do_not_serve(bench: Bench) -> None:
 
 def test_keys_of_another_client_give_garbage(bench: Bench) -> None:
     stranger = SecretKey.generate(bench.parameters)
-    keys = tiny.make_keys(stranger, [KeySpecification(KeyName(1, 0), 5)])
+    keys = tiny.make_keys(stranger, [KeySpecification(KeyName(1, 0), (5,))])
     rotated = Evaluator(bench.parameters, keys, 1).rotate_many(bench.a, [1])[0]
     for key in (bench.key, stranger):
         assert np.median(np.abs(key.decrypt(rotated) - np.roll(bench.x, -1))) > 2.0**40

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fhe_core.normalisation import Normalisation
 from fhe_face.client.health import (
+    NEIGHBOUR_EXCESS,
     Cause,
     HealthReport,
     UnhealthyResultError,
@@ -18,6 +19,7 @@ from fhe_face.client.health import (
     check_score,
     expected_norm,
     fitting,
+    undisturbed,
 )
 
 COEFFICIENTS = (1.057367e-08, -4.753845e-05, 7.176193e-02)
@@ -96,6 +98,19 @@ def test_what_does_not_fit_fails_with_what_else_fails() -> None:
     assert fitting(healthy, "scores", True) is healthy
     worse = fitting(check_embedding(embedding(), constant(9e9), ROOT), "scores", False)
     assert [fitting(healthy, "scores", False).healthy, len(worse.failures)] == [False, 2]
+
+
+@pytest.mark.parametrize("bad", [NEIGHBOUR_EXCESS * 3001.0, -1e9, math.inf, math.nan])
+def test_a_neighbour_that_diverged_spoils_a_result(bad: float) -> None:
+    """A share of its values reaches this face, and nothing in the face's own numbers tells."""
+    healthy = check_embedding(embedding(), constant(SQUARED), ROOT, True)
+    calm = constant(NEIGHBOUR_EXCESS * 2999.0)
+    assert undisturbed(healthy, calm, ROOT) is healthy
+    spoiled = undisturbed(healthy, at(calm, bad), ROOT)
+    assert spoiled.cause is Cause.PARTNER
+    assert not spoiled.healthy
+    own = check_embedding(embedding(), constant(5000.0), ROOT, True)
+    assert undisturbed(own, at(calm, bad), ROOT).cause is Cause.OWN
 
 
 @pytest.mark.parametrize("low", [100.0, 3000.0])

@@ -18,7 +18,7 @@ from fhe_core.secret.files import save_evaluation_keys
 from fhe_core.secret.key import SecretKey
 from tests.core import tiny
 
-SPECIFICATION = KeySpecification(KeyName(1, 0), 4)
+SPECIFICATION = KeySpecification(KeyName(1, 0), (4,))
 
 
 def test_residues_of_a_key_in_memory(short: Parameters, short_key: SecretKey) -> None:

@@ -1,8 +1,9 @@
-"""Delayed rescaling at small size: the same answers from three limbs for every block."""
+"""Delayed rescaling at small size: the same answers from two rescales of 62.5 bits for a block."""
 
 from __future__ import annotations
 
 import math
+from itertools import accumulate
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ from fhe_core.analysis.precision import predict
 from fhe_core.compiler import LEAN, SAFE, compile_network
 from fhe_core.compiler.architecture import architecture_of
 from fhe_core.compiler.builder import PlanBuilder
+from fhe_core.compiler.policy import Policy
 from fhe_core.parameters import Parameters, Specification, Tier, build, presets
+from fhe_core.parameters.chains import levels_of
 from fhe_core.plan import KeyName, KeySpecification, required_keys
 from fhe_core.runtime import cleartext, native, packed
 from fhe_core.runtime.evaluator import Evaluator
@@ -21,14 +24,17 @@ from fhe_face.models.reference import embed
 from fhe_face.models.synthetic import random_fused
 from tests.core import tiny
 
-#: Stem, two blocks, head and match: 1 + 2 * 3 + 6 limbs.
-LIMBS = 13
+#: By how many bits a network of two blocks is rescaled, from the bottom: what remains for the
+#: score; match; normalisation (3); head; two for each block; stem.
+STEPS = (50, 50, 50, 34, 26, 73.5, 63, 62, 63, 62, 40)
+LIMB_BITS = (50,) * 11
 
 
 @pytest.fixture(scope="module")
 def parameters() -> Parameters:
-    tiers = (Tier(LIMBS, 7, 7), Tier(6, 6, 6))
-    return build(Specification("insecure-lean", 11, (50,) * LIMBS, (50,) * 7, tiers))
+    tiers = (Tier(11, 6, 7), Tier(6, 6, 7))
+    levels = levels_of(LIMB_BITS, list(accumulate(STEPS)))
+    return build(Specification("insecure-lean", 11, LIMB_BITS, (50,) * 7, tiers, levels=levels))
 
 
 @pytest.fixture(scope="module")
@@ -60,23 +66,23 @@ def test_encrypted_answers_are_close(parameters: Parameters, key: SecretKey) -> 
     assert np.linalg.norm(got[: wanted.size] - wanted) < 0.02 * np.linalg.norm(wanted)
 
 
-def test_fewer_limbs_than_the_safe_policy() -> None:
+def test_fewer_levels_than_the_safe_policy(parameters: Parameters) -> None:
     network = random_fused(0)
 
-    def used(policy: object, limbs: int) -> int:
-        chosen = LEAN if policy == "lean" else SAFE
-        size = 50 if policy == "lean" else 43
-        spec = Specification("insecure-chain", 11, (size,) * limbs, (50,) * 6, (Tier(limbs, 6, 6),))
-        plan = compile_network(architecture_of(network), build(spec), chosen, tiny.ROOT).plan
-        return limbs - 1 - plan.values[plan.outputs[0]].level
+    def used(policy: Policy, chain: Parameters) -> int:
+        plan = compile_network(architecture_of(network), chain, policy, tiny.ROOT).plan
+        return chain.top - plan.values[plan.outputs[0]].level
 
-    assert used("lean", 14) == LIMBS - 2
-    assert used("safe", 18) == 15  # stem, two blocks of four, head (3), normalisation (3)
+    assert used(LEAN, parameters) == len(STEPS) - 2
+    spec = Specification("insecure-chain", 11, (43,) * 18, (50,) * 6, (Tier(18, 6, 6),))
+    assert used(SAFE, build(spec)) == 15  # stem, two blocks of four, head (3), normalisation (3)
 
 
-def test_the_preset_has_no_limb_too_many() -> None:
-    blocks = 5
-    assert presets.load("lean").limbs == 1 + 3 * blocks + 6
+def test_the_preset_has_no_level_too_many() -> None:
+    """Base, match, normalisation (3), head, blocks, stem; in 17 limbs and a sprout."""
+    lean = presets.load("lean")
+    assert len(lean.levels) == 2 + 3 + 1 + 2 * 5 + 1
+    assert lean.levels[-1].limbs == 18
 
 
 def test_a_sum_that_is_rescaled(parameters: Parameters, key: SecretKey) -> None:
@@ -99,7 +105,7 @@ def test_a_sum_that_is_rescaled(parameters: Parameters, key: SecretKey) -> None:
 def test_additions_at_scales_beyond_words(parameters: Parameters, key: SecretKey) -> None:
     """Coefficients times a power of two, where they would not fit a word."""
     x, row = np.random.default_rng(2).normal(size=(2, parameters.slots))
-    names = [KeySpecification(KeyName(0, 1), 2)]
+    names = [KeySpecification(KeyName(0, 1), (2,))]
     evaluator = Evaluator(parameters, tiny.make_keys(key, names), 1)
     fresh = key.encrypt(x, 2.0**55)[0].drop_to(2, parameters)
     high = evaluator.multiply(fresh, fresh, 0)

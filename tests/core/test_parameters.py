@@ -63,8 +63,8 @@ def test_digits_of_levels_and_rows_of_keys(short: Parameters) -> None:
     assert [short.digits(level) for level in range(6)] == [1, 2, 2, 2, 2, 2]
     assert short.digit_moduli(4) == [short.moduli[:3], short.moduli[3:5]]
     assert short.digit_of_rows(0) == {0: 0, 1: 0, 2: 0, 3: 1, 4: 1, 5: 1}
-    assert short.key_rows(0, 4) == (0, 1, 2, 3, 4, 6, 7, 8)
-    assert short.key_rows(1, 2) == (0, 1, 2, 6, 7)
+    assert short.key_rows(0, [4]) == (0, 1, 2, 3, 4, 6, 7, 8)
+    assert short.key_rows(1, [2]) == (0, 1, 2, 6, 7)
 
 
 def test_tier_order_does_not_matter() -> None:
@@ -148,6 +148,7 @@ def test_the_digest_covers_every_field(short: Parameters) -> None:
         changed(special_bits=(50, 50, 49)),
         changed(tiers=(*tiny.SHORT.tiers[:2], Tier(2, 2, 2))),
         changed(tiers=tiny.SHORT.tiers[:2]),
+        changed(levels=((1,), (2,), (4,), (6,))),
     ]
     assert len(variants) >= len(dataclasses.fields(Specification))
     digests = {build(spec).digest for spec in variants}

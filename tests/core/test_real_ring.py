@@ -31,7 +31,7 @@ def test_every_coefficient_makes_a_slot(short: Parameters) -> None:
 def test_add_multiply_rotate_and_decrypt(short: Parameters, short_key: SecretKey) -> None:
     x, y = np.random.default_rng(0).uniform(-2, 2, (2, short.slots))
     keys = tiny.make_keys(
-        short_key, [KeySpecification(KeyName(r, 0), short.top) for r in (0, 3, short.slots - 1)]
+        short_key, [KeySpecification(KeyName(r, 0), (short.top,)) for r in (0, 3, short.slots - 1)]
     )
     evaluator = Evaluator(short, keys, 1)
     a, b = (short_key.encrypt(z, SCALE)[0] for z in (x, y))
@@ -48,7 +48,9 @@ def test_linear_transform(short: Parameters, short_key: SecretKey, period: int) 
     """Masked rotations times weights that repeat: a sum of diagonals."""
     generator = np.random.default_rng(period)
     n, level, amounts = short.ring_dimension, short.top, (0, 1, 7, 250)
-    keys = tiny.make_keys(short_key, [KeySpecification(KeyName(r, 0), level) for r in amounts if r])
+    keys = tiny.make_keys(
+        short_key, [KeySpecification(KeyName(r, 0), (level,)) for r in amounts if r]
+    )
     evaluator = Evaluator(short, keys, 1)
     x = generator.uniform(-1, 1, n)
     mask = (generator.random(n) < 0.5).astype(float)

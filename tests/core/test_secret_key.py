@@ -120,9 +120,11 @@ def test_evaluation_keys_at_every_level(
     ciphertext = short_key.encrypt(z, scale)[0].drop_to(limbs - 1, short)
     for key_limbs in {limbs, short.tiers[tier].limbs}:
         names = [KeyName(rotation, tier) for rotation in (0, 1, 77, short.slots - 1)]
-        keys = tiny.make_keys(short_key, [KeySpecification(name, key_limbs - 1) for name in names])
+        keys = tiny.make_keys(
+            short_key, [KeySpecification(name, (key_limbs - 1,)) for name in names]
+        )
         assert keys.memory_bytes == sum(
-            2 * 8 * np.prod(KeySpecification(name, key_limbs - 1).shape(short)) for name in names
+            2 * 8 * np.prod(KeySpecification(name, (key_limbs - 1,)).shape(short)) for name in names
         )
         evaluator = Evaluator(short, keys, 1)
         for rotation, rotated in zip(

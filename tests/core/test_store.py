@@ -23,9 +23,9 @@ from fhe_core.secret.key import SecretKey
 from tests.core import tiny
 
 SPECIFICATIONS = [
-    KeySpecification(KeyName(0, 0), 5),
-    KeySpecification(KeyName(3, 0), 4),
-    KeySpecification(KeyName(3, 1), 3),
+    KeySpecification(KeyName(0, 0), (5,)),
+    KeySpecification(KeyName(3, 0), (4,)),
+    KeySpecification(KeyName(3, 1), (3,)),
 ]
 
 
@@ -102,12 +102,12 @@ def test_only_wanted_keys_are_loaded(
 ) -> None:
     path = tmp_path / "evaluation.key"
     save_evaluation_keys(path, short_key, SPECIFICATIONS, {})
-    wanted = [KeySpecification(KeyName(3, 0), 4)]
+    wanted = [KeySpecification(KeyName(3, 0), (4,))]
     seen: list[tuple[int, int]] = []
     keys = load_evaluation_keys(path, wanted, tiny.load, lambda *s: seen.append(s))
     assert list(keys.keys) == [KeyName(3, 0)]
     assert seen == [(1, 1)]
-    for missing in (KeySpecification(KeyName(3, 0), 5), KeySpecification(KeyName(4, 0), 0)):
+    for missing in (KeySpecification(KeyName(3, 0), (5,)), KeySpecification(KeyName(4, 0), (0,))):
         with pytest.raises(container.KeyMismatch, match=str(path)):
             load_evaluation_keys(path, [missing], tiny.load)
 
@@ -284,21 +284,27 @@ KEY_DAMAGES: list[tuple[Damage, str]] = [
     (lambda p: p.arrays.pop("seed"), "missing"),
     (lambda p: p.arrays.pop("key/2"), "missing"),
     (lambda p: p.metadata.update(keys=p.metadata["keys"][::-1]), "wrong shape"),
-    (lambda p: p.metadata.update(keys=[*p.metadata["keys"], [1, 0, 6]]), "missing"),
+    (lambda p: p.metadata.update(keys=[*p.metadata["keys"], [1, 0, 32]]), "missing"),
     (lambda p: p.arrays.update({"key/3": np.zeros(9, np.uint64)}), "'key/3', which nothing"),
     (lambda p: p.metadata["keys"].append(p.metadata["keys"][0]), "two keys"),
-    (lambda p: p.metadata["keys"].append([3, 0, 6]), "two keys"),
+    (lambda p: p.metadata["keys"].append([3, 0, 32]), "two keys"),
     (lambda p: p.metadata.update(keys=None), "malformed"),
     (lambda p: p.metadata.update(keys={"a": 1}), "malformed"),
     (lambda p: p.metadata.update(keys=[[0, 0]]), "malformed"),
-    (lambda p: p.metadata.update(keys=[["0", 0, 6]]), "malformed"),
-    (lambda p: p.metadata.update(keys=[[True, 0, 6]]), "malformed"),
-    (lambda p: p.metadata.update(keys=[[256, 0, 6]]), "does not fit"),
-    (lambda p: p.metadata.update(keys=[[-1, 0, 6]]), "does not fit"),
-    (lambda p: p.metadata.update(keys=[[0, 3, 6]]), "does not fit"),
-    (lambda p: p.metadata.update(keys=[[0, -1, 6]]), "does not fit"),
+    (lambda p: p.metadata.update(keys=[["0", 0, 32]]), "malformed"),
+    (lambda p: p.metadata.update(keys=[[True, 0, 32]]), "malformed"),
+    (lambda p: p.metadata.update(keys=[[256, 0, 32]]), "does not fit"),
+    (lambda p: p.metadata.update(keys=[[-1, 0, 32]]), "does not fit"),
+    (lambda p: p.metadata.update(keys=[[0, 3, 32]]), "does not fit"),
+    (lambda p: p.metadata.update(keys=[[0, -1, 32]]), "does not fit"),
     (lambda p: p.metadata.update(keys=[[0, 0, 0]]), "does not fit"),
-    (lambda p: p.metadata.update(keys=[[0, 1, 5]]), "does not fit"),
+    (lambda p: p.metadata.update(keys=[[0, 1, 16]]), "does not fit"),
+    (lambda p: p.metadata.update(keys=[[0, 0, [5]]]), "malformed"),
+    (lambda p: p.metadata.update(keys=[[0, 0, True]]), "malformed"),
+    (lambda p: p.metadata.update(keys=[[0, 0, -1]]), "does not fit"),
+    (lambda p: p.metadata.update(keys=[[0, 0, -32]]), "does not fit"),
+    (lambda p: p.metadata.update(keys=[[0, 0, 64]]), "does not fit"),
+    (lambda p: p.metadata.update(keys=[[0, 0, 32 + 8]]), "does not fit"),  # of two tiers
     (lambda p: p.metadata.update(keys=[[0, 0, 2**63]]), "does not fit"),
     (lambda p: p.metadata.update(parameters="other"), "does not have"),
     (lambda p: setattr(p, "parameter_hash", "1" * 64), "parameters"),

@@ -84,6 +84,6 @@ def test_two_views_need_no_more_keys_masks_or_levels(parameters: Parameters) -> 
     assert required_keys([one], parameters) == required_keys([two], parameters)
     assert set(one.masks) == set(two.masks)
     results = [plan.values[plan.outputs[0]] for plan in (one, two)]
-    assert (results[0].limbs, results[0].scale) == (results[1].limbs, results[1].scale)
+    assert (results[0].level, results[0].scale) == (results[1].level, results[1].scale)
     assert from_json(two.to_json()).digest == two.digest
     assert len(two.inputs) == 2 * len(one.inputs)

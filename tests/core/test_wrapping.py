@@ -27,7 +27,7 @@ SCALE = 2.0**43
 @pytest.fixture(scope="module")
 def evaluator(short: Parameters, short_key: SecretKey) -> Evaluator:
     specifications = [
-        KeySpecification(KeyName(rotation, short.levels[LIMBS - 1].tier), LIMBS - 1)
+        KeySpecification(KeyName(rotation, short.levels[LIMBS - 1].tier), (LIMBS - 1,))
         for rotation in (0, 1)
     ]
     return Evaluator(short, tiny.make_keys(short_key, specifications), 1)
@@ -44,7 +44,7 @@ def test_rescaling_divides_the_true_integer(values: list[int], drop: int) -> Non
     context = _native.Context(n, list(parameters.moduli), 1)
     rows = list(range(limbs))
     transformed = context.ntt_forward(reduced(true, moduli), rows)
-    got = context.divide_and_round(np.stack([transformed] * 2), rows, drop)[0]
+    got = context.divide_and_round(np.stack([transformed] * 2), rows, rows[: limbs - drop])[0]
     kept = moduli[: limbs - drop]
     back = crt(context.ntt_inverse(np.ascontiguousarray(got), rows[: limbs - drop]), kept)
     divisor = math.prod(moduli[limbs - drop :])

@@ -76,7 +76,7 @@ def make_kit(folder: Path) -> Kit:
     key = SecretKey.generate(parameters)
     facts = compile_engine(CIRCUIT).facts()
     save_secret_key(folder / "client.key", key, facts)
-    keys = [KeySpecification(KeyName(0, 2), 1)]
+    keys = [KeySpecification(KeyName(0, 2), (1,))]
     save_evaluation_keys(folder / "evaluation.key", key, keys, facts)
     draw = np.random.default_rng(1)
     direction = draw.normal(size=LENGTH)
@@ -89,7 +89,7 @@ def make_kit(folder: Path) -> Kit:
     make.bundle("score", "score", [0.5 * norm**2, SQUARED_NORM, SQUARED_NORM])
     make.bundle("bad", "score", [0.3, SQUARED_NORM, 5000.0])
     make.bundle("noise", "embedding", [slots, slots * 1e5])
-    make.bundle("image", "image", [slots] * 4)
+    make.bundle("image", "image", [slots] * 2)
     beside(folder / "client.key", key.key_id).create()
     _add_batches(folder, key, norm * direction)
     return Kit(folder, key)
@@ -100,7 +100,7 @@ def _add_batches(folder: Path, key: SecretKey, embedding: Any) -> None:
     facts = compile_engine(CIRCUIT, [Packing.BATCH]).facts()
     save_secret_key(folder / "many.key", key, facts)
     save_evaluation_keys(
-        folder / "manyevaluation.key", key, [KeySpecification(KeyName(0, 2), 1)], facts
+        folder / "manyevaluation.key", key, [KeySpecification(KeyName(0, 2), (1,))], facts
     )
     beside(folder / "many.key", key.key_id).create()
     make = _Maker(folder, key, compile_engine(CIRCUIT, [Packing.BATCH]), FACES)
@@ -111,10 +111,10 @@ def _add_batches(folder: Path, key: SecretKey, embedding: Any) -> None:
         scores[1024 * face] = (face + 1) / 10
     bad = norms.copy()
     bad[1024 : 1024 + LENGTH] = 5000.0
-    make.bundle("embeddings", "embedding", [slots, norms, 0.0, 0.0])
-    make.bundle("badones", "embedding", [slots, bad, 0.0, 0.0])
-    make.bundle("noones", "embedding", [slots, 5000.0, 0.0, 0.0])
-    make.bundle("scores", "score", [scores, norms, norms, 0.0, 0.0, 0.0])
+    make.bundle("embeddings", "embedding", [slots, norms])
+    make.bundle("badones", "embedding", [slots, bad])
+    make.bundle("noones", "embedding", [slots, 5000.0])
+    make.bundle("scores", "score", [scores, norms, norms])
 
 
 @dataclass(frozen=True)

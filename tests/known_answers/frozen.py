@@ -43,7 +43,7 @@ SPECIFICATION = Specification(
 SCALE = 2.0**30
 ROTATION = 1
 PASSPHRASE = b"frozen"
-KEYS = (KeySpecification(KeyName(0, 0), 1), KeySpecification(KeyName(ROTATION, 0), 1))
+KEYS = (KeySpecification(KeyName(0, 0), (1,)), KeySpecification(KeyName(ROTATION, 0), (1,)))
 FACTS = {"about": "frozen"}
 #: Small enough that an encoding in floating point rounds to these numbers on any machine.
 COEFFICIENTS = (np.arange(16) * 7919 % 101 - 50) * 2**20

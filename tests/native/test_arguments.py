@@ -83,17 +83,18 @@ MOULDS = {
     "multiply_scalars": (array, rows, rows),
     "embed_signed": (array, rows),
     "permute": (array, array),
-    "decompose": (array, number, rows),
-    "tensor": (array, array),
-    "divide_and_round": (array, rows, number),
-    "switch_key": (array, array, number, rows, array, rows, array, array),
+    "decompose": (array, rows, number, number, rows),
+    "tensor": (array, array, rows),
+    "divide_and_round": (array, rows, rows, rows),
+    "switch_key": (array, rows, rows, array, rows, array, rows, array, array),
     "accumulate": (
         transform,
         lambda d: [(array(d), array(d)) for _ in range(d.randrange(3))],
         lambda d: [
-            (number(d), d.choice((None, array(d))), d.choice((None, array(d))), number(d))
+            (number(d), d.choice((None, array(d))), d.choice((None, array(d))), rows(d))
             for _ in range(d.randrange(3))
         ],
+        rows,
         rows,
         rows,
     ),

@@ -30,7 +30,7 @@ babies = [(0, index, key, rows + specials)] * 8
 operations = {
     "multiply_plain": lambda context: context.multiply_plain(a, plain, rows),
     "decompose": lambda context: context.decompose(a[0].copy(), rows, 2, 2, specials),
-    "divide_and_round": lambda context: context.divide_and_round(a, rows, 2),
+    "divide_and_round": lambda context: context.divide_and_round(a, rows, rows[:2]),
     "switch_key": lambda context: context.switch_key(
         digits, rows, specials, key, rows + specials, a, [1] * LIMBS, index, None),
     "accumulate": lambda context: context.accumulate(

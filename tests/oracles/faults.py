@@ -70,8 +70,8 @@ class FlippedConstant(Faulty):
 class WrongInverse(Faulty):
     """The rescale's factor 1 / D is off by one in one limb."""
 
-    def divide_and_round(self, x: Words, rows: Any, dropped: int) -> Words:
-        result = self._context.divide_and_round(x, rows, dropped).copy()
+    def divide_and_round(self, x: Words, rows: Any, *how: Any) -> Words:
+        result = self._context.divide_and_round(x, rows, *how).copy()
         for own, source in zip(result, x, strict=True):
             own[:1] = self._context.add(own[:1], source[:1], [rows[0]])
         return result

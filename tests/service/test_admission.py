@@ -84,7 +84,7 @@ def test_keys_that_nothing_needs_are_storage(service: Service, tmp_path: Path) -
     names = {s.name for s in specifications}
     top = key.parameters.top
     spare = next(
-        KeySpecification(KeyName(r, 0), top) for r in range(1, 9) if KeyName(r, 0) not in names
+        KeySpecification(KeyName(r, 0), (top,)) for r in range(1, 9) if KeyName(r, 0) not in names
     )
     part = kit.uploads(service)
     for wrong, error in (([*specifications, spare], Corrupt), (specifications[:-1], KeyMismatch)):
