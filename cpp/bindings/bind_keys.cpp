@@ -74,8 +74,7 @@ Words load_key(Words key, const std::vector<std::uint64_t>& moduli) {
     const std::size_t rows = extent(key, 0);
     const std::size_t digits = extent(key, 2);
     require(moduli.size() == rows, "one modulus per row is needed");
-    Words out(std::vector<py::ssize_t>{key.shape(2), 2, key.shape(0),
-                                       static_cast<py::ssize_t>(n)});
+    Words out(std::vector<py::ssize_t>{key.shape(2), 2, key.shape(0), static_cast<py::ssize_t>(n)});
     std::uint64_t* to = out.mutable_data();
     for (std::size_t r = 0; r < rows; ++r) {
         const kernels::Modulus modulus(moduli[r]);

@@ -29,5 +29,4 @@ void switch_key(const Context& context, std::uint64_t* out, const std::uint64_t*
 void tensor(const Context& context, std::uint64_t* out, const std::uint64_t* a,
             const std::uint64_t* b, const Rows& rows);
 
-
 }  // namespace fhe::ring

@@ -1,7 +1,7 @@
 """Residues in files: row after row, each residue in as many bits as its modulus has.
 
-Evaluation keys of galleries, which are of the standard ring, are words of 64 bits as ever: they were
-before there was anything else.
+Evaluation keys of galleries, which are of the standard ring, are words of 64 bits: they were before
+there was anything else.
 """
 
 from __future__ import annotations
