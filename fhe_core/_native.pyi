@@ -47,12 +47,27 @@ class KernelsError(ValueError):
     """FHE_FACE_KERNELS names kernels that are not available here; the text says which are."""
 
 @final
+class Kept:
+    """A mask whose residues are kept, in the basis of every transform that has it.
+
+    coefficients: as of a transform's mask; the array is held, and must be the very one that the
+    transforms have.
+    """
+
+    def __init__(self, coefficients: _Signed) -> None: ...
+    @property
+    def coefficients(self) -> _Signed: ...
+    @property
+    def nbytes(self) -> int:
+        """Of the residues that were needed so far."""
+
+@final
 class Transform:
     """What of a linear transform is the same for every ciphertext; see ring/transform.hpp.
 
     masks: signed coefficients [n] each, below 2^50; terms: (baby step, mask or -1); outputs: per
-    accumulator (term, weight) pairs [entries, 2]; weights: [count, period] coefficients. The arrays
-    are held, not copied.
+    accumulator (term, weight) pairs [entries, 2]; weights: [count, period] coefficients; kept: some
+    of the masks. The arrays are held, not copied.
     """
 
     def __init__(
@@ -61,6 +76,7 @@ class Transform:
         terms: Sequence[tuple[int, int]],
         outputs: Sequence[_Index],
         weights: _Signed,
+        kept: Sequence[Kept] = (),
     ) -> None: ...
     @property
     def masks(self) -> list[_Signed]: ...

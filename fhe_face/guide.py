@@ -22,7 +22,11 @@ COMMANDS: Final = {
     ),
     "studio": (
         START,
-        ("fhe-face studio", "fhe-face studio --weights official --gallery family"),
+        (
+            "fhe-face studio",
+            "fhe-face studio --weights official --gallery family",
+            "fhe-face studio --server default --keys keys",
+        ),
     ),
     "enroll": (
         GALLERIES,
@@ -86,7 +90,13 @@ COMMANDS: Final = {
             "fhe-face serve --folder /var/lib/faces --behind-proxy --print-unit",
         ),
     ),
-    "worker": (SERVER, ("fhe-face worker --folder data --memory 10",)),
+    "worker": (
+        SERVER,
+        (
+            "fhe-face worker --folder data --memory 10",
+            "fhe-face worker --folder /shared/data --ray 10.0.0.1:6379",
+        ),
+    ),
     "weights": (MODELS, ("fhe-face weights list", "fhe-face weights download")),
     "evaluate": (MODELS, ("fhe-face evaluate people/ --weights weights.safetensors",)),
     "train": (MODELS, ("fhe-face train people/ --out run --epochs 30",)),
@@ -177,6 +187,16 @@ COMMANDS: Final = {
     "remote gallery check": ("", ("fhe-face remote gallery check friends",)),
     "remote gallery accept": ("", ("fhe-face remote gallery accept friends",)),
     "remote gallery remove": ("", ("fhe-face remote gallery remove friends",)),
+    "remote gallery backup": ("", ("fhe-face remote gallery backup friends friends.backup",)),
+    "remote gallery restore": (
+        "",
+        ("fhe-face remote gallery restore friends.backup again --name friends2",),
+    ),
+    "remote gallery rekey": ("", ("fhe-face remote gallery rekey friends --passphrase",)),
+    "remote gallery rebuild": (
+        "",
+        ("fhe-face remote gallery rebuild friends people/ --weights official",),
+    ),
     "gallery create": ("", ("fhe-face gallery create friends --names --weights official",)),
     "gallery list": ("", ("fhe-face gallery list",)),
     "gallery show": ("", ("fhe-face gallery show friends", "fhe-face gallery show friends Ann")),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,7 @@ from typing import Final
 from fhe_core.errors import Failure
 from fhe_core.normalisation import Normalisation
 from fhe_face.circuit import INPUT_SIZE, Circuit, as_compiled
+from fhe_face.models.architecture import INPUT_SIZES
 from fhe_face.models.balance import balance
 from fhe_face.models.calibration import calibration_images
 from fhe_face.models.checkpoint import Checkpoint, load
@@ -46,19 +48,21 @@ class WeightsError(Failure, ValueError):
 def weights_file(
     weights: str | os.PathLike[str] | None = None, input_size: int = INPUT_SIZE
 ) -> Path:
-    """The file that a person means: "official", "bundled" (None as well), or a file's path.
+    """The file that a person means: "official", "bundled" (None as well), or a path.
 
     "official" is the published checkpoint for faces of `input_size` pixels, where
-    `fhe-face weights download` keeps it. A file that has such a name is ./official.
+    `fhe-face weights download` keeps it. A file that has such a name is ./official. Of a folder it
+    is SIZE.safetensors in it.
 
     Raises:
-        WeightsError: the official file was not downloaded.
+        WeightsError: the official file was not downloaded, or the folder has none.
     """
     named = BUNDLED if weights is None else os.fspath(weights)
     if named == BUNDLED:
         return bundled_weights()
     if named != OFFICIAL:
-        return Path(named)
+        path = Path(named)
+        return _in_folder(path, input_size) if path.is_dir() else path
     if input_size not in PUBLISHED:
         raise WeightsError(f"no official weights for faces of {input_size} pixels: 64, 96 or 128")
     file = published_file(input_size)
@@ -69,6 +73,32 @@ def weights_file(
             f"weights download{size}, or name a file"
         )
     return file
+
+
+def _in_folder(folder: Path, input_size: int) -> Path:
+    file = folder / f"{input_size}.safetensors"
+    if not file.is_file():
+        raise WeightsError(f"{folder}: has no weights for faces of {input_size} ({file.name})")
+    return file
+
+
+def weights_files(weights: str | os.PathLike[str] | None = None) -> dict[int | None, Path]:
+    """All files that a name may mean, by the size of their faces; None: of a single file.
+
+    Raises:
+        WeightsError: there is none.
+    """
+    if weights is None or os.fspath(weights) == BUNDLED:
+        return {INPUT_SIZE: bundled_weights()}
+    if os.fspath(weights) != OFFICIAL and not Path(weights).is_dir():
+        return {None: Path(weights)}
+    found: dict[int | None, Path] = {}
+    for size in INPUT_SIZES:
+        with suppress(WeightsError):
+            found[size] = weights_file(weights, size)
+    if not found:
+        weights_file(weights)  # says what is missing
+    return found
 
 
 def caution(checkpoint: Checkpoint) -> str | None:

@@ -114,7 +114,12 @@ SERVER_ROOMS = (
     "fhe_face.store",
 )
 #: What the process that listens must not load: it computes nothing.
-ENGINE_ROOMS = ("fhe_face.server", "fhe_face.service.jobs.lane", "fhe_face.service.jobs.engines")
+ENGINE_ROOMS = (
+    "fhe_face.server",
+    "fhe_face.service.jobs.lane",
+    "fhe_face.service.jobs.engines",
+    "fhe_face.service.cluster",
+)
 
 # From the bottom up: a folder of cpp/ includes itself and folders before it.
 CPP_LAYERS = ("kernels", "ring", "matching", "bindings")
@@ -282,6 +287,24 @@ def test_nothing_that_a_server_runs_can_decrypt(room: str) -> None:
         for found in seen:
             held = any(within(found, secret) for secret in SECRET_ROOMS)
             assert not held, f"{module} reaches {chain(found, seen)}"
+
+
+def test_one_module_speaks_with_ray() -> None:
+    """What runs on nodes, and what the worker does with their answers, is tested without."""
+    users = {
+        module
+        for room in ("fhe_face", "fhe_core")
+        for module in modules_of(room, REPOSITORY)
+        if any(within(target, "ray") for target in imports(module, REPOSITORY))
+    }
+    assert users == {"fhe_face.service.cluster.pool"}
+
+
+@pytest.mark.parametrize("room", ["node", "shards", "reaching"])
+def test_a_node_has_no_database(room: str) -> None:
+    seen = reached(f"fhe_face.service.cluster.{room}", REPOSITORY)
+    found = {name for name in seen if within(name, "fhe_face.service.jobs.queue")}
+    assert not found, chain(found.pop(), seen)
 
 
 def test_the_process_that_listens_computes_nothing() -> None:

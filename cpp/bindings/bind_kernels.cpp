@@ -81,13 +81,30 @@ class Kernels {
     const fk::NttTables& tables() const { return tables_; }
     Word psi() const { return tables_.roots[tables_.n / 2]; }  // bitrev(n / 2) = 1
 
-    using Transform = void (*)(Word*, std::size_t, const fk::NttTables&);
-    Words transform(Transform run, const Words& a, std::size_t longest) const {
+    std::size_t checked_transform(const Words& a, std::size_t longest) const {
         const std::size_t length = checked_length(a, q(), "a");
         require(std::has_single_bit(length) && length >= 8 && length <= longest,
                 "the length is not a power of two from 8 to " + std::to_string(longest));
+        return length;
+    }
+
+    using Transform = void (*)(Word*, std::size_t, const fk::NttTables&);
+    Words transform(Transform run, const Words& a, std::size_t longest) const {
+        const std::size_t length = checked_transform(a, longest);
         Words out = copy_of(a);
         run(out.mutable_data(), length, tables_);
+        return out;
+    }
+
+    using Inverse = decltype(fk::KernelTable::ntt_inverse);
+    Words inverse(Inverse run, const Words& a, std::size_t longest) const {
+        const std::size_t length = checked_transform(a, longest);
+        Words out = empty(length);
+        run(out.mutable_data(), a.data(), length, tables_);
+        Words in_place = copy_of(a);
+        run(in_place.mutable_data(), in_place.data(), length, tables_);
+        require(std::equal(out.data(), out.data() + length, in_place.data()),
+                "the inverse in place is another one");
         return out;
     }
 
@@ -379,11 +396,14 @@ class Workload {
         static const std::map<std::string, Action> table = {
             {"copy", [](Workload& w) { std::copy(w.a(), w.a() + w.n_, w.out()); }},
             {"ntt_forward", [](Workload& w) { w.k().ntt_forward(w.out(), w.n_, w.tables()); }},
-            {"ntt_inverse", [](Workload& w) { w.k().ntt_inverse(w.out(), w.n_, w.tables()); }},
+            {"ntt_inverse",
+             [](Workload& w) { w.k().ntt_inverse(w.out(), w.out(), w.n_, w.tables()); }},
             {"real_ntt_forward",
              [](Workload& w) { w.k().real_ntt_forward(w.out(), w.n_, w.longer_tables()); }},
             {"real_ntt_inverse",
-             [](Workload& w) { w.k().real_ntt_inverse(w.out(), w.n_, w.longer_tables()); }},
+             [](Workload& w) {
+                 w.k().real_ntt_inverse(w.out(), w.out(), w.n_, w.longer_tables());
+             }},
             {"add", [](Workload& w) { w.k().add(w.out(), w.a(), w.b(), w.n_, w.m()); }},
             {"subtract", [](Workload& w) { w.k().subtract(w.out(), w.a(), w.b(), w.n_, w.m()); }},
             {"multiply", [](Workload& w) { w.k().multiply(w.out(), w.a(), w.b(), w.n_, w.m()); }},
@@ -507,7 +527,7 @@ void bind_kernels(py::module_& m) {
         .def(
             "ntt_inverse",
             [](const Kernels& k, const Words& y) {
-                return k.transform(k.table().ntt_inverse, y, k.tables().n);
+                return k.inverse(k.table().ntt_inverse, y, k.tables().n);
             },
             a)
         .def(
@@ -519,7 +539,7 @@ void bind_kernels(py::module_& m) {
         .def(
             "real_ntt_inverse",
             [](const Kernels& k, const Words& y) {
-                return k.transform(k.table().real_ntt_inverse, y, k.tables().n / 2);
+                return k.inverse(k.table().real_ntt_inverse, y, k.tables().n / 2);
             },
             a)
         .def(

@@ -222,17 +222,38 @@ std::size_t fill_uniform(Words out, const Words& words, std::uint64_t q) {
     return ring::fill_uniform(target, wanted, source, available, q);
 }
 
+// A mask whose residues are kept; holds its array.
+class Kept {
+  public:
+    explicit Kept(Signed coefficients)
+        : coefficients_(std::move(coefficients)),
+          rows_(coefficients_.data(), static_cast<std::size_t>(coefficients_.size())) {
+        require(coefficients_.ndim() == 1, "coefficients must be one-dimensional");
+    }
+
+    const Signed& coefficients() const { return coefficients_; }
+    ring::KeptRows* rows() { return &rows_; }
+    std::size_t bytes() const { return rows_.bytes(); }
+
+  private:
+    Signed coefficients_;
+    ring::KeptRows rows_;
+};
+
 // What of a linear transform is the same for every ciphertext; holds its arrays.
 class Transform {
   public:
     using Terms = std::vector<std::pair<std::size_t, std::ptrdiff_t>>;
 
-    Transform(std::vector<Signed> masks, Terms terms, std::vector<Index> outputs, Signed weights)
+    Transform(std::vector<Signed> masks, Terms terms, std::vector<Index> outputs, Signed weights,
+              const std::vector<std::shared_ptr<Kept>>& kept)
         : masks_(std::move(masks)),
           terms_(std::move(terms)),
           outputs_(std::move(outputs)),
-          weights_(std::move(weights)) {
+          weights_(std::move(weights)),
+          kept_(kept) {
         for (const Signed& mask : masks_) require_mask(mask);
+        for (const std::shared_ptr<Kept>& one : kept_) keep(one.get());
         require(weights_.ndim() == 2, "weights must have shape (count, period)");
         fixed_.weights = weights_.data();
         fixed_.largest_weight = largest(weights_);
@@ -270,6 +291,7 @@ class Transform {
                             [](std::int64_t v) { return v >= -kLimit && v < kLimit; }),
                 "mask coefficients must lie in [-2^50, 2^50)");
         fixed_.masks.push_back(mask.data());
+        fixed_.kept.push_back(nullptr);
         fixed_.largest_mask = std::max(fixed_.largest_mask, largest(mask));
     }
 
@@ -297,10 +319,18 @@ class Transform {
         }
     }
 
+    // The masks that are this array need not be transformed again.
+    void keep(Kept* kept) {
+        for (std::size_t i = 0; i < masks_.size(); ++i) {
+            if (masks_[i].data() == kept->coefficients().data()) fixed_.kept[i] = kept->rows();
+        }
+    }
+
     std::vector<Signed> masks_;
     Terms terms_;
     std::vector<Index> outputs_;
     Signed weights_;
+    std::vector<std::shared_ptr<Kept>> kept_;
     std::size_t babies_ = 0;         // that the terms name
     ring::LinearTransform fixed_{};  // its pointers are into the arrays above
 };
@@ -378,9 +408,16 @@ void bind_ring(py::module_& m) {
     ring::handle_forks();
     py::register_exception<ring::TooFewThreads>(m, "ThreadError", PyExc_RuntimeError);
     py::register_exception<kernels::Unavailable>(m, "KernelsError", PyExc_ValueError);
+    py::class_<Kept, std::shared_ptr<Kept>>(m, "Kept")
+        .def(py::init<Signed>(), py::arg("coefficients").noconvert())
+        .def_property_readonly("coefficients", &Kept::coefficients)
+        .def_property_readonly("nbytes", &Kept::bytes);
+
     py::class_<Transform>(m, "Transform")
-        .def(py::init<std::vector<Signed>, Transform::Terms, std::vector<Index>, Signed>(),
-             py::arg("masks"), py::arg("terms"), py::arg("outputs"), py::arg("weights"))
+        .def(py::init<std::vector<Signed>, Transform::Terms, std::vector<Index>, Signed,
+                      const std::vector<std::shared_ptr<Kept>>&>(),
+             py::arg("masks"), py::arg("terms"), py::arg("outputs"), py::arg("weights"),
+             py::arg("kept") = std::vector<std::shared_ptr<Kept>>())
         .def_property_readonly("masks", &Transform::masks)
         .def_property_readonly("terms", &Transform::terms)
         .def_property_readonly("outputs", &Transform::outputs)

@@ -138,7 +138,6 @@ struct Avx2 {
     static Operand broadcast(Word w) { return _mm256_set1_pd(static_cast<double>(w)); }
     static Operand plus(Operand x, Operand y) { return _mm256_add_pd(x, y); }
     static Sum zero() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
-    static Sum zero_product() { return {splat(0x4338000000000000), splat(0x4660000000000000)}; }
     static Sum accumulate(Sum sum, Operand x, Operand y) {
         const Real high = _mm256_fmadd_pd(x, y, _mm256_set1_pd(0x1p103));
         const Real rest = _mm256_sub_pd(_mm256_set1_pd(0x1p103 + 0x1.8p52), high);
@@ -216,6 +215,15 @@ struct Avx2 {
             return to_word(arithmetic.lift(arithmetic.centre(r)));
         }
         Vec finish_lazy(Sum sum) const { return finish(sum); }
+    };
+
+    template <std::size_t bound>
+    struct KeySums : Dividing<bound> {
+        using Sum = Avx2::Sum;
+        using Dividing<bound>::Dividing;
+        static Sum zero() { return Avx2::zero(); }
+        static Sum zero_product() { return {splat(0x4338000000000000), splat(0x4660000000000000)}; }
+        static Sum accumulate(Sum sum, Operand x, Operand y) { return Avx2::accumulate(sum, x, y); }
     };
 
     // Butterflies on doubles between layers. Sums are left alone while |x| <= 4q < 2^52.
@@ -352,6 +360,34 @@ struct Avx2 {
             _mm256_setr_epi8(0, 1, 2, 3, 4, 5, -1, -1, 6, 7, 8, 9, 10, 11, -1, -1,  //
                              4, 5, 6, 7, 8, 9, -1, -1, 10, 11, 12, 13, 14, 15, -1, -1);
         return _mm256_shuffle_epi8(_mm256_set_m128i(half(p + 8), half(p)), bytes);
+    }
+};
+
+// At most four products below 2^100: both parts of their sum are integers that a double holds.
+template <>
+struct Avx2::KeySums<1> {
+    struct Sum {
+        Real low, high;  // at most 2^52 in size; a multiple of 2^51
+    };
+    Arithmetic arithmetic;
+    Scalar r0, r51;
+
+    KeySums(const Modulus& m, std::size_t)
+        : arithmetic(m), r0(m.pieces_over52[0], m), r51(m.pieces_over52[2], m) {}
+
+    static Sum zero() { return {_mm256_setzero_pd(), _mm256_setzero_pd()}; }
+    static Sum zero_product() { return zero(); }
+    static Sum accumulate(Sum sum, Operand x, Operand y) {
+        const Real magic = _mm256_set1_pd(0x1p103);
+        const Real minus_high = _mm256_sub_pd(magic, _mm256_fmadd_pd(x, y, magic));
+        return {_mm256_add_pd(sum.low, _mm256_fmadd_pd(x, y, minus_high)),
+                _mm256_sub_pd(sum.high, minus_high)};
+    }
+    Vec finish(Sum sum) const {
+        const Real high = _mm256_mul_pd(sum.high, _mm256_set1_pd(0x1p-51));
+        const Real r =
+            _mm256_add_pd(arithmetic.multiply(sum.low, r0), arithmetic.multiply(high, r51));
+        return to_word(arithmetic.lift(arithmetic.centre(r)));
     }
 };
 

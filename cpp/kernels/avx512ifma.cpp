@@ -119,7 +119,6 @@ struct Ifma {
     static Operand broadcast(Word w) { return splat(w); }
     static Operand plus(Operand x, Operand y) { return _mm512_add_epi64(x, y); }
     static Sum zero() { return {_mm512_setzero_si512(), _mm512_setzero_si512()}; }
-    static Sum zero_product() { return zero(); }
     static Sum accumulate(Sum sum, Operand x, Operand y) {
         return {_mm512_madd52lo_epu64(sum.low, x, y), _mm512_madd52hi_epu64(sum.high, x, y)};
     }
@@ -186,6 +185,15 @@ struct Ifma {
             if constexpr (bound == 4) high = subtract_if_above(high, field.q2);
             return _mm512_sub_epi64(_mm512_add_epi64(high, field.q), lower(sum));
         }
+    };
+
+    template <std::size_t bound>
+    struct KeySums : Dividing<bound> {
+        using Sum = Ifma::Sum;
+        using Dividing<bound>::Dividing;
+        static Sum zero() { return Ifma::zero(); }
+        static Sum zero_product() { return Ifma::zero(); }
+        static Sum accumulate(Sum sum, Operand x, Operand y) { return Ifma::accumulate(sum, x, y); }
     };
 
     // Harvey's lazy butterflies: values in [0, 4q) forward and [0, 2q) inverse between layers.

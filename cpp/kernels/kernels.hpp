@@ -95,14 +95,16 @@ struct KeyProduct {
 struct KernelTable {
     const char* name;
 
-    // In place; length is a power of two, 8 <= length <= tables.n.
+    // In place, or the inverse from elsewhere; length is a power of two, 8 <= length <= tables.n.
     void (*ntt_forward)(std::uint64_t* a, std::size_t length, const NttTables& tables);
-    void (*ntt_inverse)(std::uint64_t* a, std::size_t length, const NttTables& tables);
+    void (*ntt_inverse)(std::uint64_t* out, const std::uint64_t* a, std::size_t length,
+                        const NttTables& tables);
     // The same of the real ring, for an element a[0] + sum of a[i] (X^i + X^-i), X^(2 length) = -1:
     // out[i] = its value at psi^(4 bitrev(i) + 1), psi the primitive 4 length-th root. In place;
     // length is a power of two, 8 <= length <= tables.n / 2, and a prefix of the tables will do.
     void (*real_ntt_forward)(std::uint64_t* a, std::size_t length, const NttTables& tables);
-    void (*real_ntt_inverse)(std::uint64_t* a, std::size_t length, const NttTables& tables);
+    void (*real_ntt_inverse)(std::uint64_t* out, const std::uint64_t* a, std::size_t length,
+                             const NttTables& tables);
     // kBlock forward transforms side by side: entry i of number k stands at a[kBlock i + k].
     void (*ntt_forward_block)(std::uint64_t* a, std::size_t length, const NttTables& tables);
     void (*real_ntt_forward_block)(std::uint64_t* a, std::size_t length, const NttTables& tables);

@@ -104,8 +104,14 @@ void ntt_forward(Word* a, std::size_t length, const NttTables& tables) {
     forward_layers(a, length, 1, 1, tables);
 }
 
-void ntt_inverse(Word* a, std::size_t length, const NttTables& tables) {
-    inverse_layers(a, length, 1, tables);
+void copy(Word* out, const Word* a, std::size_t length) {
+    if (out == a) return;
+    for (std::size_t i = 0; i < length; ++i) out[i] = a[i];
+}
+
+void ntt_inverse(Word* out, const Word* a, std::size_t length, const NttTables& tables) {
+    copy(out, a, length);
+    inverse_layers(out, length, 1, tables);
 }
 
 void ntt_forward_block(Word* a, std::size_t length, const NttTables& tables) {
@@ -139,11 +145,12 @@ void real_ntt_forward_block(Word* a, std::size_t length, const NttTables& tables
     forward_layers(a, length, 2, kBlock, tables);
 }
 
-void real_ntt_inverse(Word* a, std::size_t length, const NttTables& tables) {
+void real_ntt_inverse(Word* out, const Word* a, std::size_t length, const NttTables& tables) {
     const Word q = tables.modulus.q;
-    inverse_layers(a, length, 2, tables);
-    a[0] = subtract_if_above(2 * a[0], q);
-    fold(a, length, 1, tables.inverse_roots[1], tables.inverse_roots_shoup[1], q);
+    copy(out, a, length);
+    inverse_layers(out, length, 2, tables);
+    out[0] = subtract_if_above(2 * out[0], q);
+    fold(out, length, 1, tables.inverse_roots[1], tables.inverse_roots_shoup[1], q);
 }
 
 void add(Word* out, const Word* a, const Word* b, std::size_t n, const Modulus& m) {

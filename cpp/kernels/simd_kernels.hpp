@@ -9,7 +9,9 @@
 //                                   Summing(m, exact number of terms).finish
 //   Ntt(modulus, roots, length)     butterflies on Ntt::Vec, the form residues have between layers
 //   shorter()                       the kernels for shorter transforms than kTail allows
-//   zero_product                    what accumulate makes of zero() and a product that is zero
+//   KeySums<bound>                  sums of at most four products (bound 1) or of any number, as
+//                                   Dividing has them: zero() after no product, zero_product()
+//                                   after one that is zero, accumulate, finish
 //   Dividing<bound>(m, exact number of terms).finish: as Summing, over 2^52; the sum is below
 //                                   bound * 2^52 q. finish_lazy: the same, only below 4q
 //   permute_block(out, in, pattern) out[i] = in[pattern[i]], kBlock words
@@ -235,7 +237,6 @@ struct Sums {
 // Key products: both polynomials of a strip stay in registers until they are stored where they go.
 template <class Simd>
 struct KeyProducts {
-    using Sum = typename Simd::Sum;
     static constexpr std::size_t kLanes = Simd::kLanes;
     static constexpr std::size_t kWidth = Simd::kSumWidth / 2;  // vectors of each polynomial
     static constexpr std::size_t kBlockVectors = kBlock / kLanes;
@@ -264,19 +265,19 @@ struct KeyProducts {
     }
 
     // width vectors from position i, whose keys begin at `key` and lie `strip` apart.
-    template <std::size_t fixed, std::size_t width, class Dividing>
+    template <std::size_t fixed, std::size_t width, class KeySums>
     static void part(Word* const* out, const KeyProduct& job, const Word* key, std::size_t strip,
-                     std::size_t i, std::size_t last_block, const Dividing& dividing) {
+                     std::size_t i, std::size_t last_block, const KeySums& dividing) {
         const std::size_t terms = fixed != 0 ? fixed : job.terms;
         const typename Simd::Operand factor = Simd::broadcast(job.factor);
-        Sum sums[2][width];
+        typename KeySums::Sum sums[2][width];
         for (std::size_t k = 0; k < 2; ++k) {
             const Word* const addend = job.addends[k];
             for (std::size_t s = 0; s < width; ++s) {
                 sums[k][s] = addend == nullptr
-                                 ? Simd::zero_product()
-                                 : Simd::accumulate(
-                                       Simd::zero(),
+                                 ? KeySums::zero_product()
+                                 : KeySums::accumulate(
+                                       KeySums::zero(),
                                        Simd::operand(Simd::load(addend + i + s * kLanes)), factor);
             }
         }
@@ -286,7 +287,8 @@ struct KeyProducts {
                 const typename Simd::Operand digit = Simd::operand(Simd::load(from + s * kLanes));
                 for (std::size_t k = 0; k < 2; ++k) {
                     const Word* const at = key + k * strip + s * kLanes;
-                    sums[k][s] = Simd::accumulate(sums[k][s], digit, Simd::operand(Simd::load(at)));
+                    sums[k][s] =
+                        KeySums::accumulate(sums[k][s], digit, Simd::operand(Simd::load(at)));
                 }
             }
         }
@@ -303,7 +305,7 @@ struct KeyProducts {
                            const Modulus& m) {
         constexpr std::size_t kBound = fixed == 0 ? kNoBound : fixed < 4 ? 1 : 2;
         constexpr std::size_t kLine = 8;  // words
-        const typename Simd::template Dividing<kBound> dividing(m, job.terms + 1);
+        const typename Simd::template KeySums<kBound> dividing(m, job.terms + 1);
         const std::size_t strip = n < kKeyStrip ? n : kKeyStrip;
         const std::size_t last_block = n / kBlock - 1;
         const std::size_t key_words = 2 * job.key_terms * strip;
@@ -355,10 +357,10 @@ struct SharedSums {
     static constexpr std::size_t kCount = kSumsAtOnce;
     static constexpr std::size_t kWidth = Simd::kSumWidth / kCount;
 
-    // load(p): a vector at p; store(p, v): write it.
-    template <std::size_t width, class Finish, class Load, class Store>
+    // load(p): a vector at p; store(p, v): write it. finish: one for all sums, or one for each.
+    template <std::size_t width, class Finish, std::size_t moduli, class Load, class Store>
     static void strip(Word* const* out, const Word* const* x, std::size_t offset, std::size_t i,
-                      const Word* w, std::size_t terms, const Finish (&finish)[kCount], Load load,
+                      const Word* w, std::size_t terms, const Finish (&finish)[moduli], Load load,
                       Store store) {
         Sum sums[kCount][width];
         for (auto& row : sums) {
@@ -379,19 +381,16 @@ struct SharedSums {
         }
         for (std::size_t k = 0; k < kCount; ++k) {
             for (std::size_t s = 0; s < width; ++s) {
-                store(out[k] + i + s * kLanes, finish[k](sums[k][s]));
+                store(out[k] + i + s * kLanes, finish[k % moduli](sums[k][s]));
             }
         }
     }
 
-    template <class Finish>
+    template <class Finish, std::size_t moduli>
     static void all(Word* const* out, const Word* const* x, std::size_t offset, const Word* w,
-                    std::size_t terms, std::size_t n, const Modulus* const* m) {
+                    std::size_t terms, std::size_t n, const Finish (&finish)[moduli]) {
         const auto load = [](const Word* p) { return Simd::load(p); };
         const auto store = [](Word* p, auto v) { Simd::store(p, v); };
-        static_assert(kCount == 4);
-        const Finish finish[] = {Finish(*m[0], terms), Finish(*m[1], terms), Finish(*m[2], terms),
-                                 Finish(*m[3], terms)};
         std::size_t i = 0;
         for (; i + kWidth * kLanes <= n; i += kWidth * kLanes) {
             strip<kWidth>(out, x, offset, i, w, terms, finish, load, store);
@@ -408,12 +407,28 @@ struct SharedSums {
         }
     }
 
+    template <class Finish>
+    static void with_moduli(Word* const* out, const Word* const* x, std::size_t offset,
+                            const Word* w, std::size_t terms, std::size_t n,
+                            const Modulus* const* m) {
+        static_assert(kCount == 4);
+        if (m[0] == m[1] && m[0] == m[2] && m[0] == m[3]) {  // fewer constants to set up
+            const Finish finish[] = {Finish(*m[0], terms)};
+            return all(out, x, offset, w, terms, n, finish);
+        }
+        const Finish finish[] = {Finish(*m[0], terms), Finish(*m[1], terms), Finish(*m[2], terms),
+                                 Finish(*m[3], terms)};
+        all(out, x, offset, w, terms, n, finish);
+    }
+
     template <bool lazy>
     static void run(Word* const* out, const Word* const* x, std::size_t offset, const Word* w,
                     std::size_t terms, std::size_t n, const Modulus* const* m) {
-        if (terms <= 4) return all<Divided<Simd, 1, lazy>>(out, x, offset, w, terms, n, m);
-        if (terms <= 16) return all<Divided<Simd, 4, lazy>>(out, x, offset, w, terms, n, m);
-        all<Divided<Simd, kNoBound, lazy>>(out, x, offset, w, terms, n, m);
+        if (terms <= 4) return with_moduli<Divided<Simd, 1, lazy>>(out, x, offset, w, terms, n, m);
+        if (terms <= 16) {
+            return with_moduli<Divided<Simd, 4, lazy>>(out, x, offset, w, terms, n, m);
+        }
+        with_moduli<Divided<Simd, kNoBound, lazy>>(out, x, offset, w, terms, n, m);
     }
 };
 
@@ -530,12 +545,12 @@ struct Transform {
     }
 
     template <std::size_t nodes>
-    static void inverse_tail(Word* a, std::size_t count, std::size_t k, Roots roots,
-                             const Ntt& ntt) {
-        for (std::size_t i = 0; i < count; ++i, a += kTail * kLanes) {
+    static void inverse_tail(Word* a, const Word* from, std::size_t count, std::size_t k,
+                             Roots roots, const Ntt& ntt) {
+        for (std::size_t i = 0; i < count; ++i, a += kTail * kLanes, from += kTail * kLanes) {
             Vec x[kTail];
             for (std::size_t j = 0; j < kTail; ++j) {
-                x[j] = ntt.template load<true>(a + j * kLanes);
+                x[j] = ntt.template load<true>(from + j * kLanes);
             }
             ntt.template inverse_within<kTail>(x, kTail * (k + i), roots);
             for (std::size_t j = 0; j < kTail; ++j) ntt.inverse_settle(x[j]);
@@ -613,28 +628,30 @@ struct Transform {
         }
     }
 
+    // Nothing but the tails reads from `from`, which may be a.
     template <bool last>
-    static void inverse_block(Word* a, std::size_t size, std::size_t k, Roots roots,
-                              const Ntt& ntt) {
-        inverse_parts(a, size, k, roots, ntt);
+    static void inverse_block(Word* a, const Word* from, std::size_t size, std::size_t k,
+                              Roots roots, const Ntt& ntt) {
+        inverse_parts(a, from, size, k, roots, ntt);
         inverse_pass<last>(a, size, k, roots, ntt);
     }
 
     // What comes before the last pass.
-    static void inverse_parts(Word* a, std::size_t size, std::size_t k, Roots roots,
-                              const Ntt& ntt) {
+    static void inverse_parts(Word* a, const Word* from, std::size_t size, std::size_t k,
+                              Roots roots, const Ntt& ntt) {
         if (size > kCached) {
             for (std::size_t s = 0; s < 4; ++s) {
-                inverse_block<false>(a + s * (size / 4), size / 4, 4 * k + s, roots, ntt);
+                const std::size_t at = s * (size / 4);
+                inverse_block<false>(a + at, from + at, size / 4, 4 * k + s, roots, ntt);
             }
         } else {
             std::size_t part = size / 4;
             while (part > kTail * kLanes) part /= 4;
             std::size_t count = size / part;
             if (part == kTail * kLanes) {
-                inverse_tail<1>(a, count, count * k, roots, ntt);
+                inverse_tail<1>(a, from, count, count * k, roots, ntt);
             } else {
-                inverse_tail<2>(a, count / 2, count / 2 * k, roots, ntt);
+                inverse_tail<2>(a, from, count / 2, count / 2 * k, roots, ntt);
             }
             for (part *= 4, count /= 4; count > 1; part *= 4, count /= 4) {
                 for (std::size_t i = 0; i < count; ++i) {
@@ -650,10 +667,11 @@ struct Transform {
         forward_block<true>(a, length, 1, roots, Ntt(tables.modulus, roots, length));
     }
 
-    static void inverse(Word* a, std::size_t length, const NttTables& tables) {
-        if (length < kShortest) return Simd::shorter().ntt_inverse(a, length, tables);
+    static void inverse(Word* out, const Word* a, std::size_t length, const NttTables& tables) {
+        if (length < kShortest) return Simd::shorter().ntt_inverse(out, a, length, tables);
         const Roots roots{tables.inverse_roots.data(), tables.inverse_roots_shoup.data()};
-        inverse_block<true>(a, length, 1, roots, scaling(1, length, roots, tables.modulus));
+        const Ntt ntt = scaling(1, length, roots, tables.modulus);
+        inverse_block<true>(out, a, length, 1, roots, ntt);
     }
 
     // An element of the real ring of degree N is one of the ring of degree 2N whose coefficients
@@ -669,12 +687,13 @@ struct Transform {
     }
 
     // Up to a factor of 2 the folding is undone by one with -w, which is inverse_roots[1].
-    static void real_inverse(Word* a, std::size_t length, const NttTables& tables) {
-        if (length < kShortest) return Simd::shorter().real_ntt_inverse(a, length, tables);
+    static void real_inverse(Word* out, const Word* a, std::size_t length,
+                             const NttTables& tables) {
+        if (length < kShortest) return Simd::shorter().real_ntt_inverse(out, a, length, tables);
         const Roots roots{tables.inverse_roots.data(), tables.inverse_roots_shoup.data()};
         const Ntt ntt = scaling(2, length, roots, tables.modulus);
-        inverse_parts(a, length, 2, roots, ntt);
-        unfolding_pass(a, length, roots, ntt);
+        inverse_parts(out, a, length, 2, roots, ntt);
+        unfolding_pass(out, length, roots, ntt);
     }
 
   private:

@@ -141,8 +141,7 @@ void decompose(const Context& context, std::uint64_t* out, const std::uint64_t* 
 
     const Buffer coefficients = context.scratch(limbs * n);
     parallel_for(context.threads(), limbs, [&](std::size_t r, std::size_t) {
-        std::copy(c + r * n, c + (r + 1) * n, coefficients.data() + r * n);
-        context.ntt_inverse(coefficients.data() + r * n, n, own[r]);
+        context.ntt_inverse(coefficients.data() + r * n, c + r * n, own[r]);
     });
 
     std::vector<std::pair<std::uint64_t*, int>> pending;  // extended rows still to be transformed
@@ -239,10 +238,8 @@ void divide_and_round(const Context& context, std::uint64_t* out, const std::uin
     const std::size_t dropped = division.dropped.size();
     const Buffer remainder = context.scratch(dropped * n);
     parallel_for(context.threads(), dropped, [&](std::size_t r, std::size_t) {
-        std::uint64_t* row = remainder.data() + r * n;
-        const std::uint64_t* source = x + division.dropped_at[r] * n;
-        std::copy(source, source + n, row);
-        context.ntt_inverse(row, n, division.dropped[r]);
+        context.ntt_inverse(remainder.data() + r * n, x + division.dropped_at[r] * n,
+                            division.dropped[r]);
     });
     std::vector<std::uint64_t*> targets;
     for (std::size_t r = 0; r < wanted.size(); ++r) targets.push_back(out + r * n);

@@ -98,9 +98,9 @@ void Context::ntt_forward(std::uint64_t* row, std::size_t length, int index) con
     kernel(row, length, tables(index));
 }
 
-void Context::ntt_inverse(std::uint64_t* row, std::size_t length, int index) const {
+void Context::ntt_inverse(std::uint64_t* out, const std::uint64_t* row, int index) const {
     const auto kernel = kind_ == Kind::real ? kernels_->real_ntt_inverse : kernels_->ntt_inverse;
-    kernel(row, length, tables(index));
+    kernel(out, row, n_, tables(index));
 }
 
 void Context::ntt_forward_block(std::uint64_t* rows, std::size_t length, int index) const {
@@ -115,8 +115,9 @@ void Context::ntt_forward(std::uint64_t* data, const Rows& rows) const {
 }
 
 void Context::ntt_inverse(std::uint64_t* data, const Rows& rows) const {
-    parallel_for(threads_, rows.size(),
-                 [&](std::size_t r, std::size_t) { ntt_inverse(data + r * n_, n_, rows[r]); });
+    parallel_for(threads_, rows.size(), [&](std::size_t r, std::size_t) {
+        ntt_inverse(data + r * n_, data + r * n_, rows[r]);
+    });
 }
 
 void Context::pointwise(Pointwise kernel, std::uint64_t* out, const std::uint64_t* a,

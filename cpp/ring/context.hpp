@@ -72,7 +72,8 @@ class Context {
     void ntt_forward(std::uint64_t* row, std::size_t length, int index) const;
     // kernels::kBlock of them side by side.
     void ntt_forward_block(std::uint64_t* rows, std::size_t length, int index) const;
-    void ntt_inverse(std::uint64_t* row, std::size_t length, int index) const;
+    // Of a whole row [n]; out may be row.
+    void ntt_inverse(std::uint64_t* out, const std::uint64_t* row, int index) const;
     void ntt_forward(std::uint64_t* data, const Rows& rows) const;
     void ntt_inverse(std::uint64_t* data, const Rows& rows) const;
 
@@ -85,6 +86,7 @@ class Context {
                           const std::vector<std::uint64_t>& factors, const Rows& rows) const;
     // Residues of signed coefficients (|value| < 2^63), then the forward NTT. coefficients: [n].
     void embed_signed(std::uint64_t* out, const std::int64_t* coefficients, const Rows& rows) const;
+    void embed_row(std::uint64_t* row, const std::int64_t* coefficients, int index) const;
     // The same plaintext added to the first of two polynomials, or multiplied with all of them.
     // a, out: [polys][rows][n].
     void add_plain(std::uint64_t* out, const std::uint64_t* a, const std::int64_t* coefficients,
@@ -96,8 +98,6 @@ class Context {
                  std::size_t rows) const;
 
   private:
-    void embed_row(std::uint64_t* row, const std::int64_t* coefficients, int index) const;
-
     Kind kind_;
     std::size_t n_;
     int threads_;

@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::size_t kScratchWords = std::size_t{112} * 1024;  // 896 KiB: stays in the L2 cache
 constexpr std::size_t kMaxTile = 1024;
+constexpr std::size_t kTasks = 8;               // for each thread, at least
 constexpr std::size_t kStrip = 64;              // positions that are summed before the next ones
 constexpr std::size_t kLine = kernels::kBlock;  // words of a cache line
 constexpr std::size_t kPad =
@@ -85,7 +86,9 @@ class LimbWorker {
           weights_(context.scratch(
               std::max(prepared.sums[0].slots.size(), prepared.sums[1].slots.size()) * t.period)),
           transformed_(context.scratch(kLine * t.period)),
-          masks_(context.scratch(t.masks.size() * n_)),
+          masks_(context.scratch(
+              static_cast<std::size_t>(std::count(t.kept.begin(), t.kept.end(), nullptr)) * n_)),
+          mask_rows_(t.masks.size()),
           scratch_(context.scratch(2 * prepared.order.rows * stride_)),
           partial_(
               context.scratch(std::max(prepared.sums[0].count, prepared.sums[1].count) * strip_)) {
@@ -122,7 +125,7 @@ class LimbWorker {
     std::uint64_t* scratch(std::size_t row, std::size_t poly) const {
         return scratch_.data() + (poly * prepared_.order.rows + row) * stride_;
     }
-    const std::uint64_t* mask_row(std::size_t mask) const { return masks_.data() + mask * n_; }
+    const std::uint64_t* mask_row(std::size_t mask) const { return mask_rows_[mask]; }
 
     // Weights of this limb in the order in which they are read, those of one position side by side:
     // [period][slots], in the form that the sums take. Sums that are masked later keep a factor of
@@ -152,14 +155,19 @@ class LimbWorker {
         }
     }
 
-    // Masks stay small integers between calls: transforming them here costs less than reading all
-    // their residues from memory, and a thousand times less memory.
+    // Where the residues of the masks are: those that are not kept are made here.
     void transform_masks() {
+        std::uint64_t* values = masks_.data();
         for (std::size_t i = 0; i < t_.masks.size(); ++i) {
-            std::uint64_t* values = masks_.data() + i * n_;
+            if (t_.kept[i] != nullptr) {
+                mask_rows_[i] = t_.kept[i]->row(context_, t_.rows[row_]);
+                continue;
+            }
+            mask_rows_[i] = values;
             residues(values, reinterpret_cast<const std::uint64_t*>(t_.masks[i]), n_,
                      t_.largest_mask);
             context_.ntt_forward(values, n_, t_.rows[row_]);
+            values += n_;
         }
     }
 
@@ -318,7 +326,8 @@ class LimbWorker {
     std::size_t row_ = 0;
     Buffer weights_;
     Buffer transformed_;
-    Buffer masks_;  // [masks][n]
+    Buffer masks_;  // those that are not kept
+    std::vector<const std::uint64_t*> mask_rows_;
     Buffer scratch_;
     Buffer partial_;  // a strip of every sum that is masked later
     // Kept for their memory.
@@ -332,20 +341,21 @@ class LimbWorker {
 void accumulate(const Context& context, std::uint64_t* out, const LinearTransform& transform) {
     const std::size_t n = context.n();
     const Preparation prepared(context, transform);
-    // Rows that are left over when every thread has had as many are cut, for all to share.
+    for (KeptRows* mask : transform.kept) {
+        if (mask != nullptr) mask->prepare(context, transform.rows);
+    }
+    // Some tasks more than threads, so that none waits long for the last one.
     const auto threads = static_cast<std::size_t>(context.threads());
     const std::size_t rows = transform.rows.size();
-    const std::size_t left = rows % threads;
     std::size_t parts = 1;
-    while (left > 0 && parts * left < threads && n / (2 * parts) >= prepared.tile) parts *= 2;
-    const std::size_t whole = rows - left;
+    while (threads > 1 && parts * rows < kTasks * threads && n / (2 * parts) >= prepared.tile) {
+        parts *= 2;
+    }
     std::deque<LimbWorker> workers;
     while (workers.size() < threads) workers.emplace_back(context, transform, prepared);
-    parallel_for(context.threads(), whole + left * parts, [&](std::size_t i, std::size_t thread) {
-        const std::size_t row = i < whole ? i : whole + (i - whole) / parts;
-        const std::size_t size = i < whole ? n : n / parts;
-        const std::size_t begin = i < whole ? 0 : (i - whole) % parts * size;
-        workers[thread].run(out, row, begin, begin + size);
+    parallel_for(context.threads(), rows * parts, [&](std::size_t i, std::size_t thread) {
+        const std::size_t begin = i % parts * (n / parts);
+        workers[thread].run(out, i / parts, begin, begin + n / parts);
     });
 }
 

@@ -2,6 +2,7 @@
 // decomposed inputs.
 #pragma once
 
+#include "ring/kept_rows.hpp"
 #include "ring/linear.hpp"
 
 namespace fhe::ring {
@@ -41,6 +42,7 @@ struct LinearTransform {
     std::vector<TransformInput> inputs;
     std::vector<BabyStep> babies;
     std::vector<const std::int64_t*> masks;  // signed coefficients [n], |value| < 2^50
+    std::vector<KeptRows*> kept;             // of each mask, or null: it is transformed every time
     std::vector<Term> terms;
     std::vector<std::vector<Entry>> outputs;  // one list per accumulator
     const std::int64_t* weights;              // [count][period], coefficients in Y = X^(n/period)

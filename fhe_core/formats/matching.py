@@ -138,7 +138,8 @@ def _limits(parameters: MatchParameters, ciphertexts: int) -> Limits:
 
 def _limits_of(asked: Asked) -> Limits:
     header = _HEADER_BYTES + _DIGEST_BYTES * len(asked.blocks)
-    words = int(np.prod(asked.shape))
+    # Of no blocks, too: a shape counts as if it had no zeros in it.
+    words = int(np.prod([max(1, length) for length in asked.shape]))
     return Limits(header + _HEADER_BYTES + words, header, 1)
 
 

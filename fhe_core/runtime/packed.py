@@ -1,11 +1,13 @@
 """Plaintext tables of a plan as integer polynomials, encoded once for the native backend.
 
 Everything stays in signed coefficients: weights have ``period`` of them, masks N. The kernels form
-residues when they need them, which is cheaper than reading them from memory for every limb.
+residues when they need them. Those of masks are kept, as far as `MAX_KEPT_BYTES` go: first of the
+masks that most steps use.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -25,6 +27,8 @@ Signed = NDArray[np.int64]
 MIN_PERIOD_COEFFICIENTS = 8
 #: ... and masks whose coefficients are below this.
 MAX_MASK_COEFFICIENT = 2**50
+#: Residues of masks that a plan keeps. They save transforms, a twentieth of the time of a face.
+MAX_KEPT_BYTES = 256 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,17 +40,19 @@ class PackedTransform:
         masks: coefficients [N] each.
         terms: (baby, mask or -1).
         entries: per accumulator, (term, weight) pairs [entries, 2].
+        kept: those of the masks whose residues are kept.
     """
 
     weights: Signed
     masks: tuple[Signed, ...]
     terms: tuple[tuple[int, int], ...]
     entries: tuple[NDArray[np.uint32], ...]
+    kept: tuple[_native.Kept, ...] = ()
 
     @cached_property
     def native(self) -> _native.Transform:
         """The same, checked by the extension once for all runs."""
-        return _native.Transform(self.masks, self.terms, self.entries, self.weights)
+        return _native.Transform(self.masks, self.terms, self.entries, self.weights, self.kept)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,12 +87,12 @@ def spread(coefficients: Signed, ring_dimension: int) -> Signed:
 
 
 def memory_bytes(plans: Iterable[PackedPlan]) -> int:
-    """Bytes of all distinct arrays of several plans."""
-    arrays: list[NDArray[Any]] = []
+    """Bytes of all distinct arrays of several plans, and of the residues that were kept so far."""
+    arrays: list[NDArray[Any] | _native.Kept] = []
     for plan in plans:
         arrays += [*plan.masks.values(), *(a.coefficients for a in plan.additions.values())]
         for transform in plan.transforms.values():
-            arrays += [transform.weights, *transform.masks, *transform.entries]
+            arrays += [transform.weights, *transform.masks, *transform.entries, *transform.kept]
     return sum({id(array): array.nbytes for array in arrays}.values())
 
 
@@ -141,7 +147,33 @@ class _Packer:
                     masks[number] = self.mask(step.mask, step.mask_scale)
                 case _:
                     pass
-        return PackedPlan(self.plan, transforms, masks, additions)
+        return PackedPlan(self.plan, self.keep(transforms), masks, additions)
+
+    def keep(self, transforms: Mapping[int, PackedTransform]) -> dict[int, PackedTransform]:
+        """With residues kept of the masks that most steps use, as far as there is room."""
+        masks = {id(mask): mask for transform in transforms.values() for mask in transform.masks}
+        uses = Counter(id(mask) for transform in transforms.values() for mask in transform.masks)
+        rows: dict[int, set[int]] = {key: set() for key in masks}
+        for number, transform in transforms.items():
+            for mask in transform.masks:
+                rows[id(mask)].update(self.basis(self.plan.steps[number]))
+        room, kept = MAX_KEPT_BYTES, {}
+        for key, _ in uses.most_common():
+            size = len(rows[key]) * masks[key].nbytes
+            if size <= room:
+                room -= size
+                kept[key] = _native.Kept(masks[key])
+        return {
+            number: replace(t, kept=tuple(kept[id(m)] for m in t.masks if id(m) in kept))
+            for number, t in transforms.items()
+        }
+
+    def basis(self, step: steps.Step) -> list[int]:
+        """Rows of the basis QP of a linear step."""
+        if not isinstance(step, steps.LinearTransform):
+            return []
+        level = self.parameters.levels[step.level]
+        return [*level.rows, *self.parameters.special_rows(self.parameters.tiers[level.tier])]
 
     def add_table(
         self, additions: dict[int, Addition], number: int, table: str, output: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from fhe_face.commands.inputs import warn_of_little_memory
 from fhe_face.engine import choose_engine
 from fhe_face.failures import USAGE, CommandError
 from fhe_face.local.sides import LocalServer, fresh_client
+from fhe_face.local.standing import StandingServer
 from fhe_face.models.checkpoint import Checkpoint
 from fhe_face.network import recommended_normalisation
 from fhe_face.output import Output
@@ -46,11 +47,21 @@ class KeyOptions:
             )
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A client, and what a server process on this machine is given. folder: for what is sent."""
+
+    client: FaceClient
+    evaluation_key: Path
+    weights: Path
+    folder: Path
+    threads: int
+
+
 @contextmanager
-def both_sides(
+def _prepared(
     keys: KeyOptions, checkpoint: Checkpoint, output: Output, stage: Stage
-) -> Iterator[tuple[FaceClient, LocalServer]]:
-    """The client and what carries bundles to its server; nothing of both is left behind."""
+) -> Iterator[Prepared]:
     with temporary_folder("fhe-face-") as new:
         folder = new.resolve()
         if keys.folder is None:
@@ -59,10 +70,32 @@ def both_sides(
             client, own = _kept(keys, keys.folder, checkpoint, output), keys.folder.resolve()
         weights = checkpoint.path.resolve()
         warn_of_little_memory(output, client.engine.keys(), client.engine.parameters)
-        yield (
-            client,
-            LocalServer(client, own / EVALUATION_KEY, weights, folder, keys.threads, stage),
+        yield Prepared(client, own / EVALUATION_KEY, weights, folder, keys.threads)
+
+
+@contextmanager
+def both_sides(
+    keys: KeyOptions, checkpoint: Checkpoint, output: Output, stage: Stage
+) -> Iterator[tuple[FaceClient, LocalServer]]:
+    """The client, and a server process for each request; nothing of both is left behind."""
+    with _prepared(keys, checkpoint, output, stage) as made:
+        server = LocalServer(
+            *(made.client, made.evaluation_key, made.weights, made.folder, made.threads, stage)
         )
+        yield made.client, server
+
+
+@contextmanager
+def standing_sides(
+    keys: KeyOptions, checkpoint: Checkpoint, output: Output, stage: Stage
+) -> Iterator[tuple[FaceClient, StandingServer]]:
+    """The client, and one server process for all requests; nothing of both is left behind."""
+    with _prepared(keys, checkpoint, output, stage) as made:
+        server = StandingServer(
+            *(made.client, made.evaluation_key, made.weights, made.folder, made.threads, stage)
+        )
+        with closing(server):
+            yield made.client, server
 
 
 def _fresh(keys: KeyOptions, checkpoint: Checkpoint, folder: Path, stage: Stage) -> FaceClient:

@@ -13,12 +13,17 @@ import typer
 from fhe_face import process
 from fhe_face.commands.gallery_options import (
     ENCRYPTED,
+    BackupSource,
+    BackupTarget,
     Database,
     Deleted,
+    Drop,
     Embed,
     EngineKeys,
+    EnrolledPhotos,
     Gallery,
     KeepNames,
+    MaybeFlip,
     MaybeWeights,
     NewPassphrase,
     NewPassphraseFile,
@@ -36,6 +41,9 @@ from fhe_face.commands.options import (
     Weights,
     Yes,
 )
+
+SHOW = "A gallery: its people, thresholds and sizes; or one person's photos."
+REKEY = "Seal everything anew with a new key. The old key then opens nothing in the gallery."
 
 app = typer.Typer(
     help="Sealed galleries: make, look after, correct, back up.", no_args_is_help=True
@@ -79,7 +87,7 @@ def list_galleries(
     command.list_galleries(folders or [Path()], json)
 
 
-@app.command("show", help="A gallery: its people, thresholds and sizes; or one person's photos.")
+@app.command("show", help=SHOW)
 def show(
     gallery: Gallery,
     subject: SubjectOrAll = None,
@@ -180,7 +188,7 @@ def export(
 )
 def backup(
     gallery: Gallery,
-    target: Annotated[Path, typer.Argument(help="A new folder for the copy.")],
+    target: BackupTarget,
     passphrase_file: PassphraseFile = None,
     json: Json = False,
 ) -> None:
@@ -192,7 +200,7 @@ def backup(
 
 @app.command("restore", help="Make a gallery of a backup.")
 def restore(
-    source: Annotated[Path, typer.Argument(help="The folder of the backup.")],
+    source: BackupSource,
     gallery: NewFolder,
     database: Database = None,
     json: Json = False,
@@ -202,9 +210,7 @@ def restore(
     command.restore(source, gallery, database, json)
 
 
-@app.command(
-    "rekey", help="Seal everything anew with a new key. The old key then opens nothing here."
-)
+@app.command("rekey", help=REKEY)
 def rekey(
     gallery: Gallery,
     passphrase: NewPassphrase = False,
@@ -226,15 +232,10 @@ def rekey(
 )
 def rebuild(
     gallery: Gallery,
-    photos: Annotated[list[Path], typer.Argument(help="Folders with the photos enrolled.")],
+    photos: EnrolledPhotos,
     weights: MaybeWeights = None,
-    flip: Annotated[
-        bool | None,
-        typer.Option("--flip/--no-flip", help="Average with mirror images; default: as before."),
-    ] = None,
-    drop: Annotated[
-        bool, typer.Option("--drop", help="Delete templates whose photo is not found.")
-    ] = False,
+    flip: MaybeFlip = None,
+    drop: Drop = False,
     yes: Yes = False,
     embed: Embed = ENCRYPTED,
     keys: EngineKeys = None,

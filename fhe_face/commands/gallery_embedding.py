@@ -12,7 +12,7 @@ from fhe_face.client import passphrases
 from fhe_face.client.decryption import Embedding
 from fhe_face.client.health import HealthReport
 from fhe_face.client.keymaking import CLIENT_KEY, EVALUATION_KEY
-from fhe_face.commands.both_sides import KeyOptions, both_sides
+from fhe_face.commands.both_sides import KeyOptions, standing_sides
 from fhe_face.commands.gallery_opening import Opening
 from fhe_face.commands.gallery_options import ENCRYPTED
 from fhe_face.commands.secrecy import hold_secrets
@@ -30,8 +30,8 @@ from fhe_face.progress import Stage
 from fhe_face.system import default_threads
 
 LOCAL = "local"
-#: What one request of single faces holds: a new server process takes seconds to start.
-TOGETHER = 16
+#: Faces of one request, whose results are kept together: the process stays, so few are enough.
+TOGETHER = 4
 #: From so many faces on, waiting is worth a remark.
 _MANY = 10
 _SLOW = (
@@ -43,20 +43,27 @@ Result = Embedding | HealthReport
 
 @dataclass(frozen=True)
 class EmbedOptions:
-    """The options --embed, --keys and --weights; CommandError for some together.
+    """The options --embed, --keys, --weights and --twice; CommandError for some together.
 
-    weights: None for those that the gallery was made for.
+    weights: None for those that the gallery was made for. twice: see `EncryptedEmbedder`.
     """
 
     how: str
     keys: Path | None
     weights: Path | None
+    twice: bool = False
 
     def __post_init__(self) -> None:
         one_of("--embed", self.how)
         if self.how == LOCAL and self.keys is not None:
             raise CommandError(
                 "--keys is for encrypted embedding: leave it out, or --embed local", USAGE
+            )
+        if self.how == LOCAL and self.twice:
+            raise CommandError(
+                "--twice is for encrypted embedding, whose noise differs each time: leave it out, "
+                "or embed encrypted (for a gallery at a server: --keys)",
+                USAGE,
             )
 
     def checkpoint(self, gallery: Gallery, output: Output) -> Checkpoint:
@@ -103,7 +110,7 @@ class EmbedOptions:
         with ExitStack() as stack:
             keys = self._keys(views, opening, output)
             together = _together(keys.folder)
-            yield _Later(checkpoint, views, keys, output, stage, stack, together)
+            yield _Later(checkpoint, views, keys, output, stage, stack, together, self.twice)
 
     def _keys(self, views: int, opening: Opening, output: Output) -> KeyOptions:
         threads = opening.threads or default_threads()
@@ -126,7 +133,9 @@ class _Later:
     stage: Stage = field(repr=False)
     stack: ExitStack = field(repr=False)
     together: int
+    twice: bool
     _inner: EncryptedEmbedder | None = field(default=None, repr=False)
+    _asked: int = 0
 
     @property
     def model(self) -> str:
@@ -144,12 +153,13 @@ class _Later:
         """
         if not faces:
             return []
+        before, self._asked = self._asked, self._asked + len(faces)
+        if before < _MANY <= self._asked:
+            self.output.note(_SLOW)
         if self._inner is None:
-            if len(faces) >= _MANY:
-                self.output.note(_SLOW)
-            sides = both_sides(self.keys, self.checkpoint, self.output, self.stage)
+            sides = standing_sides(self.keys, self.checkpoint, self.output, self.stage)
             client, server = self.stack.enter_context(sides)
-            self._inner = EncryptedEmbedder(client, server, self.model)
+            self._inner = EncryptedEmbedder(client, server, self.model, twice=self.twice)
             if self._inner.views != self.views:
                 made = "with" if self._inner.views > 1 else "without"
                 raise CommandError(

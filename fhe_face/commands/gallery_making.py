@@ -179,6 +179,9 @@ def rebuild(
     as_json: bool,
 ) -> None:
     output = Output(as_json)
+    for given in photos:
+        if not given.exists():
+            raise CommandError(f"cannot read {shown(given)}: no such file or folder")
     with opening.opened(output) as gallery:
         weights = how.weights or gallery.settings.weights
         if weights is None:

@@ -19,6 +19,7 @@ from fhe_face.gallery.errors import UnknownSubject
 from fhe_face.gallery.folders import Folder
 from fhe_face.gallery.gallery import Gallery
 from fhe_face.gallery.subjects import SubjectInfo
+from fhe_face.local.searching import search_apart
 from fhe_face.output import Output
 
 #: In the folder of a gallery at a server (fhe_face.remote.place).
@@ -57,6 +58,8 @@ class Opening:
             threads=self.threads,
             warn=output.warn,
         ) as gallery:
+            if type(gallery) is Gallery:
+                search_apart(gallery)
             yield gallery
 
 

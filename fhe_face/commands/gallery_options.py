@@ -48,6 +48,16 @@ OfCrops = Annotated[
     bool, typer.Option("--aligned", help="For pictures that are aligned crops already.")
 ]
 
+# Keeping a gallery, and giving it another network.
+BackupTarget = Annotated[Path, typer.Argument(help="A new folder for the copy.")]
+BackupSource = Annotated[Path, typer.Argument(help="The folder of the backup.")]
+EnrolledPhotos = Annotated[list[Path], typer.Argument(help="Folders with the photos enrolled.")]
+MaybeFlip = Annotated[
+    bool | None,
+    typer.Option("--flip/--no-flip", help="Average with mirror images; default: as before."),
+]
+Drop = Annotated[bool, typer.Option("--drop", help="Delete templates whose photo is not found.")]
+
 # How faces are embedded and compared.
 Embed = Annotated[str, _how("--embed", _EMBED_HELP.capitalize())]
 Match = Annotated[str, _how("--match", _MATCH_HELP.capitalize())]

@@ -27,6 +27,7 @@ from fhe_face.commands.gallery_options import (
     TellScores,
     Templates,
     Top,
+    Twice,
 )
 from fhe_face.commands.options import Json, PassphraseFile, Threads
 
@@ -40,6 +41,7 @@ def add(
     keys: EngineKeys = None,
     weights: MaybeWeights = None,
     again: Again = False,
+    twice: Twice = False,
     passphrase_file: PassphraseFile = None,
     threads: Threads = None,
     json: Json = False,
@@ -49,7 +51,8 @@ def add(
     from fhe_face.commands.gallery_opening import Opening
 
     opening = Opening(gallery, passphrase_file, threads)
-    command.run(opening, photos, EmbedOptions(embed, keys, weights), json, again, subject)
+    how = EmbedOptions(embed, keys, weights, twice)
+    command.run(opening, photos, how, json, again, subject)
 
 
 @app.command("move", help="Give photos to another person, without computing anything again.")
@@ -147,6 +150,7 @@ def enroll(
     keys: EngineKeys = None,
     weights: MaybeWeights = None,
     again: Again = False,
+    twice: Twice = False,
     passphrase_file: PassphraseFile = None,
     threads: Threads = None,
     json: Json = False,
@@ -157,7 +161,7 @@ def enroll(
     from fhe_face.commands.gallery_opening import Opening
 
     opening = Opening(gallery, passphrase_file, threads)
-    command.run(opening, photos, EmbedOptions(embed, keys, weights), json, again)
+    command.run(opening, photos, EmbedOptions(embed, keys, weights, twice), json, again)
 
 
 def identify(

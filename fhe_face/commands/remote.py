@@ -136,6 +136,12 @@ def embed(
     faces: Annotated[Path, typer.Argument(help="From fhe-face encrypt.")],
     key: Key,
     out: Annotated[Path, typer.Option("-o", "--output", help="The file of the embeddings.")],
+    cancel: Annotated[
+        bool,
+        typer.Option(
+            "--cancel", help="On Ctrl-C cancel the job, too; default: it goes on at the server."
+        ),
+    ] = False,
     passphrase_file: PassphraseFile = None,
     threads: Threads = None,
     profile: Profile = DEFAULT_PROFILE,
@@ -143,7 +149,7 @@ def embed(
 ) -> None:
     from fhe_face.commands import remote_keys as command
 
-    command.embed(faces, key, out, passphrase_file, threads, profile, json)
+    command.embed(faces, key, out, passphrase_file, threads, cancel, profile, json)
 
 
 @app.command("enroll", help=f"{ENROLL} The gallery is at a server.")
@@ -153,6 +159,7 @@ def enroll(
     keys: ClientKeys = None,
     weights: MaybeWeights = None,
     again: Again = False,
+    twice: Twice = False,
     passphrase_file: PassphraseFile = None,
     threads: Threads = None,
     json: Json = False,
@@ -161,7 +168,7 @@ def enroll(
     from fhe_face.commands.remote_opening import embedding, opening
 
     opened = opening(gallery, passphrase_file, threads)
-    command.run(opened, photos, embedding(keys, weights, gallery), json, again)
+    command.run(opened, photos, embedding(keys, weights, gallery, twice), json, again)
 
 
 @app.command("identify", help=f"{IDENTIFY} The gallery is at a server, which searches it sealed.")

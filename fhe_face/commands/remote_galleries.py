@@ -7,14 +7,18 @@ from typing import Annotated
 
 import typer
 
+from fhe_face.commands import gallery
+from fhe_face.commands.gallery import REKEY, SHOW
 from fhe_face.commands.gallery_options import (
-    Deleted,
+    BackupSource,
+    Drop,
+    EnrolledPhotos,
     Gallery,
     KeepNames,
+    MaybeFlip,
     NewPassphrase,
     OfCrops,
     Searched,
-    SubjectOrAll,
 )
 from fhe_face.commands.options import (
     DEFAULT_WEIGHTS,
@@ -25,7 +29,12 @@ from fhe_face.commands.options import (
     Weights,
     Yes,
 )
-from fhe_face.commands.remote import DEFAULT_PROFILE, Profile
+from fhe_face.commands.remote import DEFAULT_PROFILE, ClientKeys, MaybeWeights, Profile
+
+NewClientFolder = Annotated[Path, typer.Argument(help="A new folder, for what stays here.")]
+NameThere = Annotated[
+    str | None, typer.Option("--name", help="Its name at the server; default: the folder's.")
+]
 
 app = typer.Typer(
     help="Galleries at a server. Commands on people, photos and thresholds: fhe-face gallery.",
@@ -35,10 +44,8 @@ app = typer.Typer(
 
 @app.command("create", help="Make an empty gallery at the server; its secret key stays here.")
 def create(
-    folder: Annotated[Path, typer.Argument(help="A new folder, for what stays here.")],
-    name: Annotated[
-        str | None, typer.Option("--name", help="Its name at the server; default: the folder's.")
-    ] = None,
+    folder: NewClientFolder,
+    name: NameThere = None,
     weights: Weights = DEFAULT_WEIGHTS,
     names: KeepNames = False,
     template: Searched = "mean",
@@ -60,19 +67,6 @@ def list_galleries(profile: Profile = DEFAULT_PROFILE, json: Json = False) -> No
     from fhe_face.commands import remote_gallery as command
 
     command.list_galleries(profile, json)
-
-
-@app.command("show", help="A gallery: its people, thresholds and sizes; or one person's photos.")
-def show(
-    gallery: Gallery,
-    subject: SubjectOrAll = None,
-    deleted: Deleted = False,
-    passphrase_file: PassphraseFile = None,
-    json: Json = False,
-) -> None:
-    from fhe_face.commands import gallery_showing as command
-
-    command.show(gallery, passphrase_file, subject, deleted, json)
 
 
 @app.command(
@@ -112,3 +106,49 @@ def remove(
     from fhe_face.commands import remote_gallery as command
 
     command.remove(gallery, yes, json)
+
+
+@app.command("restore", help="Make a gallery at the server of a backup, of one here as well.")
+def restore(
+    source: BackupSource,
+    folder: NewClientFolder,
+    name: NameThere = None,
+    passphrase_file: PassphraseFile = None,
+    threads: Threads = None,
+    profile: Profile = DEFAULT_PROFILE,
+    json: Json = False,
+) -> None:
+    from fhe_face.commands import remote_gallery as command
+    from fhe_face.commands.gallery_opening import Opening
+
+    command.restore(source, Opening(folder, passphrase_file, threads), name, profile, json)
+
+
+@app.command(
+    "rebuild", help="Embed all photos again, for another network; names, ids and people stay."
+)
+def rebuild(
+    gallery: Gallery,
+    photos: EnrolledPhotos,
+    weights: MaybeWeights = None,
+    flip: MaybeFlip = None,
+    drop: Drop = False,
+    yes: Yes = False,
+    keys: ClientKeys = None,
+    passphrase_file: PassphraseFile = None,
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    from fhe_face.commands import gallery_making as command
+    from fhe_face.commands.remote_opening import embedding, opening
+
+    opened = opening(gallery, passphrase_file, threads)
+    command.rebuild(opened, photos, embedding(keys, weights, gallery), flip, drop, yes, json)
+
+
+# What is the same for a gallery wherever it is.
+app.command("show", help=SHOW)(gallery.show)
+app.command("backup", help="Copy all of a gallery there, with its key, into a new folder here.")(
+    gallery.backup
+)
+app.command("rekey", help=REKEY)(gallery.rekey)

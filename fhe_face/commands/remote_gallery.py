@@ -12,7 +12,7 @@ from rich.console import Console
 from fhe_core.files import shown
 from fhe_face.client import passphrases
 from fhe_face.commands.gallery_embedding import say_caution
-from fhe_face.commands.gallery_opening import MEANS, confirm, counted, facts_of
+from fhe_face.commands.gallery_opening import MEANS, Opening, confirm, counted, facts_of
 from fhe_face.commands.remote_opening import connected, opening
 from fhe_face.commands.secrecy import hold_secrets
 from fhe_face.failures import ERROR, USAGE, CommandError
@@ -27,6 +27,7 @@ from fhe_face.remote.gallery import RemoteGallery
 from fhe_face.remote.place import Place
 from fhe_face.remote.resources import Room
 from fhe_face.remote.resources import remove as remove_file
+from fhe_face.remote.saving import restore_remote
 from fhe_face.remote.witness import NAME
 
 _MOST_GALLERIES = 10_000
@@ -161,6 +162,30 @@ def accept(folder: Path, yes: bool, passphrase_file: Path | None, as_json: bool)
     data = {"gallery": str(folder), "templates": count, "digest": digest, "before": str(before)}
     said = [("templates", count), ("digest", digest), ("what was known before", shown(before))]
     output.answer(data, lambda console: console.print(facts(f"Gallery {shown(folder)}", said)))
+
+
+def restore(source: Path, opening: Opening, name: str | None, profile: str, as_json: bool) -> None:
+    """A gallery at the server from a backup; what is searched is sealed anew."""
+    output = Output(as_json)
+    hold_secrets(output, Folder(source).key, opening.passphrase_file)
+    with connected(profile) as connection, output.stages() as stage:
+        restore_remote(
+            source,
+            opening.folder,
+            connection=connection,
+            profile=profile,
+            gallery=name,
+            stage=stage,
+            warn=output.warn,
+        )
+    with opening.opened(output) as gallery:
+        with output.stages() as stage:
+            gallery.seal(stage)
+        data = facts_of(gallery) | {"backup": str(source), "name": gallery.name}
+    templates = counted(data["templates"], "template")
+    people = counted(data["people"], "person", "people")
+    said = f"{shown(opening.folder)}: {templates} of {people}, at the server as {data['name']}"
+    output.answer(data, lambda console: console.print(said, markup=False, soft_wrap=True))
 
 
 def remove(folder: Path, yes: bool, as_json: bool) -> None:

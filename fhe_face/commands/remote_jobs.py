@@ -11,11 +11,13 @@ from rich.console import Console
 from fhe_core.container import Kind, file_kind
 from fhe_core.files import shown
 from fhe_core.outputs import Outputs
+from fhe_face.commands.remote_keys import gone_on
 from fhe_face.commands.remote_opening import client_of, connected
 from fhe_face.commands.remote_transfer import Steps, Transfer
 from fhe_face.failures import USAGE, CommandError
 from fhe_face.output import Output, facts, grid
 from fhe_face.remote import jobs
+from fhe_face.remote.errors import JobLeft
 from fhe_face.remote.server import RemoteServer
 from fhe_face.system import duration
 
@@ -67,7 +69,10 @@ def _fetch(request: Request, output: Output) -> None:
     client = client_of(request.key, request.passphrase_file, None, output)
     with connected(request.profile) as connection, output.stages() as stage:
         server = RemoteServer(connection, client, stage=Steps(Transfer(output, stage)))
-        bundle = server.resume(request.job, list(request.sent), request.target)
+        try:
+            bundle = server.resume(request.job, list(request.sent), request.target)
+        except JobLeft as left:
+            raise gone_on(left, "the same command again fetches its result") from None
     data = {"job": request.job, "result": str(request.target), "what": bundle.what}
     output.replaced(outputs)
     rows = [("result", f"{shown(request.target)}, an encrypted {bundle.what}")]

@@ -11,11 +11,22 @@ from fhe_core.outputs import Outputs
 from fhe_face.commands.inputs import check_inputs
 from fhe_face.commands.remote_opening import client_of, connected
 from fhe_face.commands.remote_transfer import Steps, Transfer
+from fhe_face.failures import INTERRUPTED, CommandError
 from fhe_face.output import Output, facts
 from fhe_face.places import EMBEDDING, IMAGE
+from fhe_face.remote.errors import JobLeft
 from fhe_face.remote.pushing import push_keys
 from fhe_face.remote.server import RemoteServer
 from fhe_face.system import duration, seconds, size
+
+
+def gone_on(left: JobLeft, how: str) -> CommandError:
+    """What is said after Ctrl-C where a job goes on at the server."""
+    text = (
+        f"interrupted; job {left.job} goes on at the server: {how}; fhe-face remote jobs "
+        f"{left.job} shows it, and cancels it with --cancel"
+    )
+    return CommandError(text, INTERRUPTED, {"job": left.job})
 
 
 def push(keys: Path, replace: bool, parallel: int, profile: str, as_json: bool) -> None:
@@ -47,6 +58,7 @@ def embed(
     target: Path,
     passphrase_file: Path | None,
     threads: int | None,
+    cancel: bool,
     profile: str,
     as_json: bool,
 ) -> None:
@@ -58,8 +70,12 @@ def embed(
     started = time.perf_counter()
     client = client_of(key, passphrase_file, threads, output)
     with connected(profile) as connection, output.stages() as stage:
-        server = RemoteServer(connection, client, stage=Steps(Transfer(output, stage)))
-        server.embed_file(faces, target)
+        steps = Steps(Transfer(output, stage))
+        server = RemoteServer(connection, client, cancels=cancel, stage=steps)
+        try:
+            server.embed_file(faces, target)
+        except JobLeft as left:
+            raise gone_on(left, "the same command again fetches its result") from None
     elapsed = time.perf_counter() - started
     written = target.stat().st_size
     data = {

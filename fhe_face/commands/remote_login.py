@@ -78,6 +78,7 @@ def _show(console: Console, data: dict[str, Any]) -> None:
         ("its version", data["version"]),
         ("tenant", data["tenant"]),
         ("the token allows", ", ".join(data["scopes"])),
+        *(("it computes", one) for one in data["circuits"]),
         ("stored there", used if quota is None else f"{used} of {size(quota)}"),
     ]
     if "file" in data:

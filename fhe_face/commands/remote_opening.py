@@ -46,16 +46,18 @@ def opening(gallery: Path, passphrase_file: Path | None, threads: int | None) ->
     return Opening(gallery, passphrase_file, threads)
 
 
-def embedding(keys: Path | None, weights: Path | None, gallery: Path) -> EmbedOptions:
+def embedding(
+    keys: Path | None, weights: Path | None, gallery: Path, twice: bool = False
+) -> EmbedOptions:
     """What embeds for it: its server where keys are given, and this machine otherwise."""
-    return RemoteEmbedding(LOCAL if keys is None else ENCRYPTED, keys, weights, gallery)
+    return RemoteEmbedding(LOCAL if keys is None else ENCRYPTED, keys, weights, twice, gallery)
 
 
 @dataclass(frozen=True)
 class RemoteEmbedding(EmbedOptions):
     """As `EmbedOptions`; "encrypted" is computed by the server of the gallery."""
 
-    gallery: Path
+    gallery: Path = Path()
 
     @contextmanager
     def embedding(
@@ -69,7 +71,8 @@ class RemoteEmbedding(EmbedOptions):
         client = client_of(self.keys, opening.passphrase_file, opening.threads, output)
         with Place.load(self.gallery).connect() as connection:
             server = server_for(connection, client, checkpoint, output, stage)
-            yield EncryptedEmbedder(client, server, checkpoint.tensors_sha256)
+            model = checkpoint.tensors_sha256
+            yield EncryptedEmbedder(client, server, model, twice=self.twice)
 
 
 def client_of(

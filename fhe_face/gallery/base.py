@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ from fhe_face.gallery.errors import GalleryError
 from fhe_face.gallery.faces import FaceReader
 from fhe_face.gallery.facts import Facts
 from fhe_face.gallery.identification import Finder
-from fhe_face.gallery.index import Index
+from fhe_face.gallery.index import Index, OwnSearcher
 from fhe_face.gallery.locking import KeyLock
 from fhe_face.gallery.opened import Opened
 from fhe_face.gallery.searchers import Counted
@@ -48,7 +49,8 @@ class OpenGallery:
         self._lock = lock
         self._embedder = embedder
         self._counted = counted
-        self._searcher: SearchServer | None = None
+        self._searcher: OwnSearcher | None = None
+        self._make_searcher: Callable[[Opened], OwnSearcher] = _in_this_process
         self._attach(opened, FaceReader(opened.facts))
 
     def _attach(self, opened: Opened, reader: FaceReader) -> None:
@@ -175,12 +177,22 @@ class OpenGallery:
         return self._embedder
 
     @property
-    def searcher(self) -> SearchServer:
-        """The server's part, in this very process: made when first needed."""
+    def searcher(self) -> OwnSearcher:
+        """The server's part, by default in this very process: made when first needed."""
         if self._searcher is None:
-            self._searcher = SearchServer.load(
-                self.opened.folder.server,
-                threads=self.opened.threads,
-                parameters=self.opened.parameters,
-            )
+            self._searcher = self._make_searcher(self.opened)
         return self._searcher
+
+    def search_by(self, make: Callable[[Opened], OwnSearcher]) -> None:
+        """Have the caller's own code search from now on, such as in a process without the key.
+
+        Its answers are not counted: nobody else has chosen them.
+        """
+        self._forget_searcher()
+        self._make_searcher = make
+
+
+def _in_this_process(opened: Opened) -> OwnSearcher:
+    return SearchServer.load(
+        opened.folder.server, threads=opened.threads, parameters=opened.parameters
+    )

@@ -110,7 +110,8 @@ class EncryptedEmbedder:
 
     client: of the engine's keys; server: a `FaceServer`, or what carries bundles to one and back,
     with the weights of which model is the digest; memory: that the server has, in bytes; groups:
-    so many full runs go to the server at once, where each request costs it a start.
+    so many full runs go to the server at once, where each request costs it a start. twice: compute
+    every face from two encryptions, and refuse one whose copies differ, as a crafted image's do.
     """
 
     client: FaceClient
@@ -118,6 +119,7 @@ class EncryptedEmbedder:
     model: str
     memory: int | None = None
     groups: int = 1
+    twice: bool = False
 
     @classmethod
     def of(
@@ -161,7 +163,8 @@ class EncryptedEmbedder:
         """
         if not faces:
             return []
-        return self.client.embed(list(faces), self.server, memory=self.memory).results
+        embed, images = self.client.embed, list(faces)
+        return embed(images, self.server, memory=self.memory, twice=self.twice).results
 
 
 def require_embedder(embedder: Embedder, facts: Facts) -> None:

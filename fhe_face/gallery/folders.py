@@ -23,7 +23,7 @@ from fhe_core.secret.gallery_files import load_gallery_key, save_gallery_key, sa
 from fhe_core.secret.key import SecretKey
 from fhe_face.client.ledger import SUFFIX
 from fhe_face.gallery.errors import GalleryError
-from fhe_face.server.searching import EVALUATION_KEY, NEXT
+from fhe_face.keyfile import EVALUATION_KEY, NEXT
 from fhe_face.store.backup import whole_folder
 
 KEY: Final = "gallery.key"
@@ -113,14 +113,21 @@ def write_keys(
     Raises:
         FileError: they exist, or cannot be written, or others could read the secret.
     """
+    public = folder.evaluation_key.with_name(folder.evaluation_key.name + suffix)
+    save_gallery_keys(public, key, parameters, {})
+    write_secret(folder, key, passphrase, suffix)
+
+
+def write_secret(
+    folder: Folder, key: SecretKey, passphrase: bytes | None, suffix: str = ""
+) -> None:
+    """The secret key's file alone, with mode 0600. Errors: as `write_keys`."""
     if passphrase is None and not keeps_modes_private(folder.client):
         raise FileError(
             f"{shown(folder.client)}: others could read {KEY}, because the file system keeps no "
             "private modes; choose another folder, or protect the key by a passphrase"
         )
-    public = folder.evaluation_key.with_name(folder.evaluation_key.name + suffix)
     secret = folder.key.with_name(folder.key.name + suffix)
-    save_gallery_keys(public, key, parameters, {})
     save_gallery_key(secret, key, {}, passphrase=passphrase)
 
 

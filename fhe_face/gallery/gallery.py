@@ -20,7 +20,7 @@ from fhe_face.gallery.faces import FaceReader
 from fhe_face.gallery.facts import Mode
 from fhe_face.gallery.photos import Person, find_items, with_template
 from fhe_face.gallery.rebuilding import Rebuilder, Rebuilt
-from fhe_face.gallery.rekeying import rekey
+from fhe_face.gallery.rekeying import FolderKeys, NewKeys, rekey
 from fhe_face.gallery.report import Enrolment, Progress
 from fhe_face.gallery.resealing import Compacted, compact
 from fhe_face.gallery.saving import restore
@@ -249,10 +249,13 @@ class Gallery(SearchableGallery):
         """
         with self._lock.alone():
             aligner = self.finder.reader.aligner
-            opened = rekey(self.opened, passphrase)
+            opened = rekey(self.opened, passphrase, self._new_keys())
             self._attach(opened, FaceReader(opened.facts, aligner))
             self._count_anew()
             return self.compact(stage)
+
+    def _new_keys(self) -> NewKeys:
+        return FolderKeys(self.opened)
 
     def rebuild(
         self,

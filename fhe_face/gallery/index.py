@@ -29,6 +29,14 @@ class Searcher(Protocol):
         ...
 
 
+class OwnSearcher(Searcher, Protocol):
+    """A server that belongs to one gallery, and ends with it."""
+
+    def close(self) -> None:
+        """End it."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Place:
     """A block. owners: of its live positions, in order; live: (N,) which these are."""

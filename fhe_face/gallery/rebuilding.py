@@ -12,6 +12,8 @@ from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
+import numpy as np
+
 from fhe_core.files import FileError
 from fhe_face.client.decryption import Embedding
 from fhe_face.gallery.decisions import Decision
@@ -164,6 +166,9 @@ class Rebuilder:
             if isinstance(result, Embedding):
                 record = self.vault.seal_record(one.template, unit(result.values))
                 records[one.template] = record
+            elif self.opened.store.foreign:  # a blank, as enrolling makes: nobody sees a refusal
+                blank = np.zeros(self.opened.parameters.features)
+                records[one.template] = self.vault.seal_record(one.template, blank)
             else:
                 self._refuse(staging, [one.template], result.message)
         staging.add(records, {})

@@ -9,17 +9,52 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Protocol
 
+from fhe_core.errors import Failure
 from fhe_core.secret.key import SecretKey
 from fhe_face.gallery.folders import write_keys
 from fhe_face.gallery.opened import ATTEMPTS, Opened, busy
 from fhe_face.gallery.vault import Vault
-from fhe_face.server.searching import NEXT
+from fhe_face.keyfile import NEXT
 from fhe_face.store import Conflict, Refusal, Replacement, Resealed
 
 
-def rekey(opened: Opened, passphrase: bytes | None) -> Opened:
+class NewKeys(Protocol):
+    """Where a new key's files wait beside the old ones."""
+
+    def write(self, key: SecretKey, passphrase: bytes | None, /) -> None:
+        """Put them there. FileError: they cannot be written."""
+
+    def remove(self, key_id: str, /) -> None:
+        """Take them away: the old key counts still."""
+
+    def settle(self, key_id: str, /) -> None:
+        """Put them in place of the old ones."""
+
+
+@dataclass(frozen=True)
+class FolderKeys:
+    """Of a gallery whose store lies beside its key."""
+
+    opened: Opened
+
+    def write(self, key: SecretKey, passphrase: bytes | None, /) -> None:
+        """See `NewKeys`."""
+        write_keys(self.opened.folder, key, self.opened.parameters, passphrase, NEXT)
+
+    def remove(self, _key_id: str, /) -> None:
+        """See `NewKeys`."""
+        for path in (self.opened.folder.key, self.opened.folder.evaluation_key):
+            path.with_name(path.name + NEXT).unlink(missing_ok=True)
+
+    def settle(self, key_id: str, /) -> None:
+        """See `NewKeys`."""
+        self.opened.folder.settle(key_id)
+
+
+def rekey(opened: Opened, passphrase: bytes | None, files: NewKeys) -> Opened:
     """The gallery with a new key, without blocks: seal and compact it next.
 
     Raises:
@@ -29,15 +64,16 @@ def rekey(opened: Opened, passphrase: bytes | None) -> Opened:
     key = SecretKey.generate(opened.parameters.parameters, opened.threads)
     facts = replace(opened.facts, key_id=key.key_id)
     vault = Vault(key, facts, opened.parameters.features)
-    _remove_next(opened)
+    files.remove(key.key_id)
     try:
-        write_keys(opened.folder, key, opened.parameters, passphrase, NEXT)
+        files.write(key, passphrase)
         _replace(opened, vault)
     except BaseException:
-        if opened.store.facts.get("key_id") != key.key_id:
-            _remove_next(opened)
+        with suppress(Failure):  # where it cannot be asked, whoever opens it next decides
+            if opened.store.facts.get("key_id") != key.key_id:
+                files.remove(key.key_id)
         raise
-    opened.folder.settle(key.key_id)
+    files.settle(key.key_id)
     return replace(opened, key=key, facts=facts)
 
 
@@ -76,8 +112,3 @@ def _refusals(opened: Opened, vault: Vault) -> Iterator[Refusal]:
     for row in opened.store.refusals():
         reason = opened.vault.open_reason(row.source, row.reason)
         yield Refusal(row.source, vault.seal_reason(row.source, reason))
-
-
-def _remove_next(opened: Opened) -> None:
-    for path in (opened.folder.key, opened.folder.evaluation_key):
-        path.with_name(path.name + NEXT).unlink(missing_ok=True)

@@ -18,7 +18,7 @@ from fhe_face.gallery.creating import folder_of
 from fhe_face.gallery.errors import GalleryError
 from fhe_face.gallery.folders import Folder, new_folder
 from fhe_face.gallery.opened import Opened
-from fhe_face.server.searching import EVALUATION_KEY
+from fhe_face.keyfile import EVALUATION_KEY
 from fhe_face.store import Store
 
 _LARGEST_KEY: Final = 64 << 20
@@ -33,7 +33,7 @@ def back_up(opened: Opened, target: Path) -> None:
     """
     with new_folder(target) as folder:
         opened.store.backup(folder.server, also=[EVALUATION_KEY])
-        _copy_client(opened.folder, folder)
+        copy_client(opened.folder, folder)
 
 
 def restore(
@@ -50,10 +50,11 @@ def restore(
         raise GalleryError(f"{shown(source.key)} is missing: that is no backup of a gallery")
     with new_folder(target) as folder:
         Store.restore(source.server, folder.server, url).close()
-        _copy_client(source, folder)
+        copy_client(source, folder)
 
 
-def _copy_client(source: Folder, target: Folder) -> None:
+def copy_client(source: Folder, target: Folder) -> None:
+    """The key and its ledger. FileError, LedgerError: they cannot be copied."""
     write_whole(target.key, read_bounded(source.key, _LARGEST_KEY), private=True, overwrite=False)
     if source.ledger.is_file():
         write_whole(target.ledger, b"", private=True, overwrite=False)

@@ -22,6 +22,8 @@ from fhe_face.store import Conflict, DamagedBlock, NotStored, State, StoreError
 BATCH: Final = 1000
 #: A page of so many templates, subjects or refusals.
 PAGE_BYTES: Final = 16 << 20
+#: Of a block's file beside its residues.
+BLOCK_SLACK: Final = 1 << 20
 #: For so long what was said of the state counts as now, as far as nothing is searched or changed.
 _FRESH_SECONDS: Final = 1.0
 _KINDS: Final[Mapping[str, type[StoreError]]] = {

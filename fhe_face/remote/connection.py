@@ -25,7 +25,7 @@ from fhe_face.remote.address import checked_token, checked_url, is_loopback, tls
 from fhe_face.remote.answers import Fields, parse, refusal
 from fhe_face.remote.backoff import LONGEST_SECONDS, Backoff, retry_after
 from fhe_face.remote.bodies import beginning, bounded
-from fhe_face.remote.errors import BadAnswer, RemoteError, Unreachable
+from fhe_face.remote.errors import BadAnswer, Refused, RemoteError, Unreachable
 
 #: Of an answer in JSON; pages of templates are larger and say so.
 JSON_BYTES: Final = 1 << 20
@@ -193,15 +193,17 @@ class Connection:
         query: Mapping[str, str | int] | None = None,
         headers: Mapping[str, str] | None = None,
         again: bool = False,
+        silence: float | None = None,
     ) -> Iterator[httpx.Response]:
         """As `request`, with an answer that is read in the block; errors there are not retried.
 
         again: what is asked for changes nothing, so that it may be asked again, also by POST.
+        silence: seconds without a byte after which a server is given up; None: as always.
         """
         where = _where(method, path)
         given = dict(headers or {})
         again = again or method in _SAFE or "Idempotency-Key" in given
-        response = self._sent(method, path, content, query, given, again, where)
+        response = self._sent(method, path, content, query, given, again, where, silence)
         try:
             yield response
         except httpx.HTTPError as error:
@@ -218,6 +220,7 @@ class Connection:
         headers: dict[str, str],
         again: bool,
         where: str,
+        silence: float | None,
     ) -> httpx.Response:
         """The response to the first attempt that is not to be repeated."""
         attempt = 0
@@ -233,6 +236,7 @@ class Connection:
                     content=content if isinstance(content, bytes) else content[0](),
                     params=dict(query) if query else None,
                     headers=headers | _length(content),
+                    timeout=self._timeouts(silence),
                 )
                 response = self._client.send(request, stream=True)
             except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError) as error:
@@ -245,9 +249,18 @@ class Connection:
                     return response
                 problem = refused
                 asked = retry_after(response.headers.get("retry-after"))
+                if isinstance(refused, Refused):
+                    refused.after = asked
                 if last or not _passes(response.status_code, asked):
                     raise problem
             self._sleep(self._backoff.wait(attempt, asked))
+
+    def _timeouts(self, silence: float | None) -> httpx.Timeout:
+        usual = self._client.timeout
+        if silence is None:
+            return usual
+        limits = usual.as_dict()
+        return httpx.Timeout(**{**limits, "read": silence})
 
     def _checked(self, response: httpx.Response, where: str) -> RemoteError | None:
         """What is wrong with an answer; it is closed then."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from fhe_face.store import Finding, Repaired, Replacement, StoreError, Swept
+from fhe_face.store import Finding, Repaired, StoreError, Swept
 
 
 class Elsewhere:
@@ -23,10 +23,6 @@ class Elsewhere:
     def block_path(self, digest: str) -> Path:
         """Not over HTTP."""
         self._elsewhere("has no files here")
-
-    def replace_all(self, seen_version: int, new: Replacement) -> int:
-        """Not over HTTP."""
-        self._elsewhere("takes no new key, model or mode")
 
     def sweep(self, older_than: float = 0.0) -> Swept:
         """The server sweeps by itself."""

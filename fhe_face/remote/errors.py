@@ -28,7 +28,8 @@ class BadAnswer(RemoteError):
 class Refused(RemoteError):
     """The server refuses a request.
 
-    status: of HTTP; problem: the server's code for it, such as "not-found".
+    status: of HTTP; problem: the server's code for it, such as "not-found"; after: in how many
+    seconds it may be asked again, None where it does not say.
     """
 
     code = "remote-refused"
@@ -37,6 +38,7 @@ class Refused(RemoteError):
         super().__init__(message)
         self.status = status
         self.problem = problem
+        self.after: float | None = None
 
     def details(self) -> dict[str, Any]:
         """HTTP's status, and the server's code."""
@@ -71,3 +73,11 @@ class JobFailed(RemoteError):
     def details(self) -> dict[str, Any]:
         """The job, and the server's code."""
         return {"job": self.job, "problem": self.problem}
+
+
+class JobLeft(KeyboardInterrupt):
+    """Whoever waits was interrupted; the job goes on at the server. job: its id."""
+
+    def __init__(self, job: str) -> None:
+        super().__init__(f"job {job} goes on at the server")
+        self.job = job

@@ -10,10 +10,11 @@ written down as a blank that looks like any other, and searched like any other.
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -34,17 +35,19 @@ from fhe_face.gallery.index import Searcher
 from fhe_face.gallery.locking import KeyLock
 from fhe_face.gallery.opened import Opened
 from fhe_face.gallery.ranking import TOP, Identified
+from fhe_face.gallery.rekeying import NewKeys
 from fhe_face.gallery.searchers import Counted, scores_of
 from fhe_face.gallery.templates import Array
+from fhe_face.progress import Stage, silent
+from fhe_face.remote.asking import BLOCK_SLACK
 from fhe_face.remote.connection import Connection
 from fhe_face.remote.place import Place
+from fhe_face.remote.rekeying import RemoteKeys
+from fhe_face.remote.saving import back_up
 from fhe_face.remote.store import RemoteStore
 from fhe_face.remote.watched import WatchedStore
 from fhe_face.remote.witness import Witness
 from fhe_face.system import default_threads
-
-#: Of a block's file beside its residues.
-_BLOCK_SLACK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class RemoteSearcher:
         """
         p = self.parameters
         each = 2 * p.templates * p.result_bytes
-        limit = MAX_HEADER_BYTES + _BLOCK_SLACK + each * len(self.store.blocks())
+        limit = MAX_HEADER_BYTES + BLOCK_SLACK + each * len(self.store.blocks())
         path, content = self.store.path("searches"), to_bytes(probe)
         try:
             answer = self.store.connection.request("POST", path, content, limit=limit, again=True)
@@ -72,8 +75,7 @@ class RemoteSearcher:
 
 
 class RemoteGallery(Gallery):
-    """Use it as a `Gallery`. What only works where the files are is refused: `rekey`, `rebuild` and
-    `backup`."""
+    """Use it as a `Gallery`. What only works where the files are is refused: `repair`."""
 
     remote: WatchedStore
     _own_connection: Connection | None = None
@@ -113,11 +115,7 @@ class RemoteGallery(Gallery):
             witness = Witness.load(client.client, place.facts.gallery)
             store = watched(used, place.gallery, chosen, witness, warn)
             facts = Facts.from_json(store.facts)
-            if facts != place.facts:
-                raise GalleryError(
-                    f"gallery {place.gallery}: the server describes another gallery than was made: "
-                    "its mode, model, key or preparation differ"
-                )
+            place.settled(folder, facts)
             if facts.parameters != chosen.digest:
                 raise GalleryError("the gallery was made with other parameters of the ring")
             key = client.load_key(chosen, facts.key_id, count, passphrase)
@@ -126,6 +124,7 @@ class RemoteGallery(Gallery):
             counted = Counted.beside(client.ledger, key.key_id, answer_limit, warn)
             found = cls(opened, lock, embedder, counted)
             found.remote = store
+            store.moving = found._moving
             found._own_connection = None if connection is not None else used
             undone.pop_all()
             return found
@@ -215,27 +214,24 @@ class RemoteGallery(Gallery):
         self.finder.index.snapshot()
         self.finder.subjects_of_templates()
 
-    def rekey(self, *_: Any, **__: Any) -> NoReturn:
-        """Not over HTTP.
+    def backup(self, target: str | os.PathLike[str], stage: Stage = silent) -> None:
+        """Copy all rows, as of one moment, with the key, into a new folder here.
 
         Raises:
-            GalleryError: always.
+            As `fhe_face.remote.saving.back_up`.
         """
-        raise GalleryError(
-            f"gallery {self.name}: a gallery at a server takes no new key; export it, make another "
-            "one, and enrol the photos there"
-        )
+        back_up(self.opened, Path(target), stage)
 
-    def rebuild(self, *_: Any, **__: Any) -> NoReturn:
-        """Not over HTTP.
+    def _new_keys(self) -> NewKeys:
+        return RemoteKeys(self.opened, self.remote.connection)
 
-        Raises:
-            GalleryError: always.
-        """
-        raise GalleryError(
-            f"gallery {self.name}: a gallery at a server is not rebuilt; make another one, and "
-            "enrol the photos there"
-        )
+    @contextmanager
+    def _moving(self, facts: Mapping[str, Any]) -> Iterator[None]:
+        """Other facts in this block: the folder knows them as soon as the server has them."""
+        root = self.opened.folder.root
+        with Place.load(root).moving(root, Facts.from_json(facts)):
+            yield
+            self.remote.witness.save(self.opened.folder.client)
 
     def seen(self) -> tuple[int, str | None]:
         """Read all rows and compare them: how many templates there are, and a digest of all that
@@ -257,7 +253,7 @@ def watched(
     tell: Warn = warn_in_python,
 ) -> WatchedStore:
     """The store of a gallery at a server."""
-    block = 6 * parameters.features * parameters.parameters.ring_dimension + _BLOCK_SLACK
+    block = 6 * parameters.features * parameters.parameters.ring_dimension + BLOCK_SLACK
     return WatchedStore(
         connection, gallery, block, parameters.templates, witness=witness, tell=tell
     )

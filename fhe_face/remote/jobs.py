@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any, Final
 
 from fhe_core.files import one_line
-from fhe_face.progress import Stage, silent
+from fhe_face.progress import Stage
 from fhe_face.remote.answers import ID, Fields, quoted
 from fhe_face.remote.connection import Connection
-from fhe_face.remote.errors import BadAnswer, JobFailed, RemoteError
+from fhe_face.remote.errors import BadAnswer, JobFailed
 from fhe_face.remote.resources import Room
 
-#: Seconds between two questions: they grow from one to the other.
-_FIRST, _MOST, _GROWTH = 0.1, 5.0, 1.5
-#: A job that is not done by then is given up, and cancelled.
-PATIENCE_SECONDS: Final = 6 * 3600.0
+#: Of what a server calls a stage.
+_STAGE_LENGTH: Final = 60
 _MOST_JOBS: Final = 1000
 
 
@@ -106,7 +102,7 @@ def submit(connection: Connection, kind: str, inputs: dict[str, str]) -> Job:
 
 def find(connection: Connection, id: str) -> Job:
     """A job. Refused: there is none."""
-    return job_of(connection.get(_path(id)).fields())
+    return job_of(connection.get(path_of(id)).fields())
 
 
 def every(connection: Connection) -> Iterator[Job]:
@@ -117,55 +113,31 @@ def every(connection: Connection) -> Iterator[Job]:
 
 def cancel(connection: Connection, id: str) -> Job:
     """Cancel a job; how it ended."""
-    return job_of(connection.delete(_path(id)).fields())
+    return job_of(connection.delete(path_of(id)).fields())
 
 
-def _path(id: str) -> str:
+def path_of(id: str) -> str:
+    """Of a job. JobFailed: that can be no id of one."""
     if not ID.fullmatch(id):
         raise JobFailed(f"{quoted(id)} is no id of a job", one_line(id, 80), "usage")
     return f"v1/jobs/{id}"
 
 
-def wait(
-    connection: Connection,
-    job: Job,
-    stage: Stage = silent,
-    *,
-    patience: float = PATIENCE_SECONDS,
-    sleep: Callable[[float], None] = time.sleep,
-    clock: Callable[[], float] = time.monotonic,
-) -> tuple[Room, str]:
-    """Until a job is done; where its result is. Whatever ends the waiting cancels the job.
+def tell(job: Job, stage: Stage) -> None:
+    """Show how far a job is."""
+    if job.state is State.QUEUED:
+        stage("waiting for the server", 0, 0)
+        return
+    what = f"at the server: {job.stage}" if job.stage else "computing at the server"
+    stage(what[:_STAGE_LENGTH], min(job.done, job.total), job.total)
+
+
+def result_of(job: Job) -> tuple[Room, str]:
+    """Where the result of a job that has ended is.
 
     Raises:
-        JobFailed: it failed, was cancelled, or takes longer than `patience` seconds.
-        RemoteError: the server cannot be asked.
+        JobFailed: it has none. BadAnswer: it is done, and the server does not say where it is.
     """
-    end, pause = clock() + patience, _FIRST
-    try:
-        while not job.state.ended:
-            if job.id is None:
-                raise BadAnswer("the server gave a job no id")
-            _tell(job, stage)
-            if clock() >= end:
-                raise JobFailed(
-                    f"job {job.id} took longer than {patience:.0f} s and was cancelled",
-                    job.id,
-                    "timeout",
-                )
-            sleep(pause)
-            pause = min(_MOST, pause * _GROWTH)
-            job = find(connection, job.id)
-    except BaseException:
-        if job.id is not None and not job.state.ended:
-            with suppress(RemoteError):
-                cancel(connection.hasty(), job.id)
-        raise
-    _tell(job, stage)
-    return _ended(job)
-
-
-def _ended(job: Job) -> tuple[Room, str]:
     named = f"job {job.id}" if job.id else "the job"
     if job.state is State.CANCELLED:
         raise JobFailed(f"{named} was cancelled", job.id or "", "cancelled")
@@ -175,10 +147,3 @@ def _ended(job: Job) -> tuple[Room, str]:
     if job.result is None:
         raise BadAnswer(f"{named} is done, and the server names no result")
     return job.result
-
-
-def _tell(job: Job, stage: Stage) -> None:
-    if job.state is State.QUEUED:
-        stage("waiting for the server", 0, 0)
-    else:
-        stage("computing at the server", min(job.done, job.total), job.total)

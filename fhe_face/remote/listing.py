@@ -97,12 +97,12 @@ class Listing:
         """As `Store.add`; added: what the server says was new."""
         new = set(added_people)
         for person in people:
-            if person.id in new and self._home(person.id) not in self.people:
+            if person.id in new and self.home(person.id) not in self.people:
                 self.people[person.id] = Person(digest(person.name), False)
         new = set(added_faces)
         for face in faces:
             if face.id in new and face.id not in self.faces:
-                self.faces[face.id] = Face(self._home(face.subject), digest(face.record), False)
+                self.faces[face.id] = Face(self.home(face.subject), digest(face.record), False)
 
     def mark_faces(self, ids: Iterable[str], deleted: bool) -> None:
         """As `Store.delete_templates`, and the opposite."""
@@ -113,7 +113,7 @@ class Listing:
 
     def mark_people(self, ids: Iterable[str], deleted: bool) -> None:
         """As `Store.delete_subjects`, and the opposite."""
-        for id in map(self._home, ids):
+        for id in map(self.home, ids):
             if id in self.people:
                 self.people[id] = Person(self.people[id].name, deleted)
 
@@ -122,18 +122,18 @@ class Listing:
         for id in ids:
             if id in self.faces:
                 face = self.faces[id]
-                self.faces[id] = Face(self._home(subject), face.record, face.deleted)
+                self.faces[id] = Face(self.home(subject), face.record, face.deleted)
 
     def rename(self, subject: str, name: bytes | None) -> None:
         """As `Store.rename`."""
-        id = self._home(subject)
+        id = self.home(subject)
         if id in self.people:
             self.people[id] = Person(digest(name), self.people[id].deleted)
 
     def merge(self, subjects: Iterable[str], into: str) -> None:
         """As `Store.merge`."""
-        target = self._home(into)
-        gone = {self._home(id) for id in subjects} - {target}
+        target = self.home(into)
+        gone = {self.home(id) for id in subjects} - {target}
         for id, face in self.faces.items():
             if face.subject in gone:
                 self.faces[id] = Face(target, face.record, face.deleted)
@@ -148,7 +148,19 @@ class Listing:
         for id in [id for id, person in self.people.items() if person.deleted]:
             del self.people[id]
 
-    def _home(self, id: str) -> str:
+    def replace(
+        self, records: Mapping[str, str], names: Mapping[str, str], forgotten: Iterable[str]
+    ) -> None:
+        """As `Store.replace_all`: other records and names, by digests."""
+        for id in forgotten:
+            self.faces.pop(id, None)
+        for id, face in self.faces.items():
+            self.faces[id] = Face(face.subject, records.get(id, face.record), face.deleted)
+        for id, person in self.people.items():
+            self.people[id] = Person(names.get(id, ""), person.deleted)
+
+    def home(self, id: str) -> str:
+        """Whom a subject was merged into, or itself."""
         for _ in range(len(self.merged) + 1):
             if id not in self.merged:
                 break

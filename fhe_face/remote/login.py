@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from fhe_core.files import FileError, read_bounded, reason_of, shown, write_whole
+from fhe_core.files import FileError, one_line, read_bounded, reason_of, shown, write_whole
+from fhe_face.circuit import Circuit, CircuitError
 from fhe_face.remote.address import checked_token, checked_url
 from fhe_face.remote.answers import Fields
 from fhe_face.remote.connection import Connection
@@ -26,6 +27,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _VERSION: Final = 1
 _MOST_BYTES: Final = 16 << 10
 _API: Final = "v1"
+_MOST_CIRCUITS: Final = 256
 
 
 @dataclass(frozen=True)
@@ -63,18 +65,22 @@ class Profile:
 
 @dataclass(frozen=True)
 class About:
-    """What a server says of itself and of the token. gallery: digest of its small ring."""
+    """What a server says of itself and of the token.
+
+    circuits: what it computes, for people. gallery: digest of its small ring.
+    """
 
     version: str
     tenant: str
     scopes: tuple[str, ...]
+    circuits: tuple[str, ...]
     gallery: str
     quota_bytes: int | None
     used_bytes: int | None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values by name."""
-        return {**vars(self), "scopes": list(self.scopes)}
+        return {**vars(self), "scopes": list(self.scopes), "circuits": list(self.circuits)}
 
 
 def about(connection: Connection) -> About:
@@ -94,10 +100,18 @@ def about(connection: Connection) -> About:
         fields.shown("version"),
         fields.shown("tenant"),
         scopes,
+        tuple(map(_summary, fields.list("circuits", _MOST_CIRCUITS))),
         gallery.digest("parameters"),
         _maybe_bytes(quota, "bytes"),
         _maybe_bytes(quota, "bytes_used"),
     )
+
+
+def _summary(circuit: Any) -> str:
+    try:
+        return Circuit.from_description(circuit).summary()
+    except CircuitError as error:
+        raise BadAnswer(f"the server computes what there is not: {one_line(str(error))}") from None
 
 
 def _maybe_bytes(fields: Fields, name: str) -> int | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +14,7 @@ from fhe_core.errors import Failure
 from fhe_core.files import FileError, read_bounded, shown, write_whole
 from fhe_face.gallery.errors import GalleryError
 from fhe_face.gallery.facts import Facts
+from fhe_face.keyfile import NEXT
 from fhe_face.remote import login
 from fhe_face.remote.address import checked_url
 from fhe_face.remote.answers import ID
@@ -33,8 +36,8 @@ class Place:
     gallery: str
     facts: Facts
 
-    def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write it. FileError: it cannot be."""
+    def save(self, folder: str | os.PathLike[str], suffix: str = "") -> None:
+        """Write it; suffix: of the file's name. FileError: it cannot be."""
         content = {
             "version": _VERSION,
             "url": self.url,
@@ -43,16 +46,16 @@ class Place:
             "facts": self.facts.to_json(),
         }
         data = (json.dumps(content, indent=1) + "\n").encode()
-        write_whole(Path(folder) / NAME, data, private=True)
+        write_whole(Path(folder) / f"{NAME}{suffix}", data, private=True)
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> Place:
+    def load(cls, folder: str | os.PathLike[str], suffix: str = "") -> Place:
         """Of a gallery's folder.
 
         Raises:
             GalleryError: it holds no gallery at a server, or is damaged.
         """
-        path = Path(folder) / NAME
+        path = Path(folder) / f"{NAME}{suffix}"
         try:
             content: Any = json.loads(read_bounded(path, _MOST_BYTES))
             if content["version"] == _VERSION and ID.fullmatch(content["gallery"]):
@@ -66,6 +69,34 @@ class Place:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, Failure):
             pass
         raise GalleryError(f"{shown(path)}: is damaged")
+
+    @contextmanager
+    def moving(self, folder: str | os.PathLike[str], facts: Facts) -> Iterator[None]:
+        """The gallery gets other facts in this block; whichever counts, one of two files has it."""
+        after = replace(self, facts=facts)
+        after.save(folder, NEXT)
+        yield
+        os.replace(Path(folder) / f"{NAME}{NEXT}", Path(folder) / NAME)
+
+    def settled(self, folder: str | os.PathLike[str], said: Facts) -> Place:
+        """After a change of the facts that was interrupted: the one that the server has.
+
+        Raises:
+            GalleryError: the server describes neither.
+        """
+        waiting = Path(folder) / f"{NAME}{NEXT}"
+        if waiting.is_file():
+            after = self.load(folder, NEXT)
+            if after.facts == said:
+                os.replace(waiting, Path(folder) / NAME)
+                return after
+        if said != self.facts:
+            raise GalleryError(
+                f"gallery {self.gallery}: the server describes another gallery than was made: its "
+                "mode, model, key or preparation differ"
+            )
+        waiting.unlink(missing_ok=True)
+        return self
 
     def connect(self) -> Connection:
         """By the profile. LoginError: there is none, or it is of another server."""

@@ -92,6 +92,10 @@ class Rows(GalleryRequests):
                 before[1].setdefault(face.source, []).append(placed)
         self._by_source = changes, before[1]
 
+    def merged(self) -> list[tuple[str, str]]:
+        """As `Store.merged`."""
+        return list(map(rows.merged, self._list("merged", {})))
+
     def template(self, id: str) -> StoredTemplate:
         """As `Store.template`."""
         found = rows.template(self._get(f"templates/{named(id)}"))

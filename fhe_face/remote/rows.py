@@ -19,6 +19,7 @@ from fhe_face.store import (
     Owner,
     Purged,
     Refusal,
+    Resealed,
     State,
     StoredSubject,
     StoredTemplate,
@@ -65,6 +66,10 @@ def block_json(block: NewBlock) -> dict[str, Any]:
     }
 
 
+def resealed_json(row: Resealed) -> dict[str, Any]:
+    return {"template": row.id, "source": row.source, "record": encoded(row.record)}
+
+
 # --- from the server ------------------------------------------------------------------------------
 
 
@@ -98,6 +103,10 @@ def held(fields: Fields) -> Held:
     source = None if fields.values.get("source") is None else row_id(fields, "source")
     id, subject = row_id(fields, "id"), row_id(fields, "subject")
     return Held(id, subject, source, short(fields.digest("sha256")), fields.flag("deleted"))
+
+
+def merged(fields: Fields) -> tuple[str, str]:
+    return row_id(fields, "id"), row_id(fields, "into")
 
 
 def refusal(fields: Fields) -> Refusal:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from fhe_face.remote.downloading import download
 from fhe_face.remote.errors import BadAnswer, RemoteError
 from fhe_face.remote.pushing import push
 from fhe_face.remote.resources import Room, remove
+from fhe_face.remote.waiting import PATIENCE_SECONDS, wait
 from fhe_face.shapes import items_of
 
 #: Of padding between sections.
@@ -40,10 +42,12 @@ class RemoteServer:
 
     The evaluation keys must be there (`push_keys`). key: their name at the server; default: the
     key's id. weights: digest of those that it must have (`fhe_face.plaintexts.digest_of`); None:
-    any. patience: seconds that one job may take. keep: leave faces and results at the server.
-    folder: for what is on the way; default: the system's, each time a private one.
+    any. patience: seconds that one job may take. cancels: Ctrl-C cancels a job also where its
+    result could be fetched later. keep: leave faces and results at the server. folder: for what is
+    on the way; default: the system's, each time a private one.
 
     rounds: a refused face is not tried again, because the server would see that it was refused.
+    sent, received: bytes of ciphertexts so far; seconds: that was waited for jobs.
     """
 
     connection: Connection
@@ -51,14 +55,19 @@ class RemoteServer:
     key: str | None = None
     model: str = "default"
     weights: str | None = None
-    patience: float = jobs.PATIENCE_SECONDS
+    patience: float = PATIENCE_SECONDS
+    cancels: bool = False
     keep: bool = False
     folder: Path | None = None
     stage: Stage = field(default=silent, repr=False)
     rounds: int = 1
+    sent: int = 0
+    received: int = 0
+    seconds: float = 0.0
 
     def embed(self, bundle: Bundle, /) -> Bundle:
-        """Encrypted faces to encrypted embeddings; Ctrl-C cancels the job.
+        """Encrypted faces to encrypted embeddings; Ctrl-C cancels the job: these very faces are
+        nowhere else, so that nobody could use its result.
 
         Raises:
             ContainerError: the answer is none to this request.
@@ -67,7 +76,7 @@ class RemoteServer:
         with self._workspace() as work:
             faces = work / "faces.ct"
             bundle.save(faces)
-            return self.embed_file(faces, work / "embeddings.ct", [bundle])
+            return self._embedded(faces, work / "embeddings.ct", [bundle], leave=False)
 
     def match(self, left: Bundle, right: Bundle) -> Bundle:
         """Encrypted embeddings to encrypted scores, as `FaceServer.match`; errors as `embed`."""
@@ -89,12 +98,23 @@ class RemoteServer:
     ) -> Bundle:
         """A file of encrypted faces to one of embeddings, which is written and read.
 
-        Asked again for the same file, after an interruption, nothing is sent or computed twice.
+        Asked again for the same file, after an interruption, nothing is sent or computed twice:
+        Ctrl-C leaves the job at the server (`JobLeft`), unless `cancels`.
         """
+        return self._embedded(faces, target, sent or [faces], leave=not self.cancels)
+
+    def _embedded(
+        self,
+        faces: str | os.PathLike[str],
+        target: str | os.PathLike[str],
+        sent: Sequence[Sent],
+        leave: bool,
+    ) -> Bundle:
         pushed = push(self.connection, Room.FACES, faces, stage=self.stage, what="sending faces")
+        self.sent += pushed.sent
         inputs = {"faces": pushed.id, "key": self._key, "model": self.model}
         job = jobs.submit(self.connection, "embeddings", inputs)
-        found = self._fetched(job, EMBEDDING, Path(target), sent or [faces])
+        found = self._fetched(job, EMBEDDING, Path(target), sent, leave)
         if not self.keep:
             self._tidy(Room.FACES, pushed.id)
         return found
@@ -112,19 +132,22 @@ class RemoteServer:
             found = jobs.find(self.connection, job)
             what = SCORE if len(sent) > 1 else EMBEDDING
             place = Path(target) if target is not None else work / "answer.ct"
-            return self._fetched(found, what, place, sent)
+            return self._fetched(found, what, place, sent, not self.cancels)
 
     @property
     def _key(self) -> str:
         return self.key or self.client.key_id
 
-    def _fetched(self, job: jobs.Job, what: str, target: Path, sent: Sequence[Sent]) -> Bundle:
+    def _fetched(
+        self, job: jobs.Job, what: str, target: Path, sent: Sequence[Sent], leave: bool = False
+    ) -> Bundle:
         """Wait, download, read and compare."""
-        room, id = jobs.wait(self.connection, job, self.stage, patience=self.patience)
+        room, id = self._waited(job, leave)
         if room is not _ROOMS[what]:
             raise BadAnswer(f"the server's result is in {room.value}, expected an {what}")
         limit = self._largest(what, sent)
         download(self.connection, room, id, target, limit, self.stage)
+        self.received += target.stat().st_size
         if not self.keep:
             self._tidy(room, id)
         engine = self.client.engine
@@ -136,6 +159,13 @@ class RemoteServer:
                 "cannot be compared"
             )
         return found
+
+    def _waited(self, job: jobs.Job, leave: bool) -> tuple[Room, str]:
+        started = time.monotonic()
+        try:
+            return wait(self.connection, job, self.stage, patience=self.patience, leave=leave)
+        finally:
+            self.seconds += time.monotonic() - started
 
     def _largest(self, what: str, sent: Sequence[Sent]) -> int:
         """Bytes of the largest answer that there can be to this."""

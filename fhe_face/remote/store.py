@@ -15,12 +15,14 @@ from itertools import chain
 from typing import Any, Final
 
 from fhe_face.remote import rows
-from fhe_face.remote.asking import BATCH, PAGE_BYTES, batches, damaged
+from fhe_face.remote.asking import BATCH, PAGE_BYTES, batches, damaged, translated
 from fhe_face.remote.elsewhere import Elsewhere
 from fhe_face.remote.reading import Rows
+from fhe_face.remote.replacing import Sending, Written
 from fhe_face.store import (
     Added,
     Block,
+    Conflict,
     Counts,
     Entry,
     NewBlock,
@@ -28,6 +30,7 @@ from fhe_face.store import (
     Owner,
     Purged,
     Refusal,
+    Replacement,
     Subject,
     Template,
     Writer,
@@ -188,6 +191,42 @@ class RemoteStore(Rows, Elsewhere):
         if facts is not None:
             document["facts"] = dict(facts)
         return self._post("blocks:replace", document).fields().integer("version")
+
+    def replace_all(self, seen_version: int, new: Replacement) -> int:
+        """As `Store.replace_all`, but that blocks are sealed afterwards.
+
+        The evaluation keys of a new key are in gallery-keys by its id.
+        """
+        return self.replaced(seen_version, new)[0]
+
+    def replaced(self, seen_version: int, new: Replacement) -> tuple[int, Written]:
+        """The new version, and what was written."""
+        key_id = str(new.facts.get("key_id"))
+        keys = None if self.facts.get("key_id") == key_id else key_id
+        sending = Sending.of(seen_version, new, keys)
+        try:
+            with sending.file, translated(self.id, "records:replace"):
+                answer = self.connection.request(
+                    "POST",
+                    self.path("records:replace"),
+                    (sending.pieces, sending.length),
+                    headers={"Content-Type": "application/x-ndjson"},
+                    again=True,  # a second time finds another version
+                )
+            version = answer.fields().integer("version")
+        except Conflict:
+            version = self._written_before(new)
+        finally:
+            self.forget_state()
+        return version, sending.written
+
+    def _written_before(self, new: Replacement) -> int:
+        """The version, where an attempt whose answer was lost has done it: a sealed text is never
+        made twice. Conflict: somebody else was quicker."""
+        settings, version = self.sealed_settings()
+        if settings != new.settings:
+            raise Conflict(f"gallery {self.id}: others have changed it: read again and try again")
+        return version
 
     def purge(self) -> Purged:
         """As `Store.purge`."""

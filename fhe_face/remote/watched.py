@@ -7,6 +7,7 @@ of the client's own is carried over.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
@@ -20,6 +21,7 @@ from fhe_face.store import (
     NewBlock,
     Purged,
     Refusal,
+    Replacement,
     State,
     StoredTemplate,
     Subject,
@@ -33,15 +35,21 @@ _UNCOMPARED: Final = (
 )
 
 
+def _as_it_is(_facts: Mapping[str, Any]) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
 @dataclass
 class WatchedStore(RemoteStore):
-    """With a witness, which its owner saves. tell: told what others have changed.
+    """With a witness, which its owner saves. tell: told what others have changed; moving: around a
+    change of the facts, which its owner keeps.
 
     Raises, besides what `RemoteStore` raises: TamperedError.
     """
 
     witness: Witness = field(default_factory=lambda: Witness(""))
     tell: Warn = warn_in_python
+    moving: Callable[[Mapping[str, Any]], AbstractContextManager[None]] = _as_it_is
 
     def state(self) -> State:
         found = super().state()
@@ -164,6 +172,24 @@ class WatchedStore(RemoteStore):
             self.witness.settings_version = version
         self._carry()
         return version
+
+    def replace_all(self, seen_version: int, new: Replacement) -> int:
+        with self.moving(new.facts):
+            version, written = super().replaced(seen_version, new)
+            if self.witness.listing is not None:
+                self.witness.listing.replace(written.records, written.names, written.forgotten)
+                self._carry()
+            self.witness.see_settings(new.settings, version)
+        return version
+
+    def merged(self) -> list[tuple[str, str]]:
+        found = super().merged()
+        listing = self.witness.listing
+        if listing is not None and self.witness.is_current:
+            said = dict(found)
+            if any(said.get(id) != listing.home(id) for id in listing.merged):
+                raise tampered("it has forgotten who was merged")
+        return found
 
 
 def _fits(found: Sequence[StoredTemplate], known: Mapping[str, Face]) -> bool:

@@ -15,10 +15,9 @@ On stdout it answers with one JSON object a line: ``{"stage", "done", "total"}``
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -26,11 +25,10 @@ from typing import Any, TextIO
 from fhe_core.container import Kind, read_header
 from fhe_core.errors import Failure
 from fhe_core.formats.ciphertexts import known_facts, save_bundle
-from fhe_face.failures import describe, show_traceback
 from fhe_face.places import EMBEDDING, IMAGE, Packing, packings_of
-from fhe_face.process import tidy_end
 from fhe_face.progress import Stage
 from fhe_face.server.server import FaceServer
+from fhe_face.server.talking import Talk, be_process
 from fhe_face.system import peak_memory_bytes
 
 
@@ -123,36 +121,17 @@ def needed(files: Iterable[str | Path]) -> set[Packing]:
 
 def serve(source: TextIO, target: TextIO) -> int:
     """Read a job, do it, report; returns the exit status."""
-
-    def say(message: Mapping[str, Any]) -> None:
-        print(json.dumps(message), file=target, flush=True)
-
-    def stage(what: str, done: int, total: int) -> None:
-        say({"stage": what, "done": done, "total": total})
-
+    talk = Talk(source, target)
     try:
-        say({"report": run(Job.from_json(source.read()), stage)})
+        well = talk.answer(lambda: run(Job.from_json(source.read()), talk.stage))
     except BrokenPipeError:  # whoever asked is gone
         return 1
-    except Exception as error:
-        show_traceback(error)
-        say({"error": str(describe(error))})
-        return 1
-    return 0
+    return 0 if well else 1
 
 
 def main() -> None:
     """Serve one job; an interruption or a signal ends it quietly, without half-written files."""
-    try:
-        with tidy_end():
-            status = serve(sys.stdin, sys.stdout)
-    except KeyboardInterrupt:
-        status = 130
-    except SystemExit as ended:
-        status = int(ended.code or 0)
-    if status:
-        # Whoever asked may be gone: do not flush into a closed pipe.
-        os._exit(status)
+    be_process(lambda: serve(sys.stdin, sys.stdout))
 
 
 if __name__ == "__main__":

@@ -15,8 +15,6 @@ from typing import Final
 
 import numpy as np
 
-from fhe_core.container import Kind, read_header
-from fhe_core.errors import Failure
 from fhe_core.formats.matching import load_gallery_keys
 from fhe_core.matching import (
     Matcher,
@@ -27,13 +25,11 @@ from fhe_core.matching import (
     mask_of,
     masks_digest,
 )
+from fhe_face.keyfile import evaluation_key_of
 from fhe_face.server.blocks import Blocks, Computing, Mask
 from fhe_face.store import Conflict, NotStored, Store
 from fhe_face.system import default_threads
 
-EVALUATION_KEY: Final = "gallery.evaluation.key"
-#: Ends the name of a file that a rekeying is about to put in place.
-NEXT: Final = ".next"
 #: Searches that are tried again because blocks were replaced under them.
 _ATTEMPTS: Final = 8
 
@@ -166,16 +162,3 @@ class SearchServer:
         self._order = tuple(block.digest for block in blocks)
         self._live, self._seen = live, changes
         self.blocks.keep(self._order)
-
-
-def evaluation_key_of(folder: Path, key_id: str) -> Path:
-    """The evaluation keys of a gallery's key, also where a rekeying was interrupted."""
-    path = folder / EVALUATION_KEY
-    after = path.with_name(path.name + NEXT)
-    if after.is_file():
-        try:
-            if read_header(after, expect_kind=Kind.EVALUATION_KEYS).key_id == key_id:
-                return after
-        except Failure:
-            return path
-    return path

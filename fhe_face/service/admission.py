@@ -7,9 +7,10 @@ in exact shapes, so that a tenant can store nothing but what will be computed wi
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import product
 from typing import Any, Final
 
 from fhe_core.container import (
@@ -33,11 +34,13 @@ from fhe_core.parameters import Parameters
 from fhe_core.plan import KeySpecification, PlanError
 from fhe_face.circuit import (
     ENTRY,
+    INPUT_SIZE,
     MAX_VIEWS,
     PACKINGS,
     Circuit,
     CircuitError,
     circuit_of,
+    normalisation_of,
     packings_for,
 )
 from fhe_face.engine import Engine, choose_engine, compile_engine, key_memory
@@ -80,11 +83,30 @@ class Circuits:
         object.__setattr__(self, "_engines", lru_cache(_KEPT)(self._engine))
 
     @classmethod
-    def default(cls, memory: int | None = None) -> Circuits:
-        """The default normalisation, with and without mirror images, in faces of 64 pixels."""
-        engines = [choose_engine(views=views) for views in range(1, MAX_VIEWS + 1)]
-        served = tuple(e.circuit.describe() for e in engines)
-        return cls(served, gallery_parameters(), memory=memory)
+    def of(
+        cls,
+        sizes: Iterable[int] = (INPUT_SIZE,),
+        coefficients: Iterable[str] = (),
+        memory: int | None = None,
+    ) -> Circuits:
+        """Faces of these sizes, with and without mirror images.
+
+        coefficients: files of normalisations beside the default one.
+
+        Raises:
+            CircuitError, CoefficientError, PlanError, NormalisationError: what cannot be computed.
+        """
+        normalisations = [normalisation_of(file) for file in (None, *coefficients)]
+        served: list[Mapping[str, Any]] = []
+        for size, how in product(sorted(set(sizes)), normalisations):
+            for views in range(1, MAX_VIEWS + 1):
+                one = choose_engine(how, size, views).circuit.describe()
+                served += [] if one in served else [one]
+        return cls(tuple(served), gallery_parameters(), memory=memory)
+
+    def summaries(self) -> list[str]:
+        """What is computed, for people."""
+        return [Circuit.from_description(one).summary() for one in self.served]
 
     def admit(self, room: Room, header: Header, keys: KeyFacts) -> Mapping[str, Any]:
         """The facts of a file that may be sent.
@@ -107,7 +129,8 @@ class Circuits:
         circuit, packings = circuit_of(header), packings_for(header)
         if circuit.describe() not in self.served:
             raise NotServed(
-                f"{header.source}: keys for {circuit.summary()}; this server does not compute that"
+                f"{header.source}: keys for {circuit.summary()}; this server does not compute "
+                f"that, but {'; or '.join(self.summaries()) or 'nothing'}"
             )
         facts = {ENTRY: circuit.describe(), PACKINGS: [packing.value for packing in packings]}
         engine = self._engines(json.dumps(facts))

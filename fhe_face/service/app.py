@@ -17,7 +17,7 @@ from fhe_face import __version__
 from fhe_face.service.context import Context
 from fhe_face.service.gate import Gate
 from fhe_face.service.problems import MEDIA_TYPE, Problem, problem_of
-from fhe_face.service.routes import blocks, galleries, jobs, system
+from fhe_face.service.routes import blocks, galleries, jobs, replacing, system
 from fhe_face.service.routes.files import files_router
 from fhe_face.service.rows import Room
 
@@ -77,7 +77,7 @@ def build_app(
         lifespan=lifespan or _nothing,
     )
     app.state.context = context
-    for module in (system, jobs, galleries, blocks):
+    for module in (system, jobs, galleries, blocks, replacing):
         app.include_router(module.router)
     for room in Room:
         app.include_router(files_router(room))

@@ -19,12 +19,12 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, select
 
 from fhe_core.files import write_whole
+from fhe_face.keyfile import EVALUATION_KEY
 from fhe_face.service.blobs import Blobs
 from fhe_face.service.folders import make_private_folder
 from fhe_face.service.galleries import FOLDER as GALLERIES
-from fhe_face.service.galleries import KEYS
-from fhe_face.service.jobs import opening as queue_opening
 from fhe_face.service.jobs import tables as queue_tables
+from fhe_face.service.jobs.opening import QUEUE, open_jobs
 from fhe_face.service.opening import SERVICE, Service
 from fhe_face.service.rows import COMPLETE
 from fhe_face.service.settings import FILE as SETTINGS
@@ -52,7 +52,7 @@ def back_up(service: Service, target: Path) -> None:
     """
     with whole_folder(target) as work:
         work.chmod(0o700)
-        _copy_queue(service, work / queue_opening.FILE)
+        _copy_queue(service, work / QUEUE.file)
         with new_database(work / SERVICE.file, SERVICE.application, SERVICE.steps) as copy:
             rows = _copy_service(service, copy, work)
             for row in rows:
@@ -77,7 +77,7 @@ def new_database(path: Path, application: int, steps: Steps) -> Iterator[Databas
 def _copy_queue(service: Service, path: Path) -> None:
     with (
         queue_of(service) as source,
-        new_database(path, queue_opening.APPLICATION, queue_opening.STEPS) as copy,
+        new_database(path, QUEUE.application, QUEUE.steps) as copy,
         source.snapshot() as rows,
         copy.locked() as target,
     ):
@@ -87,7 +87,7 @@ def _copy_queue(service: Service, path: Path) -> None:
 @contextmanager
 def queue_of(service: Service) -> Iterator[Database]:
     """The database of a service's queue, closed at the end. Errors as of `open_jobs`."""
-    database = queue_opening.open_jobs(service)
+    database = open_jobs(service)
     try:
         yield database
     finally:
@@ -142,7 +142,7 @@ def _copy_gallery(service: Service, row: Row[Any], work: Path) -> bool:
     make_private_folder(target.parent)
     try:
         with Store.open(source) as store:
-            store.backup(target, also=[KEYS])
+            store.backup(target, also=[EVALUATION_KEY])
     except StoreError:
         if source.exists():
             raise

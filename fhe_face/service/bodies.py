@@ -26,6 +26,7 @@ _ROOMS: Final = "|".join(room.value for room in Room)
 _SECTION: Final = re.compile(rf"/v1/(?:{_ROOMS})/[^/]+/sections/[^/]+")
 _FRONT: Final = re.compile(rf"/v1/(?:{_ROOMS})/[^/]+")
 _BLOCK: Final = re.compile(r"/v1/galleries/[^/]+/blocks/[^/]+")
+_RECORDS: Final = re.compile(r"/v1/galleries/[^/]+/records:replace")
 _PROBE: Final = re.compile(r"/v1/galleries/[^/]+/searches")
 
 
@@ -36,6 +37,7 @@ class Caps:
     header: int
     section: int
     block: int
+    records: int
     probe: int
     json: int
 
@@ -47,6 +49,7 @@ class Caps:
             HEADER_BYTES,
             settings.file_bytes,
             plan.block_bytes + _FRAME,
+            settings.file_bytes,
             plan.probe_bytes + _FRAME,
             settings.json_bytes,
         )
@@ -59,6 +62,8 @@ class Caps:
             return self.header
         if method == "PUT" and _BLOCK.fullmatch(path):
             return self.block
+        if method == "POST" and _RECORDS.fullmatch(path):
+            return self.records
         if method == "POST" and _PROBE.fullmatch(path):
             return self.probe
         return self.json

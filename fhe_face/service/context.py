@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -13,7 +15,7 @@ from sqlalchemy import func, select
 from fhe_core.container import Limits
 from fhe_face.service.admission import Circuits
 from fhe_face.service.answers import Answers
-from fhe_face.service.errors import Forbidden
+from fhe_face.service.errors import Busy, Forbidden
 from fhe_face.service.metrics import Metrics
 from fhe_face.service.opening import Service
 from fhe_face.service.queueing import Queue
@@ -25,6 +27,8 @@ from fhe_face.service.uploads import Uploads
 
 #: Searches wait in threads of their own, so that nothing else waits for them.
 SEARCHES = 16
+#: Of one tenant, so that there is room for others.
+SEARCHES_OF_ONE = 12
 #: Streams of events, which each look at a job now and then.
 STREAMS = 100
 #: Block files that are received at once.
@@ -42,6 +46,7 @@ class Context:
     rates: Rates = field(default_factory=Rates)
     threads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(16))
     searches: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(SEARCHES))
+    searching: Counter[str] = field(default_factory=Counter)
     streams: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(STREAMS))
     blocks: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(BLOCKS))
     metrics: Metrics = field(init=False)
@@ -61,6 +66,20 @@ class Context:
     def answers(self) -> Answers:
         """Kept answers."""
         return Answers(self.service.database, self.settings.answer_seconds)
+
+    @contextmanager
+    def place_to_search(self, tenant: str) -> Iterator[None]:
+        """For one search; for the event loop's thread. Busy: all places are taken, or too many by
+        this tenant."""
+        if self.searches.available_tokens < 1 or self.searching[tenant] >= SEARCHES_OF_ONE:
+            raise Busy("all searchers are busy", 1.0)
+        self.searching[tenant] += 1
+        try:
+            yield
+        finally:
+            self.searching[tenant] -= 1
+            if not self.searching[tenant]:
+                del self.searching[tenant]
 
     def _stored(self) -> dict[str, int]:
         query = select(resources.c.room, func.sum(resources.c.bytes)).group_by(resources.c.room)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import secrets
 import shutil
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,18 +15,18 @@ from typing import Any, Final
 from sqlalchemy import Connection, select, text
 
 from fhe_core.files import explain
-from fhe_face.service.errors import NotHere, OtherContent
+from fhe_face.keyfile import EVALUATION_KEY, NEXT, evaluation_key_of
+from fhe_face.service.errors import Busy, NotHere, OtherContent
 from fhe_face.service.folders import make_private_folder
 from fhe_face.service.rows import checked_id, now
 from fhe_face.service.tables import galleries
 from fhe_face.service.tenants import require_room, tenant_locked
 from fhe_face.store.database import Database
 from fhe_face.store.opening import find_database
+from fhe_face.store.resealing import Replacement
 from fhe_face.store.store import Store
 
 FOLDER: Final = "galleries"
-#: Beside the store, as in the folder `server` of a gallery on one machine.
-KEYS: Final = "gallery.evaluation.key"
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,34 @@ class Galleries:
             )
         self._remove(found.folder)
 
+    def replace_all(
+        self, tenant: str, id: str, seen_version: int, new: Replacement, keys: Path | None
+    ) -> int:
+        """As `Store.replace_all`; the new version. keys: the evaluation keys of a new key.
+
+        The new keys lie beside the old ones until the rows say which count: after a crash whoever
+        opens the gallery sees it (`evaluation_key_of`).
+
+        Raises:
+            NotHere: there is none. Busy: it is being given new records by another request.
+            Conflict, StoreError, FileError: as `Store.replace_all`; nothing has changed.
+        """
+        found = self.find(tenant, id)
+        with _alone(found.folder), Store.open(found.folder) as store:
+            before = sum(block_bytes(store, block.digest) for block in store.blocks())
+            if keys is not None:
+                _settle(found.folder, store)
+                _put_next(found.folder, keys)
+            try:
+                version = store.replace_all(seen_version, new)
+            finally:
+                key_id = _settle(found.folder, store)
+        with tenant_locked(self._database, tenant) as connection:
+            chosen = galleries.c.tenant == tenant, galleries.c.id == id
+            values = {"bytes": galleries.c.bytes - before, "key_id": key_id or found.key_id}
+            connection.execute(galleries.update().where(*chosen).values(values))
+        return version
+
     def reserve(self, tenant: str, id: str, more: int) -> None:
         """Count bytes of a block. OverQuota: the tenant has no room. NotHere: no such gallery."""
         with tenant_locked(self._database, tenant) as connection:
@@ -141,7 +171,7 @@ class Galleries:
         make_private_folder(folder)
         try:
             # A copy, not a link: a gallery is a folder that can be moved to another disk.
-            shutil.copyfile(keys, folder / KEYS)
+            shutil.copyfile(keys, folder / EVALUATION_KEY)
         except OSError as error:
             raise explain(folder, "write into", error) from error
         Store.create(folder, facts, settings, self._url).close()
@@ -162,6 +192,50 @@ class Galleries:
     def _row(self, row: Any) -> GalleryRow:
         place = self._folder / str(row.tenant) / str(row.folder)
         return GalleryRow(row.id, place, row.key_id, row.bytes, row.created)
+
+
+def block_bytes(store: Store, digest: str) -> int:
+    """Of a block's file; 0 where there is none."""
+    try:
+        return store.block_path(digest).stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """No other request gives the gallery new records in this block. Busy: one does."""
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise Busy("the gallery is being given new records by another request", 5.0) from None
+    finally:
+        os.close(held)
+
+
+def _put_next(folder: Path, keys: Path) -> None:
+    after = folder / f"{EVALUATION_KEY}{NEXT}"
+    try:
+        shutil.copyfile(keys, after)
+        with after.open("rb") as stream:
+            os.fsync(stream.fileno())
+    except OSError as error:
+        with suppress(OSError):
+            after.unlink()
+        raise explain(folder, "write into", error) from error
+
+
+def _settle(folder: Path, store: Store) -> str | None:
+    """Of two files of keys only the one that the rows name stays; the id of that key."""
+    said = store.facts.get("key_id")
+    after = folder / f"{EVALUATION_KEY}{NEXT}"
+    if isinstance(said, str) and evaluation_key_of(folder, said) == after:
+        os.replace(after, folder / EVALUATION_KEY)
+    with suppress(FileNotFoundError):
+        after.unlink()
+    return said if isinstance(said, str) else None
 
 
 def drop_schema(folder: Path) -> None:

@@ -8,15 +8,19 @@ import os
 import socket
 import ssl
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import h11
 import uvicorn
+from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from fhe_core.files import shown
 from fhe_face.failures import UsageError
+from fhe_face.service.gate import Visit
+from fhe_face.service.problems import Problem
 from fhe_face.service.settings import Settings
 
 #: From the first byte of a request to the end of its headers.
@@ -100,14 +104,34 @@ def _no_password() -> str:
     raise ValueError("the key is protected by a passphrase; give one without")
 
 
+async def full(scope: Scope, _receive: Receive, send: Send) -> None:
+    """Answers on connections that are too many: come again, on another one."""
+
+    async def last(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
+        await send(message)
+
+    await Visit(scope, last).refuse(Problem("busy", "too many connections at once", 1.0))
+
+
 class Patient(H11Protocol):
-    """HTTP/1.1 for clients that say something: whoever starts no request in time is let go."""
+    """HTTP/1.1 for clients that say something: whoever starts no request in time is let go.
+
+    most: connections, beyond which new ones are told to come again.
+    """
 
     _waiting: asyncio.TimerHandle | None = None
+
+    def __init__(self, *args: Any, most: int, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._most = most
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait."""
         super().connection_made(transport)
+        if len(self.connections) > self._most:
+            self.app = full
         self._watch()
 
     def data_received(self, data: bytes) -> None:
@@ -163,7 +187,7 @@ def server_of(app: Any, address: Address, settings: Settings) -> Announcing:
     """The server of an app."""
     config = uvicorn.Config(
         app,
-        http=Patient,
+        http=partial(Patient, most=_CONNECTIONS * settings.connections),  # type: ignore[arg-type]
         ws="none",
         loop="asyncio",
         lifespan="on",
@@ -171,7 +195,6 @@ def server_of(app: Any, address: Address, settings: Settings) -> Announcing:
         access_log=False,  # paths hold names of tenants' things: the audit log has them
         server_header=False,
         proxy_headers=address.proxy,
-        limit_concurrency=_CONNECTIONS * settings.connections,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_FAREWELL_SECONDS,
         ssl_certfile=address.certificate,

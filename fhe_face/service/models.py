@@ -200,9 +200,9 @@ class Job(Model):
     eta_seconds: float | None = None
     error: JobError | None = None
     result: Result
-    created: int | None = None
-    started: int | None = None
-    finished: int | None = None
+    created: float | None = None
+    started: float | None = None
+    finished: float | None = None
 
 
 class Jobs(Model):

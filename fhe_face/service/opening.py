@@ -18,7 +18,7 @@ from fhe_face.store.opening import SERVER, Holding, create_database, open_databa
 
 #: "FHES": tells a service's SQLite file from others.
 SERVICE: Final = Holding(
-    "service", "service.db", 0x46484553, Steps(Path(__file__).parent / "migrations", HEAD)
+    "service", "service.db", 0x46484553, Steps(Path(__file__).parent / "migrations", HEAD), 0o600
 )
 
 
@@ -79,8 +79,6 @@ def create_service(folder: str | os.PathLike[str], url: str | None = None) -> Se
     place = Path(folder)
     make_private_folder(place)
     create_database(place, url, lambda _connection: None, SERVICE)
-    if url is None:
-        (place / SERVICE.file).chmod(0o600)  # its logs inherit the mode
     return open_service(place)
 
 

@@ -48,9 +48,9 @@ class JobStatus:
     error: Mapping[str, Any] | None
     target_room: Room
     target: str
-    created: int
-    started: int | None = None
-    finished: int | None = None
+    created: float
+    started: float | None = None
+    finished: float | None = None
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from fhe_face.service.blobs import Blobs, front_digest
 from fhe_face.service.folders import make_private_folder
 from fhe_face.service.galleries import FOLDER as GALLERIES
 from fhe_face.service.galleries import drop_schema
-from fhe_face.service.jobs import opening as queue_opening
 from fhe_face.service.jobs import tables as queue_tables
+from fhe_face.service.jobs.opening import QUEUE
 from fhe_face.service.opening import SERVICE, Service, open_service
 from fhe_face.service.rows import TENANT
 from fhe_face.service.settings import FILE as SETTINGS
@@ -68,7 +68,7 @@ def restore(source: Path, folder: Path, url: str | None = None) -> None:
     _require_backup(source)
     with whole_folder(folder) as work, ExitStack() as undo:
         work.chmod(0o700)
-        for name in (SERVICE.file, queue_opening.FILE):
+        for name in (SERVICE.file, QUEUE.file):
             _copy(source / name, work / name)
         with suppress(FileNotFoundError):
             shutil.copyfile(source / SETTINGS, work / SETTINGS)
@@ -173,5 +173,5 @@ def _move_to_postgres(work: Path, url: str) -> None:
             copy_queue_rows(source, target)
             continue_numbers(target, (queue_tables.jobs,))
         remove_sqlite(work / SERVICE.file)
-        remove_sqlite(work / queue_opening.FILE)
+        remove_sqlite(work / QUEUE.file)
         write_server_file(work / SERVER, checked, schema)

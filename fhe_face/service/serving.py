@@ -19,7 +19,9 @@ from fastapi import FastAPI
 
 from fhe_core.errors import Failure
 from fhe_core.files import shown
+from fhe_face.circuit import INPUT_SIZE
 from fhe_face.failures import UsageError
+from fhe_face.network import WeightsError, weights_file, weights_files
 from fhe_face.service.admission import Circuits
 from fhe_face.service.app import Lifespan, build_app
 from fhe_face.service.context import Context
@@ -55,7 +57,7 @@ def serve(
     _confine()
     with address.bind() as listening, make_or_open(folder, url) as service, alone(service):
         settings = load_settings(folder)
-        circuits = Circuits.default(settings.worker_memory)
+        circuits = served_by(settings)
         command = worker_command(folder, settings) if worker else None
         serve_circuits(service, settings, circuits, command, address, listening, open_docs)
 
@@ -107,6 +109,21 @@ def _run(server: Announcing, listening: socket.socket) -> None:
     except (SystemExit, KeyboardInterrupt):
         if not server.should_exit or not server.started:
             raise
+
+
+def served_by(settings: Settings) -> Circuits:
+    """What a service computes.
+
+    Raises:
+        WeightsError: there are none for a size. Others: as `Circuits.of`.
+    """
+    known = weights_files(settings.weights)
+    sizes = settings.sizes or tuple(size or INPUT_SIZE for size in known)
+    for size in sizes:
+        if None not in known and size not in known:
+            weights_file(settings.weights, size)  # says what is missing
+            raise WeightsError(f"the weights are not for faces of {size} pixels: settings, sizes")
+    return Circuits.of(sizes, settings.coefficients, settings.worker_memory)
 
 
 def worker_command(folder: Path, settings: Settings) -> list[str]:

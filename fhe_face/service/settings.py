@@ -21,6 +21,7 @@ _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "int | None": (int, type(None)),
     "str | None": (str, type(None)),
 }
+_LISTS: Final[dict[str, type]] = {"tuple[int, ...]": int, "tuple[str, ...]": str}
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,11 @@ class Settings:
     """Sizes in bytes, times in seconds.
 
     Attributes:
-        weights: of the engine: "bundled" (which None means too), "official" or a file.
+        weights: of the engine: "bundled" (which None means too), "official", a file, or a folder
+            with 64.safetensors, 96.safetensors, 128.safetensors.
+        sizes: sides of the faces that are computed; empty: all that there are weights for, and of a
+            single file 64.
+        coefficients: files of normalisations that are computed beside the default one.
         threads: of the worker; None: one for each processor.
         worker_memory: the most address space the worker may have; None: no limit.
         queue_limit: jobs that wait, of all tenants; beyond it new ones are refused for a while.
@@ -39,7 +44,8 @@ class Settings:
         search_seconds: how long a search may wait for its answer.
         result_days, face_days: results and encrypted faces are removed after so many days.
         partial_seconds: uploads that nothing was added to are forgotten after that.
-        file_bytes: the largest container file. json_bytes: the largest JSON body.
+        file_bytes: the largest container file, and new records of a whole gallery. json_bytes: the
+            largest JSON body.
         idle_seconds: how long a client may be silent inside a request.
         body_seconds: how long a body may take, at the least; large ones may take a second more
             for every 64 KiB.
@@ -51,6 +57,8 @@ class Settings:
     """
 
     weights: str | None = None
+    sizes: tuple[int, ...] = ()
+    coefficients: tuple[str, ...] = ()
     threads: int | None = None
     worker_memory: int | None = None
     queue_limit: int = 20_000
@@ -78,10 +86,19 @@ class Settings:
     def __post_init__(self) -> None:
         """Raise Invalid for what cannot be."""
         for field in fields(self):
-            value, allowed = getattr(self, field.name), _TYPES[str(field.type)]
+            value = getattr(self, field.name)
+            if str(field.type) in _LISTS:
+                _require_list(field.name, value, _LISTS[str(field.type)])
+                continue
+            allowed = _TYPES[str(field.type)]
             negative = isinstance(value, int | float) and not value >= 0
             if type(value) not in allowed or negative:
                 raise Invalid(f"settings: {field.name} must be {field.type}, and not negative")
+
+
+def _require_list(name: str, value: Any, kind: type) -> None:
+    if not isinstance(value, tuple) or any(type(one) is not kind for one in value):
+        raise Invalid(f"settings: {name} must be a list of {kind.__name__}")
 
 
 def load_settings(folder: Path) -> Settings:
@@ -102,7 +119,10 @@ def load_settings(folder: Path) -> Settings:
     if not isinstance(content, dict) or not content.keys() <= known:
         raise Invalid(f"{shown(path)}: it is an object with {', '.join(sorted(known))}")
     try:
-        return Settings(**content)
+        lists: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in content.items()
+        }
+        return Settings(**lists)
     except Invalid as error:
         raise Invalid(f"{shown(path)}: {error}") from None
 

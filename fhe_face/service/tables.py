@@ -21,7 +21,6 @@ from __future__ import annotations
 from typing import Final
 
 from sqlalchemy import (
-    BigInteger,
     Boolean,
     Column,
     ForeignKey,
@@ -34,11 +33,10 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from fhe_face.store.columns import Number
+
 #: The newest migration: the schema that this program reads and writes.
 HEAD: Final = "s0001"
-
-#: Bytes and times are beyond 2^31; SQLite needs INTEGER for a row's own number.
-Number: Final = BigInteger().with_variant(Integer, "sqlite")
 
 metadata: Final = MetaData()
 

@@ -37,13 +37,15 @@ Fill = Callable[[Connection], None]
 class Holding:
     """What a folder's database holds.
 
-    name: for messages; file: of a SQLite database; application: its mark; steps: to its schema.
+    name: for messages; file: of a SQLite database; application: its mark; steps: to its schema;
+    mode: of that file, as far as the umask lets it be.
     """
 
     name: str
     file: str
     application: int
     steps: Steps
+    mode: int = 0o666
 
 
 GALLERY: Final = Holding("gallery", DATABASE, APPLICATION, OURS)
@@ -60,7 +62,7 @@ def create_database(folder: Path, url: str | None, fill: Fill, holding: Holding 
         if os.path.lexists(folder / name):
             raise StoreError(f"{shown(folder / name)}: there is a {holding.name} already")
     if url is None:
-        _create_sqlite(folder / holding.file, fill, holding)
+        create_sqlite(folder / holding.file, fill, holding)
     else:
         _create_postgres(folder / SERVER, checked_url(url), fill, holding)
 
@@ -72,8 +74,16 @@ def open_database(folder: Path, holding: Holding = GALLERY) -> Database:
         StoreError: there is none, it cannot be reached, or it is newer than this program.
     """
     database = find_database(folder, holding=holding)
+    return current(database, folder / holding.file if database.is_sqlite else None, holding)
+
+
+def current(database: Database, path: Path | None, holding: Holding) -> Database:
+    """The same with an up-to-date schema, or closed. path: of its file, None for PostgreSQL.
+
+    Raises:
+        StoreError: it is something else, cannot be reached, or is newer than this program.
+    """
     try:
-        path = folder / holding.file if database.is_sqlite else None
         if path is not None:
             _require_ours(database, holding)
         bring_up_to_date(database, path, holding.steps)
@@ -112,10 +122,11 @@ def checked_url(text: str) -> URL:
 # --- SQLite --------------------------------------------------------------------------------------
 
 
-def _create_sqlite(path: Path, fill: Fill, holding: Holding) -> None:
+def create_sqlite(path: Path, fill: Fill, holding: Holding) -> None:
+    """Make a file with a schema; whole or not at all. FileError: it cannot be made, or is there."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
-        temporary.touch(exist_ok=False)
+        temporary.touch(holding.mode, exist_ok=False)
         with (
             fresh_sqlite(temporary, holding.application) as database,
             database.locked() as connection,

@@ -55,6 +55,10 @@ class People:
         """All subjects, in the order of adding; merged ones are gone."""
         return reading.all_subjects(self._database, include_deleted)
 
+    def merged(self) -> list[tuple[str, str]]:
+        """The id of every subject that was merged, and of the one that it is now."""
+        return reading.merged_subjects(self._database)
+
     def template(self, id: str) -> StoredTemplate:
         """A template. NotStored: there is none."""
         return reading.one_template(self._database, id)

@@ -103,6 +103,18 @@ def all_subjects(database: Database, include_deleted: bool) -> Iterator[StoredSu
     return map(_subject, pages(database, query, subjects.c.number, PAGE))
 
 
+def merged_subjects(database: Database) -> list[tuple[str, str]]:
+    """See `Store.merged`."""
+    home = subjects.alias()
+    query = (
+        select(subjects.c.id, home.c.id)
+        .join_from(subjects, home, home.c.number == subjects.c.merged_into)
+        .order_by(subjects.c.number)
+    )
+    with database.reading() as connection:
+        return [(str(id), str(into)) for id, into in connection.execute(query)]
+
+
 def one_template(database: Database, id: str) -> StoredTemplate:
     """See `Store.template`."""
     with database.reading() as connection:

@@ -17,7 +17,6 @@ from __future__ import annotations
 from typing import Final
 
 from sqlalchemy import (
-    BigInteger,
     Boolean,
     CheckConstraint,
     Column,
@@ -30,13 +29,12 @@ from sqlalchemy import (
     Text,
 )
 
+from fhe_face.store.columns import Number
+
 #: The newest migration: the schema that this program reads and writes.
 HEAD: Final = "0001"
 MEAN: Final = "mean"
 EACH: Final = "each"
-
-#: Counts beyond 2^31; SQLite needs INTEGER for a row's own number.
-Number: Final = BigInteger().with_variant(Integer, "sqlite")
 
 metadata: Final = MetaData()
 

@@ -33,7 +33,8 @@ class Facts:
 
     weights: their name; ring: name of the parameter set; log2_qp: bits of the largest modulus;
     security_bits: of the cheapest known attack, None where the ring is only for tests;
-    key_bytes: of the evaluation keys; caution: to be said beside every answer.
+    key_bytes: of the evaluation keys; caution: to be said beside every answer; server: whose it is
+    and where, None: a process on this machine.
     """
 
     weights: str
@@ -43,6 +44,7 @@ class Facts:
     security_bits: float | None
     key_bytes: int
     caution: str | None = None
+    server: str | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -94,6 +94,13 @@ def test_scores_come_back(scores: Scores, asked: Asked, tmp_path: Path) -> None:
         assert np.array_equal(found.words, scores.words)
 
 
+def test_scores_of_no_blocks_come_back(sides: Sides, probe: Probe, tmp_path: Path) -> None:
+    none, asked = sides.answer(probe, [], []), sides.sealer.asked(probe, [], [])
+    formats.save(tmp_path / "scores", none)
+    assert formats.load_scores(tmp_path / "scores", asked).words.shape[0] == 0
+    assert formats.scores_from_bytes(formats.to_bytes(none), asked).words.size == 0
+
+
 def test_a_file_is_little_larger_than_what_it_holds(
     sides: Sides, block: SealedBlock, probe: Probe, scores: Scores
 ) -> None:

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import stat
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,12 +18,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fhe_face.commands import gallery_opening
 from fhe_face.commands.gallery_embedding import EmbedOptions
 from fhe_face.gallery.embedders import Embedder
 from fhe_face.gallery.gallery import Gallery
+from fhe_face.local import searching
 from tests.face.conftest import fhe_face
 from tests.face.kit import Run
 from tests.gallery import kit
+from tests.gallery.test_search_process import COMMAND
 
 __all__ = ["fhe_face"]
 
@@ -42,6 +46,7 @@ def painted(monkeypatch: pytest.MonkeyPatch) -> kit.Painted:
         yield embedder
 
     monkeypatch.setattr(Gallery, "open", staticmethod(opened))
+    monkeypatch.setattr(gallery_opening, "search_apart", lambda _gallery: None)
     monkeypatch.setattr(EmbedOptions, "started", started)
     return embedder
 
@@ -193,6 +198,28 @@ def test_the_status_is_that_of_the_answer(
 ) -> None:
     shot(enrolled, "photo.png", *people)
     assert fhe_face("identify", "photo.png", "--gallery", "friends").status == status
+
+
+def test_a_process_without_the_key_searches(
+    enrolled: Path, fhe_face: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gallery_opening, "search_apart", searching.search_apart)
+    monkeypatch.setattr(searching, "COMMAND", COMMAND)
+    started: list[Any] = []
+    start = subprocess.Popen.__init__
+
+    def counted(self: Any, *words: Any, **options: Any) -> None:
+        started.append(words[0])
+        start(self, *words, **options)
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", counted)
+    photos = [shot(enrolled, f"{n}.png", n) for n in (0, 2)]
+    found = fhe_face("identify", *photos, "--gallery", "friends", "--json").json()
+    names = [one["faces"][0]["name"] for one in found["photos"]]
+    assert names == ["person00", "person02"]
+    assert started == [COMMAND]
+    fhe_face("identify", photos[0], "--gallery", "friends", "--match", "local", "--json").json()
+    assert started == [COMMAND], "blocks are opened here, and nobody is asked"
 
 
 def test_uncertain_and_refused(enrolled: Path, fhe_face: Run) -> None:

@@ -119,6 +119,7 @@ def test_another_way_of_embedding(
     assert fhe_face("enroll", people, "--gallery", "g", *LOCAL).status == 0
     rebuild = ("gallery", "rebuild", "g", *LOCAL, "--yes", "--flip")
     assert "drop" in fhe_face(*rebuild, people / "ann").refused()
+    assert "nowhere: no such file or folder" in fhe_face(*rebuild, "nowhere").refused()
     done = fhe_face(*rebuild, people, "--json").json()
     assert done["embedded"] + done["before"] == 2
     shown = fhe_face("gallery", "show", "g", "--json").json()

@@ -432,6 +432,7 @@ class Transform:
     outputs: list[Index]
     weights: Signed
     keys: dict[int, Words] = field(default_factory=dict)
+    kept: list[_native.Kept] = field(default_factory=list)
 
     @property
     def rows(self) -> list[int]:
@@ -444,7 +445,7 @@ class Transform:
 
     def run(self) -> Words:
         return self.ring.context.accumulate(
-            _native.Transform(self.masks, self.terms, self.outputs, self.weights),
+            _native.Transform(self.masks, self.terms, self.outputs, self.weights, self.kept),
             self.inputs,
             [(i, index, self.stored(key, rows), rows) for i, index, key, rows in self.babies],
             self.rows[: self.limbs],
@@ -576,6 +577,28 @@ def test_accumulate_with_tiles_shorter_than_a_constant_weight() -> None:
         got = replace(many, outputs=[entries[o:] for o in range(count)]).run()
         expected = replace(few, outputs=[same[o:] for o in range(count)]).run()
         assert np.array_equal(got, expected)
+
+
+@pytest.mark.parametrize("chosen", [[0], [1], [0, 1]])
+def test_accumulate_with_residues_that_are_kept(chosen: list[int]) -> None:
+    """From level to level, from context to context, and for several steps."""
+    masks = transform(Ring(64), 16).masks
+    kept = [_native.Kept(masks[i]) for i in chosen]
+    needed = 0
+    for limbs in (2, 4, 3, 2):
+        job = replace(transform(Ring(64), 16, limbs=limbs), masks=masks, kept=kept)
+        assert equal(job.run(), job.expected())
+        needed = max(needed, limbs)
+        assert [one.nbytes for one in kept] == [(needed + 2) * 64 * 8] * len(kept)
+        assert equal(job.run(), job.expected())
+
+
+def test_masks_are_kept_by_identity() -> None:
+    """An array that is no mask of a transform, though it looks like one, is of no use to it."""
+    job = transform(Ring(64), 16)
+    other = _native.Kept(job.masks[0].copy())
+    assert equal(replace(job, kept=[other]).run(), job.expected())
+    assert other.nbytes == 0
 
 
 @pytest.mark.parametrize("sums", [1, 2, 4, 5])

@@ -22,9 +22,10 @@ from fhe_core.container.header import PREAMBLE, Limits, parse_header
 from fhe_core.formats.ciphertexts import load_bundle
 from fhe_core.formats.matching import probe_from_bytes, to_bytes
 from fhe_core.matching import MatchParameters
+from fhe_face.keyfile import EVALUATION_KEY
 from fhe_face.remote.backoff import Backoff
 from fhe_face.remote.connection import Connection
-from fhe_face.server.searching import EVALUATION_KEY, SearchServer
+from fhe_face.server.searching import SearchServer
 from fhe_face.server.server import FaceServer
 from fhe_face.store import (
     Conflict,

@@ -20,6 +20,7 @@ from fhe_face.server.searching import SearchServer
 from fhe_face.service.admission import Circuits
 from fhe_face.service.app import build_app
 from fhe_face.service.context import Context
+from fhe_face.service.jobs.engines import Engines
 from fhe_face.service.jobs.inline import work
 from fhe_face.service.jobs.queue import open_queue
 from fhe_face.service.opening import Service
@@ -73,11 +74,19 @@ class Live:
 
 
 @contextmanager
-def live(folder: Path, ring: MatchParameters = SMALL) -> Iterator[Live]:
-    """A service that listens until the end of the block; ring: of its galleries."""
+def live(
+    folder: Path,
+    ring: MatchParameters = SMALL,
+    circuits: Circuits | None = None,
+    engines: Engines | None = None,
+) -> Iterator[Live]:
+    """A service that listens until the end of the block; ring: of its galleries; circuits, engines:
+    others than the tiny default."""
     service = kit.make(folder)
     queue = open_queue(service, Settings())
-    circuits = Circuits((kit.engine().circuit.describe(),), ring, lambda *_: kit.engine())
+    circuits = circuits or Circuits(
+        (kit.engine().circuit.describe(),), ring, lambda *_: kit.engine()
+    )
     context = Context(service, Settings(free_bytes=0), Searching(queue, ring), circuits)
     config = uvicorn.Config(build_app(context), host="127.0.0.1", port=0, log_level="error")
     server = uvicorn.Server(config)
@@ -87,7 +96,7 @@ def live(folder: Path, ring: MatchParameters = SMALL) -> Iterator[Live]:
     def compute() -> None:
         while not end.wait(0.05):
             if working.is_set():
-                work(service, TinyEngines())
+                work(service, engines or TinyEngines())
 
     threads = [threading.Thread(target=server.run), threading.Thread(target=compute)]
     for thread in threads:

@@ -148,8 +148,21 @@ def test_people_are_enrolled_and_found(tmp_path: Path, photos: Path, fhe_face: R
     assert "Anna" in fhe_face("remote", "gallery", "show", friends).out
     assert fhe_face("gallery", "list", tmp_path, "--json").json()["galleries"][0]["subjects"] == 2
     assert fhe_face("gallery", "delete", friends, "Bob").status == 0
-    assert "server" in fhe_face("gallery", "backup", friends, tmp_path / "copy").refused()
-    assert "no new key" in fhe_face("gallery", "rekey", friends, "--yes").refused()
+    made = fhe_face("remote", "gallery", "backup", friends, tmp_path / "copy", "--json").json()
+    assert made["templates"] == 1
+    old = made["key_id"]
+    assert "--yes" in fhe_face("remote", "gallery", "rekey", friends).refused(2)
+    done = fhe_face("gallery", "rekey", friends, "--yes", "--json").json()
+    assert (done["key_id_before"], done["key_id"] != old) == (old, True)
+    done = fhe_face("remote", "gallery", "rebuild", friends, photos, "--yes", "--json").json()
+    assert done["embedded"] == 1
+    again = ("remote", "gallery", "restore", tmp_path / "copy")
+    assert "already" in fhe_face(*again, tmp_path / "a", "--name", "friends").refused()
+    assert fhe_face(*again, tmp_path / "again", "--json").json()["templates"] == 1
+    assert fhe_face("remote", "identify", face, "--gallery", tmp_path / "again").status == 0
+    assert "remote gallery create" in fhe_face(*again[:2], "rebuild", photos, photos).refused()
+    assert "no backup" in fhe_face(*again[:3], friends, tmp_path / "b").refused()
+    assert fhe_face("remote", "gallery", "remove", tmp_path / "again", "--yes").status == 0
     assert fhe_face("remote", "gallery", "accept", friends, "--yes", "--json").status == 0
     assert "--yes" in fhe_face("remote", "gallery", "remove", friends).refused(2)
     assert fhe_face("remote", "gallery", "remove", friends, "--yes").status == 0

@@ -16,7 +16,7 @@ from fhe_core.container import ContainerError
 from fhe_core.secret.files import save_evaluation_keys
 from fhe_face.client.decryption import Embedding, Score
 from fhe_face.client.health import HealthReport
-from fhe_face.remote import jobs
+from fhe_face.remote import jobs, waiting
 from fhe_face.remote.errors import BadAnswer, JobFailed, Refused
 from fhe_face.remote.pushing import push_keys
 from fhe_face.remote.server import RemoteServer
@@ -199,14 +199,14 @@ def test_an_interruption_cancels_the_job(
         raise error
 
     bundle = world.client.encrypt(faces(world.images[:1]))
-    monkeypatch.setattr(jobs.wait, "__kwdefaults__", {**_defaults(), "sleep": interrupted})
+    monkeypatch.setattr(waiting.wait, "__kwdefaults__", {**_defaults(), "sleep": interrupted})
     with pytest.raises(type(error)):
         server.embed(bundle)
     assert [job["state"] for job in fake.jobs.values()] == ["cancelled"]
 
 
 def _defaults() -> dict[str, Any]:
-    found = jobs.wait.__kwdefaults__
+    found = waiting.wait.__kwdefaults__
     assert found is not None
     return dict(found)
 
@@ -242,7 +242,8 @@ def test_what_is_said_of_a_job(
     world: World, fake: Fake, server: RemoteServer, change: dict[str, Any], kind: type[Exception]
 ) -> None:
     def hook(request: httpx.Request) -> httpx.Response | None:
-        if "/v1/jobs/" not in request.url.path or request.method == "DELETE":
+        path = request.url.path
+        if "/v1/jobs/" not in path or request.method == "DELETE" or path.endswith("/events"):
             return None
         id = request.url.path.rpartition("/")[2]
         return answered({**json.loads(fake.job(request, b"", id).content), **change})

@@ -42,6 +42,14 @@ def process(folder: Path, *options: str, errors: Path | None = None) -> Iterator
             child.stdout.close()
 
 
+def peak_bytes(pid: int) -> int:
+    """The most memory that a process has had."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError("no VmHWM")
+
+
 class Serving:
     """A running service."""
 
@@ -55,10 +63,7 @@ class Serving:
 
     def peak_bytes(self) -> int:
         """The most memory that the process has had."""
-        for line in Path(f"/proc/{self.child.pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-        raise AssertionError("no VmHWM")
+        return peak_bytes(self.child.pid)
 
     def children(self) -> Sequence[int]:
         """The processes that it started."""

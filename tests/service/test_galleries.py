@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +17,8 @@ from fhe_core.formats.matching import to_bytes
 from fhe_core.matching import SealedBlock
 from fhe_core.secret.key import SecretKey
 from fhe_core.secret.matching import Sealer
+from fhe_face.service.context import SEARCHES_OF_ONE
+from fhe_face.service.queueing import Answer
 from fhe_face.service.rows import Quotas, Scope
 from fhe_face.service.tenants import make_tenant
 from tests.core import tiny
@@ -216,6 +221,40 @@ def test_searches_pass_through(world: kit.World, anna: TestClient) -> None:
     world.queue.full = True
     problem(anna.post(f"{HOME}/searches", content=b"probe"), 503, "busy")
     problem(anna.post(f"{HOME}/searches", content=bytes(1 << 20)), 413, "body-too-large")
+
+
+def test_one_tenant_leaves_room_to_search_for_others(world: kit.World, anna: TestClient) -> None:
+    hold, begun = threading.Event(), threading.Semaphore(0)
+    search = world.queue.search
+
+    def slow(folder: Path, probe: bytes, seconds: float) -> Answer:
+        if probe == b"slow":
+            begun.release()
+            assert hold.wait(30)
+        return search(folder, probe, seconds)
+
+    world.queue.search = slow  # type: ignore[method-assign]
+    ben = world.client("ben")
+    kit.push(ben, "gallery-keys", "ring", kit.files(1).gallery_keys)
+    body = {"facts": {"mode": "mean"}, "settings": "", "keys": "ring"}
+    assert ben.put(HOME, json=body).status_code == 201
+    with ThreadPoolExecutor(SEARCHES_OF_ONE) as pool:
+        ask = [
+            pool.submit(anna.post, f"{HOME}/searches", content=b"slow")
+            for _ in range(SEARCHES_OF_ONE)
+        ]
+        try:
+            for _ in ask:
+                assert begun.acquire(timeout=30)
+            refused = anna.post(f"{HOME}/searches", content=b"probe")
+            problem(refused, 503, "busy")
+            assert int(refused.headers["retry-after"]) >= 1
+            assert ben.post(f"{HOME}/searches", content=b"probe").status_code == 200
+        finally:
+            hold.set()
+        assert {one.result().status_code for one in ask} == {200}
+    assert anna.post(f"{HOME}/searches", content=b"probe").status_code == 200
+    assert not world.context.searching
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -197,6 +198,22 @@ def test_too_many_at_once(tmp_path: Path) -> None:
     answer = world.client().get("/v1/about")
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) >= 1
+
+
+def test_too_many_connections_are_told_to_come_again(tmp_path: Path) -> None:
+    world = kit.World(kit.make(tmp_path / "data"), Settings(free_bytes=0, connections=1))
+    with running.thread(world) as url, ExitStack() as stack:
+        port = int(url.rpartition(":")[2])
+        silent = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in "1234"
+        ]
+        with httpx.Client(base_url=url) as client:
+            answer = client.get("/live")
+            assert answer.headers["connection"] == "close"
+            kit.problem(answer, 503, "busy")
+            assert int(answer.headers["retry-after"]) >= 1
+            silent[0].close()
+            wait(lambda: client.get("/live").status_code == 200)
 
 
 def test_the_unit_for_systemd(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ class Talk:
         reading, writing = os.pipe()
         self._source, self._writing = os.fdopen(reading), os.fdopen(writing, "w")
         self._target = io.StringIO()
-        server = standing.Standing(self._source, self._target)
+        server = standing.StandingServer(self._source, self._target)
         self._thread = threading.Thread(target=server.run)
         self._thread.start()
         self.say(LOAD)
@@ -216,7 +216,7 @@ def test_nothing_is_asked_of_a_process_that_talks_nonsense(outside: Outside) -> 
     for _ in range(2):  # the report after the nonsense is not taken for the second answer
         with pytest.raises(ServerError, match="no answer"):
             server.embed(outside.bundle)
-        assert server._process is None
+        assert not server.running
 
 
 def test_an_answer_that_is_not_there(outside: Outside) -> None:
@@ -236,7 +236,7 @@ def test_giving_up_a_process_that_talks_nonsense_ends_it(outside: Outside) -> No
     server.stage = stage
     with pytest.raises(InterruptedError):
         server.embed(outside.bundle)
-    assert server._process is None
+    assert not server.running
 
 
 def test_giving_up_keeps_the_process(outside: Outside) -> None:
@@ -246,13 +246,13 @@ def test_giving_up_keeps_the_process(outside: Outside) -> None:
         raise InterruptedError
 
     server.start()
-    process = server._process
+    process = server._process._process
     server.stage = stage
     with pytest.raises(InterruptedError):
         server.embed(outside.bundle)
     server.stage = lambda *_: None
     assert server.embed(outside.bundle).what == "embedding"
-    assert server._process is process
+    assert server._process._process is process
     server.close()
     assert process is not None
     assert process.poll() is not None
@@ -261,8 +261,8 @@ def test_giving_up_keeps_the_process(outside: Outside) -> None:
 def test_a_process_that_ended_is_started_again(outside: Outside) -> None:
     server = outside.server("well")
     server.embed(outside.bundle)
-    assert server._process is not None
-    server._process.kill()
-    server._process.wait()
+    assert server._process._process is not None
+    server._process._process.kill()
+    server._process._process.wait()
     assert server.embed(outside.bundle).what == "embedding"
     server.close()

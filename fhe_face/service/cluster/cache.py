@@ -24,6 +24,8 @@ VARIABLE: Final = "FHE_FACE_NODE_CACHE"
 DEFAULT: Final = "~/.cache/fhe-face/keys"
 #: All keys of a node together, unless one alone is larger.
 LIMIT_BYTES: Final = 64 << 30
+#: Of the disk stay free, where others can leave.
+_RESERVE_BYTES: Final = 1 << 30
 _SUFFIX: Final = ".fhec"
 _LOCK: Final = ".lock"
 _TEMPORARY: Final = ".tmp"
@@ -50,7 +52,7 @@ class KeyCache:
         target = self.folder / f"{digest}{_SUFFIX}"
         with self._alone():
             if not target.is_file():
-                self._make_room(source.stat().st_size)
+                self._make_room(_size(source))
                 self._copy(digest, source, target)
                 self.filled(digest)
             with suppress(OSError):
@@ -99,7 +101,14 @@ class KeyCache:
         require_space(self.folder, needed, f"; evaluation keys of {size(needed)} are copied there")
 
     def _fits(self, needed: int) -> bool:
-        return shutil.disk_usage(self.folder).free > needed
+        return shutil.disk_usage(self.folder).free > needed + _RESERVE_BYTES
+
+
+def _size(source: Path) -> int:
+    try:
+        return source.stat().st_size
+    except OSError as error:
+        raise explain(source, "read", error) from error
 
 
 def cache_folder() -> Path:

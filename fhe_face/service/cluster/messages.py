@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from fhe_core.errors import Failure
 from fhe_core.files import one_line, reason_of
-from fhe_face.service.jobs.records import JobFailed
+from fhe_face.service.jobs.records import JobFailed, NodeFailed
 
 #: A function that makes a node's engine of weights and threads.
 ENGINE: Final = "fhe_face.service.jobs.engines:FaceEngines"
@@ -85,14 +85,6 @@ def named(place: str) -> Callable[..., Any]:
     return found
 
 
-class NodeFailure(Failure):
-    """What failed on a node; `code` is that of the failure there."""
-
-    def __init__(self, text: str, code: str) -> None:
-        super().__init__(text)
-        self.code = code
-
-
 def failed(error: Exception) -> dict[str, str]:
     """An error as an answer; `raise_failed` makes one of it that means the same."""
     if isinstance(error, JobFailed):
@@ -117,6 +109,6 @@ def raise_failed(answer: Mapping[str, str]) -> None:
         case "file":
             raise OSError(text)
         case "failure":
-            raise NodeFailure(text, code)
+            raise NodeFailed(text, reason=code)
         case _:
             raise RuntimeError(f"a node failed: {text}")

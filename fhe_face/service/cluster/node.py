@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from fhe_core.container import ContainerError
 from fhe_core.errors import Failure
-from fhe_face.progress import Stage
 from fhe_face.service.cluster.cache import KeyCache, cache_folder
 from fhe_face.service.cluster.messages import (
     NodeSettings,
@@ -39,16 +39,15 @@ _NICENESS: Final = 5
 
 @dataclass
 class EngineNode:
-    """filled, loaded, computed: how often; for tests and for an operator."""
+    """One process's engine. folder: the service's."""
 
     folder: Path
     engines: Engines
     residents: Residents
     cache: KeyCache
-    counts: dict[str, int] = field(default_factory=lambda: {"loaded": 0, "computed": 0})
     _open: tuple[tuple[str, ...], Work] | None = None
     _call: str = ""
-    _stopped: str = ""
+    _stopped: str | None = None
     _told: tuple[str, int, int] = ("", 0, 0)
 
     @classmethod
@@ -70,7 +69,9 @@ class EngineNode:
             return json.dumps({"failed": failed(error)})
 
     def ask(self, text: str) -> str:
-        """Do what is asked; the answer has "loaded" (digests of keys), or "failed"."""
+        """Do what is asked; the answer has "loaded" (digests of keys), how many "seconds" it took
+        here, and "failed" if it did."""
+        began = time.monotonic()
         try:
             request = request_from(text)
             self._call, self._told = request.call, ("", 0, 0)
@@ -81,7 +82,8 @@ class EngineNode:
             answer = {"failed": failed(error)}
         except Exception as error:
             answer = {"failed": failed(error)}
-        return json.dumps({**answer, "loaded": list(self.residents.loaded)})
+        told = {"loaded": list(self.residents.loaded), "seconds": time.monotonic() - began}
+        return json.dumps({**answer, **told})
 
     def progress(self) -> str:
         """What is being done, how much of it is done, how much there is."""
@@ -102,29 +104,23 @@ class EngineNode:
         if request.do == "join":
             work.join([self._path(part) for part in request.parts], target)
         elif not target.is_file():  # it may be: the answer was lost, and it is asked again
-            work.compute(request.part, target, self._stage)
-            self.counts["computed"] += 1
+            work.compute(request.part, target, self._tell)
         return {}
 
     def _resident(self, request: Request) -> Resident:
         """The keys, loaded once, from this node's own disk."""
         if request.key not in self.residents.loaded:
             self._open = None  # its keys may have to leave
-            self._stage("loading keys", 0, 0)
+            self._tell("loading keys", 0, 0)
         source = self._path(request.key_file)
         if request.key in self.residents.loaded:
-            return self.residents.get(request.key, source, self._stage, request.inputs_bytes)
+            return self.residents.get(request.key, source, self._tell, request.inputs_bytes)
         copy = self.cache.get(request.key, source)
         try:
-            found = self._load(request, copy)
-        except ContainerError:  # perhaps only the copy is damaged
+            return self.residents.get(request.key, copy, self._tell, request.inputs_bytes)
+        except ContainerError:  # perhaps only the copy is damaged; then the source decides
             self.cache.forget(request.key)
-            found = self._load(request, self.cache.get(request.key, source))
-        self.counts["loaded"] += 1
-        return found
-
-    def _load(self, request: Request, copy: Path) -> Resident:
-        return self.residents.get(request.key, copy, self._stage, request.inputs_bytes)
+            return self.residents.get(request.key, source, self._tell, request.inputs_bytes)
 
     def _work(self, request: Request, resident: Resident) -> Work:
         """A job's inputs; those of the last request are still here."""
@@ -140,10 +136,6 @@ class EngineNode:
         if not place.resolve().is_relative_to(self.folder.resolve()):
             raise Failure("a file outside the service's folder")
         return place
-
-    @property
-    def _stage(self) -> Stage:
-        return self._tell
 
     def _tell(self, what: str, done: int, total: int) -> None:
         if self._stopped == self._call:
@@ -174,7 +166,3 @@ class EngineActor:
     def stop(self, call: str) -> None:
         """See `EngineNode`."""
         self._node.stop(call)
-
-    def counts(self) -> str:
-        """How often keys were loaded, and parts computed, by this process."""
-        return json.dumps(self._node.counts)

@@ -11,7 +11,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -29,8 +29,10 @@ from fhe_face.service.jobs.stopping import Died
 
 #: Tries of Ray's after a process died; one that only could not be reached counts, too.
 _RETRIES: Final = 2
-#: Whether to go on is asked that often, and what a node is doing.
+#: Whether to go on is asked that often, and what a node is doing; of all nodes together no more
+#: often than `_LOOKS` a second.
 _LOOK_SECONDS: Final = 0.5
+_LOOKS: Final = 200.0
 _HELLO_SECONDS: Final = 5.0
 #: A computation that was told to stop may take so much longer: a step of its plan.
 _STOP_SECONDS: Final = 10.0
@@ -46,6 +48,7 @@ class Pool:
     address: str
     settings: NodeSettings
     namespace: str
+    look_seconds: float = _LOOK_SECONDS
     _searchers: dict[str, Any] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -76,10 +79,12 @@ class Pool:
     def nodes(self) -> dict[str, float]:
         """Processors of every node that is there and has any, by its id."""
         found = {}
-        for node in ray.nodes():
+        told: Callable[[], list[dict[str, Any]]] = ray.nodes
+        for node in told():
             processors = float(node["Resources"].get("CPU", 0.0))
             if node["Alive"] and processors >= 1.0:
                 found[str(node["NodeID"])] = processors
+        self.look_seconds = max(_LOOK_SECONDS, len(found) / _LOOKS)
         return dict(sorted(found.items()))
 
     def engine(self, node: str, processors: float) -> Engine:
@@ -90,8 +95,9 @@ class Pool:
             "scheduling_strategy": _on(node),
             **_RESTARTED,
         }
-        made = ray.remote(concurrency_groups={_CONTROL: 2})(EngineActor)
-        return Engine(made.options(**options), to_text(self.settings))
+        actor: Callable[..., Any] = ray.remote
+        made = actor(concurrency_groups={_CONTROL: 2})(EngineActor)
+        return Engine(self, made.options(**options))
 
     def search(
         self, asked: Mapping[str, str], probe: object, seconds: float
@@ -130,9 +136,9 @@ class Pool:
 class Engine:
     """The engine of one node, as the worker speaks to it."""
 
-    def __init__(self, made: Any, settings: str) -> None:
+    def __init__(self, pool: Pool, made: Any) -> None:
         """made: the actor's class with Ray's options."""
-        self._made, self._settings = made, settings
+        self._pool, self._made = pool, made
         self._actor: Any = None
 
     def hello(self) -> dict[str, Any] | None:
@@ -155,7 +161,7 @@ class Engine:
         reference = self._living().ask.remote(to_text(request))
         told = _Told(self._actor)
         try:
-            while not _is_there(reference, _LOOK_SECONDS):
+            while not _is_there(reference, self._pool.look_seconds):
                 stage(*told.now())
         except BaseException:
             self._stop(request.call, reference)
@@ -174,7 +180,7 @@ class Engine:
 
     def _living(self) -> Any:
         if self._actor is None:
-            self._actor = self._made.remote(self._settings)
+            self._actor = self._made.remote(to_text(self._pool.settings))
         return self._actor
 
     def _note(self, error: RayError) -> None:

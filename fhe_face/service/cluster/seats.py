@@ -16,12 +16,11 @@ from fhe_face.progress import Stage, silent
 from fhe_face.service.blobs import Blobs
 from fhe_face.service.cluster.messages import Request, raise_failed
 from fhe_face.service.jobs.claims import Claims
-from fhe_face.service.jobs.engines import require_secure
+from fhe_face.service.jobs.engines import Resident, require_secure
 from fhe_face.service.jobs.keeping import gone, seen
 from fhe_face.service.jobs.lane import log, work
 from fhe_face.service.jobs.records import Kind
-from fhe_face.service.jobs.residents import Resident
-from fhe_face.service.jobs.steps import Runner
+from fhe_face.service.jobs.steps import TELL_SECONDS, Runner
 from fhe_face.service.jobs.stopping import Died, Stopping
 from fhe_face.service.jobs.turns import Turns
 from fhe_face.store.errors import StoreError
@@ -29,6 +28,8 @@ from fhe_face.store.errors import StoreError
 #: A node that cannot be used says why so often.
 _SAY_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 1.0
+#: Reports of progress a second to the database, of all nodes together.
+_REPORTS: Final = 100.0
 #: What a node's own answer to "is a token asked for" may be.
 _GUARDED: Final = ("token", "k8s")
 
@@ -204,6 +205,7 @@ class Seats:
         for node, seat in list(self._seats.items()):
             if node not in found:
                 seat.stopping.ask()
+            seat.runner.tell_seconds = tell_seconds(len(found))
             if not seat.thread.is_alive():
                 del self._seats[node]  # a node that is there gets a new one
 
@@ -231,14 +233,20 @@ class Seats:
             target=_serve, args=(runner, turns, stopping, keys), name=f"seat-{node[:8]}"
         )
         thread.start()
-        return _Seat(keys, stopping, thread)
+        return _Seat(keys, runner, stopping, thread)
 
 
 @dataclass(frozen=True)
 class _Seat:
     keys: NodeKeys
+    runner: Runner
     stopping: Stopping
     thread: threading.Thread
+
+
+def tell_seconds(nodes: int) -> float:
+    """Between two reports of a job, where so many nodes compute."""
+    return max(TELL_SECONDS, nodes / _REPORTS)
 
 
 def _serve(runner: Runner, turns: Turns, stopping: Stopping, keys: NodeKeys) -> None:

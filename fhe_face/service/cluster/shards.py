@@ -12,8 +12,8 @@ import numpy as np
 from fhe_core.errors import Failure
 from fhe_core.formats.matching import load_gallery_keys, probe_from_bytes
 from fhe_core.matching import Matcher, MatchParameters
+from fhe_face.keyfile import evaluation_key_of
 from fhe_face.server.blocks import Blocks, Words
-from fhe_face.server.searching import evaluation_key_of
 from fhe_face.service.cluster.messages import NodeSettings, failed, named, settings_from
 from fhe_face.service.jobs.confining import confine
 from fhe_face.service.jobs.lane import log

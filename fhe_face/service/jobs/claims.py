@@ -91,7 +91,8 @@ class Claims:
         )
         with self.database.reading() as connection:
             now = clock(connection)
-            return [Served(*who, now - when) for *who, when in connection.execute(query)]
+            rows = connection.execute(query).all()
+        return [Served(tenant, key, now - when) for tenant, key, when in rows]
 
     def progress(self, claim: Claim, stage: str, done: int, total: int) -> bool:
         """Tell what is being done; whether somebody asked to cancel the job. Lost."""

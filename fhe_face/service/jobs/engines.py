@@ -75,8 +75,8 @@ class Engines(Protocol):
 class FaceEngines:
     """The real one: `fhe_face.server.server.FaceServer`.
 
-    weights: "official", "bundled" (None means it too) or a file. threads: None: one for each
-    processor.
+    weights: "official", "bundled" (None means it too), a file, or a folder (`weights_file`).
+    threads: None: one for each processor.
     """
 
     weights: str | None = None
@@ -90,12 +90,13 @@ class FaceEngines:
         if not self._identity:
             from fhe_core.files import open_regular
             from fhe_face import __version__
-            from fhe_face.network import weights_file
+            from fhe_face.network import weights_files
 
             digest = hashlib.sha256()
-            with open_regular(weights_file(self.weights)) as stream:
-                while piece := stream.read(1 << 20):
-                    digest.update(piece)
+            for file in weights_files(self.weights).values():
+                with open_regular(file) as stream:
+                    while piece := stream.read(1 << 20):
+                        digest.update(piece)
             self._identity = f"{self.name} {__version__} {digest.hexdigest()}"
         return self._identity
 

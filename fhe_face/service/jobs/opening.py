@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, Table, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
-from fhe_core.files import explain, publish
+from fhe_core.files import FileError
 from fhe_face.service.jobs.tables import HEAD
 from fhe_face.service.opening import Service
 from fhe_face.store.database import Database, postgres_database, sqlite_database
-from fhe_face.store.migrating import Steps, bring_up_to_date, found_revision, upgrade
-from fhe_face.store.opening import checked_url, fresh_sqlite, remove_sqlite
+from fhe_face.store.migrating import Steps, found_revision, upgrade
+from fhe_face.store.opening import Holding, checked_url, create_sqlite, current
 
-FILE: Final = "jobs.db"
 #: Ends the schema's name; it begins with that of the service's.
 SCHEMA: Final = "_jobs"
 #: "FHEJ": tells a queue's SQLite file from others.
-APPLICATION: Final = 0x4648454A
-STEPS: Final = Steps(Path(__file__).parent / "migrations", HEAD)
+QUEUE: Final = Holding(
+    "queue", "jobs.db", 0x4648454A, Steps(Path(__file__).parent / "migrations", HEAD), 0o600
+)
 #: Whoever makes or upgrades the schema holds this lock of PostgreSQL's.
 _LOCK: Final = 0x66686A62
 
@@ -37,7 +35,7 @@ def open_jobs(service: Service) -> Database:
         FileError: the folder cannot be written.
     """
     if service.url is None:
-        return _sqlite(service.folder / FILE)
+        return _sqlite(service.folder / QUEUE.file)
     with service.database.reading() as connection:
         beside = connection.execute(select(func.current_schema())).scalar_one()
     return _postgres(service.url, f"{beside}{SCHEMA}")
@@ -45,31 +43,12 @@ def open_jobs(service: Service) -> Database:
 
 def _sqlite(path: Path) -> Database:
     if not path.is_file():
-        _create(path)
-    database = sqlite_database(path)
-    try:
-        bring_up_to_date(database, path, STEPS)
-    except BaseException:
-        database.engine.dispose()
-        raise
-    return database
-
-
-def _create(path: Path) -> None:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    try:
-        temporary.touch(mode=0o600, exist_ok=False)
-        with (
-            fresh_sqlite(temporary, APPLICATION) as database,
-            database.locked() as connection,
-        ):
-            upgrade(connection, STEPS)
-        with suppress(FileExistsError):  # another process was faster
-            publish(temporary, path, overwrite=False)
-    except OSError as error:
-        raise explain(path, "write", error) from error
-    finally:
-        remove_sqlite(temporary)
+        try:
+            create_sqlite(path, lambda _connection: None, QUEUE)
+        except FileError:
+            if not path.is_file():  # else another process was faster
+                raise
+    return current(sqlite_database(path), path, QUEUE)
 
 
 def _postgres(url: str, schema: str) -> Database:
@@ -79,12 +58,11 @@ def _postgres(url: str, schema: str) -> Database:
             connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
             connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{schema}"'))
             if found_revision(connection) is None:
-                upgrade(connection, STEPS)
-        bring_up_to_date(database, None, STEPS)
+                upgrade(connection, QUEUE.steps)
     except BaseException:
         database.engine.dispose()
         raise
-    return database
+    return current(database, None, QUEUE)
 
 
 def clock(connection: Connection) -> float:

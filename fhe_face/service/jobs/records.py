@@ -85,6 +85,16 @@ class JobFailed(Failure):
         self.reason = reason
 
 
+class NodeFailed(Failure):
+    """What failed on another machine; `reason` is the code of the failure there."""
+
+    code = "node-failed"
+
+    def __init__(self, text: str, *, reason: str = "node-failed") -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
 @dataclass(frozen=True)
 class Claim:
     """A job that this worker may compute, as long as `token` is the newest.

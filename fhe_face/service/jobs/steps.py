@@ -20,13 +20,13 @@ from fhe_face.service.jobs import naming
 from fhe_face.service.jobs.claims import Claims, Lost
 from fhe_face.service.jobs.engines import Work
 from fhe_face.service.jobs.keeping import MADE_BY, PARTS, scratch_name
-from fhe_face.service.jobs.records import ROOMS, Claim, JobFailed
+from fhe_face.service.jobs.records import ROOMS, Claim, JobFailed, NodeFailed
 from fhe_face.service.jobs.residents import Keys
 from fhe_face.service.jobs.stopping import Cancelled, Died, HandedBack, Stopping, TimeUp
 from fhe_face.store.errors import StoreError
 
 #: Progress is written so often, and asked then whether to go on.
-_TELL_SECONDS: Final = 0.5
+TELL_SECONDS: Final = 0.5
 #: A database that is away is waited for so long before a finished job is given up.
 _PATIENCE_SECONDS: Final = 60.0
 _PATH: Final = re.compile(r"(?<![\w/])/[^\s:,;'\"]+")
@@ -34,7 +34,10 @@ _PATH: Final = re.compile(r"(?<![\w/])/[^\s:,;'\"]+")
 
 @dataclass
 class Runner:
-    """Computes claims. log: called with what happened, for the operator."""
+    """Computes claims. log: called with what happened, for the operator.
+
+    tell_seconds: between two reports of a job to the database, where many compute at once.
+    """
 
     claims: Claims
     blobs: Blobs
@@ -42,11 +45,12 @@ class Runner:
     folder: Path
     stopping: Stopping
     log: Callable[[str, Mapping[str, Any]], None] = field(default=lambda _what, _facts: None)
+    tell_seconds: float = TELL_SECONDS
 
     def run(self, claim: Claim) -> None:
         """Compute a job and say how it ended; raises only what ends the worker."""
         started = time.monotonic()
-        watch = _Watch(self.claims, claim, self.stopping, started)
+        watch = _Watch(self.claims, claim, self.stopping, started, self.tell_seconds)
         places: dict[str, str] = {str(self.folder): "the server"}
         try:
             end = self._compute(claim, watch, places)
@@ -63,8 +67,9 @@ class Runner:
             end = self._failed(claim, error, places)
         if end not in ("lost", "handed back", "again", "died"):
             shutil.rmtree(self._parts(claim), ignore_errors=True)
-        seconds = round(time.monotonic() - started, 3)
-        self.log(end, {"job": claim.id, "kind": claim.kind.value, "seconds": seconds})
+        took = {"seconds": time.monotonic() - started, "computing": watch.computing}
+        rounded = {what: round(seconds, 3) for what, seconds in took.items()}
+        self.log(end, {"job": claim.id, "kind": claim.kind.value, **rounded})
 
     def _compute(self, claim: Claim, watch: _Watch, places: dict[str, str]) -> str:
         name = naming.output_name(claim.work, self.residents.identity())
@@ -74,7 +79,11 @@ class Runner:
             watch.stage("loading keys", 0, 0)
             key = inputs.pop("key")
             files = [inputs[what] for what in claim.kind.inputs]
+            before = list(self.residents.loaded)
             resident = self.residents.get(claim.key, key, watch.stage, expanded_bytes(files))
+            if claim.key not in before:
+                left = [one[:12] for one in before if one not in self.residents.loaded]
+                self.log("keys loaded", {"key": claim.key[:12], "left": left})
             work = resident.open(claim.kind, files)
             done = self._scratch(claim)
             self._all_parts(claim, work, watch, done)
@@ -120,7 +129,9 @@ class Runner:
         missing = [part for part, path in enumerate(paths) if not path.is_file()]
         for part in missing:
             watch.part(part, work.parts, first=part == missing[0])
+            began = time.monotonic()
             work.compute(part, paths[part], watch.stage)
+            watch.computing += time.monotonic() - began
         with suppress(FileNotFoundError):
             target.unlink()
         if work.parts == 1:
@@ -166,12 +177,17 @@ class Runner:
 
 @dataclass
 class _Watch:
-    """Tells how a job goes on, and stops it by raising where it must not."""
+    """Tells how a job goes on, and stops it by raising where it must not.
+
+    computing: seconds in the engine, without keys, files and the database.
+    """
 
     claims: Claims
     claim: Claim
     stopping: Stopping
     started: float
+    tell_seconds: float
+    computing: float = 0.0
     _told: float = 0.0
     _prefix: str = ""
 
@@ -191,7 +207,7 @@ class _Watch:
         limit = self.claims.limits.job_seconds
         if now - self.started > limit:
             raise TimeUp(f"it was ended after {limit:.0f} s")
-        if now - self._told < _TELL_SECONDS:
+        if now - self._told < self.tell_seconds:
             return
         self._told = now
         with suppress(StoreError):  # the database is away: computing goes on
@@ -219,6 +235,8 @@ def explained(error: Exception, places: Mapping[str, str]) -> tuple[JobFailed, b
     """The error as a tenant may see it, and whether it may pass by itself."""
     if isinstance(error, JobFailed):
         return error, False
+    if isinstance(error, NodeFailed):
+        return JobFailed(without_paths(str(error), places), reason=error.reason), False
     if isinstance(error, TimeUp):
         return JobFailed(str(error), reason="time-limit"), False
     if isinstance(error, MemoryError):

@@ -19,7 +19,6 @@ from __future__ import annotations
 from typing import Final
 
 from sqlalchemy import (
-    BigInteger,
     Boolean,
     CheckConstraint,
     Column,
@@ -33,10 +32,10 @@ from sqlalchemy import (
     text,
 )
 
+from fhe_face.store.columns import Number
+
 #: The newest migration: the schema that this program reads and writes.
 HEAD: Final = "0001"
-#: SQLite needs INTEGER for a row's own number.
-Number: Final = BigInteger().with_variant(Integer, "sqlite")
 UNFINISHED: Final = text("state IN ('queued', 'running')")
 
 metadata: Final = MetaData()

@@ -64,9 +64,9 @@ class Pace:
             error=None if row.error is None else json.loads(row.error),
             target_room=Room(row.target_room),
             target=row.target,
-            created=int(row.created),
-            started=None if row.started is None else int(row.started),
-            finished=None if row.finished is None else int(row.finished),
+            created=round(row.created, 3),
+            started=None if row.started is None else round(row.started, 3),
+            finished=None if row.finished is None else round(row.finished, 3),
         )
 
     def _left(self, connection: Connection, row: Row[Any]) -> float | None:

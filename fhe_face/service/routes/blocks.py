@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 import shutil
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, BinaryIO, Final
@@ -16,11 +13,12 @@ from fastapi import Path as InPath
 from fastapi.responses import FileResponse
 
 from fhe_core.container import ContainerError, Corrupt
-from fhe_core.files import explain, shown
+from fhe_core.files import shown
 from fhe_core.formats.matching import check_block
 from fhe_face.service.context import Context, Enroller, Here, Reader, Searcher
-from fhe_face.service.errors import Busy
+from fhe_face.service.galleries import block_bytes
 from fhe_face.service.models import BlockChange, Digest
+from fhe_face.service.receiving import received
 from fhe_face.service.remembered import Remembered
 from fhe_face.service.routes import gallery_rows as rows
 from fhe_face.service.routes.files import BINARY, RAW, Id
@@ -78,20 +76,11 @@ def content(id: Id, digest: Sha256, caller: Reader, here: Here) -> FileResponse:
 async def put_block(id: Id, digest: Sha256, request: Request, caller: Enroller, here: Here) -> None:
     """Send a block's whole file. It counts when `blocks:replace` names it."""
     found = await anyio.to_thread.run_sync(here.service.galleries.find, caller.tenant, id)
-    try:
-        here.blocks.acquire_on_behalf_of_nowait(request)
-    except anyio.WouldBlock:
-        raise Busy("other blocks are being received", 1.0) from None
-    scratch = here.service.blobs.scratch()
-    file = scratch / f"block-{secrets.token_hex(8)}"
-    try:
-        await _save(request, file, digest)
+    async with received(request, here) as (file, said):
+        if said != digest:
+            raise Corrupt("the block does not fit its name: send it again")
         block = Received(caller.tenant, id, digest, file)
         await anyio.to_thread.run_sync(_keep, here, block, found.key_id)
-    finally:
-        here.blocks.release_on_behalf_of(request)
-        with suppress(OSError):
-            file.unlink()
 
 
 @router.post("/blocks:replace")
@@ -102,7 +91,7 @@ def replace(id: Id, body: BlockChange, caller: Enroller, here: Here) -> rows.Ver
         for one in body.add
     ]
     with opened(here, caller, id) as store:
-        old = sum(_size(store.block_path(digest)) for digest in set(body.remove))
+        old = sum(block_bytes(store, digest) for digest in set(body.remove))
         version = store.replace_blocks(
             body.seen_version, body.remove, new, body.settings, body.facts
         )
@@ -127,12 +116,11 @@ async def search(id: Id, request: Request, caller: Searcher, here: Here) -> Resp
     """Search with a sealed probe; the answer is a file of sealed scores."""
     folder = await anyio.to_thread.run_sync(here.service.galleries.folder, caller.tenant, id)
     probe = await request.body()
-    if here.searches.available_tokens < 1:  # nothing comes between this and the next line
-        raise Busy("all searchers are busy", 1.0)
     seconds = here.settings.search_seconds
-    answer = await anyio.to_thread.run_sync(
-        here.queue.search, folder, probe, seconds, limiter=here.searches
-    )
+    with here.place_to_search(caller.tenant):
+        answer = await anyio.to_thread.run_sync(
+            here.queue.search, folder, probe, seconds, limiter=here.searches
+        )
     headers = {
         "X-Gallery-Version": str(answer.version),
         "X-Gallery-Changes": str(answer.changes),
@@ -151,30 +139,16 @@ class Received:
     file: Path
 
 
-async def _save(request: Request, file: Path, digest: str) -> None:
-    """The body as a file. Corrupt: it is not what its name says."""
-    hasher = hashlib.sha256()
-    try:
-        async with await anyio.open_file(file, "xb") as stream:
-            async for piece in request.stream():
-                hasher.update(piece)
-                await stream.write(piece)
-    except OSError as error:
-        raise explain(file, "write", error) from error
-    if hasher.hexdigest() != digest:
-        raise Corrupt("the block does not fit its name: send it again")
-
-
 def _keep(here: Context, block: Received, key_id: str) -> None:
     """Check a block, and put it beside the others of its gallery."""
     galleries, size = here.service.galleries, block.file.stat().st_size
-    _check(here, block, key_id)
 
     def copy(target: BinaryIO) -> None:
         with block.file.open("rb") as source:
             shutil.copyfileobj(source, target, _PIECE)
 
     with galleries.open(block.tenant, block.gallery) as store:
+        _check(here, block, str(store.facts.get("key_id", key_id)))
         if store.block_path(block.digest).exists():
             return
         galleries.reserve(block.tenant, block.gallery, size)
@@ -190,10 +164,3 @@ def _check(here: Context, block: Received, key_id: str) -> None:
         check_block(block.file, here.circuits.gallery, key_id)
     except ContainerError as error:  # the client knows nothing of our files' names
         raise type(error)(str(error).replace(shown(block.file), "the block")) from None
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0

@@ -149,6 +149,14 @@ def subjects(id: Id, caller: Reader, here: Here, deleted: bool = False) -> Strea
     )
 
 
+@router.get("/{id}/merged", response_class=StreamingResponse, responses=_STREAM)
+def merged(id: Id, caller: Reader, here: Here) -> StreamingResponse:
+    """Subjects that were merged, and who they are now, one on a line."""
+    return _lines(
+        here, caller, id, lambda store: ({"id": id, "into": into} for id, into in store.merged())
+    )
+
+
 @router.get("/{id}/subjects/{subject:path}")
 def subject(id: Id, subject: rows.StoredPath, caller: Reader, here: Here) -> rows.SubjectOut:
     """A subject, or the one that it was merged into."""

@@ -24,8 +24,9 @@ from fhe_face.service.tenants import quotas_of, require_room
 
 EMBEDDING: Final = "embedding"
 SCORE: Final = "score"
-#: How often a job is looked at while somebody watches, and how often silence is broken.
-_LOOK_SECONDS: Final = 0.5
+#: How often a job is looked at while somebody watches, soon after a change and later, and how often
+#: silence is broken.
+_SOON_SECONDS, _LOOK_SECONDS, _LATER = 0.1, 1.0, 1.5
 _COMMENT_SECONDS: Final = 15.0
 #: How long one connection may watch; clients come back.
 _WATCH_SECONDS: Final = 3600.0
@@ -113,12 +114,13 @@ class Events(StreamingResponse):
 
 
 async def _watch(here: Context, caller: Caller, first: JobStatus) -> AsyncIterator[str]:
-    status, silent = first, 0.0
+    status, silent, pause = first, 0.0, _SOON_SECONDS
     began = anyio.current_time()
     yield _event(status)
     while not status.state.final and anyio.current_time() - began < _WATCH_SECONDS:
-        await anyio.sleep(_LOOK_SECONDS)
-        silent += _LOOK_SECONDS
+        await anyio.sleep(pause)
+        silent += pause
+        pause = min(_LOOK_SECONDS, pause * _LATER)
         before = status
         try:
             status = await anyio.to_thread.run_sync(here.queue.status, caller.tenant, first.id)
@@ -126,7 +128,7 @@ async def _watch(here: Context, caller: Caller, first: JobStatus) -> AsyncIterat
             return
         if status != before:
             yield _event(status)
-            silent = 0.0
+            silent, pause = 0.0, _SOON_SECONDS
         elif silent >= _COMMENT_SECONDS:
             yield ": still there\n\n"
             silent = 0.0

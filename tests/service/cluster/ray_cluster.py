@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from fhe_face.service.cluster.cache import VARIABLE
@@ -26,10 +26,9 @@ asked = json.loads(sys.stdin.readline())
 common = {"object_store_memory": asked["store"]}
 cluster = Cluster(head_node_args={"num_cpus": 0, "include_dashboard": False, **common})
 nodes = [cluster.add_node(num_cpus=1, env_vars=own, **common) for own in asked["nodes"]]
-print(json.dumps({"address": cluster.address}), flush=True)
-for line in sys.stdin:
-    cluster.remove_node(nodes[int(line)], allow_graceful=False)
-    print("{}", flush=True)
+raylets = [node.all_processes["raylet"][0].process.pid for node in nodes]
+print(json.dumps({"address": cluster.address, "raylets": raylets}), flush=True)
+sys.stdin.readline()
 cluster.shutdown()
 """
 
@@ -44,15 +43,11 @@ class RayCluster:
     counts: Path
     poison: Path
     hang: Path
-    driver: subprocess.Popen[str] = field(repr=False)
+    raylets: list[int]
 
     def kill_node(self, number: int) -> None:
-        """As if its machine were gone."""
-        assert self.driver.stdin is not None
-        assert self.driver.stdout is not None
-        self.driver.stdin.write(f"{number}\n")
-        self.driver.stdin.flush()
-        self.driver.stdout.readline()
+        """As if its machine were gone: Ray's process there, whose children end with it."""
+        os.kill(self.raylets[number], signal.SIGKILL)
 
 
 @contextmanager
@@ -82,8 +77,9 @@ def running(folder: Path) -> Iterator[RayCluster]:
     try:
         driver.stdin.write(json.dumps({"store": _STORE, "nodes": nodes}) + "\n")
         driver.stdin.flush()
-        address = json.loads(driver.stdout.readline())["address"]
-        yield RayCluster(address, {**token, **quiet}, caches, counts, poison, hang, driver)
+        made = json.loads(driver.stdout.readline())
+        files = caches, counts, poison, hang
+        yield RayCluster(made["address"], {**token, **quiet}, *files, made["raylets"])
     finally:
         driver.stdin.close()
         with suppress(subprocess.TimeoutExpired):

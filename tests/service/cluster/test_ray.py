@@ -25,7 +25,7 @@ from fhe_face.service.jobs.galleries import Galleries
 from fhe_face.service.queueing import Answer, State
 from fhe_face.service.rows import Room
 from tests.gallery import kit as galleries
-from tests.service.cluster.ray_cluster import RayCluster
+from tests.service.cluster.ray_cluster import RayCluster, running
 from tests.service.jobs.kit import (
     LIMITS,
     Kit,
@@ -129,6 +129,50 @@ def test_a_killed_engine_costs_one_part(
 
 
 @SQLITE
+def test_a_killed_worker_costs_one_part_of_each_node(
+    kit: Kit, owner: Owner, cluster: RayCluster, counts: Path
+) -> None:
+    kit.tenant("alice")
+    for number in range(2):
+        kit.faces("alice", f"faces{number}", 4, seed=number)
+    with dispatcher(kit, cluster) as first:
+        jobs = [kit.embed("alice", f"faces{number}", f"out{number}") for number in range(2)]
+        wait_for(lambda: len(counted(counts, "begin")) >= 4)
+        first.process.kill()
+        first.process.wait()
+        with dispatcher(kit, cluster):
+            for job in jobs:
+                assert kit.until("alice", job, 60.0).state is State.DONE
+    done = begun(counts)
+    assert set(done) == {f"{job}/{part}" for job in jobs for part in range(4)}
+    assert sum(done.values()) <= len(done) + 2
+    for number in range(2):
+        same = expected(owner, kit, "alice", f"faces{number}")
+        assert kit.output("alice", f"out{number}") == same
+
+
+def test_a_node_that_vanishes_leaves_its_work_to_the_other(tmp_path: Path, owner: Owner) -> None:
+    pytest.importorskip("ray", reason="no Ray: pip install 'fhe-face[ray]'")
+    kit = make_kit(tmp_path / "service", owner)
+    kit.tenant("alice")
+    for number in range(4):
+        kit.faces("alice", f"faces{number}", 4, seed=number)
+    with running(tmp_path) as own, dispatcher(kit, own):
+        jobs = [kit.embed("alice", f"faces{number}", f"out{number}") for number in range(4)]
+        wait_for(lambda: len(pids(own.counts)) == 2)
+        own.kill_node(0)
+        for job in jobs:
+            assert kit.until("alice", job, 120.0).state is State.DONE
+        wait_for(lambda: kit.queue.workers() == 1, 60.0)
+    done = begun(own.counts)
+    assert sum(done.values()) <= len(done) + 1
+    for number in range(4):
+        same = expected(owner, kit, "alice", f"faces{number}")
+        assert kit.output("alice", f"out{number}") == same
+    kit.close()
+
+
+@SQLITE
 def test_what_kills_every_engine_is_set_aside(kit: Kit, cluster: RayCluster, counts: Path) -> None:
     kit.tenant("alice")
     kit.faces("alice", "poison", seed=1)
@@ -186,7 +230,7 @@ def test_searches_are_spread_and_are_what_one_machine_finds(
     kit: Kit, cluster: RayCluster, tmp_path: Path
 ) -> None:
     made = galleries.make(tmp_path / "gallery", names=True)
-    made.enroll(galleries.people(tmp_path / "photos", 20, 2))  # three blocks of 16
+    made.enroll(galleries.people(tmp_path / "photos", 40, 1))  # three blocks of 16
     folder = kit.service.folder / "gallery"
     os.rename(tmp_path / "gallery" / "server", folder)
     os.symlink(folder, tmp_path / "gallery" / "server")

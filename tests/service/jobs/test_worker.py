@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -40,6 +41,7 @@ from tests.service.jobs.kit import (
     wait_for,
     worker,
 )
+from tests.service.jobs.search_lane import POISON as POISONED
 
 SQLITE = pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 
@@ -329,6 +331,34 @@ def test_bad_searches_are_refused_without_a_path(kit: Kit, counts: Path, gallery
                 kit.queue.search(place, probe, 10.0)
             assert refused.value.reason == code
             assert str(folder.parent) not in str(refused.value)
+
+
+@SQLITE
+def test_hostile_searches_cost_themselves_only(kit: Kit, counts: Path, gallery: Gallery) -> None:
+    kit.tenant("alice")
+    kit.faces("alice", "faces", 2)
+    folder = kit.service.folder / "gallery"
+    probe = to_bytes(gallery.opened.sealer.seal_probe(galleries.direction(1)))
+
+    def answers() -> bool:
+        with suppress(Busy):
+            return bool(kit.queue.search(folder, probe, 10.0).scores)
+        return False
+
+    with worker(kit, counts, **{PAUSE: 0.5}) as process:
+        job = kit.embed("alice", "faces", "out")
+        for fault in ("segfault", "killed"):
+            wait_for(answers)
+            with pytest.raises(Busy):
+                kit.queue.search(folder, POISONED + fault.encode(), 10.0)
+        wait_for(answers)
+        with pytest.raises(SearchFailed) as refused:
+            kit.queue.search(folder, POISONED + b"memory", 10.0)
+        assert refused.value.reason == "memory"
+        assert answers()
+        assert kit.until("alice", job).state is State.DONE
+        assert process.log.read_text().count('"lane ended"') == 2
+    assert len(counted(counts, "begin")) == 2  # the other lane noticed nothing
 
 
 @SQLITE

@@ -135,11 +135,12 @@ class Chaos:
         assert self.place.process.poll() is None, self.place.log.read_text()[-2000:]
 
     def kill(self, whom: str) -> None:
-        """Kill one at a random moment, often in the middle of a part."""
-        if self.draw.random() < 0.5:
-            before = len(lines(self.place.counts))
-            with suppress(AssertionError):
-                wait_for(lambda: len(lines(self.place.counts)) > before, 3.0)
+        """Kill one that is at work, at a random moment."""
+        signs = {"worker": self.place.counts, "lane": self.place.counts}
+        sign = signs.get(whom, self.visits[whom if whom in self.visits else "send"].log)
+        before = len(lines(sign))
+        with suppress(AssertionError):  # then it is killed while it starts
+            wait_for(lambda: len(lines(sign)) > before, 30.0)
         time.sleep(self.draw.uniform(0.0, 0.4))
         self.require_alive()
         if whom == "api":
@@ -150,9 +151,9 @@ class Chaos:
             process.kill()
             process.wait()
         else:
-            pids = self.place.workers() if whom == "worker" else self.place.lanes()
-            if not pids:
-                return
+            find = self.place.workers if whom == "worker" else self.place.lanes
+            while not (pids := find()):
+                time.sleep(0.02)
             with suppress(ProcessLookupError):
                 os.kill(self.draw.choice(pids), signal.SIGKILL)
         self.kills[whom] += 1

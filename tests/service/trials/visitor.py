@@ -15,6 +15,7 @@ from pathlib import Path
 
 from fhe_face.remote import jobs
 from fhe_face.remote.connection import Answer, Connection, Content
+from fhe_face.remote.errors import Unreachable
 from fhe_face.remote.gallery import RemoteGallery
 from fhe_face.remote.pushing import push
 from fhe_face.remote.resources import Room, remove
@@ -68,9 +69,8 @@ def enrol(visit: Visit) -> None:
     with reopen(visit.place, visit.tenant, Path(visit.more["gallery"])) as gallery:
         done = lines(log)
         if done and done[-1][0] == "begin":
-            _, what, whom = done[-1]
-            act(gallery, photos, what, int(whom))
-            append(log, "end", what, whom)
+            act(gallery, photos, done[-1][1], int(done[-1][2]))
+            append(log, "end", *done[-1][1:])
         person = max((int(one[2]) for one in done if one[1] == "enrol"), default=-1)
         while True:
             person += 1
@@ -99,10 +99,13 @@ def embed(visit: Visit) -> None:
 
 
 class Telling(Connection):
-    """Writes down which sections it begins to send, and which were taken."""
+    """Writes down which sections it begins to send, and which were taken. name: of the file."""
 
     log: Path
     name: str
+
+    def __enter__(self) -> Telling:
+        return self
 
     def put(
         self, path: str, content: Content = b"", headers: Mapping[str, str] | None = None
@@ -144,4 +147,8 @@ ROLES = {one.__name__: one for one in (enrol, embed, send)}
 
 if __name__ == "__main__":
     asked = Visit(**json.loads(sys.argv[1]))
-    ROLES[asked.role](asked)
+    while True:
+        try:
+            ROLES[asked.role](asked)
+        except Unreachable as error:  # a list that was cut off is not asked for again by itself
+            print(error, file=sys.stderr, flush=True)

@@ -1,0 +1,132 @@
+"""Commands that say what the computation takes, and how good it is: options and texts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fhe_face.commands.options import (
+    DEFAULT_WEIGHTS,
+    Aligned,
+    Batch,
+    Coefficients,
+    Flip,
+    Json,
+    MaybeFaceSize,
+    PredictedWeights,
+    Resize,
+    Threads,
+    Weights,
+    Whole,
+)
+
+app = typer.Typer()
+
+
+@app.command(help="Print the bounds and estimated attack costs of every parameter set.")
+def security(weights: PredictedWeights = None, json: Json = False) -> None:
+    from fhe_face.commands import security as command
+
+    command.run(weights, json)
+
+
+@app.command(
+    help="Print what computing a face takes: levels, key switches, bytes and estimated time."
+)
+def plan(
+    weights: PredictedWeights = None,
+    face_size: MaybeFaceSize = None,
+    flip: Flip = False,
+    batch: Batch = False,
+    coefficients: Coefficients = None,
+    steps: Annotated[
+        bool, typer.Option("--steps", help="Print every step, with its level and scale.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    from fhe_face.commands import plan as command
+
+    command.run(weights, face_size, flip, batch, coefficients, steps, json)
+
+
+@app.command(help="Bits of precision of every layer, predicted and measured, and the room left.")
+def precision(
+    images: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Photos or aligned faces; default: two drawn ones."),
+    ] = None,
+    weights: Weights = DEFAULT_WEIGHTS,
+    flip: Flip = False,
+    batch: Batch = False,
+    coefficients: Coefficients = None,
+    whole: Whole = False,
+    resize: Resize = False,
+    aligned: Aligned = False,
+    simulate: Annotated[
+        bool, typer.Option("--simulate", help="Add the model's noise in the clear; no keys.")
+    ] = False,
+    table: Annotated[
+        Path | None, typer.Option("--table", help="Write the layers (.md, .csv).")
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", help="Draw the layers (.png, .svg, .pdf); needs matplotlib."),
+    ] = None,
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    from fhe_face.commands.face_options import FaceOptions
+    from fhe_face.precision import command as command
+
+    how = FaceOptions(whole=whole, resize=resize, aligned=aligned)
+    request = command.Request(
+        *(images or [], weights, flip, batch, coefficients),
+        *(how, simulate, table, plot, threads),
+    )
+    command.run(request, json)
+
+
+@app.command(help="Measure how well a network tells the people of a folder apart.")
+def evaluate(
+    folder: Annotated[Path, typer.Argument(help="Photos: one folder for each person.")],
+    weights: Weights = DEFAULT_WEIGHTS,
+    mode: Annotated[
+        str, typer.Option(help="How to compute: cleartext, polynomial, encrypted or all.")
+    ] = "cleartext",
+    flip: Flip = False,
+    aligned: Aligned = False,
+    limit: Annotated[
+        int | None, typer.Option(min=4, help="At most so many images, evenly over people.")
+    ] = None,
+    coefficients: Coefficients = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Keep encrypted results in this folder, to go on later.")
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="Draw scores and ROC (.png, .svg, .pdf); needs matplotlib."),
+    ] = None,
+    set_thresholds: Annotated[
+        str | None,
+        typer.Option(
+            "--set-thresholds",
+            metavar="NAME",
+            help="Keep the thresholds in the weights file, under this name of the faces.",
+        ),
+    ] = None,
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    from fhe_face.commands import evaluate as command
+    from fhe_face.commands.secrecy import hold_secrets
+    from fhe_face.output import Output
+
+    hold_secrets(Output(json))
+
+    request = command.Request(
+        *(folder, weights, mode, flip, aligned, limit, coefficients, cache, plot, threads),
+        set_thresholds,
+    )
+    command.run(request, json)
