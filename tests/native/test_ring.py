@@ -778,7 +778,8 @@ def test_as_much_memory_is_kept_as_was_used_at_a_time() -> None:
     again = [context.add(a, a, rows) for _ in range(6)]
     assert context.idle_bytes == 8 * n * 2
     # A block of three cannot take the place of one: the idle ones go, down to the limit.
-    context.tensor(*np.zeros((2, 2, 1, n), dtype=np.uint64), rows)
+    zeros = np.zeros((2, 1, n), dtype=np.uint64)
+    context.tensor(zeros, zeros, rows)
     assert len(again) * 8 * n + context.idle_bytes <= 8 * n * (6 + 3 + 2)
     del again
     assert context.idle_bytes <= 8 * n * (6 + 3 + 2)
