@@ -213,6 +213,15 @@ class Context:
         where the digits are those of ``extend``.
         """
 
+def pack_bits(values: _Words, bits: int) -> _Bytes:
+    """Words below 2^bits [n] without gaps, the lowest bits first: [n * bits / 8].
+
+    n is a multiple of 8, bits from 1 to 56.
+    """
+
+def unpack_bits(packed: _Bytes, count: int, bits: int) -> _Words:
+    """The words [count] of ``pack_bits``'s bytes."""
+
 def pack48(words: _Words) -> _Bytes:
     """Words below 2^48 [..., n] as six bytes each, the lowest first: [..., 6 n]."""
 

@@ -112,9 +112,12 @@ Words decompose(const Context& context, decltype(&ring::decompose) how, const Wo
     return out;
 }
 
-ring::OwnRows own_rows(std::size_t limbs, std::size_t digit_limbs, std::size_t digits) {
-    require(digit_limbs >= 1 && digits >= 1 && digits <= limbs && digit_limbs <= limbs &&
-                (digits - 1) * digit_limbs < limbs,
+// digit_limbs may be more than there are limbs.
+ring::OwnRows own_rows(const Context& context, std::size_t limbs, std::size_t digit_limbs,
+                       std::size_t digits) {
+    require(digit_limbs >= 1 && digit_limbs <= static_cast<std::size_t>(context.size()),
+            "digit_limbs must be in [1, number of moduli]");
+    require(digits >= 1 && digits <= limbs && (digits - 1) * digit_limbs < limbs,
             "every digit must have a row");
     return {limbs, digit_limbs, digits};
 }
@@ -138,7 +141,7 @@ Words switch_key(const Context& context, const Words& digits, const Rows& rows,
         own = py::cast<Words>(source);
         require_shape(own, {job.limbs, n}, "source");
         job.source = own.data();
-        job.own_rows = own_rows(job.limbs, digit_limbs, job.digit_count);
+        job.own_rows = own_rows(context, job.limbs, digit_limbs, job.digit_count);
     }
     job.key = view(context, key, key_rows, job.rows, job.digit_count);
     require(addend.ndim() == 3 && addend.shape(0) <= 2, "addend must have shape (<= 2, limbs, n)");
@@ -410,7 +413,7 @@ Words accumulate(const Context& context, const Transform& transform, const Input
     t.p_mod_q = p_mod_q;
     add_inputs(t, inputs, n);
     if (digit_limbs != 0 && t.digit_count != 0) {
-        t.own_rows = own_rows(t.limbs, digit_limbs, t.digit_count);
+        t.own_rows = own_rows(context, t.limbs, digit_limbs, t.digit_count);
     }
     const std::vector<py::object> alive = add_babies(t, context, babies);
     Words out = make(context, {t.outputs.size(), 2, t.rows.size(), n});

@@ -366,7 +366,9 @@ def spoilt(digits: Words, limbs: int, digit_limbs: int) -> Words:
     return result
 
 
-@pytest.mark.parametrize(("digit_limbs", "digits"), [(1, 5), (2, 3), (2, 2), (4, 1), (5, 1)])
+@pytest.mark.parametrize(
+    ("digit_limbs", "digits"), [(1, 5), (2, 3), (2, 2), (4, 1), (5, 1), (7, 1)]
+)
 def test_rows_that_a_digit_covers_are_read_from_their_source(digit_limbs: int, digits: int) -> None:
     ring, own, rows = Ring(64), list(range(5)), [*range(5), *SPECIALS]
     context, how = ring.context, (digit_limbs, digits, SPECIALS)
@@ -778,7 +780,8 @@ def test_as_much_memory_is_kept_as_was_used_at_a_time() -> None:
     again = [context.add(a, a, rows) for _ in range(6)]
     assert context.idle_bytes == 8 * n * 2
     # A block of three cannot take the place of one: the idle ones go, down to the limit.
-    context.tensor(*np.zeros((2, 2, 1, n), dtype=np.uint64), rows)
+    zeros = np.zeros((2, 1, n), dtype=np.uint64)
+    context.tensor(zeros, zeros, rows)
     assert len(again) * 8 * n + context.idle_bytes <= 8 * n * (6 + 3 + 2)
     del again
     assert context.idle_bytes <= 8 * n * (6 + 3 + 2)
