@@ -383,11 +383,11 @@ def test_rows_that_a_digit_covers_are_read_from_their_source(digit_limbs: int, d
         [], [(0, -1)], [np.array([(0, 0)], dtype=np.uint32)], np.ones((1, 8), dtype=np.int64)
     )
     babies = [(0, index, rest[2], rows)]
-    sums = [
+    found, expected = (
         context.accumulate(transform, [(ciphertext, d)], babies, own, SPECIALS, p, limbs)
         for d, limbs in ((part, digit_limbs), (whole, 0))
-    ]
-    assert np.array_equal(*sums)
+    )
+    assert np.array_equal(found, expected)
 
 
 # --- key switching --------------------------------------------------------------------------------
@@ -778,7 +778,8 @@ def test_as_much_memory_is_kept_as_was_used_at_a_time() -> None:
     again = [context.add(a, a, rows) for _ in range(6)]
     assert context.idle_bytes == 8 * n * 2
     # A block of three cannot take the place of one: the idle ones go, down to the limit.
-    context.tensor(*np.zeros((2, 2, 1, n), dtype=np.uint64), rows)
+    zeros = np.zeros((2, 1, n), dtype=np.uint64)
+    context.tensor(zeros, zeros, rows)
     assert len(again) * 8 * n + context.idle_bytes <= 8 * n * (6 + 3 + 2)
     del again
     assert context.idle_bytes <= 8 * n * (6 + 3 + 2)
