@@ -149,9 +149,8 @@ def test_a_wanted_key_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.M
         assert isinstance(other, KeyName)
         return (one.rotation, one.tier) == (other.rotation, other.tier)
 
-    levels = presets.load("lean").levels
-    bits = 1 << next(level for level, one in enumerate(levels) if one.tier == 0)
-    entries = [[rotation, 0, bits] for rotation in range(20_000)]
+    top = 1 << presets.load(CIRCUIT.preset).top
+    entries = [[rotation, 0, top] for rotation in range(20_000)]
     path = key_file(tmp_path / "x.key", {"keys": entries})
     monkeypatch.setattr(KeyName, "__eq__", equal)
     with pytest.raises(KeyMismatch, match=r"x\.key: lacks the key for"):
