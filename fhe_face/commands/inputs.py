@@ -17,7 +17,7 @@ from fhe_core.formats.ciphertexts import known_facts
 from fhe_core.parameters import Parameters
 from fhe_core.plan import KeySpecification
 from fhe_face.circuit import packings_for
-from fhe_face.engine import key_bytes
+from fhe_face.engine import key_memory
 from fhe_face.output import Output
 from fhe_face.places import packings_of
 from fhe_face.system import available_memory_bytes, size
@@ -70,7 +70,7 @@ def warn_of_little_memory(
     output: Output, keys: Sequence[KeySpecification], parameters: Parameters
 ) -> None:
     """A warning where a server's expanded keys and a run may not fit."""
-    needed = 2 * key_bytes(list(keys), parameters) + _WORKING_BYTES
+    needed = key_memory(keys, parameters) + _WORKING_BYTES
     available = available_memory_bytes()
     if available is not None and available < needed:
         output.warn(f"about {size(needed)} of memory are needed, {size(available)} are available")
