@@ -23,6 +23,7 @@ from fhe_face.remote.place import NAME as PLACE
 from fhe_face.remote.place import Place
 from fhe_face.remote.resources import Room, every, find
 from fhe_face.remote.store import RemoteStore
+from fhe_face.remote.waiting import wait
 from fhe_face.remote.witness import NAME as WITNESS
 from fhe_face.remote.witness import Witness
 from fhe_face.store import Subject, Template
@@ -70,7 +71,7 @@ def _readers(connection: Connection) -> list[Callable[[], object]]:
         lambda: about(connection),
         lambda: jobs.find(connection, "j"),
         lambda: list(jobs.every(connection)),
-        lambda: jobs.wait(connection, job, patience=0.0),
+        lambda: wait(connection, job, patience=0.0),
         lambda: find(connection, Room.KEYS, "k"),
         lambda: list(every(connection, Room.FACES)),
         store.state,
