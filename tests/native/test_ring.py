@@ -366,7 +366,9 @@ def spoilt(digits: Words, limbs: int, digit_limbs: int) -> Words:
     return result
 
 
-@pytest.mark.parametrize(("digit_limbs", "digits"), [(1, 5), (2, 3), (2, 2), (4, 1), (5, 1), (7, 1)])
+@pytest.mark.parametrize(
+    ("digit_limbs", "digits"), [(1, 5), (2, 3), (2, 2), (4, 1), (5, 1), (7, 1)]
+)
 def test_rows_that_a_digit_covers_are_read_from_their_source(digit_limbs: int, digits: int) -> None:
     ring, own, rows = Ring(64), list(range(5)), [*range(5), *SPECIALS]
     context, how = ring.context, (digit_limbs, digits, SPECIALS)
