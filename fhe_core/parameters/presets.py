@@ -30,7 +30,7 @@ LEAN = Specification(
     name="lean",
     log_ring_dimension=16,
     limb_bits=_LEAN_LIMBS,
-    special_bits=(*(48,) * 9, 46, *(45,) * 4),
+    special_bits=(*(48,) * 10, *(45,) * 4),
     tiers=(Tier(17, 9, 9), Tier(13, 13, 14), Tier(8, 8, 9), Tier(4, 4, 5)),
     levels=levels_of(_LEAN_LIMBS, list(accumulate(_LEAN_STEPS))),
 )
