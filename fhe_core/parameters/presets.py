@@ -23,15 +23,15 @@ SAFE = Specification(
 _LEAN_STEPS = (38, 31, 34, 34, 26, 71, *(62, 61) * 5, 24)
 _LEAN_LIMBS = (38, *(50,) * 16)
 
-#: Two rescales for every block, each as large as the network's tolerance of noise allows. One digit
-#: where the bound on QP leaves room for it, which makes the smallest keys; a tier for the levels of
-#: the stem, of blocks 0 and 1, 1 to 3, 3 and 4, and of the head, which use the same rotations.
+#: Two rescales for every block, each as large as the network's tolerance of noise allows. A tier for
+#: the levels of the stem to block 1, of blocks 1 to 3, of blocks 3 and 4, and of the head, which use
+#: the same rotations. One digit, where the bound on QP leaves room for it, makes the smallest keys.
 LEAN = Specification(
     name="lean",
     log_ring_dimension=16,
     limb_bits=_LEAN_LIMBS,
-    special_bits=(50,) * 10 + (49,) * 7,
-    tiers=(Tier(17, 9, 9), Tier(16, 16, 17), Tier(13, 13, 14), Tier(8, 8, 9), Tier(4, 4, 5)),
+    special_bits=(*(48,) * 9, 46, *(45,) * 4),
+    tiers=(Tier(17, 9, 9), Tier(13, 13, 14), Tier(8, 8, 9), Tier(4, 4, 5)),
     levels=levels_of(_LEAN_LIMBS, list(accumulate(_LEAN_STEPS))),
 )
 

@@ -50,8 +50,8 @@ class Counting:
         self.ntts += a.shape[1]
         return self.context.multiply_plain(a, coefficients, rows)
 
-    def decompose(self, c: Words, *how: Any) -> Words:
-        digits = self.context.decompose(c, *how)
+    def extend(self, c: Words, *how: Any) -> Words:
+        digits = self.context.extend(c, *how)
         own, extended = c.shape[0], digits.shape[0] * digits.shape[1] - c.shape[0]
         self.ntts += own + extended
         return digits
@@ -73,6 +73,7 @@ class Counting:
         own: list[int],
         specials: list[int],
         p_mod_q: list[int],
+        digit_limbs: int,
     ) -> Words:
         limbs = len(own)
         rows = limbs + len(specials)
@@ -89,7 +90,8 @@ class Counting:
         sums = sum(alive[term] for o in summed for term in o)
         self.products += 2 * (masked + sums)
         self.short += weights.shape[1] * sums
-        return self.context.accumulate(transform, inputs, babies, own, specials, p_mod_q)
+        rest = (own, specials, p_mod_q, digit_limbs)
+        return self.context.accumulate(transform, inputs, babies, *rest)
 
 
 def test_counts_are_those_of_a_run(world: tiny.World) -> None:

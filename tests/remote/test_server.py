@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,11 @@ import numpy as np
 import pytest
 
 from fhe_core.container import ContainerError
+from fhe_core.formats.ciphertexts import Bundle, load_bundle, save_bundle
 from fhe_core.secret.files import save_evaluation_keys
 from fhe_face.client.decryption import Embedding, Score
 from fhe_face.client.health import HealthReport
+from fhe_face.client.ledger import MemoryLedger
 from fhe_face.remote import jobs, waiting
 from fhe_face.remote.errors import BadAnswer, JobFailed, Refused
 from fhe_face.remote.pushing import push_keys
@@ -145,6 +149,84 @@ def test_an_answer_to_another_request_is_refused(
     fake.before.append(swap)
     with pytest.raises(ContainerError, match="request"):
         server.embed(bundles[1])
+
+
+def _each(bundle: Bundle, **changes: Any) -> Bundle:
+    items = {name: replace(item, **changes) for name, item in bundle.items.items()}
+    return replace(bundle, items=items)
+
+
+CRAFTED: dict[str, Callable[[Bundle], Bundle]] = {
+    "limbs": lambda b: replace(b, items={n: c.drop_to(c.limbs - 1) for n, c in b.items.items()}),
+    "scale": lambda b: _each(b, scale=2.0**20),
+    "number": lambda b: replace(b, items=dict(list(b.items.items())[:1])),
+    "names": lambda b: replace(b, items={f"{name}x": c for name, c in b.items.items()}),
+    "kind": lambda b: replace(b, what="score"),
+    "key": lambda b: replace(b, key_id="00" * 16),
+    "tokens": lambda b: replace(b, facts={**b.facts, "requests": ["0" * 96]}),
+    "runs": lambda b: replace(b, facts={**b.facts, "runs": [["alone", 1], ["alone", 1]]}),
+    "weights": lambda b: replace(b, facts={**b.facts, "embedding": 1}),
+}
+
+
+@pytest.mark.parametrize("change", CRAFTED.values(), ids=list(CRAFTED))
+def test_crafted_answers_are_refused_before_they_are_opened(
+    world: World,
+    fake: Fake,
+    tmp_path: Path,
+    change: Callable[[Bundle], Bundle],
+) -> None:
+    client = copy(world.client)
+    client.ledger = MemoryLedger(1 << 20)
+    fake.before.append(_crafting(world, fake, tmp_path, change))
+    with pytest.raises((ContainerError, BadAnswer)):
+        client.embed(faces(world.images[:1]), RemoteServer(fake.connect(), client))
+    assert client.ledger.answers == 0
+
+
+def test_a_server_sees_the_same_whatever_it_has_put_into_an_answer(
+    world: World, fake: Fake, server: RemoteServer, tmp_path: Path
+) -> None:
+    """Any values, in ciphertexts of the right shape: healthy, huge, or noise."""
+    slots = world.key.parameters.slots
+    seen, kinds = [], set()
+    for value in (None, 0.0, 30.0, 1e5):
+
+        def change(bundle: Bundle, value: float | None = value) -> Bundle:
+            if value is None:
+                return bundle
+            items = {
+                name: world.key.encrypt(np.full(slots, value), item.scale)[0].drop_to(item.limbs)
+                for name, item in bundle.items.items()
+            }
+            return replace(bundle, items=items)
+
+        fake.calls.clear()
+        fake.before[:] = [_crafting(world, fake, tmp_path, change)]
+        found = world.client.embed(faces(world.images[:1]), server)
+        kinds |= {type(one) for one in found.results}
+        seen.append([re.sub("[0-9a-f]{40,64}|job[0-9]+", "#", call) for call in fake.calls])
+    assert kinds == {Embedding, HealthReport}
+    assert all(calls == seen[0] for calls in seen)
+
+
+def _crafting(
+    world: World, fake: Fake, folder: Path, change: Callable[[Bundle], Bundle]
+) -> Callable[[httpx.Request], httpx.Response | None]:
+    """A hook that changes embeddings on their way to the client."""
+
+    def hook(request: httpx.Request) -> httpx.Response | None:
+        *_, room, id, last = request.url.path.split("/")
+        if last != "content":
+            return None
+        file = folder / "answer.ct"
+        file.write_bytes(fake.content(request, b"", room, id).content)
+        honest = load_bundle(file, "embedding", lambda _name: world.key.parameters)
+        file.unlink()
+        save_bundle(file, change(honest))
+        return httpx.Response(200, content=file.read_bytes())
+
+    return hook
 
 
 def test_a_larger_answer_is_not_read(world: World, fake: Fake, server: RemoteServer) -> None:

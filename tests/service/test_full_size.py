@@ -6,6 +6,7 @@ The worker has room for the keys of one of them, so that they take turns in memo
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -42,6 +43,8 @@ TENANTS = ("anna", "ben")
 WORKER_BYTES = 6 << 30
 READY_SECONDS = 15.0
 HTTP_SECONDS = 1.0
+#: Load for each processor, from which on times are printed and not compared.
+BUSY = 2.0
 _QUOTAS = Quotas(1 << 40, 100, 100_000)
 
 
@@ -71,6 +74,12 @@ class Evening:
     events: list[dict[str, Any]] = field(default_factory=list)
     peaks: dict[str, int] = field(default_factory=dict)
     ready: float = 0.0
+    load: float = 0.0
+
+    def require_quiet(self) -> None:
+        """Times of a machine that does other things say nothing."""
+        if self.load > BUSY * (os.cpu_count() or 1):
+            pytest.skip(f"the machine is busy: load {self.load:.0f}")
 
 
 def units() -> Sequence[Array]:
@@ -111,6 +120,7 @@ def spend(root: Path) -> Evening:
         for worker in serving.children():
             lanes = Path(f"/proc/{worker}/task/{worker}/children").read_text().split()
             evening.peaks["lane"] = max(running.peak_bytes(int(lane)) for lane in lanes)
+    evening.load = max(os.getloadavg())
     lines = [line for line in log.read_text().splitlines() if line.startswith("{")]
     evening.events = [json.loads(line) for line in lines]
     return evening
@@ -155,7 +165,8 @@ def test_processes_stay_within_their_memory(evening: Evening) -> None:
 
 
 def test_a_restart_is_soon_ready(evening: Evening) -> None:
-    print(f"ready after {evening.ready:.1f} s")
+    print(f"ready after {evening.ready:.1f} s, load {evening.load:.0f}")
+    evening.require_quiet()
     assert evening.ready <= READY_SECONDS
 
 
@@ -165,4 +176,5 @@ def test_http_adds_little(evening: Evening) -> None:
         print(f"{wall:.2f} s at the client, {worker:.2f} s in the worker: {wall - worker:.2f} s")
     done = [one for one in evening.events if one["event"] == "done"]
     print([(one["seconds"], one["computing"]) for one in done])
+    evening.require_quiet()
     assert min(wall - worker for wall, worker in evening.waits) <= HTTP_SECONDS

@@ -227,11 +227,11 @@ def test_one_tenant_leaves_room_to_search_for_others(world: kit.World, anna: Tes
     hold, begun = threading.Event(), threading.Semaphore(0)
     search = world.queue.search
 
-    def slow(folder: Path, probe: bytes, seconds: float) -> Answer:
+    def slow(gallery: Path, probe: bytes, timeout: float) -> Answer:
         if probe == b"slow":
             begun.release()
             assert hold.wait(30)
-        return search(folder, probe, seconds)
+        return search(gallery, probe, timeout)
 
     world.queue.search = slow  # type: ignore[method-assign]
     ben = world.client("ben")

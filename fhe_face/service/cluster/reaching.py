@@ -8,7 +8,6 @@ from collections.abc import Mapping
 
 from fhe_core.errors import Failure
 from fhe_core.files import reason_of
-from fhe_face.failures import UsageError
 
 #: Says whether the processes of a Ray cluster must know its token.
 AUTH_MODE = "RAY_AUTH_MODE"
@@ -39,6 +38,8 @@ def require_reachable(address: str) -> None:
 
 def address_of(address: str) -> tuple[str, int]:
     """HOST:PORT in its parts. UsageError: it is none."""
+    from fhe_face.failures import UsageError  # it loads the engine, which lanes need not
+
     host, _, port = address.rpartition(":")
     if "/" in address or not host or not port.isascii() or not port.isdecimal():
         raise UsageError(

@@ -26,6 +26,7 @@ from fhe_face.service.queueing import Answer, State
 from fhe_face.service.rows import Room
 from tests.gallery import kit as galleries
 from tests.service.cluster.ray_cluster import RayCluster, running
+from tests.service.jobs.afterwards import expected
 from tests.service.jobs.kit import (
     LIMITS,
     Kit,
@@ -37,7 +38,6 @@ from tests.service.jobs.kit import (
     worker,
 )
 from tests.service.jobs.submitter import lines
-from tests.service.jobs.test_kills import expected
 from tests.service.jobs.worker import ROOT
 
 pytestmark = pytest.mark.slow

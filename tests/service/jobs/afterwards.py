@@ -11,14 +11,21 @@ from fhe_face.service.jobs.keeping import Keeper, Presence
 from fhe_face.service.jobs.opening import open_jobs
 from fhe_face.service.jobs.records import Limits
 from fhe_face.service.opening import Service
+from fhe_face.service.rows import Room
 from fhe_face.service.settings import Settings
 from fhe_face.service.upkeep import tidy
 from tests.service.jobs.engine import TinyEngines
+from tests.service.jobs.kit import Kit, Owner
 from tests.service.jobs.submitter import lines
 
 
-def expected(key: Path, faces: Path) -> bytes:
-    """The embeddings that nobody has interrupted."""
+def expected(owner: Owner, kit: Kit, tenant: str, name: str) -> bytes:
+    """The output for a resource of faces that nobody has interrupted."""
+    return embedded(owner.key, kit.service.blobs.path(tenant, Room.FACES, name))
+
+
+def embedded(key: Path, faces: Path) -> bytes:
+    """The embeddings of a file of faces."""
     server = TinyEngines().load(key, lambda *_: None).resident.server  # type: ignore[attr-defined]
     return bytes(server.embed(server.read(faces, "image")).to_bytes())
 

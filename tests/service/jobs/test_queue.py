@@ -275,7 +275,7 @@ def test_a_job_that_takes_too_long_is_ended(
 
 
 def test_insecure_engines_are_refused(kit: Kit) -> None:
-    from fhe_face.service.jobs.lane import require_secure
+    from fhe_face.service.jobs.engines import require_secure
 
     with pytest.raises(Failure, match="for tests only"):
         require_secure("insecure-tiny", insecure=False)

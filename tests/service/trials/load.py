@@ -20,10 +20,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
-import numpy as np
 
 from fhe_core.formats.matching import to_bytes
-from fhe_face.coeffs.figures import figure_class, save
+from fhe_face.coeffs.figures import figure_class
 from fhe_face.failures import UsageError
 from fhe_face.remote.creating import create_remote
 from fhe_face.remote.pushing import push_keys
@@ -33,6 +32,7 @@ from tests.service import kit
 from tests.service.jobs.engine import WORKING, network
 from tests.service.jobs.kit import Owner, make_owner, wait_for
 from tests.service.trials.place import Place
+from tests.service.trials.report import draw, percentiles, table
 from tests.service.trials.serving import MEMORY
 from tests.service.trials.visitor import reopen
 
@@ -237,6 +237,7 @@ def run(root: Path, seconds: float, url: str | None = None) -> dict[str, Any]:
         status = place.stop()
     log = place.log.read_text()
     return {
+        "title": f"{CLIENTS} clients of {len(TENANTS)} tenants",
         "seconds": seconds,
         "errors": [*load.errors[:5], *([] if status == 0 else [f"the service's status: {status}"])],
         "counts": dict(load.counts),
@@ -244,47 +245,6 @@ def run(root: Path, seconds: float, url: str | None = None) -> dict[str, Any]:
         "memory": memory,
         "lanes died": log.count('"lane ended"'),
     }
-
-
-def percentiles(took: list[float]) -> dict[str, float]:
-    p50, p95, most = np.percentile(took, (50, 95, 100))
-    return {
-        "count": len(took),
-        **{k: round(float(v), 4) for k, v in (("p50", p50), ("p95", p95), ("max", most))},
-    }
-
-
-def settled(values: list[int]) -> tuple[int, int]:
-    """The most memory in the second and in the last third of the time."""
-    third = max(1, len(values) // 3)
-    return max(values[third : 2 * third]), max(values[-third:])
-
-
-def table(report: dict[str, Any]) -> str:
-    """For people."""
-    lines = [f"{'':18}{'count':>8}{'p50 s':>9}{'p95 s':>9}{'max s':>9}"]
-    for what, one in report["latency"].items():
-        lines.append(
-            f"{what:18}{one['count']:8}{one['p50']:9.3f}{one['p95']:9.3f}{one['max']:9.3f}"
-        )
-    lines.append(f"\n{'memory':18}{'2nd third':>14}{'last third':>14}")
-    for name, values in report["memory"].items():
-        before, after = settled(values)
-        lines.append(f"{name:18}{before / 1e6:11.0f} MB{after / 1e6:11.0f} MB")
-    ended = {k: v for k, v in report["counts"].items() if k.startswith(("jobs", "later"))}
-    return "\n".join([*lines, "", f"{ended}, {len(report['errors'])} errors", *report["errors"]])
-
-
-def draw(report: dict[str, Any], path: Path) -> None:
-    """Memory over time."""
-    figure = figure_class(path, UsageError)(figsize=(8, 4), layout="constrained")
-    axes = figure.subplots()
-    for name, values in report["memory"].items():
-        axes.plot(np.arange(len(values)) / 2, np.array(values) / 1e6, label=name)
-    axes.set(xlabel="seconds", ylabel="memory, MB", ylim=(0, None))
-    axes.set_title(f"{CLIENTS} clients of {len(TENANTS)} tenants")
-    axes.legend()
-    save(figure, path)
 
 
 def main() -> None:

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from fhe_face.remote import jobs
+from fhe_face.remote.waiting import wait
 from fhe_face.service.backup import back_up
 from fhe_face.service.restoring import restore
 from fhe_face.service.rows import Room
 from tests.gallery.killing import PHOTOS, Model
 from tests.gallery.kit import consistent
 from tests.remote.kit import other_client
-from tests.service.jobs.afterwards import expected
+from tests.service.jobs.afterwards import embedded
 from tests.service.jobs.kit import Owner, wait_for
 from tests.service.trials.place import Place
 from tests.service.trials.test_chaos import Chaos
@@ -47,7 +48,7 @@ def test_a_running_service_is_backed_up(owner: Owner, tmp_path: Path, url: str |
     try:
         with second.connect("alice") as connection:
             for job in accepted.values():
-                jobs.wait(connection, jobs.find(connection, job), patience=120.0)
+                wait(connection, jobs.find(connection, job), patience=120.0)
         other_client(chaos.place.root / "gallery", second.root / "gallery")
         with reopen(second, "alice", second.root / "gallery") as gallery:
             consistent(gallery)
@@ -57,7 +58,7 @@ def test_a_running_service_is_backed_up(owner: Owner, tmp_path: Path, url: str |
     with second.open() as service:
         for name in accepted:
             output = service.blobs.path("alice", Room.EMBEDDINGS, name).read_bytes()
-            assert output == expected(owner.key, chaos.place.root / f"{name}.ct")
+            assert output == embedded(owner.key, chaos.place.root / f"{name}.ct")
     require_moment(found, before, after)
 
 

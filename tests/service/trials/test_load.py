@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.trials.load import PROCESSES, run, settled
+from tests.service.trials.load import PROCESSES, run
+from tests.service.trials.report import settled
 
 
 @pytest.mark.slow
