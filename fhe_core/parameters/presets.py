@@ -18,7 +18,6 @@ SAFE = Specification(
 
 #: By how many bits `LEAN` is rescaled (policy LEAN), from the bottom: what remains for the score;
 #: match; normalisation: product, factor, squared norm; head; two for each of five blocks, the last
-#: match; normalisation: product, factor, squared norm; head; two for each of five blocks, the last
 #: block first; stem. Whole numbers, as levels have primes of whole bits.
 _LEAN_STEPS = (38, 31, 34, 34, 26, 71, *(62, 61) * 5, 24)
 _LEAN_LIMBS = (38, *(50,) * 16)
