@@ -24,13 +24,13 @@ _LEAN_STEPS = (38, 31, 34, 34, 26, 71, *(62, 61) * 5, 24)
 _LEAN_LIMBS = (38, *(50,) * 16)
 
 #: Two rescales for every block, each as large as the network's tolerance of noise allows. A tier
-#: for the levels of the stem to block 1, of blocks 1 to 3, of blocks 3 and 4, and of the head, as
-#: they use the same rotations. One digit, where QP has room for it, makes the smallest keys.
+#: for the levels of the stem to block 1, of blocks 1 to 3, of blocks 3 and 4, and of the head,
+#: which use the same rotations. One digit, where QP has room for it, makes the smallest keys.
 LEAN = Specification(
     name="lean",
     log_ring_dimension=16,
     limb_bits=_LEAN_LIMBS,
-    special_bits=(*(48,) * 10, *(45,) * 4),
+    special_bits=(*(48,) * 9, *(46,) * 5),
     tiers=(Tier(17, 9, 9), Tier(13, 13, 14), Tier(8, 8, 9), Tier(4, 4, 5)),
     levels=levels_of(_LEAN_LIMBS, list(accumulate(_LEAN_STEPS))),
 )

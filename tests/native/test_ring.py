@@ -385,11 +385,11 @@ def test_rows_that_a_digit_covers_are_read_from_their_source(digit_limbs: int, d
         [], [(0, -1)], [np.array([(0, 0)], dtype=np.uint32)], np.ones((1, 8), dtype=np.int64)
     )
     babies = [(0, index, rest[2], rows)]
-    sums = [
+    found, expected = (
         context.accumulate(transform, [(ciphertext, d)], babies, own, SPECIALS, p, limbs)
         for d, limbs in ((part, digit_limbs), (whole, 0))
-    ]
-    assert np.array_equal(*sums)
+    )
+    assert np.array_equal(found, expected)
 
 
 # --- key switching --------------------------------------------------------------------------------

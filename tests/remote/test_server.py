@@ -14,6 +14,7 @@ import httpx
 import numpy as np
 import pytest
 
+from fhe_core.ciphertext import Ciphertext
 from fhe_core.container import ContainerError
 from fhe_core.formats.ciphertexts import Bundle, load_bundle, save_bundle
 from fhe_core.secret.files import save_evaluation_keys
@@ -156,8 +157,12 @@ def _each(bundle: Bundle, **changes: Any) -> Bundle:
     return replace(bundle, items=items)
 
 
+def _lower(bundle: Bundle, item: Ciphertext) -> Ciphertext:
+    return item.drop_to(item.level - 1, bundle.parameters)
+
+
 CRAFTED: dict[str, Callable[[Bundle], Bundle]] = {
-    "limbs": lambda b: replace(b, items={n: c.drop_to(c.limbs - 1) for n, c in b.items.items()}),
+    "limbs": lambda b: replace(b, items={n: _lower(b, c) for n, c in b.items.items()}),
     "scale": lambda b: _each(b, scale=2.0**20),
     "number": lambda b: replace(b, items=dict(list(b.items.items())[:1])),
     "names": lambda b: replace(b, items={f"{name}x": c for name, c in b.items.items()}),
@@ -196,7 +201,9 @@ def test_a_server_sees_the_same_whatever_it_has_put_into_an_answer(
             if value is None:
                 return bundle
             items = {
-                name: world.key.encrypt(np.full(slots, value), item.scale)[0].drop_to(item.limbs)
+                name: world.key.encrypt(np.full(slots, value), item.scale)[0].drop_to(
+                    item.level, bundle.parameters
+                )
                 for name, item in bundle.items.items()
             }
             return replace(bundle, items=items)

@@ -11,6 +11,8 @@ from fhe_core.files import reason_of
 
 #: Says whether the processes of a Ray cluster must know its token.
 AUTH_MODE = "RAY_AUTH_MODE"
+#: What it may say on a node that gets work.
+GUARDED = ("token", "k8s")
 _SECONDS = 5.0
 
 
@@ -34,6 +36,12 @@ def require_reachable(address: str) -> None:
         raise NoCluster(
             f"no Ray cluster at {address}: {reason_of(error)}; `ray start --head` says where it is"
         ) from error
+
+
+def require_guarded(mode: str) -> None:
+    """Raise NoCluster for a node whose Ray asks nobody for a token."""
+    if mode not in GUARDED:
+        raise NoCluster(f"Ray was started on a node without a token ({AUTH_MODE}=token)")
 
 
 def address_of(address: str) -> tuple[str, int]:

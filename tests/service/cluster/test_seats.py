@@ -22,9 +22,9 @@ from fhe_face.service.jobs.stopping import Stopping
 from fhe_face.service.queueing import State
 from fhe_face.service.rows import Room
 from tests.service.cluster.fake import FakeEngine, FakeNodes, engine_node
+from tests.service.jobs.afterwards import expected
 from tests.service.jobs.engine import TinyEngines
 from tests.service.jobs.kit import Kit, Owner, counted, wait_for
-from tests.service.jobs.test_kills import expected
 
 pytestmark = pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 

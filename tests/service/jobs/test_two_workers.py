@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from fhe_face.service.queueing import State
+from tests.service.jobs.afterwards import expected
 from tests.service.jobs.engine import PAUSE
 from tests.service.jobs.kit import Kit, Owner, counted, wait_for, worker
 from tests.service.jobs.submitter import lines
-from tests.service.jobs.test_kills import expected
 
 pytestmark = pytest.mark.parametrize("url", ["postgres"], indirect=True)
 PARTS = 2

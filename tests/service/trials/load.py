@@ -180,15 +180,17 @@ def resident_bytes(pid: int) -> int:
     return 0
 
 
-def watch(place: Place, until: float) -> dict[str, list[int]]:
-    """Memory of all processes, every half second."""
+def watch(place: Place, until: float) -> tuple[list[float], dict[str, list[int]]]:
+    """Seconds, and memory of all processes then, about twice a second."""
     seen: dict[str, list[int]] = {name: [] for name in PROCESSES}
+    times, began = list[float](), time.monotonic()
     while time.monotonic() < until:
+        times.append(round(time.monotonic() - began, 1))
         pids = [place.pid, *place.workers(), *place.lanes()]
         for name, pid in zip(PROCESSES, pids, strict=False):
             seen[name].append(resident_bytes(pid))
         time.sleep(0.5)
-    return seen
+    return times, seen
 
 
 def prepare(place: Place, name: str) -> Tenant:
@@ -230,7 +232,7 @@ def run(root: Path, seconds: float, url: str | None = None) -> dict[str, Any]:
         threads = [threading.Thread(target=Client(load, number).run) for number in range(CLIENTS)]
         for thread in threads:
             thread.start()
-        memory = watch(place, load.until)
+        times, memory = watch(place, load.until)
         for thread in threads:
             thread.join()
     finally:
@@ -242,6 +244,7 @@ def run(root: Path, seconds: float, url: str | None = None) -> dict[str, Any]:
         "errors": [*load.errors[:5], *([] if status == 0 else [f"the service's status: {status}"])],
         "counts": dict(load.counts),
         "latency": {what: percentiles(took) for what, took in sorted(load.seconds.items())},
+        "times": times,
         "memory": memory,
         "lanes died": log.count('"lane ended"'),
     }

@@ -45,7 +45,7 @@ def draw(report: dict[str, Any], path: Path) -> None:
     figure = figure_class(path, UsageError)(figsize=(8, 4), layout="constrained")
     axes = figure.subplots()
     for name, values in report["memory"].items():
-        axes.plot(np.arange(len(values)) / 2, np.array(values) / 1e6, label=name)
+        axes.plot(report["times"][: len(values)], np.array(values) / 1e6, label=name)
     axes.set(xlabel="seconds", ylabel="memory, MB", ylim=(0, None))
     axes.set_title(report["title"])
     axes.legend()
