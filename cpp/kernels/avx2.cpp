@@ -24,6 +24,7 @@ struct Avx2 {
     static constexpr std::size_t kPassColumns = 1;
     static constexpr std::size_t kPackedVectors = 1;
     static constexpr std::size_t kPackedBlocks = 1;
+    static constexpr bool kManyRegisters = false;
 
     static const KernelTable& shorter() { return *scalar(); }
 

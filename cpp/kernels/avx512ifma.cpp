@@ -24,6 +24,7 @@ struct Ifma {
     static constexpr std::size_t kPassColumns = 2;
     static constexpr std::size_t kPackedVectors = 2;
     static constexpr std::size_t kPackedBlocks = 2;
+    static constexpr bool kManyRegisters = true;
 
     static const KernelTable& shorter() {
         const KernelTable* table = compiled_avx2();  // implied by AVX-512

@@ -18,6 +18,7 @@
 //   place_block(out, block, pattern) the same of kBlock words in registers
 //   unpack(p)                       a vector of packed residues, reading no byte beyond them
 //   kPackedVectors, kPackedBlocks   whose packed products are summed at once
+//   kManyRegisters                  whether constants of a sum's end fit beside its accumulators
 // Everything here is in an unnamed namespace, and no standard library template is used, so that no
 // code compiled for a newer processor is ever merged by the linker with code that must run on any.
 #pragma once
@@ -412,9 +413,11 @@ struct SharedSums {
                             const Word* w, std::size_t terms, std::size_t n,
                             const Modulus* const* m) {
         static_assert(kCount == 4);
-        if (m[0] == m[1] && m[0] == m[2] && m[0] == m[3]) {  // fewer constants to set up
-            const Finish finish[] = {Finish(*m[0], terms)};
-            return all(out, x, offset, w, terms, n, finish);
+        if constexpr (Simd::kManyRegisters) {
+            if (m[0] == m[1] && m[0] == m[2] && m[0] == m[3]) {  // fewer constants to set up
+                const Finish finish[] = {Finish(*m[0], terms)};
+                return all(out, x, offset, w, terms, n, finish);
+            }
         }
         const Finish finish[] = {Finish(*m[0], terms), Finish(*m[1], terms), Finish(*m[2], terms),
                                  Finish(*m[3], terms)};
