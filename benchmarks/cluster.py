@@ -97,10 +97,7 @@ def job(key: str, key_file: str, face: str, number: object) -> list[Request]:
     """What is asked of a node for one face."""
     common = {"key": key, "key_file": key_file}
     told = {**common, "kind": "embedding", "files": (face,), "target": f"out{number}"}
-    return [
-        Request(f"{number}", step, **(common if step == "load" else told))  # type: ignore[arg-type]
-        for step in _STEPS
-    ]
+    return [Request(f"{number}", step, **(common if step == "load" else told)) for step in _STEPS]
 
 
 def seconds_of(ask: Callable[[Request], Any], requests: Sequence[Request]) -> tuple[float, float]:
@@ -199,7 +196,7 @@ def client(key: Path) -> dict[str, Any]:
 
     owner = FaceClient.load(key)
     draw = np.random.default_rng(1)
-    faces = [draw.uniform(-1, 1, (3, 64, 64)).astype(np.float32) for _ in range(_BATCH)]
+    faces = [draw.uniform(-1, 1, (3, 64, 64)) for _ in range(_BATCH)]
     times = []
     for _ in range(3):
         started = time.perf_counter()

@@ -2,22 +2,39 @@
 
 From measured.json, which `benchmarks.measured` and `benchmarks.cluster` fill, from the sizes that
 follow from parameters, and from what docs/service.md says of uploads. Writes
-`fhe_face/bench/cluster_figures.json`, which is installed.
+`fhe_face/bench/cluster_figures.json`, which is installed; tables and picture of docs/cluster.md.
 """
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
 from typing import Any, Final
 
-from benchmarks.measured import MEASURED
+from benchmarks.measured import MEASURED, REPOSITORY
 from fhe_core.matching import gallery_parameters
-from fhe_face.bench.cluster_figures import FILE
+from fhe_face.bench.cluster_figures import FILE, Figures, load_figures
+from fhe_face.bench.cluster_model import Assumed
+from fhe_face.bench.commands.cluster import (
+    ENROLMENT,
+    SEARCH,
+    enrolment_cells,
+    run,
+    search_cells,
+    simulate,
+)
 
 #: Ciphertexts of a batch's embeddings (two halves, each with its squared norms), their limbs.
 _RESULTS: Final = 4
 _RESULT_LIMBS: Final = 2
 _RESIDUE_BYTES: Final = 8
+#: The page's tables: what is assumed in each.
+ONE, MANY = "cluster: one api", "cluster: many"
+CASES: Final = {ONE: Assumed(), MANY: Assumed(apis=20, folder=1e10, turn_seconds=600)}
+NODES: Final = (10, 100, 1000)
+ENROLMENTS, TEMPLATES, SEED = 1_000_000, 100_000_000, 1
+PICTURE: Final = REPOSITORY / "docs" / "cluster.png"
 #: docs/service.md, "Sending files": 1.69 GB in 33 s.
 _UPLOAD: Final = (1.69e9, 33.0)
 
@@ -81,11 +98,8 @@ def figures(measured: dict[str, Any]) -> dict[str, Any]:
         "probe_bytes": (probe, "arithmetic: 4 roots of 8,192 residues of 6 bytes"),
     }
     machines = {
-        name: {
-            **measured.get(name, measured)["machine"],
-            "date": measured.get(name, measured)["date"],
-        }
-        for name in ("demo and targets", "gallery", "cluster")
+        name: {**part["machine"], "date": part["date"]}
+        for name, part in (("demo, targets", measured), ("gallery", search), ("cluster", cluster))
     }
     return {
         "machines": machines,
@@ -95,10 +109,38 @@ def figures(measured: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def page(text: str, known: Figures) -> str:
+    """docs/cluster.md with the model's tables."""
+    for mark, assumed in CASES.items():
+        rows = simulate(known, assumed, NODES, ENROLMENTS, TEMPLATES, SEED)
+        text = _put(text, mark, ENROLMENT, [enrolment_cells(row, ENROLMENTS) for row in rows])
+        if mark == ONE:
+            text = _put(text, "cluster: search", SEARCH, [search_cells(row) for row in rows])
+    lines = [f"| `{name}` | {one.value:.4g} | {one.source} |" for name, one in known.items()]
+    head = ["| figure | value | source |", "|---|---|---|"]
+    return _between(text, "cluster: figures", "\n".join([*head, *lines]))
+
+
+def _put(text: str, mark: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return _between(text, mark, "\n".join(f"| {' | '.join(line)} |" for line in lines))
+
+
+def _between(text: str, mark: str, table: str) -> str:
+    block = rf"(<!-- {mark} -->\n).*?(\n\n<!-- end -->)"
+    found = re.sub(block, lambda m: m[1] + table + m[2], text, flags=re.DOTALL)
+    if table not in found:
+        raise SystemExit(f"docs/cluster.md: <!-- {mark} --> and an end after it are missing")
+    return found
+
+
 def main() -> None:
-    """Write the file."""
+    """Write the file, the page's tables and its picture."""
     content = figures(json.loads(MEASURED.read_text(encoding="utf-8")))
     FILE.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    place, known = REPOSITORY / "docs" / "cluster.md", load_figures()
+    place.write_text(page(place.read_text(encoding="utf-8"), known), encoding="utf-8")
+    run(",".join(map(str, NODES)), ENROLMENTS, TEMPLATES, CASES[MANY], SEED, None, PICTURE, False)
 
 
 if __name__ == "__main__":

@@ -152,6 +152,15 @@ class Context:
 
         Each covers ``digit_limbs`` rows, the last one all that remain.
         """
+    def extend(
+        self,
+        c: _Words,
+        rows: Sequence[int],
+        digit_limbs: int,
+        digits: int,
+        specials: Sequence[int],
+    ) -> _Words:
+        """As ``decompose``; nothing is written to the rows that a digit covers itself."""
     def switch_key(
         self,
         digits: _Words,
@@ -163,12 +172,15 @@ class Context:
         p_mod_q: Sequence[int],
         permutation: _Index | None,
         base: _Words | None,
+        source: _Words | None = None,
+        digit_limbs: int = 0,
     ) -> _Words:
         """base + permuted(digits * key + addend), [2, rows + specials, n], in place in base.
 
         digits: [digits, rows + specials, n]; key: as ``key_memory``, its rows: key_rows;
         addend: [0 to 2, rows, n], which enters times P, or [0 to 2, rows + specials, n] in the
-        basis QP, which enters as it is.
+        basis QP, which enters as it is. source [rows, n]: what was decomposed, where the digits are
+        those of ``extend``.
         """
     def tensor(self, a: _Words, b: _Words, rows: Sequence[int]) -> _Words:
         """(a0 b0, a0 b1 + a1 b0, a1 b1), [3, rows, n]."""
@@ -192,12 +204,23 @@ class Context:
         rows: Sequence[int],
         specials: Sequence[int],
         p_mod_q: Sequence[int],
+        digit_limbs: int = 0,
     ) -> _Words:
         """The fused linear transform, [outputs, 2, rows + specials, n].
 
         inputs: a ciphertext [2, rows, n] and its digits, which may be empty where it is not
-        rotated; babies: (input, permutation, key, rows of the key), or None for both.
+        rotated; babies: (input, permutation, key, rows of the key), or None for both. digit_limbs:
+        where the digits are those of ``extend``.
         """
+
+def pack_bits(values: _Words, bits: int) -> _Bytes:
+    """Words below 2^bits [n] without gaps, the lowest bits first: [n * bits / 8].
+
+    n is a multiple of 8, bits from 1 to 56.
+    """
+
+def unpack_bits(packed: _Bytes, count: int, bits: int) -> _Words:
+    """The words [count] of ``pack_bits``'s bytes."""
 
 def pack48(words: _Words) -> _Bytes:
     """Words below 2^48 [..., n] as six bytes each, the lowest first: [..., 6 n]."""

@@ -27,6 +27,7 @@ from fhe_core.compiler import (
 )
 from fhe_core.compiler.architecture import Architecture, BlockShape
 from fhe_core.container import Corrupt, Header
+from fhe_core.formats.ciphertexts import key_layout
 from fhe_core.normalisation import Normalisation
 from fhe_core.parameters import Parameters, presets
 from fhe_core.plan import KeySpecification, Plan, PlanError, required_keys
@@ -235,6 +236,11 @@ def choose_engine(
     return engine
 
 
-def key_bytes(keys: list[KeySpecification], parameters: Parameters) -> int:
-    """Size of an evaluation key file; expanded in memory the keys take twice as much."""
-    return sum(8 * math.prod(key.shape(parameters)) for key in keys)
+def key_bytes(keys: Iterable[KeySpecification], parameters: Parameters) -> int:
+    """Size of an evaluation key file, but for its header."""
+    return sum(key_layout(key, parameters).bytes for key in keys)
+
+
+def key_memory(keys: Iterable[KeySpecification], parameters: Parameters) -> int:
+    """Bytes of expanded evaluation keys: both halves, words of 64 bits."""
+    return sum(2 * 8 * math.prod(key.shape(parameters)) for key in keys)

@@ -136,6 +136,13 @@ COMMANDS: Final = {
     "bench modes": ("", ("fhe-face bench modes --weights FILE",)),
     "bench targets": ("", ("fhe-face bench targets --weights FILE --batch 64",)),
     "bench batch": ("", ("fhe-face bench batch --weights FILE --sizes 8,32,64 --plot curve.png",)),
+    "bench cluster": (
+        "",
+        (
+            "fhe-face bench cluster",
+            "fhe-face bench cluster --nodes 10,100,1000 --apis 10 --plot cluster.png",
+        ),
+    ),
     "bench gallery": (
         "",
         ("fhe-face bench gallery", "fhe-face bench gallery --templates 100000 --json"),

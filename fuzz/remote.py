@@ -9,6 +9,7 @@ import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import httpx
@@ -18,6 +19,7 @@ from fhe_face.models.faces import Preparation
 from fhe_face.remote import jobs
 from fhe_face.remote.backoff import Backoff
 from fhe_face.remote.connection import Connection
+from fhe_face.remote.following import Following
 from fhe_face.remote.login import Profile, about
 from fhe_face.remote.place import NAME as PLACE
 from fhe_face.remote.place import Place
@@ -26,13 +28,17 @@ from fhe_face.remote.store import RemoteStore
 from fhe_face.remote.waiting import wait
 from fhe_face.remote.witness import NAME as WITNESS
 from fhe_face.remote.witness import Witness
-from fhe_face.store import Subject, Template
+from fhe_face.store import Replacement, Subject, Template
 from fuzz.mutators import either, mutate_bytes, mutate_json
 from fuzz.target import MAX_TEXT, FuzzFindingError, Target
 
 _DIGEST = "ab" * 32
 _TOKEN = "fhe_" + "t" * 43
-_STATUSES = (200, 404, 409, 429, 500)
+_STATUSES = (200, 404, 409, 429, 500, 200)
+#: Of these the last one: a stream of events.
+_EVENTS = 5
+#: Of a stream of events; a client's clock never comes so far.
+_SOON, _MOST_STATES = 1e12, 8
 
 
 @dataclass
@@ -62,6 +68,10 @@ def _never(_seconds: float) -> None:
     raise AssertionError("the client waits")
 
 
+def _pass(_seconds: float) -> None:
+    """Waiting takes no time."""
+
+
 def _readers(connection: Connection) -> list[Callable[[], object]]:
     """Everything that reads an answer."""
     store = RemoteStore(connection, "g", 1 << 20, 64)
@@ -72,6 +82,7 @@ def _readers(connection: Connection) -> list[Callable[[], object]]:
         lambda: jobs.find(connection, "j"),
         lambda: list(jobs.every(connection)),
         lambda: wait(connection, job, patience=0.0),
+        lambda: list(islice(Following(connection, _SOON, _pass).states(job), _MOST_STATES)),
         lambda: find(connection, Room.KEYS, "k"),
         lambda: list(every(connection, Room.FACES)),
         store.state,
@@ -85,6 +96,8 @@ def _readers(connection: Connection) -> list[Callable[[], object]]:
         lambda: list(store.held()),
         lambda: list(store.templates_of(["s"])),
         store.refusals,
+        store.merged,
+        lambda: store.replaced(1, Replacement([], [], [], [], b"s", {}, [])),
         lambda: list(store.pending()),
         store.blocks,
         lambda: store.entries(_DIGEST),
@@ -101,9 +114,12 @@ def remote_answers_target(_folder: Path) -> Target:
     connection = says.connection()
 
     def parse(data: bytes) -> None:
-        says.status = _STATUSES[data[0] % len(_STATUSES)] if data else 200
+        chosen = data[0] % len(_STATUSES) if data else 0
+        says.status = _STATUSES[chosen]
         says.body = data[1:]
         says.kind = "application/json" if says.status == 200 else "application/problem+json"
+        if chosen == _EVENTS:
+            says.kind = "text/event-stream"
         failures: list[Failure] = []
         readers = _readers(connection)
         for reader in readers:
@@ -148,7 +164,7 @@ def _answers() -> list[bytes]:
     template = {"id": "t", "subject": "s", "source": "p", "record": "QUJD", "deleted": False}
     documents: list[object] = [
         {
-            "api": "v1", "version": "1", "tenant": "t", "scopes": ["keys"],
+            "api": "v1", "version": "1", "tenant": "t", "scopes": ["keys"], "circuits": [],
             "gallery": {"parameters": _DIGEST}, "quota": {"bytes": 5, "bytes_used": None},
         },
         job,
@@ -171,12 +187,18 @@ def _answers() -> list[bytes]:
         [{"owner": "s", "templates": [template]}, {"end": 1}],
         [{"source": "p", "reason": "QUJD"}, {"end": 1}],
         [{"id": "s", "revision": 3}, {"end": 1}],
+        [{"id": "s", "into": "u"}, {"end": 1}],
     ]
     lines = ["".join(f"{json.dumps(one)}\n" for one in values) for values in lists]
     seeds = [b"\0" + json.dumps(one).encode() for one in documents]
     problem = {"title": "t", "status": 409, "detail": "d", "code": "conflict"}
-    refused = [bytes([n]) + json.dumps(problem).encode() for n in range(1, len(_STATUSES))]
-    return [*seeds, *(b"\0" + text.encode() for text in lines), *refused]
+    refused = [bytes([n]) + json.dumps(problem).encode() for n in range(1, _EVENTS)]
+    events = "".join(
+        f"event: job\ndata: {json.dumps({**job, 'state': state})}\n\n: still there\n\n"
+        for state in ("queued", "running", "done")
+    )
+    streams = [bytes([_EVENTS]) + text.encode() for text in (events, events[:-20], ": a\n")]
+    return [*seeds, *(b"\0" + text.encode() for text in lines), *refused, *streams]
 
 
 def remote_files_target(folder: Path) -> Target:

@@ -6,7 +6,9 @@
 
 #include <bit>
 #include <memory>
+#include <string>
 
+#include "ring/bits.hpp"
 #include "ring/buffer.hpp"
 #include "ring/keys.hpp"
 
@@ -86,6 +88,41 @@ Words load_key(Words key, const std::vector<std::uint64_t>& moduli) {
     return out;
 }
 
+using Bytes = py::array_t<std::uint8_t, py::array::c_style>;
+
+std::size_t packed_bytes(std::size_t count, int bits) {
+    require(bits >= 1 && bits <= ring::kMostPackedBits,
+            "bits must be in [1, " + std::to_string(ring::kMostPackedBits) + "]");
+    require(count % 8 == 0 && count <= std::size_t{1} << 32,
+            "the number of words must be a multiple of 8");
+    return count / 8 * static_cast<std::size_t>(bits);
+}
+
+Bytes pack_bits(const Words& values, int bits) {
+    require(values.ndim() == 1, "values must be one-dimensional");
+    const auto count = static_cast<std::size_t>(values.size());
+    Bytes out(static_cast<py::ssize_t>(packed_bytes(count, bits)));
+    std::uint8_t* to = out.mutable_data();
+    const std::uint64_t* from = values.data();
+    bool fit = false;
+    {
+        const py::gil_scoped_release release;
+        fit = ring::pack_bits(to, from, count, bits);
+    }
+    require(fit, "a value has more bits");
+    return out;
+}
+
+Words unpack_bits(const Bytes& packed, std::size_t count, int bits) {
+    require_shape(packed, {packed_bytes(count, bits)}, "packed");
+    Words out(static_cast<py::ssize_t>(count));
+    std::uint64_t* to = out.mutable_data();
+    const std::uint8_t* from = packed.data();
+    const py::gil_scoped_release release;
+    ring::unpack_bits(to, from, count, bits);
+    return out;
+}
+
 }  // namespace
 
 void require_key_memory(const Words& key, std::size_t n) {
@@ -101,6 +138,9 @@ void bind_keys(py::module_& m) {
     m.def("store_key_row", &store_key_row, py::arg("key").noconvert(), py::arg("row"),
           py::arg("digit"), py::arg("poly"), py::arg("values").noconvert(), py::arg("q"));
     m.def("load_key", &load_key, py::arg("key").noconvert(), py::arg("moduli"));
+    m.def("pack_bits", &pack_bits, py::arg("values").noconvert(), py::arg("bits"));
+    m.def("unpack_bits", &unpack_bits, py::arg("packed").noconvert(), py::arg("count"),
+          py::arg("bits"));
 }
 
 }  // namespace fhe::bindings

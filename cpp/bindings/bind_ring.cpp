@@ -96,8 +96,9 @@ ring::KeyView view(const Context& context, const Words& key, const Rows& key_row
     return found;
 }
 
-Words decompose(const Context& context, const Words& c, const Rows& rows, std::size_t digit_limbs,
-                std::size_t digits, const Rows& specials) {
+Words decompose(const Context& context, decltype(&ring::decompose) how, const Words& c,
+                const Rows& rows, std::size_t digit_limbs, std::size_t digits,
+                const Rows& specials) {
     const Rows all = extended(context, rows, specials);
     require(digit_limbs >= 1 && digit_limbs <= static_cast<std::size_t>(context.size()),
             "digit_limbs must be in [1, number of moduli]");
@@ -107,14 +108,24 @@ Words decompose(const Context& context, const Words& c, const Rows& rows, std::s
     Words out = make(context, {digits, all.size(), context.n()});
     std::uint64_t* data = out.mutable_data();
     const Released release;
-    ring::decompose(context, data, c.data(), rows, digit_limbs, digits, specials);
+    how(context, data, c.data(), rows, digit_limbs, digits, specials);
     return out;
+}
+
+// digit_limbs may be more than there are limbs.
+ring::OwnRows own_rows(const Context& context, std::size_t limbs, std::size_t digit_limbs,
+                       std::size_t digits) {
+    require(digit_limbs >= 1 && digit_limbs <= static_cast<std::size_t>(context.size()),
+            "digit_limbs must be in [1, number of moduli]");
+    require(digits >= 1 && digits <= limbs && (digits - 1) * digit_limbs < limbs,
+            "every digit must have a row");
+    return {limbs, digit_limbs, digits};
 }
 
 Words switch_key(const Context& context, const Words& digits, const Rows& rows,
                  const Rows& specials, const Words& key, const Rows& key_rows, const Words& addend,
                  const std::vector<std::uint64_t>& p_mod_q, const py::object& permutation,
-                 const py::object& base) {
+                 const py::object& base, const py::object& source, std::size_t digit_limbs) {
     const std::size_t n = context.n();
     require(digits.ndim() == 3, "digits must have shape (digits, rows, n)");
     ring::KeySwitch job{};
@@ -125,6 +136,13 @@ Words switch_key(const Context& context, const Words& digits, const Rows& rows,
     require_shape(digits, {job.digit_count, total, n}, "digits");
     require(job.digit_count >= 1, "there are no digits");
     job.digits = digits.data();
+    Words own;
+    if (!source.is_none()) {
+        own = py::cast<Words>(source);
+        require_shape(own, {job.limbs, n}, "source");
+        job.source = own.data();
+        job.own_rows = own_rows(context, job.limbs, digit_limbs, job.digit_count);
+    }
     job.key = view(context, key, key_rows, job.rows, job.digit_count);
     require(addend.ndim() == 3 && addend.shape(0) <= 2, "addend must have shape (<= 2, limbs, n)");
     job.addend_polys = static_cast<std::size_t>(addend.shape(0));
@@ -385,7 +403,7 @@ std::vector<py::object> add_babies(ring::LinearTransform& t, const Context& cont
 
 Words accumulate(const Context& context, const Transform& transform, const Inputs& inputs,
                  const Babies& babies, const Rows& rows, const Rows& specials,
-                 const std::vector<std::uint64_t>& p_mod_q) {
+                 const std::vector<std::uint64_t>& p_mod_q, std::size_t digit_limbs) {
     const std::size_t n = context.n();
     require(!inputs.empty(), "a transform needs inputs");
     ring::LinearTransform t = transform.begin(n, babies.size());
@@ -394,6 +412,9 @@ Words accumulate(const Context& context, const Transform& transform, const Input
     require_p_mod_q(context, p_mod_q, rows);
     t.p_mod_q = p_mod_q;
     add_inputs(t, inputs, n);
+    if (digit_limbs != 0 && t.digit_count != 0) {
+        t.own_rows = own_rows(context, t.limbs, digit_limbs, t.digit_count);
+    }
     const std::vector<py::object> alive = add_babies(t, context, babies);
     Words out = make(context, {t.outputs.size(), 2, t.rows.size(), n});
     std::uint64_t* data = out.mutable_data();
@@ -497,16 +518,31 @@ void bind_ring(py::module_& m) {
                  c.permute(data, a.data(), index.data(), rows);
                  return out;
              })
-        .def("decompose", &decompose, py::arg("c"), py::arg("rows"), py::arg("digit_limbs"),
-             py::arg("digits"), py::arg("specials"))
+        .def(
+            "decompose",
+            [](const Context& context, const Words& c, const Rows& rows, std::size_t digit_limbs,
+               std::size_t digits, const Rows& specials) {
+                return decompose(context, &ring::decompose, c, rows, digit_limbs, digits, specials);
+            },
+            py::arg("c"), py::arg("rows"), py::arg("digit_limbs"), py::arg("digits"),
+            py::arg("specials"))
+        .def(
+            "extend",
+            [](const Context& context, const Words& c, const Rows& rows, std::size_t digit_limbs,
+               std::size_t digits, const Rows& specials) {
+                return decompose(context, &ring::extend, c, rows, digit_limbs, digits, specials);
+            },
+            py::arg("c"), py::arg("rows"), py::arg("digit_limbs"), py::arg("digits"),
+            py::arg("specials"))
         .def("switch_key", &switch_key, py::arg("digits"), py::arg("rows"), py::arg("specials"),
              py::arg("key"), py::arg("key_rows"), py::arg("addend"), py::arg("p_mod_q"),
-             py::arg("permutation"), py::arg("base"))
+             py::arg("permutation"), py::arg("base"), py::arg("source") = py::none(),
+             py::arg("digit_limbs") = 0)
         .def("tensor", &tensor, py::arg("a"), py::arg("b"), py::arg("rows"))
         .def("divide_and_round", &divide_and_round, py::arg("x"), py::arg("rows"),
              py::arg("wanted"), py::arg("factors") = std::vector<std::uint64_t>{})
         .def("accumulate", &accumulate, py::arg("transform"), py::arg("inputs"), py::arg("babies"),
-             py::arg("rows"), py::arg("specials"), py::arg("p_mod_q"));
+             py::arg("rows"), py::arg("specials"), py::arg("p_mod_q"), py::arg("digit_limbs") = 0);
 
     m.def(
         "galois_permutation",

@@ -31,7 +31,6 @@ struct Avx2 {
         return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
     }
     static void store(Word* p, Vec v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
-    static Vec reversed(Vec v) { return _mm256_permute4x64_epi64(v, 0x1b); }
     static Vec splat(Word value) { return _mm256_set1_epi64x(static_cast<long long>(value)); }
     static Real two52() { return _mm256_set1_pd(0x1p52); }
 
@@ -280,12 +279,21 @@ struct Avx2 {
             x = _mm256_add_pd(x, y);
             y = multiply(difference, w);
         }
-        __m256i scaled_sum(Vec x, Vec y) const {
-            return to_word(lift(multiply(_mm256_add_pd(x, y), scale)));
+        Vec lazy_sum(Vec x, Vec y) const { return multiply(_mm256_add_pd(x, y), scale); }
+        Vec lazy_difference(Vec x, Vec y) const {
+            return multiply(_mm256_sub_pd(x, y), scaled_root);
         }
+        __m256i scaled_sum(Vec x, Vec y) const { return to_word(lift(lazy_sum(x, y))); }
         __m256i scaled_difference(Vec x, Vec y) const {
-            return to_word(lift(multiply(_mm256_sub_pd(x, y), scaled_root)));
+            return to_word(lift(lazy_difference(x, y)));
         }
+
+        // Of the real ring: x - w y and 2 x, at most 2q in size, from at most q.
+        Vec folded(Vec x, Vec y, const Twiddle& w) const {
+            return _mm256_sub_pd(x, multiply(y, w));
+        }
+        static Vec doubled(Vec x) { return _mm256_add_pd(x, x); }
+        static Vec reversed(Vec x) { return _mm256_permute4x64_pd(x, 0x1b); }
 
         Twiddle two(Roots roots, std::size_t k) const {
             const Real pair = _mm256_castpd128_pd256(_mm_castsi128_pd(

@@ -32,9 +32,6 @@ struct Ifma {
 
     static Vec load(const Word* p) { return _mm512_loadu_si512(p); }
     static void store(Word* p, Vec v) { _mm512_storeu_si512(p, v); }
-    static Vec reversed(Vec v) {
-        return _mm512_permutexvar_epi64(_mm512_setr_epi64(7, 6, 5, 4, 3, 2, 1, 0), v);
-    }
     static Vec splat(Word value) { return _mm512_set1_epi64(static_cast<long long>(value)); }
     static Vec mask52() { return splat((Word{1} << kWordBits) - 1); }
     static Vec low_product(Vec a, Vec b) {
@@ -261,11 +258,24 @@ struct Ifma {
         }
         Vec difference(Vec x, Vec y) const { return _mm512_add_epi64(_mm512_sub_epi64(x, y), q2); }
         Vec forward_finish(Vec x) const { return subtract_if_above(subtract_if_above(x, q2), q); }
-        Vec scaled_sum(Vec x, Vec y) const {
-            return subtract_if_above(shoup_lazy(_mm512_add_epi64(x, y), scale, minus_q), q);
+        Vec lazy_sum(Vec x, Vec y) const {
+            return shoup_lazy(_mm512_add_epi64(x, y), scale, minus_q);
         }
+        Vec lazy_difference(Vec x, Vec y) const {
+            return shoup_lazy(difference(x, y), scaled_root, minus_q);
+        }
+        Vec scaled_sum(Vec x, Vec y) const { return subtract_if_above(lazy_sum(x, y), q); }
         Vec scaled_difference(Vec x, Vec y) const {
-            return subtract_if_above(shoup_lazy(difference(x, y), scaled_root, minus_q), q);
+            return subtract_if_above(lazy_difference(x, y), q);
+        }
+
+        // Of the real ring: x - w y and 2 x, below 4q, from below 2q.
+        Vec folded(Vec x, Vec y, const Twiddle& w) const {
+            return _mm512_sub_epi64(_mm512_add_epi64(x, q2), shoup_lazy(y, w, minus_q));
+        }
+        static Vec doubled(Vec x) { return _mm512_add_epi64(x, x); }
+        static Vec reversed(Vec x) {
+            return _mm512_permutexvar_epi64(_mm512_setr_epi64(7, 6, 5, 4, 3, 2, 1, 0), x);
         }
 
         // Twiddles for 2, 4 or 8 consecutive nodes from k, spread over groups of lanes.

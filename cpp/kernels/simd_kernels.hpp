@@ -1,7 +1,6 @@
 // The loops shared by the vector implementations. The template parameter Simd supplies what depends
 // on the instruction set:
 //   Vec, kLanes, load, store        residues as 64-bit words
-//   reversed(Vec)                   the last lane first
 //   Field(modulus)                  add ... reduce on Vec, the contract of KernelTable lane by lane
 //                                   (lift_word: lift)
 //   Scalar(factor, modulus)         a broadcast ShoupFactor, used by Field
@@ -451,6 +450,22 @@ struct Transform {
     static constexpr std::size_t kShortest = 2 * kTail * kLanes;  // one pass and the shorter tail
     static constexpr std::size_t kCached = 4096;                  // words: 32 KiB of a 48 KiB cache
 
+    // Two layers between the four legs of columns of vectors.
+    template <std::size_t columns>
+    static void forward_legs(Vec (&x)[4][columns], const Twiddle& w1, const Twiddle& w2,
+                             const Twiddle& w3, const Ntt& ntt) {
+        for (std::size_t c = 0; c < columns; ++c) {
+            ntt.forward_settle(x[0][c]);
+            ntt.forward_settle(x[1][c]);
+            ntt.forward_butterfly(x[0][c], x[2][c], w1);
+            ntt.forward_butterfly(x[1][c], x[3][c], w1);
+        }
+        for (std::size_t c = 0; c < columns; ++c) {
+            ntt.forward_butterfly(x[0][c], x[1][c], w2);
+            ntt.forward_butterfly(x[2][c], x[3][c], w3);
+        }
+    }
+
     template <bool first>
     static void forward_pass(Word* a, std::size_t size, std::size_t k, Roots roots,
                              const Ntt& ntt) {
@@ -465,16 +480,7 @@ struct Transform {
                     x[leg][c] = ntt.template load<first>(p + leg * t + c * kLanes);
                 }
             }
-            for (std::size_t c = 0; c < kColumns; ++c) {
-                ntt.forward_settle(x[0][c]);
-                ntt.forward_settle(x[1][c]);
-                ntt.forward_butterfly(x[0][c], x[2][c], w1);
-                ntt.forward_butterfly(x[1][c], x[3][c], w1);
-            }
-            for (std::size_t c = 0; c < kColumns; ++c) {
-                ntt.forward_butterfly(x[0][c], x[1][c], w2);
-                ntt.forward_butterfly(x[2][c], x[3][c], w3);
-            }
+            forward_legs(x, w1, w2, w3, ntt);
             for (std::size_t leg = 0; leg < 4; ++leg) {
                 for (std::size_t c = 0; c < kColumns; ++c) {
                     ntt.store(p + leg * t + c * kLanes, x[leg][c]);
@@ -560,6 +566,12 @@ struct Transform {
     static void forward_block(Word* a, std::size_t size, std::size_t k, Roots roots,
                               const Ntt& ntt) {
         forward_pass<first>(a, size, k, roots, ntt);
+        forward_parts(a, size, k, roots, ntt);
+    }
+
+    // What follows the first pass.
+    static void forward_parts(Word* a, std::size_t size, std::size_t k, Roots roots,
+                              const Ntt& ntt) {
         std::size_t part = size / 4;
         if (size > kCached) {
             for (std::size_t s = 0; s < 4; ++s) {
@@ -620,6 +632,13 @@ struct Transform {
     template <bool last>
     static void inverse_block(Word* a, const Word* from, std::size_t size, std::size_t k,
                               Roots roots, const Ntt& ntt) {
+        inverse_parts(a, from, size, k, roots, ntt);
+        inverse_pass<last>(a, size, k, roots, ntt);
+    }
+
+    // What comes before the last pass.
+    static void inverse_parts(Word* a, const Word* from, std::size_t size, std::size_t k,
+                              Roots roots, const Ntt& ntt) {
         if (size > kCached) {
             for (std::size_t s = 0; s < 4; ++s) {
                 const std::size_t at = s * (size / 4);
@@ -640,7 +659,6 @@ struct Transform {
                 }
             }
         }
-        inverse_pass<last>(a, size, k, roots, ntt);
     }
 
     static void forward(Word* a, std::size_t length, const NttTables& tables) {
@@ -651,54 +669,145 @@ struct Transform {
 
     static void inverse(Word* out, const Word* a, std::size_t length, const NttTables& tables) {
         if (length < kShortest) return Simd::shorter().ntt_inverse(out, a, length, tables);
-        inverse_below(out, a, length, 1, tables);
+        const Roots roots{tables.inverse_roots.data(), tables.inverse_roots_shoup.data()};
+        const Ntt ntt = scaling(1, length, roots, tables.modulus);
+        inverse_block<true>(out, a, length, 1, roots, ntt);
     }
 
     // An element of the real ring of degree N is one of the ring of degree 2N whose coefficients
     // from N on are those before, negated and backwards. The first layer of that ring's transform
-    // makes two halves of it, of which the first holds all values (the other holds the same ones).
+    // makes two halves of it, of which the first holds all values (the other holds the same ones):
+    // entry j becomes x_j - w x_(N - j), w = roots[1] a square root of -1, and entry 0 stays.
     static void real_forward(Word* a, std::size_t length, const NttTables& tables) {
         if (length < kShortest) return Simd::shorter().real_ntt_forward(a, length, tables);
         const Roots roots{tables.roots.data(), tables.roots_shoup.data()};
-        fold(a, length, roots, tables.modulus);
-        forward_block<true>(a, length, 2, roots, Ntt(tables.modulus, roots, 2 * length));
+        const Ntt ntt(tables.modulus, roots, 2 * length);
+        folding_pass(a, length, roots, ntt);
+        forward_parts(a, length, 2, roots, ntt);
     }
 
+    // Up to a factor of 2 the folding is undone by one with -w, which is inverse_roots[1].
     static void real_inverse(Word* out, const Word* a, std::size_t length,
                              const NttTables& tables) {
         if (length < kShortest) return Simd::shorter().real_ntt_inverse(out, a, length, tables);
-        const Word q = tables.modulus.q;
-        inverse_below(out, a, length, 2, tables);
-        out[0] = 2 * out[0] >= q ? 2 * out[0] - q : 2 * out[0];
-        fold(out, length, {tables.inverse_roots.data(), tables.inverse_roots_shoup.data()},
-             tables.modulus);
+        const Roots roots{tables.inverse_roots.data(), tables.inverse_roots_shoup.data()};
+        const Ntt ntt = scaling(2, length, roots, tables.modulus);
+        inverse_parts(out, a, length, 2, roots, ntt);
+        unfolding_pass(out, length, roots, ntt);
     }
 
   private:
-    // Undoes the layers below node `top`, 1 or 2, and divides by top * length.
-    static void inverse_below(Word* out, const Word* a, std::size_t length, std::size_t top,
-                              const NttTables& tables) {
-        const Modulus& m = tables.modulus;
-        const Roots roots{tables.inverse_roots.data(), tables.inverse_roots_shoup.data()};
+    // For the layers below node `top`, 1 or 2, which are undone and divided by top * length.
+    static Ntt scaling(std::size_t top, std::size_t length, Roots roots, const Modulus& m) {
         Ntt ntt(m, roots, top * length);
         const ShoupFactor scale = inverse_length(top * length, m);
         ntt.set_scale(scale, ShoupFactor(multiply_mod(scale.value, roots.values[top], m.q), m));
-        inverse_block<true>(out, a, length, top, roots, ntt);
+        return ntt;
     }
 
-    // Entries j and length - j, from 1 on, to x_j - w x_(length - j), w = roots[1], a square root
-    // of -1: up to a factor of 2 its own inverse, with -w. The middle one is in two vectors, and
-    // comes out the same from both.
-    static void fold(Word* a, std::size_t length, Roots roots, const Modulus& m) {
-        const typename Simd::Field f(m);
-        const typename Simd::Scalar w(ShoupFactor(roots.values[1], m), m);
-        Word* low = a + 1;
-        Word* high = a + length - kLanes;
-        for (; low < high + kLanes; low += kLanes, high -= kLanes) {
-            const auto x = Simd::load(low);
-            const auto y = Simd::reversed(Simd::load(high));
-            Simd::store(low, f.subtract(x, f.multiply_scalar(y, w)));
-            Simd::store(high, Simd::reversed(f.subtract(y, f.multiply_scalar(x, w))));
+    // Offset j of leg l is folded with offset size / 4 - j of leg 3 - l. So of two columns one is
+    // counted from the start and one, its lanes reversed, from the end; in the middle one entry is
+    // in both, and comes out the same. Offset 0 is folded with that of the next leg: see
+    // fold_first.
+    static void fold(Vec (&x)[4][2], const Twiddle& w, const Ntt& ntt) {
+        Vec folded[4][2];
+        for (std::size_t leg = 0; leg < 4; ++leg) {
+            for (std::size_t c = 0; c < 2; ++c) {
+                folded[leg][c] = ntt.folded(x[leg][c], x[3 - leg][1 - c], w);
+            }
+        }
+        for (std::size_t leg = 0; leg < 4; ++leg) {
+            for (std::size_t c = 0; c < 2; ++c) x[leg][c] = folded[leg][c];
+        }
+    }
+
+    // All but entry 0, which has no partner.
+    static void fold_first(Vec (&x)[4][1], const Twiddle& w, const Ntt& ntt) {
+        const Vec third = ntt.folded(x[3][0], x[1][0], w);
+        x[1][0] = ntt.folded(x[1][0], x[3][0], w);
+        x[2][0] = ntt.folded(x[2][0], x[2][0], w);
+        x[3][0] = third;
+    }
+
+    // The fold and the first pass in one.
+    static void folding_pass(Word* a, std::size_t size, Roots roots, const Ntt& ntt) {
+        const std::size_t t = size / 4;
+        const Twiddle w = ntt.broadcast(roots, 1), w1 = ntt.broadcast(roots, 2);
+        const Twiddle w2 = ntt.broadcast(roots, 4), w3 = ntt.broadcast(roots, 5);
+        Vec first[4][1];
+        Word lanes[4][kLanes] = {};
+        for (std::size_t leg = 0; leg < 4; ++leg) {
+            lanes[leg][0] = a[leg * t];
+            first[leg][0] = ntt.template load<true>(lanes[leg]);
+        }
+        fold_first(first, w, ntt);
+        forward_legs(first, w1, w2, w3, ntt);
+        for (std::size_t leg = 0; leg < 4; ++leg) {
+            ntt.store(lanes[leg], first[leg][0]);
+            a[leg * t] = lanes[leg][0];
+        }
+        Word* high = a + t - kLanes;
+        for (Word* low = a + 1; low < high + kLanes; low += kLanes, high -= kLanes) {
+            Vec x[4][2];
+            for (std::size_t leg = 0; leg < 4; ++leg) {
+                x[leg][0] = ntt.template load<true>(low + leg * t);
+                x[leg][1] = Ntt::reversed(ntt.template load<true>(high + leg * t));
+            }
+            fold(x, w, ntt);
+            forward_legs(x, w1, w2, w3, ntt);
+            for (std::size_t leg = 0; leg < 4; ++leg) {
+                ntt.store(low + leg * t, x[leg][0]);
+                ntt.store(high + leg * t, Ntt::reversed(x[leg][1]));
+            }
+        }
+    }
+
+    // The last two layers of the inverse; what is left to do is to reduce.
+    template <std::size_t columns>
+    static void scaled_legs(Vec (&x)[4][columns], const Twiddle& w2, const Twiddle& w3,
+                            const Ntt& ntt) {
+        for (std::size_t c = 0; c < columns; ++c) {
+            ntt.inverse_butterfly(x[0][c], x[1][c], w2);
+            ntt.inverse_butterfly(x[2][c], x[3][c], w3);
+            const Vec sums[] = {ntt.lazy_sum(x[0][c], x[2][c]), ntt.lazy_sum(x[1][c], x[3][c])};
+            x[2][c] = ntt.lazy_difference(x[0][c], x[2][c]);
+            x[3][c] = ntt.lazy_difference(x[1][c], x[3][c]);
+            x[0][c] = sums[0];
+            x[1][c] = sums[1];
+        }
+    }
+
+    // The last pass of the inverse and the fold in one.
+    static void unfolding_pass(Word* a, std::size_t size, Roots roots, const Ntt& ntt) {
+        const std::size_t t = size / 4;
+        const Twiddle w = ntt.broadcast(roots, 1);
+        const Twiddle w2 = ntt.broadcast(roots, 4), w3 = ntt.broadcast(roots, 5);
+        Vec first[4][1];
+        Word lanes[4][kLanes] = {};
+        for (std::size_t leg = 0; leg < 4; ++leg) {
+            lanes[leg][0] = a[leg * t];
+            first[leg][0] = ntt.template load<false>(lanes[leg]);
+        }
+        scaled_legs(first, w2, w3, ntt);
+        fold_first(first, w, ntt);
+        first[0][0] = ntt.doubled(first[0][0]);
+        for (std::size_t leg = 0; leg < 4; ++leg) {
+            Simd::store(lanes[leg], ntt.forward_finish(first[leg][0]));
+            a[leg * t] = lanes[leg][0];
+        }
+        Word* high = a + t - kLanes;
+        for (Word* low = a + 1; low < high + kLanes; low += kLanes, high -= kLanes) {
+            Vec x[4][2];
+            for (std::size_t leg = 0; leg < 4; ++leg) {
+                x[leg][0] = ntt.template load<false>(low + leg * t);
+                x[leg][1] = Ntt::reversed(ntt.template load<false>(high + leg * t));
+            }
+            scaled_legs(x, w2, w3, ntt);
+            fold(x, w, ntt);
+            for (std::size_t leg = 0; leg < 4; ++leg) {
+                Simd::store(low + leg * t, ntt.forward_finish(x[leg][0]));
+                Simd::store(high + leg * t, ntt.forward_finish(Ntt::reversed(x[leg][1])));
+            }
         }
     }
 };

@@ -133,8 +133,8 @@ void BaseConversion::apply(const Context& context, const std::uint64_t* coeffici
     });
 }
 
-void decompose(const Context& context, std::uint64_t* out, const std::uint64_t* c, const Rows& own,
-               std::size_t digit_limbs, std::size_t digits, const Rows& specials) {
+void extend(const Context& context, std::uint64_t* out, const std::uint64_t* c, const Rows& own,
+            std::size_t digit_limbs, std::size_t digits, const Rows& specials) {
     const std::size_t n = context.n();
     const std::size_t limbs = own.size();
     const std::size_t total = limbs + specials.size();
@@ -162,13 +162,17 @@ void decompose(const Context& context, std::uint64_t* out, const std::uint64_t* 
         BaseConversion::get(context, from, to)
             ->apply(context, coefficients.data() + first * n, targets);
     }
-    const std::size_t rows = limbs + pending.size();
-    parallel_for(context.threads(), rows, [&](std::size_t i, std::size_t) {
-        if (i < pending.size()) {
-            context.ntt_forward(pending[i].first, n, pending[i].second);
-            return;
-        }
-        const std::size_t r = i - pending.size();  // a limb of its own digit is known already
+    parallel_for(context.threads(), pending.size(), [&](std::size_t i, std::size_t) {
+        context.ntt_forward(pending[i].first, n, pending[i].second);
+    });
+}
+
+void decompose(const Context& context, std::uint64_t* out, const std::uint64_t* c, const Rows& own,
+               std::size_t digit_limbs, std::size_t digits, const Rows& specials) {
+    const std::size_t n = context.n();
+    const std::size_t total = own.size() + specials.size();
+    extend(context, out, c, own, digit_limbs, digits, specials);
+    parallel_for(context.threads(), own.size(), [&](std::size_t r, std::size_t) {
         const std::size_t d = std::min(r / digit_limbs, digits - 1);
         std::copy(c + r * n, c + (r + 1) * n, out + (d * total + r) * n);
     });
@@ -178,6 +182,8 @@ namespace {
 
 constexpr std::size_t kNone = static_cast<std::size_t>(-1);
 
+}  // namespace
+
 // Which rows of x go where, and by what they are multiplied: see divide_and_round.
 struct Division {
     Rows dropped;
@@ -185,6 +191,7 @@ struct Division {
     std::vector<std::size_t> kept_at;     // for each wanted row, its place in x, or kNone
     BaseConversion::Factors from_factors, to_factors;
     std::vector<std::uint64_t> quotients;  // k A / D for each wanted row that x has
+    std::shared_ptr<const BaseConversion> conversion;
 
     Division(const Context& context, const Rows& rows, const Rows& wanted,
              const std::vector<std::uint64_t>& factors) {
@@ -222,19 +229,32 @@ struct Division {
             from_factors.clear();
             to_factors.clear();
         }
+        conversion = BaseConversion::get(context, dropped, wanted, from_factors, to_factors);
+    }
+
+    // The context's own, as for conversions: many inverses take longer than a small division.
+    static std::shared_ptr<const Division> get(const Context& context, const Rows& rows,
+                                               const Rows& wanted,
+                                               const std::vector<std::uint64_t>& factors) {
+        const std::tuple key{rows, wanted, factors};
+        {
+            const std::lock_guard lock(context.conversions_mutex_);
+            const auto found = context.divisions_.find(key);
+            if (found != context.divisions_.end()) return found->second;
+        }
+        const auto made = std::make_shared<const Division>(context, rows, wanted, factors);
+        const std::lock_guard lock(context.conversions_mutex_);
+        if (context.divisions_.size() >= kMaxConversions) context.divisions_.clear();
+        return context.divisions_.try_emplace(key, made).first->second;
     }
 };
-
-}  // namespace
 
 void divide_and_round(const Context& context, std::uint64_t* out, const std::uint64_t* x,
                       const Rows& rows, const Rows& wanted,
                       const std::vector<std::uint64_t>& factors) {
     const std::size_t n = context.n();
-    const Division division(context, rows, wanted, factors);
-    const auto conversion = BaseConversion::get(context, division.dropped, wanted,
-                                                division.from_factors, division.to_factors);
-
+    const auto known = Division::get(context, rows, wanted, factors);
+    const Division& division = *known;
     const std::size_t dropped = division.dropped.size();
     const Buffer remainder = context.scratch(dropped * n);
     parallel_for(context.threads(), dropped, [&](std::size_t r, std::size_t) {
@@ -243,7 +263,7 @@ void divide_and_round(const Context& context, std::uint64_t* out, const std::uin
     });
     std::vector<std::uint64_t*> targets;
     for (std::size_t r = 0; r < wanted.size(); ++r) targets.push_back(out + r * n);
-    conversion->apply(context, remainder.data(), targets);
+    division.conversion->apply(context, remainder.data(), targets);
     parallel_for(context.threads(), wanted.size(), [&](std::size_t r, std::size_t) {
         const Modulus& m = context.modulus(wanted[r]);
         std::uint64_t* row = out + r * n;

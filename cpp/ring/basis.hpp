@@ -47,6 +47,9 @@ class BaseConversion {
 // [digits][rows + specials][n], each digit extended to all rows and to the given special moduli.
 void decompose(const Context& context, std::uint64_t* out, const std::uint64_t* c, const Rows& own,
                std::size_t digit_limbs, std::size_t digits, const Rows& specials);
+// The same without the rows that a digit covers itself: they are those of c, and left as they are.
+void extend(const Context& context, std::uint64_t* out, const std::uint64_t* c, const Rows& own,
+            std::size_t digit_limbs, std::size_t digits, const Rows& specials);
 
 // From a modulus Q to a modulus Q': out = round(x * k * A / D) modulo Q', where Q is the product of
 // x's `rows`, Q' that of the `wanted` ones, D the product of those rows of x that are not wanted

@@ -44,6 +44,7 @@ Kind kind_by_name(const std::string& name);  // throws std::invalid_argument
 std::size_t root_order(Kind kind, std::size_t n);
 
 class BaseConversion;
+struct Division;  // of basis.cpp
 
 class Context {
   public:
@@ -105,12 +106,15 @@ class Context {
     std::shared_ptr<BufferPool> pool_;
     std::vector<std::unique_ptr<NttTables>> tables_;
     friend class BaseConversion;
+    friend struct Division;
     // Tables of base conversions by (from, to) and the factors of both.
     mutable std::mutex conversions_mutex_;
     using Factors = std::vector<std::uint64_t>;
     mutable std::map<std::tuple<Rows, Rows, Factors, Factors>,
                      std::shared_ptr<const BaseConversion>>
         conversions_;
+    // What divisions work with, by (rows, wanted, factors).
+    mutable std::map<std::tuple<Rows, Rows, Factors>, std::shared_ptr<const Division>> divisions_;
 };
 
 // index such that out[i] = in[index[i]] maps a(X) to a(X^galois_element) in bit-reversed NTT order.

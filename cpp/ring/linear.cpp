@@ -26,7 +26,9 @@ void switch_key(const Context& context, std::uint64_t* out, const std::uint64_t*
         const std::size_t stored = job.key.stored[r];
         const std::uint64_t factor =
             r < job.limbs ? key_factor(extended ? 1 : job.p_mod_q[r], m) : key_factor(1, m);
-        const auto digit = [&](std::size_t d) { return job.digits + (d * rows + r) * n; };
+        const auto digit = [&](std::size_t d) {
+            return job.own_rows.covers(d, r) ? job.source + r * n : job.digits + (d * rows + r) * n;
+        };
         std::vector<const std::uint64_t*> digits(job.digit_count), ahead(job.digit_count);
         std::vector<std::uint64_t> sums(base == nullptr ? 0 : 2 * tile);
         for (std::size_t start = 0; start < n; start += tile) {

@@ -6,9 +6,22 @@
 
 namespace fhe::ring {
 
+// Which row of which digit is one of the decomposed polynomial, as `extend` leaves them out.
+struct OwnRows {
+    std::size_t limbs = 0;
+    std::size_t digit_limbs = 0;  // 0: none is left out
+    std::size_t digits = 0;
+
+    bool covers(std::size_t digit, std::size_t row) const {
+        return digit_limbs != 0 && row < limbs && digit == std::min(row / digit_limbs, digits - 1);
+    }
+};
+
 // One key switch in the basis QP, on decomposed input.
 struct KeySwitch {
     const std::uint64_t* digits;  // [digit_count][rows][n]
+    const std::uint64_t* source;  // [limbs][n], where own_rows covers some; else null
+    OwnRows own_rows;
     std::size_t digit_count;
     std::size_t limbs;
     Rows rows;  // moduli: limbs first, then specials
@@ -28,6 +41,5 @@ void switch_key(const Context& context, std::uint64_t* out, const std::uint64_t*
 // out [3][rows][n] = (a0 b0, a0 b1 + a1 b0, a1 b1) of two ciphertexts [2][rows][n].
 void tensor(const Context& context, std::uint64_t* out, const std::uint64_t* a,
             const std::uint64_t* b, const Rows& rows);
-
 
 }  // namespace fhe::ring

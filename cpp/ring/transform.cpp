@@ -201,7 +201,9 @@ class LimbWorker {
     const BlockMap& map(const BabyStep& baby) const { return prepared_.maps.at(baby.permutation); }
 
     const std::uint64_t* digit(const BabyStep& baby, std::size_t d) const {
-        return t_.inputs[baby.input].digits + (d * t_.rows.size() + row_) * n_;
+        const TransformInput& input = t_.inputs[baby.input];
+        if (t_.own_rows.covers(d, row_)) return input.polynomials[1] + row_ * n_;
+        return input.digits + (d * t_.rows.size() + row_) * n_;
     }
 
     const std::uint64_t* key(const BabyStep& baby, std::size_t position) const {

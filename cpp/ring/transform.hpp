@@ -39,6 +39,7 @@ struct LinearTransform {
     Rows rows;                           // moduli: limbs first, then specials
     std::vector<std::uint64_t> p_mod_q;  // product of the specials modulo each limb
     std::size_t digit_count;
+    OwnRows own_rows;  // of the second polynomial of each input
     std::vector<TransformInput> inputs;
     std::vector<BabyStep> babies;
     std::vector<const std::int64_t*> masks;  // signed coefficients [n], |value| < 2^50

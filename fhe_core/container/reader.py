@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import mmap as memory_map
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle
 from types import TracebackType
 from typing import Any, BinaryIO, Protocol
 
@@ -196,8 +197,10 @@ class Reader:
         array.flags.writeable = False
         return array
 
-    def pieces_into(self, name: str, target: NDArray[Any]) -> Iterator[None]:
-        """The section's bytes, as many at a time as fit one array; compared when all were read.
+    def pieces_into(
+        self, name: str, target: NDArray[Any], sizes: Sequence[int] = ()
+    ) -> Iterator[None]:
+        """The section's bytes, piece by piece into the same array; compared when all were read.
 
         The digest is that of the very bytes that the array held, whatever happens to the file
         meanwhile: nothing that was made of them may be used before the last step, which comes after
@@ -205,22 +208,27 @@ class Reader:
 
         Args:
             name: of the section.
-            target: C-contiguous and writable; the section is a multiple of it.
+            target: C-contiguous and writable.
+            sizes: bytes of the pieces, again and again; default: as many as fit the target.
 
         Raises:
-            ValueError: it is not.
+            ValueError: the section is no multiple of them, or one does not fit the target.
             Corrupt: the section differs from its digest, or there is no such section.
             Truncated, AccessError: the file shrank or cannot be read.
         """
         section = self.header.section(name)
         self._check_open()
-        if not target.nbytes or section.length % target.nbytes:
+        sizes = sizes or (target.nbytes,)
+        if not 0 < min(sizes) <= max(sizes) <= target.nbytes or section.length % sum(sizes):
             raise ValueError(f"section {name!r} has {section.length} bytes")
-        start, digest = self.header.payload_offset + section.offset, hashlib.sha256()
-        view = target.data.cast("B")
-        for position in range(0, section.length, target.nbytes):
-            self._source.read_into(start + position, view)
-            digest.update(view)
+        position, digest = self.header.payload_offset + section.offset, hashlib.sha256()
+        end, view = position + section.length, target.data.cast("B")
+        for size in cycle(sizes):
+            if position == end:
+                break
+            self._source.read_into(position, view[:size])
+            digest.update(view[:size])
+            position += size
             yield
         self._compare(section, digest.hexdigest())
 

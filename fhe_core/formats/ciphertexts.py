@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -15,8 +13,16 @@ import numpy as np
 from fhe_core import container
 from fhe_core.ciphertext import Ciphertext, Words
 from fhe_core.container import DType, Header, Kind, Reader, Section
-from fhe_core.formats.heads import Admission, Head, ItemHead, read_head, section_key
+from fhe_core.formats.heads import (
+    Admission,
+    Head,
+    ItemHead,
+    item_layout,
+    read_head,
+    section_key,
+)
 from fhe_core.formats.purpose import require_engine
+from fhe_core.formats.residues import Layout, layout
 from fhe_core.keys.evaluation import EvaluationKey, EvaluationKeys, key_of_rows
 from fhe_core.keys.expand import FRESH_DOMAIN, SEED_BYTES, uniform_row
 from fhe_core.parameters import Parameters, presets
@@ -111,9 +117,11 @@ def bundle_sections(bundle: Bundle) -> list[Section]:
         if name in bundle.seeds:
             seed = np.frombuffer(bundle.seeds[name], dtype=np.uint8)
             sections.append(Section.from_array(f"{key}/seed", seed))
-            sections.append(Section.from_array(f"{key}/c0", item.residues[0]))
+            half = item_layout(bundle.parameters, item.level, 1)
+            sections.append(half.section(f"{key}/c0", item.residues[:1]))
         else:
-            sections.append(Section.from_array(f"{key}/c", item.residues))
+            both = item_layout(bundle.parameters, item.level, 2)
+            sections.append(both.section(f"{key}/c", item.residues))
     return sections
 
 
@@ -172,16 +180,14 @@ def _read_bundle(
     items: dict[str, Ciphertext] = {}
     seeds: dict[str, bytes] = {}
     for item in head.items:
-        level = parameters.levels[item.level]
-        key, shape = section_key(item.name), (level.limbs, level.ring_dimension)
+        key = section_key(item.name)
         if f"{key}/seed" in reader.names:
             seed = _array(reader, f"{key}/seed", (SEED_BYTES,), DType.U8).tobytes()
-            c0 = _array(reader, f"{key}/c0", shape, DType.U64)
+            (c0,) = item_layout(parameters, item.level, 1).read(reader, f"{key}/c0")
             residues = np.stack([c0, expand_fresh(parameters, seed, item.level)])
             seeds[item.name] = seed
         else:
-            residues = _array(reader, f"{key}/c", (2, *shape), DType.U64)
-        require_reduced(header.source, residues, parameters.moduli_at(item.level))
+            residues = item_layout(parameters, item.level, 2).read(reader, f"{key}/c")
         items[item.name] = Ciphertext(residues, item.scale, item.level)
     return Bundle(what, parameters, header.key_id, items, head.facts, seeds)
 
@@ -206,17 +212,6 @@ def expand_fresh(parameters: Parameters, seed: bytes, level: int) -> Words:
     for i, row in enumerate(rows):
         uniform_row(seed, FRESH_DOMAIN, 0, row, parameters.primes[row], out[i])
     return out
-
-
-def require_reduced(source: str, residues: Words, moduli: Sequence[int]) -> None:
-    """Every residue [..., limbs, N] lies below its modulus.
-
-    Raises:
-        Corrupt: one does not.
-    """
-    bound = np.array(moduli, dtype=np.uint64)
-    if np.any(residues.max(axis=-1) >= bound):
-        raise container.Corrupt(f"{source}: a residue is not below its modulus")
 
 
 def evaluation_key_metadata(
@@ -275,6 +270,12 @@ def load_evaluation_keys(
         return EvaluationKeys(parameters, header.key_id, keys)
 
 
+def key_layout(specification: KeySpecification, parameters: Parameters) -> Layout:
+    """How the computed half of a key lies in its section: a polynomial for every digit."""
+    digits, _, n = specification.shape(parameters)
+    return layout(parameters, specification.rows(parameters), digits, n)
+
+
 def _read_key(
     reader: Reader,
     parameters: Parameters,
@@ -283,22 +284,10 @@ def _read_key(
     seed: bytes,
 ) -> EvaluationKey:
     """Read row by row; each is checked and put in its place while it is in the cache."""
-    name, shape = f"key/{position}", specification.shape(parameters)
-    _require_section(reader, name, shape, DType.U64)
-    moduli = [parameters.primes[row] for row in specification.rows(parameters)]
-    rows = _reduced_rows(reader, name, shape[-1], moduli)
+    name, own = f"key/{position}", key_layout(specification, parameters)
+    _require_section(reader, name, *own.form)
+    rows = own.rows(reader, name)
     return key_of_rows(parameters, specification, rows, seed, position + 1)
-
-
-def _reduced_rows(reader: Reader, name: str, n: int, moduli: Sequence[int]) -> Iterator[Words]:
-    """The rows [n] of a section, each until the next one; a damaged file is called damaged."""
-    row = np.empty(n, dtype=np.uint64)
-    pieces = reader.pieces_into(name, row)
-    for modulus, _ in zip(cycle(moduli), pieces, strict=False):
-        if row.max() >= modulus:
-            deque(pieces, maxlen=0)  # raises where the digest does not fit either
-        require_reduced(reader.header.source, row[None], [modulus])
-        yield row
 
 
 def key_specifications(header: Header, parameters: Parameters) -> list[KeySpecification]:
@@ -347,11 +336,11 @@ def _find(
 
 def _array(reader: Reader, name: str, shape: tuple[int, ...], dtype: DType) -> Any:
     """A section in memory of ours, verified there: the file may change as soon as it was read."""
-    _require_section(reader, name, shape, dtype)
+    _require_section(reader, name, dtype, shape)
     return reader.array(name, mmap=False)
 
 
-def _require_section(reader: Reader, name: str, shape: tuple[int, ...], dtype: DType) -> None:
+def _require_section(reader: Reader, name: str, dtype: DType, shape: tuple[int, ...]) -> None:
     """Before any of it is read: its digest may be over gigabytes.
 
     Raises:

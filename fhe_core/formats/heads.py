@@ -12,6 +12,7 @@ from typing import Any
 
 from fhe_core.container import Corrupt, DType, Header
 from fhe_core.formats.preparation import check_preparation
+from fhe_core.formats.residues import Layout, layout
 from fhe_core.keys.expand import SEED_BYTES
 from fhe_core.parameters import Parameters
 
@@ -89,19 +90,23 @@ def _entry(header: Header, entry: Any, parameters: Parameters) -> ItemHead:
     return ItemHead(name, level, scale)
 
 
+def item_layout(parameters: Parameters, level: int, polynomials: int) -> Layout:
+    """How so many polynomials of a ciphertext at that level lie in a section."""
+    own = parameters.levels[level]
+    return layout(parameters, own.rows, polynomials, own.ring_dimension)
+
+
 def _check_sections(header: Header, items: tuple[ItemHead, ...], parameters: Parameters) -> None:
     """Exactly the sections of the items, in their shapes: what nobody names is not stored."""
     found = {s.name: (s.dtype, s.shape) for s in header.sections}
     wanted: set[str] = set()
     for item in items:
         key = section_key(item.name)
-        level = parameters.levels[item.level]
-        shape = (level.limbs, level.ring_dimension)
-        needed: dict[str, tuple[DType, tuple[int, ...]]] = {f"{key}/c": (DType.U64, (2, *shape))}
+        needed = {f"{key}/c": item_layout(parameters, item.level, 2).form}
         if f"{key}/seed" in found:
             needed = {
                 f"{key}/seed": (DType.U8, (SEED_BYTES,)),
-                f"{key}/c0": (DType.U64, shape),
+                f"{key}/c0": item_layout(parameters, item.level, 1).form,
             }
         if wanted & needed.keys():
             # One section, expanded again and again, would make seconds of work of few bytes.

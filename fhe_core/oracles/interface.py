@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core.errors import Failure
@@ -38,7 +37,7 @@ class Library(Protocol):
     def encrypt(self, values: Slots, scale: float) -> Any:
         """A fresh ciphertext with all limbs, made with the secret key."""
 
-    def decrypt(self, a: Any, scale: float) -> NDArray[np.complex128]:
+    def decrypt(self, a: Any, scale: float) -> Slots:
         """All slots, without noise on top. Of what is real, imaginary parts are noise."""
 
     def limbs(self, a: Any) -> int: ...

@@ -18,19 +18,19 @@ SAFE = Specification(
 
 #: By how many bits `LEAN` is rescaled (policy LEAN), from the bottom: what remains for the score;
 #: match; normalisation: product, factor, squared norm; head; two for each of five blocks, the last
-#: block first; stem. Blocks 1 and 2 need a bit less than the others.
-_LEAN_STEPS = (43, 26, 34, 34, 26, 73.5, 63, 62, 62, 62, 62, 61, 62, 61, 61.5, 63, 24)
-_LEAN_LIMBS = (43, *(50,) * 16)
+#: block first; stem. Whole numbers, as levels have primes of whole bits.
+_LEAN_STEPS = (38, 31, 34, 34, 26, 71, *(62, 61) * 5, 24)
+_LEAN_LIMBS = (38, *(50,) * 16)
 
-#: Two rescales for every block, each as large as the network's tolerance of noise allows. One digit
-#: where the bound on QP leaves room for it, which makes the smallest keys; a tier for the levels of
-#: the stem, of blocks 0 and 1, 1 to 3, 3 and 4, and of the head, which use the same rotations.
+#: Two rescales for every block, each as large as the network's tolerance of noise allows. A tier
+#: for the levels of the stem to block 1, of blocks 1 to 3, of blocks 3 and 4, and of the head,
+#: which use the same rotations. One digit, where QP has room for it, makes the smallest keys.
 LEAN = Specification(
     name="lean",
     log_ring_dimension=16,
     limb_bits=_LEAN_LIMBS,
-    special_bits=(50,) * 17,
-    tiers=(Tier(17, 9, 9), Tier(16, 16, 17), Tier(13, 13, 14), Tier(8, 8, 9), Tier(4, 4, 5)),
+    special_bits=(*(48,) * 9, *(46,) * 5),
+    tiers=(Tier(17, 9, 9), Tier(13, 13, 14), Tier(8, 8, 9), Tier(4, 4, 5)),
     levels=levels_of(_LEAN_LIMBS, list(accumulate(_LEAN_STEPS))),
 )
 

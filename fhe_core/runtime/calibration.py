@@ -18,7 +18,14 @@ from fhe_core import encoding
 from fhe_core import plan as plans
 from fhe_core.errors import Failure
 from fhe_core.plan import Plan, Step, step_writes, steps
-from fhe_core.runtime.cleartext import CleartextBackend, Slots, Tables, linear_sums, mask_slots
+from fhe_core.runtime.cleartext import (
+    CleartextBackend,
+    Slots,
+    Tables,
+    linear_sums,
+    mask_slots,
+    masked,
+)
 from fhe_core.runtime.packed import PackedPlan, PackedTransform, Signed, with_biases
 
 #: An image whose values are larger than the median image's by more than this diverges.
@@ -207,16 +214,15 @@ class _Rounded:
         rotated = [
             np.roll(values[step.inputs[i]] * scales[i], -amount) for i, amount in step.babies
         ]
-        masks = [self.slots_of(mask)[: rotated[0].size] for mask in transform.masks]
-        terms = [
-            rotated[baby] * masks[mask] if mask >= 0 else rotated[baby]
-            for baby, mask in transform.terms
-        ]
+        masks = {
+            number: self.slots_of(mask)[: rotated[0].size]
+            for number, mask in enumerate(transform.masks)
+        }
+        terms = masked(rotated, transform.terms, masks)
         weights = self.slots_of(transform.weights)[:, : rotated[0].size]
         total = step.weight_scales[0] * step.mask_scale * scales[0]
-        return [
-            sums / total for sums in linear_sums(step, transform.entries, weights, np.stack(terms))
-        ]
+        found = linear_sums(step, transform.entries, weights, terms)
+        return [sums / total for sums in found]
 
     def slots_of(self, coefficients: Signed) -> Slots:
         """Slots of integer coefficients; masks are shared by many steps."""

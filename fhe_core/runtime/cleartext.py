@@ -117,12 +117,20 @@ def _linear(
     weights = tables[step.weights]
     rotated = [np.roll(values[step.inputs[i]], -amount) for i, amount in step.babies]
     slots = rotated[0].size
-    terms = [
-        rotated[baby] * mask_slots(plan, mask, slots) if mask >= 0 else rotated[baby]
-        for baby, mask in step.terms
-    ]
-    outputs = linear_sums(step, step.entries, weights, np.stack(terms))
+    masks = {mask: mask_slots(plan, mask, slots) for _, mask in step.terms if mask >= 0}
+    terms = masked(rotated, step.terms, masks)
+    outputs = linear_sums(step, step.entries, weights, terms)
     return [_plus(total, tables, step.bias, number) for number, total in enumerate(outputs)]
+
+
+def masked(
+    rotated: Sequence[Slots], terms: Sequence[tuple[int, int]], masks: Mapping[int, Slots]
+) -> Slots:
+    """Terms [terms, slots] of a linear step: (rotated input, mask or -1) pairs, multiplied."""
+    products = np.empty((len(terms), rotated[0].size))
+    for product, (baby, mask) in zip(products, terms, strict=True):
+        np.multiply(rotated[baby], masks[mask] if mask >= 0 else 1.0, out=product)
+    return products
 
 
 def linear_sums(

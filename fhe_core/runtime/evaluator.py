@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,20 @@ from fhe_core import _native
 from fhe_core.ciphertext import Ciphertext, Words
 from fhe_core.keys.evaluation import EvaluationKeys
 from fhe_core.parameters import Parameters, Tier
+
+
+@dataclass(frozen=True, eq=False)
+class Digits:
+    """A decomposed polynomial.
+
+    Attributes:
+        extended: [digits, limbs + specials, N]; what stands in the limbs that a digit covers says
+            nothing.
+        source: the polynomial [limbs, N], which is the digits there.
+    """
+
+    extended: Words
+    source: Words
 
 
 class Evaluator:
@@ -127,19 +141,20 @@ class Evaluator:
         """From those rows [polynomials, rows, N] to those of a level, divided by all others."""
         return self.context.divide_and_round(polynomials, rows, self.rows(lower))
 
-    def decompose(self, polynomial: Words, level: int) -> Words:
-        """Digits [digits, limbs + specials, N] of a polynomial [limbs, N]."""
-        return self.context.decompose(
+    def decompose(self, polynomial: Words, level: int) -> Digits:
+        """The digits of a polynomial [limbs, N], for any number of key switches."""
+        extended = self.context.extend(
             polynomial,
             self.rows(level),
             self.tier(level).digit_limbs,
             self.parameters.digits(level),
             self.specials(level),
         )
+        return Digits(extended, polynomial)
 
     def switch(
         self,
-        digits: Words,
+        digits: Digits,
         level: int,
         rotation: int,
         addend: Words,
@@ -153,7 +168,7 @@ class Evaluator:
         """
         key = self.keys.get(rotation, level)
         return self.context.switch_key(
-            digits,
+            digits.extended,
             self.rows(level),
             self.specials(level),
             key.data,
@@ -162,6 +177,8 @@ class Evaluator:
             self.p_mod_q(level),
             self.permutation(rotation) if rotation else None,
             base,
+            digits.source,
+            self.tier(level).digit_limbs,
         )
 
     def mod_down(self, extended: Words, level: int, rescale: int = 0) -> Words:
@@ -199,7 +216,7 @@ class Evaluator:
             raise ValueError("a sum of no rotations")
         return replace(a, residues=self.mod_down(total, a.level))
 
-    def _digits(self, a: Ciphertext, rotations: Sequence[int]) -> Words:
+    def _digits(self, a: Ciphertext, rotations: Sequence[int]) -> Digits:
         """For the rotations of one ciphertext."""
         if any(r % self.parameters.slots == 0 for r in rotations):
             raise ValueError("a rotation by a multiple of the slots has no key")

@@ -135,7 +135,7 @@ def _linear(
     inputs: list[tuple[Words, Words]] = []
     for i, name in enumerate(step.inputs):
         residues = values[name].first(level, evaluator.parameters).residues
-        digits = evaluator.decompose(residues[1], level) if i in rotated else nothing
+        digits = evaluator.decompose(residues[1], level).extended if i in rotated else nothing
         inputs.append((residues, digits))
     babies: list[tuple[int, NDArray[np.uint32] | None, Words | None, Sequence[int]]] = []
     for i, amount in step_babies:
@@ -151,6 +151,7 @@ def _linear(
         evaluator.rows(level),
         evaluator.specials(level),
         evaluator.p_mod_q(level),
+        evaluator.tier(level).digit_limbs,
     )
     del inputs, digits
     scale = packed.plan.values[step.outputs[0]].scale

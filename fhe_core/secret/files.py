@@ -16,6 +16,7 @@ from fhe_core.formats.ciphertexts import (
     ParameterLoader,
     Path,
     evaluation_key_metadata,
+    key_layout,
     parameters_of,
 )
 from fhe_core.keys.expand import SEED_BYTES
@@ -165,14 +166,14 @@ def save_evaluation_keys(
     """
     seed = os.urandom(SEED_BYTES)
 
-    def chunks(position: int, specification: KeySpecification) -> Iterator[Words]:
+    def bodies(position: int, specification: KeySpecification) -> Iterator[Words]:
         yield from key.evaluation_key(specification, seed, position + 1)
         if progress is not None:
             progress(position + 1, len(specifications))
 
     sections = [Section.from_array("seed", np.frombuffer(seed, dtype=np.uint8))]
     sections += [
-        Section(f"key/{i}", DType.U64, s.shape(key.parameters), chunks(i, s))
+        key_layout(s, key.parameters).section(f"key/{i}", bodies(i, s))
         for i, s in enumerate(specifications)
     ]
     return container.write(

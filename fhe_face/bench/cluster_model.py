@@ -16,8 +16,6 @@ from typing import Final
 
 from fhe_face.bench.cluster_figures import Figures
 
-#: As the service's setting `turn_seconds`.
-_TURN_SECONDS: Final = 60.0
 #: Evaluation keys that a node holds at once.
 _RESIDENT: Final = 2
 #: Searches of a simulation, and of those how many are asked at once.
@@ -32,7 +30,7 @@ class Assumed:
     tenants: each with a key of its own, an equal part of the enrolments, and `clients` machines
     that encrypt. apis: API processes. folder: the shared folder, network: every machine's own,
     link: a client's. speed: of a node, 1 is the measured machine. scatter: relative deviation of
-    a batch's time.
+    a batch's time. turn_seconds: the service's setting: a node loads other keys no more often.
     """
 
     tenants: int = 10
@@ -43,6 +41,7 @@ class Assumed:
     link: float = 1.25e8
     speed: float = 1.0
     scatter: float = 0.05
+    turn_seconds: float = 60.0
 
 
 @dataclass
@@ -92,11 +91,11 @@ class _Node:
     served: dict[int, float] = field(default_factory=dict)
     busy: float = 0.0
 
-    def choose(self, wanted: Collection[int], now: float) -> int:
+    def choose(self, wanted: Collection[int], now: float, turn_seconds: float) -> int:
         """As `fhe_face.service.jobs.turns`: keys in memory first, but everybody gets a turn."""
         here = [tenant for tenant in sorted(wanted) if tenant in self.loaded]
         others = [tenant for tenant in sorted(wanted) if tenant not in self.loaded]
-        if others and (not here or now - self.loaded_at >= _TURN_SECONDS):
+        if others and (not here or now - self.loaded_at >= turn_seconds):
             here, self.loaded_at = others, now
         chosen = min(here, key=lambda tenant: self.served.get(tenant, -math.inf))
         self.served[chosen] = now
@@ -167,7 +166,7 @@ class Enrolment:
             places = reversed(range(len(self._idle)))
             holds = (i for i in places if wanted & set(self._nodes[self._idle[i]].loaded))
             number = self._idle.pop(next(holds, -1))
-            tenant = self._nodes[number].choose(wanted, self._now)
+            tenant = self._nodes[number].choose(wanted, self._now, self._assumed.turn_seconds)
             self._waiting[tenant] -= 1
             self._go(self._now, self._computed(number, tenant))
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from fhe_core.outputs import Outputs
 from fhe_face.bench.batches import Throughput
@@ -92,5 +93,45 @@ def draw_batches(batches: Sequence[Throughput], path: Path) -> None:
         axes.minorticks_off()
         axes.set_xlabel("faces in the batch")
         axes.set_ylim(0, 1.1 * axes.dataLim.ymax)
+        axes.grid(axis="y", alpha=0.3)
+    save(figure, path)
+
+
+def draw_cluster(data: Mapping[str, Any], path: Path) -> None:
+    """How long enrolments take, how busy every station is then, and the parts of a search.
+
+    data: as ``fhe-face bench cluster --json`` prints it.
+    """
+    rows = data["nodes"]
+    counts = [row["nodes"] for row in rows]
+    figure = figure_class(path, UsageError)(figsize=(12, 4), layout="constrained")
+    left, middle, right = figure.subplots(1, 3)
+    hours = [row["enrolment_seconds"] / 3600 for row in rows]
+    left.loglog(counts, hours, "o-", label="simulated")
+    alone = [hours[0] * rows[0]["enrolment_used"]["nodes"] * counts[0] / count for count in counts]
+    left.loglog(counts, alone, ":", color="tab:grey", label="if only nodes took time")
+    left.set_ylabel("hours")
+    left.set_title(f"{data['enrolments']:,} enrolments")
+    left.legend()
+    for name in rows[0]["enrolment_used"]:
+        used = [100 * row["enrolment_used"][name] for row in rows]
+        middle.semilogx(counts, used, "o-", label=name)
+    middle.set_ylabel("% of the time at work")
+    middle.set_title("what binds: who is near 100 %")
+    middle.legend()
+    places, below = range(len(rows)), [0.0] * len(rows)
+    for name in rows[0]["search_parts"]:
+        parts = [row["search_parts"][name] for row in rows]
+        right.bar(places, parts, 0.6, below, label=name)
+        below = [a + b for a, b in zip(below, parts, strict=True)]
+    right.set_xticks(list(places), [f"{count:,}" for count in counts])
+    right.set_ylabel("seconds")
+    right.set_title(f"one search of {data['templates']:,} templates")
+    right.legend()
+    for axes in (left, middle):
+        axes.set_xticks(counts, [f"{count:,}" for count in counts])
+        axes.minorticks_off()
+    for axes in (left, middle, right):
+        axes.set_xlabel("nodes")
         axes.grid(axis="y", alpha=0.3)
     save(figure, path)

@@ -47,7 +47,8 @@ class LayerNoise:
         return self.embedding if name == "embedding" else 0.0
 
 
-#: Of a real face at preset `lean`, from the precision model (fhe_core.analysis.precision),
+#: Of a real face at preset `lean` in a pair of the standard ring, which was noisier than any way
+#: to compute a face today, from the precision model (fhe_core.analysis.precision),
 #: with rounding such that copies correlate nearly as measured (docs/health.md).
 LEAN: Final = LayerNoise(conv1=9.2e-4, out=8e-4, pooled=2e-3, embedding=1.5e-3)
 

@@ -16,8 +16,8 @@ from fhe_core.secret import sampling
 from fhe_face.client.decryption import Score
 
 #: Deviation of the error of a decrypted cosine, at most. Simulated with the precision model, preset
-#: 'lean', official checkpoint, 28 pairs of real faces: 0.0003 where faces are computed one by one,
-#: 0.0015 for two together, the noisiest way; measured errors are up to 1.5 times the predicted.
+#: 'lean', official checkpoint, 28 pairs of real faces: 0.0015 for two faces together in the
+#: standard ring, noisier than any way of today; measured errors are up to 1.5 times the predicted.
 COSINE_DEVIATION = 2.0**-8
 #: No error of a decrypted cosine is larger: twice the largest relative L2 error of an embedding in
 #: that simulation (1.7 %), times 1.5, in the worst direction. Flooding needs a bound.

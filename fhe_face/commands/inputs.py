@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fhe_core.container import (
@@ -17,7 +17,7 @@ from fhe_core.formats.ciphertexts import known_facts
 from fhe_core.parameters import Parameters
 from fhe_core.plan import KeySpecification
 from fhe_face.circuit import packings_for
-from fhe_face.engine import key_bytes
+from fhe_face.engine import key_memory
 from fhe_face.output import Output
 from fhe_face.places import packings_of
 from fhe_face.system import available_memory_bytes, size
@@ -33,14 +33,25 @@ def check_inputs(keys: Path, files: Sequence[Path], what: str) -> Header:
         ContainerError: a file is not an encrypted `what`, or belongs to other keys or parameters.
     """
     header = read_header(keys, expect_kind=Kind.EVALUATION_KEYS)
+    for own in _checked(header, files, what):
+        _require_packings(own, header)
+    return header
+
+
+def check_own(key: Path, files: Sequence[Path], what: str) -> None:
+    """The same for the secret key's owner, whose server knows how faces may be packed."""
+    for _ in _checked(read_header(key, expect_kind=Kind.SECRET_KEY), files, what):
+        pass
+
+
+def _checked(key: Header, files: Sequence[Path], what: str) -> Iterator[Header]:
     for file in files:
         own = read_header(file, expect_kind=Kind.CIPHERTEXT)
         found = own.text("what")
         if found != what:
             raise WrongKind(f"{own.source}: holds an encrypted {found}, expected an {what}")
-        require_match(own, parameter_hash=header.parameter_hash, key_id=header.key_id)
-        _require_packings(own, header)
-    return header
+        require_match(own, parameter_hash=key.parameter_hash, key_id=key.key_id)
+        yield own
 
 
 def _require_packings(file: Header, keys: Header) -> None:
@@ -59,7 +70,7 @@ def warn_of_little_memory(
     output: Output, keys: Sequence[KeySpecification], parameters: Parameters
 ) -> None:
     """A warning where a server's expanded keys and a run may not fit."""
-    needed = 2 * key_bytes(list(keys), parameters) + _WORKING_BYTES
+    needed = key_memory(keys, parameters) + _WORKING_BYTES
     available = available_memory_bytes()
     if available is not None and available < needed:
         output.warn(f"about {size(needed)} of memory are needed, {size(available)} are available")

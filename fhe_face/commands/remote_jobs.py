@@ -88,7 +88,7 @@ def _rows(job: jobs.Job) -> list[tuple[str, object]]:
     if job.position is not None:
         rows.append(("place in the queue", job.position))
     if job.total:
-        rows.append(("steps", f"{job.done} of {job.total}"))
+        rows.append(("steps", _steps(job)))
     if job.eta is not None:
         rows.append(("time left", duration(job.eta)))
     if job.reason:
@@ -96,6 +96,12 @@ def _rows(job: jobs.Job) -> list[tuple[str, object]]:
     if job.result is not None:
         rows.append(("result", f"{job.result[0].value}/{job.result[1]}"))
     return rows
+
+
+def _steps(job: jobs.Job) -> str:
+    """How far it is; the last steps of one that is done may not have been told."""
+    done = job.total if job.state is jobs.State.DONE else job.done
+    return f"{done} of {job.total}"
 
 
 def _show(console: Console, found: list[jobs.Job]) -> None:
@@ -107,7 +113,7 @@ def _show(console: Console, found: list[jobs.Job]) -> None:
             job.id or "",
             job.kind,
             job.state.value,
-            f"{job.done} of {job.total}" if job.total else "",
+            _steps(job) if job.total else "",
             "" if job.eta is None or job.state.ended else duration(job.eta),
         )
         for job in found

@@ -8,7 +8,7 @@ from pathlib import Path
 from fhe_core.container import Kind, file_kind
 from fhe_core.files import shown
 from fhe_core.outputs import Outputs
-from fhe_face.commands.inputs import check_inputs
+from fhe_face.commands.inputs import check_own
 from fhe_face.commands.remote_opening import client_of, connected
 from fhe_face.commands.remote_transfer import Steps, Transfer
 from fhe_face.failures import INTERRUPTED, CommandError
@@ -64,7 +64,7 @@ def embed(
 ) -> None:
     """Have the server compute embeddings; their file is checked as every answer is."""
     output = Output(as_json)
-    check_inputs(key, [faces], IMAGE)
+    check_own(key, [faces], IMAGE)
     outputs = Outputs(key, faces)
     outputs.add(target, file_kind(Kind.CIPHERTEXT, EMBEDDING))
     started = time.perf_counter()

@@ -23,7 +23,7 @@ from fhe_core.container import (
     WrongKind,
     require_match,
 )
-from fhe_core.formats.ciphertexts import key_specifications
+from fhe_core.formats.ciphertexts import key_layout, key_specifications
 from fhe_core.formats.heads import read_head
 from fhe_core.formats.purpose import require_gallery
 from fhe_core.keys.expand import SEED_BYTES
@@ -43,9 +43,8 @@ from fhe_face.circuit import (
     normalisation_of,
     packings_for,
 )
-from fhe_face.engine import Engine, choose_engine, compile_engine
+from fhe_face.engine import Engine, choose_engine, compile_engine, key_memory
 from fhe_face.places import EMBEDDING, IMAGE, Packing, describe
-from fhe_face.service.jobs.forecast import key_memory_bytes
 from fhe_face.service.rows import Room
 from fhe_face.service.uploads import KeyFacts
 from fhe_face.shapes import require_shape
@@ -133,16 +132,16 @@ class Circuits:
                 f"{header.source}: keys for {circuit.summary()}; this server does not compute "
                 f"that, but {'; or '.join(self.summaries()) or 'nothing'}"
             )
-        needed = key_memory_bytes(header)
+        facts = {ENTRY: circuit.describe(), PACKINGS: [packing.value for packing in packings]}
+        engine = self._engines(json.dumps(facts))
+        require_match(header, parameter_hash=engine.parameters.digest)
+        held = key_specifications(header, engine.parameters)
+        needed = key_memory(held, engine.parameters)
         if self.memory is not None and needed > self.memory:
             raise NotServed(
                 f"{header.source}: these keys take {needed} bytes in memory; this server has "
                 f"{self.memory} for them"
             )
-        facts = {ENTRY: circuit.describe(), PACKINGS: [packing.value for packing in packings]}
-        engine = self._engines(json.dumps(facts))
-        require_match(header, parameter_hash=engine.parameters.digest)
-        held = key_specifications(header, engine.parameters)
         _require_keys(header, held, engine.keys(), engine.parameters)
         return facts
 
@@ -205,6 +204,6 @@ def _require_keys(
         raise Corrupt(f"{header.source}: holds {len(names)} keys that nothing needs")
     shapes: dict[str, tuple[DType, tuple[int, ...]]] = {"seed": (DType.U8, (SEED_BYTES,))}
     for position, specification in enumerate(held):
-        shapes[f"key/{position}"] = DType.U64, specification.shape(parameters)
+        shapes[f"key/{position}"] = key_layout(specification, parameters).form
     if {s.name: (s.dtype, s.shape) for s in header.sections} != shapes:
         raise Corrupt(f"{header.source}: its sections are not those of its keys")

@@ -169,6 +169,7 @@ def test_a_diverging_face_spoils_what_it_shares(many: tiny.World) -> None:
     causes = [r.cause if isinstance(r, HealthReport) else None for r in reports]
     beside = Cause.PARTNER
     assert causes == [Cause.OWN, beside, None, None, None, None, None, beside]
+    assert isinstance(reports[1], HealthReport)
     assert "beside this one in the batch diverged" in reports[1].message
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fhe_core import encoding
 from fhe_core.compiler import BATCH, SAFE, compile_batch
@@ -94,7 +95,7 @@ def rounded(packed: PackedPlan, number: int, values: dict[str, tiny.Array]) -> t
     return outputs + bias * 2.0**addition.shift / packed.plan.values[step.outputs[0]].scale
 
 
-def slots_of(coefficients: tiny.Array, slots: int) -> tiny.Array:
+def slots_of(coefficients: NDArray[np.int64], slots: int) -> tiny.Array:
     row = np.real(encoding.decode(coefficients.astype(np.float64), 1.0))
     return np.tile(row, slots // row.size)
 

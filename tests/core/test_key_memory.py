@@ -44,17 +44,14 @@ def test_a_body_that_is_not_reduced_is_refused(short: Parameters, short_key: Sec
         expand_key(short, SPECIFICATION, bodies, bytes(32), 3)
 
 
-@pytest.mark.parametrize("value", [2**50, 2**64 - 1])
-def test_damage_is_called_damage(
-    value: int, short: Parameters, short_key: SecretKey, tmp_path: Path
-) -> None:
+def test_damage_is_called_damage(short: Parameters, short_key: SecretKey, tmp_path: Path) -> None:
     """A residue beyond its modulus, in a file whose digest does not fit."""
     path = tmp_path / "evaluation.key"
     save_evaluation_keys(path, short_key, [SPECIFICATION], {})
     header = container.read_header(path)
     start = header.payload_offset + header.section("key/0").offset
     with open(path, "r+b") as opened:
-        opened.seek(start + 8 * 3)
-        opened.write(value.to_bytes(8, "little"))
+        opened.seek(start + 50 * 3)
+        opened.write(bytes([255]) * 50)
     with pytest.raises(Corrupt, match="checksum"):
         load_evaluation_keys(path, None, tiny.load)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from itertools import accumulate
 
 import numpy as np
 import pytest
@@ -15,7 +14,6 @@ from fhe_core.compiler.architecture import architecture_of
 from fhe_core.compiler.builder import PlanBuilder
 from fhe_core.compiler.policy import Policy
 from fhe_core.parameters import Parameters, Specification, Tier, build, presets
-from fhe_core.parameters.chains import levels_of
 from fhe_core.plan import KeyName, KeySpecification, required_keys
 from fhe_core.runtime import cleartext, native, packed
 from fhe_core.runtime.evaluator import Evaluator
@@ -24,17 +22,10 @@ from fhe_face.models.reference import embed
 from fhe_face.models.synthetic import random_fused
 from tests.core import tiny
 
-#: By how many bits a network of two blocks is rescaled, from the bottom: what remains for the
-#: score; match; normalisation (3); head; two for each block; stem.
-STEPS = (50, 50, 50, 34, 26, 73.5, 63, 62, 63, 62, 40)
-LIMB_BITS = (50,) * 11
-
 
 @pytest.fixture(scope="module")
 def parameters() -> Parameters:
-    tiers = (Tier(11, 6, 7), Tier(6, 6, 7))
-    levels = levels_of(LIMB_BITS, list(accumulate(STEPS)))
-    return build(Specification("insecure-lean", 11, LIMB_BITS, (50,) * 7, tiers, levels=levels))
+    return tiny.lean(11)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +64,7 @@ def test_fewer_levels_than_the_safe_policy(parameters: Parameters) -> None:
         plan = compile_network(architecture_of(network), chain, policy, tiny.ROOT).plan
         return chain.top - plan.values[plan.outputs[0]].level
 
-    assert used(LEAN, parameters) == len(STEPS) - 2
+    assert used(LEAN, parameters) == len(tiny.LEAN_STEPS) - 2
     spec = Specification("insecure-chain", 11, (43,) * 18, (50,) * 6, (Tier(18, 6, 6),))
     assert used(SAFE, build(spec)) == 15  # stem, two blocks of four, head (3), normalisation (3)
 

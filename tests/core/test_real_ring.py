@@ -68,11 +68,12 @@ def test_linear_transform(short: Parameters, short_key: SecretKey, period: int) 
     )
     sums = evaluator.context.accumulate(
         transform,
-        [(a.residues, evaluator.decompose(a.residues[1], level))],
+        [(a.residues, evaluator.decompose(a.residues[1], level).extended)],
         babies,
         evaluator.rows(level),
         evaluator.specials(level),
         evaluator.p_mod_q(level),
+        evaluator.tier(level).digit_limbs,
     )
     got = short_key.decrypt(Ciphertext(evaluator.mod_down(sums[0], level), SCALE * 2.0**45, level))
     expected = sum(

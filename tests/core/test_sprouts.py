@@ -97,7 +97,8 @@ def test_rescaling_between_any_two_levels(
 def _times(parameters: Parameters, a: Ciphertext, factor: int) -> Words:
     """Residues of an integer multiple."""
     moduli = np.array(parameters.moduli_at(a.level), dtype=object)[:, None]
-    return (a.residues.astype(object) * factor % moduli).astype(np.uint64)
+    residues: Words = (a.residues.astype(object) * factor % moduli).astype(np.uint64)
+    return residues
 
 
 @pytest.mark.parametrize(("level", "lower"), DROPS)

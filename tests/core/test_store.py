@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fhe_core import container
+from fhe_core import _native, container
 from fhe_core.container import ContainerError, Corrupt, Kind, Section
 from fhe_core.formats.ciphertexts import Bundle, load_bundle, load_evaluation_keys, save_bundle
 from fhe_core.parameters import Parameters
@@ -71,8 +71,9 @@ def test_a_fresh_ciphertext_travels_as_one_half(
     save_bundle(path, fresh)
     whole = path.stat().st_size
     save_bundle(path, seeded)
-    half = 8 * short.limbs * short.ring_dimension
+    half = sum(LIMB_BITS) * short.ring_dimension // 8  # each residue in the bits of its modulus
     assert whole - path.stat().st_size == pytest.approx(half, abs=256)
+    assert path.stat().st_size == pytest.approx(half, abs=2048)
 
 
 def test_evaluation_keys_round_trip(
@@ -183,14 +184,33 @@ def with_residue(name: str, index: tuple[int, ...], value: int) -> Damage:
     return replaced(name, change)
 
 
+def with_largest(name: str, row: int, index: int, bits: list[int]) -> Damage:
+    """A residue of the packed rows of a section, all bits set: beyond its modulus."""
+    n, start = 256, sum(bits[:row]) * 32
+
+    def change(array: Any) -> Any:
+        part = array[start : start + bits[row] * 32]
+        values = _native.unpack_bits(part, n, bits[row])
+        values[index] = 2 ** bits[row] - 1
+        part[:] = _native.pack_bits(values, bits[row])
+        return array
+
+    return replaced(name, change)
+
+
+#: Of the rows of a fresh ciphertext of the parameters here, and of their largest key.
+LIMB_BITS = [50, 43, 43, 43, 43, 43]
+KEY_BITS = [*LIMB_BITS, 50, 50, 50]
+
 BUNDLE_DAMAGES: list[tuple[Damage, str]] = [
-    (with_residue("input.0/c0", (5, 17), 2**43), "residue"),
-    (with_residue("input.0/c0", (0, 0), 2**64 - 1), "residue"),
-    (with_residue("squared-norm/c", (1, 1, 255), 2**43), "residue"),
-    (replaced("input.0/c0", lambda a: a[:5]), "wrong shape"),
-    (replaced("input.0/c0", lambda a: a[:, :128]), "wrong shape"),
+    (with_largest("input.0/c0", 5, 17, LIMB_BITS), "residue"),
+    (with_largest("input.0/c0", 0, 0, LIMB_BITS), "residue"),
+    (with_largest("squared-norm/c", 3, 255, 2 * LIMB_BITS[:2]), "residue"),
+    (replaced("input.0/c0", lambda a: a[:-1]), "wrong shape"),
+    (replaced("input.0/c0", lambda a: np.append(a, a[:1])), "wrong shape"),
     (replaced("input.0/c0", lambda a: a[None]), "wrong shape"),
-    (replaced("input.0/c0", lambda a: a.astype(np.uint8)), "wrong shape"),
+    (replaced("input.0/c0", lambda a: a.astype(np.uint64)), "wrong shape"),
+    (replaced("input.0/c0", lambda _: np.zeros((6, 256), np.uint64)), "wrong shape"),
     (replaced("input.0/seed", lambda a: a[:31]), "wrong shape"),
     (replaced("input.0/seed", lambda a: a.astype(np.uint64)), "wrong shape"),
     (lambda p: p.arrays.pop("input.0/c0"), "missing"),
@@ -276,10 +296,11 @@ def key_parts(
 
 
 KEY_DAMAGES: list[tuple[Damage, str]] = [
-    (with_residue("key/0", (1, 8, 3), 2**50), "residue"),
-    (with_residue("key/0", (0, 1, 0), 2**43), "residue"),
-    (replaced("key/0", lambda a: a[:1]), "wrong shape"),
-    (replaced("key/1", lambda a: a[:, :, :8]), "wrong shape"),
+    (with_largest("key/0", 17, 3, 2 * KEY_BITS), "residue"),
+    (with_largest("key/0", 1, 0, 2 * KEY_BITS), "residue"),
+    (replaced("key/0", lambda a: a[: a.size // 2]), "wrong shape"),
+    (replaced("key/1", lambda a: a[:-8]), "wrong shape"),
+    (replaced("key/1", lambda a: a.view(np.uint64)), "wrong shape"),
     (replaced("seed", lambda a: a[:16]), "wrong shape"),
     (lambda p: p.arrays.pop("seed"), "missing"),
     (lambda p: p.arrays.pop("key/2"), "missing"),

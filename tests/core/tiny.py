@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from fhe_core.keys.evaluation import EvaluationKeys, expand_key
 from fhe_core.matching import MatchParameters, MatchPlan
 from fhe_core.normalisation import Normalisation
 from fhe_core.parameters import Parameters, Ring, Specification, Tier, build
+from fhe_core.parameters.chains import levels_of
 from fhe_core.plan import KeySpecification, Plan, Progress, required_keys
 from fhe_core.runtime import native, packed
 from fhe_core.runtime.evaluator import Evaluator
@@ -97,6 +99,26 @@ def chain(log_ring_dimension: int, limbs: int) -> Parameters:
             (50,) + (43,) * (limbs - 1),
             (50,) * 5,
             (Tier(limbs, min(limbs, 5), 5),),
+        )
+    )
+
+
+#: By how many bits the policy LEAN rescales a network of two blocks, from the bottom: what remains
+#: for the score; match; normalisation (3); head; two for each block; stem.
+LEAN_STEPS = (50, 50, 50, 34, 26, 73.5, 63, 62, 63, 62, 40)
+
+
+def lean(log_ring_dimension: int) -> Parameters:
+    """A chain like that of the preset of this name, for two blocks."""
+    limbs = (50,) * 11
+    return build(
+        Specification(
+            "insecure-lean",
+            log_ring_dimension,
+            limbs,
+            (50,) * 7,
+            (Tier(11, 6, 7), Tier(6, 6, 7)),
+            levels=levels_of(limbs, list(accumulate(LEAN_STEPS))),
         )
     )
 

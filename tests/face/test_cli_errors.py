@@ -224,7 +224,7 @@ def test_keygen_does_not_replace_a_key(fhe_face: Run, kit: Kit, tmp_path: Path) 
 
 
 def test_a_full_disk(fhe_face: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    usage = shutil.disk_usage(tmp_path)._replace(free=1 << 30)
+    usage = shutil.disk_usage(tmp_path)._replace(free=1 << 29)
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
     folder = tmp_path / "keys"
     line = fhe_face("keygen", "--out", folder).refused()

@@ -69,11 +69,13 @@ def test_a_long_list_of_keys_takes_no_quadratic_time(monkeypatch: pytest.MonkeyP
         return (one.rotation, one.tier) == (other.rotation, other.tier)
 
     monkeypatch.setattr(KeyName, "__eq__", equal)
-    entries = [[rotation, tier, 1] for tier in range(2) for rotation in range(20_000)]
-    found = key_specifications(header_with(keys=entries), presets.load("lean"))
+    parameters = presets.load("lean")
+    bits = {one.tier: 1 << level for level, one in enumerate(parameters.levels)}
+    entries = [[rotation, tier, bits[tier]] for tier in range(2) for rotation in range(20_000)]
+    found = key_specifications(header_with(keys=entries), parameters)
     assert len(found) == 40_000
     with pytest.raises(Corrupt, match="two keys of the same name"):
-        key_specifications(header_with(keys=[*entries, [7, 1, 2]]), presets.load("lean"))
+        key_specifications(header_with(keys=[*entries, [7, 1, bits[1]]]), parameters)
 
 
 @pytest.mark.parametrize("entry", [["alone"], {"alone": 1}, 3, None, True, "many", 1 << 63])
@@ -147,7 +149,8 @@ def test_a_wanted_key_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.M
         assert isinstance(other, KeyName)
         return (one.rotation, one.tier) == (other.rotation, other.tier)
 
-    entries = [[rotation, 0, 1] for rotation in range(20_000)]
+    top = 1 << presets.load(CIRCUIT.preset).top
+    entries = [[rotation, 0, top] for rotation in range(20_000)]
     path = key_file(tmp_path / "x.key", {"keys": entries})
     monkeypatch.setattr(KeyName, "__eq__", equal)
     with pytest.raises(KeyMismatch, match=r"x\.key: lacks the key for"):

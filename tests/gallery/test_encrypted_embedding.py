@@ -43,7 +43,7 @@ def create(folder: Path, world: World, embedder: EncryptedEmbedder) -> Gallery:
 def test_what_is_enrolled_is_what_the_network_gives(
     tmp_path: Path, world: World, embedder: EncryptedEmbedder
 ) -> None:
-    assert embedder.together == 2
+    assert embedder.together == 1
     pictures = faces(world.images)
     with create(tmp_path / "g", world, embedder) as gallery:
         for number, picture in enumerate(pictures[:3]):

@@ -84,6 +84,7 @@ MOULDS = {
     "embed_signed": (array, rows),
     "permute": (array, array),
     "decompose": (array, rows, number, number, rows),
+    "extend": (array, rows, number, number, rows),
     "tensor": (array, array, rows),
     "divide_and_round": (array, rows, rows, rows),
     "switch_key": (array, rows, rows, array, rows, array, rows, array, array),

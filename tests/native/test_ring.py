@@ -358,6 +358,40 @@ def test_digits_are_extended_by_their_centred_value(
             assert np.all(right | (either & also))
 
 
+def spoilt(digits: Words, limbs: int, digit_limbs: int) -> Words:
+    """With ones where a digit covers a limb itself."""
+    result = digits.copy()
+    for row in range(limbs):
+        result[min(row // digit_limbs, len(digits) - 1), row] = 1
+    return result
+
+
+@pytest.mark.parametrize(
+    ("digit_limbs", "digits"), [(1, 5), (2, 3), (2, 2), (4, 1), (5, 1), (7, 1)]
+)
+def test_rows_that_a_digit_covers_are_read_from_their_source(digit_limbs: int, digits: int) -> None:
+    ring, own, rows = Ring(64), list(range(5)), [*range(5), *SPECIALS]
+    context, how = ring.context, (digit_limbs, digits, SPECIALS)
+    ciphertext, key = ring.random(1, own, 2), ring.random(2, rows, digits, 2)
+    whole = context.decompose(ciphertext[1], own, *how)
+    part = context.extend(ciphertext[1], own, *how)
+    assert np.array_equal(spoilt(part, 5, digit_limbs), spoilt(whole, 5, digit_limbs))
+    part = spoilt(part, 5, digit_limbs)
+    index, p = _native.galois_permutation(64, 5), [3] * 5
+    rest = (own, SPECIALS, key_in_memory(key, ring.of(rows)), rows, ciphertext[:1], p, index, None)
+    switched = context.switch_key(part, *rest, source=ciphertext[1], digit_limbs=digit_limbs)
+    assert np.array_equal(switched, context.switch_key(whole, *rest))
+    transform = _native.Transform(
+        [], [(0, -1)], [np.array([(0, 0)], dtype=np.uint32)], np.ones((1, 8), dtype=np.int64)
+    )
+    babies = [(0, index, rest[2], rows)]
+    found, expected = (
+        context.accumulate(transform, [(ciphertext, d)], babies, own, SPECIALS, p, limbs)
+        for d, limbs in ((part, digit_limbs), (whole, 0))
+    )
+    assert np.array_equal(found, expected)
+
+
 # --- key switching --------------------------------------------------------------------------------
 
 
@@ -699,6 +733,9 @@ def operations(ring: Ring) -> dict[str, Callable[[], Words]]:
         ),
         "permute": lambda: context.permute(a, index),
         "decompose": lambda: context.decompose(a[: len(LIMBS)], LIMBS, 3, 2, SPECIALS),
+        "extend": lambda: spoilt(
+            context.extend(a[: len(LIMBS)], LIMBS, 3, 2, SPECIALS), len(LIMBS), 3
+        ),
         "divide_and_round": lambda: context.divide_and_round(np.stack([a, b]), rows, rows[:-4]),
         "tensor": lambda: context.tensor(
             digits[:, : len(LIMBS)].copy(), key[0][:, : len(LIMBS)].copy(), LIMBS
@@ -743,7 +780,8 @@ def test_as_much_memory_is_kept_as_was_used_at_a_time() -> None:
     again = [context.add(a, a, rows) for _ in range(6)]
     assert context.idle_bytes == 8 * n * 2
     # A block of three cannot take the place of one: the idle ones go, down to the limit.
-    context.tensor(*np.zeros((2, 2, 1, n), dtype=np.uint64), rows)
+    zeros = np.zeros((2, 1, n), dtype=np.uint64)
+    context.tensor(zeros, zeros, rows)
     assert len(again) * 8 * n + context.idle_bytes <= 8 * n * (6 + 3 + 2)
     del again
     assert context.idle_bytes <= 8 * n * (6 + 3 + 2)

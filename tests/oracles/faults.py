@@ -24,19 +24,19 @@ class Faulty:
 
 
 class OneWrongTwiddle(Faulty):
-    """The last stage of the transforms of digits has one wrong root in one limb.
+    """The last stage of the transforms of digits has one wrong root modulo the last special prime.
 
     The butterfly gives u + wv and u - wv; with a root w' it gives u +- (w'/w) wv.
     """
 
-    def decompose(self, c: Words, *how: Any) -> Words:
-        digits = self._context.decompose(c, *how).copy()
-        q = self._modulus(LIMB)
-        a, b = (int(digits[0, LIMB, PAIR + i]) for i in range(2))
+    def extend(self, c: Words, *how: Any) -> Words:
+        digits = self._context.extend(c, *how).copy()
+        q = self._modulus(how[-1][-1])
+        a, b = (int(digits[0, -1, PAIR + i]) for i in range(2))
         half = pow(2, -1, q)
         u, wv = (a + b) * half % q, (a - b) * half % q
-        digits[0, LIMB, PAIR] = (u + 3 * wv) % q
-        digits[0, LIMB, PAIR + 1] = (u - 3 * wv) % q
+        digits[0, -1, PAIR] = (u + 3 * wv) % q
+        digits[0, -1, PAIR + 1] = (u - 3 * wv) % q
         return digits
 
     def _modulus(self, limb: int) -> int:
@@ -58,13 +58,10 @@ class FlippedConstant(Faulty):
         key_rows: Any,
         addend: Words,
         p_mod_q: list[int],
-        permutation: Any,
-        base: Any,
+        *rest: Any,
     ) -> Words:
         wrong = [p ^ (i == LIMB) for i, p in enumerate(p_mod_q)]
-        return self._context.switch_key(
-            digits, rows, specials, key, key_rows, addend, wrong, permutation, base
-        )
+        return self._context.switch_key(digits, rows, specials, key, key_rows, addend, wrong, *rest)
 
 
 class WrongInverse(Faulty):
@@ -80,8 +77,8 @@ class WrongInverse(Faulty):
 class LostDigit(Faulty):
     """A key switch leaves out its last digit."""
 
-    def decompose(self, c: Words, *how: Any) -> Words:
-        digits = self._context.decompose(c, *how).copy()
+    def extend(self, c: Words, *how: Any) -> Words:
+        digits = self._context.extend(c, *how).copy()
         digits[-1] = 0
         return digits
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from fhe_core.container import read_header
+from fhe_core.formats.ciphertexts import load_evaluation_keys
 from fhe_core.normalisation import Normalisation
 from fhe_core.secret.files import save_evaluation_keys
 from fhe_core.secret.key import SecretKey
@@ -53,7 +54,7 @@ class Several(jobs_engine.TinyEngines):
 
     def load(self, key: Path, stage: Stage) -> Resident:
         circuit = circuit_of(read_header(key))
-        keys = jobs_engine.load_evaluation_keys(key, load=jobs_engine.ring)
+        keys = load_evaluation_keys(key, load=jobs_engine.ring)
         return FaceResident(FaceServer(keys, engine(circuit), kit.NETWORK, self.threads))
 
 
@@ -78,7 +79,7 @@ def test_each_is_computed(service: Live, tmp_path: Path, name: str) -> None:
     push_keys(service.connect(), keys)
     images = tiny.faces(tiny.images_for(kit.NETWORK, 1))
     (found,) = client.embed(images, RemoteServer(service.connect(), client)).results
-    held = jobs_engine.load_evaluation_keys(keys, load=jobs_engine.ring)
+    held = load_evaluation_keys(keys, load=jobs_engine.ring)
     (own,) = client.embed(images, FaceServer(held, client.engine, kit.NETWORK)).results
     assert isinstance(found, Embedding)
     assert isinstance(own, Embedding)

@@ -15,8 +15,10 @@ from fhe_core.matching import gallery_parameters
 from fhe_core.parameters import presets
 from fhe_core.secret.files import save_secret_key
 from fhe_core.secret.key import SecretKey
+from fhe_face.commands import remote_jobs, remote_keys
 from fhe_face.demo_faces import demo_faces
-from fhe_face.remote import login
+from fhe_face.remote import jobs, login, waiting
+from fhe_face.remote.pushing import push_keys
 from tests.face.kit import Run
 from tests.remote.live import Live, live
 from tests.service import kit
@@ -113,6 +115,57 @@ def test_jobs_are_listed(fhe_face: Run) -> None:
 
 
 @pytest.fixture
+def own_keys(service: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The client.key of the tiny ring, which commands load as the program does real ones."""
+    monkeypatch.setattr(remote_keys, "client_of", lambda *_: service.client())
+    monkeypatch.setattr(remote_jobs, "client_of", lambda *_: service.client())
+    push_keys(service.connect(), kit.files().keys.path)
+    save_secret_key(tmp_path / "client.key", kit.files().key, {})
+    return tmp_path / "client.key"
+
+
+@pytest.mark.usefixtures("logged_in")
+def test_faces_are_embedded(service: Live, own_keys: Path, tmp_path: Path, fhe_face: Run) -> None:
+    target = tmp_path / "face.emb.ct"
+    asked = ("remote", "embed", kit.files().faces.path, "--key", own_keys, "-o", target)
+    done = fhe_face(*asked, "--json").json()
+    assert done["embedding_bytes"] == target.stat().st_size > 0
+    assert done["key_id"] == kit.files().key.key_id
+    others = fhe_face(*asked[:2], kit.files().keys.path, *asked[3:])
+    assert "ciphertext" in others.refused()
+    assert "secret-key" in fhe_face(*asked[:4], kit.files().keys.path, *asked[5:]).refused()
+
+
+@pytest.mark.usefixtures("logged_in")
+def test_an_interruption_leaves_the_job(
+    service: Live, own_keys: Path, tmp_path: Path, fhe_face: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C while the server computes: the job goes on, and the same command fetches it."""
+    target = tmp_path / "face.emb.ct"
+    asked = ("remote", "embed", kit.files().faces.path, "--key", own_keys, "-o", target)
+
+    def interrupt(job: jobs.Job, _stage: object) -> None:
+        raise KeyboardInterrupt
+
+    service.working.clear()
+    monkeypatch.setattr(waiting, "tell", interrupt)
+    left = fhe_face(*asked)
+    assert left.status == 130
+    (job,) = [one for one in jobs.every(service.connect()) if not one.state.ended]
+    assert f"interrupted; job {job.id} goes on at the server: the same command again" in left.err
+    cancelled = fhe_face(*asked, "--cancel")
+    assert cancelled.status == 130
+    assert jobs.find(service.connect(), str(job.id)).state is jobs.State.CANCELLED
+    assert fhe_face(*asked).status == 130
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setattr(remote_keys, "client_of", lambda *_: service.client())
+    service.working.set()
+    assert fhe_face(*asked).status == 0
+    assert target.exists()
+
+
+@pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """Two people who are drawn, aligned, in a folder each."""
     for name, pixels in zip(("Ann", "Bob"), demo_faces(64), strict=True):
@@ -161,7 +214,7 @@ def test_people_are_enrolled_and_found(tmp_path: Path, photos: Path, fhe_face: R
     assert fhe_face(*again, tmp_path / "again", "--json").json()["templates"] == 1
     assert fhe_face("remote", "identify", face, "--gallery", tmp_path / "again").status == 0
     assert "remote gallery create" in fhe_face(*again[:2], "rebuild", photos, photos).refused()
-    assert "no backup" in fhe_face(*again[:3], friends, tmp_path / "b").refused()
+    assert "holds no gallery" in fhe_face(*again[:3], friends, tmp_path / "b").refused()
     assert fhe_face("remote", "gallery", "remove", tmp_path / "again", "--yes").status == 0
     assert fhe_face("remote", "gallery", "accept", friends, "--yes", "--json").status == 0
     assert "--yes" in fhe_face("remote", "gallery", "remove", friends).refused(2)

@@ -57,6 +57,9 @@ def test_from_nothing_to_an_answer_over_the_network(
                 token = os.open("token", os.O_WRONLY | os.O_CREAT, 0o600)
                 os.write(token, json.loads(answers["serve token"])["token"].encode())
                 os.close(token)
+        said(["encrypt", "--key", "keys/client.key", "a.png", "--aligned", "-o", "a.ct"])
+        said(["remote", "embed", "a.ct", "--key", "keys/client.key", "-o", "a.emb.ct"])
+        assert said(["info", "a.emb.ct"])
         print(f"peak of the API process: {serving.peak_bytes() / 1e6:.0f} MB")
         assert serving.peak_bytes() <= 250e6
     assert len(COMMANDS) < 10

@@ -183,7 +183,8 @@ def test_a_second_attempt_is_the_first(service: Live, tmp_path: Path) -> None:
     """An answer that got lost is asked for again; it was done once."""
     with filled(service, tmp_path) as gallery:
         old = gallery.facts.key_id
-        send, lost = gallery.remote.connection._client.send, []
+        send = gallery.remote.connection._client.send
+        lost: list[int] = []
 
         def sending(asked: httpx.Request, **options: Any) -> httpx.Response:
             answer = send(asked, **options)
@@ -193,7 +194,7 @@ def test_a_second_attempt_is_the_first(service: Live, tmp_path: Path) -> None:
                 raise httpx.ReadError("cut off")
             return answer
 
-        gallery.remote.connection._client.send = sending  # type: ignore[method-assign]
+        gallery.remote.connection._client.send = sending  # type: ignore[assignment,method-assign]
         gallery.rekey()
         assert lost == [200]
         assert gallery.facts.key_id != old

@@ -110,7 +110,7 @@ class TinyEngine:
         values = raw * ROOT.evaluate(norms)[:, None]
         results: list[Result] = []
         for own, norm in zip(values, norms, strict=True):
-            report = check_embedding(own.astype(complex), np.full(2, norm, complex), ROOT)
+            report = check_embedding(own, np.full(2, norm), ROOT)
             results.append(self._moved(Embedding(own, report)) if report.healthy else report)
         return results
 

@@ -11,7 +11,8 @@ import pytest
 from fhe_face.client.decryption import Embedding
 from fhe_face.studio.drawn import portraits
 from fhe_face.studio.engine import precision_bits
-from fhe_face.studio.local import LocalEngine, Wanted
+from fhe_face.studio.local import LocalEngine
+from fhe_face.studio.network import Wanted
 from fhe_face.studio.photos import Looks
 from fhe_face.studio.pictures import Pictures, noise
 from fhe_face.studio.progress import Cancelled, Side

@@ -38,8 +38,8 @@ from tests.studio.visitor import Visitor
 class SmallClient(FaceClient):
     """Whose faces are a quarter of real ones, as the tiny network's are."""
 
-    def embed(self, faces: Sequence[Any], server: Embedder) -> Embedded:
-        return super().embed([_small(face) for face in faces], server)
+    def embed(self, faces: Any, server: Embedder, **options: Any) -> Embedded:
+        return super().embed([_small(face) for face in faces], server, **options)
 
 
 @dataclass

@@ -137,3 +137,58 @@ def gallery(
     from fhe_face.bench.commands import gallery as command
 
     command.run(templates, rounds, threads, json)
+
+
+@app.command(help="What many machines would give, and what binds: measured figures, simulated.")
+def cluster(
+    nodes: Annotated[str, typer.Option("--nodes", help="Numbers of nodes.")] = "10,100,1000",
+    enrolments: Annotated[
+        int, typer.Option("--enrolments", min=1, max=100_000_000, help="Faces to enrol.")
+    ] = 1_000_000,
+    templates: Annotated[
+        int, typer.Option("--templates", min=1, max=10_000_000_000, help="In the gallery.")
+    ] = 100_000_000,
+    tenants: Annotated[int, typer.Option("--tenants", min=1, max=10_000, help="With keys.")] = 10,
+    clients: Annotated[
+        int, typer.Option("--clients", min=1, max=10_000, help="Of each tenant, that encrypt.")
+    ] = 10,
+    apis: Annotated[
+        int, typer.Option("--apis", min=1, max=10_000, help="Processes that take uploads.")
+    ] = 1,
+    folder: Annotated[
+        float, typer.Option("--folder-rate", min=0.001, help="Of the shared folder, GB/s.")
+    ] = 1.0,
+    network: Annotated[
+        float, typer.Option("--network-rate", min=0.001, help="Of every machine, GB/s.")
+    ] = 1.25,
+    link: Annotated[
+        float, typer.Option("--link-rate", min=0.001, help="Of a client, GB/s.")
+    ] = 0.125,
+    speed: Annotated[
+        float, typer.Option("--speed", min=0.01, help="Of a node; 1: the measured machine.")
+    ] = 1.0,
+    turn: Annotated[
+        float,
+        typer.Option("--turn-seconds", min=0.0, help="The service's setting of that name."),
+    ] = 60.0,
+    seed: Annotated[int, typer.Option("--seed", help="Equal seeds give equal numbers.")] = 1,
+    figures: Annotated[
+        Path | None, typer.Option("--figures", help="A file of other figures, with sources.")
+    ] = None,
+    plot: Plot = None,
+    json: Json = False,
+) -> None:
+    from fhe_face.bench.cluster_model import Assumed
+    from fhe_face.bench.commands import cluster as command
+
+    assumed = Assumed(
+        tenants=tenants,
+        clients=clients,
+        apis=apis,
+        folder=folder * 1e9,
+        network=network * 1e9,
+        link=link * 1e9,
+        speed=speed,
+        turn_seconds=turn,
+    )
+    command.run(nodes, enrolments, templates, assumed, seed, figures, plot, json)

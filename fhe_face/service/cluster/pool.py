@@ -24,7 +24,6 @@ from fhe_face.progress import Stage
 from fhe_face.service.cluster.messages import NodeSettings, Request, raise_failed, to_text
 from fhe_face.service.cluster.node import EngineActor
 from fhe_face.service.cluster.reaching import NoCluster, require_token_mode
-from fhe_face.service.cluster.shards import SearchActor
 from fhe_face.service.jobs.stopping import Died
 
 #: Tries of Ray's after a process died; one that only could not be reached counts, too.
@@ -91,7 +90,6 @@ class Pool:
         """The engine of a node; it has all processors that Ray may give there."""
         options = {
             "num_cpus": processors,
-            "name": f"engine-{node}",
             "scheduling_strategy": _on(node),
             **_RESTARTED,
         }
@@ -125,6 +123,8 @@ class Pool:
         return ray.put(data)
 
     def _searcher(self, node: str) -> Any:
+        from fhe_face.service.cluster.shards import SearchActor  # not where jobs are handed out
+
         with self._lock:
             if node not in self._searchers:
                 options = {"num_cpus": 0, "scheduling_strategy": _on(node), **_RESTARTED}

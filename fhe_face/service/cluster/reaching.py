@@ -8,10 +8,11 @@ from collections.abc import Mapping
 
 from fhe_core.errors import Failure
 from fhe_core.files import reason_of
-from fhe_face.failures import UsageError
 
 #: Says whether the processes of a Ray cluster must know its token.
 AUTH_MODE = "RAY_AUTH_MODE"
+#: What it may say on a node that gets work.
+GUARDED = ("token", "k8s")
 _SECONDS = 5.0
 
 
@@ -37,8 +38,16 @@ def require_reachable(address: str) -> None:
         ) from error
 
 
+def require_guarded(mode: str) -> None:
+    """Raise NoCluster for a node whose Ray asks nobody for a token."""
+    if mode not in GUARDED:
+        raise NoCluster(f"Ray was started on a node without a token ({AUTH_MODE}=token)")
+
+
 def address_of(address: str) -> tuple[str, int]:
     """HOST:PORT in its parts. UsageError: it is none."""
+    from fhe_face.failures import UsageError  # it loads the engine, which lanes need not
+
     host, _, port = address.rpartition(":")
     if "/" in address or not host or not port.isascii() or not port.isdecimal():
         raise UsageError(

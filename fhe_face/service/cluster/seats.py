@@ -15,6 +15,7 @@ from fhe_core.files import one_line
 from fhe_face.progress import Stage, silent
 from fhe_face.service.blobs import Blobs
 from fhe_face.service.cluster.messages import Request, raise_failed
+from fhe_face.service.cluster.reaching import require_guarded
 from fhe_face.service.jobs.claims import Claims
 from fhe_face.service.jobs.engines import Resident, require_secure
 from fhe_face.service.jobs.keeping import gone, seen
@@ -30,8 +31,6 @@ _SAY_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 1.0
 #: Reports of progress a second to the database, of all nodes together.
 _REPORTS: Final = 100.0
-#: What a node's own answer to "is a token asked for" may be.
-_GUARDED: Final = ("token", "k8s")
 
 
 class Asked(Protocol):
@@ -113,8 +112,7 @@ class NodeKeys:
             self._say("it does not answer")
             return False
         require_secure(str(found["engine"]), insecure=self.insecure)
-        if found["mode"] not in _GUARDED:
-            raise Failure("Ray was started there without a token (RAY_AUTH_MODE=token)")
+        require_guarded(str(found["mode"]))
         if found["identity"] != self.mine:
             raise Failure(f"it has '{found['identity']}', this service '{self.mine}'")
         log("node ready", {"node": self.node, "host": found["host"], "pid": found["pid"]})

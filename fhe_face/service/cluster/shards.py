@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from fhe_core.matching import Matcher, MatchParameters
 from fhe_face.keyfile import evaluation_key_of
 from fhe_face.server.blocks import Blocks, Words
 from fhe_face.service.cluster.messages import NodeSettings, failed, named, settings_from
+from fhe_face.service.cluster.reaching import AUTH_MODE, require_guarded
 from fhe_face.service.jobs.confining import confine
 from fhe_face.service.jobs.lane import log
 from fhe_face.store.blocks import BlockFiles
@@ -27,19 +29,24 @@ _LINE = b"\n"
 
 @dataclass
 class SearchNode:
-    """Galleries by folder and key, the longest unused leaves first; one search at a time."""
+    """Galleries by folder and key, the longest unused leaves first; one search at a time.
+
+    mode: whether Ray asks for a token here; without one nothing is searched.
+    """
 
     folder: Path
     parameters: MatchParameters
     threads: int
     memory: int
+    mode: str
     _galleries: OrderedDict[tuple[str, str], Blocks] = field(default_factory=OrderedDict)
 
     @classmethod
     def of(cls, settings: NodeSettings) -> SearchNode:
         """Made of what the worker says; no block is read yet."""
         threads = settings.threads or default_threads()
-        return cls(Path(settings.folder), named(settings.ring)(), threads, settings.blocks)
+        mode, ring = os.environ.get(AUTH_MODE, ""), named(settings.ring)()
+        return cls(Path(settings.folder), ring, threads, settings.blocks, mode)
 
     def search(self, request: str, probe: bytes) -> bytes:
         """Words of all blocks that are asked for and can be read, of dead positions, too.
@@ -48,6 +55,7 @@ class SearchNode:
         line of JSON, with "names" and "damaged", or "failed"; then u8 [names, 2, N, bytes].
         """
         try:
+            require_guarded(self.mode)
             return self._search(json.loads(request), probe)
         except Exception as error:
             log("search failed", {"error": type(error).__name__})

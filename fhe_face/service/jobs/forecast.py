@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from fhe_core.container import Header
+from fhe_core.container import ContainerError, Header
+from fhe_core.formats.ciphertexts import ParameterLoader, key_specifications, parameters_of
+from fhe_core.parameters import presets
+from fhe_face.engine import key_memory
 
 
-def key_memory_bytes(header: Header) -> int:
-    """Bytes of expanded evaluation keys: a file has one half of each, the other is drawn from a
-    seed. From the header alone; an engine may need fewer of them, never more."""
-    return 2 * sum(section.length for section in header.sections)
+def key_memory_bytes(header: Header, load: ParameterLoader = presets.load) -> int:
+    """Bytes of expanded evaluation keys, from the header of their file alone; an engine may need
+    fewer of them, never more. Of a file that cannot be used: twice its sections."""
+    try:
+        parameters = parameters_of(header, load)
+        return key_memory(key_specifications(header, parameters), parameters)
+    except ContainerError:  # loading it will say why
+        return 2 * sum(section.length for section in header.sections)

@@ -70,7 +70,7 @@ def test_every_promised_number(subject: Subject, tmp_path: Path, server: HereSer
     assert data["healthy"] is True
     bounds = {row["field"]: row["bound_value"] for row in data["targets"] if row["bound"]}
     assert bounds.keys() == {"latency_seconds", "batch_seconds_per_face"}
-    assert 0 < bounds["batch_seconds_per_face"] < bounds["latency_seconds"]
+    assert 0 < bounds["batch_seconds_per_face"] == bounds["latency_seconds"]  # one by one
     assert bounds["latency_seconds"] < data["latency_seconds"]
     assert data["ratio_memcpy"] == pytest.approx(
         data["latency_seconds"] / data["memcpy_seconds_per_gib"]

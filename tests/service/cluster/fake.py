@@ -82,6 +82,7 @@ class FakeSearchers:
     dying: set[str] = field(default_factory=set)
     asked: list[dict[str, list[str]]] = field(default_factory=list)
     after: Callable[[], None] = lambda: None
+    mode: str = "token"
     _own: dict[str, SearchNode] = field(default_factory=dict)
 
     def nodes(self) -> dict[str, float]:
@@ -97,7 +98,7 @@ class FakeSearchers:
         self.asked.append({node: json.loads(text)["blocks"] for node, text in asked.items()})
         answers: dict[str, bytes | None] = {}
         for node, text in asked.items():
-            own = self._own.setdefault(node, SearchNode(self.folder, SMALL, 1, 1 << 30))
+            own = self._own.setdefault(node, SearchNode(self.folder, SMALL, 1, 1 << 30, self.mode))
             answers[node] = None if node in self.dying else own.search(text, probe)
         self.there = [node for node in self.there if node not in self.dying]
         self.after()

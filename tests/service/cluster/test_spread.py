@@ -15,6 +15,7 @@ from fhe_face.gallery.gallery import Gallery
 from fhe_face.server.searching import SearchServer
 from fhe_face.service.cluster.spread import Spread, shared
 from fhe_face.service.errors import Busy
+from fhe_face.service.jobs.records import NodeFailed
 from tests.gallery import kit
 from tests.service.cluster.fake import FakeSearchers
 
@@ -148,3 +149,11 @@ def test_nodes_read_no_gallery_outside_the_folder(folder: Path, gallery: Gallery
     answer = nodes.search({"a": request}, probe, 1.0)["a"]
     assert answer is not None
     assert b"outside" in answer
+
+
+@pytest.mark.parametrize("mode", ["", "disabled"])
+def test_an_open_node_searches_nothing(folder: Path, gallery: Gallery, mode: str) -> None:
+    spread = open_spread(folder, gallery, FakeSearchers(folder, ["a"], mode=mode))
+    with pytest.raises(NodeFailed, match="without a token"):
+        spread.search(gallery.opened.sealer.seal_probe(kit.expected(3)))
+    spread.close()
