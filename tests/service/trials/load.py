@@ -125,7 +125,7 @@ class Client:
         """Send a face, wait for its embedding, fetch and remove it."""
         began, job = time.monotonic(), self._submitted(name)
         while job is not None and job["state"] not in _ENDED:
-            time.sleep(0.1)
+            time.sleep(0.3)
             answer = self.ask("GET", f"/v1/jobs/{job['id']}", "look")
             job = job if answer is None else answer.json()
         if job is None:

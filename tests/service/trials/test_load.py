@@ -17,7 +17,7 @@ def test_half_a_minute_of_load(tmp_path: Path, url: str | None) -> None:
     assert report["lanes died"] == 0
     assert report["counts"]["jobs done"] > 5
     assert set(report["counts"]) & {"jobs failed", "jobs cancelled"} == set()
-    assert report["latency"]["search"]["count"] > 100
+    assert report["latency"]["search"]["count"] > 30
     assert report["latency"]["search"]["p95"] < 1.0
     for name in PROCESSES:
         before, after = settled(report["memory"][name])
