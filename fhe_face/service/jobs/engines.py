@@ -16,7 +16,6 @@ from typing import Final, Protocol
 from fhe_core.container import Header
 from fhe_core.errors import Failure
 from fhe_face.progress import Stage
-from fhe_face.service.jobs.forecast import key_memory_bytes
 from fhe_face.service.jobs.records import Kind
 
 #: Engines of this name compute on rings that protect nothing.
@@ -102,6 +101,8 @@ class FaceEngines:
 
     def forecast(self, key: Header) -> int:
         """Both halves of every key."""
+        from fhe_face.service.jobs.forecast import key_memory_bytes
+
         return key_memory_bytes(key)
 
     def load(self, key: Path, stage: Stage) -> Resident:
