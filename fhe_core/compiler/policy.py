@@ -80,12 +80,12 @@ BATCH = replace(SAFE, log_mask_scale=20.5, log_pool_mask_scale=20.5)
 #: Two rescales for the four multiplications of a block, one for those of the head: scales are as
 #: small as the network's tolerance of noise allows (docs/precision.md).
 LEAN = Policy(
-    log_scale=25.75,
-    log_middle_scale=26.25,
-    log_last_scale=26.0,
+    log_scale=26.25,
+    log_middle_scale=26.5,
+    log_last_scale=26.25,
     log_mask_scale=16.25,
-    log_pool_mask_scale=18.75,
-    log_input_scale=32.0,
+    log_pool_mask_scale=20.0,
+    log_input_scale=33.0,
     log_result_scale=31.0,
     rescales=Rescales(square1=0, square2=0, final_square=0, pool_mask=0, linear=0, embedding=1),
     hoisted=0,
@@ -95,11 +95,11 @@ LEAN = Policy(
 #: The stem has masks as well, for which images have a smaller scale.
 LEAN_BATCH = replace(
     LEAN,
-    log_scale=27.25,
-    log_middle_scale=27.75,
-    log_last_scale=27.25,
+    log_scale=27.75,
+    log_middle_scale=28.0,
+    log_last_scale=27.75,
     log_mask_scale=14.75,
-    log_pool_mask_scale=17.5,
-    log_input_scale=23.5,
+    log_pool_mask_scale=17.0,
+    log_input_scale=26.0,
     hoisted=0,
 )

@@ -19,8 +19,8 @@ SAFE = Specification(
 #: By how many bits `LEAN` is rescaled (policy LEAN), from the bottom: what remains for the score;
 #: match; normalisation: product, factor, squared norm; head; two for each of five blocks, the last
 #: block first; stem. Whole numbers, as levels have primes of whole bits.
-_LEAN_STEPS = (38, 31, 34, 34, 26, 71, *(62, 61) * 5, 24)
-_LEAN_LIMBS = (38, *(50,) * 16)
+_LEAN_STEPS = (43, 26, 34, 34, 26, 74, 63, *(62, 62), *(61,) * 3, *(62,) * 3, 63, 30)
+_LEAN_LIMBS = (43, *(50,) * 16)
 
 #: Two rescales for every block, each as large as the network's tolerance of noise allows. A tier
 #: for the levels of the stem to block 1, of blocks 1 to 3, of blocks 3 and 4, and of the head,
@@ -29,7 +29,7 @@ LEAN = Specification(
     name="lean",
     log_ring_dimension=16,
     limb_bits=_LEAN_LIMBS,
-    special_bits=(*(48,) * 9, *(46,) * 5),
+    special_bits=(*(49,) * 9, *(45,) * 5),
     tiers=(Tier(17, 9, 9), Tier(13, 13, 14), Tier(8, 8, 9), Tier(4, 4, 5)),
     levels=levels_of(_LEAN_LIMBS, list(accumulate(_LEAN_STEPS))),
 )
