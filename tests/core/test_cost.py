@@ -201,7 +201,7 @@ FULL_SIZE = {
     "safe": (SAFE, (181, 491, 20_804, 17_954_766_848, 455_920), (99, 2_739_929_088)),
     # Rescales of 61 and 62 bits: fewer primes at every level. One digit from block 1 on: more rows
     # to sum, but fewer transforms and a quarter less of keys.
-    "lean": (LEAN, (181, 491, 13_726, 8_343_519_232, 405_104), (89, 1_239_416_832)),
+    "lean": (LEAN, (181, 491, 13_726, 8_343_519_232, 405_104), (89, 1_237_319_680)),
 }
 
 
