@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import time
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +83,9 @@ class EngineNode:
             answer = {"failed": failed(error)}
         except Exception as error:
             answer = {"failed": failed(error)}
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            told_where = f"{Path(where.filename).name}:{where.lineno}"
+            log("failed", {"error": type(error).__name__, "where": told_where})
         told = {"loaded": list(self.residents.loaded), "seconds": time.monotonic() - began}
         return json.dumps({**answer, **told})
 

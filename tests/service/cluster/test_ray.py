@@ -179,10 +179,11 @@ def test_what_kills_every_engine_is_set_aside(kit: Kit, cluster: RayCluster, cou
     kit.faces("alice", "good", seed=2)
     name = kit.service.blobs.path("alice", Room.FACES, "poison").name
     with dispatcher(kit, cluster):
-        cluster.poison.write_text(name)
+        cluster.poison.write_text(f"{name} abort\n")
         bad = kit.embed("alice", "poison", "out1")
         good = kit.embed("alice", "good", "out2")
-        assert kit.until("alice", good, 90.0).state is State.DONE
+        done = kit.until("alice", good, 90.0)
+        assert done.state is State.DONE, done.error
         status = kit.until("alice", bad, 180.0)
     assert status.state is State.FAILED
     assert status.error is not None
