@@ -35,7 +35,7 @@ MAX_GROWTH = 4.0
 class CalibrationError(Failure, ValueError):
     """A network that has no mean on its calibration images."""
 
-    code = "calibration"
+    code = "plan-calibration"
 
 
 @dataclass(frozen=True, eq=False)

@@ -79,5 +79,8 @@ class JobLeft(KeyboardInterrupt):
     """Whoever waits was interrupted; the job goes on at the server. job: its id."""
 
     def __init__(self, job: str) -> None:
-        super().__init__(f"job {job} goes on at the server")
+        super().__init__(job)
         self.job = job
+
+    def __str__(self) -> str:
+        return f"job {self.job} goes on at the server"

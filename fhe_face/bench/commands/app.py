@@ -146,26 +146,30 @@ def cluster(
         int, typer.Option("--enrolments", min=1, max=100_000_000, help="Faces to enrol.")
     ] = 1_000_000,
     templates: Annotated[
-        int, typer.Option("--templates", min=1, max=10_000_000_000, help="In the gallery.")
+        int,
+        typer.Option("--templates", min=1, max=10_000_000_000, help="Templates in the gallery."),
     ] = 100_000_000,
-    tenants: Annotated[int, typer.Option("--tenants", min=1, max=10_000, help="With keys.")] = 10,
+    tenants: Annotated[
+        int, typer.Option("--tenants", min=1, max=10_000, help="Tenants with keys.")
+    ] = 10,
     clients: Annotated[
-        int, typer.Option("--clients", min=1, max=10_000, help="Of each tenant, that encrypt.")
+        int,
+        typer.Option("--clients", min=1, max=10_000, help="Clients of each tenant that encrypt."),
     ] = 10,
     apis: Annotated[
         int, typer.Option("--apis", min=1, max=10_000, help="Processes that take uploads.")
     ] = 1,
     folder: Annotated[
-        float, typer.Option("--folder-rate", min=0.001, help="Of the shared folder, GB/s.")
+        float, typer.Option("--folder-rate", min=0.001, help="Speed of the shared folder, GB/s.")
     ] = 1.0,
     network: Annotated[
-        float, typer.Option("--network-rate", min=0.001, help="Of every machine, GB/s.")
+        float, typer.Option("--network-rate", min=0.001, help="Speed of a machine's network, GB/s.")
     ] = 1.25,
     link: Annotated[
-        float, typer.Option("--link-rate", min=0.001, help="Of a client, GB/s.")
+        float, typer.Option("--link-rate", min=0.001, help="Speed of a client's link, GB/s.")
     ] = 0.125,
     speed: Annotated[
-        float, typer.Option("--speed", min=0.01, help="Of a node; 1: the measured machine.")
+        float, typer.Option("--speed", min=0.01, help="Speed of a node; 1: the measured machine.")
     ] = 1.0,
     turn: Annotated[
         float,
