@@ -96,6 +96,11 @@ class Rig:
         """Size of the file that goes to the server."""
         return (self.folder / EVALUATION_KEY).stat().st_size
 
+    @property
+    def first_face_bytes(self) -> int:
+        """Size of the first file that goes to the server: one face, after :meth:`alone`."""
+        return (self.folder / f"{_name(0, Packing.ALONE)}.ct").stat().st_size
+
     def alone(self, repeat: int, stage: Stage) -> Batch:
         """``repeat`` embeddings, one face at a time, after one to warm up."""
         images = len(self.subject.images)
@@ -134,7 +139,7 @@ class Rig:
         for number, group in enumerate(groups):
             stage("encrypting", number, len(groups))
             started = time.perf_counter()
-            files.append(self._encrypt(f"{number}.{group[0].value}", group))
+            files.append(self._encrypt(_name(number, group[0]), group))
             elapsed.append(time.perf_counter() - started)
         stage("encrypting", len(groups), len(groups))
         job = Job(
@@ -174,3 +179,8 @@ class Rig:
                 own = values[engine.places.slots(place, self.subject.network.embedding)]
                 found.append(self.subject.accuracy(own, faces[number]))
         return found
+
+
+def _name(number: int, packing: Packing) -> str:
+    """Of a file's faces, without its ending."""
+    return f"{number}.{packing.value}"

@@ -101,4 +101,6 @@ def _bound(row: dict[str, Any]) -> str:
 def _value(value: float, unit: str) -> str:
     if unit == "bytes":
         return size(value)
-    return f"{value:.2f}" if unit == "times" else f"{value:.1f} {unit}"
+    if unit == "parts":
+        return f"{value:.1e}"
+    return f"{value:.2f}" if unit == "times" else f"{value:.2f} {unit}"

@@ -32,6 +32,9 @@ PROMISED = {
     "ratio_rotation_openfhe",
     "ratio_memcpy",
     "busy_ratio",
+    "encrypted_face_bytes",
+    "server_load_again_seconds",
+    "cosine_distance",
 }
 
 
@@ -67,7 +70,12 @@ def test_every_promised_number(subject: Subject, tmp_path: Path, server: HereSer
     assert data["embeddings"] == 2 + 4
     assert data["cosine_to_cleartext"] > 0.999
     assert data["relative_l2_error"] < 0.01
+    assert data["cosine_distance"] == 1 - data["cosine_to_cleartext"]
     assert data["healthy"] is True
+    two = (tmp_path / "faces" / "0.alone.ct").stat().st_size  # of the third process
+    assert two / 2 < data["encrypted_face_bytes"] < two
+    assert data["server_load_seconds"] == pytest.approx(0.1)
+    assert data["server_load_again_seconds"] == pytest.approx(0.3)
     bounds = {row["field"]: row["bound_value"] for row in data["targets"] if row["bound"]}
     assert bounds.keys() == {"latency_seconds", "batch_seconds_per_face"}
     assert 0 < bounds["batch_seconds_per_face"] == bounds["latency_seconds"]  # one by one
@@ -99,8 +107,9 @@ def passing() -> dict[str, Any]:
 def test_must_and_aim() -> None:
     assert all(row["passed"] for row in judge(passing(), {}))
     rows = judge(passing(), {})
-    ratios = {target.field for target in RATIOS}
-    assert not any(row["aim_reached"] for row in rows if row["field"] not in ratios)
+    harder = {target.field for target in (*TARGETS, *RATIOS) if target.aim < target.must}
+    assert {row["field"] for row in rows if not row["aim_reached"]} == harder
+    assert len(harder) > 8
     aimed = {target.field: target.aim for target in (*TARGETS, *RATIOS)}
     assert all(row["aim_reached"] for row in judge(aimed, {}))
 
@@ -113,17 +122,22 @@ def test_every_target_can_fail(field: str) -> None:
 
 
 def test_the_table_is_that_of_the_issue() -> None:
-    table = {target.field: (target.must, target.aim) for target in TARGETS}
+    table = {target.field: (target.must, target.aim) for target in (*TARGETS, *RATIOS)}
     assert table == {
-        "latency_seconds": (10, 3),
-        "batch_seconds_per_face": (2, 0.7),
-        "evaluation_key_bytes": (2e9, 0.5e9),
+        "latency_seconds": (1.7, 0.9),
+        "batch_seconds_per_face": (0.3, 0.18),
+        "evaluation_key_bytes_single": (0.9e9, 0.4e9),
+        "encrypted_face_bytes": (29e6, 15e6),
         "keygen_seconds": (60, 15),
-        "packed_weight_bytes": (200e6, 20e6),
-        "peak_rss_bytes_single": (12 * GIB, 6 * GIB),
+        "server_load_again_seconds": (4, 1.5),
+        "packed_weight_bytes": (400e6, 400e6),
+        "peak_rss_bytes_single": (4 * GIB, 2 * GIB),
         "peak_rss_bytes_batch": (16 * GIB, 12 * GIB),
+        "ratio_memcpy": (30, 17),
+        "busy_ratio": (1.8, 1.4),
+        "relative_l2_error": (0.01, 0.006),
+        "cosine_distance": (1e-4, 1e-4),
     }
-    assert {target.field: target.must for target in RATIOS} == {"busy_ratio": 2.5}
 
 
 def test_batches_of_several_sizes(subject: Subject, tmp_path: Path, server: HereServer) -> None:
