@@ -18,6 +18,7 @@ from fhe_face.circuit import circuit_of, packings_for
 from fhe_face.client.ledger import DEFAULT_LIMIT, beside
 from fhe_face.client.requests import short
 from fhe_face.commands import info_gallery
+from fhe_face.engine import key_memory
 from fhe_face.output import Output, facts, grid
 from fhe_face.places import ENTRY as RUNS
 from fhe_face.system import default_threads, size
@@ -71,11 +72,10 @@ def _content(header: Header, parameters: Parameters) -> dict[str, Any]:
     if header.kind is Kind.EVALUATION_KEYS:
         keys = key_specifications(header, parameters)
         per_tier = [sum(k.name.tier == t for k in keys) for t in range(len(parameters.tiers))]
-        expanded = 2 * sum(s.length for s in header.sections if s.name != "seed")
         return {
             "evaluation_keys": len(keys),
             "evaluation_keys_per_tier": per_tier,
-            "memory_bytes": expanded,
+            "memory_bytes": key_memory(keys, parameters),
         }
     if header.kind is Kind.CIPHERTEXT:
         found = known_facts(header).get(ENTRY)

@@ -62,8 +62,8 @@ def words(step: Step) -> str:
     if known is not None:
         return known
     if step.what.startswith("embedding") and step.side is Side.SERVER:
-        first = step.what.removeprefix("embedding").strip()
-        return f"Computing from {first} on" if first else "Computing on encrypted faces"
+        label = step.what.removeprefix("embedding").strip()  # `Run.label`
+        return f"Computing on encrypted {label or 'faces'}"
     return f"{step.what[:1].upper()}{step.what[1:]}"
 
 

@@ -13,9 +13,9 @@ import pytest
 from fhe_core.files import FileError
 from fhe_core.secret.files import save_secret_key
 from fhe_core.secret.protection import Scheme
-from fhe_face.circuit import ENTRY
 from fhe_face.client import passphrases
 from fhe_face.client.passphrases import PassphraseError
+from fhe_face.engine import compile_engine
 from fhe_face.failures import UsageError
 from tests.face.kit import CIRCUIT, Kit, Run
 
@@ -25,8 +25,8 @@ PASSPHRASE = b"correct horse"
 @pytest.fixture
 def locked(kit: Kit, tmp_path: Path) -> Path:
     """The kit's key under a passphrase."""
-    path, circuit = tmp_path / "locked.key", {ENTRY: CIRCUIT.describe()}
-    save_secret_key(path, kit.key, circuit, passphrase=PASSPHRASE, scheme=Scheme(14))
+    path, facts = tmp_path / "locked.key", compile_engine(CIRCUIT).facts()
+    save_secret_key(path, kit.key, facts, passphrase=PASSPHRASE, scheme=Scheme(14))
     return path
 
 

@@ -57,7 +57,9 @@ def test_two_photos_of_one_person(visit: Visit) -> None:
     facts = page.locator(".facts").inner_text()
     for name in ("Time", "Sent to the server", "Sent back", "Precision", "Security", "Ring"):
         assert name in facts
-    assert "Computing on encrypted faces" in page.locator("#server-steps").inner_text()
+    steps = page.locator("#server-steps").inner_text()
+    for face in (1, 2):
+        assert f"Computing on encrypted face {face}\n" in steps
     assert "Same person" in page.locator("#said").inner_text()
 
 

@@ -71,7 +71,7 @@ class TinyEngines:
         return f"{self.name} {NETWORK}"
 
     def forecast(self, key: Header) -> int:
-        return key_memory_bytes(key)
+        return key_memory_bytes(key, load=ring)
 
     def load(self, key: Path, stage: Stage) -> Resident:
         stage("reading evaluation keys", 0, 1)

@@ -214,7 +214,7 @@ def test_keys_that_can_never_fit_are_refused(kit: Kit, counts: Path) -> None:
     failed = kit.queue.status("alice", job)
     assert failed.error is not None
     assert failed.error["code"] == "memory"
-    assert "68 MB" in failed.error["detail"]
+    assert "69 MB" in failed.error["detail"]
     assert not counted(counts, "load")
 
 
