@@ -48,7 +48,7 @@ def chain_of(parameters: Parameters) -> Chain:
     their mean, rounded up, and a base that is smaller grows to it, so that the modulus is never
     smaller. Only a set within the 128-bit bound must be secure there too.
     """
-    bits = [round(math.log2(prime)) for prime in parameters.moduli_at(parameters.top)]
+    bits = [prime.bit_length() for prime in parameters.moduli_at(parameters.top)]
     others = bits[1:] or bits
     limb_bits = math.ceil(sum(others) / len(others))
     limit = parameters.log2_qp_bound
