@@ -404,6 +404,11 @@ class Workload {
              [](Workload& w) {
                  w.k().real_ntt_inverse(w.out(), w.out(), w.n_, w.longer_tables());
              }},
+            // A limb as kBlock transforms, an eighth as long each.
+            {"ntt_forward_block",
+             [](Workload& w) { w.k().ntt_forward_block(w.out(), w.eighth(), w.tables()); }},
+            {"real_ntt_forward_block",
+             [](Workload& w) { w.k().real_ntt_forward_block(w.out(), w.eighth(), w.tables()); }},
             {"add", [](Workload& w) { w.k().add(w.out(), w.a(), w.b(), w.n_, w.m()); }},
             {"subtract", [](Workload& w) { w.k().subtract(w.out(), w.a(), w.b(), w.n_, w.m()); }},
             {"multiply", [](Workload& w) { w.k().multiply(w.out(), w.a(), w.b(), w.n_, w.m()); }},
@@ -419,6 +424,7 @@ class Workload {
              [](Workload& w) {
                  w.k().subtract_multiply_scalar(w.out(), w.a(), w.b(), w.factor(), w.n_, w.m());
              }},
+            {"lift", [](Workload& w) { w.k().lift(w.out(), w.a(), w.n_, w.m()); }},
             {"reduce", [](Workload& w) { w.k().reduce(w.out(), w.a(), w.n_, w.m()); }},
             {"dot_product",
              [](Workload& w) {
@@ -426,20 +432,16 @@ class Workload {
                  w.k().dot_product(w.out(), w.pointers_.data(), w.pointers_.data() + half, half,
                                    w.n_, w.m());
              }},
-            {"weighted_sum",
+            {"scaled_dot_product",
              [](Workload& w) {
-                 w.k().weighted_sum(w.out(), w.pointers_.data(), 0, w.weights_.data(),
-                                    w.pointers_.size(), w.n_, w.m());
+                 const std::size_t half = w.pointers_.size() / 2;
+                 w.k().scaled_dot_product(w.out(), w.pointers_.data(), w.pointers_.data() + half,
+                                          half, w.n_, w.m());
              }},
-            {"weighted_sums",
-             [](Workload& w) {
-                 std::array<Word*, fk::kSumsAtOnce> targets;
-                 std::array<const fk::Modulus*, fk::kSumsAtOnce> moduli;
-                 moduli.fill(&w.m());
-                 for (std::size_t k = 0; k < targets.size(); ++k) targets[k] = w.out() + k * w.n_;
-                 w.k().weighted_sums(targets.data(), w.pointers_.data(), 0, w.weights_.data(),
-                                     w.pointers_.size(), w.n_, moduli.data());
-             }},
+            {"weighted_sum", [](Workload& w) { w.weighted_sum(w.k().weighted_sum); }},
+            {"weighted_sum_lazy", [](Workload& w) { w.weighted_sum(w.k().weighted_sum_lazy); }},
+            {"weighted_sums", [](Workload& w) { w.weighted_sums(w.k().weighted_sums); }},
+            {"weighted_sums_lazy", [](Workload& w) { w.weighted_sums(w.k().weighted_sums_lazy); }},
             {"permute", [](Workload& w) { w.k().permute(w.out(), w.a(), w.index_.data(), w.n_); }},
             {"key_product",
              [](Workload& w) {
@@ -472,6 +474,23 @@ class Workload {
              }},
         };
         return table;
+    }
+
+    void weighted_sum(decltype(fk::KernelTable::weighted_sum) kernel) {
+        kernel(out(), pointers_.data(), 0, weights_.data(), pointers_.size(), n_, m());
+    }
+    void weighted_sums(decltype(fk::KernelTable::weighted_sums) kernel) {
+        std::array<Word*, fk::kSumsAtOnce> targets;
+        std::array<const fk::Modulus*, fk::kSumsAtOnce> moduli;
+        moduli.fill(&m());
+        for (std::size_t k = 0; k < targets.size(); ++k) targets[k] = out() + k * n_;
+        kernel(targets.data(), pointers_.data(), 0, weights_.data(), pointers_.size(), n_,
+               moduli.data());
+    }
+    std::size_t eighth() const {
+        static_assert(fk::kBlock == 8);
+        require(n_ >= 8 * fk::kBlock, "transforms side by side take an n of 64 or more");
+        return n_ / fk::kBlock;
     }
 
     const fk::KernelTable& k() const { return kernels_.table(); }

@@ -15,7 +15,7 @@ from fhe_core.parameters import Parameters
 
 @dataclass(frozen=True)
 class Chain:
-    """Sizes in bits; the first limb is the base, all others have one size.
+    """Sizes in bits; the first limb is the base, all others have one size, no more than its.
 
     Attributes:
         digits: of a key switch at the top.
@@ -44,17 +44,19 @@ class Chain:
 def chain_of(parameters: Parameters) -> Chain:
     """The chain like that of ``parameters``, in the ring that holds theirs.
 
-    Limbs of several sizes give their mean, rounded up, so that the modulus is never smaller. Only a
-    set within the 128-bit bound must be secure there too.
+    It has a limb for every prime of the top level, sprouts included. Primes of several sizes give
+    their mean, rounded up, and a base that is smaller grows to it, so that the modulus is never
+    smaller. Only a set within the 128-bit bound must be secure there too.
     """
-    bits = parameters.specification.limb_bits
+    bits = [prime.bit_length() for prime in parameters.moduli_at(parameters.top)]
     others = bits[1:] or bits
+    limb_bits = math.ceil(sum(others) / len(others))
     limit = parameters.log2_qp_bound
     return Chain(
         parameters.root_order // 2,
         len(bits),
-        bits[0],
-        math.ceil(sum(others) / len(others)),
+        max(bits[0], limb_bits),
+        limb_bits,
         parameters.digits(parameters.top),
         limit is not None and parameters.log2_qp <= limit,
     )

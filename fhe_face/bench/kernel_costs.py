@@ -5,11 +5,13 @@ constant factor (Shoup) a modular product takes three: the quotient's estimate, 
 product, the low half of estimate times q. Of two variables (Barrett) it takes four: the high half
 of the product is needed as well. A term of a sum takes two; the one reduction at the end takes
 five, or eight for more than 15 terms. Scalar and AVX2 code has other instructions for the same
-work: for them the count is a yardstick, against a peak that is measured in the same unit.
+work: for them the count is a yardstick, against a peak that is measured in the same unit. A sum
+that ends over 2^52 (Montgomery) takes two in the end instead, or four for many terms.
 
 *Bytes* are those of operands and results, each counted once: what has to move when nothing is in
 the cache. The NTT reads and writes its limb and reads the first half of its table of twiddles (two
-words each); it goes over them more than once, which the cache should hide.
+words each; transforms side by side read all of one table); it goes over them more than once, which
+the cache should hide.
 
 *Limbs* are those of the workload that is measured, which decides the cache that it fits.
 """
@@ -49,13 +51,18 @@ class KernelCost:
 def kernel_costs(n: int, terms: int) -> dict[str, KernelCost]:
     """Costs by name of kernel, for limbs of ``n`` residues.
 
-    terms: of weighted_sum and weighted_sums; dot_product has half as many pairs, key_product a
-        third as many digits, packed_products a quarter as many ciphertexts, as in
-        _native.kernels.Workload.
+    terms: of weighted_sum and its kind; dot_product and scaled_dot_product have half as many
+        pairs, key_product a third as many digits, packed_products a quarter as many ciphertexts,
+        as in _native.kernels.Workload. There a block of transforms is ``BLOCK`` of n / BLOCK.
     """
     layers = math.log2(n)
     butterflies = layers / 2  # per residue
+    shorter = (layers - math.log2(BLOCK)) / 2
     pairs, thirds, quarters = terms // 2, (terms - 1) // 3, terms // 4
+    weighted = TERM * terms + division(terms, 16)
+    sums = KernelCost(weighted, terms * WORD, WORD, terms + 1)
+    four_sums = KernelCost(SUMS * weighted, terms * WORD, SUMS * WORD, terms + SUMS)
+    table = 2 / BLOCK  # limbs: one for all transforms of a block
     return {
         "ntt_forward": KernelCost(SHOUP * butterflies, 2 * WORD, WORD, 2),
         # Half the residues of the last layer take a second product, by 1/n: all are scaled.
@@ -63,6 +70,10 @@ def kernel_costs(n: int, terms: int) -> dict[str, KernelCost]:
         # One pass more, with a product for every residue.
         "real_ntt_forward": KernelCost(SHOUP * (butterflies + 1), 2 * WORD, WORD, 2),
         "real_ntt_inverse": KernelCost(SHOUP * (butterflies + 1.5), 2 * WORD, WORD, 2),
+        "ntt_forward_block": KernelCost(SHOUP * shorter, WORD + WORD * table, WORD, 1 + table),
+        "real_ntt_forward_block": KernelCost(
+            SHOUP * (shorter + 1), WORD + WORD * table, WORD, 1 + table
+        ),
         "add": KernelCost(0, 2 * WORD, WORD, 3),
         "subtract": KernelCost(0, 2 * WORD, WORD, 3),
         "multiply": KernelCost(BARRETT, 2 * WORD, WORD, 3),
@@ -70,18 +81,22 @@ def kernel_costs(n: int, terms: int) -> dict[str, KernelCost]:
         "multiply_scalar": KernelCost(SHOUP, WORD, WORD, 2),
         "multiply_scalar_add": KernelCost(SHOUP, 2 * WORD, WORD, 2),
         "subtract_multiply_scalar": KernelCost(SHOUP, 2 * WORD, WORD, 3),
+        "lift": KernelCost(0, WORD, WORD, 2),
         "reduce": KernelCost(SHOUP, WORD, WORD, 2),
         "dot_product": KernelCost(
             TERM * pairs + reduction(pairs), 2 * pairs * WORD, WORD, 2 * pairs + 1
         ),
-        "weighted_sum": KernelCost(TERM * terms + reduction(terms), terms * WORD, WORD, terms + 1),
-        "weighted_sums": KernelCost(
-            SUMS * (TERM * terms + reduction(terms)), terms * WORD, SUMS * WORD, terms + SUMS
+        "scaled_dot_product": KernelCost(
+            TERM * pairs + division(pairs, 4), 2 * pairs * WORD, WORD, 2 * pairs + 1
         ),
+        "weighted_sum": sums,
+        "weighted_sum_lazy": sums,
+        "weighted_sums": four_sums,
+        "weighted_sums_lazy": four_sums,
         "permute": KernelCost(0, WORD + INDEX, WORD, 2.5),
         # Two results from a third of the rows as digits, two thirds as keys, and one addend.
         "key_product": KernelCost(
-            2 * (TERM * thirds + reduction(thirds + 1)) + TERM,
+            2 * (TERM * thirds + division(thirds, 4)) + TERM,
             (3 * thirds + 1) * WORD + INDEX / BLOCK,
             2 * WORD,
             3 * thirds + 3,
@@ -99,3 +114,10 @@ def kernel_costs(n: int, terms: int) -> dict[str, KernelCost]:
 def reduction(terms: int) -> float:
     """Half products of the reduction at the end of a sum."""
     return 8.0 if terms > FEW_TERMS else 5.0
+
+
+def division(terms: int, few: int) -> float:
+    """The same of a sum that is divided by 2^52: what is above 2^52 q, of more than ``few`` terms
+    only, and what is below.
+    """
+    return 4.0 if terms > few else 2.0

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fhe_core.oracles import interpreter
+from fhe_core.oracles.chain import chain_of
 from fhe_core.oracles.interface import OracleError
 from fhe_core.parameters import Parameters
 
@@ -52,17 +53,17 @@ def measure(
 ) -> OpenFhe:
     """Run the script with an interpreter (None: this one), on a chain like that of ``parameters``.
 
-    OpenFHE's chain has the base prime's size for the first limb and one size for all others. No
+    OpenFHE's chain (``fhe_core.oracles.chain``) is in the ring of the same dimension here. No
     errors: where it cannot run, the answer says why.
     """
-    bits = parameters.specification.limb_bits
+    chain = chain_of(parameters)
     command = [str(python or sys.executable), str(SCRIPT), "--json"]
     numbers = {
         "--ring-dimension": parameters.ring_dimension,
-        "--limbs": len(bits),
-        "--limb-bits": bits[-1],
-        "--base-bits": bits[0],
-        "--digits": parameters.digits(parameters.top),
+        "--limbs": chain.limbs,
+        "--limb-bits": chain.limb_bits,
+        "--base-bits": chain.base_bits,
+        "--digits": chain.digits,
         "--rounds": rounds,
     }
     for option, value in numbers.items():

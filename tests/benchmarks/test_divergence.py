@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,14 +38,20 @@ def test_intervals_hold_the_share() -> None:
     assert log2_within(1e-3, 1.0) < -10
 
 
-def test_rooms_are_distances_between_equal_values(engine: Engine) -> None:
+def test_rooms_are_distances_between_equal_values(engine: Engine, repository: Path) -> None:
+    """And what docs/health.md says of them: what lands in the interval is told by its spread."""
     found = {(room.plan, room.result): room for room in rooms.rooms("lean", engine)}
     score = found["match", "score"]
     moduli = engine.parameters.moduli
     assert 2.0 ** (score.log_distance + score.log_scale) == pytest.approx(moduli[0], rel=1e-9)
     norm = rooms.constant("lean", engine, engine.compiled.plan)
-    assert norm.landing < -40
-    assert norm.spread < -20
+    assert norm.spread < -1000
+    page = (repository / "docs" / "health.md").read_text(encoding="utf-8")
+    embedding, squared = (found["embed-64-one", name] for name in ("normalise", "health"))
+    distances = (embedding.log_distance, squared.log_distance, score.log_distance)
+    assert "| `lean` | {:.0f} | {:.1f} | **{:.0f}** |".format(*distances) in page
+    for row, figure in (("remainder", f"{norm.landing:.1f}"), ("spread", f"{norm.spread:.0f}")):
+        assert re.search(rf"^\| {row}.* \| {figure} \| -\d+(\.\d)? \|$", page, re.MULTILINE)
 
 
 def batch(generator: np.random.Generator, directions: int) -> Any:

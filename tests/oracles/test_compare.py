@@ -67,6 +67,15 @@ def test_models_of_other_libraries() -> None:
     assert same.fresh(1.0) < native.fresh(1.0)
 
 
+def test_a_chain_is_never_smaller() -> None:
+    """Of a set with a small base and a sprout, which other libraries do not have."""
+    lean = presets.load("lean")
+    chain = chain_of(lean)
+    assert chain.limbs == lean.levels[lean.top].limbs
+    assert chain.base_bits >= chain.limb_bits
+    assert chain.base_bits + (chain.limbs - 1) * chain.limb_bits >= lean.log2_q
+
+
 def test_chains() -> None:
     safe = chain_of(presets.load("safe"))
     assert (safe.limbs, safe.base_bits, safe.limb_bits, safe.digits) == (29, 50, 43, 3)

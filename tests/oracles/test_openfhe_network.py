@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -13,15 +15,17 @@ from tests.core import tiny
 from tests.oracles import small_plans
 from tests.oracles.bench import bench_of
 
-#: As tests/core/test_lean.py: three limbs for a block.
+#: About the steps of `LEAN`, which are 62 bits for a convolution and about 31 elsewhere, in limbs
+#: of one size, as other libraries have them.
 LEAN_PARAMETERS = Specification(
-    "insecure-lean-oracle", 11, (50,) * 13, (50,) * 7, (Tier(13, 7, 7), Tier(6, 6, 6))
+    "insecure-lean-oracle", 11, (50, *(31,) * 15), (50,) * 5, (Tier(16, 7, 5), Tier(6, 6, 5))
 )
+LEAN_STEPS = replace(LEAN, rescales=replace(LEAN.rescales, conv1=2, conv2=2, embedding=2))
 
 
 @pytest.mark.parametrize(
     ("specification", "policy"),
-    [(tiny.TINY, SAFE), (LEAN_PARAMETERS, LEAN)],
+    [(tiny.TINY, SAFE), (LEAN_PARAMETERS, LEAN_STEPS)],
     ids=["safe", "lean"],
 )
 def test_whole_network(

@@ -78,7 +78,7 @@ def test_operations_without_openfhe() -> None:
 
 
 def test_openfhe_or_the_reason_why_not(parameters: Parameters) -> None:
-    answer = openfhe_process.measure(None, parameters, (17, 9), 1, 1)
+    answer = openfhe_process.measure(None, parameters, operations.default_levels(parameters), 1, 1)
     if answer.reason:
         assert "No module named 'openfhe'" in answer.reason
         assert "--openfhe-python" in answer.reason

@@ -25,7 +25,13 @@ def test_costs_by_definition() -> None:
     assert costs["real_ntt_forward"].products == costs["ntt_forward"].products + 3
     assert costs["add"].moved == 24
     assert costs["multiply_add"].moved == 32
-    assert costs["weighted_sum"].products == 2 * 32 + 8
+    assert costs["weighted_sum"].products == costs["weighted_sum_lazy"].products == 2 * 32 + 4
+    assert kernel_costs(N, 16)["weighted_sum"].products == 2 * 16 + 2
+    assert costs["scaled_dot_product"].products == 2 * 16 + 4
+    assert costs["key_product"].products == 2 * (2 * 10 + 4) + 2
+    # Eight transforms of length 128, of seven layers, in a limb.
+    assert costs["ntt_forward_block"].products * N == 8 * 3 * (128 // 2) * 7
+    assert costs["real_ntt_forward_block"].products == costs["ntt_forward_block"].products + 3
     assert costs["dot_product"].products == 2 * 16 + 8
     assert kernel_costs(N, 30)["dot_product"].products == 2 * 15 + 5
     assert costs["dot_product"].read == 8 * 32
