@@ -164,3 +164,16 @@ def test_description_is_json_and_immutable(short: Parameters) -> None:
     assert description["log2_qp_bound"] is None
     with pytest.raises(dataclasses.FrozenInstanceError):
         short.moduli = ()  # type: ignore[misc]
+
+
+def test_images_of_batches_are_rotated_without_excess() -> None:
+    """Key switching adds about 2^17 in a slot, times how far a digit exceeds the special primes;
+    the images of a batch of `lean` have a scale of 2^26."""
+    lean = presets.load("lean")
+    top = lean.levels[lean.top].tier
+    room = math.prod(lean.specials[: lean.tiers[top].special_limbs])
+    levels = [number for number, one in enumerate(lean.levels) if one.tier == top]
+    assert len(levels) >= 3
+    for level in levels:
+        for digit in lean.digit_moduli(level):
+            assert math.log2(math.prod(digit)) < math.log2(room) - 1
