@@ -18,6 +18,7 @@ from fhe_core.parameters import (
     Specification,
     Tier,
     build,
+    presets,
 )
 from tests.core import tiny
 
