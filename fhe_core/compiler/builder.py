@@ -197,13 +197,10 @@ class PlanBuilder:
         *,
         log_scale: float,
         rescale: int = 1,
-        hoisted: bool = False,
     ) -> list[str]:
         """A linear step from tensors (with their ciphertexts) to a layout.
 
         ``tables(structure)`` says what fills its tables.
-        ``hoisted``: pre-rotations become part of the baby steps, which saves their key switches
-        but needs a key for every sum of the two.
         """
         structure = build_structure(
             [source for source, _ in tensors],
@@ -218,7 +215,6 @@ class PlanBuilder:
             tables(structure),
             log_scale=log_scale,
             rescale=rescale,
-            hoisted=hoisted,
         )
 
     def structured(
@@ -231,7 +227,6 @@ class PlanBuilder:
         *,
         log_scale: float,
         rescale: int = 1,
-        hoisted: bool = False,
     ) -> list[str]:
         """A linear step of that structure, from the ciphertexts of every source."""
         level = min(self.values[name].level for names in tensors for name in names)
@@ -239,9 +234,7 @@ class PlanBuilder:
         input_of: dict[tuple[int, int, int], int] = {}
         for (number, ciphertext), amounts in sorted(structure.pre_rotations.items()):
             name = self._at(label, tensors[number][ciphertext], level)
-            copies = [name] * len(amounts)
-            if not hoisted:
-                copies = self.rotate(f"{label} pre-rotation", name, level, amounts)
+            copies = self.rotate(f"{label} pre-rotation", name, level, amounts)
             for amount, copy in zip(amounts, copies, strict=True):
                 if copy not in inputs:
                     inputs.append(copy)
@@ -254,10 +247,7 @@ class PlanBuilder:
             [f"{label}.{i}" for i in range(outputs)],
             level,
             Sums(
-                babies=[
-                    (input_of[n, c, pre], pre + baby if hoisted else baby)
-                    for n, c, pre, baby in structure.babies
-                ],
+                babies=[(input_of[n, c, pre], baby) for n, c, pre, baby in structure.babies],
                 terms=[(b, masks[m] if m >= 0 else -1) for b, m in structure.terms],
                 giants=structure.giants,
                 entries=structure.entries,

@@ -214,7 +214,6 @@ class _Backbone:
                 self._channels(lambda net: net.stem.bias, layout),
             ),
             log_scale=self.policy.log_scale,
-            hoisted=self.policy.hoisted > 0,
         )
         for number, block in enumerate(arch.blocks):
             z, layout = self._block(number, block, z, layout)
@@ -233,7 +232,6 @@ class _Backbone:
         size = layout.shape[2] // shape.stride
         pitch = next(d.stride for d in layout.digits if d.axis == "x") * shape.stride
         slots, rescales = builder.parameters.slots, self.policy.rescales
-        hoisted = number + 1 < self.policy.hoisted
         middle = raster(slots, self.room, shape.middle, size, pitch_x=pitch)
         after = raster(slots, self.room, shape.outputs, size, pitch_x=pitch)
 
@@ -252,7 +250,6 @@ class _Backbone:
             ),
             log_scale=self.policy.log_middle_scale,
             rescale=rescales.conv1,
-            hoisted=hoisted,
         )
         offset = self._channels(of(lambda b: b.offset2), middle)
         s2 = self._square(f"{label} square 2", h, offset, rescales.square2)
@@ -267,7 +264,6 @@ class _Backbone:
             ),
             log_scale=self.policy.after_block(number, len(self.architecture.blocks)),
             rescale=rescales.conv2,
-            hoisted=hoisted,
         )
         return z, after
 

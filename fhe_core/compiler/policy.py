@@ -42,8 +42,6 @@ class Policy:
         pre_rotations: channel distances that are covered by rotating inputs instead of sums
             (baby steps of the channel dimension), at most; a power of two.
         health_level: level of the squared norm that travels with a result.
-        hoisted: so many stages, from the stem on, take their pre-rotations from the decomposition
-            that the baby steps share: fewer key switches, more keys.
     """
 
     log_scale: float
@@ -56,7 +54,6 @@ class Policy:
     rescales: Rescales = Rescales()
     pre_rotations: int = 4
     health_level: int = 1
-    hoisted: int = 0
 
     def after_block(self, number: int, blocks: int) -> float:
         """log2 of the scale of what a block gives, of so many."""
@@ -88,7 +85,6 @@ LEAN = Policy(
     log_input_scale=33.0,
     log_result_scale=31.0,
     rescales=Rescales(square1=0, square2=0, final_square=0, pool_mask=0, linear=0, embedding=1),
-    hoisted=0,
 )
 
 #: As LEAN, for batches: masks and weights have smaller errors, which leaves bits for activations.
@@ -101,5 +97,4 @@ LEAN_BATCH = replace(
     log_mask_scale=14.75,
     log_pool_mask_scale=17.0,
     log_input_scale=26.0,
-    hoisted=0,
 )

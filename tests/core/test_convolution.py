@@ -54,7 +54,6 @@ def run(
     parts: Sequence[Part],
     target: Layout,
     bias: Array | None = None,
-    hoisted: bool = False,
 ) -> tuple[Array, steps.LinearTransform]:
     """Compile one linear step, run it in numpy, and unpack its result."""
     lanes = target.shape[0]
@@ -86,7 +85,6 @@ def run(
         target,
         lambda structure: LinearTables(fill(structure), None if bias is None else fill_bias, 0),
         log_scale=43.0,
-        hoisted=hoisted,
     )
     plan = builder.finish("conv", inputs, outputs, {})
     tables = {name: filler(None, lane) for name, (filler, lane) in builder.fillers.items()}
@@ -176,18 +174,6 @@ def test_pre_rotations_trade_giant_steps_for_inputs() -> None:
         inputs.append(len(step.inputs))
     assert giants == sorted(giants, reverse=True)
     assert inputs == sorted(inputs)
-
-
-def test_hoisted_pre_rotations_are_baby_steps() -> None:
-    generator = np.random.default_rng(6)
-    source = raster(512, 2, 8, 4)
-    part = Part(generator.normal(size=source.shape), generator.normal(size=(2, 8, 8, 3, 3)), 1)
-    expected, step = run(tiny.chain(9, 3), 4, [source], [part], source)
-    got, direct = run(tiny.chain(9, 3), 4, [source], [part], source, hoisted=True)
-    assert np.max(np.abs(got - expected)) < 1e-10
-    assert (len(step.inputs), len(direct.inputs)) == (4, 1)
-    assert len(direct.babies) == len(step.babies)
-    assert direct.giants == step.giants
 
 
 def test_a_short_chain_is_refused() -> None:
