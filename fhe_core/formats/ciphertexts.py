@@ -272,8 +272,8 @@ def load_evaluation_keys(
 
 def key_layout(specification: KeySpecification, parameters: Parameters) -> Layout:
     """How the computed half of a key lies in its section: a polynomial for every digit."""
-    digits, _, n = specification.shape(parameters)
-    return layout(parameters, specification.rows(parameters), digits, n)
+    digits, _, _ = specification.shape(parameters)
+    return layout(parameters, specification.rows(parameters), digits)
 
 
 def _read_key(

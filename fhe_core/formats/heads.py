@@ -92,8 +92,7 @@ def _entry(header: Header, entry: Any, parameters: Parameters) -> ItemHead:
 
 def item_layout(parameters: Parameters, level: int, polynomials: int) -> Layout:
     """How so many polynomials of a ciphertext at that level lie in a section."""
-    own = parameters.levels[level]
-    return layout(parameters, own.rows, polynomials, own.ring_dimension)
+    return layout(parameters, parameters.levels[level].rows, polynomials)
 
 
 def _check_sections(header: Header, items: tuple[ItemHead, ...], parameters: Parameters) -> None:

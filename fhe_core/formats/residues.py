@@ -97,12 +97,11 @@ class Layout:
         return out
 
 
-def layout(
-    parameters: Parameters, rows: Sequence[int], polynomials: int, ring_dimension: int
-) -> Layout:
+def layout(parameters: Parameters, rows: Sequence[int], polynomials: int) -> Layout:
     """rows: of a polynomial, as indices of ``Parameters.primes``."""
     moduli = tuple(parameters.primes[row] for row in rows)
-    return Layout(ring_dimension, moduli, polynomials, parameters.ring is Ring.REAL)
+    packed = parameters.ring is Ring.REAL
+    return Layout(parameters.ring_dimension, moduli, polynomials, packed)
 
 
 def _bits(modulus: int) -> int:

@@ -71,12 +71,10 @@ class Level:
     """What a ciphertext has at one level of the chain.
 
     Attributes:
-        ring_dimension: of its polynomials.
         rows: its primes, as indices of ``Parameters.primes``: limbs first, then sprouts.
         tier: how it is key-switched, as an index of ``Parameters.tiers``.
     """
 
-    ring_dimension: int
     rows: tuple[int, ...]
     tier: int
 
@@ -366,7 +364,7 @@ def _levels(spec: Specification, sprouts: list[tuple[int, int]]) -> tuple[Level,
     for limbs, *sizes in spec.levels or ((n + 1,) for n in range(len(spec.limb_bits))):
         own = [(bits, sizes[:i].count(bits)) for i, bits in enumerate(sizes)]
         rows = (*range(limbs), *(row_of[sprout] for sprout in own))
-        levels.append(Level(1 << spec.log_ring_dimension, rows, _tier_index(spec.tiers, limbs)))
+        levels.append(Level(rows, _tier_index(spec.tiers, limbs)))
     return tuple(levels)
 
 
