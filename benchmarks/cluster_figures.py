@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from benchmarks.measured import MEASURED, REPOSITORY
+from fhe_core.formats.heads import item_layout
 from fhe_core.matching import gallery_parameters
 from fhe_face.bench.cluster_figures import FILE, Figures, load_figures
 from fhe_face.bench.cluster_model import Assumed
@@ -24,11 +25,9 @@ from fhe_face.bench.commands.cluster import (
     search_cells,
     simulate,
 )
+from fhe_face.engine import choose_engine
+from fhe_face.places import Packing
 
-#: Ciphertexts of a batch's embeddings (two halves, each with its squared norms), their limbs.
-_RESULTS: Final = 4
-_RESULT_LIMBS: Final = 2
-_RESIDUE_BYTES: Final = 8
 #: The page's tables: what is assumed in each.
 ONE, MANY = "cluster: one api", "cluster: many"
 CASES: Final = {ONE: Assumed(), MANY: Assumed(apis=20, folder=1e10, turn_seconds=600)}
@@ -45,8 +44,6 @@ def figures(measured: dict[str, Any]) -> dict[str, Any]:
     search, cluster = measured["gallery"], measured["cluster"]
     parameters = gallery_parameters()
     templates, blocks = parameters.templates, search["blocks"]
-    ring = demo["ring_dimension"]
-    result = _RESULTS * 2 * _RESULT_LIMBS * ring * _RESIDUE_BYTES
     probe = parameters.roots * 6 * templates
     from_demo, from_search, from_cluster = (
         f"benchmarks/measured.json, {name}" for name in ("demo", "gallery", "cluster")
@@ -58,7 +55,7 @@ def figures(measured: dict[str, Any]) -> dict[str, Any]:
             "benchmarks/measured.json, targets: batch_size x batch_seconds_per_face",
         ),
         "batch_bytes": (cluster["batch_bytes"], f"{from_cluster}: batch_bytes"),
-        "batch_result_bytes": (result, "arithmetic: 4 ciphertexts of 2 limbs of 65,536 words"),
+        "batch_result_bytes": (_result_bytes(), "arithmetic: the results of a batch's plan"),
         "client_batch_seconds": (
             cluster["client_batch_seconds"],
             f"{from_cluster}: client_batch_seconds",
@@ -107,6 +104,13 @@ def figures(measured: dict[str, Any]) -> dict[str, Any]:
             name: {"value": value, "source": source} for name, (value, source) in rows.items()
         },
     }
+
+
+def _result_bytes() -> int:
+    """Of the embeddings of a batch, with their squared norms."""
+    engine = choose_engine(packings=(Packing.BATCH,))
+    values = [engine.batch.plan.values[name] for name in engine.batch.plan.outputs]
+    return sum(item_layout(engine.parameters, value.level, 2).bytes for value in values)
 
 
 def page(text: str, known: Figures) -> str:

@@ -276,16 +276,15 @@ def main() -> None:
     parser.add_argument("--only-gallery", action="store_true", help="the rest stays as it is")
     given = parser.parse_args()
     date = datetime.now(timezone.utc).date().isoformat()
-    if given.only_gallery:
-        measured = json.loads(MEASURED.read_text(encoding="utf-8"))
-    else:
+    measured = json.loads(MEASURED.read_text(encoding="utf-8"))
+    if not given.only_gallery:
         weights = ("--weights", given.weights)
         where = machine.facts(0)
         demo = _answer(given.demo, "demo", *weights)
         targets = None
         if not given.no_targets:
             targets = _answer(given.targets, "bench", "targets", *weights)
-        measured = kept(demo, targets, where, date)
+        measured |= kept(demo, targets, where, date)  # benchmarks.cluster has a part of its own
     measured["gallery"] = kept_gallery(_answer(given.gallery, "bench", "gallery"), date)
     write(measured)
 

@@ -79,6 +79,25 @@ def test_only_the_gallery_can_be_measured(tmp_path: Path, monkeypatch: pytest.Mo
     assert {**found, "gallery": None} == {**before, "gallery": None}
 
 
+def test_what_others_measured_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """benchmarks.cluster has a part of its own, which docs/cluster.md names."""
+    before = numbers()
+    written: list[dict[str, Any]] = []
+    monkeypatch.setattr(measured, "write", written.append)
+    answers = []
+    for name in ("demo", "targets", "gallery"):
+        facts = {**before[name], **before[name].get("machine", {})}
+        (tmp_path / name).write_text(json.dumps(facts), encoding="utf-8")
+        answers += [f"--{name}", str(tmp_path / name)]
+    monkeypatch.setattr(sys, "argv", ["measured", *answers])
+    measured.main()
+    (found,) = written
+    assert found["cluster"] == before["cluster"]
+    assert {name: found[name] for name in ("demo", "targets")} == {
+        name: before[name] for name in ("demo", "targets")
+    }
+
+
 def test_only_between_the_marks() -> None:
     page = "a\n<!-- measured: begin (x) -->\nold\n<!-- measured: end -->\nb\n"
     assert measured.with_block(page, r"\1 new" + "\n") == page.replace("old", r"\1 new")

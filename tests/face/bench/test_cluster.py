@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks import cluster_figures
+from benchmarks.measured import MEASURED
 from fhe_core.files import FileError
 from fhe_face.bench.cluster_figures import FILE, Figure, Figures, load_figures
 from fhe_face.bench.cluster_model import Assumed, Enrolment, Station, search
@@ -30,6 +31,14 @@ def test_every_figure_has_a_source(figures: Figures) -> None:
         measured = figure.source.startswith(("benchmarks/measured.json", "docs/"))
         assert measured or figure.source.startswith(("arithmetic", "parameters")), name
     assert set(json.loads(FILE.read_text())["machines"]) == {"demo, targets", "gallery", "cluster"}
+
+
+def test_every_figure_can_be_written_again() -> None:
+    """From what was measured; a part that is missing there would be missed here."""
+    content = cluster_figures.figures(json.loads(MEASURED.read_text(encoding="utf-8")))
+    assert set(content["figures"]) == {field.name for field in fields(Figures)}
+    # Embeddings and squared norms: two ciphertexts at level 1, of 43 and 26 bits.
+    assert content["figures"]["batch_result_bytes"]["value"] == 2 * 2 * 65_536 * (43 + 26) // 8
 
 
 @pytest.mark.parametrize(
