@@ -64,7 +64,8 @@ class Engines(Protocol):
         """Names engine and weights: two that are equal give equal outputs, bit for bit."""
 
     def forecast(self, key: Header) -> int:
-        """Memory of the keys of a file, from its header; an upper bound."""
+        """Memory of the keys of a file, from its header; an upper bound. Failure: they cannot be
+        used."""
 
     def load(self, key: Path, stage: Stage) -> Resident:
         """Read evaluation keys: takes seconds. Failure: they cannot be used."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fhe_core.container import Header
+from fhe_core.container import Header, ParameterMismatch
 from fhe_face.progress import Stage, silent
 from fhe_face.service.jobs.engines import Engines, FaceEngines, Resident, Work
 from fhe_face.service.jobs.records import JobFailed, Kind
@@ -82,6 +82,20 @@ def test_room_is_made_before_keys_are_loaded(owner: Owner) -> None:
     residents.get("a", owner.key, silent)
     residents.get("b", owner.key, silent)
     assert list(residents.loaded) == ["b"]
+
+
+def test_keys_that_cannot_be_used_take_no_room(owner: Owner) -> None:
+    """Such as those of a version with other parameters: the text says so, and nobody leaves."""
+
+    class Asking(Sizes):
+        def forecast(self, key: Header) -> int:
+            return FaceEngines().forecast(key) if self.loads else super().forecast(key)
+
+    residents = Residents(Asking(), 60 * MEGABYTE)
+    residents.get("a", owner.key, silent)
+    with pytest.raises(ParameterMismatch, match="does not have"):
+        residents.get("old", owner.key, silent)
+    assert list(residents.loaded) == ["a"]
 
 
 def test_inputs_count_beyond_what_the_engine_needs_anyway(owner: Owner) -> None:
