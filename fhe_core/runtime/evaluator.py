@@ -235,15 +235,11 @@ class Evaluator:
 
     def multiply(self, a: Ciphertext, b: Ciphertext, rescale: int) -> Ciphertext:
         """Product with relinearisation; rescaled in the same division as the mod-down."""
-        product = self.context.tensor(a.residues, b.residues, self.rows(a.level))
-        return self._relinearised(Ciphertext(product, a.scale * b.scale, a.level), rescale)
-
-    def _relinearised(self, product: Ciphertext, rescale: int) -> Ciphertext:
-        """From three polynomials [3, limbs, N] to two; the mod-down rescales as well."""
-        level, residues = product.level, product.residues
-        extended = self.switch(self.decompose(residues[2], level), level, 0, residues[:2])
+        level = a.level
+        product = self.context.tensor(a.residues, b.residues, self.rows(level))
+        extended = self.switch(self.decompose(product[2], level), level, 0, product[:2])
         return Ciphertext(
             self.mod_down(extended, level, rescale),
-            product.scale / self.rescale_factor(level, rescale),
+            a.scale * b.scale / self.rescale_factor(level, rescale),
             level - rescale,
         )
