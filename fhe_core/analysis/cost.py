@@ -35,11 +35,9 @@ from dataclasses import dataclass, fields, replace
 
 from fhe_core.parameters import Parameters
 from fhe_core.plan import Plan, Step, step_level, step_writes, steps
+from fhe_core.runtime.packed import MIN_PERIOD_COEFFICIENTS
 
 WORD_BYTES = 8
-#: Of weights, at least, as the constant one that stands in where they have no period
-#: (runtime/packed.py).
-MIN_PERIOD_COEFFICIENTS = 8
 
 
 @dataclass(frozen=True)
