@@ -29,7 +29,8 @@ from fhe_core.parameters.primes import ntt_primes
 #: Largest prime size the kernels accept, in bits.
 MAX_PRIME_BITS = 50
 #: A digit may exceed the special primes by this much: it multiplies the key-switching noise, about
-#: 2^23 in a slot at N = 2^16, which a scale of 2^45 still forgives.
+#: 2^23 in a slot at N = 2^16, which a scale of 2^45 still forgives. Scales are the policy's, which
+#: nothing here knows: with smaller ones digits must stay below the special primes (presets.LEAN).
 DIGIT_SLACK_BITS = 6
 #: Centred binomial errors: variance ETA / 2, standard deviation 3.24 (the bound assumes 3.19).
 ERROR_ETA = 21
