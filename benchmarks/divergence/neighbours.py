@@ -23,7 +23,7 @@ from fhe_core import encoding
 from fhe_core import plan as plans
 from fhe_core.compiler import CompiledBatch
 from fhe_core.plan import Step, steps
-from fhe_core.runtime.cleartext import CleartextBackend, Slots, linear_sums
+from fhe_core.runtime.cleartext import CleartextBackend, Slots, linear_sums, masked
 from fhe_core.runtime.packed import PackedPlan, pack
 from fhe_face.demo_faces import demo_faces
 from fhe_face.engine import choose_engine
@@ -54,12 +54,9 @@ class _Rounded:
         transform = self.packed.transforms[number]
         rotated = [np.roll(values[step.inputs[i]], -amount) for i, amount in step.babies]
         masks = [encoding.decode(mask.astype(np.float64), 1.0) for mask in transform.masks]
-        terms = [
-            rotated[baby] * masks[mask] if mask >= 0 else rotated[baby]
-            for baby, mask in transform.terms
-        ]
+        terms = masked(rotated, transform.terms, dict(enumerate(masks)))
         weights = encoding.decode(transform.weights.astype(np.float64), 1.0)
-        sums = linear_sums(step, transform.entries, weights, np.stack(terms))
+        sums = linear_sums(step, transform.entries, weights, terms)
         total = step.weight_scales[0] * step.mask_scale
         rows = self.exact.tables[step.bias] if step.bias else np.zeros((1, 1))
         return [
