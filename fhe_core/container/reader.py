@@ -197,9 +197,7 @@ class Reader:
         array.flags.writeable = False
         return array
 
-    def pieces_into(
-        self, name: str, target: NDArray[Any], sizes: Sequence[int] = ()
-    ) -> Iterator[None]:
+    def pieces_into(self, name: str, target: NDArray[Any], sizes: Sequence[int]) -> Iterator[None]:
         """The section's bytes, piece by piece into the same array; compared when all were read.
 
         The digest is that of the very bytes that the array held, whatever happens to the file
@@ -209,7 +207,7 @@ class Reader:
         Args:
             name: of the section.
             target: C-contiguous and writable.
-            sizes: bytes of the pieces, again and again; default: as many as fit the target.
+            sizes: bytes of the pieces, again and again.
 
         Raises:
             ValueError: the section is no multiple of them, or one does not fit the target.
@@ -218,7 +216,6 @@ class Reader:
         """
         section = self.header.section(name)
         self._check_open()
-        sizes = sizes or (target.nbytes,)
         if not 0 < min(sizes) <= max(sizes) <= target.nbytes or section.length % sum(sizes):
             raise ValueError(f"section {name!r} has {section.length} bytes")
         position, digest = self.header.payload_offset + section.offset, hashlib.sha256()
