@@ -17,7 +17,6 @@ from fhe_face.gallery.errors import GalleryError
 from fhe_face.gallery.gallery import Gallery
 from fhe_face.remote import rows
 from fhe_face.remote.answers import Fields
-from fhe_face.remote.creating import create_remote
 from fhe_face.remote.errors import BadAnswer, Refused, Unreachable
 from fhe_face.remote.gallery import RemoteGallery
 from fhe_face.remote.listing import TamperedError
@@ -28,7 +27,8 @@ from fhe_face.remote.saving import restore_remote
 from fhe_face.remote.store import RemoteStore
 from fhe_face.store import Added, Conflict, Replacement, Resealed, Store, StoreError
 from tests.gallery import kit as galleries
-from tests.gallery.kit import ALIGNED, SMALL, THRESHOLDS, Painted, Tiles, face, people, photo
+from tests.gallery.kit import ALIGNED, THRESHOLDS, Painted, face, people, photo
+from tests.remote import kit
 from tests.remote.live import Live, live
 
 
@@ -46,30 +46,13 @@ class Heard(list[str]):
 
 
 def make(service: Live, folder: Path, **options: Any) -> RemoteGallery:
-    given: dict[str, Any] = {"thresholds": THRESHOLDS, "preparation": ALIGNED, "names": True}
-    given["gallery"] = f"g{uuid4().hex[:12]}"
-    create_remote(
-        folder,
-        connection=service.connect(),
-        embedder=Painted(),
-        parameters=SMALL,
-        threads=1,
-        **{**given, **options},
-    )
+    given: dict[str, Any] = {"names": True, "gallery": f"g{uuid4().hex[:12]}", **options}
+    kit.create(service, folder, **given)
     return reopen(service, folder)
 
 
 def reopen(service: Live, folder: Path, embedder: Painted | None = None) -> RemoteGallery:
-    found = RemoteGallery.open(
-        folder,
-        connection=service.connect(),
-        embedder=embedder or Painted(),
-        parameters=SMALL,
-        threads=1,
-        warn=Heard(),
-    )
-    found.finder.reader.aligner = Tiles()  # type: ignore[assignment]
-    return found
+    return kit.reopen(service, folder, embedder, warn=Heard())
 
 
 def heard(gallery: RemoteGallery) -> list[str]:
