@@ -22,8 +22,11 @@ def copy_rows(source: GalleryStore, target: GalleryStore, stage: Stage = silent)
     Raises:
         StoreError: one of both cannot be used; what was copied stays.
     """
+    said = source.merged()
     people = list(source.subjects(include_deleted=True))
-    merged = source.merged()
+    there = {row.id for row in people}
+    # Who is there was not merged, whatever a server says: it would give a person's templates away.
+    merged = [(id, into) for id, into in said if id not in there]
     target.add([Subject(row.id, row.name) for row in people])
     target.add([Subject(id, None) for id, _ in merged])
     gone = {row.id for row in people if row.deleted}

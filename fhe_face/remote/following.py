@@ -21,8 +21,8 @@ from fhe_face.remote.jobs import Job, find, job_of, path_of
 _FIRST, _MOST, _GROWTH = 0.1, 5.0, 1.5
 #: A stream that is silent for so long has broken off: a server says something every 15 s.
 _SILENCE: Final = 45.0
-#: Of one line of a stream.
-_LINE_BYTES: Final = 64 << 10
+#: Of one event of a stream, and of a line that has not ended.
+_EVENT_BYTES: Final = 64 << 10
 _KIND: Final = "text/event-stream"
 
 
@@ -75,31 +75,35 @@ class Following:
             if answer.headers.get("content-type", "").partition(";")[0].strip() != _KIND:
                 raise BadAnswer(f"{where}: the server sends no events")
             data: list[str] = []
-            for line in _lines(answer, where):
-                if self.clock() >= self.end:
-                    return
+            size = 0
+            for line in self._lines(answer, where):
                 if line.startswith("data:"):
                     data.append(line[5:])
+                    size += len(line)
+                    if size > _EVENT_BYTES:
+                        raise BadAnswer(f"{where}: an event of the server's is too long")
                 elif not line and data:
                     found = job_of(Fields.of(parse("\n".join(data).encode(), where), where))
                     if found.id != job.id:
                         raise BadAnswer(f"{where}: the server tells of another job")
-                    data = []
+                    data, size = [], 0
                     yield found
                     if found.state.ended:
                         return
 
-
-def _lines(answer: httpx.Response, where: str) -> Iterator[str]:
-    """Lines without their ends; those that are comments, too."""
-    left = b""
-    for part in answer.iter_raw():
-        *whole, left = (left + part).split(b"\n")
-        for line in whole:
-            yield line.removesuffix(b"\r").decode("utf-8", "replace")
-        if len(left) > _LINE_BYTES:
-            raise BadAnswer(f"{where}: a line of the server's events is too long")
-    raise Unreachable(f"{where}: the server's events were cut off")
+    def _lines(self, answer: httpx.Response, where: str) -> Iterator[str]:
+        """Lines without their ends, comments too, for as long as there is patience: however slowly
+        the server sends one."""
+        left = b""
+        for part in answer.iter_raw():
+            if self.clock() >= self.end:
+                return
+            *whole, left = (left + part).split(b"\n")
+            for line in whole:
+                yield line.removesuffix(b"\r").decode("utf-8", "replace")
+            if len(left) > _EVENT_BYTES:
+                raise BadAnswer(f"{where}: a line of the server's events is too long")
+        raise Unreachable(f"{where}: the server's events were cut off")
 
 
 def _id(job: Job) -> str:

@@ -27,7 +27,7 @@ from fhe_face.remote import login
 from fhe_face.remote.asking import BLOCK_SLACK
 from fhe_face.remote.connection import Connection
 from fhe_face.remote.creating import keys_at, name_for, put_gallery
-from fhe_face.remote.errors import Refused, RemoteError
+from fhe_face.remote.errors import BadAnswer, Refused, RemoteError
 from fhe_face.remote.listing import Listing
 from fhe_face.remote.place import Place
 from fhe_face.remote.pushing import push_keys
@@ -46,11 +46,12 @@ def back_up(opened: Opened, target: Path, stage: Stage = silent) -> None:
         Busy: others change it all the time. FileError: the folder is not empty, or cannot be
             written. Nothing is left then.
     """
+    facts = opened.facts.to_json()  # what the server says of itself would be found at restoring
     with new_folder(target) as folder, temporary_folder("fhe-face-") as work:
         for attempt in range(ATTEMPTS):
             place = work / str(attempt)
             before = opened.store.state()
-            with Store.create(place, opened.store.facts, opened.store.settings) as copy:
+            with Store.create(place, facts, opened.store.settings) as copy:
                 copy_rows(opened.store, copy, stage)
                 if opened.store.state() == before:
                     save_gallery_keys(place / EVALUATION_KEY, opened.key, opened.parameters, {})
@@ -138,7 +139,10 @@ def _filled(
     stage: Stage,
     warn: Warn,
 ) -> int:
-    """Give a new gallery its rows; it is removed where that fails. What was sent is known."""
+    """Give a new gallery its rows; it is removed where that fails. What was sent is known.
+
+    BadAnswer: the server did not take all of it.
+    """
     witness = Witness(facts.gallery)
     store = WatchedStore(connection, gallery, BLOCK_SLACK, 1, witness=witness, tell=warn)
     try:
@@ -146,9 +150,18 @@ def _filled(
         store.sealed_settings()
         witness.listing, witness.listing_changes = Listing(), changes
         count = copy_rows(rows, store, stage)
+        _require_same(rows, witness.listing)
         witness.save(client)
     except BaseException:
         with suppress(RemoteError):
             connection.hasty().delete(f"v1/galleries/{gallery}")
         raise
     return count
+
+
+def _require_same(rows: Store, taken: Listing) -> None:
+    """By the server's own answers: what it says it has not taken, a witness would not miss."""
+    sent = Listing.of(rows.subjects(include_deleted=True), rows.templates(include_deleted=True))
+    missing = sent.differences(taken)
+    if missing:
+        raise BadAnswer(f"the server did not take all of the backup: {missing.summary()}")

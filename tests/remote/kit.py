@@ -1,40 +1,52 @@
-"""Small galleries at the fake server: painted photos, as in tests/gallery."""
+"""Small galleries at the fake server, or the real one: painted photos, as in tests/gallery."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from fhe_face.remote.connection import Connection
 from fhe_face.remote.creating import create_remote
 from fhe_face.remote.gallery import RemoteGallery
 from tests.gallery.kit import ALIGNED, SMALL, THRESHOLDS, Painted, Tiles
-from tests.remote.fake import Fake
 
 
-def make(
-    fake: Fake, folder: Path, embedder: Painted | None = None, **options: Any
-) -> RemoteGallery:
-    """A new gallery, opened."""
+class Somewhere(Protocol):
+    """A server that can be reached."""
+
+    def connect(self) -> Connection:
+        """To it, as its first tenant."""
+
+
+def create(place: Somewhere, folder: Path, embedder: Painted | None = None, **options: Any) -> None:
+    """A new gallery."""
     given: dict[str, Any] = {"thresholds": THRESHOLDS, "preparation": ALIGNED, **options}
     create_remote(
         folder,
-        connection=fake.connect(),
+        connection=place.connect(),
         embedder=embedder or Painted(),
         parameters=SMALL,
         threads=1,
         **given,
     )
-    return reopen(fake, folder, embedder)
+
+
+def make(
+    place: Somewhere, folder: Path, embedder: Painted | None = None, **options: Any
+) -> RemoteGallery:
+    """A new gallery, opened."""
+    create(place, folder, embedder, **options)
+    return reopen(place, folder, embedder)
 
 
 def reopen(
-    fake: Fake, folder: Path, embedder: Painted | None = None, **options: Any
+    place: Somewhere, folder: Path, embedder: Painted | None = None, **options: Any
 ) -> RemoteGallery:
-    """One that was made by `make`."""
+    """One that was made by `create`."""
     found = RemoteGallery.open(
         folder,
-        connection=fake.connect(),
+        connection=place.connect(),
         embedder=embedder or Painted(),
         parameters=SMALL,
         threads=1,

@@ -154,6 +154,42 @@ def test_events_that_never_end(fake: Fake, job: Job) -> None:
     assert fake.jobs["j1"]["state"] == "cancelled"
 
 
+def test_an_event_that_never_ends(fake: Fake, job: Job) -> None:
+    """Its lines end, but nothing says that it is whole: it would fill the memory."""
+    sent: list[int] = []
+
+    class Growing(httpx.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            for number in range(10_000):
+                sent.append(number)
+                yield b"data: " + b"x" * 1000 + b"\n"
+
+    headers = {"content-type": "text/event-stream"}
+    streaming(fake, httpx.Response(200, headers=headers, stream=Growing()))
+    found, _ = waited(fake, job)
+    assert found == (Room.EMBEDDINGS, "r")
+    assert len(sent) < 100
+
+
+def test_a_line_that_comes_byte_by_byte(fake: Fake, job: Job) -> None:
+    """Each byte comes before the silence is too long; patience ends all the same."""
+    now, sent = [0.0], []
+
+    class Slow(httpx.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            for number in range(1000):
+                now[0] += 40.0
+                sent.append(number)
+                yield b":"
+
+    headers = {"content-type": "text/event-stream"}
+    streaming(fake, httpx.Response(200, headers=headers, stream=Slow()))
+    with pytest.raises(JobFailed, match="longer"):
+        waited(fake, job, patience=100.0, clock=lambda: now[0])
+    assert len(sent) < 5
+    assert fake.jobs["j1"]["state"] == "cancelled"
+
+
 @pytest.mark.parametrize("leave", [False, True])
 def test_an_interruption(fake: Fake, job: Job, leave: bool) -> None:
     streaming(fake, stream(event(told("running", 3)), torn=True))

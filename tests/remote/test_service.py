@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +13,7 @@ from fhe_face.client.decryption import Embedding, Score
 from fhe_face.gallery.decisions import Answer
 from fhe_face.models.reference import embed, squared_norm
 from fhe_face.remote import jobs
-from fhe_face.remote.creating import create_remote
 from fhe_face.remote.errors import JobFailed, PushError, Refused
-from fhe_face.remote.gallery import RemoteGallery
 from fhe_face.remote.login import about
 from fhe_face.remote.pushing import push, push_keys
 from fhe_face.remote.resources import Room, every
@@ -24,8 +21,8 @@ from fhe_face.remote.server import RemoteServer
 from fhe_face.remote.store import RemoteStore
 from fhe_face.store import Conflict, NotStored, StoreError, Subject, Template
 from tests.core import tiny
-from tests.gallery.kit import ALIGNED, SMALL, THRESHOLDS, Painted, Tiles, face, people, photo
-from tests.remote.kit import other_client
+from tests.gallery.kit import SMALL, face, people, photo
+from tests.remote.kit import make, other_client, reopen
 from tests.remote.live import Live, live
 from tests.service import kit
 
@@ -35,27 +32,6 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     with live(tmp_path_factory.mktemp("live") / "data") as found:
         push_keys(found.connect(), kit.files().keys.path)
         yield found
-
-
-def make(service: Live, folder: Path, **options: Any) -> RemoteGallery:
-    given: dict[str, Any] = {"thresholds": THRESHOLDS, "preparation": ALIGNED, "names": True}
-    create_remote(
-        folder,
-        connection=service.connect(),
-        embedder=Painted(),
-        parameters=SMALL,
-        threads=1,
-        **{**given, **options},
-    )
-    return reopen(service, folder)
-
-
-def reopen(service: Live, folder: Path) -> RemoteGallery:
-    found = RemoteGallery.open(
-        folder, connection=service.connect(), embedder=Painted(), parameters=SMALL, threads=1
-    )
-    found.finder.reader.aligner = Tiles()  # type: ignore[assignment]
-    return found
 
 
 def test_the_server_says_who_it_is(service: Live) -> None:
@@ -125,7 +101,7 @@ def test_keys_are_sent_once(service: Live) -> None:
 @pytest.mark.parametrize("mode", ["mean", "each"])
 def test_people_are_enrolled_and_found(service: Live, tmp_path: Path, mode: str) -> None:
     photos = people(tmp_path / "photos", 5, 3)
-    with make(service, tmp_path / mode, template=mode) as gallery:
+    with make(service, tmp_path / mode, template=mode, names=True) as gallery:
         assert len(gallery.enroll(photos).enrolled) == 15
         (found,) = gallery.identify(photo(face(2, 7)))
         assert found.answer is Answer.MATCH
@@ -151,7 +127,7 @@ def test_people_are_enrolled_and_found(service: Live, tmp_path: Path, mode: str)
 
 
 def test_changes_of_two_clients_at_once(service: Live, tmp_path: Path) -> None:
-    with make(service, tmp_path / "both") as gallery:
+    with make(service, tmp_path / "both", names=True) as gallery:
         gallery.enroll(people(tmp_path / "photos", 2, 1))
     other_client(tmp_path / "both", tmp_path / "second")
     failures: list[BaseException] = []
@@ -183,7 +159,7 @@ def test_changes_of_two_clients_at_once(service: Live, tmp_path: Path) -> None:
 
 
 def test_the_store_raises_what_a_store_raises(service: Live, tmp_path: Path) -> None:
-    make(service, tmp_path / "errors").close()
+    make(service, tmp_path / "errors", names=True).close()
     store = RemoteStore(service.connect(), "errors", 1 << 24, SMALL.templates)
     for ask in (
         lambda: store.subject("ab" * 16),

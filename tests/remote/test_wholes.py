@@ -15,17 +15,20 @@ import pytest
 from fhe_face.gallery.decisions import Answer
 from fhe_face.gallery.errors import GalleryError
 from fhe_face.gallery.gallery import Gallery
-from fhe_face.remote.creating import create_remote
-from fhe_face.remote.errors import Unreachable
+from fhe_face.remote import rows
+from fhe_face.remote.answers import Fields
+from fhe_face.remote.errors import BadAnswer, Refused, Unreachable
 from fhe_face.remote.gallery import RemoteGallery
 from fhe_face.remote.listing import TamperedError
 from fhe_face.remote.place import Place
 from fhe_face.remote.replacing import Sending
 from fhe_face.remote.resources import Room, every
 from fhe_face.remote.saving import restore_remote
-from fhe_face.store import Conflict, Replacement, Resealed, Store, StoreError
+from fhe_face.remote.store import RemoteStore
+from fhe_face.store import Added, Conflict, Replacement, Resealed, Store, StoreError
 from tests.gallery import kit as galleries
-from tests.gallery.kit import ALIGNED, SMALL, THRESHOLDS, Painted, Tiles, face, people, photo
+from tests.gallery.kit import ALIGNED, THRESHOLDS, Painted, face, people, photo
+from tests.remote import kit
 from tests.remote.live import Live, live
 
 
@@ -43,30 +46,13 @@ class Heard(list[str]):
 
 
 def make(service: Live, folder: Path, **options: Any) -> RemoteGallery:
-    given: dict[str, Any] = {"thresholds": THRESHOLDS, "preparation": ALIGNED, "names": True}
-    given["gallery"] = f"g{uuid4().hex[:12]}"
-    create_remote(
-        folder,
-        connection=service.connect(),
-        embedder=Painted(),
-        parameters=SMALL,
-        threads=1,
-        **{**given, **options},
-    )
+    given: dict[str, Any] = {"names": True, "gallery": f"g{uuid4().hex[:12]}", **options}
+    kit.create(service, folder, **given)
     return reopen(service, folder)
 
 
 def reopen(service: Live, folder: Path, embedder: Painted | None = None) -> RemoteGallery:
-    found = RemoteGallery.open(
-        folder,
-        connection=service.connect(),
-        embedder=embedder or Painted(),
-        parameters=SMALL,
-        threads=1,
-        warn=Heard(),
-    )
-    found.finder.reader.aligner = Tiles()  # type: ignore[assignment]
-    return found
+    return kit.reopen(service, folder, embedder, warn=Heard())
 
 
 def heard(gallery: RemoteGallery) -> list[str]:
@@ -266,6 +252,53 @@ def test_a_copy_opens_here_and_there(service: Live, tmp_path: Path) -> None:
             assert remote.counts()["templates"] == counts["templates"]
             assert remote.counts()["deleted_subjects"] == 1
             assert remote.enroll(tmp_path / "photos" / "person02").enrolled == []
+
+
+def test_a_copy_says_what_this_client_knows(
+    service: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a server that names another key made it useless, which is found when it is needed."""
+    with filled(service, tmp_path) as gallery:
+        lie = {**gallery.facts.to_json(), "key_id": "0" * 32}
+        monkeypatch.setattr(RemoteStore, "facts", property(lambda _store: lie))
+        gallery.backup(tmp_path / "copy")
+        monkeypatch.undo()
+    restore_remote(tmp_path / "copy", tmp_path / "known", connection=service.connect())
+    assert Place.load(tmp_path / "known").facts == gallery.facts
+
+
+def test_a_server_that_says_who_is_there_was_merged(service: Live, tmp_path: Path) -> None:
+    """A copy would give one person's templates to another."""
+    with filled(service, tmp_path) as gallery:
+        lie = (gallery.subject("person02").id, gallery.subject("person00").id)
+        said = gallery.remote.merged()
+        gallery.remote.merged = lambda: [*said, lie]  # type: ignore[method-assign]
+        gallery.backup(tmp_path / "copy")
+    Gallery.restore(tmp_path / "copy", tmp_path / "here")
+    with galleries.reopen(tmp_path / "here") as local:
+        local.seal()
+        require_whole(local)
+
+
+def test_a_server_that_takes_less_than_the_copy(
+    service: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it says it has not taken would be missed by nobody."""
+    with filled(service, tmp_path) as gallery:
+        gallery.backup(tmp_path / "copy")
+    said = rows.added
+
+    def less(fields: Fields, most: int) -> Added:
+        found = said(fields, most)
+        return found._replace(templates=found.templates[1:])
+
+    monkeypatch.setattr(rows, "added", less)
+    connection = service.connect()
+    with pytest.raises(BadAnswer, match="did not take all of the backup: 1 templates gone"):
+        restore_remote(tmp_path / "copy", tmp_path / "less", connection=connection)
+    assert not (tmp_path / "less").exists()
+    with pytest.raises(Refused):
+        connection.get("v1/galleries/less")
 
 
 def test_a_copy_is_not_put_over_another(service: Live, tmp_path: Path) -> None:

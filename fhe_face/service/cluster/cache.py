@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
@@ -12,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fhe_core.container import read_header
+from fhe_core.container import ContainerError, read_header
+from fhe_core.errors import Failure
 from fhe_core.files import explain, publish
 from fhe_face.service.blobs import front_digest
 from fhe_face.service.errors import NotHere
@@ -26,6 +28,7 @@ DEFAULT: Final = "~/.cache/fhe-face/keys"
 LIMIT_BYTES: Final = 64 << 30
 #: Of the disk stay free, where others can leave.
 _RESERVE_BYTES: Final = 1 << 30
+_DIGEST: Final = re.compile("[0-9a-f]{64}")
 _SUFFIX: Final = ".fhec"
 _LOCK: Final = ".lock"
 _TEMPORARY: Final = ".tmp"
@@ -48,10 +51,11 @@ class KeyCache:
 
         Raises:
             NotHere: `source` has other content. FileError: it cannot be read, or the disk is full.
+            Failure: the digest is none.
         """
-        target = self.folder / f"{digest}{_SUFFIX}"
+        target = self._place(digest)
         with self._alone():
-            if not target.is_file():
+            if not _is_of(digest, target):
                 self._make_room(_size(source))
                 self._copy(digest, source, target)
                 self.filled(digest)
@@ -61,14 +65,19 @@ class KeyCache:
 
     def forget(self, digest: str) -> None:
         """A copy that turned out to be damaged."""
+        target = self._place(digest)
         with self._alone():
-            (self.folder / f"{digest}{_SUFFIX}").unlink(missing_ok=True)
+            target.unlink(missing_ok=True)
+
+    def _place(self, digest: str) -> Path:
+        if not _DIGEST.fullmatch(digest):
+            raise Failure("evaluation keys are named by a digest of 64 hexadecimal digits")
+        return self.folder / f"{digest}{_SUFFIX}"
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
+        make_private_folder(self.folder)
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            make_private_folder(self.folder)
             lock = (self.folder / _LOCK).open("ab")
         except OSError as error:
             raise explain(self.folder, "write", error) from error
@@ -102,6 +111,15 @@ class KeyCache:
 
     def _fits(self, needed: int) -> bool:
         return shutil.disk_usage(self.folder).free > needed + _RESERVE_BYTES
+
+
+def _is_of(digest: str, file: Path) -> bool:
+    """Whether a file is that of a digest, from its header; its sections are checked by whoever
+    reads them."""
+    try:
+        return front_digest(file, read_header(file)) == digest
+    except (OSError, ContainerError):
+        return False
 
 
 def _size(source: Path) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections.abc import Callable
 
 from fhe_core.errors import Failure
 from fhe_face.service.cluster.messages import NodeSettings, named
@@ -60,19 +61,19 @@ def node_settings(settings: LaneSettings) -> NodeSettings:
     )
 
 
-def refused(error: Failure) -> int:
-    """Say why this process cannot start; a cluster may be there a little later."""
-    status = cannot_start(error)
-    return 1 if isinstance(error, NoCluster) else status
+def be_lane(serve: Callable[[LaneSettings], None]) -> None:
+    """A lane's main: where it cannot start it says why; a cluster may be there a little later."""
+    settings = read_settings(limited=False)
+    try:
+        serve(settings)
+    except Failure as error:
+        status = cannot_start(error)
+        sys.exit(1 if isinstance(error, NoCluster) else status)
 
 
 def main() -> None:
     """The lane with the real engine."""
-    settings = read_settings(limited=False)
-    try:
-        serve(settings, node_settings(settings))
-    except Failure as error:
-        sys.exit(refused(error))
+    be_lane(lambda settings: serve(settings, node_settings(settings)))
 
 
 if __name__ == "__main__":

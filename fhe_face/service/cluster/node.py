@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from fhe_core.container import ContainerError
-from fhe_core.errors import Failure
 from fhe_face.service.cluster.cache import KeyCache, cache_folder
 from fhe_face.service.cluster.messages import (
     NodeSettings,
@@ -28,6 +27,7 @@ from fhe_face.service.cluster.messages import (
     settings_from,
 )
 from fhe_face.service.cluster.reaching import AUTH_MODE
+from fhe_face.service.folders import within
 from fhe_face.service.jobs.confining import confine
 from fhe_face.service.jobs.engines import Engines, Resident, Work
 from fhe_face.service.jobs.lane import budget, log
@@ -136,10 +136,7 @@ class EngineNode:
         return self._open[1]
 
     def _path(self, name: str) -> Path:
-        place = self.folder / name
-        if not place.resolve().is_relative_to(self.folder.resolve()):
-            raise Failure("a file outside the service's folder")
-        return place
+        return within(self.folder, name, "a file outside the service's folder")
 
     def _tell(self, what: str, done: int, total: int) -> None:
         if self._stopped == self._call:

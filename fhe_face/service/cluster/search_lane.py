@@ -5,17 +5,15 @@ It answers over the same socket as the lane that searches by itself, and holds n
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-from fhe_core.errors import Failure
 from fhe_face.server.blocks import Computing
-from fhe_face.service.cluster.lane import node_settings, pool_of, refused
+from fhe_face.service.cluster.lane import be_lane, node_settings, pool_of
 from fhe_face.service.cluster.messages import NodeSettings, named
 from fhe_face.service.cluster.pool import Pool
 from fhe_face.service.cluster.spread import Spread
 from fhe_face.service.jobs.galleries import Galleries
-from fhe_face.service.jobs.lane import LaneSettings, read_settings
+from fhe_face.service.jobs.lane import LaneSettings
 from fhe_face.service.jobs.search_lane import run
 
 
@@ -37,11 +35,7 @@ def galleries_of(folder: Path, node: NodeSettings, pool: Pool) -> Galleries:
 
 def main() -> None:
     """The lane with the ring of every gallery."""
-    settings = read_settings(limited=False)
-    try:
-        serve(settings, node_settings(settings))
-    except Failure as error:
-        sys.exit(refused(error))
+    be_lane(lambda settings: serve(settings, node_settings(settings)))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 
 from fhe_core.errors import Failure
 from fhe_core.files import one_line
+from fhe_face.places import MAX_FACES
 from fhe_face.progress import Stage, silent
 from fhe_face.service.blobs import Blobs
 from fhe_face.service.cluster.messages import Request, raise_failed
@@ -20,7 +21,7 @@ from fhe_face.service.jobs.claims import Claims
 from fhe_face.service.jobs.engines import Resident, require_secure
 from fhe_face.service.jobs.keeping import gone, seen
 from fhe_face.service.jobs.lane import log, work
-from fhe_face.service.jobs.records import Kind
+from fhe_face.service.jobs.records import Kind, NodeFailed
 from fhe_face.service.jobs.steps import TELL_SECONDS, Runner
 from fhe_face.service.jobs.stopping import Died, Stopping
 from fhe_face.service.jobs.turns import Turns
@@ -133,10 +134,13 @@ class NodeResident:
     memory_bytes: int
 
     def open(self, kind: Kind, files: Sequence[Path]) -> NodeWork:
-        """Failure: the inputs cannot be used."""
+        """Failure: the inputs cannot be used, or the node counts more parts than there can be."""
         names = tuple(self.keys.name(file) for file in files)
         what = {**self.named, "kind": kind.value, "files": names}
-        return NodeWork(self.keys, what, int(self.keys.ask("open", what)["parts"]))
+        parts = int(self.keys.ask("open", what)["parts"])
+        if not 1 <= parts <= MAX_FACES:  # a part has a face at least
+            raise NodeFailed(f"a node says that a job has {parts} parts")
+        return NodeWork(self.keys, what, parts)
 
 
 @dataclass(frozen=True)

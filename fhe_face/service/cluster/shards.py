@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from fhe_core.errors import Failure
 from fhe_core.formats.matching import load_gallery_keys, probe_from_bytes
 from fhe_core.matching import Matcher, MatchParameters
 from fhe_face.keyfile import evaluation_key_of
 from fhe_face.server.blocks import Blocks, Words
 from fhe_face.service.cluster.messages import NodeSettings, failed, named, settings_from
 from fhe_face.service.cluster.reaching import AUTH_MODE, require_guarded
+from fhe_face.service.folders import within
 from fhe_face.service.jobs.confining import confine
 from fhe_face.service.jobs.lane import log
 from fhe_face.store.blocks import BlockFiles
@@ -75,9 +75,7 @@ class SearchNode:
         return json.dumps(answer).encode() + _LINE + words.tobytes()
 
     def _gallery(self, gallery: str, key_id: str) -> Blocks:
-        place = self.folder / gallery
-        if not place.resolve().is_relative_to(self.folder.resolve()):
-            raise Failure("a gallery outside the service's folder")
+        place = within(self.folder, gallery, "a gallery outside the service's folder")
         found = self._galleries.get((gallery, key_id))
         if found is None:
             keys = load_gallery_keys(evaluation_key_of(place, key_id), self.parameters, key_id)

@@ -67,15 +67,17 @@ class Spread:
     def search(
         self, prepared: object, order: Sequence[str], live: Mapping[str, Mask]
     ) -> tuple[tuple[str, ...], Words]:
-        """See `Computing`. Busy: there are no nodes, or they die. TimeoutError."""
+        """See `Computing`. Busy: there are no nodes, or they die. TimeoutError. ValueError: a node
+        answers something else."""
         self._damaged = {}
         found: dict[str, Words] = {}
+        missing = list(order)
         for _ in range(_ROUNDS):
-            missing = [name for name in order if name not in found and name not in self._damaged]
             if not missing:
                 break
             found |= self._round(prepared, missing)
-        else:
+            missing = [name for name in order if name not in found and name not in self._damaged]
+        if missing:
             raise Busy("nodes that hold this gallery are away; try again", _AGAIN_SECONDS)
         names = tuple(name for name in order if name in found)
         words = np.concatenate([no_words(self.parameters), *(found[n][None] for n in names)])
@@ -93,13 +95,16 @@ class Spread:
         shares = shared(names, list(self.nodes.nodes()))
         asked = {node: self._request(own) for node, own in shares.items()}
         found: dict[str, Words] = {}
-        for answer in self.nodes.search(asked, probe, _SECONDS).values():
+        for node, answer in self.nodes.search(asked, probe, _SECONDS).items():
             if answer is not None:
                 said, words = split(answer, self.parameters)
                 if "failed" in said:
                     raise_failed(_mapping(said["failed"]))
-                self._damaged |= _mapping(said["damaged"])
-                found |= dict(zip(_names(said["names"]), words, strict=True))
+                searched, damaged = _names(said["names"]), _mapping(said["damaged"])
+                if not {*searched, *damaged} <= set(shares[node]):
+                    raise ValueError("a node answers about blocks that it was not asked for")
+                self._damaged |= damaged
+                found |= dict(zip(searched, words, strict=True))
         return found
 
     def _request(self, names: Sequence[str]) -> str:

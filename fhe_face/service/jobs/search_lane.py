@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fhe_core.errors import Failure
+from fhe_face.service.folders import within
 from fhe_face.service.jobs.calling import BUSY, LARGEST_FRAME, SOCKET, short_name, sockets
 from fhe_face.service.jobs.galleries import Galleries
 from fhe_face.service.jobs.keeping import RUN, host
@@ -112,8 +113,7 @@ def _reply(
 ) -> tuple[dict[str, Any], bytes | None]:
     place = folder / gallery
     try:
-        if not place.resolve().is_relative_to(folder.resolve()):
-            raise Failure("the gallery is not one of this service's")
+        within(folder, gallery, "the gallery is not one of this service's")
         answer = search(place, probe)
     except Exception as error:
         failed, _ = explained(error, {str(place): "the gallery", str(folder): "the server"})

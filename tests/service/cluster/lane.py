@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 
-from fhe_core.errors import Failure
 from fhe_core.matching import MatchParameters
 from fhe_face.service.cluster import lane, search_lane
 from fhe_face.service.cluster.messages import NodeSettings
-from fhe_face.service.jobs.lane import LaneSettings, read_settings
+from fhe_face.service.jobs.lane import LaneSettings
 from tests.gallery.kit import SMALL
 from tests.service.jobs.engine import TinyEngines
 
@@ -29,16 +27,13 @@ def tiny(settings: LaneSettings) -> NodeSettings:
     return replace(told, engine=f"{here}:tiny_engines", ring=f"{here}:tiny_ring")
 
 
-def main(searches: bool) -> None:
-    settings = read_settings(limited=False)
-    try:
-        if searches:
-            search_lane.serve(settings, tiny(settings))
-        else:
-            lane.serve(settings, tiny(settings), insecure=True)
-    except Failure as error:
-        sys.exit(lane.refused(error))
+def serve(settings: LaneSettings) -> None:
+    lane.serve(settings, tiny(settings), insecure=True)
+
+
+def serve_searches(settings: LaneSettings) -> None:
+    search_lane.serve(settings, tiny(settings))
 
 
 if __name__ == "__main__":
-    main(searches=False)
+    lane.be_lane(serve)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.service.cluster.lane import main
+from fhe_face.service.cluster.lane import be_lane
+from tests.service.cluster.lane import serve_searches
 
 if __name__ == "__main__":
-    main(searches=True)
+    be_lane(serve_searches)

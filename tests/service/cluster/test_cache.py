@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fhe_core.container import read_header
+from fhe_core.errors import Failure
 from fhe_face.service.blobs import front_digest
 from fhe_face.service.cluster.cache import DEFAULT, VARIABLE, KeyCache, cache_folder
 from fhe_face.service.errors import NotHere
@@ -59,6 +60,23 @@ def test_other_content_is_refused_and_not_kept(owner: Owner, other: Owner, cache
     with pytest.raises(NotHere, match="replaced"):
         cache.get(digest_of(owner.key), other.key)
     assert [path.name for path in cache.folder.iterdir()] == [".lock"]
+
+
+def test_a_copy_of_other_keys_is_not_believed(owner: Owner, other: Owner, cache: KeyCache) -> None:
+    """A file of that name, sound, but of another key: its name is all that says so."""
+    digest = digest_of(owner.key)
+    shutil.copyfile(other.key, cache.get(digest, owner.key))
+    assert cache.get(digest, owner.key).read_bytes() == owner.key.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["../outside", "", "AB" * 32])
+def test_a_name_that_is_no_digest_reaches_nothing(owner: Owner, cache: KeyCache, name: str) -> None:
+    outside = cache.folder.parent / "outside.fhec"
+    shutil.copyfile(owner.key, outside)
+    for use in (lambda: cache.get(name, owner.key), lambda: cache.forget(name)):
+        with pytest.raises(Failure, match="64 hexadecimal"):
+            use()
+    assert outside.is_file()
 
 
 def test_what_a_killed_process_left_is_removed(owner: Owner, cache: KeyCache) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from fhe_face.progress import silent
+from fhe_face.progress import Stage, silent
 from fhe_face.service.cluster.messages import Request, to_text
 from fhe_face.service.cluster.seats import NodeKeys, Seats, tell_seconds
 from fhe_face.service.jobs.claims import Claims
@@ -191,6 +192,27 @@ def test_failures_of_inputs_are_those_of_one_machine(
     with pytest.raises(JobFailed) as full:
         keys.get(digest, path, silent)
     assert full.value.reason == "memory"
+
+
+@pytest.mark.parametrize("parts", [-1, 0, 10**12])
+def test_a_node_that_counts_parts_that_cannot_be_is_refused(
+    kit: Kit, tmp_path: Path, parts: int
+) -> None:
+    """A path is made for each of them, and none would be no output at all."""
+    kit.tenant("alice")
+    kit.faces("alice", "face")
+    node = engine(kit, tmp_path)
+    ask = node.ask
+
+    def lying(request: Request, stage: Stage) -> Mapping[str, Any]:
+        return {**ask(request, stage), **({"parts": parts} if request.do == "open" else {})}
+
+    node.ask = lying  # type: ignore[method-assign]
+    keys = NodeKeys("a", node, kit.service.folder, TinyEngines().identity(), insecure=True)
+    digest = kit.service.blobs.find("alice", Room.KEYS, "key").digest
+    resident = keys.get(digest, kit.service.blobs.path("alice", Room.KEYS, "key"), silent)
+    with pytest.raises(NodeFailed, match="parts"):
+        resident.open(Kind.EMBEDDING, [kit.service.blobs.path("alice", Room.FACES, "face")])
 
 
 def test_a_damaged_copy_of_keys_is_not_used(kit: Kit, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,45 @@ def test_blocks_of_a_node_that_dies_are_searched_by_others(folder: Path, gallery
     assert len(spread.search(probe).blocks) == len(gallery.opened.store.blocks())
     first, second = nodes.asked
     assert second == {"b": first["a"]}  # only what is missing
+    spread.close()
+
+
+def test_what_the_last_round_finds_counts(folder: Path, gallery: Gallery) -> None:
+    nodes = FakeSearchers(folder, ["a"], dying={"a"})
+    spread = open_spread(folder, gallery, nodes)
+
+    def come_back() -> None:
+        nodes.there = ["a"]
+        if len(nodes.asked) == 2:
+            nodes.dying.clear()
+
+    nodes.after = come_back
+    probe = gallery.opened.sealer.seal_probe(kit.expected(3))
+    assert len(spread.search(probe).blocks) == len(gallery.opened.store.blocks())
+    assert len(nodes.asked) == 3
+    spread.close()
+
+
+@pytest.mark.parametrize("what", ["names", "damaged"])
+def test_a_node_says_nothing_of_blocks_of_others(folder: Path, gallery: Gallery, what: str) -> None:
+    """It would replace another node's scores, or hide a block that is sound."""
+    nodes = FakeSearchers(folder, ["a", "b"])
+    spread = open_spread(folder, gallery, nodes)
+    search = nodes.search
+
+    def lying(asked: Mapping[str, str], probe: object, seconds: float) -> dict[str, bytes | None]:
+        found = search(asked, probe, seconds)
+        line, _, words = (found["b"] or b"").partition(b"\n")
+        said, (other, *_) = json.loads(line), json.loads(asked["a"])["blocks"]
+        if what == "names":
+            said["names"][0] = other
+        else:
+            said["damaged"] = {other: "so"}
+        return {**found, "b": json.dumps(said).encode() + b"\n" + words}
+
+    nodes.search = lying  # type: ignore[method-assign]
+    with pytest.raises(ValueError, match="not asked for"):
+        spread.search(gallery.opened.sealer.seal_probe(kit.expected(3)))
     spread.close()
 
 

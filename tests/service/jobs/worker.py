@@ -14,10 +14,16 @@ from fhe_face.service.jobs.worker import serve, worker_name
 MODULES = ("tests.service.jobs.lane", "tests.service.jobs.search_lane")
 ROOT = Path(__file__).resolve().parents[3]
 
-if __name__ == "__main__":
+
+def main(modules: tuple[str, str]) -> None:
+    """modules: of the lanes of jobs and of searches."""
     settings = LaneSettings.from_json(sys.argv[1])
     settings = replace(settings, worker=worker_name(), parent=os.getpid())
     try:
-        sys.exit(serve(settings, MODULES, ROOT))
+        sys.exit(serve(settings, modules, ROOT))
     except Failure as error:
         sys.exit(cannot_start(error))
+
+
+if __name__ == "__main__":
+    main(MODULES)
