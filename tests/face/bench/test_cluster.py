@@ -49,7 +49,10 @@ def test_other_figures_are_refused(tmp_path: Path, content: str) -> None:
         load_figures(path)
 
 
-@pytest.mark.parametrize("figure", [Figure(0.0, "x"), Figure(float("nan"), "x"), Figure(1.0, "")])
+@pytest.mark.parametrize(
+    "figure",
+    [Figure(0.0, "x"), Figure(float("nan"), "x"), Figure(float("inf"), "x"), Figure(1.0, "")],
+)
 def test_a_figure_is_a_number_with_a_source(figures: Figures, figure: Figure) -> None:
     with pytest.raises(UsageError, match="batch_seconds"):
         replace(figures, batch_seconds=figure)
