@@ -275,9 +275,10 @@ def main() -> None:
     parser.add_argument("--gallery", type=Path, help="JSON of fhe-face bench gallery")
     parser.add_argument("--only-gallery", action="store_true", help="the rest stays as it is")
     given = parser.parse_args()
+    before = json.loads(MEASURED.read_text(encoding="utf-8"))
     date = datetime.now(timezone.utc).date().isoformat()
     if given.only_gallery:
-        measured = json.loads(MEASURED.read_text(encoding="utf-8"))
+        measured = before
     else:
         weights = ("--weights", given.weights)
         where = machine.facts(0)
@@ -285,7 +286,8 @@ def main() -> None:
         targets = None
         if not given.no_targets:
             targets = _answer(given.targets, "bench", "targets", *weights)
-        measured = kept(demo, targets, where, date)
+        # What `benchmarks.cluster` keeps here, with its own date and commit, stays.
+        measured = before | kept(demo, targets, where, date)
     measured["gallery"] = kept_gallery(_answer(given.gallery, "bench", "gallery"), date)
     write(measured)
 

@@ -79,6 +79,25 @@ def test_only_the_gallery_can_be_measured(tmp_path: Path, monkeypatch: pytest.Mo
     assert {**found, "gallery": None} == {**before, "gallery": None}
 
 
+def test_what_another_command_measured_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = numbers()
+    written: list[dict[str, Any]] = []
+    monkeypatch.setattr(measured, "write", written.append)
+    arguments = ["measured"]
+    for name in ("demo", "targets", "gallery"):
+        answer = tmp_path / f"{name}.json"
+        facts = before[name] | before["gallery"]["machine"] | {"threads": 77}
+        answer.write_text(json.dumps(facts), encoding="utf-8")
+        arguments += [f"--{name}", str(answer)]
+    monkeypatch.setattr(sys, "argv", arguments)
+    measured.main()
+    (found,) = written
+    assert found["demo"]["threads"] == 77
+    assert found["cluster"] == before["cluster"]
+
+
 def test_only_between_the_marks() -> None:
     page = "a\n<!-- measured: begin (x) -->\nold\n<!-- measured: end -->\nb\n"
     assert measured.with_block(page, r"\1 new" + "\n") == page.replace("old", r"\1 new")

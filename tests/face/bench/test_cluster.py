@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks import cluster_figures
+from benchmarks.measured import MEASURED
 from fhe_core.files import FileError
 from fhe_face.bench.cluster_figures import FILE, Figure, Figures, load_figures
 from fhe_face.bench.cluster_model import Assumed, Enrolment, Station, search
@@ -30,6 +31,11 @@ def test_every_figure_has_a_source(figures: Figures) -> None:
         measured = figure.source.startswith(("benchmarks/measured.json", "docs/"))
         assert measured or figure.source.startswith(("arithmetic", "parameters")), name
     assert set(json.loads(FILE.read_text())["machines"]) == {"demo, targets", "gallery", "cluster"}
+
+
+def test_sources_are_there() -> None:
+    rows = cluster_figures.figures(json.loads(MEASURED.read_text(encoding="utf-8")))
+    assert rows["figures"].keys() == {name for name, _ in load_figures().items()}
 
 
 @pytest.mark.parametrize(
