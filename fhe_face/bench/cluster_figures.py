@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -63,7 +64,7 @@ class Figures:
 
     def __post_init__(self) -> None:
         for name, figure in self.items():
-            if not figure.value > 0 or not figure.source:
+            if not 0 < figure.value < math.inf or not figure.source:
                 raise UsageError(f"figure {name}: a number above 0, with its source")
 
     def items(self) -> list[tuple[str, Figure]]:

@@ -24,12 +24,10 @@ from fhe_face.places import IMAGE, MAX_FACES, Packing, Run
 from fhe_face.progress import Stage
 from fhe_face.system import seconds, size
 
-_GB = 1e9
-
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line says; memory: of the server, in GB."""
+    """What the command line says; memory: of the server, in bytes."""
 
     images: Sequence[Path]
     key: Path
@@ -37,7 +35,7 @@ class Request:
     how: FaceOptions
     names: Path | None
     alone: bool
-    memory: float | None
+    memory: int | None
     threads: int | None
 
 
@@ -56,9 +54,8 @@ def run(request: Request, passphrase: Passphrase, as_json: bool) -> None:
     outputs.add(target, file_kind(Kind.CIPHERTEXT, IMAGE))
     outputs.add(names, NAMES)
     client = FaceClient.load(request.key, threads=request.threads, passphrase=passphrase)
-    memory = None if request.memory is None else int(request.memory * _GB)
     packings = [Packing.ALONE] if request.alone else None
-    runs = client.plan(len(images), packings=packings, memory=memory)
+    runs = client.plan(len(images), packings=packings, memory=request.memory)
     with output.stages() as stage:
         prepared = _prepared(images, request.how, client, output, stage)
         stage("compiling the plan", 0, 0)

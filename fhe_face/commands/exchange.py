@@ -22,6 +22,7 @@ from fhe_face.commands.options import (
     Threads,
     Weights,
     Whole,
+    gigabytes,
 )
 
 app = typer.Typer()
@@ -97,7 +98,8 @@ def encrypt(
     hold_secrets(Output(json), key, passphrase_file)
     how = FaceOptions(face, whole, resize, aligned)
     ask = passphrases.opener(passphrase_file, key)
-    request = command.Request(images, key, output, how, names, alone, memory, threads)
+    room = gigabytes("--memory", memory)
+    request = command.Request(images, key, output, how, names, alone, room, threads)
     command.run(request, ask, json)
 
 

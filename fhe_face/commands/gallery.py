@@ -43,6 +43,7 @@ from fhe_face.commands.options import (
 )
 
 SHOW = "A gallery: its people, thresholds and sizes; or one person's photos."
+REBUILD = "Embed all photos again, for another network; names, ids and people stay."
 REKEY = "Seal everything anew with a new key. The old key then opens nothing in the gallery."
 
 app = typer.Typer(
@@ -227,9 +228,7 @@ def rekey(
     command.rekey(opening, passphrase, new_passphrase_file, yes, json)
 
 
-@app.command(
-    "rebuild", help="Embed all photos again, for another network; names, ids and people stay."
-)
+@app.command("rebuild", help=REBUILD)
 def rebuild(
     gallery: Gallery,
     photos: EnrolledPhotos,

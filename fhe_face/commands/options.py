@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+#: Of memory, more than any machine has.
+_MOST_GIGABYTES = 10**9
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Threads = Annotated[
     int | None,
@@ -81,3 +84,14 @@ HeldOut = Annotated[
 Half = Annotated[bool, typer.Option("--half", help="Compute in bfloat16.")]
 Compiled = Annotated[bool, typer.Option("--compiled", help="Use torch.compile.")]
 Device = Annotated[str, typer.Option("--device", help="Where to compute: cpu, or cuda.")]
+
+
+def gigabytes(option: str, given: float | None) -> int | None:
+    """GB of an option as bytes. UsageError: no number, or more than any machine has."""
+    from fhe_face.failures import UsageError
+
+    if given is None:
+        return None
+    if not given <= _MOST_GIGABYTES:
+        raise UsageError(f"{option} is {given}; give GB, at most {_MOST_GIGABYTES:,}")
+    return int(given * 10**9)

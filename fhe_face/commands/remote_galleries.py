@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fhe_face.commands import gallery
-from fhe_face.commands.gallery import REKEY, SHOW
+from fhe_face.commands.gallery import REBUILD, REKEY, SHOW
 from fhe_face.commands.gallery_options import (
     BackupSource,
     Drop,
@@ -124,9 +124,7 @@ def restore(
     command.restore(source, Opening(folder, passphrase_file, threads), name, profile, json)
 
 
-@app.command(
-    "rebuild", help="Embed all photos again, for another network; names, ids and people stay."
-)
+@app.command("rebuild", help=REBUILD)
 def rebuild(
     gallery: Gallery,
     photos: EnrolledPhotos,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fhe_face.service.tokens import Token
 
 _DAY = 24 * 3600
+_MOST_DAYS = 1_000_000
 _NAMES = "keys, embed, enrol, search, read, admin"
 _DEFAULT_SCOPES = "keys,embed,enrol,search,read"
 
@@ -46,7 +47,7 @@ def create(
     from fhe_face.service.tenants import make_tenant, quotas_of
     from fhe_face.service.tokens import create_token
 
-    chosen, seconds = _scopes(scopes), None if days is None else int(days * _DAY)
+    chosen, seconds = _scopes(scopes), _seconds(days)
     with make_or_open(folder, database) as service:
         if quotas_of(service.database, tenant) is None:
             make_tenant(service.database, tenant, _default(load_settings(folder)))
@@ -166,6 +167,16 @@ def _scopes(text: str) -> set[Scope]:
         return {Scope(name.strip()) for name in text.split(",") if name.strip()}
     except ValueError:
         raise UsageError(f"--scopes: a list of {_NAMES}, separated by commas") from None
+
+
+def _seconds(days: float | None) -> int | None:
+    from fhe_face.failures import UsageError
+
+    if days is None:
+        return None
+    if not days <= _MOST_DAYS:
+        raise UsageError(f"--days is {days}; a number up to {_MOST_DAYS:,}")
+    return int(days * _DAY)
 
 
 def _default(settings: Any) -> Quotas:

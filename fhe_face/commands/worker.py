@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
+from fhe_face.commands.options import gigabytes
+
 HELP = (
     "Compute the jobs and searches of a service, beside the worker that `serve` starts: on another "
     "machine that sees the same folder and the same PostgreSQL database. With --ray the nodes of a "
     "Ray cluster compute."
 )
-_GIGABYTE = 10**9
 
 
 def worker(
@@ -51,8 +52,8 @@ def worker(
         folder,
         weights=weights,
         threads=threads,
-        memory=None if memory is None else int(memory * _GIGABYTE),
-        blocks=None if blocks is None else int(blocks * _GIGABYTE),
+        memory=gigabytes("--memory", memory),
+        blocks=gigabytes("--blocks", blocks),
         grace=grace,
         ray=ray,
     )

@@ -7,13 +7,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import Connection, func, select
 
-from fhe_face.service.errors import NotHere, OverQuota
+from fhe_face.service.errors import Invalid, NotHere, OverQuota
 from fhe_face.service.rows import Quotas, checked_tenant, now
 from fhe_face.service.tables import galleries, resources, tenants
 from fhe_face.store.database import Database
+
+#: A quota beyond this is none, and would not fit the database's integers.
+_MOST: Final = 10**18
 
 
 @dataclass(frozen=True)
@@ -26,9 +30,15 @@ class Tenant:
 
 
 def make_tenant(database: Database, name: str, quotas: Quotas) -> None:
-    """Make a tenant, or give the one of that name these quotas. Invalid: no name of a tenant."""
+    """Make a tenant, or give the one of that name these quotas.
+
+    Raises:
+        Invalid: no name of a tenant, or a quota beyond 10**18.
+    """
     values = {"bytes": quotas.bytes, "jobs": quotas.jobs, "requests": quotas.requests}
     checked_tenant(name)
+    if max(values.values()) > _MOST:
+        raise Invalid(f"a quota is at most {_MOST:,}")
     with database.locked() as connection:
         changed = connection.execute(
             tenants.update().where(tenants.c.name == name).values(**values)

@@ -64,6 +64,8 @@ def test_refused_encryptions(fhe_face: Run, kit: Kit, tmp_path: Path, faces: lis
         return error
 
     assert "at most 256" in refused(kit.many_key, *(faces[:1] * 257))
+    error = refused(kit.many_key, faces[0], "--memory", "inf", status=2)
+    assert error.startswith("--memory is inf; give GB")
     error = refused(kit.many_key, *faces, "--alone", status=1)
     assert error == "keys for neither single faces nor batches"
     assert "--face is for one image" in refused(kit.many_key, *faces, "--face", 1)

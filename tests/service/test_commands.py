@@ -53,6 +53,9 @@ def test_a_token_from_the_command_line(run: Run, tmp_path: Path) -> None:
         (("--tenant", "office", "--scopes", "all"), "--scopes"),
         (("--tenant", "office", "--scopes", ""), "scope"),
         (("--tenant", "office", "--days", "0"), "second"),
+        (("--tenant", "office", "--days", "inf"), "--days"),
+        (("--tenant", "office", "--days", "nan"), "--days"),
+        (("--tenant", "office", "--days", "1e300"), "--days"),
     ],
 )
 def test_tokens_that_cannot_be(run: Run, tmp_path: Path, words: tuple[str, ...], told: str) -> None:
@@ -70,6 +73,15 @@ def test_quotas_from_the_command_line(run: Run, tmp_path: Path) -> None:
     (tenant,) = json.loads(run("tenant", "list", "--folder", data, "--json")[1])["tenants"]
     assert (tenant["bytes"], tenant["bytes_used"]) == (5, 0)
     assert tenant["jobs"] > 0
+
+
+@pytest.mark.parametrize("name", ["bytes", "jobs", "requests"])
+def test_a_quota_that_no_database_holds(run: Run, tmp_path: Path, name: str) -> None:
+    data = tmp_path / "data"
+    run("token", "create", "--folder", data, "--tenant", "office")
+    told = run("tenant", "set", "--folder", data, "--tenant", "office", f"--{name}", 10**24)
+    assert (told[0], len(told[2].splitlines())) == (1, 1)
+    assert "a quota is at most" in told[2]
 
 
 def test_a_tenant_is_removed_from_the_command_line(run: Run, tmp_path: Path) -> None:

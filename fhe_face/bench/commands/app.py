@@ -10,22 +10,10 @@ from typing import Annotated
 
 import typer
 
+from fhe_face.commands.options import DEFAULT_WEIGHTS, Json, Threads, Weights
+
 app = typer.Typer(help="Measure this machine: times, ratios and limits.", no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-Weights = Annotated[
-    Path,
-    typer.Option(
-        "--weights",
-        metavar="official|bundled|FILE",
-        help="The network: the published one, the bundled demonstration, or a file.",
-    ),
-]
-DEFAULT_WEIGHTS = Path("bundled")
-Threads = Annotated[
-    int | None,
-    typer.Option("--threads", min=1, max=1024, help="Threads; default: one per processor."),
-]
 OneThread = Annotated[int, typer.Option("--threads", min=1, max=1024, help="Threads.")]
 Repeat = Annotated[int, typer.Option("--repeat", min=1, help="Runs; medians are shown.")]
 Rounds = Annotated[

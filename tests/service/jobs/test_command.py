@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from fhe_core.errors import Failure
 from fhe_face.cli import app
+from fhe_face.failures import UsageError
 from fhe_face.service.errors import Invalid
 from fhe_face.service.jobs.lane import BLOCK_BYTES, LaneSettings
 from fhe_face.service.jobs.worker import settings_for
@@ -37,6 +38,14 @@ def test_there_is_no_service(tmp_path: Path) -> None:
     ended = CliRunner().invoke(app, ["worker", "--folder", str(tmp_path)])
     assert isinstance(ended.exception, Failure)
     assert "holds no service" in str(ended.exception)
+
+
+@pytest.mark.parametrize("option", ["--memory", "--blocks"])
+@pytest.mark.parametrize("given", ["inf", "1e300"])
+def test_more_memory_than_there_is(tmp_path: Path, option: str, given: str) -> None:
+    ended = CliRunner().invoke(app, ["worker", "--folder", str(tmp_path), option, given])
+    assert isinstance(ended.exception, UsageError)
+    assert option in str(ended.exception)
 
 
 def test_help_has_a_line_to_copy() -> None:
