@@ -107,9 +107,11 @@ def live(
             end.wait(0.02)
         port = server.servers[0].sockets[0].getsockname()[1]
         found = Live(service, f"http://127.0.0.1:{port}", working)
-        yield found
-        for connection in found.opened:
-            connection.close()
+        try:
+            yield found
+        finally:
+            for connection in found.opened:
+                connection.close()
     finally:
         end.set()
         server.should_exit = True

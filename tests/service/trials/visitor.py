@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -49,18 +50,22 @@ class Visit:
         return json.dumps(asdict(self))
 
 
-def reopen(place: Place, tenant: str, folder: Path) -> RemoteGallery:
-    """A gallery of painted photos at the service."""
-    found = RemoteGallery.open(
-        folder,
-        connection=place.connect(tenant),
-        embedder=Painted(together=1),
-        parameters=SMALL,
-        threads=1,
-        warn=lambda text: print(text, file=sys.stderr, flush=True),
-    )
-    found.finder.reader.aligner = Tiles()  # type: ignore[assignment]
-    return found
+@contextmanager
+def reopen(place: Place, tenant: str, folder: Path) -> Iterator[RemoteGallery]:
+    """A gallery of painted photos at the service, with a connection of its own."""
+    with (
+        place.connect(tenant) as connection,
+        RemoteGallery.open(
+            folder,
+            connection=connection,
+            embedder=Painted(together=1),
+            parameters=SMALL,
+            threads=1,
+            warn=lambda text: print(text, file=sys.stderr, flush=True),
+        ) as found,
+    ):
+        found.finder.reader.aligner = Tiles()  # type: ignore[assignment]
+        yield found
 
 
 def enrol(visit: Visit) -> None:
