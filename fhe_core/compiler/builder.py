@@ -137,6 +137,31 @@ class PlanBuilder:
         )
         return self._define(output, value.level, value.scale / factor)
 
+    def slots(self, level: int) -> int:
+        """Of a ciphertext at that level."""
+        return self.parameters.levels[level].ring_dimension
+
+    def below(self, level: int) -> tuple[int, int]:
+        """The level at which a ciphertext from ``level`` leaves its ring, and the one of the same
+        modulus in the ring of half the degree.
+
+        Raises:
+            PlanError: there is none.
+        """
+        levels, half = self.parameters.levels, self.slots(level) // 2
+        for small in reversed(range(level)):
+            for large in range(small + 1, level + 1):
+                same = levels[large].rows == levels[small].rows
+                fits = self.parameters.log2_modulus(large) <= self.parameters.log2_modulus(level)
+                if same and fits and (self.slots(small), self.slots(large)) == (half, 2 * half):
+                    return large, small
+        raise PlanError(f"'{self.parameters.name}' has no ring of half the degree below {level}")
+
+    def switch_ring(self, label: str, source: str, output: str, level: int) -> str:
+        value = self.values[source]
+        self._step(label, steps.SwitchRing(source, output))
+        return self._define(output, level, value.scale / 2)
+
     def drop_level(self, label: str, source: str, output: str, level: int) -> str:
         value = self.values[source]
         level = min(level, value.level)
@@ -246,7 +271,7 @@ class PlanBuilder:
                 if copy not in inputs:
                     inputs.append(copy)
                 input_of[number, ciphertext, amount] = inputs.index(copy)
-        slots = self.parameters.slots
+        slots = self.slots(level)
         masks = [self.mask(np.repeat(m, slots // m.size)) for m in structure.masks]
         return self.linear(
             label,
