@@ -22,7 +22,7 @@ from fhe_core.plan import PlanError
 
 #: A match multiplies two results, so that they cannot be at the lowest level.
 RESULT_LEVEL = 1
-#: log2. Rescaling leaves noise of 2^13.4 / scale (N = 2^16) in numbers near one: here, 1/800.
+#: log2. Rescaling leaves noise of 2^14.9 / scale (N = 2^16) in numbers near one: here, 1/280.
 MIN_EMBEDDING_LOG_SCALE = 23.0
 
 

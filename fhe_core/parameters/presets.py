@@ -18,9 +18,9 @@ SAFE = Specification(
 
 #: By how many bits `LEAN` is rescaled (policy LEAN), from the bottom: what remains for the score;
 #: match; normalisation: product, factor, squared norm; head; two for each of five blocks, the last
-#: block first; stem. Blocks 1 and 2 need a bit less than the others.
-_LEAN_STEPS = (43, 26, 34, 34, 26, 73.5, 63, 62, 62, 62, 62, 61, 62, 61, 61.5, 63, 24)
-_LEAN_LIMBS = (43, *(50,) * 16)
+#: block first; stem.
+_LEAN_STEPS = (38, 31, 34, 34, 26, 70.5, *(62, 61) * 5, 24)
+_LEAN_LIMBS = (38, *(50,) * 16)
 
 #: Two rescales for every block, each as large as the network's tolerance of noise allows. One digit
 #: where the bound on QP leaves room for it, which makes the smallest keys; a tier for the levels of
@@ -29,7 +29,7 @@ LEAN = Specification(
     name="lean",
     log_ring_dimension=16,
     limb_bits=_LEAN_LIMBS,
-    special_bits=(50,) * 17,
+    special_bits=(50,) * 10 + (49,) * 7,
     tiers=(Tier(17, 9, 9), Tier(16, 16, 17), Tier(13, 13, 14), Tier(8, 8, 9), Tier(4, 4, 5)),
     levels=levels_of(_LEAN_LIMBS, list(accumulate(_LEAN_STEPS))),
 )
