@@ -59,7 +59,13 @@ class PlanBuilder:
 
     def rescale_factor(self, level: int, count: int) -> float:
         """What rescaling by ``count`` levels from ``level`` divides by."""
-        if level < count:
+        levels, lower = self.parameters.levels, level - count
+        modulus = self.parameters.log2_modulus
+        if count and (
+            lower < 0
+            or levels[lower].ring_dimension != levels[level].ring_dimension
+            or modulus(lower) >= modulus(level)
+        ):
             raise PlanError(f"the modulus chain is too short: no limb left at '{self.label()}'")
         return self.parameters.rescale_factor(level, level - count)
 
@@ -140,6 +146,17 @@ class PlanBuilder:
     def slots(self, level: int) -> int:
         """Of a ciphertext at that level."""
         return self.parameters.levels[level].ring_dimension
+
+    def bottom(self, level: int) -> int:
+        """The lowest level of the chain that it belongs to."""
+        levels, modulus = self.parameters.levels, self.parameters.log2_modulus
+        while (
+            level
+            and levels[level - 1].ring_dimension == levels[level].ring_dimension
+            and modulus(level - 1) < modulus(level)
+        ):
+            level -= 1
+        return level
 
     def below(self, level: int) -> tuple[int, int]:
         """The level at which a ciphertext from ``level`` leaves its ring, and the one of the same
@@ -223,6 +240,7 @@ class PlanBuilder:
         log_scale: float,
         rescale: int = 1,
         hoisted: bool = False,
+        log_mask_scale: float | None = None,
     ) -> list[str]:
         """A linear step from tensors (with their ciphertexts) to a layout.
 
@@ -244,6 +262,7 @@ class PlanBuilder:
             log_scale=log_scale,
             rescale=rescale,
             hoisted=hoisted,
+            log_mask_scale=log_mask_scale,
         )
 
     def structured(
@@ -257,6 +276,7 @@ class PlanBuilder:
         log_scale: float,
         rescale: int = 1,
         hoisted: bool = False,
+        log_mask_scale: float | None = None,
     ) -> list[str]:
         """A linear step of that structure, from the ciphertexts of every source."""
         level = min(self.values[name].level for names in tensors for name in names)
@@ -291,6 +311,7 @@ class PlanBuilder:
             tables,
             scale=2.0**log_scale,
             rescale=rescale,
+            log_mask_scale=log_mask_scale,
         )
 
     def linear(

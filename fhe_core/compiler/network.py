@@ -21,7 +21,9 @@ from fhe_core.normalisation import Normalisation
 from fhe_core.parameters import Parameters
 
 #: log2 of the scale of what crosses to a smaller ring for a shortcut: far above its noise.
-_LOG_SHORTCUT_SCALE = 40.0
+_LOG_SHORTCUT_SCALE = 30.0
+#: Of masks that the kernels take.
+_MOST_MASK_BITS = 48
 #: Patch networks that run side by side in one set of ciphertexts, unless fewer are asked for.
 LANES = 4
 
@@ -304,13 +306,18 @@ class _Backbone:
                 lambda _network, _lane: fill_rows(structure, [ones], self.room), None, self.lane
             )
 
+        value = builder.values[names[0]]
+        rescale = value.level - large
+        bits = log_scale + 1 + math.log2(builder.rescale_factor(value.level, rescale) / value.scale)
         moved = builder.convolution(
             f"{label} together",
             [(source, names)],
             replace(target, slots=source.layout.slots),
             tables,
             log_scale=log_scale + 1,
-            rescale=builder.values[names[0]].level - large,
+            rescale=rescale,
+            # Weights are ones: where the masks can take all bits, they are exact at scale one.
+            log_mask_scale=bits if bits < _MOST_MASK_BITS else None,
         )
         return [
             builder.switch_ring(f"{label} to half the ring", name, f"{label}.{i} half", small)

@@ -91,6 +91,7 @@ LEAN = Policy(
     log_input_scale=30.0,
     log_result_scale=31.0,
     rescales=Rescales(square1=0, square2=0, final_square=0, pool_mask=0, linear=0, embedding=1),
+    switch_blocks=(3,),
     hoisted=0,
 )
 
@@ -102,5 +103,6 @@ LEAN_BATCH = replace(
     log_last_scale=27.5,
     log_mask_scale=15.0,
     log_pool_mask_scale=17.0,
+    switch_blocks=(),
     hoisted=0,
 )

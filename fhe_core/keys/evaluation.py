@@ -54,8 +54,8 @@ class EvaluationKeys:
             MissingKeyError: it was not given, or does not have all limbs of the level.
         """
         tier, rows = self.parameters.levels[level].tier, self.parameters.levels[level].rows
-        if not 0 <= rotation < self.parameters.rotations:
-            rotation %= self.parameters.slots
+        if rotation != self.parameters.ring_switch:
+            rotation %= self.parameters.slots_at(level)
         key = self.keys.get(KeyName(rotation, tier))
         if key is None or not set(key.rows).issuperset(rows):
             what = f"rotation by {rotation}" if rotation else "relinearisation"

@@ -10,6 +10,7 @@ from fhe_core.parameters.parameters import (
     Specification,
     Tier,
     build,
+    root_order,
 )
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "Specification",
     "Tier",
     "build",
+    "root_order",
 ]

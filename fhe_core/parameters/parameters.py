@@ -15,7 +15,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from fractions import Fraction
 from functools import cached_property
@@ -92,6 +92,8 @@ class Specification:
 
     levels: for every level, bottom first, how many limbs it has, then the sizes of its sprouts.
         Empty: a level for every limb. Sprouts of one size are the same primes at all levels.
+    half_levels: as ``levels``, in the ring of half the degree, which a ciphertext enters at the
+        highest of them; half_tiers: of these.
     """
 
     name: str
@@ -101,6 +103,13 @@ class Specification:
     tiers: tuple[Tier, ...]
     ring: Ring = Ring.REAL
     levels: tuple[tuple[int, ...], ...] = ()
+    half_tiers: tuple[Tier, ...] = ()
+    half_levels: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def all_tiers(self) -> tuple[Tier, ...]:
+        """Those of the ring of half the degree come last."""
+        return self.tiers + self.half_tiers
 
 
 @dataclass(frozen=True)
@@ -131,6 +140,20 @@ class Parameters:
         """Values at roots of unity that may be chosen freely."""
         return self.ring_dimension if self.ring is Ring.REAL else self.ring_dimension // 2
 
+    def slots_at(self, level: int) -> int:
+        """Of a ciphertext at that level."""
+        return self.slots * self.levels[level].ring_dimension // self.ring_dimension
+
+    @cached_property
+    def half(self) -> Parameters | None:
+        """The ring of half the degree, with its own levels; they have the same numbers here."""
+        spec = self.specification
+        if not spec.half_levels:
+            return None
+        small = replace(spec, log_ring_dimension=spec.log_ring_dimension - 1, half_levels=())
+        levels = self.levels[: len(spec.half_levels)]
+        return Parameters(small, self.moduli, self.specials, self.sprouts, levels)
+
     @property
     def root_order(self) -> int:
         """Order of the roots of unity at which polynomials are evaluated: 4N, or 2N."""
@@ -143,7 +166,7 @@ class Parameters:
 
     @property
     def tiers(self) -> tuple[Tier, ...]:
-        return self.specification.tiers
+        return self.specification.all_tiers
 
     @cached_property
     def primes(self) -> tuple[int, ...]:
@@ -196,11 +219,17 @@ class Parameters:
     def log2_qp(self) -> float:
         """Of the largest key that there could be, one for all levels of a tier: a sample modulo the
         product of all its primes, sprouts included."""
-        sizes = []
-        for tier in {level.tier for level in self.levels}:
-            own = [number for number, level in enumerate(self.levels) if level.tier == tier]
-            sizes.append(math.fsum(math.log2(self.primes[row]) for row in self.key_rows(tier, own)))
-        return max(sizes)
+        return max(self._log2_qp_of(tier) for tier in range(len(self.specification.tiers)))
+
+    @cached_property
+    def log2_qp_half(self) -> float | None:
+        """The same of keys under the secret of the ring of half the degree, if there is one."""
+        tiers = range(len(self.specification.tiers), len(self.tiers))
+        return max(map(self._log2_qp_of, tiers), default=None)
+
+    def _log2_qp_of(self, tier: int) -> float:
+        own = [number for number, level in enumerate(self.levels) if level.tier == tier]
+        return math.fsum(math.log2(self.primes[row]) for row in self.key_rows(tier, own))
 
     @property
     def log2_qp_bound(self) -> int | None:
@@ -208,11 +237,16 @@ class Parameters:
 
     @property
     def rotations(self) -> int:
-        """How many evaluation keys have a name: of 0 (relinearisation) and amounts below ``slots``.
-
-        In the standard ring as many as there are slots stand for conjugation, X -> X^-1.
+        """How many evaluation keys have a name: 0 (relinearisation), amounts below ``slots``, and
+        as many as there are slots, which stands for the switch to the ring of half the degree; in
+        the standard ring for conjugation, X -> X^-1.
         """
-        return self.slots + (self.ring is Ring.STANDARD)
+        return self.slots + 1
+
+    @property
+    def ring_switch(self) -> int:
+        """In place of a rotation amount: the key that leads to the ring of half the degree."""
+        return self.slots
 
     def galois_element(self, rotation: int) -> int:
         """5**rotation modulo ``root_order``: slot j of the result holds slot j + rotation.
@@ -264,6 +298,9 @@ class Parameters:
             facts["sprouts"] = self.sprouts
         if not facts["levels"]:  # nor were there sprouts
             del facts["levels"]
+        for name in ("half_tiers", "half_levels"):
+            if not facts[name]:
+                del facts[name]
         text = json.dumps(facts, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -317,7 +354,7 @@ def build(specification: Specification) -> Parameters:
     if not spec.limb_bits or not spec.special_bits or not spec.tiers:
         raise ParameterError("limbs, special primes and tiers must not be empty")
     ring_dimension = 1 << spec.log_ring_dimension
-    for tier in spec.tiers:
+    for tier in spec.all_tiers:
         if not (
             1 <= tier.limbs <= len(spec.limb_bits)
             and 1 <= tier.digit_limbs <= tier.limbs
@@ -339,6 +376,8 @@ def build(specification: Specification) -> Parameters:
     parameters = Parameters(spec, moduli, others[:count], others[count:], levels)
     _check_levels(parameters)
     security.require_secure(spec.name, ring_dimension, parameters.log2_qp)
+    if parameters.log2_qp_half is not None:
+        security.require_secure(spec.name, ring_dimension // 2, parameters.log2_qp_half)
     return parameters
 
 
@@ -349,7 +388,7 @@ def _sprouts(spec: Specification) -> list[tuple[int, int]]:
         ParameterError: levels have other limbs than there are, or a size that is out of range.
     """
     found: set[tuple[int, int]] = set()
-    for limbs, *sizes in spec.levels:
+    for limbs, *sizes in (*spec.levels, *spec.half_levels):
         if not 1 <= limbs <= len(spec.limb_bits):
             raise ParameterError(f"'{spec.name}': a level has {limbs} limbs")
         found |= {(bits, i) for bits, count in Counter(sizes).items() for i in range(count)}
@@ -362,12 +401,23 @@ def _sprouts(spec: Specification) -> list[tuple[int, int]]:
 def _levels(spec: Specification, sprouts: list[tuple[int, int]]) -> tuple[Level, ...]:
     first = len(spec.limb_bits) + len(spec.special_bits)
     row_of = {sprout: first + i for i, sprout in enumerate(sprouts)}
-    levels = []
-    for limbs, *sizes in spec.levels or ((n + 1,) for n in range(len(spec.limb_bits))):
+    n = 1 << spec.log_ring_dimension
+
+    def rows(limbs: int, *sizes: int) -> tuple[int, ...]:
         own = [(bits, sizes[:i].count(bits)) for i, bits in enumerate(sizes)]
-        rows = (*range(limbs), *(row_of[sprout] for sprout in own))
-        levels.append(Level(1 << spec.log_ring_dimension, rows, _tier_index(spec.tiers, limbs)))
-    return tuple(levels)
+        return (*range(limbs), *(row_of[sprout] for sprout in own))
+
+    half = []
+    for one in spec.half_levels:
+        tier = len(spec.tiers) + _tier_index(spec.half_tiers, one[0])
+        half.append(Level(n // 2, rows(*one), tier))
+    # Where a ciphertext leaves its ring: the switch's key is one under the other ring's secret.
+    leaving = [replace(half[-1], ring_dimension=n)] if half else []
+    all_of_them = [(k + 1,) for k in range(len(spec.limb_bits))]
+    own = [
+        Level(n, rows(*one), _tier_index(spec.tiers, one[0])) for one in spec.levels or all_of_them
+    ]
+    return (*half, *leaving, *own)
 
 
 def _check_levels(parameters: Parameters) -> None:
@@ -378,7 +428,9 @@ def _check_levels(parameters: Parameters) -> None:
     """
     name, moduli = parameters.name, len(parameters.moduli)
     sizes = [parameters.log2_modulus(level) for level in range(parameters.top + 1)]
-    if any(b <= a for a, b in pairwise(sizes)):
+    half = len(parameters.specification.half_levels)
+    chains = sizes[:half], sizes[half + bool(half) :]
+    if any(b <= a for chain in chains for a, b in pairwise(chain)):
         raise ParameterError(f"'{name}': a level has no larger modulus than the one below")
     if moduli - 1 not in parameters.levels[-1].rows:
         raise ParameterError(f"'{name}': the highest level leaves limbs out")

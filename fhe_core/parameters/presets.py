@@ -19,8 +19,11 @@ SAFE = Specification(
 #: By how many bits `LEAN` is rescaled (policy LEAN), from the bottom: what remains for the score;
 #: match; normalisation: product, factor, squared norm; head; two for each of five blocks, the last
 #: block first; stem.
-_LEAN_STEPS = (38, 31, 34, 34, 26, 70.5, *(62, 61) * 5, 24)
+_LEAN_STEPS = (38, 31, 34, 34, 26, 70.5, 62, 61, 77.5, 61, *(62, 61) * 3, 24)
 _LEAN_LIMBS = (38, *(50,) * 16)
+#: The same behind block 3's first convolution, where faces that are computed alone go on in the
+#: ring of half the degree: 15.5 bits less, which masks take that move rows together.
+_LEAN_HALF_STEPS = (38, 31, 34, 34, 26, 70.5, 62, 61, 62)
 
 #: Two rescales for every block, each as large as the network's tolerance of noise allows. One digit
 #: where the bound on QP leaves room for it, which makes the smallest keys; a tier for the levels of
@@ -32,6 +35,8 @@ LEAN = Specification(
     special_bits=(50,) * 10 + (49,) * 7,
     tiers=(Tier(17, 9, 9), Tier(16, 16, 17), Tier(13, 13, 14), Tier(8, 8, 9), Tier(4, 4, 5)),
     levels=levels_of(_LEAN_LIMBS, list(accumulate(_LEAN_STEPS))),
+    half_tiers=(Tier(8, 4, 5), Tier(4, 4, 5)),
+    half_levels=levels_of(_LEAN_LIMBS, list(accumulate(_LEAN_HALF_STEPS))),
 )
 
 #: Two more levels, for normalisation polynomials of degree 4 to 15; shorter digits pay for them.

@@ -7,12 +7,24 @@ from dataclasses import dataclass
 
 from fhe_core.parameters import Parameters
 from fhe_core.plan.plan import Plan, Value
-from fhe_core.plan.steps import LinearTransform, Multiply, Rotate, Square, Step, step_rotations
+from fhe_core.plan.steps import (
+    LinearTransform,
+    Multiply,
+    Rotate,
+    Square,
+    Step,
+    SwitchRing,
+    step_rotations,
+)
 
 
 @dataclass(frozen=True)
 class KeyName:
-    """One evaluation key: a rotation amount (0: relinearisation) and the tier it serves."""
+    """One evaluation key: a rotation amount and the tier it serves.
+
+    0 stands for relinearisation, as many as there are slots for the switch to the ring of half the
+    degree.
+    """
 
     rotation: int
     tier: int
@@ -36,7 +48,8 @@ class KeySpecification:
     def shape(self, parameters: Parameters) -> tuple[int, int, int]:
         """(digits, rows, ring dimension) of each half of the key."""
         digits = max(parameters.digits(level) for level in self.levels)
-        return digits, len(self.rows(parameters)), parameters.ring_dimension
+        ring_dimension = parameters.levels[self.levels[0]].ring_dimension
+        return digits, len(self.rows(parameters)), ring_dimension
 
 
 def step_level(step: Step, values: Mapping[str, Value]) -> int:
@@ -50,10 +63,13 @@ def step_level(step: Step, values: Mapping[str, Value]) -> int:
 
 def step_keys(step: Step, values: Mapping[str, Value], parameters: Parameters) -> Iterator[KeyName]:
     """Evaluation keys a step needs, with repetitions (one per key switch or inner product)."""
-    tier = parameters.levels[step_level(step, values)].tier
+    level = parameters.levels[step_level(step, values)]
+    tier, slots = level.tier, parameters.slots_at(step_level(step, values))
     for amount in step_rotations(step):
-        if amount % parameters.slots:
-            yield KeyName(amount % parameters.slots, tier)
+        if amount % slots:
+            yield KeyName(amount % slots, tier)
+    if isinstance(step, SwitchRing):
+        yield KeyName(parameters.ring_switch, tier)
     if isinstance(step, Square | Multiply):
         yield KeyName(0, tier)
 

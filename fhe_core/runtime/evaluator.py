@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fhe_core import _native
 from fhe_core.ciphertext import Ciphertext, Words
 from fhe_core.keys.evaluation import EvaluationKeys
-from fhe_core.parameters import Parameters, Tier
+from fhe_core.parameters import Parameters, Tier, root_order
 
 
 class Evaluator:
@@ -26,10 +26,18 @@ class Evaluator:
     def __init__(self, parameters: Parameters, keys: EvaluationKeys, threads: int) -> None:
         self.parameters = parameters
         self.keys = keys
-        self.context = _native.Context(
-            parameters.ring_dimension, parameters.primes, threads, ring=parameters.ring.value
-        )
-        self._permutations: dict[int, NDArray[np.uint32]] = {}
+        self.context = self._context(parameters.ring_dimension, threads)
+        smaller = {one.ring_dimension for one in parameters.levels} - {parameters.ring_dimension}
+        self._smaller = {n: self._context(n, threads) for n in smaller}
+        self._permutations: dict[tuple[int, int], NDArray[np.uint32]] = {}
+
+    def _context(self, ring_dimension: int, threads: int) -> _native.Context:
+        ring = self.parameters.ring.value
+        return _native.Context(ring_dimension, self.parameters.primes, threads, ring=ring)
+
+    def at(self, level: int) -> _native.Context:
+        """The arithmetic of the ring of that level."""
+        return self._smaller.get(self.parameters.levels[level].ring_dimension, self.context)
 
     def tier(self, level: int) -> Tier:
         return self.parameters.tiers[self.parameters.levels[level].tier]
@@ -47,26 +55,29 @@ class Evaluator:
         p = math.prod(self.parameters.specials[: self.tier(level).special_limbs])
         return [p % q for q in self.parameters.moduli_at(level)]
 
-    def permutation(self, rotation: int) -> NDArray[np.uint32]:
-        element = self.parameters.galois_element(rotation)
-        if element not in self._permutations:
-            self._permutations[element] = _native.galois_permutation(
-                self.parameters.ring_dimension, element, self.parameters.ring.value
+    def permutation(self, rotation: int, level: int) -> NDArray[np.uint32]:
+        """How a rotation moves the values of a polynomial at that level."""
+        n = self.parameters.levels[level].ring_dimension
+        order = root_order(self.parameters.ring, n)
+        element = self.parameters.galois_element(rotation) % order
+        if (n, element) not in self._permutations:
+            self._permutations[n, element] = _native.galois_permutation(
+                n, element, self.parameters.ring.value
             )
-        return self._permutations[element]
+        return self._permutations[n, element]
 
     def add(self, a: Ciphertext, b: Ciphertext) -> Ciphertext:
         """Sum of two ciphertexts of the same level and scale."""
-        return self._pointwise(self.context.add, a, b)
+        return self._pointwise(self.at(a.level).add, a, b)
 
     def subtract(self, a: Ciphertext, b: Ciphertext) -> Ciphertext:
         """Difference of two ciphertexts of the same level and scale."""
-        return self._pointwise(self.context.subtract, a, b)
+        return self._pointwise(self.at(a.level).subtract, a, b)
 
     def _pointwise(
         self, operation: Callable[[Words, Words, list[int]], Words], a: Ciphertext, b: Ciphertext
     ) -> Ciphertext:
-        shape, flat = a.residues.shape, (2 * a.limbs, self.parameters.ring_dimension)
+        shape, flat = a.residues.shape, (2 * a.limbs, a.residues.shape[-1])
         rows = 2 * list(self.rows(a.level))
         result = operation(a.residues.reshape(flat), b.residues.reshape(flat), rows)
         return replace(a, residues=result.reshape(shape))
@@ -77,18 +88,19 @@ class Evaluator:
         """Add a plaintext at the ciphertext's scale: signed coefficients [N] times 2**shift."""
         rows = self.rows(a.level)
         if not shift:
-            return replace(a, residues=self.context.add_plain(a.residues, coefficients, rows))
+            return replace(a, residues=self.at(a.level).add_plain(a.residues, coefficients, rows))
         factors = [pow(2, shift, q) for q in self.parameters.moduli_at(a.level)]
-        plain = self.context.embed_signed(coefficients, rows)
-        plain = self.context.multiply_scalars(plain, factors, rows)
-        first = self.context.add(a.residues[0], plain, rows)
+        context = self.at(a.level)
+        plain = context.embed_signed(coefficients, rows)
+        plain = context.multiply_scalars(plain, factors, rows)
+        first = context.add(a.residues[0], plain, rows)
         return replace(a, residues=np.stack([first, a.residues[1]]))
 
     def multiply_plain(
         self, a: Ciphertext, coefficients: NDArray[np.int64], scale: float, rescale: int
     ) -> Ciphertext:
         """Multiply by a plaintext given by its signed coefficients [N] at ``scale``; rescale."""
-        product = self.context.multiply_plain(a.residues, coefficients, self.rows(a.level))
+        product = self.at(a.level).multiply_plain(a.residues, coefficients, self.rows(a.level))
         return self.rescale(Ciphertext(product, a.scale * scale, a.level), rescale)
 
     def rescale(self, a: Ciphertext, rescale: int) -> Ciphertext:
@@ -120,16 +132,16 @@ class Evaluator:
             residues = np.ascontiguousarray(a.residues[:, [rows.index(row) for row in wanted]])
         else:
             factors = [multiple % q for q in self.parameters.moduli_at(a.level)]
-            residues = self.context.divide_and_round(a.residues, rows, wanted, factors)
+            residues = self.at(level).divide_and_round(a.residues, rows, wanted, factors)
         return Ciphertext(residues, a.scale * self.parameters.drop_factor(a.level, level), level)
 
     def _divide(self, polynomials: Words, rows: Sequence[int], lower: int) -> Words:
         """From those rows [polynomials, rows, N] to those of a level, divided by all others."""
-        return self.context.divide_and_round(polynomials, rows, self.rows(lower))
+        return self.at(lower).divide_and_round(polynomials, rows, self.rows(lower))
 
     def decompose(self, polynomial: Words, level: int) -> Words:
         """Digits [digits, limbs + specials, N] of a polynomial [limbs, N]."""
-        return self.context.decompose(
+        return self.at(level).decompose(
             polynomial,
             self.rows(level),
             self.tier(level).digit_limbs,
@@ -152,7 +164,8 @@ class Evaluator:
         Rotation 0 is relinearisation.
         """
         key = self.keys.get(rotation, level)
-        return self.context.switch_key(
+        moves = rotation not in (0, self.parameters.ring_switch)
+        return self.at(level).switch_key(
             digits,
             self.rows(level),
             self.specials(level),
@@ -160,7 +173,7 @@ class Evaluator:
             key.rows,
             addend,
             self.p_mod_q(level),
-            self.permutation(rotation) if rotation else None,
+            self.permutation(rotation, level) if moves else None,
             base,
         )
 
@@ -201,7 +214,7 @@ class Evaluator:
 
     def _digits(self, a: Ciphertext, rotations: Sequence[int]) -> Words:
         """For the rotations of one ciphertext."""
-        if any(r % self.parameters.slots == 0 for r in rotations):
+        if any(r % self.parameters.slots_at(a.level) == 0 for r in rotations):
             raise ValueError("a rotation by a multiple of the slots has no key")
         return self.decompose(a.residues[1], a.level)
 
@@ -216,9 +229,26 @@ class Evaluator:
         digits = self.decompose(self.mod_down(a[1:], level)[0], level)
         return self.switch(digits, level, rotation, a[:1], base)
 
+    def switch_ring(self, a: Ciphertext, level: int) -> Ciphertext:
+        """To the level of the same modulus in the ring of half the degree: slot j is the mean of
+        the slots j and j + N/2.
+
+        The key leads to s'(X^2), with which the even coefficients are a ciphertext under s'.
+        """
+        digits = self.decompose(a.residues[1], a.level)
+        rotation = self.parameters.ring_switch
+        switched = self.switch(digits, a.level, rotation, a.residues[:1])
+        down, rows = self.mod_down(switched, a.level), self.rows(level)
+        halves = []
+        for polynomial in down:
+            coefficients = self.at(a.level).ntt_inverse(np.ascontiguousarray(polynomial), rows)
+            even = np.ascontiguousarray(coefficients[:, ::2])
+            halves.append(self.at(level).ntt_forward(even, rows))
+        return Ciphertext(np.stack(halves), a.scale, level)
+
     def multiply(self, a: Ciphertext, b: Ciphertext, rescale: int) -> Ciphertext:
         """Product with relinearisation; rescaled in the same division as the mod-down."""
-        product = self.context.tensor(a.residues, b.residues, self.rows(a.level))
+        product = self.at(a.level).tensor(a.residues, b.residues, self.rows(a.level))
         return self._relinearised(Ciphertext(product, a.scale * b.scale, a.level), rescale)
 
     def _relinearised(self, product: Ciphertext, rescale: int) -> Ciphertext:

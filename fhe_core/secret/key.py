@@ -53,11 +53,22 @@ class SecretKey:
         self._rows = self._context.embed_signed(
             self._ternary.astype(np.int64), list(range(len(primes)))
         )
+        half = parameters.half
+        self._half = None if half is None else SecretKey(half, self._derived(half), threads)
 
     @classmethod
     def generate(cls, parameters: Parameters, threads: int = 1) -> SecretKey:
         """A new key from the operating system's randomness."""
         return cls(parameters, sampling.ternary(parameters.ring_dimension).astype(np.int8), threads)
+
+    def _derived(self, half: Parameters) -> NDArray[np.int8]:
+        """The secret of the ring of half the degree: uniform, and the same whenever it is asked."""
+        drawn = np.empty(half.ring_dimension, dtype=np.uint64)
+        uniform_row(self.derive("secret of the ring of half the degree"), 0, 0, 0, 3, drawn)
+        return (drawn.astype(np.int64) - 1).astype(np.int8)
+
+    def _is_half(self, level: int) -> bool:
+        return self.parameters.levels[level].ring_dimension < self.parameters.ring_dimension
 
     def __repr__(self) -> str:
         return f"SecretKey(parameters={self.parameters.name!r}, key_id={self.key_id[:8]})"
@@ -131,6 +142,8 @@ class SecretKey:
             ValueError: the key is of the standard ring, whose messages are polynomials.
         """
         self._require_slots()
+        if self._half is not None and self._is_half(ciphertext.level):
+            return self._half.decrypt(ciphertext)
         rows = decrypted_rows(ciphertext, self.parameters)
         message = self.decrypt_polynomial(ciphertext.residues[:, : len(rows)], rows)
         return encoding.decode(message, ciphertext.scale)
@@ -192,11 +205,18 @@ class SecretKey:
         """
         parameters = self.parameters
         name = specification.name
+        if self._half is not None and self._is_half(specification.levels[0]):
+            yield from self._half.evaluation_key(specification, seed, domain)
+            return
         tier = parameters.tiers[name.tier]
         n = parameters.ring_dimension
         rows = list(specification.rows(parameters))
         secret = np.ascontiguousarray(self._rows[rows])
-        if name.rotation:
+        if self._half is not None and name.rotation == parameters.ring_switch:
+            spread = np.zeros(n, dtype=np.int64)
+            spread[::2] = self._half.secret_coefficients()
+            target, source = self._context.embed_signed(spread, rows), secret
+        elif name.rotation:
             inverse = pow(parameters.galois_element(name.rotation), -1, parameters.root_order)
             index = _native.galois_permutation(n, inverse, parameters.ring.value)
             target = self._context.permute(secret, index)
