@@ -180,6 +180,7 @@ def test_reads_and_writes(short: Parameters) -> None:
         ("f",),
         ("l", "a"),
         (),
+        (),
     ]
     assert [plans.step_level(s, plan.values) for s in plan.steps] == [
         5,
@@ -189,6 +190,7 @@ def test_reads_and_writes(short: Parameters) -> None:
         2,
         2,
         2,
+        1,
         1,
     ]
 
@@ -207,6 +209,8 @@ def test_required_keys(short: Parameters) -> None:
         KeyName(3, 1): 2,  # the two before, at once
         KeyName(4, 1): 2,
         KeyName(0, 1): 2,  # Multiply
+        KeyName(256, 2): 1,  # SwitchRing
+        KeyName(257, 2): 1,
     }
     assert {spec.name: max(spec.levels) for spec in found} == expected
     assert found == sorted(found, key=lambda s: (s.name.tier, s.name.rotation))
