@@ -244,6 +244,10 @@ class _Counter:
             case steps.Affine():
                 yield self.addition(step.table, step.output)
             case steps.SwitchRing():
+                yield self.decompose * 2 + self.inner_product * 2 + Work(key_switches=2)
+                yield Work(ntts=6 * self.limbs) + self.mod_down()
+            case steps.LiftRing():
+                yield Work(ntts=3 * self.limbs)
                 yield from self.key_switches(1)
             case steps.DropLevel():
                 if not set(self.rows_at(step.level)) <= set(self.rows_at(self.level)):

@@ -307,8 +307,16 @@ class _Tracker:
             case steps.SwitchRing():
                 source = plan.values[step.source]
                 lower, upper = np.split(self.variances[step.source], 2)
-                switched = self.switch(source.level, source.scale)
-                yield _Variance(lower + upper, np.full_like(lower, 2 * switched))
+                output = plan.values[step.output]
+                switching = self.model.switching(output.level, output.scale)
+                switched = self.switch(output.level, output.scale) + switching
+                yield _Variance(lower + upper, np.full_like(lower, switched))
+            case steps.LiftRing():
+                output = plan.values[step.output]
+                carried = np.tile(self.variances[step.source], 2)
+                yield _Variance(
+                    carried, np.full_like(carried, self.switch(output.level, output.scale))
+                )
 
     def product(self, left: str, right: str, output: str) -> Slots:
         """Error of a relinearised product."""

@@ -179,6 +179,10 @@ class PlanBuilder:
         self._step(label, steps.SwitchRing(source, output))
         return self._define(output, level, value.scale / 2)
 
+    def lift_ring(self, label: str, source: str, output: str, level: int) -> str:
+        self._step(label, steps.LiftRing(source, output))
+        return self._define(output, level, self.values[source].scale)
+
     def drop_level(self, label: str, source: str, output: str, level: int) -> str:
         value = self.values[source]
         level = min(level, value.level)

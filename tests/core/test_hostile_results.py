@@ -337,13 +337,13 @@ def test_runs_of_another_packing_than_was_asked_for(fields: Fields) -> None:
 def test_one_face_against_a_batch_only_where_one_plan_compares_them(fields: Fields) -> None:
     """Elsewhere a server that follows the plans refuses it, and so does the client."""
     engine = fields.engine
-    assert not engine.alike([Packing.ALONE, Packing.BATCH])
+    assert not engine.mixes
     alone, batch = fields.token(1, "alone", engine.compiled.plan.digest), fields.token(COUNT)
     crafted = with_facts(fields.honest, requests=[alone, batch])
     assert isinstance(refuse(fields, crafted), RequestMismatch)
     assert isinstance(refuse(fields, with_facts(crafted, requests=[batch, alone])), RequestMismatch)
     same = compile_engine(Circuit("lean", normalisation_of(None)), Packing)
-    assert same.alike([Packing.ALONE, Packing.BATCH])
+    assert same.mixes
 
 
 def test_scores_are_no_answer_to_faces(fields: Fields) -> None:
