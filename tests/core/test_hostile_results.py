@@ -508,7 +508,7 @@ def test_two_single_requests_are_none_for_a_batch(
     fields: Fields, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One face may be compared with a batch; the number of faces comes from the batch's token."""
-    monkeypatch.setattr(Engine, "alike", lambda *_: True)  # as with the presets that keys are for
+    monkeypatch.setattr(Engine, "mixes", True)  # as with the presets that keys are for
     alone = fields.token(1, kind="alone", plan=fields.engine.compiled.plan.digest)
     batch = fields.honest.facts["requests"][0]
     for tokens in ([alone, batch], [batch, alone]):
