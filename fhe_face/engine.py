@@ -23,7 +23,6 @@ from fhe_core.compiler import (
     capacity_of,
     compile_batch,
     compile_match,
-    compile_mixed_match,
     compile_network,
 )
 from fhe_core.compiler.architecture import Architecture, BlockShape
@@ -95,31 +94,12 @@ class Engine:
         return self.match(self.packings[0])
 
     def match(self, packing: Packing) -> Plan:
-        """The plan of scores of faces that were computed so; the same for all where they end in
-        one ring."""
+        """The plan of scores of faces that were computed so; often the same for all."""
         return self._batch_match if packing is Packing.BATCH else self._single_match
 
-    @property
-    def mixes(self) -> bool:
-        """Whether a face that was computed alone can be compared with those of a batch."""
-        return {*self.packings} == {*Packing} and (self._same_match or self.mixed_match is not None)
-
-    @property
-    def _same_match(self) -> bool:
-        """Whether one plan compares faces of every packing."""
-        return self._single_match.digest == self._batch_match.digest
-
-    @cached_property
-    def mixed_match(self) -> Plan | None:
-        """The plan of scores of a face alone with a batch, where they end in different rings; None
-        where they end in one, or cannot be compared."""
-        alone, batch = self.compiled.plan, self.batch.plan
-        if not self.parameters.in_half(alone.values[alone.outputs[0]].level):
-            return None
-        try:
-            return compile_mixed_match(alone, batch, self.parameters, self.batch_policy)
-        except PlanError:
-            return None
+    def alike(self, packings: Iterable[Packing]) -> bool:
+        """Whether one plan compares faces of all these packings, so that they may be mixed."""
+        return len({self.match(packing).digest for packing in packings}) == 1
 
     @cached_property
     def _single_match(self) -> Plan:
@@ -156,9 +136,7 @@ class Engine:
         """All plans of the server; packings: of these only, the default is all."""
         chosen = self.packings if packings is None else tuple(packings)
         scores = {plan.digest: plan for plan in map(self.match, self.packings)}
-        mixed = self.mixed_match if self.mixes else None
-        others = [] if mixed is None else [mixed]
-        return [*(self.of(packing).plan for packing in chosen), *scores.values(), *others]
+        return [*(self.of(packing).plan for packing in chosen), *scores.values()]
 
     def facts(self) -> dict[str, Any]:
         """What key files say of what they were made for."""

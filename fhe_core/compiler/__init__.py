@@ -2,7 +2,7 @@
 
 from fhe_core.compiler.batch import CompiledBatch, capacity_of, compile_batch
 from fhe_core.compiler.compiled import Compiled
-from fhe_core.compiler.match import compile_match, compile_mixed_match
+from fhe_core.compiler.match import compile_match
 from fhe_core.compiler.network import CompiledNetwork, compile_network
 from fhe_core.compiler.policy import BATCH, LEAN, LEAN_BATCH, SAFE, Policy, Rescales
 
@@ -19,6 +19,5 @@ __all__ = [
     "capacity_of",
     "compile_batch",
     "compile_match",
-    "compile_mixed_match",
     "compile_network",
 ]

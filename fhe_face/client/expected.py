@@ -64,7 +64,7 @@ class Expected:
         tokens = tokens_of(head.source, head.facts, sides * len(runs))
         for number, run in enumerate(runs):
             asked = [self.asked(run, head.facts)]
-            if wanted == SCORE and run.packing is Packing.BATCH and self._engine.mixes:
+            if wanted == SCORE and run.packing is Packing.BATCH and self._mixes():
                 # One face that was computed alone, compared with all of a batch.
                 asked.append(self.asked(Run(Packing.ALONE, 0, 1), head.facts))
             own = tokens[sides * number : sides * (number + 1)]
@@ -73,6 +73,11 @@ class Expected:
         if sent:
             require_sent(head.source, tokens, sent, sides)
         return runs
+
+    def _mixes(self) -> bool:
+        """Whether a face that was computed alone can be compared with those of a batch."""
+        both = (Packing.ALONE, Packing.BATCH)
+        return Packing.ALONE in self._engine.packings and self._engine.alike(both)
 
     def admission(self, what: str | None = None, sent: Sequence[Sent] = ()) -> Admission:
         """For `load_bundle`: the same, from the header alone."""

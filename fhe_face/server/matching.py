@@ -9,7 +9,6 @@ from typing import Any
 from fhe_core.ciphertext import Ciphertext
 from fhe_core.container import ParameterMismatch
 from fhe_core.formats.ciphertexts import Bundle
-from fhe_core.plan import Plan
 from fhe_face.engine import Engine
 from fhe_face.facts import require_same_preparation
 from fhe_face.places import EMBEDDING, ENTRY, SCORE, Packing, Run, describe, runs_of
@@ -19,41 +18,14 @@ from fhe_face.tokens import tokens_of
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two embeddings, and what their score and both squared norms are called.
+    """Two embeddings, their squared norms, and what score and norms are called."""
 
-    Attributes:
-        left, right: embedding and squared norm.
-        packings: how both were computed.
-    """
-
-    left: tuple[Ciphertext, Ciphertext]
-    right: tuple[Ciphertext, Ciphertext]
-    packings: tuple[Packing, Packing]
+    left: Ciphertext
+    left_norm: Ciphertext
+    right: Ciphertext
+    right_norm: Ciphertext
+    packing: Packing
     names: list[str]
-
-    def plan(self, engine: Engine) -> Plan:
-        """What compares them."""
-        left, right = self.packings
-        mixed = None if left is right else engine.mixed_match
-        return mixed or engine.match(left)
-
-    def inputs(self, plan: Plan) -> list[Ciphertext]:
-        """Of that plan: a mixed one wants the face that was computed alone first."""
-        one, many = self._one_and_many()
-        both = [self.left[0], self.right[0]]
-        return [*one, many[0]] if len(plan.inputs) > len(both) else both
-
-    def outputs(self, results: Sequence[Ciphertext]) -> list[Ciphertext]:
-        """Score and squared norms from the results of the plan: a mixed one lifts a norm."""
-        score, *lifted = results
-        norms = [self.left[1], self.right[1]]
-        if lifted:
-            norms[self.packings.index(Packing.ALONE)] = lifted[0]
-        return [score, *norms]
-
-    def _one_and_many(self) -> tuple[tuple[Ciphertext, Ciphertext], tuple[Ciphertext, Ciphertext]]:
-        swapped = self.packings[0] is Packing.BATCH
-        return (self.right, self.left) if swapped else (self.left, self.right)
 
 
 def matched(left: Bundle, right: Bundle, engine: Engine) -> tuple[list[Comparison], dict[str, Any]]:
@@ -85,10 +57,7 @@ def matched(left: Bundle, right: Bundle, engine: Engine) -> tuple[list[Compariso
         names = engine.item_names(SCORE, run)
         found.append(
             Comparison(
-                _items(left, one, engine),
-                _items(right, other, engine),
-                (one.packing, other.packing),
-                names,
+                *_items(left, one, engine), *_items(right, other, engine), run.packing, names
             )
         )
         requests += [tokens[0][places[0]], tokens[1][places[1]]]
@@ -101,8 +70,7 @@ def _common(ours: Sequence[Run], theirs: Sequence[Run], engine: Engine) -> Seque
         return ours
     for one, others in ((ours, theirs), (theirs, ours)):
         lone = describe(one) == [[Packing.ALONE.value, 1]]
-        single = all(run.packing is Packing.ALONE for run in others)
-        if lone and (single or engine.mixes):
+        if lone and engine.alike(run.packing for run in (*one, *others)):
             return others
     counts = [sum(run.faces for run in runs) for runs in (ours, theirs)]
     if counts[0] != counts[1]:

@@ -195,12 +195,11 @@ class FaceServer:
         comparisons, facts = matched(left, right, self.engine)
         items: dict[str, Ciphertext] = {}
         for one in comparisons:
-            plan = one.plan(self.engine)
-            progress = _relay(stage, "matching", len(plan.steps))
-            results = native.run(
-                pack(plan, {}, self.engine.parameters), self._evaluator, one.inputs(plan), progress
-            )
-            items |= zip(one.names, one.outputs(results), strict=True)
+            plan = pack(self.engine.match(one.packing), {}, self.engine.parameters)
+            progress = _relay(stage, "matching", len(plan.plan.steps))
+            score = native.run(plan, self._evaluator, [one.left, one.right], progress)
+            outputs = [score[0], one.left_norm, one.right_norm]
+            items |= zip(one.names, outputs, strict=True)
         return self._bundle(SCORE, items, facts)
 
     def packed(self, packing: Packing) -> PackedPlan:
