@@ -85,6 +85,7 @@ LEAN = Policy(
     log_input_scale=33.0,
     log_result_scale=31.0,
     rescales=Rescales(square1=0, square2=0, final_square=0, pool_mask=0, linear=0, embedding=1),
+    pre_rotations=2,
 )
 
 #: As LEAN, for batches: masks and weights have smaller errors, which leaves bits for activations.
