@@ -182,6 +182,10 @@ class Context:
         basis QP, which enters as it is. source [rows, n]: what was decomposed, where the digits are
         those of ``extend``.
         """
+    def halves(self, a: _Words, rows: Sequence[int], /) -> _Words:
+        """Coefficients [2, rows, n / 2] of the even part of an element of the real ring, and of its
+        odd part divided by X + 1/X, both of the ring of half the degree in Y = X^2.
+        """
     def tensor(self, a: _Words, b: _Words, rows: Sequence[int]) -> _Words:
         """(a0 b0, a0 b1 + a1 b0, a1 b1), [3, rows, n]."""
     def divide_and_round(

@@ -16,6 +16,7 @@
 #include "ring/basis.hpp"
 #include "ring/context.hpp"
 #include "ring/forks.hpp"
+#include "ring/halves.hpp"
 #include "ring/linear.hpp"
 #include "ring/threads.hpp"
 #include "ring/transform.hpp"
@@ -163,6 +164,17 @@ Words switch_key(const Context& context, const Words& digits, const Rows& rows,
     const bool adds = !base.is_none();
     const Released release;
     ring::switch_key(context, data, adds ? data : nullptr, job);
+    return out;
+}
+
+// [2][rows][n / 2] of an array [rows][n]
+Words halves(const Context& context, const Words& a, const Rows& rows) {
+    require_rows(context, rows);
+    require_shape(a, {rows.size(), context.n()}, "a");
+    Words out = make(context, {2, rows.size(), context.n() / 2});
+    std::uint64_t* data = out.mutable_data();
+    const Released release;
+    ring::split_halves(context, data, a.data(), rows);
     return out;
 }
 
@@ -538,6 +550,7 @@ void bind_ring(py::module_& m) {
              py::arg("key"), py::arg("key_rows"), py::arg("addend"), py::arg("p_mod_q"),
              py::arg("permutation"), py::arg("base"), py::arg("source") = py::none(),
              py::arg("digit_limbs") = 0)
+        .def("halves", &halves, py::arg("a"), py::arg("rows"), py::pos_only())
         .def("tensor", &tensor, py::arg("a"), py::arg("b"), py::arg("rows"))
         .def("divide_and_round", &divide_and_round, py::arg("x"), py::arg("rows"),
              py::arg("wanted"), py::arg("factors") = std::vector<std::uint64_t>{})

@@ -174,7 +174,9 @@ def step_costs(
                 output.level,
                 math.log2(output.scale),
                 sum(parts, Work()),
-                math.fsum(machine.seconds(part, parameters.ring_dimension) for part in parts),
+                math.fsum(
+                    machine.seconds(part, parameters.levels[level].ring_dimension) for part in parts
+                ),
             )
         )
     return costs
@@ -203,7 +205,7 @@ class _Counter:
     def __init__(self, plan: Plan, parameters: Parameters, level: int) -> None:
         self.plan, self.parameters, self.level = plan, parameters, level
         self.limbs = self.limbs_at(level)
-        self.n = parameters.ring_dimension
+        self.n = parameters.levels[level].ring_dimension
         self.limb_bytes = WORD_BYTES * self.n
         tier = parameters.tiers[parameters.levels[level].tier]
         self.digit_sizes = [len(digit) for digit in parameters.digit_moduli(level)]
@@ -241,6 +243,8 @@ class _Counter:
                     yield self.division(self.limbs, step.rescale)
             case steps.Affine():
                 yield self.addition(step.table, step.output)
+            case steps.SwitchRing():
+                yield from self.key_switches(1)
             case steps.DropLevel():
                 if not set(self.rows_at(step.level)) <= set(self.rows_at(self.level)):
                     yield self.division(self.limbs, self.level - step.level)

@@ -59,7 +59,13 @@ class PlanBuilder:
 
     def rescale_factor(self, level: int, count: int) -> float:
         """What rescaling by ``count`` levels from ``level`` divides by."""
-        if level < count:
+        levels, lower = self.parameters.levels, level - count
+        modulus = self.parameters.log2_modulus
+        if count and (
+            lower < 0
+            or levels[lower].ring_dimension != levels[level].ring_dimension
+            or modulus(lower) >= modulus(level)
+        ):
             raise PlanError(f"the modulus chain is too short: no limb left at '{self.label()}'")
         return self.parameters.rescale_factor(level, level - count)
 
@@ -137,6 +143,42 @@ class PlanBuilder:
         )
         return self._define(output, value.level, value.scale / factor)
 
+    def slots(self, level: int) -> int:
+        """Of a ciphertext at that level."""
+        return self.parameters.levels[level].ring_dimension
+
+    def bottom(self, level: int) -> int:
+        """The lowest level of the chain that it belongs to."""
+        levels, modulus = self.parameters.levels, self.parameters.log2_modulus
+        while (
+            level
+            and levels[level - 1].ring_dimension == levels[level].ring_dimension
+            and modulus(level - 1) < modulus(level)
+        ):
+            level -= 1
+        return level
+
+    def below(self, level: int) -> tuple[int, int]:
+        """The level at which a ciphertext from ``level`` leaves its ring, and the one of the same
+        modulus in the ring of half the degree.
+
+        Raises:
+            PlanError: there is none.
+        """
+        levels, half = self.parameters.levels, self.slots(level) // 2
+        for small in reversed(range(level)):
+            for large in range(small + 1, level + 1):
+                same = levels[large].rows == levels[small].rows
+                fits = self.parameters.log2_modulus(large) <= self.parameters.log2_modulus(level)
+                if same and fits and (self.slots(small), self.slots(large)) == (half, 2 * half):
+                    return large, small
+        raise PlanError(f"'{self.parameters.name}' has no ring of half the degree below {level}")
+
+    def switch_ring(self, label: str, source: str, output: str, level: int) -> str:
+        value = self.values[source]
+        self._step(label, steps.SwitchRing(source, output))
+        return self._define(output, level, value.scale / 2)
+
     def drop_level(self, label: str, source: str, output: str, level: int) -> str:
         value = self.values[source]
         level = min(level, value.level)
@@ -197,6 +239,7 @@ class PlanBuilder:
         *,
         log_scale: float,
         rescale: int = 1,
+        log_mask_scale: float | None = None,
     ) -> list[str]:
         """A linear step from tensors (with their ciphertexts) to a layout.
 
@@ -215,6 +258,7 @@ class PlanBuilder:
             tables(structure),
             log_scale=log_scale,
             rescale=rescale,
+            log_mask_scale=log_mask_scale,
         )
 
     def structured(
@@ -227,6 +271,7 @@ class PlanBuilder:
         *,
         log_scale: float,
         rescale: int = 1,
+        log_mask_scale: float | None = None,
     ) -> list[str]:
         """A linear step of that structure, from the ciphertexts of every source."""
         level = min(self.values[name].level for names in tensors for name in names)
@@ -239,7 +284,7 @@ class PlanBuilder:
                 if copy not in inputs:
                     inputs.append(copy)
                 input_of[number, ciphertext, amount] = inputs.index(copy)
-        slots = self.parameters.slots
+        slots = self.slots(level)
         masks = [self.mask(np.repeat(m, slots // m.size)) for m in structure.masks]
         return self.linear(
             label,
@@ -256,6 +301,7 @@ class PlanBuilder:
             tables,
             scale=2.0**log_scale,
             rescale=rescale,
+            log_mask_scale=log_mask_scale,
         )
 
     def linear(

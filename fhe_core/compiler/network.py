@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,10 @@ from fhe_core.compiler.policy import Policy
 from fhe_core.normalisation import Normalisation
 from fhe_core.parameters import Parameters
 
+#: log2 of the scale of what crosses to a smaller ring for a shortcut: far above its noise.
+_LOG_SHORTCUT_SCALE = 30.0
+#: Of masks that the kernels take.
+_MOST_MASK_BITS = 48
 #: Patch networks that run side by side in one set of ciphertexts, unless fewer are asked for.
 LANES = 4
 
@@ -231,9 +235,8 @@ class _Backbone:
         kernel, padding = shape.kernel, shape.kernel // 2
         size = layout.shape[2] // shape.stride
         pitch = next(d.stride for d in layout.digits if d.axis == "x") * shape.stride
-        slots, rescales = builder.parameters.slots, self.policy.rescales
+        slots, rescales = layout.slots, self.policy.rescales
         middle = raster(slots, self.room, shape.middle, size, pitch_x=pitch)
-        after = raster(slots, self.room, shape.outputs, size, pitch_x=pitch)
 
         def of(get: Callable[[Any], Array]) -> Callable[[Network], Array]:
             return lambda network: get(network.blocks[number])
@@ -251,9 +254,19 @@ class _Backbone:
             log_scale=self.policy.log_middle_scale,
             rescale=rescales.conv1,
         )
+        stride = shape.stride
+        if number in self.policy.switch_blocks:
+            slots, stride, levels = slots // 2, 1, builder.below(builder.values[h[0]].level)
+            rows, columns = Source(layout, 1, shape.stride, 0, True), Source(middle, 1, 1, 0, True)
+            layout = raster(slots, self.room, shape.inputs, size, pitch_x=pitch)
+            middle = raster(slots, self.room, shape.middle, size, pitch_x=pitch)
+            log_scale = self.policy.log_middle_scale
+            h = self._in_half(f"{label} rows", columns, h, middle, log_scale, levels)
+            s = self._in_half(f"{label} shortcut", rows, s, layout, _LOG_SHORTCUT_SCALE, levels)
+        after = raster(slots, self.room, shape.outputs, size, pitch_x=pitch)
         offset = self._channels(of(lambda b: b.offset2), middle)
         s2 = self._square(f"{label} square 2", h, offset, rescales.square2)
-        shortcut = Source(layout, 1, shape.stride, 0, diagonal=not shape.projects)
+        shortcut = Source(layout, 1, stride, 0, diagonal=not shape.projects)
         z = builder.convolution(
             f"{label} conv 2 + shortcut",
             [(Source(middle, kernel, 1, padding), s2), (shortcut, s)],
@@ -266,6 +279,46 @@ class _Backbone:
             rescale=rescales.conv2,
         )
         return z, after
+
+    def _in_half(
+        self,
+        label: str,
+        source: Source,
+        names: list[str],
+        target: Layout,
+        log_scale: float,
+        levels: tuple[int, int],
+    ) -> list[str]:
+        """A tensor in the ring of half the degree, in that layout there, at 2**log_scale.
+
+        Its rows are moved together first, into the lower half of the slots; masks leave nothing in
+        the upper half, which the switch adds to it. levels: see `PlanBuilder.below`.
+        """
+        builder, (large, small) = self.builder, levels
+        ones = np.ones((self.room, source.layout.shape[1]))
+
+        def tables(structure: Structure) -> LinearTables:
+            return LinearTables(
+                lambda _network, _lane: fill_rows(structure, [ones], self.room), None, self.lane
+            )
+
+        value = builder.values[names[0]]
+        rescale = value.level - large
+        bits = log_scale + 1 + math.log2(builder.rescale_factor(value.level, rescale) / value.scale)
+        moved = builder.convolution(
+            f"{label} together",
+            [(source, names)],
+            replace(target, slots=source.layout.slots),
+            tables,
+            log_scale=log_scale + 1,
+            rescale=rescale,
+            # Weights are ones: where the masks can take all bits, they are exact at scale one.
+            log_mask_scale=bits if bits < _MOST_MASK_BITS else None,
+        )
+        return [
+            builder.switch_ring(f"{label} to half the ring", name, f"{label}.{i} half", small)
+            for i, name in enumerate(moved)
+        ]
 
     def _square(self, label: str, sources: list[str], offset: Filler, rescale: int) -> list[str]:
         return self.builder.square(label, sources, offset, self.lane, rescale=rescale)

@@ -69,7 +69,10 @@ def append_normalisation(
     Raises:
         PlanError: the modulus chain is too short for the polynomial.
     """
-    rescale = builder.policy.rescales.squared_norm
+    rescale, bottom = (
+        builder.policy.rescales.squared_norm,
+        builder.bottom(builder.values[source].level),
+    )
     squared = builder.square_one(
         "square embedding", source, "squared embedding", "", rescale=rescale
     )
@@ -81,13 +84,13 @@ def append_normalisation(
         ]
         result = _multiplied(builder, leaves)
     except PlanError:
-        left = builder.values[norm].level
+        left = builder.values[norm].level - bottom
         raise PlanError(
             f"a normalisation of degree {normalisation.degree} (Newton steps included) needs more "
             f"than the {left} levels that '{builder.parameters.name}' has left: choose a lower "
             "degree or parameters with a longer modulus chain"
         ) from None
-    health = builder.drop_level("health", norm, "health", builder.policy.health_level)
+    health = builder.drop_level("health", norm, "health", bottom + builder.policy.health_level)
     return result, health
 
 
@@ -122,7 +125,8 @@ def _multiplied(builder: PlanBuilder, leaves: list[str]) -> str:
         number = len(leaves) - len(waiting) - 1
         label = "normalise" if last else f"normalise: product {number}"
         waiting.append(builder.multiply(label, left, right, label, rescale=1))
-    if builder.values[waiting[0]].level < RESULT_LEVEL:
+    result = builder.values[waiting[0]].level
+    if result - builder.bottom(result) < RESULT_LEVEL:
         raise PlanError("the result has too few levels to be matched")
     return waiting[0]
 

@@ -41,6 +41,8 @@ class Policy:
         rescales: by how many levels each kind of step is rescaled.
         pre_rotations: channel distances that are covered by rotating inputs instead of sums
             (baby steps of the channel dimension), at most; a power of two.
+        switch_blocks: the blocks that go on in the ring of half the degree behind their first
+            convolution.
         health_level: level of the squared norm that travels with a result.
     """
 
@@ -53,6 +55,7 @@ class Policy:
     log_result_scale: float = 43.0
     rescales: Rescales = Rescales()
     pre_rotations: int = 4
+    switch_blocks: tuple[int, ...] = ()
     health_level: int = 1
 
     def after_block(self, number: int, blocks: int) -> float:

@@ -7,12 +7,24 @@ from dataclasses import dataclass
 
 from fhe_core.parameters import Parameters
 from fhe_core.plan.plan import Plan, Value
-from fhe_core.plan.steps import LinearTransform, Multiply, Rotate, Square, Step, step_rotations
+from fhe_core.plan.steps import (
+    LinearTransform,
+    Multiply,
+    Rotate,
+    Square,
+    Step,
+    SwitchRing,
+    step_rotations,
+)
 
 
 @dataclass(frozen=True)
 class KeyName:
-    """One evaluation key: a rotation amount (0: relinearisation) and the tier it serves."""
+    """One evaluation key: a rotation amount and the tier it serves.
+
+    0 stands for relinearisation; ``Parameters.ring_switch`` says what stands for the two keys of a
+    switch to the ring of half the degree.
+    """
 
     rotation: int
     tier: int
@@ -36,7 +48,8 @@ class KeySpecification:
     def shape(self, parameters: Parameters) -> tuple[int, int, int]:
         """(digits, rows, ring dimension) of each half of the key."""
         digits = max(parameters.digits(level) for level in self.levels)
-        return digits, len(self.rows(parameters)), parameters.ring_dimension
+        ring_dimension = parameters.levels[self.levels[0]].ring_dimension
+        return digits, len(self.rows(parameters)), ring_dimension
 
 
 def step_level(step: Step, values: Mapping[str, Value]) -> int:
@@ -44,16 +57,21 @@ def step_level(step: Step, values: Mapping[str, Value]) -> int:
     match step:
         case LinearTransform() | Multiply() | Rotate():
             return step.level
+        case SwitchRing():
+            return values[step.output].level
         case _:
             return values[step.source].level
 
 
 def step_keys(step: Step, values: Mapping[str, Value], parameters: Parameters) -> Iterator[KeyName]:
     """Evaluation keys a step needs, with repetitions (one per key switch or inner product)."""
-    tier = parameters.levels[step_level(step, values)].tier
+    level = step_level(step, values)
+    tier, slots = parameters.levels[level].tier, parameters.slots_at(level)
     for amount in step_rotations(step):
-        if amount % parameters.slots:
-            yield KeyName(amount % parameters.slots, tier)
+        if amount % slots:
+            yield KeyName(amount % slots, tier)
+    if isinstance(step, SwitchRing):
+        yield from (KeyName(half, tier) for half in parameters.ring_switch(level))
     if isinstance(step, Square | Multiply):
         yield KeyName(0, tier)
 

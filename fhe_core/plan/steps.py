@@ -135,6 +135,16 @@ class Affine:
 
 
 @dataclass(frozen=True)
+class SwitchRing:
+    """output = source in the ring of half the degree: slot j is the sum of the slots j and j + N/2,
+    at half the scale (the ciphertext has their mean)."""
+
+    op: ClassVar[str] = "switch-ring"
+    source: str
+    output: str
+
+
+@dataclass(frozen=True)
 class DropLevel:
     """output = source with only the limbs of ``level``."""
 
@@ -144,7 +154,17 @@ class DropLevel:
     level: int
 
 
-Step = Rotate | FoldSum | LinearTransform | Square | Multiply | MultiplyPlain | Affine | DropLevel
+Step = (
+    Rotate
+    | FoldSum
+    | LinearTransform
+    | Square
+    | Multiply
+    | MultiplyPlain
+    | Affine
+    | DropLevel
+    | SwitchRing
+)
 STEP_TYPES: tuple[type[Step], ...] = (
     Rotate,
     FoldSum,
@@ -154,6 +174,7 @@ STEP_TYPES: tuple[type[Step], ...] = (
     MultiplyPlain,
     Affine,
     DropLevel,
+    SwitchRing,
 )
 
 

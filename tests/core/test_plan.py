@@ -40,8 +40,21 @@ def example(parameters: Parameters) -> Plan:
         steps.Affine("f", "a", 1 / 3, "t"),
         steps.Multiply("a", "l", "p", 2, 1),
         steps.DropLevel("p", "d", 0),
+        steps.SwitchRing("p", "h"),
     ]
-    levels = {"x": 5, "r1": 5, "r2": 5, "l": 4, "s": 3, "m": 2, "f": 2, "a": 2, "p": 1, "d": 0}
+    levels = {
+        "x": 5,
+        "r1": 5,
+        "r2": 5,
+        "l": 4,
+        "s": 3,
+        "m": 2,
+        "f": 2,
+        "a": 2,
+        "p": 1,
+        "d": 0,
+        "h": 1,
+    }
     return Plan(
         name="example",
         parameters_digest=parameters.digest,
@@ -72,7 +85,7 @@ def test_json_round_trip(short: Parameters, world: tiny.World) -> None:
 def test_the_digest_never_changes_by_itself(short: Parameters) -> None:
     """Ciphertexts name the plan they were made for by this digest."""
     plan = replace(example(short), parameters_digest="0" * 64)
-    assert plan.digest == "7cdf287a16fb47326cf9c7ee6d935407b8d489bfad725a831e051c0fc608e76c"
+    assert plan.digest == "a5bb5da950e4d4bfc15be396fe9b2a70e4fb6e4973f90d13bb8e9c530c495d21"
 
 
 def test_the_digest_covers_every_field(short: Parameters) -> None:
@@ -153,10 +166,11 @@ def test_reads_and_writes(short: Parameters) -> None:
         ("f",),
         ("a", "l"),
         ("p",),
+        ("p",),
     ]
     writes = [plans.step_writes(s) for s in plan.steps]
     assert writes[:6] == [("r1", "r2"), ("l",), ("s",), ("m",), ("f",), ("a",)]
-    assert writes[6:] == [("p",), ("d",)]
+    assert writes[6:] == [("p",), ("d",), ("h",)]
     assert plans.last_reads(plan) == [
         ("x",),
         ("r1", "r2"),
@@ -165,6 +179,7 @@ def test_reads_and_writes(short: Parameters) -> None:
         ("m",),
         ("f",),
         ("l", "a"),
+        (),
         (),
     ]
     assert [plans.step_level(s, plan.values) for s in plan.steps] == [
@@ -175,6 +190,7 @@ def test_reads_and_writes(short: Parameters) -> None:
         2,
         2,
         2,
+        1,
         1,
     ]
 
@@ -193,6 +209,8 @@ def test_required_keys(short: Parameters) -> None:
         KeyName(3, 1): 2,  # the two before, at once
         KeyName(4, 1): 2,
         KeyName(0, 1): 2,  # Multiply
+        KeyName(256, 2): 1,  # SwitchRing
+        KeyName(257, 2): 1,
     }
     assert {spec.name: max(spec.levels) for spec in found} == expected
     assert found == sorted(found, key=lambda s: (s.name.tier, s.name.rotation))
