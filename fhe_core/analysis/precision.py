@@ -305,10 +305,11 @@ class _Tracker:
                     dropped = dropped.plus(self.rounding(source.level, source.scale))
                 yield dropped
             case steps.SwitchRing():
-                source = plan.values[step.source]
+                result = plan.values[step.output]
                 lower, upper = np.split(self.variances[step.source], 2)
-                switched = self.switch(source.level, source.scale)
-                yield _Variance(lower + upper, np.full_like(lower, 2 * switched))
+                error = 2 * self.model.switching(result.level, result.scale)
+                error += self.result(step.output)
+                yield _Variance(lower + upper, np.full_like(lower, error))
 
     def product(self, left: str, right: str, output: str) -> Slots:
         """Error of a relinearised product."""
