@@ -13,7 +13,7 @@ rotations of one     one decompose; an inner product and a mod-down each, so eac
 ciphertext           switch
 fold                 two amounts at a time: one decompose, three inner products, one mod-down
 switch of the ring   in the smaller ring: two decompose, two inner products, one mod-down; 2 L limb
-                     NTTs of the larger one and 3 L to take both polynomials apart
+                     NTTs of the larger one, which count as many, and 3 L of the smaller one
 linear step          a decompose per input that has a rotated baby step, an *inner product* per
                      rotated baby step (babies of one rotation read its key once), a key switch per
                      giant step (the mod-down comes first, of one polynomial), a mod-down per
@@ -246,7 +246,11 @@ class _Counter:
             case steps.Affine():
                 yield self.addition(step.table, step.output)
             case steps.SwitchRing():
-                yield from self.ring_switch()
+                yield self.decompose * 2 + self.inner_product * 2 + Work(key_switches=2)
+                yield Work(ntts=7 * self.limbs) + self.mod_down()
+            case steps.LiftRing():
+                yield Work(ntts=3 * self.limbs)
+                yield from self.key_switches(1)
             case steps.DropLevel():
                 if not set(self.rows_at(step.level)) <= set(self.rows_at(self.level)):
                     yield self.division(self.limbs, self.level - step.level)
@@ -278,12 +282,6 @@ class _Counter:
         yield Work(key_switches=count) + self.decompose * count
         yield self.inner_product * count
         yield self.mod_down(rescale, down) * count
-
-    def ring_switch(self) -> Iterator[Work]:
-        """At the level that it leads to; transforms of the larger ring count twice."""
-        yield Work(key_switches=1, ntts=(2 * 2 + 3) * self.limbs) + self.decompose * 2
-        yield self.inner_product * 2
-        yield self.mod_down()
 
     def limbs_at(self, level: int) -> int:
         return self.parameters.levels[level].limbs

@@ -305,11 +305,17 @@ class _Tracker:
                     dropped = dropped.plus(self.rounding(source.level, source.scale))
                 yield dropped
             case steps.SwitchRing():
-                result = plan.values[step.output]
                 lower, upper = np.split(self.variances[step.source], 2)
-                error = 2 * self.model.switching(result.level, result.scale)
-                error += self.result(step.output)
-                yield _Variance(lower + upper, np.full_like(lower, error))
+                output = plan.values[step.output]
+                switching = self.model.switching(output.level, output.scale)
+                switched = self.switch(output.level, output.scale) + switching
+                yield _Variance(lower + upper, np.full_like(lower, switched))
+            case steps.LiftRing():
+                output = plan.values[step.output]
+                carried = np.tile(self.variances[step.source], 2)
+                yield _Variance(
+                    carried, np.full_like(carried, self.switch(output.level, output.scale))
+                )
 
     def product(self, left: str, right: str, output: str) -> Slots:
         """Error of a relinearised product."""

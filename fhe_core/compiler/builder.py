@@ -179,6 +179,23 @@ class PlanBuilder:
         self._step(label, steps.SwitchRing(source, output))
         return self._define(output, level, value.scale / 2)
 
+    def lifted(self, source: str) -> str:
+        """A result as it leaves the plan: in the ring of fresh ciphertexts. Nothing is decrypted
+        under the secret of a smaller ring, which answers would cost more bits (docs/security.md).
+
+        Raises:
+            PlanError: there is no level of the same primes in the larger ring.
+        """
+        value, levels = self.values[source], self.parameters.levels
+        if levels[value.level].ring_dimension == self.parameters.ring_dimension:
+            return source
+        level = max(self.parameters.other_ring(value.level), default=None)
+        if level is None:
+            raise PlanError(f"'{source}' cannot leave the ring of half the degree")
+        output = f"{source} lifted"
+        self._step(output, steps.LiftRing(source, output))
+        return self._define(output, level, value.scale)
+
     def drop_level(self, label: str, source: str, output: str, level: int) -> str:
         value = self.values[source]
         level = min(level, value.level)

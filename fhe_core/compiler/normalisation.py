@@ -64,7 +64,8 @@ def append_normalisation(
     """Append the steps for an embedding repeated with ``period`` slots.
 
     source: ``product.sign`` times the embedding.
-    Returns the names of the normalised embedding and of its squared norm before normalisation.
+    Returns the names of the normalised embedding and of its squared norm before normalisation, both
+    in the ring of fresh ciphertexts.
 
     Raises:
         PlanError: the modulus chain is too short for the polynomial.
@@ -91,7 +92,7 @@ def append_normalisation(
             "degree or parameters with a longer modulus chain"
         ) from None
     health = builder.drop_level("health", norm, "health", bottom + builder.policy.health_level)
-    return result, health
+    return builder.lifted(result), builder.lifted(health)
 
 
 def _stretch(normalisation: Normalisation) -> float:

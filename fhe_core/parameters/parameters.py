@@ -187,14 +187,31 @@ class Parameters:
         the slots there.
 
         In the standard ring as many as there are slots stand for conjugation, X -> X^-1; in the
-        ring of half the degree the next two for the keys of `ring_switch`.
+        ring of half the degree the next two for the keys of `ring_switch`, in the one of twice its
+        degree the next for that of `ring_lift`.
         """
-        return self.slots_at(level) + (self.ring is Ring.STANDARD) + 2 * self.in_half(level)
+        others = 2 if self.in_half(level) else 1
+        return self.slots_at(level) + (
+            self.ring is Ring.STANDARD or others * bool(self.specification.half_levels)
+        )
 
     def ring_switch(self, level: int) -> tuple[int, int]:
         """In place of rotation amounts: the keys that lead to that level of the ring of half the
         degree from the larger one, one for each half of the secret there (ring/halves.hpp)."""
         return self.slots_at(level), self.slots_at(level) + 1
+
+    def ring_lift(self, level: int) -> int:
+        """The key that leads from the ring of half the degree to that level of the larger one."""
+        return self.slots_at(level)
+
+    def other_ring(self, level: int) -> tuple[int, ...]:
+        """Levels of the other ring with the same primes; a ciphertext can go on at each."""
+        own, levels = self.levels[level], enumerate(self.levels)
+        return tuple(
+            number
+            for number, one in levels
+            if one.rows == own.rows and one.ring_dimension != own.ring_dimension
+        )
 
     def galois_element(self, rotation: int) -> int:
         """5**rotation modulo ``root_order``: slot j of the result holds slot j + rotation.
@@ -277,7 +294,6 @@ class Parameters:
 
     def _describe_half(self) -> dict[str, Any]:
         """What is the ring's own."""
-        names = ("ring_dimension", "slots", "limbs", "log2_q", "log2_qp", "log2_qp_bound")
-        names += ("margin_bits", "security_bits")
-        described = self.describe()
-        return {name: described[name] for name in names}
+        shared = {"name", "ring", "special_limbs", "bound_source", "secret", "error_deviation"}
+        shared |= {"digest", "half"}
+        return {name: fact for name, fact in self.describe().items() if name not in shared}

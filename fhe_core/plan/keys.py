@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fhe_core.parameters import Parameters
 from fhe_core.plan.plan import Plan, Value
 from fhe_core.plan.steps import (
+    LiftRing,
     LinearTransform,
     Multiply,
     Rotate,
@@ -22,8 +23,8 @@ from fhe_core.plan.steps import (
 class KeyName:
     """One evaluation key: a rotation amount and the tier it serves.
 
-    0 stands for relinearisation; ``Parameters.ring_switch`` says what stands for the two keys of a
-    switch to the ring of half the degree.
+    0 stands for relinearisation; ``Parameters.ring_switch`` and ``ring_lift`` say what stands for
+    the keys that lead to a ring of half or twice the degree.
     """
 
     rotation: int
@@ -57,7 +58,7 @@ def step_level(step: Step, values: Mapping[str, Value]) -> int:
     match step:
         case LinearTransform() | Multiply() | Rotate():
             return step.level
-        case SwitchRing():
+        case SwitchRing() | LiftRing():
             return values[step.output].level
         case _:
             return values[step.source].level
@@ -72,6 +73,8 @@ def step_keys(step: Step, values: Mapping[str, Value], parameters: Parameters) -
             yield KeyName(amount % slots, tier)
     if isinstance(step, SwitchRing):
         yield from (KeyName(half, tier) for half in parameters.ring_switch(level))
+    if isinstance(step, LiftRing):
+        yield KeyName(parameters.ring_lift(level), tier)
     if isinstance(step, Square | Multiply):
         yield KeyName(0, tier)
 

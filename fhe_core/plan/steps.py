@@ -145,6 +145,16 @@ class SwitchRing:
 
 
 @dataclass(frozen=True)
+class LiftRing:
+    """output = source in the ring of twice the degree, which contains its own: slots j and j + N/2
+    are slot j."""
+
+    op: ClassVar[str] = "lift-ring"
+    source: str
+    output: str
+
+
+@dataclass(frozen=True)
 class DropLevel:
     """output = source with only the limbs of ``level``."""
 
@@ -164,6 +174,7 @@ Step = (
     | Affine
     | DropLevel
     | SwitchRing
+    | LiftRing
 )
 STEP_TYPES: tuple[type[Step], ...] = (
     Rotate,
@@ -175,6 +186,7 @@ STEP_TYPES: tuple[type[Step], ...] = (
     Affine,
     DropLevel,
     SwitchRing,
+    LiftRing,
 )
 
 

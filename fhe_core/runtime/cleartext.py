@@ -102,6 +102,8 @@ def _apply(plan: Plan, tables: Tables, step: Step, values: Mapping[str, Slots]) 
         case steps.SwitchRing():
             lower, upper = np.split(values[step.source], 2)
             return [lower + upper]
+        case steps.LiftRing():
+            return [np.tile(values[step.source], 2)]
 
 
 def _plus(slots: Slots, tables: Tables, table: str, number: int = 0) -> Slots:

@@ -259,10 +259,7 @@ class Evaluator:
         Raises:
             ValueError: the level is not one of the ring of half the degree, or has other primes.
         """
-        rows = self.rows(level)
-        twice = self.parameters.levels[a.level].ring_dimension
-        if rows != self.rows(a.level) or 2 * self.parameters.levels[level].ring_dimension != twice:
-            raise ValueError(f"no ring is switched between levels {a.level} and {level}")
+        self._require_rings(a.level, level)
         addend, *halves = self._halves(a, level)
         total = None
         for name, half in zip(self.parameters.ring_switch(level), halves, strict=True):
@@ -270,6 +267,30 @@ class Evaluator:
             addend = addend[:0]
         assert total is not None
         return Ciphertext(self.mod_down(total, level), a.scale / 2, level)
+
+    def lift_ring(self, a: Ciphertext, level: int) -> Ciphertext:
+        """To the level of the same primes in the ring of twice the degree, which contains its own:
+        slots j and j + N/2 are slot j, N those of the larger ring.
+
+        Raises:
+            ValueError: the level is not one of the larger ring, or has other primes.
+        """
+        self._require_rings(level, a.level)
+        rows, small, large = self.rows(level), self.at(a.level), self.at(level)
+        lifted = []
+        for polynomial in a.residues:
+            wide = np.zeros((len(rows), large.n), dtype=np.uint64)
+            wide[:, ::2] = small.ntt_inverse(np.ascontiguousarray(polynomial), rows)
+            lifted.append(large.ntt_forward(wide, rows))
+        digits = self.decompose(lifted[1], level)
+        total = self.switch(digits, level, self.parameters.ring_lift(level), lifted[0][None])
+        return Ciphertext(self.mod_down(total, level), a.scale, level)
+
+    def _require_rings(self, large: int, small: int) -> None:
+        levels = self.parameters.levels
+        twice = levels[large].ring_dimension == 2 * levels[small].ring_dimension
+        if not twice or levels[large].rows != levels[small].rows:
+            raise ValueError(f"no ciphertext changes its ring between levels {large} and {small}")
 
     def _halves(self, a: Ciphertext, level: int) -> tuple[Words, Words, Words]:
         """The even part of c0 [1, limbs, N/2], and both parts of c1, in the smaller ring."""

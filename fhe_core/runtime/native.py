@@ -105,6 +105,9 @@ def apply_step(
         case steps.SwitchRing():
             wanted = packed.plan.values[step.output]
             results = [evaluator.switch_ring(values[step.source], wanted.level)]
+        case steps.LiftRing():
+            wanted = packed.plan.values[step.output]
+            results = [evaluator.lift_ring(values[step.source], wanted.level)]
     if number in packed.additions:
         return _plus(evaluator, results, packed.additions[number])
     return results

@@ -227,8 +227,8 @@ class SecretKey:
         if number == 0:
             return np.ascontiguousarray(secret[::2])
         odd = secret[1::2]
-        beside = odd + np.concatenate([[odd[0]], odd[:-1]])
-        return beside
+        beside: NDArray[np.int64] = np.concatenate([odd[:1], odd[:-1]])
+        return odd + beside
 
     def _switched(self, specification: KeySpecification) -> tuple[Words, Words]:
         """What a key switches from, and to."""
@@ -237,6 +237,10 @@ class SecretKey:
         secret = np.ascontiguousarray(self._rows[rows])
         if not rotation:
             return self._context.multiply(secret, secret, rows), secret
+        if self._half is not None and rotation == parameters.ring_lift(specification.levels[0]):
+            wide = np.zeros(parameters.ring_dimension, dtype=np.int64)
+            wide[::2] = self._half.secret_coefficients()
+            return self._context.embed_signed(wide, rows), secret
         inverse = pow(parameters.galois_element(rotation), -1, parameters.root_order)
         index = _native.galois_permutation(
             parameters.ring_dimension, inverse, parameters.ring.value

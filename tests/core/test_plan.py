@@ -41,6 +41,7 @@ def example(parameters: Parameters) -> Plan:
         steps.Multiply("a", "l", "p", 2, 1),
         steps.DropLevel("p", "d", 0),
         steps.SwitchRing("p", "h"),
+        steps.LiftRing("h", "u"),
     ]
     levels = {
         "x": 5,
@@ -54,6 +55,7 @@ def example(parameters: Parameters) -> Plan:
         "p": 1,
         "d": 0,
         "h": 1,
+        "u": 3,
     }
     return Plan(
         name="example",
@@ -85,7 +87,7 @@ def test_json_round_trip(short: Parameters, world: tiny.World) -> None:
 def test_the_digest_never_changes_by_itself(short: Parameters) -> None:
     """Ciphertexts name the plan they were made for by this digest."""
     plan = replace(example(short), parameters_digest="0" * 64)
-    assert plan.digest == "a5bb5da950e4d4bfc15be396fe9b2a70e4fb6e4973f90d13bb8e9c530c495d21"
+    assert plan.digest == "b21719dd670b4682916ebf47c83f3abb9a2a05ab0861d3ba77279bf4178d9dd3"
 
 
 def test_the_digest_covers_every_field(short: Parameters) -> None:
@@ -167,10 +169,11 @@ def test_reads_and_writes(short: Parameters) -> None:
         ("a", "l"),
         ("p",),
         ("p",),
+        ("h",),
     ]
     writes = [plans.step_writes(s) for s in plan.steps]
     assert writes[:6] == [("r1", "r2"), ("l",), ("s",), ("m",), ("f",), ("a",)]
-    assert writes[6:] == [("p",), ("d",), ("h",)]
+    assert writes[6:] == [("p",), ("d",), ("h",), ("u",)]
     assert plans.last_reads(plan) == [
         ("x",),
         ("r1", "r2"),
@@ -181,6 +184,7 @@ def test_reads_and_writes(short: Parameters) -> None:
         ("l", "a"),
         (),
         (),
+        ("h",),
     ]
     assert [plans.step_level(s, plan.values) for s in plan.steps] == [
         5,
@@ -192,6 +196,7 @@ def test_reads_and_writes(short: Parameters) -> None:
         2,
         1,
         1,
+        3,
     ]
 
 
@@ -211,6 +216,7 @@ def test_required_keys(short: Parameters) -> None:
         KeyName(0, 1): 2,  # Multiply
         KeyName(256, 2): 1,  # SwitchRing
         KeyName(257, 2): 1,
+        KeyName(256, 1): 3,  # LiftRing
     }
     assert {spec.name: max(spec.levels) for spec in found} == expected
     assert found == sorted(found, key=lambda s: (s.name.tier, s.name.rotation))

@@ -41,7 +41,7 @@ def test_the_answer_is_the_same(embedding: int) -> None:
     slots, norm = cleartext.run(plan, tables, rows)
     raw = embed(network, image)
     wanted = raw * tiny.ROOT.evaluate(squared_norm(raw))[:, None]
-    assert slots.size == norm.size == parameters.ring_dimension // 2
+    assert slots.size == norm.size == parameters.ring_dimension
     assert np.max(np.abs(slots[:embedding] - wanted[0])) < 1e-9
     assert np.allclose(norm, squared_norm(raw)[0])
     switches = [step for step in plan.steps if isinstance(step, steps.SwitchRing)]

@@ -43,6 +43,6 @@ def test_encrypted() -> None:
     raw = embed(network, image)
     wanted = raw * tiny.ROOT.evaluate(squared_norm(raw))[:, None]
     slots = key.decrypt(found)
-    assert slots.size == parameters.ring_dimension // 2
+    assert slots.size == parameters.ring_dimension
     assert np.linalg.norm(slots[: network.embedding] - wanted[0]) < 1e-3 * np.linalg.norm(wanted)
     assert np.allclose(key.decrypt(norm), squared_norm(raw)[0], rtol=1e-3)
