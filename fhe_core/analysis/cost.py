@@ -12,6 +12,8 @@ rotation, product    decompose + inner product + mod-down: one *key switch*
 rotations of one     one decompose; an inner product and a mod-down each, so each counts as a key
 ciphertext           switch
 fold                 two amounts at a time: one decompose, three inner products, one mod-down
+switch of the ring   in the smaller ring: two decompose, two inner products, one mod-down; 2 L limb
+                     NTTs of the larger one, which count as many, and 3 L of the smaller one
 linear step          a decompose per input that has a rotated baby step, an *inner product* per
                      rotated baby step (babies of one rotation read its key once), a key switch per
                      giant step (the mod-down comes first, of one polynomial), a mod-down per
@@ -245,7 +247,7 @@ class _Counter:
                 yield self.addition(step.table, step.output)
             case steps.SwitchRing():
                 yield self.decompose * 2 + self.inner_product * 2 + Work(key_switches=2)
-                yield Work(ntts=6 * self.limbs) + self.mod_down()
+                yield Work(ntts=7 * self.limbs) + self.mod_down()
             case steps.LiftRing():
                 yield Work(ntts=3 * self.limbs)
                 yield from self.key_switches(1)

@@ -305,7 +305,6 @@ class _Tracker:
                     dropped = dropped.plus(self.rounding(source.level, source.scale))
                 yield dropped
             case steps.SwitchRing():
-                source = plan.values[step.source]
                 lower, upper = np.split(self.variances[step.source], 2)
                 output = plan.values[step.output]
                 switching = self.model.switching(output.level, output.scale)

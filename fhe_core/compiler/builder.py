@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fhe_core.compiler.convolution import Source, Structure, build_structure
+from fhe_core.compiler.convolution import Source, Structure, build_structure, by_rows
 from fhe_core.compiler.layouts import Layout
 from fhe_core.compiler.policy import Policy
 from fhe_core.parameters import Parameters
@@ -223,12 +223,22 @@ class PlanBuilder:
         return self._define(output, value.level - rescale, scale)
 
     def multiply_mask(
-        self, label: str, source: str, output: str, pattern: NDArray[np.bool_], *, rescale: int = 1
+        self,
+        label: str,
+        source: str,
+        output: str,
+        pattern: NDArray[np.bool_],
+        *,
+        rescale: int = 1,
+        log_mask_scale: float | None = None,
     ) -> str:
-        """Mask; where that rescales, the scale stays exactly what it was."""
+        """Mask; where that rescales, the scale stays exactly what it was, unless the mask's is
+        given."""
         value = self.values[source]
         factor = self.rescale_factor(value.level, rescale)
         mask_scale = factor if rescale else 2.0**self.policy.log_pool_mask_scale
+        if log_mask_scale is not None:
+            mask_scale = 2.0**log_mask_scale
         self._step(
             label, steps.MultiplyPlain(source, output, self.mask(pattern), mask_scale, rescale)
         )
@@ -247,6 +257,25 @@ class PlanBuilder:
                 self._define(names[a], level, self.values[source].scale)
         return [names.get(a, source) for a in amounts]
 
+    def _copies(
+        self, label: str, source: str, level: int, amounts: Sequence[int], pitch: int
+    ) -> list[str]:
+        """Copies of a ciphertext, rotated by channels and then by rows, if these have a pitch."""
+        if not pitch:
+            return self.rotate(label, source, level, amounts)
+        rows_of: dict[int, list[int]] = {}
+        for amount in amounts:
+            rows = round(amount / pitch) * pitch
+            rows_of.setdefault(amount - rows, []).append(rows)
+        names = {}
+        for channels, copy in zip(
+            rows_of, self.rotate(label, source, level, list(rows_of)), strict=True
+        ):
+            rows = rows_of[channels]
+            copies = self.rotate(f"{label} rows", copy, level, rows)
+            names.update({channels + r: name for r, name in zip(rows, copies, strict=True)})
+        return [names[amount] for amount in amounts]
+
     def convolution(
         self,
         label: str,
@@ -256,7 +285,6 @@ class PlanBuilder:
         *,
         log_scale: float,
         rescale: int = 1,
-        log_mask_scale: float | None = None,
     ) -> list[str]:
         """A linear step from tensors (with their ciphertexts) to a layout.
 
@@ -267,6 +295,10 @@ class PlanBuilder:
             target,
             [self._pre_steps(source.layout, target) for source, _ in tensors],
         )
+        level = min(self.values[name].level for _, names in tensors for name in names)
+        digits = self.policy.row_digits
+        if digits is not None and self.parameters.digits(level) >= digits:
+            structure = by_rows(structure, tensors[0][0].layout)
         return self.structured(
             label,
             [names for _, names in tensors],
@@ -275,7 +307,6 @@ class PlanBuilder:
             tables(structure),
             log_scale=log_scale,
             rescale=rescale,
-            log_mask_scale=log_mask_scale,
         )
 
     def structured(
@@ -288,7 +319,6 @@ class PlanBuilder:
         *,
         log_scale: float,
         rescale: int = 1,
-        log_mask_scale: float | None = None,
     ) -> list[str]:
         """A linear step of that structure, from the ciphertexts of every source."""
         level = min(self.values[name].level for names in tensors for name in names)
@@ -296,7 +326,7 @@ class PlanBuilder:
         input_of: dict[tuple[int, int, int], int] = {}
         for (number, ciphertext), amounts in sorted(structure.pre_rotations.items()):
             name = self._at(label, tensors[number][ciphertext], level)
-            copies = self.rotate(f"{label} pre-rotation", name, level, amounts)
+            copies = self._copies(f"{label} pre-rotation", name, level, amounts, structure.pitch)
             for amount, copy in zip(amounts, copies, strict=True):
                 if copy not in inputs:
                     inputs.append(copy)
@@ -318,7 +348,6 @@ class PlanBuilder:
             tables,
             scale=2.0**log_scale,
             rescale=rescale,
-            log_mask_scale=log_mask_scale,
         )
 
     def linear(
@@ -341,7 +370,7 @@ class PlanBuilder:
         inputs = [self._at(label, name, level) for name in inputs]
         mask_scale = 1.0
         if any(m >= 0 for _, m in sums.terms):
-            mask_scale = 2.0 ** (log_mask_scale or self.policy.log_mask_scale)
+            mask_scale = 2.0 ** (log_mask_scale or self._log_mask_scale(level))
         total = scale * self.rescale_factor(level, rescale)
         weight_scales = tuple(total / self.values[name].scale / mask_scale for name in inputs)
         self._step(
@@ -363,6 +392,11 @@ class PlanBuilder:
             ),
         )
         return [self._define(name, level - rescale, scale) for name in outputs]
+
+    def _log_mask_scale(self, level: int) -> float:
+        switch = self.policy.switch
+        half = switch is not None and self.parameters.in_half(level)
+        return switch.log_mask_scale if switch and half else self.policy.log_mask_scale
 
     def finish(
         self, name: str, inputs: Sequence[str], outputs: Sequence[str], metadata: dict[str, Any]

@@ -14,16 +14,20 @@ from fhe_core.compiler.builder import Filler, LinearTables, PlanBuilder
 from fhe_core.compiler.compiled import Compiled
 from fhe_core.compiler.convolution import Source, Structure, fill_rows
 from fhe_core.compiler.head import HeadInput, append_head
-from fhe_core.compiler.layouts import Layout, LayoutError, power_of_two, raster, widen
+from fhe_core.compiler.layouts import (
+    Layout,
+    LayoutError,
+    power_of_two,
+    raster,
+    rows_on_top,
+    widen,
+)
 from fhe_core.compiler.normalisation import append_normalisation, embedding_scale
 from fhe_core.compiler.policy import Policy
+from fhe_core.compiler.smaller_ring import even_rows, switch_of, switched
 from fhe_core.normalisation import Normalisation
 from fhe_core.parameters import Parameters
 
-#: log2 of the scale of what crosses to a smaller ring for a shortcut: far above its noise.
-_LOG_SHORTCUT_SCALE = 30.0
-#: Of masks that the kernels take.
-_MOST_MASK_BITS = 48
 #: Patch networks that run side by side in one set of ciphertexts, unless fewer are asked for.
 LANES = 4
 
@@ -164,9 +168,14 @@ class _Backbone:
         self.lane, self.lanes, self.prefix = 0, 0, ""
         gathered = architecture.image_channels * architecture.stem_kernel**2
         self.room = power_of_two(min(lanes, architecture.patches))
+        self.switch = switch_of(builder, architecture.blocks, self.room, architecture.patch_size)
         self.input_layout = widen(self._stem_layout(), gathered)
 
     def _stem_layout(self) -> Layout:
+        layout = self._natural_stem_layout()
+        return layout if self.switch is None else rows_on_top(layout)
+
+    def _natural_stem_layout(self) -> Layout:
         arch = self.architecture
         slots, size = self.builder.parameters.slots, arch.patch_size
         closest = raster(slots, self.room, arch.stem_outputs, size)
@@ -232,38 +241,45 @@ class _Backbone:
         self, number: int, shape: BlockShape, z: list[str], layout: Layout
     ) -> tuple[list[str], Layout]:
         builder, label = self.builder, f"{self.prefix}block {number}"
-        kernel, padding = shape.kernel, shape.kernel // 2
-        size = layout.shape[2] // shape.stride
-        pitch = next(d.stride for d in layout.digits if d.axis == "x") * shape.stride
-        slots, rescales = layout.slots, self.policy.rescales
-        middle = raster(slots, self.room, shape.middle, size, pitch_x=pitch)
+        kernel, padding, stride = shape.kernel, shape.kernel // 2, shape.stride
+        size = layout.shape[2] // stride
+        pitch = next(d.stride for d in layout.digits if d.axis == "x") * stride
+        rescales, switch = self.policy.rescales, self.switch
+        switches = switch is not None and number == switch.block
+        slots = layout.slots // 2 if switches else layout.slots
+
+        def place(channels: int) -> Layout:
+            natural = raster(slots, self.room, channels, size, pitch_x=pitch)
+            on_top = switch is not None and number < switch.block
+            return rows_on_top(natural) if on_top else natural
+
+        middle, after = place(shape.middle), place(shape.outputs)
 
         def of(get: Callable[[Any], Array]) -> Callable[[Network], Array]:
             return lambda network: get(network.blocks[number])
 
         offset = self._channels(of(lambda b: b.offset1), layout)
         s = self._square(f"{label} square 1", z, offset, rescales.square1)
+        level, rescale = builder.values[s[0]].level, rescales.conv1
+        halves = 1
+        if switches:  # it adds both halves of the slots, with their biases
+            levels = builder.below(level - rescale)
+            rescale, halves = level - levels[0], 2
         h = builder.convolution(
             f"{label} conv 1",
-            [(Source(layout, kernel, shape.stride, padding), s)],
-            middle,
+            [(Source(layout, kernel, stride, padding), s)],
+            replace(middle, slots=layout.slots),
             self._tables(
                 lambda n: [_flat(n.blocks[number].conv1.weight)],
-                self._channels(of(lambda b: b.conv1.bias), middle),
+                self._channels(of(lambda b: b.conv1.bias / halves), middle),
             ),
-            log_scale=self.policy.log_middle_scale,
-            rescale=rescales.conv1,
+            log_scale=self._scale_within(number),
+            rescale=rescale,
         )
-        stride = shape.stride
-        if number in self.policy.switch_blocks:
-            slots, stride, levels = slots // 2, 1, builder.below(builder.values[h[0]].level)
-            rows, columns = Source(layout, 1, shape.stride, 0, True), Source(middle, 1, 1, 0, True)
-            layout = raster(slots, self.room, shape.inputs, size, pitch_x=pitch)
-            middle = raster(slots, self.room, shape.middle, size, pitch_x=pitch)
-            log_scale = self.policy.log_middle_scale
-            h = self._in_half(f"{label} rows", columns, h, middle, log_scale, levels)
-            s = self._in_half(f"{label} shortcut", rows, s, layout, _LOG_SHORTCUT_SCALE, levels)
-        after = raster(slots, self.room, shape.outputs, size, pitch_x=pitch)
+        if switches:
+            h = switched(builder, label, h, levels)
+            s = even_rows(builder, f"{label} shortcut", s, levels)
+            layout, stride = place(shape.inputs), 1
         offset = self._channels(of(lambda b: b.offset2), middle)
         s2 = self._square(f"{label} square 2", h, offset, rescales.square2)
         shortcut = Source(layout, 1, stride, 0, diagonal=not shape.projects)
@@ -275,50 +291,24 @@ class _Backbone:
                 lambda n: [_flat(n.blocks[number].conv2.weight), _flat(n.blocks[number].shortcut)],
                 self._channels(of(lambda b: b.conv2.bias), after),
             ),
-            log_scale=self.policy.after_block(number, len(self.architecture.blocks)),
+            log_scale=self._scale_after(number),
             rescale=rescales.conv2,
         )
         return z, after
 
-    def _in_half(
-        self,
-        label: str,
-        source: Source,
-        names: list[str],
-        target: Layout,
-        log_scale: float,
-        levels: tuple[int, int],
-    ) -> list[str]:
-        """A tensor in the ring of half the degree, in that layout there, at 2**log_scale.
+    def _scale_within(self, number: int) -> float:
+        """log2 of the scale of what a block's first convolution gives."""
+        switch = self.switch
+        if switch is None or number < switch.block:
+            return self.policy.log_middle_scale
+        return switch.log_switch_scale if number == switch.block else switch.log_middle_scale
 
-        Its rows are moved together first, into the lower half of the slots; masks leave nothing in
-        the upper half, which the switch adds to it. levels: see `PlanBuilder.below`.
-        """
-        builder, (large, small) = self.builder, levels
-        ones = np.ones((self.room, source.layout.shape[1]))
-
-        def tables(structure: Structure) -> LinearTables:
-            return LinearTables(
-                lambda _network, _lane: fill_rows(structure, [ones], self.room), None, self.lane
-            )
-
-        value = builder.values[names[0]]
-        rescale = value.level - large
-        bits = log_scale + 1 + math.log2(builder.rescale_factor(value.level, rescale) / value.scale)
-        moved = builder.convolution(
-            f"{label} together",
-            [(source, names)],
-            replace(target, slots=source.layout.slots),
-            tables,
-            log_scale=log_scale + 1,
-            rescale=rescale,
-            # Weights are ones: where the masks can take all bits, they are exact at scale one.
-            log_mask_scale=bits if bits < _MOST_MASK_BITS else None,
-        )
-        return [
-            builder.switch_ring(f"{label} to half the ring", name, f"{label}.{i} half", small)
-            for i, name in enumerate(moved)
-        ]
+    def _scale_after(self, number: int) -> float:
+        """log2 of the scale of what a block gives."""
+        switch = self.switch
+        if switch is None or number < switch.block - 1:
+            return self.policy.after_block(number, len(self.architecture.blocks))
+        return switch.log_scale_before if number < switch.block else switch.log_scale
 
     def _square(self, label: str, sources: list[str], offset: Filler, rescale: int) -> list[str]:
         return self.builder.square(label, sources, offset, self.lane, rescale=rescale)

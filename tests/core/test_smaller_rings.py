@@ -11,6 +11,7 @@ from fhe_core.analysis.cost import step_costs
 from fhe_core.analysis.precision import predict
 from fhe_core.compiler import SAFE, compile_network
 from fhe_core.compiler.architecture import architecture_of
+from fhe_core.compiler.policy import Switch
 from fhe_core.parameters import Parameters
 from fhe_core.plan import PlanError, from_json, steps
 from fhe_core.runtime import cleartext
@@ -32,7 +33,7 @@ def halved(parameters: Parameters, top: int = TOP) -> Parameters:
 @pytest.mark.parametrize("embedding", [8, 16])
 def test_the_answer_is_the_same(embedding: int) -> None:
     network, parameters = random_fused(3, embedding=embedding), halved(tiny.chain(11, 20))
-    policy = replace(SAFE, switch_blocks=(1,))
+    policy = replace(SAFE, switch=Switch(1, 43.0, 43.0, 43.0, 43.0, 19.0))
     compiled = compile_network(architecture_of(network), parameters, policy, tiny.ROOT)
     plan, tables = compiled.plan, compiled.tables(network)
     image = tiny.images_for(network, 1)
@@ -58,6 +59,6 @@ def test_the_answer_is_the_same(embedding: int) -> None:
 
 
 def test_rings_that_are_not_there_are_refused() -> None:
-    policy = replace(SAFE, switch_blocks=(1,))
+    policy = replace(SAFE, switch=Switch(1, 43.0, 43.0, 43.0, 43.0, 19.0))
     with pytest.raises(PlanError, match="no ring of half the degree"):
         compile_network(architecture_of(random_fused(3)), tiny.chain(11, 20), policy, tiny.ROOT)

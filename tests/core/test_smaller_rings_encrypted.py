@@ -8,6 +8,7 @@ import numpy as np
 
 from fhe_core.compiler import SAFE, compile_network
 from fhe_core.compiler.architecture import architecture_of
+from fhe_core.compiler.policy import Switch
 from fhe_core.parameters import Specification, Tier, build
 from fhe_core.plan import required_keys
 from fhe_core.runtime import native
@@ -24,14 +25,14 @@ SPECIFICATION = Specification(
     limb_bits=(50,) + (43,) * 19,
     special_bits=(50,) * 6,
     tiers=(Tier(20, 5, 5), Tier(14, 4, 4)),
-    half_tiers=(Tier(12, 6, 6), Tier(5, 3, 3)),
-    half_levels=tuple((limbs,) for limbs in range(1, 13)),
+    half_tiers=(Tier(13, 4, 4), Tier(12, 6, 6), Tier(5, 3, 3)),
+    half_levels=tuple((limbs,) for limbs in range(1, 14)),
 )
 
 
 def test_encrypted() -> None:
     network, parameters = random_fused(3), build(SPECIFICATION)
-    policy = replace(SAFE, switch_blocks=(1,))
+    policy = replace(SAFE, switch=Switch(1, 43.0, 43.0, 43.0, 43.0, 19.0))
     compiled = compile_network(architecture_of(network), parameters, policy, tiny.ROOT)
     plan, key = compiled.plan, SecretKey.generate(parameters)
     keys = tiny.make_keys(key, required_keys([plan], parameters))
