@@ -23,7 +23,16 @@ from fhe_core.formats.ciphertexts import (
 )
 from fhe_core.parameters import ParameterError, Parameters, Ring, Specification, Tier, build
 from fhe_core.parameters.bounds import InsecureParametersError
-from fhe_core.plan import KeyName, KeySpecification
+from fhe_core.plan import (
+    KeyName,
+    KeySpecification,
+    Plan,
+    PlanError,
+    Step,
+    Value,
+    required_keys,
+    steps,
+)
 from fhe_core.runtime.evaluator import Evaluator
 from fhe_core.secret.files import save_evaluation_keys
 from fhe_core.secret.key import SecretKey
@@ -61,7 +70,7 @@ def evaluator(parameters: Parameters, key: SecretKey) -> Evaluator:
 def specifications(parameters: Parameters) -> list[KeySpecification]:
     """All that changing rings needs, and a rotation and relinearisation in the smaller one."""
     names = [0, 1, *parameters.ring_switch(0)]
-    lift = KeySpecification(KeyName(parameters.ring_lift(4), 0), (3, 4, 6, 7))
+    lift = KeySpecification(KeyName(parameters.ring_lift(7), 0), (6, 7))
     return [*(KeySpecification(KeyName(name, 1), (1, 2)) for name in names), lift]
 
 
@@ -90,12 +99,31 @@ def test_slots_repeat_in_the_larger_ring(
     slots = np.random.default_rng(2).uniform(-1, 1, parameters.slots)
     fresh, _ = key.encrypt(slots, SCALE)
     small = evaluator.switch_ring(evaluator.drop_to(fresh, 4), 2)
-    assert parameters.other_ring(2) == (4, 7)  # where it came from, and one of the chain
-    for large in parameters.other_ring(2):
-        lifted = evaluator.lift_ring(small, large)
-        assert (lifted.level, lifted.scale) == (large, SCALE / 2)
-        wanted = np.tile(slots[: slots.size // 2] + slots[slots.size // 2 :], 2)
-        assert np.max(np.abs(key.decrypt(lifted) - wanted)) < 1e-6
+    (large,) = parameters.other_ring(2)
+    lifted = evaluator.lift_ring(small, large)
+    assert (lifted.level, lifted.scale) == (7, SCALE / 2)
+    wanted = np.tile(slots[: slots.size // 2] + slots[slots.size // 2 :], 2)
+    assert np.max(np.abs(key.decrypt(lifted) - wanted)) < 1e-6
+
+
+def test_only_steps_between_rings_have_their_keys(parameters: Parameters) -> None:
+    assert [parameters.leaves(level) for level in (2, 3, 4, 5)] == [False, True, True, False]
+    levels = {"a": 4, "b": 2, "c": 7, "d": 3}
+    values = {name: Value(name, level, SCALE) for name, level in levels.items()}
+
+    def keys(*own: Step) -> list[KeySpecification]:
+        plan = Plan("rings", parameters.digest, ("a",), (), values, (), own, ("",) * len(own), {})
+        return required_keys([plan], parameters)
+
+    there, back = steps.SwitchRing("a", "b"), steps.LiftRing("b", "c")
+    assert [(k.name, k.levels) for k in keys(there, back)] == [
+        (KeyName(64, 0), (7,)),
+        (KeyName(32, 1), (2,)),
+        (KeyName(33, 1), (2,)),
+    ]
+    for step in (steps.Square("d", "e", 0, ""), steps.Rotate("d", ("e",), (1,), 3)):
+        with pytest.raises(PlanError, match="no key for a step at level 3"):
+            keys(step)
 
 
 def test_rings_change_between_levels_of_the_same_primes_only(
@@ -143,7 +171,7 @@ def test_threads_change_nothing(threads: int) -> None:
     found = []
     for own in (Evaluator(parameters, keys, 1), Evaluator(parameters, keys, threads)):
         small = own.switch_ring(own.drop_to(fresh, 4), 2)
-        found.append((small.residues, own.lift_ring(small, 4).residues))
+        found.append((small.residues, own.lift_ring(small, 7).residues))
     for one, other in zip(*found, strict=True):
         assert np.array_equal(one, other)
 
@@ -259,8 +287,10 @@ def test_keys_of_both_rings_in_one_file(
     "entry",
     [
         [34, 1, 0b110],  # beyond the keys that lead to the smaller ring
-        [65, 0, 0b1000],  # beyond the one that leads back
+        [65, 0, 0b1000000],  # beyond the one that leads back
         [0, 1, 0b1110],  # levels of both rings
+        [0, 0, 0b1000],  # a level that has no keys
+        [0, 0, 0b1010000],  # and another one
         [0, 0, 0b110],  # the other ring's tier
         [0, 1, 0],
     ],
