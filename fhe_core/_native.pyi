@@ -115,6 +115,12 @@ class Context:
         idle_limit: int = 2147483648,
         ring: str = "standard",
     ) -> None: ...
+    def of_degree(self, n: int) -> Context:
+        """The same, of polynomials with n coefficients; the memory of results is shared.
+
+        Raises:
+            ValueError: n is not usable.
+        """
     @property
     def idle_bytes(self) -> int:
         """Memory kept for the next results."""
@@ -182,7 +188,7 @@ class Context:
         basis QP, which enters as it is. source [rows, n]: what was decomposed, where the digits are
         those of ``extend``.
         """
-    def halves(self, a: _Words, rows: Sequence[int], /) -> _Words:
+    def halves(self, a: _Words, rows: Sequence[int]) -> _Words:
         """Coefficients [2, rows, n / 2] of the even part of an element of the real ring, and of its
         odd part divided by X + 1/X, both of the ring of half the degree in Y = X^2.
         """

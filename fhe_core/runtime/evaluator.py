@@ -40,14 +40,11 @@ class Evaluator:
     def __init__(self, parameters: Parameters, keys: EvaluationKeys, threads: int) -> None:
         self.parameters = parameters
         self.keys = keys
-        self.context = self._context(parameters.ring_dimension, threads)
-        smaller = {one.ring_dimension for one in parameters.levels} - {parameters.ring_dimension}
-        self._smaller = {n: self._context(n, threads) for n in smaller}
+        ring, n = parameters.ring.value, parameters.ring_dimension
+        self.context = _native.Context(n, parameters.primes, threads, ring=ring)
+        others = {one.ring_dimension for one in parameters.levels} - {n}
+        self._smaller = {n: self.context.of_degree(n) for n in others}
         self._permutations: dict[tuple[int, int], NDArray[np.uint32]] = {}
-
-    def _context(self, ring_dimension: int, threads: int) -> _native.Context:
-        ring = self.parameters.ring.value
-        return _native.Context(ring_dimension, self.parameters.primes, threads, ring=ring)
 
     def at(self, level: int) -> _native.Context:
         """The arithmetic of the ring of that level."""

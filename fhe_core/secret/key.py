@@ -62,10 +62,19 @@ class SecretKey:
         return cls(parameters, sampling.ternary(parameters.ring_dimension).astype(np.int8), threads)
 
     def _derived(self, half: Parameters) -> NDArray[np.int8]:
-        """The secret of the ring of half the degree: uniform, and the same whenever it is asked."""
+        """The secret of the ring of half the degree, uniform; the same whenever it is asked, so
+        that a key file holds one secret. It tells nothing of this one, nor of what else is derived.
+        """
         drawn = np.empty(half.ring_dimension, dtype=np.uint64)
         uniform_row(self.derive("secret of the ring of half the degree"), 0, 0, 0, 3, drawn)
         return (drawn.astype(np.int64) - 1).astype(np.int8)
+
+    def at(self, level: int) -> SecretKey:
+        """The key of that level's ring, for measurements: what a plan computes in the ring of half
+        the degree. Nobody else may decrypt there: an answer that leaves its owner can be worth a
+        coefficient of the secret, of which that ring has half as many (docs/security.md).
+        """
+        return self._half if self._half is not None and self.parameters.in_half(level) else self
 
     def __repr__(self) -> str:
         return f"SecretKey(parameters={self.parameters.name!r}, key_id={self.key_id[:8]})"
@@ -136,11 +145,12 @@ class SecretKey:
         (docs/security.md; fhe_face.client.sharing says what may leave).
 
         Raises:
-            ValueError: the key is of the standard ring, whose messages are polynomials.
+            ValueError: the key is of the standard ring, whose messages are polynomials; or the
+                ciphertext is in the ring of half the degree, where no result ends: see `at`.
         """
         self._require_slots()
-        if self._half is not None and self.parameters.in_half(ciphertext.level):
-            return self._half.decrypt(ciphertext)
+        if self.parameters.in_half(ciphertext.level):
+            raise ValueError("no result is in the ring of half the degree")
         rows = decrypted_rows(ciphertext, self.parameters)
         message = self.decrypt_polynomial(ciphertext.residues[:, : len(rows)], rows)
         return encoding.decode(message, ciphertext.scale)

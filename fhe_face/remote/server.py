@@ -174,11 +174,11 @@ class RemoteServer:
         for one in sent:
             facts = one.facts if isinstance(one, Bundle) else known_facts(read_header(one))
             runs += runs_of(facts, engine.capacity)
-        levels = engine.parameters.levels
-        items = (item for run in runs for item in items_of(engine, what, run))
-        own = [levels[item.level] for item in items]
-        words = sum(2 * level.limbs * level.ring_dimension for level in own)
-        return 8 * words + MAX_HEADER_BYTES + _SLACK
+        each, levels = 2 * 8 * engine.parameters.ring_dimension, engine.parameters.levels
+        limbs = sum(
+            levels[item.level].limbs for run in runs for item in items_of(engine, what, run)
+        )
+        return limbs * each + MAX_HEADER_BYTES + _SLACK
 
     def _tidy(self, room: Room, id: str) -> None:
         """Leave nothing behind that is not needed: the server sweeps what stays."""
