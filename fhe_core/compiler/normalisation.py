@@ -70,13 +70,11 @@ def append_normalisation(
     Raises:
         PlanError: the modulus chain is too short for the polynomial.
     """
-    rescale, bottom = (
-        builder.policy.rescales.squared_norm,
-        builder.bottom(builder.values[source].level),
-    )
+    rescale = builder.policy.rescales.squared_norm
     squared = builder.square_one(
         "square embedding", source, "squared embedding", "", rescale=rescale
     )
+    bottom = builder.bottom(builder.values[squared].level)
     norm = builder.fold("squared norm", squared, "squared norm", powers_of_two(period))
     try:
         leaves = [source] + [
