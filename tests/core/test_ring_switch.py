@@ -38,23 +38,12 @@ from fhe_core.secret.files import save_evaluation_keys
 from fhe_core.secret.key import SecretKey
 from tests.core import tiny
 
-#: Three levels of 40 bits in each ring; ciphertexts change at the second and third.
-SPECIFICATION = Specification(
-    name="insecure-halves",
-    log_ring_dimension=6,
-    limb_bits=(50, 40, 40, 40),
-    special_bits=(50, 50),
-    tiers=(Tier(4, 2, 2),),
-    half_tiers=(Tier(3, 1, 1),),
-    half_levels=((1,), (2,), (3,)),
-    half_entries=(1, 2),
-)
 SCALE = 2.0**40
 
 
 @pytest.fixture(scope="module")
 def parameters() -> Parameters:
-    return build(SPECIFICATION)
+    return tiny.load(tiny.HALVES.name)
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +153,7 @@ def test_nothing_is_decrypted_in_the_smaller_ring(
 
 @pytest.mark.parametrize("threads", [2, 3])
 def test_threads_change_nothing(threads: int) -> None:
-    parameters = build(replace(SPECIFICATION, log_ring_dimension=13))
+    parameters = build(replace(tiny.HALVES, log_ring_dimension=13))
     key = SecretKey.generate(parameters)
     keys = tiny.make_keys(key, specifications(parameters))
     fresh, _ = key.encrypt(np.random.default_rng(0).uniform(-1, 1, parameters.slots), SCALE)
@@ -190,7 +179,7 @@ def test_the_second_secret_follows_from_the_first(parameters: Parameters, key: S
 
 def test_the_second_secret_is_uniform_and_independent_of_the_first() -> None:
     """4,096 coefficients: counts within five deviations, no correlation with either half."""
-    parameters = build(replace(SPECIFICATION, log_ring_dimension=13))
+    parameters = build(replace(tiny.HALVES, log_ring_dimension=13))
     key = SecretKey.generate(parameters)
     first, small = key.secret_coefficients(), key.at(0).secret_coefficients()
     n = small.size
@@ -263,7 +252,7 @@ def test_both_rings_are_described() -> None:
 )
 def test_rings_that_cannot_be_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ParameterError):
-        build(replace(SPECIFICATION, **changes))
+        build(replace(tiny.HALVES, **changes))
 
 
 def test_keys_of_both_rings_in_one_file(
@@ -272,7 +261,7 @@ def test_keys_of_both_rings_in_one_file(
     """Every key has the size of its ring."""
     path, wanted = tmp_path / "evaluation.key", specifications(parameters)
     save_evaluation_keys(path, key, wanted, {})
-    loaded = load_evaluation_keys(path, load=lambda _: parameters)
+    loaded = load_evaluation_keys(path, load=tiny.load)
     assert {name: k.data.size for name, k in loaded.keys.items()} == {
         k.name: 2 * math.prod(k.shape(parameters)) for k in wanted
     }
@@ -303,7 +292,7 @@ def test_keys_that_no_ring_has_are_refused(
     seed = Section.from_array("seed", np.zeros(32, dtype=np.uint8))
     container.write(path, Kind.EVALUATION_KEYS, parameters.digest, key.key_id, metadata, [seed])
     with pytest.raises(container.Corrupt, match="does not fit the parameters"):
-        load_evaluation_keys(path, load=lambda _: parameters)
+        load_evaluation_keys(path, load=tiny.load)
 
 
 def test_a_ciphertext_has_the_size_of_its_levels_ring(
@@ -315,7 +304,7 @@ def test_a_ciphertext_has_the_size_of_its_levels_ring(
     path = tmp_path / "small"
     bundle = Bundle("image", parameters, key.key_id, {"a": small}, {}, {})
     save_bundle(path, bundle)
-    loaded = load_bundle(path, load=lambda _: parameters)
+    loaded = load_bundle(path, load=tiny.load)
     assert np.array_equal(loaded.items["a"].residues, small.residues)
     metadata = bundle_metadata(bundle)
     metadata["items"][0]["level"] = 4
@@ -323,4 +312,4 @@ def test_a_ciphertext_has_the_size_of_its_levels_ring(
         path, Kind.CIPHERTEXT, parameters.digest, key.key_id, metadata, bundle_sections(bundle)
     )
     with pytest.raises(container.Corrupt, match="wrong shape"):
-        load_bundle(path, load=lambda _: parameters)
+        load_bundle(path, load=tiny.load)
