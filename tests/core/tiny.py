@@ -71,7 +71,7 @@ HALVES = Specification(
 
 
 def ring_keys(parameters: Parameters) -> list[KeySpecification]:
-    """Of HALVES: those that lead between its rings, a rotation and relinearisation in the smaller."""
+    """Of HALVES: those between its rings, a rotation and relinearisation in the smaller."""
     names = [0, 1, *parameters.ring_switch(0)]
     lift = KeySpecification(KeyName(parameters.ring_lift(7), 0), (6, 7))
     return [*(KeySpecification(KeyName(name, 1), (1, 2)) for name in names), lift]
