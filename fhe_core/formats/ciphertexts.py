@@ -308,7 +308,7 @@ def key_specifications(header: Header, parameters: Parameters) -> list[KeySpecif
             0 <= tier < len(parameters.tiers)
             and 0 < bits < 1 << (parameters.top + 1)
             and all(parameters.levels[level].tier == tier for level in levels)
-            and 0 <= rotation < parameters.rotations_at(levels[0])
+            and all(0 <= rotation < parameters.rotations_at(level) for level in levels)
         ):
             raise container.Corrupt(f"{header.source}: a key does not fit the parameters")
         name = KeyName(rotation, tier)

@@ -70,7 +70,9 @@ def _check_half(spec: Specification) -> None:
     Raises:
         ParameterError: tiers without levels or the other way round, or entries that are no levels.
     """
-    if bool(spec.half_levels) != bool(spec.half_tiers) or (spec.half_entries and not spec.half_levels):
+    if bool(spec.half_levels) != bool(spec.half_tiers) or (
+        spec.half_entries and not spec.half_levels
+    ):
         raise ParameterError(f"'{spec.name}': the ring of half the degree lacks levels or tiers")
     if not spec.half_levels:
         return

@@ -88,6 +88,12 @@ class Parameters:
         """Whether ciphertexts at that level are in the ring of half the degree."""
         return self.levels[level].ring_dimension < self.ring_dimension
 
+    def leaves(self, level: int) -> bool:
+        """Whether ciphertexts at that level do nothing but leave for the ring of half the degree:
+        it belongs to no chain, and there are no keys for it."""
+        spec = self.specification
+        return 0 <= level - len(spec.half_levels) < len(spec.entries)
+
     def same_chain(self, level: int, lower: int) -> bool:
         """Whether ciphertexts come down from a level to a lower one within their ring."""
         before, after = self.levels[level], self.levels[lower]
@@ -170,12 +176,13 @@ class Parameters:
     def log2_qp(self) -> float:
         """Of the largest key under the secret of this ring that there could be, one for all levels
         of a tier: a sample modulo the product of all its primes, sprouts included."""
-        levels = dict(enumerate(self.levels))
-        tiers = {one.tier for number, one in levels.items() if not self.in_half(number)}
+        own: dict[int, list[int]] = {}
+        for number, level in enumerate(self.levels):
+            if not self.in_half(number) and not self.leaves(number):
+                own.setdefault(level.tier, []).append(number)
         return max(
-            math.fsum(math.log2(self.primes[row]) for row in self.key_rows(tier, own))
-            for tier in tiers
-            if (own := [number for number, one in levels.items() if one.tier == tier])
+            math.fsum(math.log2(self.primes[row]) for row in self.key_rows(tier, levels))
+            for tier, levels in own.items()
         )
 
     @property
@@ -184,12 +191,14 @@ class Parameters:
 
     def rotations_at(self, level: int) -> int:
         """How many evaluation keys have a name at that level: 0 (relinearisation) and amounts below
-        the slots there.
+        the slots there. None where ciphertexts leave the ring.
 
         In the standard ring as many as there are slots stand for conjugation, X -> X^-1; in the
         ring of half the degree the next two for the keys of `ring_switch`, in the one of twice its
         degree the next for that of `ring_lift`.
         """
+        if self.leaves(level):
+            return 0
         others = 2 if self.in_half(level) else 1
         return self.slots_at(level) + (
             self.ring is Ring.STANDARD or others * bool(self.specification.half_levels)
@@ -205,12 +214,14 @@ class Parameters:
         return self.slots_at(level)
 
     def other_ring(self, level: int) -> tuple[int, ...]:
-        """Levels of the other ring with the same primes; a ciphertext can go on at each."""
+        """Levels of the other ring with the same primes and keys: where a ciphertext can go on."""
         own, levels = self.levels[level], enumerate(self.levels)
         return tuple(
             number
             for number, one in levels
-            if one.rows == own.rows and one.ring_dimension != own.ring_dimension
+            if one.rows == own.rows
+            and one.ring_dimension != own.ring_dimension
+            and not self.leaves(number)
         )
 
     def galois_element(self, rotation: int) -> int:

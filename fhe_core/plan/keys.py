@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from fhe_core.parameters import Parameters
+from fhe_core.plan.errors import PlanError
 from fhe_core.plan.plan import Plan, Value
 from fhe_core.plan.steps import (
     LiftRing,
@@ -80,12 +81,18 @@ def step_keys(step: Step, values: Mapping[str, Value], parameters: Parameters) -
 
 
 def required_keys(plans: Iterable[Plan], parameters: Parameters) -> list[KeySpecification]:
-    """Every evaluation key the plans need, with the levels it is used at, sorted."""
+    """Every evaluation key the plans need, with the levels it is used at, sorted.
+
+    Raises:
+        PlanError: a step switches keys where the parameters have none, or rings that they lack.
+    """
     levels: dict[KeyName, set[int]] = {}
     for plan in plans:
         for step in plan.steps:
             level = step_level(step, plan.values)
             for name in step_keys(step, plan.values, parameters):
+                if not name.rotation < parameters.rotations_at(level):
+                    raise PlanError(f"there is no key for a step at level {level}")
                 levels.setdefault(name, set()).add(level)
     ordered = sorted(levels, key=lambda name: (name.tier, name.rotation))
     return [KeySpecification(name, tuple(sorted(levels[name]))) for name in ordered]

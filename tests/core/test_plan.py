@@ -202,7 +202,9 @@ def test_reads_and_writes(short: Parameters) -> None:
 
 def test_required_keys(short: Parameters) -> None:
     """Each rotation and tier once, with the highest level; nothing for rotations by all slots."""
-    found = plans.required_keys([example(short), example(short)], short)
+    plan = example(short)
+    plan = replace(plan, steps=plan.steps[:-2], labels=plan.labels[:-2])  # those of two rings
+    found = plans.required_keys([plan, plan], short)
     expected = {
         KeyName(1, 0): 5,  # Rotate
         KeyName(254, 0): 5,  # Rotate by -2
@@ -214,12 +216,11 @@ def test_required_keys(short: Parameters) -> None:
         KeyName(3, 1): 2,  # the two before, at once
         KeyName(4, 1): 2,
         KeyName(0, 1): 2,  # Multiply
-        KeyName(256, 2): 1,  # SwitchRing
-        KeyName(257, 2): 1,
-        KeyName(256, 1): 3,  # LiftRing
     }
     assert {spec.name: max(spec.levels) for spec in found} == expected
     assert found == sorted(found, key=lambda s: (s.name.tier, s.name.rotation))
+    with pytest.raises(PlanError, match="no key for a step at level 1"):
+        plans.required_keys([example(short)], short)
 
 
 def test_key_shapes(short: Parameters) -> None:

@@ -23,29 +23,27 @@ from fhe_core.formats.ciphertexts import (
 )
 from fhe_core.parameters import ParameterError, Parameters, Ring, Specification, Tier, build
 from fhe_core.parameters.bounds import InsecureParametersError
-from fhe_core.plan import KeyName, KeySpecification
+from fhe_core.plan import (
+    KeyName,
+    KeySpecification,
+    Plan,
+    PlanError,
+    Step,
+    Value,
+    required_keys,
+    steps,
+)
 from fhe_core.runtime.evaluator import Evaluator
 from fhe_core.secret.files import save_evaluation_keys
 from fhe_core.secret.key import SecretKey
 from tests.core import tiny
 
-#: Three levels of 40 bits in each ring; ciphertexts change at the second and third.
-SPECIFICATION = Specification(
-    name="insecure-halves",
-    log_ring_dimension=6,
-    limb_bits=(50, 40, 40, 40),
-    special_bits=(50, 50),
-    tiers=(Tier(4, 2, 2),),
-    half_tiers=(Tier(3, 1, 1),),
-    half_levels=((1,), (2,), (3,)),
-    half_entries=(1, 2),
-)
 SCALE = 2.0**40
 
 
 @pytest.fixture(scope="module")
 def parameters() -> Parameters:
-    return build(SPECIFICATION)
+    return tiny.load(tiny.HALVES.name)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +59,7 @@ def evaluator(parameters: Parameters, key: SecretKey) -> Evaluator:
 def specifications(parameters: Parameters) -> list[KeySpecification]:
     """All that changing rings needs, and a rotation and relinearisation in the smaller one."""
     names = [0, 1, *parameters.ring_switch(0)]
-    lift = KeySpecification(KeyName(parameters.ring_lift(4), 0), (3, 4, 6, 7))
+    lift = KeySpecification(KeyName(parameters.ring_lift(7), 0), (6, 7))
     return [*(KeySpecification(KeyName(name, 1), (1, 2)) for name in names), lift]
 
 
@@ -90,12 +88,31 @@ def test_slots_repeat_in_the_larger_ring(
     slots = np.random.default_rng(2).uniform(-1, 1, parameters.slots)
     fresh, _ = key.encrypt(slots, SCALE)
     small = evaluator.switch_ring(evaluator.drop_to(fresh, 4), 2)
-    assert parameters.other_ring(2) == (4, 7)  # where it came from, and one of the chain
-    for large in parameters.other_ring(2):
-        lifted = evaluator.lift_ring(small, large)
-        assert (lifted.level, lifted.scale) == (large, SCALE / 2)
-        wanted = np.tile(slots[: slots.size // 2] + slots[slots.size // 2 :], 2)
-        assert np.max(np.abs(key.decrypt(lifted) - wanted)) < 1e-6
+    (large,) = parameters.other_ring(2)
+    lifted = evaluator.lift_ring(small, large)
+    assert (lifted.level, lifted.scale) == (7, SCALE / 2)
+    wanted = np.tile(slots[: slots.size // 2] + slots[slots.size // 2 :], 2)
+    assert np.max(np.abs(key.decrypt(lifted) - wanted)) < 1e-6
+
+
+def test_only_steps_between_rings_have_their_keys(parameters: Parameters) -> None:
+    assert [parameters.leaves(level) for level in (2, 3, 4, 5)] == [False, True, True, False]
+    levels = {"a": 4, "b": 2, "c": 7, "d": 3}
+    values = {name: Value(name, level, SCALE) for name, level in levels.items()}
+
+    def keys(*own: Step) -> list[KeySpecification]:
+        plan = Plan("rings", parameters.digest, ("a",), (), values, (), own, ("",) * len(own), {})
+        return required_keys([plan], parameters)
+
+    there, back = steps.SwitchRing("a", "b"), steps.LiftRing("b", "c")
+    assert [(k.name, k.levels) for k in keys(there, back)] == [
+        (KeyName(64, 0), (7,)),
+        (KeyName(32, 1), (2,)),
+        (KeyName(33, 1), (2,)),
+    ]
+    for step in (steps.Square("d", "e", 0, ""), steps.Rotate("d", ("e",), (1,), 3)):
+        with pytest.raises(PlanError, match="no key for a step at level 3"):
+            keys(step)
 
 
 def test_rings_change_between_levels_of_the_same_primes_only(
@@ -136,14 +153,14 @@ def test_nothing_is_decrypted_in_the_smaller_ring(
 
 @pytest.mark.parametrize("threads", [2, 3])
 def test_threads_change_nothing(threads: int) -> None:
-    parameters = build(replace(SPECIFICATION, log_ring_dimension=13))
+    parameters = build(replace(tiny.HALVES, log_ring_dimension=13))
     key = SecretKey.generate(parameters)
     keys = tiny.make_keys(key, specifications(parameters))
     fresh, _ = key.encrypt(np.random.default_rng(0).uniform(-1, 1, parameters.slots), SCALE)
     found = []
     for own in (Evaluator(parameters, keys, 1), Evaluator(parameters, keys, threads)):
         small = own.switch_ring(own.drop_to(fresh, 4), 2)
-        found.append((small.residues, own.lift_ring(small, 4).residues))
+        found.append((small.residues, own.lift_ring(small, 7).residues))
     for one, other in zip(*found, strict=True):
         assert np.array_equal(one, other)
 
@@ -162,7 +179,7 @@ def test_the_second_secret_follows_from_the_first(parameters: Parameters, key: S
 
 def test_the_second_secret_is_uniform_and_independent_of_the_first() -> None:
     """4,096 coefficients: counts within five deviations, no correlation with either half."""
-    parameters = build(replace(SPECIFICATION, log_ring_dimension=13))
+    parameters = build(replace(tiny.HALVES, log_ring_dimension=13))
     key = SecretKey.generate(parameters)
     first, small = key.secret_coefficients(), key.at(0).secret_coefficients()
     n = small.size
@@ -235,7 +252,7 @@ def test_both_rings_are_described() -> None:
 )
 def test_rings_that_cannot_be_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ParameterError):
-        build(replace(SPECIFICATION, **changes))
+        build(replace(tiny.HALVES, **changes))
 
 
 def test_keys_of_both_rings_in_one_file(
@@ -244,7 +261,7 @@ def test_keys_of_both_rings_in_one_file(
     """Every key has the size of its ring."""
     path, wanted = tmp_path / "evaluation.key", specifications(parameters)
     save_evaluation_keys(path, key, wanted, {})
-    loaded = load_evaluation_keys(path, load=lambda _: parameters)
+    loaded = load_evaluation_keys(path, load=tiny.load)
     assert {name: k.data.size for name, k in loaded.keys.items()} == {
         k.name: 2 * math.prod(k.shape(parameters)) for k in wanted
     }
@@ -259,8 +276,10 @@ def test_keys_of_both_rings_in_one_file(
     "entry",
     [
         [34, 1, 0b110],  # beyond the keys that lead to the smaller ring
-        [65, 0, 0b1000],  # beyond the one that leads back
+        [65, 0, 0b1000000],  # beyond the one that leads back
         [0, 1, 0b1110],  # levels of both rings
+        [0, 0, 0b1000],  # a level that has no keys
+        [0, 0, 0b1010000],  # and another one
         [0, 0, 0b110],  # the other ring's tier
         [0, 1, 0],
     ],
@@ -273,7 +292,7 @@ def test_keys_that_no_ring_has_are_refused(
     seed = Section.from_array("seed", np.zeros(32, dtype=np.uint8))
     container.write(path, Kind.EVALUATION_KEYS, parameters.digest, key.key_id, metadata, [seed])
     with pytest.raises(container.Corrupt, match="does not fit the parameters"):
-        load_evaluation_keys(path, load=lambda _: parameters)
+        load_evaluation_keys(path, load=tiny.load)
 
 
 def test_a_ciphertext_has_the_size_of_its_levels_ring(
@@ -285,7 +304,7 @@ def test_a_ciphertext_has_the_size_of_its_levels_ring(
     path = tmp_path / "small"
     bundle = Bundle("image", parameters, key.key_id, {"a": small}, {}, {})
     save_bundle(path, bundle)
-    loaded = load_bundle(path, load=lambda _: parameters)
+    loaded = load_bundle(path, load=tiny.load)
     assert np.array_equal(loaded.items["a"].residues, small.residues)
     metadata = bundle_metadata(bundle)
     metadata["items"][0]["level"] = 4
@@ -293,4 +312,4 @@ def test_a_ciphertext_has_the_size_of_its_levels_ring(
         path, Kind.CIPHERTEXT, parameters.digest, key.key_id, metadata, bundle_sections(bundle)
     )
     with pytest.raises(container.Corrupt, match="wrong shape"):
-        load_bundle(path, load=lambda _: parameters)
+        load_bundle(path, load=tiny.load)

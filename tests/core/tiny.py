@@ -57,9 +57,22 @@ SHORT = Specification(
 )
 
 
+#: Three levels of 40 bits in each ring; ciphertexts leave for the second and third of the smaller.
+HALVES = Specification(
+    name="insecure-halves",
+    log_ring_dimension=6,
+    limb_bits=(50, 40, 40, 40),
+    special_bits=(50, 50),
+    tiers=(Tier(4, 2, 2),),
+    half_tiers=(Tier(3, 1, 1),),
+    half_levels=((1,), (2,), (3,)),
+    half_entries=(1, 2),
+)
+
+
 def load(name: str) -> Parameters:
     """A ParameterLoader that knows the test sets."""
-    known = {spec.name: spec for spec in (TINY, SHORT)}
+    known = {spec.name: spec for spec in (TINY, SHORT, HALVES)}
     if name not in known:
         raise KeyError(name)
     return build(known[name])
