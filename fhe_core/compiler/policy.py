@@ -102,17 +102,17 @@ BATCH = replace(SAFE, log_mask_scale=20.5, log_pool_mask_scale=20.5)
 #: Two rescales for the four multiplications of a block, one for those of the head: scales are as
 #: small as the network's tolerance of noise allows (docs/precision.md).
 LEAN = Policy(
-    log_scale=26.25,
-    log_middle_scale=26.5,
+    log_scale=27.0,
+    log_middle_scale=27.5,
     log_last_scale=26.25,
-    log_mask_scale=16.25,
+    log_mask_scale=16.75,
     log_pool_mask_scale=20.0,
     log_input_scale=33.0,
     log_result_scale=31.0,
     rescales=Rescales(square1=0, square2=0, final_square=0, pool_mask=0, linear=0, embedding=1),
     pre_rotations=2,
     row_digits=3,
-    switch=Switch(1, 29.25, 32.0, 25.25, 25.0, 15.75),
+    switch=Switch(1, 29.25, 32.0, 25.0, 25.0, 15.5),
 )
 
 #: As LEAN, for batches: masks and weights have smaller errors, which leaves bits for activations.
