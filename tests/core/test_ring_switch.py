@@ -28,61 +28,46 @@ from tests.core import tiny
 SCALE = 2.0**40
 
 
-@pytest.fixture(scope="module")
-def parameters() -> Parameters:
-    return tiny.load(tiny.HALVES.name)
-
-
-@pytest.fixture(scope="module")
-def key(parameters: Parameters) -> SecretKey:
-    return SecretKey.generate(parameters)
-
-
-@pytest.fixture(scope="module")
-def evaluator(parameters: Parameters, key: SecretKey) -> Evaluator:
-    return Evaluator(parameters, tiny.make_keys(key, tiny.ring_keys(parameters)), 1)
-
-
 @pytest.mark.parametrize("entry", [0, 1])
 def test_slots_are_the_sum_of_two(
-    parameters: Parameters, key: SecretKey, evaluator: Evaluator, entry: int
+    halves: Parameters, halves_key: SecretKey, halves_evaluator: Evaluator, entry: int
 ) -> None:
-    slots = np.random.default_rng(entry).uniform(-1, 1, parameters.slots)
-    fresh, _ = key.encrypt(slots, SCALE)
+    slots = np.random.default_rng(entry).uniform(-1, 1, halves.slots)
+    fresh, _ = halves_key.encrypt(slots, SCALE)
     leaving, level = 3 + entry, 1 + entry
-    small = evaluator.switch_ring(evaluator.drop_to(fresh, leaving), level)
-    assert small.residues.shape == (2, level + 1, parameters.ring_dimension // 2)
+    small = halves_evaluator.switch_ring(halves_evaluator.drop_to(fresh, leaving), level)
+    assert small.residues.shape == (2, level + 1, halves.ring_dimension // 2)
     assert (small.level, small.scale) == (level, SCALE / 2)
     lower, upper = np.split(slots, 2)
-    found = key.at(level).decrypt(small)
+    found = halves_key.at(level).decrypt(small)
     assert np.max(np.abs(found - (lower + upper))) < 1e-6
-    turned = evaluator.rotate_many(small, [1])[0]
-    assert np.max(np.abs(key.at(level).decrypt(turned) - np.roll(lower + upper, -1))) < 1e-6
-    square = evaluator.multiply(small, small, 1)
-    assert np.max(np.abs(key.at(level).decrypt(square) - (lower + upper) ** 2)) < 1e-6
+    turned = halves_evaluator.rotate_many(small, [1])[0]
+    assert np.max(np.abs(halves_key.at(level).decrypt(turned) - np.roll(lower + upper, -1))) < 1e-6
+    square = halves_evaluator.multiply(small, small, 1)
+    assert np.max(np.abs(halves_key.at(level).decrypt(square) - (lower + upper) ** 2)) < 1e-6
 
 
 def test_slots_repeat_in_the_larger_ring(
-    parameters: Parameters, key: SecretKey, evaluator: Evaluator
+    halves: Parameters, halves_key: SecretKey, halves_evaluator: Evaluator
 ) -> None:
-    slots = np.random.default_rng(2).uniform(-1, 1, parameters.slots)
-    fresh, _ = key.encrypt(slots, SCALE)
-    small = evaluator.switch_ring(evaluator.drop_to(fresh, 4), 2)
-    (large,) = parameters.other_ring(2)
-    lifted = evaluator.lift_ring(small, large)
+    slots = np.random.default_rng(2).uniform(-1, 1, halves.slots)
+    fresh, _ = halves_key.encrypt(slots, SCALE)
+    small = halves_evaluator.switch_ring(halves_evaluator.drop_to(fresh, 4), 2)
+    (large,) = halves.other_ring(2)
+    lifted = halves_evaluator.lift_ring(small, large)
     assert (lifted.level, lifted.scale) == (7, SCALE / 2)
     wanted = np.tile(slots[: slots.size // 2] + slots[slots.size // 2 :], 2)
-    assert np.max(np.abs(key.decrypt(lifted) - wanted)) < 1e-6
+    assert np.max(np.abs(halves_key.decrypt(lifted) - wanted)) < 1e-6
 
 
-def test_only_steps_between_rings_have_their_keys(parameters: Parameters) -> None:
-    assert [parameters.leaves(level) for level in (2, 3, 4, 5)] == [False, True, True, False]
+def test_only_steps_between_rings_have_their_keys(halves: Parameters) -> None:
+    assert [halves.leaves(level) for level in (2, 3, 4, 5)] == [False, True, True, False]
     levels = {"a": 4, "b": 2, "c": 7, "d": 3}
     values = {name: Value(name, level, SCALE) for name, level in levels.items()}
 
     def keys(*own: Step) -> list[KeySpecification]:
-        plan = Plan("rings", parameters.digest, ("a",), (), values, (), own, ("",) * len(own), {})
-        return required_keys([plan], parameters)
+        plan = Plan("rings", halves.digest, ("a",), (), values, (), own, ("",) * len(own), {})
+        return required_keys([plan], halves)
 
     there, back = steps.SwitchRing("a", "b"), steps.LiftRing("b", "c")
     assert [(k.name, k.levels) for k in keys(there, back)] == [
@@ -96,39 +81,39 @@ def test_only_steps_between_rings_have_their_keys(parameters: Parameters) -> Non
 
 
 def test_rings_change_between_levels_of_the_same_primes_only(
-    parameters: Parameters, key: SecretKey, evaluator: Evaluator
+    halves: Parameters, halves_key: SecretKey, halves_evaluator: Evaluator
 ) -> None:
-    fresh, _ = key.encrypt(np.zeros(parameters.slots), SCALE)
-    for level in (1, 2, parameters.top - 1):
+    fresh, _ = halves_key.encrypt(np.zeros(halves.slots), SCALE)
+    for level in (1, 2, halves.top - 1):
         with pytest.raises(ValueError, match="no ciphertext changes its ring"):
-            evaluator.switch_ring(fresh, level)
-    small = evaluator.switch_ring(evaluator.drop_to(fresh, 4), 2)
-    for level in (1, 3, parameters.top):
+            halves_evaluator.switch_ring(fresh, level)
+    small = halves_evaluator.switch_ring(halves_evaluator.drop_to(fresh, 4), 2)
+    for level in (1, 3, halves.top):
         with pytest.raises(ValueError, match="no ciphertext changes its ring"):
-            evaluator.lift_ring(small, level)
+            halves_evaluator.lift_ring(small, level)
 
 
 def test_a_ciphertext_does_not_drop_into_another_ring(
-    parameters: Parameters, key: SecretKey, evaluator: Evaluator
+    halves: Parameters, halves_key: SecretKey, halves_evaluator: Evaluator
 ) -> None:
-    fresh, _ = key.encrypt(np.zeros(parameters.slots), SCALE)
+    fresh, _ = halves_key.encrypt(np.zeros(halves.slots), SCALE)
     for level in range(3):
         with pytest.raises(ValueError, match="cannot drop"):
-            fresh.drop_to(level, parameters)
+            fresh.drop_to(level, halves)
         with pytest.raises(ValueError, match="cannot drop"):
-            evaluator.drop_to(fresh, level)
+            halves_evaluator.drop_to(fresh, level)
 
 
 def test_nothing_is_decrypted_in_the_smaller_ring(
-    parameters: Parameters, key: SecretKey, evaluator: Evaluator
+    halves: Parameters, halves_key: SecretKey, halves_evaluator: Evaluator
 ) -> None:
     """Only measurements do, and ask for it."""
-    fresh, _ = key.encrypt(np.ones(parameters.slots), SCALE)
-    small = evaluator.switch_ring(evaluator.drop_to(fresh, 4), 2)
+    fresh, _ = halves_key.encrypt(np.ones(halves.slots), SCALE)
+    small = halves_evaluator.switch_ring(halves_evaluator.drop_to(fresh, 4), 2)
     with pytest.raises(ValueError, match="no result is in the ring of half the degree"):
-        key.decrypt(small)
-    assert key.at(2).decrypt(small) == pytest.approx(2.0)
-    assert key.at(parameters.top) is key
+        halves_key.decrypt(small)
+    assert halves_key.at(2).decrypt(small) == pytest.approx(2.0)
+    assert halves_key.at(halves.top) is halves_key
 
 
 @pytest.mark.parametrize("threads", [2, 3])
@@ -148,13 +133,15 @@ def test_threads_change_nothing(threads: int) -> None:
 # --- the second secret ----------------------------------------------------------------------------
 
 
-def test_the_second_secret_follows_from_the_first(parameters: Parameters, key: SecretKey) -> None:
-    again = SecretKey(parameters, key.secret_coefficients())
-    other = SecretKey.generate(parameters)
-    small, same, another = (one.at(0).secret_coefficients() for one in (key, again, other))
+def test_the_second_secret_follows_from_the_first(
+    halves: Parameters, halves_key: SecretKey
+) -> None:
+    again = SecretKey(halves, halves_key.secret_coefficients())
+    other = SecretKey.generate(halves)
+    small, same, another = (one.at(0).secret_coefficients() for one in (halves_key, again, other))
     assert np.array_equal(small, same)
     assert not np.array_equal(small, another)
-    assert small.size == parameters.ring_dimension // 2
+    assert small.size == halves.ring_dimension // 2
 
 
 def test_the_second_secret_is_uniform_and_independent_of_the_first() -> None:

@@ -39,21 +39,6 @@ from tests.core import tiny
 SCALE = 2.0**40
 
 
-@pytest.fixture(scope="module")
-def parameters() -> Parameters:
-    return tiny.load(tiny.HALVES.name)
-
-
-@pytest.fixture(scope="module")
-def key(parameters: Parameters) -> SecretKey:
-    return SecretKey.generate(parameters)
-
-
-@pytest.fixture(scope="module")
-def evaluator(parameters: Parameters, key: SecretKey) -> Evaluator:
-    return Evaluator(parameters, tiny.make_keys(key, tiny.ring_keys(parameters)), 1)
-
-
 def secure(half_specials: int) -> Specification:
     """Of 128 bits in the larger ring; in the smaller one by how many special primes it uses."""
     return Specification(
@@ -118,20 +103,20 @@ def test_rings_that_cannot_be_are_refused(changes: dict[str, Any]) -> None:
 
 
 def test_keys_of_both_rings_in_one_file(
-    parameters: Parameters, key: SecretKey, tmp_path: Path
+    halves: Parameters, halves_key: SecretKey, tmp_path: Path
 ) -> None:
     """Every key has the size of its ring."""
-    path, wanted = tmp_path / "evaluation.key", tiny.ring_keys(parameters)
-    save_evaluation_keys(path, key, wanted, {})
+    path, wanted = tmp_path / "evaluation.key", tiny.ring_keys(halves)
+    save_evaluation_keys(path, halves_key, wanted, {})
     loaded = load_evaluation_keys(path, load=tiny.load)
     assert {name: k.data.size for name, k in loaded.keys.items()} == {
-        k.name: 2 * math.prod(k.shape(parameters)) for k in wanted
+        k.name: 2 * math.prod(k.shape(halves)) for k in wanted
     }
-    assert {k.shape(parameters)[2] for k in wanted} == {64, 32}
-    own = Evaluator(parameters, loaded, 1)
-    fresh, _ = key.encrypt(np.ones(parameters.slots), SCALE)
+    assert {k.shape(halves)[2] for k in wanted} == {64, 32}
+    own = Evaluator(halves, loaded, 1)
+    fresh, _ = halves_key.encrypt(np.ones(halves.slots), SCALE)
     small = own.switch_ring(own.drop_to(fresh, 4), 2)
-    assert key.at(2).decrypt(small) == pytest.approx(2.0)
+    assert halves_key.at(2).decrypt(small) == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize(
@@ -147,31 +132,31 @@ def test_keys_of_both_rings_in_one_file(
     ],
 )
 def test_keys_that_no_ring_has_are_refused(
-    parameters: Parameters, key: SecretKey, tmp_path: Path, entry: list[int]
+    halves: Parameters, halves_key: SecretKey, tmp_path: Path, entry: list[int]
 ) -> None:
     path = tmp_path / "evaluation.key"
-    metadata = {**evaluation_key_metadata(parameters, []), "keys": [entry]}
+    metadata = {**evaluation_key_metadata(halves, []), "keys": [entry]}
     seed = Section.from_array("seed", np.zeros(32, dtype=np.uint8))
-    container.write(path, Kind.EVALUATION_KEYS, parameters.digest, key.key_id, metadata, [seed])
+    container.write(path, Kind.EVALUATION_KEYS, halves.digest, halves_key.key_id, metadata, [seed])
     with pytest.raises(container.Corrupt, match="does not fit the parameters"):
         load_evaluation_keys(path, load=tiny.load)
 
 
 def test_a_ciphertext_has_the_size_of_its_levels_ring(
-    parameters: Parameters, key: SecretKey, evaluator: Evaluator, tmp_path: Path
+    halves: Parameters, halves_key: SecretKey, halves_evaluator: Evaluator, tmp_path: Path
 ) -> None:
     """A header that names a level of the other ring is refused before anything is read."""
-    fresh, _ = key.encrypt(np.ones(parameters.slots), SCALE)
-    small = evaluator.switch_ring(evaluator.drop_to(fresh, 4), 2)
+    fresh, _ = halves_key.encrypt(np.ones(halves.slots), SCALE)
+    small = halves_evaluator.switch_ring(halves_evaluator.drop_to(fresh, 4), 2)
     path = tmp_path / "small"
-    bundle = Bundle("image", parameters, key.key_id, {"a": small}, {}, {})
+    bundle = Bundle("image", halves, halves_key.key_id, {"a": small}, {}, {})
     save_bundle(path, bundle)
     loaded = load_bundle(path, load=tiny.load)
     assert np.array_equal(loaded.items["a"].residues, small.residues)
     metadata = bundle_metadata(bundle)
     metadata["items"][0]["level"] = 4
     container.write(
-        path, Kind.CIPHERTEXT, parameters.digest, key.key_id, metadata, bundle_sections(bundle)
+        path, Kind.CIPHERTEXT, halves.digest, halves_key.key_id, metadata, bundle_sections(bundle)
     )
     with pytest.raises(container.Corrupt, match="wrong shape"):
         load_bundle(path, load=tiny.load)
