@@ -59,13 +59,7 @@ class PlanBuilder:
 
     def rescale_factor(self, level: int, count: int) -> float:
         """What rescaling by ``count`` levels from ``level`` divides by."""
-        levels, lower = self.parameters.levels, level - count
-        modulus = self.parameters.log2_modulus
-        if count and (
-            lower < 0
-            or levels[lower].ring_dimension != levels[level].ring_dimension
-            or modulus(lower) >= modulus(level)
-        ):
+        if count and not self.parameters.same_chain(level, level - count):
             raise PlanError(f"the modulus chain is too short: no limb left at '{self.label()}'")
         return self.parameters.rescale_factor(level, level - count)
 
@@ -149,12 +143,7 @@ class PlanBuilder:
 
     def bottom(self, level: int) -> int:
         """The lowest level of the chain that it belongs to."""
-        levels, modulus = self.parameters.levels, self.parameters.log2_modulus
-        while (
-            level
-            and levels[level - 1].ring_dimension == levels[level].ring_dimension
-            and modulus(level - 1) < modulus(level)
-        ):
+        while self.parameters.same_chain(level, level - 1):
             level -= 1
         return level
 

@@ -96,12 +96,11 @@ class Parameters:
 
     def same_chain(self, level: int, lower: int) -> bool:
         """Whether ciphertexts come down from a level to a lower one within their ring."""
+        if not 0 <= lower < level:
+            return False
         before, after = self.levels[level], self.levels[lower]
-        return (
-            0 <= lower < level
-            and before.ring_dimension == after.ring_dimension
-            and self.log2_modulus(lower) < self.log2_modulus(level)
-        )
+        within = before.ring_dimension == after.ring_dimension
+        return within and self.log2_modulus(lower) < self.log2_modulus(level)
 
     @property
     def root_order(self) -> int:
