@@ -256,13 +256,11 @@ class PlanBuilder:
         for amount in amounts:
             rows = round(amount / pitch) * pitch
             rows_of.setdefault(amount - rows, []).append(rows)
-        names = {}
-        for channels, copy in zip(
-            rows_of, self.rotate(label, source, level, list(rows_of)), strict=True
-        ):
-            rows = rows_of[channels]
-            copies = self.rotate(f"{label} rows", copy, level, rows)
-            names.update({channels + r: name for r, name in zip(rows, copies, strict=True)})
+        shifted = self.rotate(label, source, level, list(rows_of))
+        names: dict[int, str] = {}
+        for (channels, wanted), copy in zip(rows_of.items(), shifted, strict=True):
+            copies = self.rotate(f"{label} rows", copy, level, wanted)
+            names |= {channels + row: name for row, name in zip(wanted, copies, strict=True)}
         return [names[amount] for amount in amounts]
 
     def convolution(

@@ -98,8 +98,8 @@ def test_two_views_of_a_face() -> None:
 
 @pytest.mark.parametrize("row_digits", [None, 3])
 def test_encrypted_with_corrected_biases(row_digits: int | None) -> None:
-    """What rounding adds in the upper half comes down with the switch, and is taken off, too: all of
-    it on the image that it was measured on."""
+    """What rounding adds in the upper half comes down with the switch, and is taken off, too: all
+    of it on the image that it was measured on."""
     network = random_fused(3)
     coarse = Switch(1, 43.0, 44.0, 43.0, 43.0, 12.0)
     policy = replace(POLICY, switch=coarse, log_mask_scale=12.0, row_digits=row_digits)
