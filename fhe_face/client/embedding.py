@@ -160,8 +160,9 @@ def _computed(
         seconds += time.perf_counter() - started
         for face, result in zip(numbers, client.decrypt(answer, [bundle]), strict=True):
             assert not isinstance(result, Score)
-            fine = isinstance(result, Embedding)
-            results[face] = replace(result, contrast=contrast) if fine else result
+            if isinstance(result, Embedding):
+                result = replace(result, contrast=contrast)
+            results[face] = result
     return results, seconds
 
 
