@@ -18,8 +18,8 @@ constexpr std::size_t kHugePage = std::size_t{2} << 20;
 // processor keeps translations for.
 constexpr std::size_t kSmall = kHugePage / 8;
 
-// A block may be so many times as large as what it is for: ciphertexts shrink as a plan goes on, and
-// a page's first touch takes as long as several passes over it.
+// A block may be so many times as large as what it is for: ciphertexts shrink as a plan goes on,
+// and a page's first touch takes as long as several passes over it.
 constexpr std::size_t kRoom = 8;
 
 std::size_t unit(std::size_t bytes) { return bytes < kSmall ? kCacheLine : kHugePage; }

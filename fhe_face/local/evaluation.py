@@ -43,10 +43,11 @@ class Pipeline(Protocol):
 
 @dataclass(frozen=True)
 class FacePipeline:
-    """The real thing."""
+    """The real thing; contrast: of the first round, as for `FaceClient.embed`."""
 
     client: FaceClient
     server: FaceServer
+    contrast: float = 1.0
 
     @property
     def together(self) -> int:
@@ -56,7 +57,7 @@ class FacePipeline:
 
     def embed(self, crops: Sequence[Pixels]) -> Embedded:
         """See Pipeline."""
-        return self.client.embed(list(crops), self.server)
+        return self.client.embed(list(crops), self.server, contrast=self.contrast)
 
 
 @dataclass(frozen=True, eq=False)
