@@ -215,8 +215,8 @@ class Context:
         specials: Sequence[int],
         p_mod_q: Sequence[int],
         digit_limbs: int = 0,
-    ) -> _Words:
-        """The fused linear transform, [outputs, 2, rows + specials, n].
+    ) -> list[_Words]:
+        """The fused linear transform: for each output an array [2, rows + specials, n].
 
         inputs: a ciphertext [2, rows, n] and its digits, which may be empty where it is not
         rotated; babies: (input, permutation, key, rows of the key), or None for both. digit_limbs:

@@ -413,7 +413,8 @@ std::vector<py::object> add_babies(ring::LinearTransform& t, const Context& cont
     return alive;
 }
 
-Words accumulate(const Context& context, const Transform& transform, const Inputs& inputs,
+// Each sum in a block of its own: it serves others as soon as that sum is divided.
+std::vector<Words> accumulate(const Context& context, const Transform& transform, const Inputs& inputs,
                  const Babies& babies, const Rows& rows, const Rows& specials,
                  const std::vector<std::uint64_t>& p_mod_q, std::size_t digit_limbs) {
     const std::size_t n = context.n();
@@ -428,11 +429,15 @@ Words accumulate(const Context& context, const Transform& transform, const Input
         t.own_rows = own_rows(context, t.limbs, digit_limbs, t.digit_count);
     }
     const std::vector<py::object> alive = add_babies(t, context, babies);
-    Words out = make(context, {t.outputs.size(), 2, t.rows.size(), n});
-    std::uint64_t* data = out.mutable_data();
+    std::vector<Words> sums;
+    std::vector<std::uint64_t*> data;
+    while (sums.size() < t.outputs.size()) {
+        sums.push_back(make(context, {2, t.rows.size(), n}));
+        data.push_back(sums.back().mutable_data());
+    }
     const Released release;
     ring::accumulate(context, data, t);
-    return out;
+    return sums;
 }
 
 }  // namespace

@@ -162,10 +162,12 @@ def _linear(
     del inputs, digits
     scale = packed.plan.values[step.outputs[0]].scale
     results: list[Ciphertext] = []
-    for chain in step.horner():
-        total = sums[chain[0][0]]
+    left: dict[int, Words] = dict(enumerate(sums))
+    del sums
+    for chain in step.horner():  # each sum is read once, and its memory serves the results
+        total = left.pop(chain[0][0])
         for (_, rotation), following in zip_longest(chain, chain[1:]):
-            base = None if following is None else sums[following[0]]
+            base = None if following is None else left.pop(following[0])
             if rotation % slots:
                 total = evaluator.rotate_extended(total, level, rotation % slots, base)
         down = evaluator.mod_down(total, level, step.rescale)

@@ -74,7 +74,7 @@ class Counting:
         specials: list[int],
         p_mod_q: list[int],
         digit_limbs: int,
-    ) -> Words:
+    ) -> list[Words]:
         limbs = len(own)
         rows = limbs + len(specials)
         for _, permutation, _, _ in babies:
