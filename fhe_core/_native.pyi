@@ -115,6 +115,12 @@ class Context:
         idle_limit: int = 2147483648,
         ring: str = "standard",
     ) -> None: ...
+    def of_degree(self, n: int) -> Context:
+        """The same, of polynomials with n coefficients; the memory of results is shared.
+
+        Raises:
+            ValueError: n is not usable.
+        """
     @property
     def idle_bytes(self) -> int:
         """Memory kept for the next results."""
@@ -182,6 +188,10 @@ class Context:
         addend: [0 to 2, rows, n], which enters times P, or [0 to 2, rows + specials, n] in the
         basis QP, which enters as it is. source [rows, n]: what was decomposed, where the digits are
         those of ``extend``.
+        """
+    def halves(self, a: _Words, rows: Sequence[int]) -> _Words:
+        """Coefficients [2, rows, n / 2] of the even part of an element of the real ring, and of its
+        odd part divided by X + 1/X, both of the ring of half the degree in Y = X^2.
         """
     def tensor(self, a: _Words, b: _Words, rows: Sequence[int]) -> _Words:
         """(a0 b0, a0 b1 + a1 b0, a1 b1), [3, rows, n]."""
