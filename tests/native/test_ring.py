@@ -197,6 +197,24 @@ def test_plaintexts_join_ciphertexts(ring: Ring) -> None:
         assert equal(ring.context.multiply_plain(both, values, rows), integers(both) * plain % q)
 
 
+@pytest.mark.parametrize("kind", ["standard", "real"])
+@pytest.mark.parametrize("n", [16, 64, 4096])
+def test_short_plaintexts_are_added_as_their_spread_out_ones(kind: str, n: int) -> None:
+    moduli = [q for q, _ in zip(ntt_primes(50, 2 * n), range(2), strict=False)]
+    context = _native.Context(n, moduli, 2, ring=kind)
+    random = np.random.default_rng(n)
+    a = np.stack([random.integers(0, q, (2, n), dtype=np.uint64) for q in moduli], axis=1)
+    size = 1
+    while size <= n:
+        values = random.integers(-(2**62), 2**62, size)
+        whole = np.zeros(n, dtype=np.int64)
+        whole[:: n // size] = values
+        expected = a.copy()
+        expected[0] = context.add(a[0], context.embed_signed(whole, [0, 1]), [0, 1])
+        assert np.array_equal(context.add_plain(a, values, [0, 1]), expected), size
+        size *= 2
+
+
 # --- automorphisms --------------------------------------------------------------------------------
 
 
