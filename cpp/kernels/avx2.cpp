@@ -218,6 +218,18 @@ struct Avx2 {
         Vec finish_lazy(Sum sum) const { return finish(sum); }
     };
 
+    struct ScaledProduct {
+        Field field;
+        Scalar over52;
+
+        explicit ScaledProduct(const Modulus& m) : field(m), over52(m.over52, m) {}
+        Vec operator()(Vec a, Vec b) const {
+            const Arithmetic& modular = field;
+            const Real product = modular.multiply(modular.centre(to_real(a)), to_real(b));
+            return field.finish(modular.multiply(product, over52));
+        }
+    };
+
     template <std::size_t bound>
     struct KeySums : Dividing<bound> {
         using Sum = Avx2::Sum;
