@@ -328,7 +328,6 @@ class Transform {
                 "mask coefficients must lie in [-2^50, 2^50)");
         fixed_.masks.push_back(mask.data());
         fixed_.kept.push_back(nullptr);
-        fixed_.largest_mask = std::max(fixed_.largest_mask, largest(mask));
     }
 
     // Of the absolute values.
