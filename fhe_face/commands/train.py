@@ -96,7 +96,7 @@ def _run(
         outputs.add(plot, PLOT)
         _check_folder(out, data, weights)
         with output.stages() as stage:
-            job = make(_people(data, out, aligned, output, stage))
+            job = make(read_people(data, out, aligned, output, stage))
             trainer = job.trainer
             before = _before(job, output)
             _train(job, output, stage)
@@ -185,7 +185,7 @@ def _train(job: Job, output: Output, stage: Stage) -> None:
                 break
 
 
-def _people(data: Path, out: Path, aligned: bool, output: Output, stage: Stage) -> People:
+def read_people(data: Path, out: Path, aligned: bool, output: Output, stage: Stage) -> People:
     """A .bin verification file, or a folder of people; aligned once, then from `out`."""
     from fhe_face.models.training.people import People
     from fhe_face.models.training.verification import people_of, read_pairs

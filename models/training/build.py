@@ -76,7 +76,7 @@ def finetune(people: People, state: State, folder: Path, options: Options) -> Jo
     """
     train, held_out = _split(people, options)
     objective = Contrast(train, options.groups, options.images, options.seed)
-    network = CryptoFaceNet.from_state(_with_training_tensors(state))
+    network = CryptoFaceNet.from_state(with_training_tensors(state))
     if network.input_size != SIZE:
         raise TrainingError(f"weights for {network.input_size} pixels; training takes {SIZE}")
     steps, size = objective.steps_per_epoch, objective.groups * objective.images
@@ -85,7 +85,7 @@ def finetune(people: People, state: State, folder: Path, options: Options) -> Jo
     return replace(job, given=True)
 
 
-def _with_training_tensors(state: State) -> State:
+def with_training_tensors(state: State) -> State:
     """Files for inference may lack the jigsaw head and the counters: fresh ones then."""
     fresh = CryptoFaceNet(SIZE).state()
     return {**{name: fresh[name] for name in fresh if name not in state}, **state}

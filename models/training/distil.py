@@ -22,7 +22,7 @@ from fhe_face.models.checkpoint import load_state
 from fhe_face.models.cryptoface import CryptoFaceNet
 from fhe_face.models.training.augmentation import augment, centre
 from fhe_face.models.training.errors import TrainingError
-from fhe_face.models.training.loop import STATE_FILE, Record, Trainer, seed_of
+from fhe_face.models.training.loop import STATE_FILE, Record, Seen, Trainer, seed_of
 from fhe_face.models.training.losses import Distillation
 from fhe_face.models.training.plan import Plan
 
@@ -68,8 +68,9 @@ class Distil:
         rows.sort()  # a file is read faster in order
         return torch.from_numpy(self.data.faces[rows]), torch.from_numpy(self.data.targets[rows])
 
-    def loss(self, features: Tensor, embedding: Tensor, known: Tensor) -> dict[str, Tensor]:
+    def loss(self, seen: Seen, known: Tensor) -> dict[str, Tensor]:
         """See `models.training.losses.Distillation`."""
+        embedding = seen.embedding
         distillation = self.distillation.to(embedding.device)
         cosine, relation, contrast = distillation(embedding, known.to(embedding.device))
         return {"cosine": cosine, "relation": relation, "contrast": contrast * 0.5}

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from fhe_face.models.cryptoface import CryptoFaceNet
 from fhe_face.models.evaluation import identify
 from fhe_face.models.training.errors import TrainingError
-from fhe_face.models.training.loop import Record, seed_of
+from fhe_face.models.training.loop import Record, Seen, seed_of
 from fhe_face.models.training.losses import ArcFace, info_nce, jigsaw
 
 _CHUNK = 64
@@ -105,11 +105,11 @@ class Classify:
         rows = order.permutation(len(self.people.labels))[place * self.size :][: self.size]
         return _taken(self.people, rows)
 
-    def loss(self, features: Tensor, embedding: Tensor, known: Tensor) -> dict[str, Tensor]:
+    def loss(self, seen: Seen, known: Tensor) -> dict[str, Tensor]:
         """ArcFace and jigsaw."""
-        parts = {"arcface": self.head(embedding, known.to(embedding.device))}
+        parts = {"arcface": self.head(seen.embedding, known.to(seen.embedding.device))}
         if self.jigsaw is not None:
-            parts["jigsaw"] = jigsaw(self.jigsaw(features)) * self.jigsaw_weight
+            parts["jigsaw"] = jigsaw(self.jigsaw(seen.features)) * self.jigsaw_weight
         return parts
 
 
@@ -159,10 +159,10 @@ class Contrast:
         ]
         return _taken(self.people, np.concatenate(picked))
 
-    def loss(self, features: Tensor, embedding: Tensor, known: Tensor) -> dict[str, Tensor]:
+    def loss(self, seen: Seen, known: Tensor) -> dict[str, Tensor]:
         """InfoNCE."""
-        person = known.to(embedding.device)
-        return {"contrast": info_nce(embedding, person, self.temperature)}
+        person = known.to(seen.embedding.device)
+        return {"contrast": info_nce(seen.embedding, person, self.temperature)}
 
 
 class RankOne:
@@ -181,14 +181,19 @@ class RankOne:
 
 def embedded(network: CryptoFaceNet, crops: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Unit embeddings (N, 256) of crops (N, 64, 64, 3); the network is in evaluation mode."""
+    raw = torch.from_numpy(embedded_raw(network, crops))
+    return np.asarray(torch.nn.functional.normalize(raw).numpy(), np.float64)
+
+
+def embedded_raw(network: CryptoFaceNet, crops: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """The same before normalisation."""
     device = next(network.parameters()).device
     parts = []
     for start in range(0, len(crops), _CHUNK):
         pixels = torch.from_numpy(np.ascontiguousarray(crops[start : start + _CHUNK])).to(device)
         with torch.no_grad():
             parts.append(network(pixels.permute(0, 3, 1, 2).float() / 127.5 - 1).double().cpu())
-    whole = torch.cat(parts)
-    return np.asarray(torch.nn.functional.normalize(whole).numpy(), np.float64)
+    return np.asarray(torch.cat(parts).numpy(), np.float64)
 
 
 def _taken(people: People, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from fhe_face.models.training.augmentation import Strength
 from fhe_face.models.training.errors import TrainingError
+from fhe_face.models.training.losses import NORM_AIM
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,8 @@ class Plan:
     bounded_from: share of the steps after which the statistics of all BatchNorms stay as they
     are and stress images and hunted images (`stress` of each per step) join every batch;
     limit, clamp: see `models.training.activation`; bound_weight: of the penalty; hunt_faces: share
-    of the hunted images that start as faces, not as stress images.
+    of the hunted images that start as faces, not as stress images; hunted: how many of these there
+    are, None: `stress`; norms: squared norms of embeddings that the bounded phase keeps to.
     """
 
     steps: int
@@ -30,6 +32,8 @@ class Plan:
     bound_weight: float = 0.02
     hunt_faces: float = 0.0
     half: bool = False
+    hunted: int | None = None
+    norms: tuple[float, float] = NORM_AIM
     augmentation: Strength = field(default_factory=Strength)
 
     def __post_init__(self) -> None:
@@ -46,6 +50,8 @@ class Plan:
             "clamp": self.limit < self.clamp,
             "bound_weight": self.bound_weight >= 0,
             "hunt_faces": 0 <= self.hunt_faces <= 1,
+            "hunted": self.prey >= 1,
+            "norms": 0 < self.norms[0] < self.norms[1],
         }
         for name, right in rules.items():
             if not right:
@@ -55,6 +61,11 @@ class Plan:
     def first_bounded(self) -> int:
         """The step from which statistics are fixed; `steps` where that never happens."""
         return round(self.steps * self.bounded_from)
+
+    @property
+    def prey(self) -> int:
+        """How many hunted images there are."""
+        return self.stress if self.hunted is None else self.hunted
 
     def rate_at(self, step: int) -> float:
         """Learning rate of a step; the bounded part starts again at half the highest rate."""

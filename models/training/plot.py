@@ -9,7 +9,7 @@ from fhe_face.coeffs.figures import figure_class, save
 from fhe_face.models.training.errors import TrainingError
 from fhe_face.models.training.loop import Record
 
-_NOT_LOSSES: Final = ("step", "rate", "probes")
+_NOT_LOSSES: Final = ("step", "rate", "probes", "stage", "done", "stress_images")
 #: Shown on an axis of their own, from 0 to 1.
 _SHARES: Final = {
     "rank1": "held-out people, rank-1",
@@ -17,6 +17,10 @@ _SHARES: Final = {
     "rank1_changed": "changed pictures found again",
     "teacher_correlation": "correlation with the teacher",
     "teacher_cosine": "cosine to the teacher",
+    "kept_cosine": "cosine to the given network",
+    "kept_changed": "the same, changed pictures",
+    "stress_refused": "stress images outside the interval",
+    "stress_not_finite": "stress images without a finite result",
 }
 _LOSSES: Final = {
     "loss": "sum of all",
@@ -24,6 +28,7 @@ _LOSSES: Final = {
     "contrast": "contrast (InfoNCE)",
     "cosine": "1 - cosine to the teacher",
     "relation": "relations of the batch",
+    "length": "squared norms",
     "norm": "norms outside their range",
     "bound": "activations outside their bound",
 }
