@@ -27,6 +27,7 @@ from fhe_face.models.training.loop import (
     WEIGHTS_FILE,
     Record,
     Trainer,
+    device_of,
     read_log,
     seed_of,
 )
@@ -55,6 +56,9 @@ _STAGES: Final = (
     _Stage(2500, 0.4, 3e-3, hunted=48, clamp=6.0, hunt_faces=0.5),
     _Stage(1000, 0.1, 5e-4, hunt_faces=0.5),
 )
+#: For which the numbers of hostile pictures per step were chosen; smaller batches take fewer.
+_BATCH: Final = 64
+_STRESS: Final = 16
 STEPS: Final = sum(stage.steps for stage in _STAGES)
 #: Training aims inside the interval of the normalisation, by these factors of its ends.
 _AIM: Final = (1.3, 0.54)
@@ -62,17 +66,19 @@ _AIM: Final = (1.3, 0.54)
 
 @dataclass(frozen=True)
 class Options:
-    """steps: of all stages together; batch: faces per step; held_out, stress: of the check."""
+    """steps: of all stages together; batch: faces per step; held_out, stress: faces and stress
+    images of the check; held_out None: 300, of fewer than 3000 faces a tenth.
+    """
 
     steps: int = STEPS
-    batch: int = 64
+    batch: int = _BATCH
     seed: int = 1
     device: str = "cpu"
     compiled: bool = False
     half: bool = False
     check_every: int = 100
     save_every: int = 50
-    held_out: int = HELD_OUT
+    held_out: int | None = None
     stress: int = 300
 
 
@@ -97,6 +103,8 @@ class Bounding:
                 f"weights for {self.given.input_size} pixels; those for {SIZE} can be bounded"
             )
         self.plans = _plans(self.options, coefficients.interval)
+        device_of(self.options.device)
+        self._keep(self.plans[0])  # whether the faces suffice
         self._require_own(tensors_digest(given))
 
     @property
@@ -176,7 +184,10 @@ class Bounding:
     def _keep(self, plan: Plan) -> Keep:
         options = self.options
         interval = self.coefficients.interval
-        return Keep(self.given, self.faces, plan, interval, options.held_out, options.stress)
+        held_out = options.held_out
+        if held_out is None:
+            held_out = min(HELD_OUT, len(self.faces) // 10)
+        return Keep(self.given, self.faces, plan, interval, held_out, options.stress)
 
     def _stage(self, number: int) -> Path:
         return self.folder / f"stage-{number + 1}"
@@ -212,16 +223,25 @@ def _plans(options: Options, interval: tuple[float, float]) -> tuple[Plan, ...]:
     counts = [max(1, round(options.steps * stage.steps / STEPS)) for stage in _STAGES]
     longest = max(range(len(counts)), key=lambda number: _STAGES[number].steps)
     counts[longest] += options.steps - sum(counts)
+    share = min(options.batch / _BATCH, 1)
     norms = (low * _AIM[0], high * _AIM[1])
     return tuple(
         Plan(
-            steps=steps, batch=options.batch,
-            rate=stage.rate, seed=seed_of(options.seed, "stage", number) % (1 << 32),
-            bounded_from=0.0, bound_weight=stage.bound_weight, clamp=stage.clamp,
-            hunted=stage.hunted, hunt_faces=stage.hunt_faces, half=options.half, norms=norms,
+            steps=steps,
+            batch=options.batch,
+            rate=stage.rate,
+            seed=seed_of(options.seed, "stage", number) % (1 << 32),
+            bounded_from=0.0,
+            stress=max(2, round(_STRESS * share)),
+            clamp=stage.clamp,
+            bound_weight=stage.bound_weight,
+            hunt_faces=stage.hunt_faces,
+            half=options.half,
+            hunted=max(2, round(stage.hunted * share)),
+            norms=norms,
         )
         for number, (stage, steps) in enumerate(zip(_STAGES, counts, strict=True))
-    )  # fmt: skip
+    )
 
 
 def _read(file: Path) -> Mapping[str, Any]:

@@ -17,7 +17,7 @@ from fhe_face.models.training.plan import Plan
 from fhe_face.models.training.shards import Canvases
 from fhe_face.models.training.stress import stress_images
 
-#: Faces at the end that are never trained on.
+#: Faces at the end that are never trained on, of many.
 HELD_OUT: Final = 300
 _CHUNK: Final = 50
 _COSINE: Final = 20.0
@@ -91,8 +91,9 @@ class Keep:
         """How much of the given network is left, and how much of the divergence.
 
         kept_cosine, kept_changed: mean cosine to the given network on held-out faces, as they are
-        and changed; stress_not_finite, stress_refused: stress images without a finite squared norm
-        in float64, and those outside of the interval (the former among them).
+        and changed, 0 for what is not finite; stress_not_finite, stress_refused: stress images
+        without a finite squared norm in float64, and those outside of the interval (the former
+        among them).
         """
         device = next(network.parameters()).device
         rows = np.arange(self.count, self.count + self.held_out)
@@ -104,9 +105,7 @@ class Keep:
             self._wanted = embed(self.teacher.to(device), pictures)
         cosine = functional.cosine_similarity(embed(network, pictures), self._wanted)
         halves = zip(("kept_cosine", "kept_changed"), cosine.split(len(canvas)), strict=True)
-        record: Record = {
-            name: float(half[half.isfinite()].double().mean()) for name, half in halves
-        }
+        record: Record = {name: float(half.double().nan_to_num().mean()) for name, half in halves}
         hard = stress_images(STRESS_SEED, self.stress, device).double()
         norms = embed(copy.deepcopy(network).double(), hard).square().sum(1)
         low, high = self.interval

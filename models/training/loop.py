@@ -72,7 +72,7 @@ class Trainer:
     ) -> None:  # fmt: skip
         """`compiled`: run the activations through torch.compile; `coefficients`: for the manifest
         of the weights, default the usual ones. TrainingError: no such device."""
-        self.device = _device(device)
+        self.device = device_of(device)
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.objective, self.plan, self.folder = objective, plan, folder
         objective.head.to(self.device)
@@ -250,7 +250,8 @@ def _plain(plan: Plan) -> dict[str, Any]:
     return facts
 
 
-def _device(name: str) -> torch.device:
+def device_of(name: str) -> torch.device:
+    """A device by its name. TrainingError: it cannot be used here."""
     try:
         return torch.zeros(1, device=name).device
     except (RuntimeError, AssertionError) as error:
