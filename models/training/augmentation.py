@@ -38,6 +38,12 @@ class Strength:
     border: float = 0.1
 
 
+#: Real photos vary by themselves: weaker changes than for generated faces.
+LABELLED: Final = Strength(
+    grey=0.15, blur=0.15, sharpen=0.1, noise=0.2, blocks=0.15, occlude=0.15, warp=0.6
+)
+
+
 class Draw:
     """Random numbers of one batch."""
 

@@ -162,7 +162,7 @@ def draw_curves(records: Sequence[Record], before: Record, path: Path) -> None:
 
 
 def _drawn(record: Record, step: int) -> Record:
-    shares = {
+    shares: Record = {
         name: record[name] / record["stress_images"]
         for name in ("stress_refused", "stress_not_finite")
         if name in record

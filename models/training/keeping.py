@@ -104,7 +104,7 @@ class Keep:
         if self._wanted is None:
             self._wanted = embed(self.teacher.to(device), pictures)
         cosine = functional.cosine_similarity(embed(network, pictures), self._wanted)
-        halves = zip(("kept_cosine", "kept_changed"), cosine.split(len(canvas)), strict=True)
+        halves = zip(("kept_cosine", "kept_changed"), torch.split(cosine, len(canvas)), strict=True)
         record: Record = {name: float(half.double().nan_to_num().mean()) for name, half in halves}
         hard = stress_images(STRESS_SEED, self.stress, device).double()
         norms = embed(copy.deepcopy(network).double(), hard).square().sum(1)
@@ -118,4 +118,4 @@ class Keep:
 def embed(network: CryptoFaceNet, pictures: Tensor) -> Tensor:
     """Embeddings (N, 256) of pictures (N, 3, 64, 64), without gradients."""
     with torch.no_grad():
-        return torch.cat([network(part) for part in pictures.split(_CHUNK)])
+        return torch.cat([network(part) for part in torch.split(pictures, _CHUNK)])

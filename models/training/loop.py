@@ -77,6 +77,8 @@ class Trainer:
         self.objective, self.plan, self.folder = objective, plan, folder
         objective.head.to(self.device)
         self.coefficients = coefficients
+        #: In the folder, with every state; None: no weights are written.
+        self.weights_file: str | None = WEIGHTS_FILE
         self.step = 0
         self.records: list[Record] = []
         parameters = [*self.network.parameters(), *objective.head.parameters()]
@@ -216,9 +218,11 @@ class Trainer:
         files.write_atomically(self.folder / LOG_FILE, lines.encode())
         facts = {"step": self.step, "plan": self.plan.facts()}
         files.save(self.folder / STATE_FILE, tensors, facts)
+        if self.weights_file is None:
+            return
         state = self.network.state()
         manifest = WeightsManifest.of(state, self.coefficients, facts)
-        save_safetensors(state, self.folder / WEIGHTS_FILE, manifest=manifest)
+        save_safetensors(state, self.folder / self.weights_file, manifest=manifest)
 
     def resume(self) -> None:
         """Go on from the folder's state. TrainingError: it is of another plan, or damaged."""

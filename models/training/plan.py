@@ -16,7 +16,8 @@ class Plan:
     are and stress images and hunted images (`stress` of each per step) join every batch;
     limit, clamp: see `models.training.activation`; bound_weight: of the penalty; hunt_faces: share
     of the hunted images that start as faces, not as stress images; hunted: how many of these there
-    are, None: `stress`; norms: squared norms of embeddings that the bounded phase keeps to.
+    are, None: `stress`; norms: squared norms of embeddings that the bounded phase keeps to;
+    temperature, losses: of fine-tuning, see `models.training.people.Contrast`.
     """
 
     steps: int
@@ -34,6 +35,8 @@ class Plan:
     half: bool = False
     hunted: int | None = None
     norms: tuple[float, float] = NORM_AIM
+    temperature: float = 0.07
+    losses: str = "contrast"
     augmentation: Strength = field(default_factory=Strength)
 
     def __post_init__(self) -> None:

@@ -13,7 +13,11 @@ _NOT_LOSSES: Final = ("step", "rate", "probes", "stage", "done", "stress_images"
 #: Shown on an axis of their own, from 0 to 1.
 _SHARES: Final = {
     "rank1": "held-out people, rank-1",
+    "rank1_head": "the same by the ArcFace head",
     "rank1_chance": "chance",
+    "paired": "paired similarity: a photo and itself, changed",
+    "eer": "held-out people, equal error rate",
+    "head_trained": "trained people named by the head",
     "rank1_changed": "changed pictures found again",
     "teacher_correlation": "correlation with the teacher",
     "teacher_cosine": "cosine to the teacher",
