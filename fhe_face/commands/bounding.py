@@ -51,7 +51,9 @@ def bound(
         ),
     ] = None,
     aligned: Aligned = False,
-    steps: Annotated[int, typer.Option("--steps", min=4, help="Steps of all four stages together.")] = _STEPS,
+    steps: Annotated[
+        int, typer.Option("--steps", min=4, help="Steps of all four stages together.")
+    ] = _STEPS,
     batch: Annotated[int, typer.Option("--batch", min=2, help="Faces per step.")] = 64,
     seed: Seed = 1,
     minutes: Annotated[

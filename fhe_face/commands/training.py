@@ -69,7 +69,8 @@ def finetune(
     ] = None,
     images: Annotated[int, typer.Option(min=2, help="Images of each of them.")] = 4,
     temperature: Annotated[
-        float, typer.Option("--temperature", help="Temperature of InfoNCE: lower looks at harder pairs.")
+        float,
+        typer.Option("--temperature", help="Temperature of InfoNCE: lower looks at harder pairs."),
     ] = 0.07,
     losses: Annotated[
         str,
