@@ -130,7 +130,7 @@ class Trainer:
             group["lr"] = plan.rate_at(step)
         raw, known = self.objective.batch(step)
         canvas = raw.to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
-        faces = augment(canvas, seed_of(plan.seed, "augment", step), plan.augmentation)
+        faces = augment(canvas, seed_of(plan.seed, "augment", step), plan.augmentation_at(step))
         images = torch.cat([faces, *self._hostile(faces)]) if bounded else faces
         images = images.detach().contiguous(memory_format=torch.channels_last)
         images.requires_grad_(bounded)

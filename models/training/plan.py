@@ -17,6 +17,7 @@ class Plan:
     limit, clamp: see `models.training.activation`; bound_weight: of the penalty; hunt_faces: share
     of the hunted images that start as faces, not as stress images; hunted: how many of these there
     are, None: `stress`; norms: squared norms of embeddings that the bounded phase keeps to;
+    gentle_until: share of the steps in which what destroys a picture is half as likely;
     temperature, losses: of fine-tuning, see `models.training.people.Contrast`.
     """
 
@@ -37,6 +38,7 @@ class Plan:
     norms: tuple[float, float] = NORM_AIM
     temperature: float = 0.07
     losses: str = "contrast"
+    gentle_until: float = 0.0
     augmentation: Strength = field(default_factory=Strength)
 
     def __post_init__(self) -> None:
@@ -53,6 +55,7 @@ class Plan:
             "clamp": self.limit < self.clamp,
             "bound_weight": self.bound_weight >= 0,
             "hunt_faces": 0 <= self.hunt_faces <= 1,
+            "gentle_until": 0 <= self.gentle_until <= 1,
             "hunted": self.prey >= 1,
             "norms": 0 < self.norms[0] < self.norms[1],
         }
@@ -69,6 +72,11 @@ class Plan:
     def prey(self) -> int:
         """How many hunted images there are."""
         return self.stress if self.hunted is None else self.hunted
+
+    def augmentation_at(self, step: int) -> Strength:
+        """How pictures of a step are changed."""
+        gentle = step < round(self.steps * self.gentle_until)
+        return self.augmentation.weaker(0.5) if gentle else self.augmentation
 
     def rate_at(self, step: int) -> float:
         """Learning rate of a step; the bounded part starts again at half the highest rate."""

@@ -33,6 +33,7 @@ _LOSSES: Final = {
     "cosine": "1 - cosine to the teacher",
     "relation": "relations of the batch",
     "length": "squared norms",
+    "views": "views of one face (InfoNCE)",
     "norm": "norms outside their range",
     "bound": "activations outside their bound",
 }

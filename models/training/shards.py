@@ -1,4 +1,4 @@
-"""Generated faces without a teacher, in files of 500 that are each written whole.
+"""Generated faces in files of 500 that are each written whole, with a teacher's embeddings or not.
 
 Making them can be stopped at any time and goes on where it stopped; every file is a function of
 the seed and its number alone.
@@ -7,6 +7,7 @@ the seed and its number alone.
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhe_face.models.training.errors import TrainingError
-from fhe_face.models.training.generated import CANVAS, aligned_faces
+from fhe_face.models.training.generated import CANVAS, INNER, aligned_faces
 from fhe_face.models.training.loop import seed_of
 from fhe_face.models.training.state import write_atomically
+from fhe_face.models.training.teacher import Teacher
 
 #: Faces in a file.
 SHARD: Final = 500
@@ -50,9 +52,10 @@ class Canvases:
         return out
 
 
-def make(folder: Path, count: int, seed: int) -> Iterator[int]:
+def make(folder: Path, count: int, seed: int, teacher: Teacher | None = None) -> Iterator[int]:
     """Fill `folder` up to `count` faces, rounded up to whole files; yields how many there are.
 
+    teacher: writes what it makes of every face beside it, targets-00000.npy (N, 128) float32.
     TrainingError: a package is missing, the folder holds faces of another seed, or count < 1.
     """
     if count < 1:
@@ -64,24 +67,41 @@ def make(folder: Path, count: int, seed: int) -> Iterator[int]:
     write_atomically(folder / FACTS_FILE, (json.dumps(facts) + "\n").encode())
     for number in range(-(-count // SHARD)):
         file = folder / f"faces-{number:05}.npy"
-        if not file.exists():
-            content = io.BytesIO()
-            np.save(content, _drawn(seed_of(seed, "faces", number)))
-            write_atomically(file, content.getvalue())
+        targets = folder / f"targets-{number:05}.npy"
+        if not file.exists() or (teacher is not None and not targets.exists()):
+            faces = _drawn(seed_of(seed, "faces", number))
+            if teacher is not None:
+                _save(targets, teacher.embed(faces.large).cpu().numpy())
+            _save(file, faces.small)
         yield (number + 1) * SHARD
 
 
-def _drawn(seed: int) -> NDArray[np.uint8]:
+@dataclass(frozen=True, eq=False)
+class _Drawn:
+    """The same faces as they are stored (N, 80, 80, 3), and for the teacher (N, 112, 112, 3)."""
+
+    small: NDArray[np.uint8]
+    large: NDArray[np.uint8]
+
+
+def _drawn(seed: int) -> _Drawn:
     from fhe_face.models.faces.opencv import opencv
 
     cv2 = opencv()
-    made: list[Any] = []
+    made: list[NDArray[np.uint8]] = []
     for batch in aligned_faces(seed):
-        small = (cv2.resize(f, (CANVAS, CANVAS), interpolation=cv2.INTER_LINEAR) for f in batch)
-        made += small
+        made += list(batch)
         if len(made) >= SHARD:
             break
-    return np.stack(made[:SHARD])
+    large = np.stack(made[:SHARD])
+    small = [cv2.resize(f, (CANVAS, CANVAS), interpolation=cv2.INTER_LINEAR) for f in large]
+    return _Drawn(np.stack(small), np.ascontiguousarray(large[:, INNER, INNER]))
+
+
+def _save(file: Path, array: NDArray[Any]) -> None:
+    content = io.BytesIO()
+    np.save(content, array)
+    write_atomically(file, content.getvalue())
 
 
 def _facts(file: Path) -> Any:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -157,8 +158,9 @@ def test_faces_of_several_files(faces: Canvases, tmp_path: Path) -> None:
 
 
 def test_drawing_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def drawn(seed: int) -> np.ndarray:
-        return np.full((500, 80, 80, 3), seed % 251, np.uint8)
+    def drawn(seed: int) -> shards._Drawn:
+        large = np.full((500, 112, 112, 3), seed % 251, np.uint8)
+        return shards._Drawn(large[:, 16:-16, 16:-16], large)
 
     monkeypatch.setattr(shards, "_drawn", drawn)
     assert next(shards.make(tmp_path, 1200, 1)) == 500
@@ -166,6 +168,12 @@ def test_drawing_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.Mo
     assert list(shards.make(tmp_path, 1200, 1)) == [500, 1000, 1500]
     assert (tmp_path / "faces-00000.npy").stat().st_mtime_ns == first
     assert len(Canvases(tmp_path)) == 1500
+    # A teacher who comes later sees every file anew.
+    teacher = SimpleNamespace(embed=lambda faces: torch.from_numpy(faces[:, :2, 0, 0].astype("f4")))
+    assert list(shards.make(tmp_path, 1200, 1, teacher))[-1] == 1500  # type: ignore[arg-type]
+    targets = np.load(tmp_path / "targets-00002.npy")
+    assert targets.shape == (500, 2)
+    assert targets[0, 0] == Canvases(tmp_path).take(np.array([1000]))[0, 0, 0, 0]
     with pytest.raises(TrainingError, match="holds faces of"):
         next(shards.make(tmp_path, 1200, 2))
     with pytest.raises(TrainingError, match="count is 0"):
