@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fhe_core.files import shown
 from fhe_core.outputs import Outputs
+from fhe_face.circuit import INPUT_SIZE
 from fhe_face.coeffs.figures import PLOT, figure_class
 from fhe_face.coeffs.normalisation import FittedNormalisation
 from fhe_face.failures import USAGE, CommandError, plain
@@ -66,10 +67,12 @@ def run(request: Request, options: dict[str, Any], as_json: bool) -> None:
     from fhe_face.models.training import bound_report
     from fhe_face.models.training.bounding import Bounding, Options
     from fhe_face.models.training.errors import TrainingError
+    from fhe_face.models.training.loop import device_of
 
     manifest = checkpoint.manifest
     coefficients = FittedNormalisation.load() if manifest is None else manifest.coefficients
     try:
+        device_of(options["device"])
         with output.stages() as stage:
             faces = _faces(request, options["seed"], stage)
             people = _photos(request, output, stage)
@@ -123,6 +126,11 @@ def _check(request: Request) -> tuple[Outputs, Checkpoint]:
     outputs.add(request.plot, PLOT)
     checkpoint = load(source)
     fused(checkpoint)
+    if checkpoint.input_size != INPUT_SIZE:
+        raise CommandError(
+            f"{shown(source)}: a network for {checkpoint.input_size} pixels; those for {INPUT_SIZE}"
+            " can be bounded"
+        )
     if request.threads is not None:
         import torch
 
@@ -180,16 +188,18 @@ def _standing(
 ) -> dict[str, Any]:
     from fhe_face.models.training.bound_report import standing
 
-    found = standing(
-        bounding.given if given else bounding.network(),
-        bounding.faces,
-        bounding.coefficients.interval,
-        people,
-        stress=bounding.options.stress,
-        hunts=request.hunts,
-        hunt_steps=request.hunt_steps,
+    found: dict[str, Any] = plain(
+        standing(
+            bounding.given if given else bounding.network(),
+            bounding.faces,
+            bounding.coefficients.interval,
+            people,
+            stress=bounding.options.stress,
+            hunts=request.hunts,
+            hunt_steps=request.hunt_steps,
+        )
     )
-    return plain(found)  # type: ignore[no-any-return]
+    return found
 
 
 def _train(request: Request, bounding: Bounding, output: Output, stage: Stage) -> None:

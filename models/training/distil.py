@@ -113,7 +113,7 @@ class Distil:
         parts = {"cosine": cosine, "relation": relation, "contrast": contrast * 0.5}
         if self.views > 1:
             # The same teacher embedding is the same face, also where two neighbourhoods share it.
-            face = known.to(embedding.device).unique(dim=0, return_inverse=True)[1]
+            face = torch.unique(known.to(embedding.device), dim=0, return_inverse=True)[1]
             parts["views"] = info_nce(embedding, face) * 0.5
         return parts
 

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from fhe_face.models.calibration import images
-from fhe_face.models.checkpoint import load
+from fhe_face.models.checkpoint import load, save_safetensors
+from fhe_face.models.synthetic import untrained
 from tests.face.kit import Run
 
 SMALL = ("--batch", "4", "--stress", "10", "--hunts", "2", "--hunt-steps", "1", "--threads", "1")
@@ -115,7 +116,10 @@ def test_what_cannot_work_is_one_line(fhe_face: Run, faces: Path, tmp_path: Path
     assert "must end in .safetensors" in refused(status=2, target=tmp_path / "b.ckpt")
     assert "no generated faces" in refused("--faces", tmp_path)
     assert "device 'abacus'" in refused("--faces", faces, "--device", "abacus")
-    assert "one step takes 64" in refused(
-        "--faces", faces, "--batch", "64", "--run", tmp_path / "r"
-    )
+    assert "one step takes 64" in refused("--faces", faces, "--batch", "64")
+    assert not out.with_name("b.safetensors.run").exists()
+    wide = tmp_path / "96.safetensors"
+    save_safetensors(untrained(1, 96), wide)
+    result = fhe_face("weights", "bound", wide, "-o", out, *SMALL)
+    assert "96 pixels; those for 64 can" in result.refused()
     assert not out.exists()
