@@ -152,8 +152,7 @@ class Bounding:
             )
             with closing(steps):
                 for record in steps:
-                    record |= {"stage": number + 1, "done": before + record["step"]}
-                    yield record
+                    yield {**record, "stage": number + 1, "done": before + record["step"]}
             before += plan.steps
 
     def records(self) -> list[Record]:
