@@ -19,7 +19,7 @@ from fhe_face.gallery.faces import FoundFace
 from fhe_face.gallery.identification import Match, Result, missing
 from fhe_face.gallery.index import Searcher
 from fhe_face.gallery.ranking import TOP, BySubject, Identified, ranked
-from fhe_face.gallery.templates import unit
+from fhe_face.models.templates import unit
 
 if TYPE_CHECKING:
     from fhe_face.gallery.gallery import Gallery

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fhe_core.errors import Failure
 from fhe_face.models.evaluation.embedding import unit
@@ -58,9 +59,12 @@ class Baseline:
     eer: float
 
     @classmethod
-    def of(cls, pixels: Array, labels: Labels) -> "Baseline":
+    def of(
+        cls, pixels: Array, labels: Labels, enrolled: NDArray[np.bool_] | None = None
+    ) -> "Baseline":
         """pixels: (N, ...) from models.evaluation.embedding.pixels_as_embeddings."""
-        return cls(identify(pixels, labels).rank1, roc(*pair_scores(pixels, labels)).eer)
+        found = identify(pixels, labels, enrolled=enrolled)
+        return cls(found.rank1, roc(*pair_scores(pixels, labels)).eer)
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers by name."""
@@ -117,13 +121,17 @@ class Report:
 
 
 def evaluate(
-    embeddings: Array, labels: Sequence[int] | Labels, pixels: Array | None = None
+    embeddings: Array,
+    labels: Sequence[int] | Labels,
+    pixels: Array | None = None,
+    enrolled: NDArray[np.bool_] | None = None,
 ) -> Report:
     """Measure embeddings (N, E) of images whose people are (N,) numbers.
 
     Their inner products are the scores. The order within a person decides the fixed split
     (models.evaluation.identification). pixels: (N, ...) of the same images, from
-    `pixels_as_embeddings`; the verdict then asks for more than they give. EvaluationError: fewer
+    `pixels_as_embeddings`; the verdict then asks for more than they give. enrolled: (N,) which
+    images are the gallery instead of that split. EvaluationError: fewer
     than two people, or no person with two images. ValueError: non-finite embeddings.
     """
     people = np.asarray(labels, dtype=np.int64)
@@ -136,8 +144,9 @@ def evaluate(
         raise EvaluationError("every person has one image only; it takes two to recognise somebody")
     same, different = pair_scores(embeddings, people)
     same_cosines, different_cosines = pair_scores(unit(embeddings), people)
-    found, curve = identify(embeddings, people), roc(same, different)
-    baseline = None if pixels is None else Baseline.of(pixels, people)
+    found = identify(embeddings, people, enrolled=enrolled)
+    curve = roc(same, different)
+    baseline = None if pixels is None else Baseline.of(pixels, people, enrolled)
     return Report(
         people=len(counts),
         images=len(people),
