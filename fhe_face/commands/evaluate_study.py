@@ -55,10 +55,6 @@ class Study:
                 f"--templates {request.count}: nobody has more photos, so nobody is looked up",
                 USAGE,
             )
-        if not np.isin(faces.labels[~enrolled], faces.labels[enrolled]).any():
-            raise EvaluationError(
-                "none of the probes' people is enrolled; folders of one person must have one name"
-            )
         weights = sharpness(faces.crops) if request.quality else None
         return cls(request, faces, enrolled, weights)
 
@@ -124,7 +120,9 @@ class Study:
 
     def _row(self, size: int, found: dict[Method, Lookup], refused: int) -> dict[str, Any]:
         request = self.request
-        shown = {m: one.to_json((request.top,), request.threshold) for m, one in found.items()}
+        shown: dict[str, Any] = {
+            m: one.to_json((request.top,), request.threshold) for m, one in found.items()
+        }
         return {"size": size, "refused": refused, **shown}
 
     def _by_method(self, embeddings: Array, healthy: Rows, enrolled: Rows) -> dict[Method, Lookup]:
@@ -133,7 +131,12 @@ class Study:
             raise EvaluationError("the health check refused all enrolled faces, or all probes")
         sides = embeddings[gallery], labels[gallery], embeddings[~gallery], labels[~gallery]
         weights = self._weights(enrolled & healthy)
-        return {method: look_up(*sides, method, weights) for method in self.request.methods}
+        found = {method: look_up(*sides, method, weights) for method in self.request.methods}
+        if any(not one.right.any() or one.right.all() for one in found.values()):
+            raise EvaluationError(
+                "the health check left no probe of somebody enrolled, or one person only"
+            )
+        return found
 
     def _weights(self, chosen: Rows) -> Array | None:
         return None if self.weights is None else self.weights[chosen]

@@ -161,12 +161,13 @@ def evaluate(
 
     calm_threads()
     from fhe_face.commands import evaluate as command
+    from fhe_face.commands.evaluate_request import Request
     from fhe_face.commands.secrecy import hold_secrets
     from fhe_face.output import Output
 
     hold_secrets(Output(json))
 
-    request = command.Request(
+    request = Request(
         *(folder, weights, mode, flip, aligned, limit, coefficients, cache, plot, threads),
         *(set_thresholds, gallery, templates, quality, probe_size, top, threshold, people),
         *(worst, second, fuse),

@@ -238,7 +238,8 @@ class _Report:
         people = np.unique([row.person for row in rows], return_inverse=True)[1]
         named = np.array([bool(row.person) for row in rows])
         photos = np.unique([row.sha256 for row in rows], return_inverse=True)[1]
-        same, different, listed = [], [], []
+        same, different = [], []
+        listed: list[tuple[int, int, float]] = []
         counts = dict.fromkeys((verdict.value for verdict in Verdict), 0)
         for start in range(0, len(rows), _ROWS):
             scores = matrix[start : start + _ROWS] @ matrix[start:].T

