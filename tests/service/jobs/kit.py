@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fhe_core.formats.ciphertexts import Bundle
 from fhe_core.secret.files import save_evaluation_keys
 from fhe_core.secret.key import SecretKey
 from fhe_face.client.client import FaceClient
@@ -50,6 +52,11 @@ def make_owner(folder: Path, name: str) -> Owner:
     return Owner(FaceClient(key, own), path)
 
 
+def encrypt(owner: Owner, count: int, seed: int) -> Bundle:
+    """Encrypted faces of noise."""
+    return owner.client.encrypt(tiny.faces(tiny.images_for(network(), count, seed)))
+
+
 @dataclass(frozen=True)
 class Kit:
     """A service, its queue, and what tenants have put there."""
@@ -74,8 +81,7 @@ class Kit:
         self, tenant: str, id: str, count: int = 1, seed: int = 1, owner: Owner | None = None
     ) -> None:
         """Encrypted faces of noise."""
-        images = tiny.images_for(network(), count, seed)
-        bundle = (owner or self.owner).client.encrypt(tiny.faces(images))
+        bundle = encrypt(owner or self.owner, count, seed)
         path = self.service.blobs.scratch() / f"faces-{tenant}-{id}"
         bundle.save(path)
         self.service.blobs.publish(tenant, Room.FACES, id, path)
@@ -175,12 +181,28 @@ def stop(worker: Process) -> int:
         worker.process.wait()
 
 
-def wait_for(what: Callable[[], object], seconds: float = 20.0) -> None:
-    """Until it is true; fails if it does not come."""
-    end = time.monotonic() + seconds
+def wait_for(
+    what: Callable[[], object], seconds: float = 20.0, progress: Callable[[], object] | None = None
+) -> None:
+    """Until it is true; fails if it does not come, and says which line waited for it.
+
+    progress: as long as its value changes, the seconds begin anew: for what may take long on a
+    machine that is slow or busy.
+    """
+    end, seen = time.monotonic() + seconds, progress and progress()
     while not what():
-        assert time.monotonic() < end, "it did not happen"
+        if progress is not None and (now := progress()) != seen:
+            end, seen = time.monotonic() + seconds, now
+        assert time.monotonic() < end, f"not within {seconds:g} s: {_told(what)} ({seen=})"
         time.sleep(0.02)
+
+
+def _told(what: Callable[[], object]) -> str:
+    """The source of a function, on one line; its name, where there is none."""
+    try:
+        return " ".join(inspect.getsource(what).split())
+    except (OSError, TypeError):
+        return repr(what)
 
 
 def counted(path: Path, what: str) -> list[str]:
