@@ -78,6 +78,7 @@ def _show(console: Console, out: Path, found: Represented) -> None:
     lines = [
         f"{found.faces} faces of {found.photos} photos in {shown(out / MATRIX)}: "
         f"{found.computed} photos embedded now, {found.known} before"
+        + (f", {found.repeated} twice" if found.repeated else "")
     ]
     named = (("one person", found.same), ("different people", found.different))
     for what, cosines in named:

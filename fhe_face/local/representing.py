@@ -41,7 +41,8 @@ _ROWS: Final = 1024
 class Represented:
     """What a run gave.
 
-    computed: photos that were embedded now, known: that were there before; people: by folders;
+    computed: photos that were embedded now, known: that were there before, repeated: that are
+    another one once more; people: by folders;
     same, different: cosines within people and between them, None without any; verdicts: how many
     pairs of faces on different photos are said to be the same, not sure and different, None
     without thresholds or with too many faces; changed: settings that made all of it be computed
@@ -52,6 +53,7 @@ class Represented:
     faces: int
     computed: int
     known: int
+    repeated: int
     people: int
     refused: tuple[tuple[str, str], ...]
     same: Distribution | None
@@ -139,6 +141,7 @@ class _Run:
         stage: Stage,
     ) -> Represented:
         names, digests, unread = [], [], []
+        before = frozenset(self.store.known)
         for number, (item, person) in enumerate(zip(items, persons, strict=True)):
             stage("embedding photos", number, len(items))
             name = os.path.relpath(item.photo, self.root)
@@ -159,7 +162,8 @@ class _Run:
         found = [
             self.store.known[digest].as_of(*who) for digest, who in zip(digests, names, strict=True)
         ]
-        return self._finished(found, len(items), unread, remarks, parquet)
+        known = sum(digest in before for digest in digests)
+        return self._finished(found, known, len(items), unread, remarks, parquet)
 
     def _photo(self, item: Item, name: str, sha256: str, person: str) -> Known:
         def nothing(error: Exception) -> Known:
@@ -181,6 +185,7 @@ class _Run:
     def _finished(
         self,
         found: Sequence[Known],
+        known: int,
         photos: int,
         unread: Sequence[tuple[str, str]],
         remarks: tuple[str, ...],
@@ -196,7 +201,8 @@ class _Run:
             photos,
             len(rows),
             self.computed,
-            len(found) - self.computed,
+            known,
+            len(found) - self.computed - known,
             len({row.person for row in rows if row.person}),
             (*refused, *unread),
             report.same,

@@ -104,7 +104,7 @@ def test_a_second_run_computes_what_is_new(
     (people / "person2" / "1.png").unlink()
     Image.new("RGB", (64, 64), (200, 120, 90)).save(people / "person0" / "new.png")
     answer = fhe_face(*arguments, "--json").json()
-    assert (answer["computed"], answer["known"]) == (1, 5)
+    assert (answer["computed"], answer["known"], answer["repeated"]) == (1, 5, 0)
     assert counted == [1]
     second = np.load(out / "embeddings.npy")
     names = [row["photo"] for row in _index(out)]
