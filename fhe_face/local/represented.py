@@ -11,6 +11,7 @@ import csv
 import hashlib
 import io
 import json
+import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
@@ -34,6 +35,11 @@ VERSION: Final = 1
 _MAX_PART: Final = 1 << 28
 
 Single = NDArray[np.float32]
+#: What reading a file of an earlier run may raise; such a file counts for nothing.
+_DAMAGE: Final = (
+    *(OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RecursionError),
+    *(csv.Error, zipfile.BadZipFile),
+)
 
 
 @dataclass(frozen=True)
@@ -161,7 +167,7 @@ class Store:
         return hashlib.sha256(json.dumps(dict(self.settings), sort_keys=True).encode()).hexdigest()
 
     def _read_finished(self) -> None:
-        with suppress(OSError, ValueError, KeyError, TypeError, csv.Error):
+        with suppress(*_DAMAGE):
             manifest = json.loads((self.folder / MANIFEST).read_bytes())
             before = manifest["settings"]
             if manifest["version"] != VERSION or before != dict(self.settings):
@@ -179,7 +185,7 @@ class Store:
 
     def _read_parts(self) -> None:
         for part in sorted((self.folder / PARTS).glob(f"{self._digest[:16]}-*.npz")):
-            with suppress(OSError, ValueError, KeyError, TypeError, csv.Error):
+            with suppress(*_DAMAGE):
                 if part.stat().st_size > _MAX_PART:
                     continue
                 with np.load(part, allow_pickle=False) as content:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -168,11 +170,22 @@ def test_damage_is_computed_again(
     out = tmp_path / "out"
     arguments = ("represent", people, "-o", out, "--weights", weights, "--aligned")
     fhe_face(*arguments)
+    shutil.copy(out / "represent.json", tmp_path / "whole.json")
     before = (out / "embeddings.npy").read_bytes()
     for name in ("embeddings.npy", "index.csv"):
         content = bytearray((out / name).read_bytes())
         content[-3] ^= 1
         (out / name).write_bytes(content)
+        counted.clear()
+        assert fhe_face(*arguments).status == 0
+        assert sum(counted) == 6
+        assert (out / "embeddings.npy").read_bytes() == before
+    for content in (b"[]", b'{"version": 1, "settings": 3}', b"[" * 100_000, b"\xff"):
+        (out / "represent.json").write_bytes(content)
+        (out / "parts").mkdir()
+        state = json.loads((tmp_path / "whole.json").read_bytes())["settings"]
+        digest = hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
+        (out / "parts" / f"{digest[:16]}-000001.npz").write_bytes(b"PK\x03\x04" + content)
         counted.clear()
         assert fhe_face(*arguments).status == 0
         assert sum(counted) == 6
