@@ -5,6 +5,7 @@
 #   PIP_FLAGS='...'          more options for pip install (an index of CPU builds, for example)
 #   ORACLE_PYTHON=PATH      a Python 3.10 for OpenFHE; default: one from PATH or pyenv
 #   PYTEST_FLAGS='...'       more options for pytest, such as -x
+#   FHE_FACE_LONG=1          long trials: more kills and seconds, a full batch at full size (an hour)
 #   FUZZ_SECONDS=230         how long all parsers are fuzzed together; FUZZ_TARGETS='...': only some
 
 PYTHON ?= python3
@@ -33,8 +34,10 @@ DEMO_NEEDS := $(if $(filter-out %.safetensors,$(WEIGHTS)),$(VENV)/.torch,$(VENV)
 OPENFHE_REQUIRES := numpy 'openfhe==1.6.1.0.22.4'
 OPENFHE_VENV := $(VENV)-openfhe
 OPENFHE_PYTHON := $(abspath $(OPENFHE_VENV))/bin/python
-# Side by side, a process for each core; the others use all cores and most of the memory themselves.
-FAST := not full and not slow
+# Side by side, a process more than cores, as some only wait; the others use all cores and most of
+# the memory themselves, or measure time.
+BESIDE := not full and not alone
+WORKERS := $(shell expr $$(nproc) + 1)
 WITH_OPENFHE = if [ -x '$(OPENFHE_PYTHON)' ]; then \
     export FHE_FACE_OPENFHE_PYTHON='$(OPENFHE_PYTHON)'; fi;
 
@@ -45,9 +48,9 @@ demo: $(DEMO_NEEDS)
 	$(BIN)/fhe-face demo $(if $(WEIGHTS),--weights '$(WEIGHTS)')
 
 test: lint $(VENV)/.oracles
-	@$(WITH_OPENFHE) $(BIN)/python -m pytest -n auto --maxprocesses 4 -m '$(FAST)' --durations=15 \
-	    $(PYTEST_FLAGS)
-	@$(WITH_OPENFHE) PIP_FLAGS='$(PIP_FLAGS)' $(BIN)/python -m pytest -m 'not ($(FAST))' --durations=15 \
+	@$(WITH_OPENFHE) PIP_FLAGS='$(PIP_FLAGS)' $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 \
+	    --dist worksteal -m '$(BESIDE)' --durations=25 $(PYTEST_FLAGS)
+	@$(WITH_OPENFHE) PIP_FLAGS='$(PIP_FLAGS)' $(BIN)/python -m pytest -m 'not ($(BESIDE))' --durations=25 \
 	    $(PYTEST_FLAGS)
 	@for one in address thread; do \
 	    if sh sanitize/check.sh $$one; then $(MAKE) --no-print-directory sanitize-$$one \
