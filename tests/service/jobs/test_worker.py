@@ -31,6 +31,7 @@ from tests.gallery import kit as galleries
 from tests.service.jobs.engine import HANG, PAUSE, POISON
 from tests.service.jobs.kit import (
     LIMITS,
+    PATIENCE,
     Kit,
     Owner,
     Process,
@@ -248,7 +249,7 @@ def test_a_worker_ends_when_its_parent_is_gone(kit: Kit, counts: Path) -> None:
     wait_for(lambda: kit.queue.workers() == 1)
     assert process.process.stdin is not None
     process.process.stdin.close()
-    assert process.process.wait(20.0) == 0
+    assert process.process.wait(PATIENCE) == 0
     assert kit.queue.workers() == 0
 
 
@@ -256,7 +257,7 @@ def test_a_worker_ends_when_its_parent_is_gone(kit: Kit, counts: Path) -> None:
 def test_a_worker_without_a_service_says_so(kit: Kit, counts: Path, tmp_path: Path) -> None:
     empty = replace(kit, service=replace(kit.service, folder=tmp_path))
     process = start_worker(empty, counts)
-    assert process.process.wait(20.0) == 2
+    assert process.process.wait(PATIENCE) == 2
     assert "cannot start" in process.log.read_text()
 
 
