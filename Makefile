@@ -41,21 +41,25 @@ WORKERS := $(shell expr $$(nproc) + 1)
 WITH_OPENFHE = if [ -x '$(OPENFHE_PYTHON)' ]; then \
     export FHE_FACE_OPENFHE_PYTHON='$(OPENFHE_PYTHON)'; fi;
 
-.PHONY: demo test oracles lint format docs bench fuzz sanitize clean
+.PHONY: demo test sanitized oracles lint format docs bench fuzz sanitize clean
 .DELETE_ON_ERROR:
 
 demo: $(DEMO_NEEDS)
 	$(BIN)/fhe-face demo $(if $(WEIGHTS),--weights '$(WEIGHTS)')
 
-test: lint $(VENV)/.oracles
+test: $(VENV)/.oracles
+	@$(MAKE) --no-print-directory --output-sync=target -j 3 lint sanitized
 	@$(WITH_OPENFHE) PIP_FLAGS='$(PIP_FLAGS)' $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 \
 	    --dist worksteal -m '$(BESIDE)' --durations=25 $(PYTEST_FLAGS)
 	@$(WITH_OPENFHE) PIP_FLAGS='$(PIP_FLAGS)' $(BIN)/python -m pytest -m 'not ($(BESIDE))' --durations=25 \
 	    $(PYTEST_FLAGS)
-	@for one in address thread; do \
-	    if sh sanitize/check.sh $$one; then $(MAKE) --no-print-directory sanitize-$$one \
-	        SANITIZED=small || exit 1; else echo "$$one sanitizer: left out" >&2; fi; \
-	done
+
+# Both beside each other, at small sizes, where the compiler and the machine have them.
+sanitized: sanitized-address sanitized-thread
+
+sanitized-%: $(VENV)/.dev
+	@if sh sanitize/check.sh $*; then $(MAKE) --no-print-directory sanitize-$* SANITIZED=small; \
+	    else echo '$* sanitizer: left out' >&2; fi
 
 # Independent implementations against ours (docs/oracles.md). What cannot be installed is named, and
 # its tests are skipped with the reason.
