@@ -265,6 +265,7 @@ struct Avx2 {
         // Forward, radix 4 from |x| <= 2.5q: the legs that are not multiplied are brought to q/2
         // first; two layers then add at most q and 0.75q.
         void forward_settle(Vec& x) const { x = centre(x); }
+        template <bool factors>
         void forward_butterfly(Vec& x, Vec& y, const Twiddle& w) const {
             const Real v = multiply(y, w);
             y = _mm256_sub_pd(x, v);
@@ -274,6 +275,10 @@ struct Avx2 {
 
         // Inverse, radix 4 from |x| <= q: sums reach 2q, then 4q; products are at most q. The sums
         // of the second layer (one of two sums, one of two products) are brought to q/2.
+        template <std::size_t count>
+        static void inverse_load(Vec* x, const Word* p, std::size_t) {
+            for (std::size_t j = 0; j < count; ++j) x[j] = load<true>(p + j * kLanes);
+        }
         void inverse_settle(Vec& x) const { x = centre(x); }
         void inverse_butterfly(Vec& x, Vec& y, const Twiddle& w) const {
             const Real difference = _mm256_sub_pd(x, y);
@@ -289,9 +294,13 @@ struct Avx2 {
             return to_word(lift(lazy_difference(x, y)));
         }
 
-        // Of the real ring: x - w y and 2 x, at most 2q in size, from at most q.
+        static Twiddle minus(const Twiddle& w) {
+            const Real sign = _mm256_set1_pd(-0.0);
+            return {_mm256_xor_pd(w.value, sign), _mm256_xor_pd(w.over_q, sign)};
+        }
+        // Of the real ring: x + w y and 2 x, at most 2q in size, from at most q.
         Vec folded(Vec x, Vec y, const Twiddle& w) const {
-            return _mm256_sub_pd(x, multiply(y, w));
+            return _mm256_add_pd(x, multiply(y, w));
         }
         static Vec doubled(Vec x) { return _mm256_add_pd(x, x); }
         static Vec reversed(Vec x) { return _mm256_permute4x64_pd(x, 0x1b); }
@@ -320,9 +329,9 @@ struct Avx2 {
         void forward_within(Vec* x, std::size_t k, Roots roots) const {
             for (std::size_t i = 0; i < vectors; i += 2) {
                 exchange_halves(x[i], x[i + 1]);
-                forward_butterfly(x[i], x[i + 1], two(roots, k + i));
+                forward_butterfly<false>(x[i], x[i + 1], two(roots, k + i));
                 exchange_single(x[i], x[i + 1]);
-                forward_butterfly(x[i], x[i + 1], four(roots, 2 * (k + i)));
+                forward_butterfly<false>(x[i], x[i + 1], four(roots, 2 * (k + i)));
                 exchange_single(x[i], x[i + 1]);
                 exchange_halves(x[i], x[i + 1]);
             }

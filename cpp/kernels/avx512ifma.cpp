@@ -41,9 +41,15 @@ struct Ifma {
     static Vec high_product(Vec a, Vec b) {
         return _mm512_madd52hi_epu64(_mm512_setzero_si512(), a, b);
     }
-    // x - bound where x >= bound: the smaller of the two, as a negative difference wraps.
+    // x, or y where x is negative; x above -2^52, y in [0, 2^52). As doubles, numbers below 2^52
+    // are in their order and negative ones no numbers, for which this minimum takes y. That of
+    // integers would do where x <= y, but Zen 4 has it where it has the products, and nowhere else.
+    static Vec unless_negative(Vec x, Vec y) {
+        return _mm512_castpd_si512(_mm512_min_pd(_mm512_castsi512_pd(x), _mm512_castsi512_pd(y)));
+    }
+    // x - bound where x >= bound.
     static Vec subtract_if_above(Vec x, Vec bound) {
-        return _mm512_min_epu64(x, _mm512_sub_epi64(x, bound));
+        return unless_negative(_mm512_sub_epi64(x, bound), x);
     }
 
     struct Scalar {
@@ -94,7 +100,7 @@ struct Ifma {
         Vec add(Vec a, Vec b) const { return once(_mm512_add_epi64(a, b)); }
         Vec subtract(Vec a, Vec b) const {
             const Vec difference = _mm512_sub_epi64(a, b);  // wraps when negative
-            return _mm512_min_epu64(difference, _mm512_add_epi64(difference, q));
+            return unless_negative(difference, _mm512_add_epi64(difference, q));
         }
         Vec multiply(Vec a, Vec b) const { return twice(multiply_lazy(a, b)); }
         Vec multiply_add(Vec out, Vec a, Vec b) const { return add(out, multiply(a, b)); }
@@ -109,7 +115,7 @@ struct Ifma {
         }
         Vec reduce(Vec a) const { return once(shoup_lazy(a, one, minus_q)); }
         // (-q, q) in two's complement to [0, q): a negative number is above all others
-        Vec lift_word(Vec a) const { return _mm512_min_epu64(a, _mm512_add_epi64(a, q)); }
+        Vec lift_word(Vec a) const { return unless_negative(a, _mm512_add_epi64(a, q)); }
     };
 
     using Operand = Vec;
@@ -234,45 +240,76 @@ struct Ifma {
         void forward_settle(Vec&) const {}
         void inverse_settle(Vec&) const {}
 
-        // x, y in [0, 4q) to [0, 4q)
+        // x + w y modulo 2^52, where x is below 2q; above 52 bits, anything.
+        Vec plus_product(Vec x, Vec y, const Twiddle& w) const {
+            const Vec estimate = high_product(y, w.quotient);
+            return _mm512_madd52lo_epu64(_mm512_madd52lo_epu64(x, y, w.value), estimate, minus_q);
+        }
+        // x, y in [0, 4q) to [0, 4q), of y only its 52 lowest bits. factors: of what comes out only
+        // those are right, which is all that is read of a factor.
+        template <bool factors>
         void forward_butterfly(Vec& x, Vec& y, const Twiddle& w) const {
             const Vec u = subtract_if_above(x, q2);
-            const Vec v = shoup_lazy(y, w, minus_q);
-            x = _mm512_add_epi64(u, v);
-            y = _mm512_sub_epi64(_mm512_add_epi64(u, q2), v);
+            x = plus_product(u, y, w);
+            if constexpr (!factors) x = _mm512_and_si512(x, mask52());
+            y = _mm512_sub_epi64(_mm512_madd52lo_epu64(q2, u, splat(2)), x);  // 2u + 2q - x
         }
-        // x, y in [0, 2q) to [0, 2q)
+        // x and -y, which stands in place of y, in [0, 2q), to the sum and the product in [0, 2q).
+        // The signs that this wants agree in all layers: those of the inputs, by inverse_load.
         void inverse_butterfly(Vec& x, Vec& y, const Twiddle& w) const {
-            const Vec lifted = difference(x, y);
-            x = subtract_if_above(_mm512_add_epi64(x, y), q2);
-            y = shoup_lazy(lifted, w, minus_q);
+            y = shoup_lazy(add(x, y), w, minus_q);
         }
         // The butterflies of the last layer, with the twiddle w * root.
         void forward_butterfly_root(Vec& x, Vec& y, const Twiddle& w) const {
             y = shoup_dirty(y, root, minus_q);
-            forward_butterfly(x, y, w);
+            forward_butterfly<false>(x, y, w);
         }
         void inverse_butterfly_root(Vec& x, Vec& y, const Twiddle& w) const {
-            const Vec lifted = difference(x, y);
-            x = subtract_if_above(_mm512_add_epi64(x, y), q2);
-            y = shoup_lazy(shoup_dirty(lifted, root, minus_q), w, minus_q);
+            y = shoup_lazy(shoup_dirty(add(x, y), root, minus_q), w, minus_q);
         }
-        Vec difference(Vec x, Vec y) const { return _mm512_add_epi64(_mm512_sub_epi64(x, y), q2); }
+        // x becomes the sum of x and y, in [0, 2q); their difference in [0, 4q) is returned.
+        Vec add(Vec& x, Vec minus_y) const {
+            const Vec difference = _mm512_add_epi64(x, minus_y);
+            const Vec sum = _mm512_sub_epi64(x, minus_y);  // wraps when negative
+            x = unless_negative(sum, _mm512_add_epi64(sum, q2));
+            return difference;
+        }
+        // `count` vectors of the inputs of an inverse, the first of them number k, counted as nodes
+        // are; count is a power of two and divides k. Entry i is negated where i, without the first
+        // 1, has an odd number of ones. The sum of two entries and the product then have the sign
+        // of the first, which is right for the next layer: there, too, the second one of a pair has
+        // the other sign, and the whole has none.
+        template <std::size_t count>
+        void inverse_load(Vec* x, const Word* p, std::size_t k) const {
+            constexpr unsigned kOdd = 0x96;  // lanes 1, 2, 4 and 7
+            const auto odd = static_cast<__mmask8>(__builtin_parityll(k) != 0 ? kOdd : ~kOdd);
+            const auto even = static_cast<__mmask8>(~odd);
+            for (std::size_t j = 0; j < count; ++j) {
+                const __mmask8 negated = __builtin_parityll(j) != 0 ? even : odd;
+                x[j] = Ifma::load(p + j * kLanes);
+                x[j] = _mm512_mask_sub_epi64(x[j], negated, q, x[j]);
+            }
+        }
         Vec forward_finish(Vec x) const { return subtract_if_above(subtract_if_above(x, q2), q); }
-        Vec lazy_sum(Vec x, Vec y) const {
-            return shoup_lazy(_mm512_add_epi64(x, y), scale, minus_q);
+        Vec lazy_sum(Vec x, Vec minus_y) const {
+            const Vec sum = _mm512_sub_epi64(_mm512_add_epi64(x, q2), minus_y);
+            return shoup_lazy(sum, scale, minus_q);
         }
-        Vec lazy_difference(Vec x, Vec y) const {
-            return shoup_lazy(difference(x, y), scaled_root, minus_q);
+        Vec lazy_difference(Vec x, Vec minus_y) const {
+            return shoup_lazy(_mm512_add_epi64(x, minus_y), scaled_root, minus_q);
         }
         Vec scaled_sum(Vec x, Vec y) const { return subtract_if_above(lazy_sum(x, y), q); }
         Vec scaled_difference(Vec x, Vec y) const {
             return subtract_if_above(lazy_difference(x, y), q);
         }
 
-        // Of the real ring: x - w y and 2 x, below 4q, from below 2q.
+        // -w, which is not 0
+        Twiddle minus(const Twiddle& w) const {
+            return {_mm512_sub_epi64(q, w.value), _mm512_sub_epi64(mask52(), w.quotient)};
+        }
+        // Of the real ring: x + w y and 2 x, below 4q, from below 2q.
         Vec folded(Vec x, Vec y, const Twiddle& w) const {
-            return _mm512_sub_epi64(_mm512_add_epi64(x, q2), shoup_lazy(y, w, minus_q));
+            return _mm512_and_si512(plus_product(x, y, w), mask52());
         }
         static Vec doubled(Vec x) { return _mm512_add_epi64(x, x); }
         static Vec reversed(Vec x) {
@@ -336,11 +373,11 @@ struct Ifma {
         void forward_within(Vec* x, std::size_t k, Roots roots) const {
             for (std::size_t i = 0; i < vectors; i += 2) {
                 exchange_halves(x[i], x[i + 1]);
-                forward_butterfly(x[i], x[i + 1], two(roots, k + i));
+                forward_butterfly<false>(x[i], x[i + 1], two(roots, k + i));
             }
             for (std::size_t i = 0; i < vectors; i += 2) {
                 exchange_pairs(x[i], x[i + 1]);
-                forward_butterfly(x[i], x[i + 1], four(roots, 2 * (k + i)));
+                forward_butterfly<false>(x[i], x[i + 1], four(roots, 2 * (k + i)));
             }
             for (std::size_t i = 0; i < vectors; i += 2) {
                 exchange_single(x[i], x[i + 1]);

@@ -453,19 +453,24 @@ struct Transform {
     static constexpr std::size_t kShortest = 2 * kTail * kLanes;  // one pass and the shorter tail
     static constexpr std::size_t kCached = 4096;                  // words: 32 KiB of a 48 KiB cache
 
-    // Two layers between the four legs of columns of vectors.
-    template <std::size_t columns>
+    // Two layers between the four legs of columns of vectors. Where columns lie in the second half
+    // of their leg, the next layer only multiplies them: all columns from `factors` on do.
+    template <std::size_t factors, std::size_t columns>
     static void forward_legs(Vec (&x)[4][columns], const Twiddle& w1, const Twiddle& w2,
                              const Twiddle& w3, const Ntt& ntt) {
         for (std::size_t c = 0; c < columns; ++c) {
             ntt.forward_settle(x[0][c]);
             ntt.forward_settle(x[1][c]);
-            ntt.forward_butterfly(x[0][c], x[2][c], w1);
-            ntt.forward_butterfly(x[1][c], x[3][c], w1);
+            ntt.template forward_butterfly<false>(x[0][c], x[2][c], w1);
+            ntt.template forward_butterfly<true>(x[1][c], x[3][c], w1);
         }
-        for (std::size_t c = 0; c < columns; ++c) {
-            ntt.forward_butterfly(x[0][c], x[1][c], w2);
-            ntt.forward_butterfly(x[2][c], x[3][c], w3);
+        for (std::size_t c = 0; c < factors; ++c) {
+            ntt.template forward_butterfly<false>(x[0][c], x[1][c], w2);
+            ntt.template forward_butterfly<false>(x[2][c], x[3][c], w3);
+        }
+        for (std::size_t c = factors; c < columns; ++c) {
+            ntt.template forward_butterfly<true>(x[0][c], x[1][c], w2);
+            ntt.template forward_butterfly<true>(x[2][c], x[3][c], w3);
         }
     }
 
@@ -476,14 +481,22 @@ struct Transform {
         const Twiddle w1 = ntt.broadcast(roots, k);
         const Twiddle w2 = ntt.broadcast(roots, 2 * k);
         const Twiddle w3 = ntt.broadcast(roots, 2 * k + 1);
-        for (Word* p = a; p != a + t; p += kColumns * kLanes) {
+        forward_columns<first, kColumns>(a, t / 2, t, w1, w2, w3, ntt);
+        forward_columns<first, 0>(a + t / 2, t / 2, t, w1, w2, w3, ntt);
+    }
+
+    // The first `count` words of each leg; legs are t words apart.
+    template <bool first, std::size_t factors>
+    static void forward_columns(Word* a, std::size_t count, std::size_t t, const Twiddle& w1,
+                                const Twiddle& w2, const Twiddle& w3, const Ntt& ntt) {
+        for (Word* p = a; p != a + count; p += kColumns * kLanes) {
             Vec x[4][kColumns];
             for (std::size_t leg = 0; leg < 4; ++leg) {
                 for (std::size_t c = 0; c < kColumns; ++c) {
                     x[leg][c] = ntt.template load<first>(p + leg * t + c * kLanes);
                 }
             }
-            forward_legs(x, w1, w2, w3, ntt);
+            forward_legs<factors>(x, w1, w2, w3, ntt);
             for (std::size_t leg = 0; leg < 4; ++leg) {
                 for (std::size_t c = 0; c < kColumns; ++c) {
                     ntt.store(p + leg * t + c * kLanes, x[leg][c]);
@@ -500,8 +513,13 @@ struct Transform {
             for (std::size_t i = 0; i < nodes; ++i) {
                 const Twiddle w = ntt.broadcast(roots, nodes * k + i);
                 Vec* const y = x + 2 * half * i;
-                for (std::size_t j = 0; j < half; ++j) {
-                    ntt.forward_butterfly(y[j], y[j + half], w);
+                // Of a second half, the next layer of vectors only multiplies what comes out.
+                constexpr std::size_t added = half == 1 ? 1 : half / 2;
+                for (std::size_t j = 0; j < added; ++j) {
+                    ntt.template forward_butterfly<false>(y[j], y[j + half], w);
+                }
+                for (std::size_t j = added; j < half; ++j) {
+                    ntt.template forward_butterfly<true>(y[j], y[j + half], w);
                 }
             }
             forward_layers<2 * nodes>(x, k, roots, ntt);
@@ -552,9 +570,7 @@ struct Transform {
                              Roots roots, const Ntt& ntt) {
         for (std::size_t i = 0; i < count; ++i, a += kTail * kLanes, from += kTail * kLanes) {
             Vec x[kTail];
-            for (std::size_t j = 0; j < kTail; ++j) {
-                x[j] = ntt.template load<true>(from + j * kLanes);
-            }
+            ntt.template inverse_load<kTail>(x, from, kTail * (k + i));
             ntt.template inverse_within<kTail>(x, kTail * (k + i), roots);
             for (std::size_t j = 0; j < kTail; ++j) ntt.inverse_settle(x[j]);
             inverse_layers<nodes>(x, k + i, roots, ntt);
@@ -712,6 +728,7 @@ struct Transform {
     // counted from the start and one, its lanes reversed, from the end; in the middle one entry is
     // in both, and comes out the same. Offset 0 is folded with that of the next leg: see
     // fold_first.
+    // w: minus the square root of -1.
     static void fold(Vec (&x)[4][2], const Twiddle& w, const Ntt& ntt) {
         Vec folded[4][2];
         for (std::size_t leg = 0; leg < 4; ++leg) {
@@ -735,7 +752,7 @@ struct Transform {
     // The fold and the first pass in one.
     static void folding_pass(Word* a, std::size_t size, Roots roots, const Ntt& ntt) {
         const std::size_t t = size / 4;
-        const Twiddle w = ntt.broadcast(roots, 1), w1 = ntt.broadcast(roots, 2);
+        const Twiddle w = ntt.minus(ntt.broadcast(roots, 1)), w1 = ntt.broadcast(roots, 2);
         const Twiddle w2 = ntt.broadcast(roots, 4), w3 = ntt.broadcast(roots, 5);
         Vec first[4][1];
         Word lanes[4][kLanes] = {};
@@ -744,7 +761,7 @@ struct Transform {
             first[leg][0] = ntt.template load<true>(lanes[leg]);
         }
         fold_first(first, w, ntt);
-        forward_legs(first, w1, w2, w3, ntt);
+        forward_legs<1>(first, w1, w2, w3, ntt);
         for (std::size_t leg = 0; leg < 4; ++leg) {
             ntt.store(lanes[leg], first[leg][0]);
             a[leg * t] = lanes[leg][0];
@@ -757,7 +774,7 @@ struct Transform {
                 x[leg][1] = Ntt::reversed(ntt.template load<true>(high + leg * t));
             }
             fold(x, w, ntt);
-            forward_legs(x, w1, w2, w3, ntt);
+            forward_legs<1>(x, w1, w2, w3, ntt);  // the second column is from the second half
             for (std::size_t leg = 0; leg < 4; ++leg) {
                 ntt.store(low + leg * t, x[leg][0]);
                 ntt.store(high + leg * t, Ntt::reversed(x[leg][1]));
@@ -783,7 +800,7 @@ struct Transform {
     // The last pass of the inverse and the fold in one.
     static void unfolding_pass(Word* a, std::size_t size, Roots roots, const Ntt& ntt) {
         const std::size_t t = size / 4;
-        const Twiddle w = ntt.broadcast(roots, 1);
+        const Twiddle w = ntt.minus(ntt.broadcast(roots, 1));
         const Twiddle w2 = ntt.broadcast(roots, 4), w3 = ntt.broadcast(roots, 5);
         Vec first[4][1];
         Word lanes[4][kLanes] = {};
@@ -830,7 +847,7 @@ struct BlockTransform {
             auto x = ntt.template load<first>(a + i);
             auto y = ntt.template load<first>(b + i);
             ntt.forward_settle(x);
-            ntt.forward_butterfly(x, y, w);
+            ntt.template forward_butterfly<false>(x, y, w);
             if constexpr (last) {
                 Simd::store(a + i, ntt.forward_finish(x));
                 Simd::store(b + i, ntt.forward_finish(y));
@@ -968,35 +985,61 @@ struct PackedProducts {
     }
 };
 
+// Vector kernels compute with doubles or compare as such: with MXCSR as it is by default (nearest
+// rounding, no traps, denormal numbers as they are), whatever other code of the process made of it.
+struct DefaultState {
+    static constexpr unsigned kDefault = 0x1f80, kFlags = 0x3f;  // flags only say what happened
+    unsigned before = __builtin_ia32_stmxcsr();
+    bool differs = (before & ~kFlags) != kDefault;
+    DefaultState() { set(kDefault); }
+    ~DefaultState() { set(before); }
+    // What is read and written between two of these is not moved past them.
+    void set(unsigned state) const {
+        asm volatile("" ::: "memory");
+        if (differs) __builtin_ia32_ldmxcsr(state);
+        asm volatile("" ::: "memory");
+    }
+};
+
+template <auto kernel>
+struct Guarded;
+template <class... In, void (*kernel)(In...)>
+struct Guarded<kernel> {
+    static void run(In... in) {
+        const DefaultState state;
+        kernel(in...);
+    }
+};
+
 template <class Simd>
 constexpr KernelTable make_table(const char* name) {
     using P = Pointwise<Simd>;
     using S = Sums<Simd>;
     return {name,
-            Transform<Simd>::forward,
-            Transform<Simd>::inverse,
-            Transform<Simd>::real_forward,
-            Transform<Simd>::real_inverse,
-            BlockTransform<Simd>::forward,
-            BlockTransform<Simd>::real_forward,
-            P::add,
-            P::subtract,
-            P::multiply,
-            P::multiply_add,
-            P::multiply_scalar,
-            P::multiply_scalar_add,
-            P::subtract_multiply_scalar,
-            P::lift,
-            P::reduce,
-            S::dot_product,
-            S::scaled_dot_product,
-            S::template weighted_sum<false>,
-            SharedSums<Simd>::template run<false>,
-            S::template weighted_sum<true>,
-            SharedSums<Simd>::template run<true>,
-            S::permute,
-            KeyProducts<Simd>::run,
-            PackedProducts<Simd>::run};
+            Guarded<Transform<Simd>::forward>::run,
+            Guarded<Transform<Simd>::inverse>::run,
+            Guarded<Transform<Simd>::real_forward>::run,
+            Guarded<Transform<Simd>::real_inverse>::run,
+            Guarded<BlockTransform<Simd>::forward>::run,
+            Guarded<BlockTransform<Simd>::real_forward>::run,
+            Guarded<P::add>::run,
+            Guarded<P::subtract>::run,
+            Guarded<P::multiply>::run,
+            Guarded<P::multiply_add>::run,
+            Guarded<P::multiply_scalar>::run,
+            Guarded<P::multiply_scalar_add>::run,
+            Guarded<P::subtract_multiply_scalar>::run,
+            Guarded<P::lift>::run,
+            Guarded<P::reduce>::run,
+            Guarded<S::dot_product>::run,
+            Guarded<S::scaled_dot_product>::run,
+            Guarded<S::template weighted_sum<false>>::run,
+            Guarded<SharedSums<Simd>::template run<false>>::run,
+            Guarded<S::template weighted_sum<true>>::run,
+            Guarded<SharedSums<Simd>::template run<true>>::run,
+            Guarded<S::permute>::run,
+            Guarded<KeyProducts<Simd>::run>::run,
+            Guarded<PackedProducts<Simd>::run>::run};
 }
 
 }  // namespace

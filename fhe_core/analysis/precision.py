@@ -18,7 +18,8 @@ from fhe_core.analysis.extremes import likely_largest
 from fhe_core.parameters import ERROR_ETA, Parameters
 from fhe_core.plan import Observer, Plan, PlanError, Step, step_writes, steps
 from fhe_core.runtime import cleartext
-from fhe_core.runtime.cleartext import Noise, Slots, Tables, mask_slots, weighted_sums
+from fhe_core.runtime.cleartext import Noise, Tables, mask_slots
+from fhe_core.runtime.sums import Slots, Terms, weighted_sums
 
 ERROR_VARIANCE = ERROR_ETA / 2
 #: Of a number rounded to an integer.
@@ -326,16 +327,17 @@ def _linear(
             switched[term] = keep * model.switching(step.level, plan.values[name].scale)
         power[term] = keep * rotated[baby] ** 2
     squared = weights**2
-    carried = weighted_sums(step.entries, squared, variance)
-    added = weighted_sums(step.entries, squared, switched)
-    added += weighted_sums(step.entries, _encoding_errors(model, step, weights), power)
+    carried = weighted_sums(step.entries, squared, Terms.of(variance))
+    added = weighted_sums(step.entries, squared, Terms.of(switched))
+    encoded = _encoding_errors(model, step, weights)
+    added += weighted_sums(step.entries, encoded, Terms.of(power))
     for mask in masks:  # what a mask multiplies, and its error with it
         own = [t for t, (_, m) in enumerate(step.terms) if m == mask]
         place = {t: i for i, t in enumerate(own)}
         entries = [[(place[t], row) for t, row in e if t in place] for e in step.entries]
-        product = weighted_sums(
-            entries, weights, np.stack([rotated[step.terms[t][0]] for t in own])
-        )
+        babies = [step.babies[step.terms[t][0]] for t in own]
+        alone = Terms(rest, babies, {}, [(i, -1) for i in range(len(own))])
+        product = weighted_sums(entries, weights, alone)
         added += product**2 * tracker.mask_error(masks[mask], step.mask_scale)
     output_scale = plan.values[step.outputs[0]].scale
     divided = tracker.parameters.rescale_factor(step.level, step.level - step.rescale)

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from fhe_core import _native, encoding
 from fhe_core.parameters import Parameters
 from fhe_core.plan import Plan, PlanError, step_writes, steps
-from fhe_core.runtime.cleartext import Slots, Tables, mask_slots
+from fhe_core.runtime.cleartext import Tables, mask_slots
+from fhe_core.runtime.sums import Slots
 
 Signed = NDArray[np.int64]
 

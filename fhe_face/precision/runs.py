@@ -14,8 +14,9 @@ from fhe_core.compiler import CompiledBatch
 from fhe_core.parameters import Parameters
 from fhe_core.plan import Observer, Plan, Step, required_keys, step_writes
 from fhe_core.runtime import cleartext, native
-from fhe_core.runtime.cleartext import Slots, Tables
+from fhe_core.runtime.cleartext import Tables
 from fhe_core.runtime.evaluator import Evaluator
+from fhe_core.runtime.sums import Slots
 from fhe_core.secret.key import SecretKey
 from fhe_face.bench.keys import evaluation_keys
 from fhe_face.engine import Engine

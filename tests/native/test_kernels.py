@@ -441,3 +441,25 @@ def test_real_ntt_takes_half_of_its_tables():
             k.real_ntt_forward(np.zeros(length, dtype=np.uint64))
         with pytest.raises(ValueError, match="from 8 to 32"):
             k.real_ntt_inverse(np.zeros(length, dtype=np.uint64))
+
+
+@pytest.fixture
+def flushed():
+    """Denormal numbers are zero in this thread, as other libraries sometimes leave it."""
+    torch = pytest.importorskip("torch", reason="this needs torch, which sets the processor's mode")
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this processor cannot flush denormal numbers")
+    yield lambda: float(np.float64(5e-324) * np.ones(1)[0]) == 0
+    torch.set_flush_denormal(False)
+
+
+def test_state_of_the_processor_does_not_matter(target, flushed):
+    """Kernels compare residues as doubles, which are denormal."""
+    q, n = prime(50, 65536), 256
+    k, reference = make(target, n, q), make("scalar", n, q)
+    for a, b in pairs(np.random.default_rng(3), n, q, q):
+        expect(k.subtract(a, b), [(x - y) % q for x, y in zip(a.tolist(), b.tolist(), strict=True)])
+        assert np.array_equal(k.multiply(a, b), reference.multiply(a, b))
+        assert np.array_equal(k.ntt_forward(a), reference.ntt_forward(a))
+        assert np.array_equal(k.ntt_inverse(a), reference.ntt_inverse(a))
+    assert flushed()  # still: the caller's state was given back
