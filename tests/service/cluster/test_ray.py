@@ -208,7 +208,7 @@ def test_a_job_is_cancelled_at_its_next_step(kit: Kit, cluster: RayCluster, coun
 def test_an_engine_that_hangs_is_ended(
     tmp_path: Path, owner: Owner, cluster: RayCluster, counts: Path, url: str | None
 ) -> None:
-    kit = make_kit(tmp_path / "service", owner, url, replace(LIMITS, job_seconds=3.0))
+    kit = make_kit(tmp_path / "service", owner, url, replace(LIMITS, job_seconds=6.0))
     kit.tenant("alice")
     kit.faces("alice", "faces")
     with dispatcher(kit, cluster):

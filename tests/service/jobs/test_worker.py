@@ -156,7 +156,7 @@ def test_a_running_job_is_cancelled(kit: Kit, counts: Path) -> None:
 def test_a_job_that_hangs_is_ended_with_its_lane(
     tmp_path: Path, owner: Owner, counts: Path, url: str | None
 ) -> None:
-    kit = make_kit(tmp_path / "service", owner, url, replace(LIMITS, job_seconds=1.0))
+    kit = make_kit(tmp_path / "service", owner, url, replace(LIMITS, job_seconds=4.0))
     kit.tenant("alice")
     for seed, name in enumerate(("bad", "good")):
         kit.faces("alice", name, seed=seed)
