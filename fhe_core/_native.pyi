@@ -115,6 +115,12 @@ class Context:
         idle_limit: int = 2147483648,
         ring: str = "standard",
     ) -> None: ...
+    def of_degree(self, n: int) -> Context:
+        """The same, of polynomials with n coefficients; the memory of results is shared.
+
+        Raises:
+            ValueError: n is not usable.
+        """
     @property
     def idle_bytes(self) -> int:
         """Memory kept for the next results."""
@@ -182,6 +188,10 @@ class Context:
         basis QP, which enters as it is. source [rows, n]: what was decomposed, where the digits are
         those of ``extend``.
         """
+    def halves(self, a: _Words, rows: Sequence[int]) -> _Words:
+        """Coefficients [2, rows, n / 2] of the even part of an element of the real ring, and of its
+        odd part divided by X + 1/X, both of the ring of half the degree in Y = X^2.
+        """
     def tensor(self, a: _Words, b: _Words, rows: Sequence[int]) -> _Words:
         """(a0 b0, a0 b1 + a1 b0, a1 b1), [3, rows, n]."""
     def divide_and_round(
@@ -205,8 +215,8 @@ class Context:
         specials: Sequence[int],
         p_mod_q: Sequence[int],
         digit_limbs: int = 0,
-    ) -> _Words:
-        """The fused linear transform, [outputs, 2, rows + specials, n].
+    ) -> list[_Words]:
+        """The fused linear transform: for each output an array [2, rows + specials, n].
 
         inputs: a ciphertext [2, rows, n] and its digits, which may be empty where it is not
         rotated; babies: (input, permutation, key, rows of the key), or None for both. digit_limbs:

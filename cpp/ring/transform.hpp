@@ -53,7 +53,9 @@ struct LinearTransform {
     std::uint64_t largest_mask, largest_weight;
 };
 
-// out [outputs][2][rows][n] = sum over entries of weight * mask * rotated input, in the basis QP.
-void accumulate(const Context& context, std::uint64_t* out, const LinearTransform& transform);
+// outs: [2][rows][n] for each output = sum over entries of weight * mask * rotated input, in the
+// basis QP.
+void accumulate(const Context& context, const std::vector<std::uint64_t*>& outs,
+                const LinearTransform& transform);
 
 }  // namespace fhe::ring

@@ -188,7 +188,7 @@ class _Rounded:
                 source = values[step.source]
                 mask = self.slots_of(self.packed.masks[number]) / step.mask_scale
                 return [source * mask[: source.size]]
-            case steps.Rotate() | steps.FoldSum() | steps.DropLevel():
+            case steps.Rotate() | steps.FoldSum() | steps.DropLevel() | steps.SwitchRing():
                 return self.backend.apply(number, step, values)
             case _:
                 return exact

@@ -97,6 +97,11 @@ def _apply(plan: Plan, tables: Tables, step: Step, values: Mapping[str, Slots]) 
             return [_plus(values[step.source] * step.factor, tables, step.table)]
         case steps.DropLevel():
             return [values[step.source]]
+        case steps.SwitchRing():
+            lower, upper = np.split(values[step.source], 2)
+            return [lower + upper]
+        case steps.LiftRing():
+            return [np.tile(values[step.source], 2)]
 
 
 def _plus(slots: Slots, tables: Tables, table: str, number: int = 0) -> Slots:

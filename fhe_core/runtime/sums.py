@@ -41,7 +41,7 @@ class Terms:
     def of(cls, terms: Slots) -> Terms:
         """Such as they are, [terms, slots]."""
         plain = range(len(terms))
-        return cls(terms, [(i, 0) for i in plain], {}, [(i, -1) for i in plain])
+        return cls(list(terms), [(i, 0) for i in plain], {}, [(i, -1) for i in plain])
 
 
 def weighted_sums(entries: Entries, weights: Slots, terms: Terms) -> Slots:

@@ -82,7 +82,8 @@ def encrypted(work: Work, threads: int, stage: Stage = silent) -> Backend:
         inputs: Sequence[Slots], _rows: Sequence[StepPrecision], observe: Observer[Slots]
     ) -> None:
         def decrypted(number: int, step: Step, values: Mapping[str, Ciphertext]) -> None:
-            observe(number, step, {n: key.decrypt(values[n]) for n in step_writes(step)})
+            own = {name: values[name] for name in step_writes(step)}
+            observe(number, step, {n: key.at(c.level).decrypt(c) for n, c in own.items()})
 
         fresh = [
             evaluator.drop_to(key.encrypt(row, value.scale)[0], value.level)

@@ -29,7 +29,7 @@ def example(period: int) -> tuple[list[list[tuple[int, int]]], Slots, Terms]:
     random = np.random.default_rng(period)
     inputs = list(random.normal(size=(2, SLOTS)))
     babies = [(0, 0), (0, 1), (1, -3), (1, 17), (0, SLOTS - 1), (1, SLOTS), (0, 8)]
-    masks = {3: random.integers(0, 2, SLOTS) * 1.0, 7: random.normal(size=SLOTS)}
+    masks = {3: random.integers(0, 2, SLOTS).astype(np.float64), 7: random.normal(size=SLOTS)}
     choices = [-1, 3, 7]
     terms = [(int(b), choices[int(m)]) for b, m in random.integers(0, (7, 3), (23, 2))]
     entries = [

@@ -45,6 +45,7 @@ PROMISED = {
     "server_load_seconds",
     "embed_seconds",
     "rounds",
+    "contrasts",
     "requests",
     "ciphertext_bytes",
     "server_saw",

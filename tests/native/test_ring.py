@@ -478,7 +478,7 @@ class Transform:
         return [product % q for q in self.ring.moduli[: self.limbs]]
 
     def run(self) -> Words:
-        return self.ring.context.accumulate(
+        sums = self.ring.context.accumulate(
             _native.Transform(self.masks, self.terms, self.outputs, self.weights, self.kept),
             self.inputs,
             [(i, index, self.stored(key, rows), rows) for i, index, key, rows in self.babies],
@@ -486,6 +486,7 @@ class Transform:
             self.specials,
             self.p_mod_q,
         )
+        return np.stack(sums)
 
     def stored(self, key: Words | None, key_rows: list[int]) -> Words | None:
         if key is None:
@@ -875,7 +876,9 @@ def test_operations_are_those_of_the_standard_ring_of_twice_the_degree(n: int) -
                 "divide_and_round": context.divide_and_round(switched, rows, rows[:-4]),
                 "tensor": context.tensor(ciphertext, ciphertext[::-1].copy(), limbs),
                 "multiply_plain": context.multiply_plain(ciphertext, mask, limbs),
-                "accumulate": context.accumulate(transform, inputs, babies, limbs, SPECIALS, p),
+                "accumulate": np.stack(
+                    context.accumulate(transform, inputs, babies, limbs, SPECIALS, p)
+                ),
             }
         )
     small, large = found
