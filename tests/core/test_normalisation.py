@@ -85,4 +85,5 @@ def test_more_patches_need_no_more_keys() -> None:
     assert four == nine == sixteen
     assert plans[0].masks == plans[1].masks == plans[2].masks
     folds = [sum(isinstance(step, steps.FoldSum) for step in plan.steps) for plan in plans]
-    assert folds == [folds[0], folds[0] + 4, folds[0] + 6]
+    each = 3  # two amounts of a group's pool and one of its copies, each a step
+    assert folds == [folds[0], folds[0] + 2 * each, folds[0] + 3 * each]
