@@ -115,6 +115,12 @@ class Context:
         idle_limit: int = 2147483648,
         ring: str = "standard",
     ) -> None: ...
+    def of_degree(self, n: int) -> Context:
+        """The same, of polynomials with n coefficients; the memory of results is shared.
+
+        Raises:
+            ValueError: n is not usable.
+        """
     @property
     def idle_bytes(self) -> int:
         """Memory kept for the next results."""
@@ -135,7 +141,8 @@ class Context:
     def embed_signed(self, coefficients: _Signed, rows: Sequence[int], /) -> _Words:
         """NTT rows of signed coefficients [n]."""
     def add_plain(self, a: _Words, coefficients: _Signed, rows: Sequence[int]) -> _Words:
-        """A ciphertext [2, rows, n] plus a plaintext of signed coefficients [n]."""
+        """A ciphertext [2, rows, n] plus a plaintext of signed coefficients [size] in X^(n / size);
+        size: a power of two, at most n."""
     def multiply_plain(self, a: _Words, coefficients: _Signed, rows: Sequence[int]) -> _Words:
         """A ciphertext [2, rows, n] times a plaintext of signed coefficients [n]."""
     def permute(self, a: _Words, index: _Index, /) -> _Words:
@@ -182,6 +189,10 @@ class Context:
         basis QP, which enters as it is. source [rows, n]: what was decomposed, where the digits are
         those of ``extend``.
         """
+    def halves(self, a: _Words, rows: Sequence[int]) -> _Words:
+        """Coefficients [2, rows, n / 2] of the even part of an element of the real ring, and of its
+        odd part divided by X + 1/X, both of the ring of half the degree in Y = X^2.
+        """
     def tensor(self, a: _Words, b: _Words, rows: Sequence[int]) -> _Words:
         """(a0 b0, a0 b1 + a1 b0, a1 b1), [3, rows, n]."""
     def divide_and_round(
@@ -205,8 +216,8 @@ class Context:
         specials: Sequence[int],
         p_mod_q: Sequence[int],
         digit_limbs: int = 0,
-    ) -> _Words:
-        """The fused linear transform, [outputs, 2, rows + specials, n].
+    ) -> list[_Words]:
+        """The fused linear transform: for each output an array [2, rows + specials, n].
 
         inputs: a ciphertext [2, rows, n] and its digits, which may be empty where it is not
         rotated; babies: (input, permutation, key, rows of the key), or None for both. digit_limbs:

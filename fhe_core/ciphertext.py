@@ -44,8 +44,7 @@ class Ciphertext:
         Raises:
             ValueError: the level has other limbs.
         """
-        own = parameters.levels[self.level].rows
-        wanted = parameters.levels[level].rows if 0 <= level <= self.level else ()
-        if not wanted or own[: len(wanted)] != wanted:
+        if not parameters.prefixes(self.level, level):
             raise ValueError(f"cannot drop from level {self.level} to {level}")
-        return Ciphertext(self.residues[:, : len(wanted)], self.scale, level)
+        limbs = parameters.levels[level].limbs
+        return Ciphertext(self.residues[:, :limbs], self.scale, level)

@@ -10,6 +10,7 @@ values with ring dimension G gives those G coefficients.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,19 +30,25 @@ class EncodingError(Failure, ValueError):
     code = "encoding"
 
 
+@lru_cache(maxsize=4)  # of a plan: the ring's, and periods of its weights
 def slot_places(ring_dimension: int) -> NDArray[np.int64]:
     """(5^j mod 4N - 1) / 4 for j in [0, N): which value, in the order of the FFT, is slot j."""
     modulus = 4 * ring_dimension
     powers = np.ones(1, dtype=np.int64)
     while powers.size < ring_dimension:  # 5^(j + size) = 5^j * 5^size
         powers = np.concatenate([powers, powers * pow(5, powers.size, modulus) % modulus])
-    return powers // 4
+    places = powers // 4
+    places.flags.writeable = False
+    return places
 
 
+@lru_cache(maxsize=4)
 def _twist(ring_dimension: int) -> Complex:
     """zeta^i for i in [0, N)."""
     angles = np.arange(ring_dimension) * (np.pi / (2 * ring_dimension))
-    return np.asarray(np.exp(1j * angles))
+    twist = np.asarray(np.exp(1j * angles))
+    twist.flags.writeable = False
+    return twist
 
 
 def coefficients(slots: Float, ring_dimension: int) -> Float:

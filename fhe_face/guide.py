@@ -98,7 +98,14 @@ COMMANDS: Final = {
         ),
     ),
     "weights": (MODELS, ("fhe-face weights list", "fhe-face weights download")),
-    "evaluate": (MODELS, ("fhe-face evaluate people/ --weights weights.safetensors",)),
+    "evaluate": (
+        MODELS,
+        (
+            "fhe-face evaluate people/ --weights weights.safetensors",
+            "fhe-face evaluate people/ --templates half --probe-size 32,24,16 --plot quality.png",
+        ),
+    ),
+    "represent": (MODELS, ("fhe-face represent people/ -o embeddings --weights official",)),
     "train": (MODELS, ("fhe-face train people/ --out run --epochs 30",)),
     "finetune": (
         MODELS,
@@ -228,6 +235,10 @@ COMMANDS: Final = {
     "gallery rekey": ("", ("fhe-face gallery rekey friends --passphrase",)),
     "gallery rebuild": ("", ("fhe-face gallery rebuild friends people/ --weights official",)),
     "weights list": ("", ("fhe-face weights list",)),
+    "weights bound": (
+        "",
+        ("fhe-face weights bound official -o mine.safetensors --photos people/ --plot curves.png",),
+    ),
     "weights verify": ("", ("fhe-face weights verify weights.safetensors",)),
     "weights convert": ("", ("fhe-face weights convert backbone-64x64.ckpt weights.safetensors",)),
     "weights download": ("", ("fhe-face weights download --size 64",)),

@@ -150,3 +150,20 @@ def grid(
 
 def _printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+
+
+def ring(described: Mapping[str, Any]) -> str:
+    """A ring's dimension and log2(QP) with its bound, from what parameters say of it."""
+    limit, margin = described["log2_qp_bound"], described["margin_bits"]
+    bound = "no 128-bit bound is known"
+    if limit is not None:
+        bound = f"of at most {limit} for 128 bits, margin {margin:.0f}"
+    return (
+        f"ring dimension {described['ring_dimension']}, log2(QP) {described['log2_qp']:.0f} {bound}"
+    )
+
+
+def rings(described: Mapping[str, Any]) -> str:
+    """The same of all rings of parameters, the largest first."""
+    both = [described, described["half"]] if described["half"] else [described]
+    return "; then ".join(map(ring, both))

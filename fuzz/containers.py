@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from fhe_core import container, plan
+from fhe_core.ciphertext import Ciphertext
 from fhe_core.compiler import SAFE, compile_match
 from fhe_core.container import ContainerError, DType, Kind, Section
 from fhe_core.formats.ciphertexts import Bundle, load_bundle, load_evaluation_keys, save_bundle
@@ -82,8 +83,13 @@ def secret_key_target(folder: Path) -> Target:
 def evaluation_keys_target(folder: Path) -> Target:
     scratch = Scratch(folder, "evaluation.key")
     wanted = [KeySpecification(KeyName(0, 1), (2,)), KeySpecification(KeyName(1, 2), (1,))]
-    save_evaluation_keys(scratch.path, _secret_key("insecure-short"), wanted, {})
-    seeds = [scratch.path.read_bytes()]
+    # Of two rings: the keys that lead from one to the other, and back.
+    names = [KeyName(32, 1), KeyName(33, 1), KeyName(64, 0)]
+    both = [KeySpecification(name, (2,) if name.tier else (7,)) for name in names]
+    seeds = []
+    for parameters, own in (("insecure-short", wanted), (tiny.HALVES.name, both)):
+        save_evaluation_keys(scratch.path, _secret_key(parameters), own, {})
+        seeds.append(scratch.path.read_bytes())
 
     def parse(data: bytes) -> None:
         file = scratch.holding(data)
@@ -102,6 +108,7 @@ def ciphertext_target(folder: Path) -> Target:
     bundles = [
         Bundle("image", key.parameters, key.key_id, {"input 0": fresh}, how, {"input 0": seed}),
         Bundle("score", key.parameters, key.key_id, {"a": low, "b": fresh}, {}, {}),
+        _of_two_rings(),
     ]
 
     def parse(data: bytes) -> None:
@@ -110,6 +117,13 @@ def ciphertext_target(folder: Path) -> Target:
     return Target(
         "ciphertext", parse, (ContainerError,), _files(scratch, bundles), mutate_container
     )
+
+
+def _of_two_rings() -> Bundle:
+    key = _secret_key(tiny.HALVES.name)
+    fresh, _ = key.encrypt(np.zeros(key.parameters.slots), tiny.SCALE)
+    small = Ciphertext(np.zeros((2, 3, key.parameters.slots // 2), np.uint64), tiny.SCALE, 2)
+    return Bundle("score", key.parameters, key.key_id, {"a": small, "b": fresh}, {}, {})
 
 
 def results_target(folder: Path) -> Target:

@@ -23,8 +23,9 @@ from fhe_core import encoding
 from fhe_core import plan as plans
 from fhe_core.compiler import CompiledBatch
 from fhe_core.plan import Step, steps
-from fhe_core.runtime.cleartext import CleartextBackend, Slots, linear_sums, masked
+from fhe_core.runtime.cleartext import CleartextBackend, linear_sums
 from fhe_core.runtime.packed import PackedPlan, pack
+from fhe_core.runtime.sums import Slots, Terms
 from fhe_face.demo_faces import demo_faces
 from fhe_face.engine import choose_engine
 from fhe_face.models.layers import FusedNetwork
@@ -52,9 +53,9 @@ class _Rounded:
         if not isinstance(step, steps.LinearTransform):
             return self.exact.apply(number, step, values)
         transform = self.packed.transforms[number]
-        rotated = [np.roll(values[step.inputs[i]], -amount) for i, amount in step.babies]
+        inputs = [values[name] for name in step.inputs]
         masks = [encoding.decode(mask.astype(np.float64), 1.0) for mask in transform.masks]
-        terms = masked(rotated, transform.terms, dict(enumerate(masks)))
+        terms = Terms(inputs, step.babies, dict(enumerate(masks)), transform.terms)
         weights = encoding.decode(transform.weights.astype(np.float64), 1.0)
         sums = linear_sums(step, transform.entries, weights, terms)
         total = step.weight_scales[0] * step.mask_scale

@@ -87,11 +87,12 @@ def constant(name: str, engine: Engine, plan: Plan) -> Constant:
         if r.plan == plan.name and r.result == plan.outputs[1]
     )
     squares = [s for s in plan.steps if isinstance(s, steps.Square) and "embedding" in s.output]
-    scale = plan.values[squares[0].source].scale
-    noise = math.sqrt(ErrorModel(engine.parameters).rounding(scale))
+    value = plan.values[squares[0].source]
+    slots = engine.parameters.slots_at(value.level)  # results repeat them
+    noise = math.sqrt(ErrorModel(engine.parameters).rounding(value.scale, slots))
     # A sum of 2 e_i n_i over a period has the deviation 2 |e| n, and |e|^2 is the distance.
     deviation = 2 * math.sqrt(distance) * noise
-    windows = engine.parameters.slots // int(plan.metadata["period"]) - 1
+    windows = slots // int(plan.metadata["period"]) - 1
     return Constant(
         name,
         plan.name,

@@ -16,6 +16,7 @@
 #include "ring/basis.hpp"
 #include "ring/context.hpp"
 #include "ring/forks.hpp"
+#include "ring/halves.hpp"
 #include "ring/linear.hpp"
 #include "ring/threads.hpp"
 #include "ring/transform.hpp"
@@ -166,6 +167,17 @@ Words switch_key(const Context& context, const Words& digits, const Rows& rows,
     return out;
 }
 
+// [2][rows][n / 2] of an array [rows][n]
+Words halves(const Context& context, const Words& a, const Rows& rows) {
+    require_rows(context, rows);
+    require_shape(a, {rows.size(), context.n()}, "a");
+    Words out = make(context, {2, rows.size(), context.n() / 2});
+    std::uint64_t* data = out.mutable_data();
+    const Released release;
+    ring::split_halves(context, data, a.data(), rows);
+    return out;
+}
+
 // [3][rows][n] of two arrays [2][rows][n]
 Words tensor(const Context& context, const Words& a, const Words& b, const Rows& rows) {
     require_rows(context, rows);
@@ -183,12 +195,18 @@ Words with_plain(const Context& context, const Words& a, const Signed& coefficie
                  const Rows& rows, bool adds) {
     require_rows(context, rows);
     require_shape(a, {2, rows.size(), context.n()}, "a");
-    require_shape(coefficients, {context.n()}, "coefficients");
+    const auto size = static_cast<std::size_t>(coefficients.size());
+    if (adds) {
+        require(coefficients.ndim() == 1 && std::has_single_bit(size) && size <= context.n(),
+                "coefficients must have shape (size,), a power of two up to n");
+    } else {
+        require_shape(coefficients, {context.n()}, "coefficients");
+    }
     Words out = make(context, {2, rows.size(), context.n()});
     std::uint64_t* data = out.mutable_data();
     const Released release;
     if (adds) {
-        context.add_plain(data, a.data(), coefficients.data(), rows);
+        context.add_plain(data, a.data(), coefficients.data(), size, rows);
     } else {
         context.multiply_plain(data, a.data(), 2, coefficients.data(), rows);
     }
@@ -400,9 +418,11 @@ std::vector<py::object> add_babies(ring::LinearTransform& t, const Context& cont
     return alive;
 }
 
-Words accumulate(const Context& context, const Transform& transform, const Inputs& inputs,
-                 const Babies& babies, const Rows& rows, const Rows& specials,
-                 const std::vector<std::uint64_t>& p_mod_q, std::size_t digit_limbs) {
+// Each sum in a block of its own: it serves others as soon as that sum is divided.
+std::vector<Words> accumulate(const Context& context, const Transform& transform,
+                              const Inputs& inputs, const Babies& babies, const Rows& rows,
+                              const Rows& specials, const std::vector<std::uint64_t>& p_mod_q,
+                              std::size_t digit_limbs) {
     const std::size_t n = context.n();
     require(!inputs.empty(), "a transform needs inputs");
     ring::LinearTransform t = transform.begin(n, babies.size());
@@ -415,11 +435,15 @@ Words accumulate(const Context& context, const Transform& transform, const Input
         t.own_rows = own_rows(context, t.limbs, digit_limbs, t.digit_count);
     }
     const std::vector<py::object> alive = add_babies(t, context, babies);
-    Words out = make(context, {t.outputs.size(), 2, t.rows.size(), n});
-    std::uint64_t* data = out.mutable_data();
+    std::vector<Words> sums;
+    std::vector<std::uint64_t*> data;
+    while (sums.size() < t.outputs.size()) {
+        sums.push_back(make(context, {2, t.rows.size(), n}));
+        data.push_back(sums.back().mutable_data());
+    }
     const Released release;
     ring::accumulate(context, data, t);
-    return out;
+    return sums;
 }
 
 }  // namespace
@@ -454,6 +478,15 @@ void bind_ring(py::module_& m) {
              }),
              py::arg("n"), py::arg("moduli"), py::arg("threads"), py::arg("secret") = false,
              py::arg("idle_limit") = ring::kIdleBytes, py::arg("ring") = "standard")
+        .def(
+            "of_degree",
+            [](const Context& c, std::size_t n) {
+                std::vector<std::uint64_t> moduli;
+                for (int i = 0; i < c.size(); ++i) moduli.push_back(c.modulus(i).q);
+                return std::make_unique<Context>(c.kind(), n, moduli, c.threads(), c.kernels(),
+                                                 c.pool());
+            },
+            py::arg("n"))
         .def_property_readonly("idle_bytes",
                                [](const Context& c) { return c.pool()->idle_bytes(); })
         .def_property_readonly("n", &Context::n)
@@ -537,6 +570,7 @@ void bind_ring(py::module_& m) {
              py::arg("key"), py::arg("key_rows"), py::arg("addend"), py::arg("p_mod_q"),
              py::arg("permutation"), py::arg("base"), py::arg("source") = py::none(),
              py::arg("digit_limbs") = 0)
+        .def("halves", &halves, py::arg("a"), py::arg("rows"))
         .def("tensor", &tensor, py::arg("a"), py::arg("b"), py::arg("rows"))
         .def("divide_and_round", &divide_and_round, py::arg("x"), py::arg("rows"),
              py::arg("wanted"), py::arg("factors") = std::vector<std::uint64_t>{})

@@ -18,6 +18,10 @@ constexpr std::size_t kHugePage = std::size_t{2} << 20;
 // processor keeps translations for.
 constexpr std::size_t kSmall = kHugePage / 8;
 
+// A block may be so many times as large as what it is for: ciphertexts shrink as a plan goes on,
+// and a page's first touch takes as long as several passes over it.
+constexpr std::size_t kRoom = 8;
+
 std::size_t unit(std::size_t bytes) { return bytes < kSmall ? kCacheLine : kHugePage; }
 }  // namespace
 
@@ -57,7 +61,7 @@ Block BufferPool::acquire(std::size_t words) {
     {
         const std::lock_guard lock(mutex_);
         const auto found = by_size_.lower_bound(bytes);
-        if (found != by_size_.end() && found->first / 2 <= bytes) {
+        if (found != by_size_.end() && found->first / kRoom <= bytes) {
             const Block block = *found->second;
             forget(found);
             used_bytes_ += block.bytes;

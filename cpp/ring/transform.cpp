@@ -114,7 +114,8 @@ class LimbWorker {
     }
 
     // The values [begin, end) of a row.
-    void run(std::uint64_t* out, std::size_t row, std::size_t begin, std::size_t end) {
+    void run(const std::vector<std::uint64_t*>& outs, std::size_t row, std::size_t begin,
+             std::size_t end) {
         row_ = row;
         transform_weights();
         transform_masks();
@@ -125,7 +126,7 @@ class LimbWorker {
                 mask(prepared_.babies[i], start);
             }
             for (std::size_t poly = 0; poly < 2; ++poly) {
-                sum(out + (poly * t_.rows.size() + row_) * n_, poly, start);
+                sum(outs, poly, start);
             }
         }
     }
@@ -271,23 +272,22 @@ class LimbWorker {
         }
     }
 
-    // out: this polynomial's row of the first accumulator
-    void sum(std::uint64_t* out, std::size_t poly, std::size_t start) {
-        const std::size_t stride = 2 * t_.rows.size() * n_;
+    void sum(const std::vector<std::uint64_t*>& outs, std::size_t poly, std::size_t start) {
+        const std::size_t row = (poly * t_.rows.size() + row_) * n_;
         for (std::size_t offset = 0; offset < tile_; offset += strip_) {
-            std::uint64_t* target = out + start + offset;
+            const std::size_t at = start + offset;
             for (std::size_t g = 0; g < sums().groups.size(); ++g) {
-                sum_group(g, target, stride, poly, start + offset, offset);
+                sum_group(g, outs, row + at, poly, at, offset);
             }
             for (std::size_t o = 0; o < t_.outputs.size(); ++o) {
-                add_masked(o, target + o * stride, start + offset);
+                add_masked(o, outs[o] + row + at, at);
             }
         }
     }
 
-    // at: position in the row; offset: in the tile
-    void sum_group(std::size_t g, std::uint64_t* out, std::size_t stride, std::size_t poly,
-                   std::size_t at, std::size_t offset) {
+    // place: in an output; at: position in the row; offset: in the tile
+    void sum_group(std::size_t g, const std::vector<std::uint64_t*>& outs, std::size_t place,
+                   std::size_t poly, std::size_t at, std::size_t offset) {
         const SumGroup& group = sums().groups[g];
         const std::vector<const std::uint64_t*>& rows = rows_[special()][g];
         const std::uint64_t* weights =
@@ -297,7 +297,7 @@ class LimbWorker {
         const Modulus* moduli[kernels::kSumsAtOnce];
         for (std::size_t i = 0; i < group.targets.size(); ++i) {
             const std::size_t number = group.targets[i];
-            targets[i] = number < t_.outputs.size() ? out + number * stride
+            targets[i] = number < t_.outputs.size() ? outs[number] + place
                                                     : partial_.data() + number * strip_;
             moduli[i] = &modulus();
         }
@@ -353,7 +353,8 @@ class LimbWorker {
 
 }  // namespace
 
-void accumulate(const Context& context, std::uint64_t* out, const LinearTransform& transform) {
+void accumulate(const Context& context, const std::vector<std::uint64_t*>& outs,
+                const LinearTransform& transform) {
     const std::size_t n = context.n();
     const Preparation prepared(context, transform);
     for (KeptRows* mask : transform.kept) {
@@ -370,7 +371,7 @@ void accumulate(const Context& context, std::uint64_t* out, const LinearTransfor
     while (workers.size() < threads) workers.emplace_back(context, transform, prepared);
     parallel_for(context.threads(), rows * parts, [&](std::size_t i, std::size_t thread) {
         const std::size_t begin = i % parts * (n / parts);
-        workers[thread].run(out, i / parts, begin, begin + n / parts);
+        workers[thread].run(outs, i / parts, begin, begin + n / parts);
     });
 }
 

@@ -52,7 +52,9 @@ struct LinearTransform {
     std::uint64_t largest_weight;  // of the absolute values
 };
 
-// out [outputs][2][rows][n] = sum over entries of weight * mask * rotated input, in the basis QP.
-void accumulate(const Context& context, std::uint64_t* out, const LinearTransform& transform);
+// outs: [2][rows][n] for each output = sum over entries of weight * mask * rotated input, in the
+// basis QP.
+void accumulate(const Context& context, const std::vector<std::uint64_t*>& outs,
+                const LinearTransform& transform);
 
 }  // namespace fhe::ring

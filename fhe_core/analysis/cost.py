@@ -12,11 +12,13 @@ rotation, product    decompose + inner product + mod-down: one *key switch*
 rotations of one     one decompose; an inner product and a mod-down each, so each counts as a key
 ciphertext           switch
 fold                 two amounts at a time: one decompose, three inner products, one mod-down
+switch of the ring   in the smaller ring: two decompose, two inner products, one mod-down; 2 L limb
+                     NTTs of the larger one, which count as many, and 3 L of the smaller one
 linear step          a decompose per input that has a rotated baby step, an *inner product* per
                      rotated baby step (babies of one rotation read its key once), a key switch per
                      giant step (the mod-down comes first, of one polynomial), a mod-down per
                      output
-bias, offset         one limb NTT per limb of every output
+bias, offset         one limb NTT per limb of every output, shorter where values repeat
 masks                one limb NTT per row for every mask of a step, of the diagonals too
 periodic weights     a short NTT of ``period`` values per product and row, on top of ``ntts``
 mask products        of terms before the sum, or of sums, per mask whichever is cheaper
@@ -174,7 +176,9 @@ def step_costs(
                 output.level,
                 math.log2(output.scale),
                 sum(parts, Work()),
-                math.fsum(machine.seconds(part, parameters.ring_dimension) for part in parts),
+                math.fsum(
+                    machine.seconds(part, parameters.levels[level].ring_dimension) for part in parts
+                ),
             )
         )
     return costs
@@ -203,7 +207,7 @@ class _Counter:
     def __init__(self, plan: Plan, parameters: Parameters, level: int) -> None:
         self.plan, self.parameters, self.level = plan, parameters, level
         self.limbs = self.limbs_at(level)
-        self.n = parameters.ring_dimension
+        self.n = parameters.levels[level].ring_dimension
         self.limb_bytes = WORD_BYTES * self.n
         tier = parameters.tiers[parameters.levels[level].tier]
         self.digit_sizes = [len(digit) for digit in parameters.digit_moduli(level)]
@@ -241,6 +245,12 @@ class _Counter:
                     yield self.division(self.limbs, step.rescale)
             case steps.Affine():
                 yield self.addition(step.table, step.output)
+            case steps.SwitchRing():
+                yield self.decompose * 2 + self.inner_product * 2 + Work(key_switches=2)
+                yield Work(ntts=7 * self.limbs) + self.mod_down()
+            case steps.LiftRing():
+                yield Work(ntts=3 * self.limbs)
+                yield from self.key_switches(1)
             case steps.DropLevel():
                 if not set(self.rows_at(step.level)) <= set(self.rows_at(self.level)):
                     yield self.division(self.limbs, self.level - step.level)

@@ -73,7 +73,12 @@ def headrooms(
             log2_modulus = parameters.log2_modulus(value.level)
             results.append(
                 headroom_of(
-                    label, log2_modulus, value.scale, row.magnitude, deviation, parameters.slots
+                    label,
+                    log2_modulus,
+                    value.scale,
+                    row.magnitude,
+                    deviation,
+                    parameters.levels[value.level].ring_dimension,
                 )
             )
         found.append(min(results, key=lambda h: (h.bits, h.log2_failure)))

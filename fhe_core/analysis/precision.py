@@ -18,7 +18,8 @@ from fhe_core.analysis.extremes import likely_largest
 from fhe_core.parameters import ERROR_ETA, Parameters
 from fhe_core.plan import Observer, Plan, PlanError, Step, step_writes, steps
 from fhe_core.runtime import cleartext
-from fhe_core.runtime.cleartext import Noise, Slots, Tables, mask_slots, weighted_sums
+from fhe_core.runtime.cleartext import Noise, Tables, mask_slots
+from fhe_core.runtime.sums import Slots, Terms, weighted_sums
 
 ERROR_VARIANCE = ERROR_ETA / 2
 #: Of a number rounded to an integer.
@@ -126,23 +127,29 @@ def noise_of(rows: Sequence[StepPrecision]) -> Noise:
 
 @dataclass(frozen=True)
 class ErrorModel:
-    """Variances of a slot for the errors of single operations."""
+    """Variances of a slot for the errors of single operations.
+
+    ring_dimension: of the ring in which it happens; default: that of fresh ciphertexts.
+    """
 
     parameters: Parameters
 
-    def slot(self, coefficient_variance: float, scale: float) -> float:
+    def slot(
+        self, coefficient_variance: float, scale: float, ring_dimension: int | None = None
+    ) -> float:
         """Of a polynomial with independent coefficients of that variance: each coefficient counts
         as X^i + X^-i, which has a mean square of two."""
-        return 2 * self.parameters.ring_dimension * coefficient_variance / scale**2
+        n = ring_dimension or self.parameters.ring_dimension
+        return 2 * n * coefficient_variance / scale**2
 
     def fresh(self, scale: float) -> float:
         """A fresh secret-key encryption: its error and the rounding of the encoding."""
         return self.slot(ERROR_VARIANCE, scale) + self.encoding(self.parameters.slots, scale)
 
-    def rounding(self, scale: float) -> float:
+    def rounding(self, scale: float, ring_dimension: int | None = None) -> float:
         """Division with rounding (rescale, mod-down) that ends at ``scale``: t0 + t1 s."""
-        secret = 2 * self.parameters.ring_dimension * SECRET_VARIANCE
-        return self.slot(ROUNDING_VARIANCE * (1 + secret), scale)
+        secret = 2 * (ring_dimension or self.parameters.ring_dimension) * SECRET_VARIANCE
+        return self.slot(ROUNDING_VARIANCE * (1 + secret), scale, ring_dimension)
 
     def switching(self, level: int, scale: float) -> float:
         """Key switching at that level, without the rounding of its mod-down."""
@@ -152,8 +159,8 @@ class ErrorModel:
         total = 0.0
         for digit in parameters.digit_moduli(level):
             total += 4.0 ** (math.fsum(math.log2(q) for q in digit) - log_p)
-        variance = 2 * parameters.ring_dimension * ERROR_VARIANCE * total / 12
-        return self.slot(variance, scale)
+        n = parameters.levels[level].ring_dimension
+        return self.slot(2 * n * ERROR_VARIANCE * total / 12, scale, n)
 
     @staticmethod
     def encoding(terms: int, scale: float) -> float:
@@ -240,7 +247,11 @@ class _Tracker:
 
     def switch(self, level: int, scale: float) -> float:
         """A whole key switch, mod-down included."""
-        return self.model.switching(level, scale) + self.model.rounding(scale)
+        return self.model.switching(level, scale) + self.rounding(level, scale)
+
+    def rounding(self, level: int, scale: float) -> float:
+        """A division with rounding, in the ring of that level."""
+        return self.model.rounding(scale, self.parameters.levels[level].ring_dimension)
 
     def table(self, name: str, output: str) -> float:
         """Encoding error of a one-row table that is added."""
@@ -258,12 +269,12 @@ class _Tracker:
             case steps.FoldSum():
                 source = plan.values[step.source]
                 total = self.carried(step.source)
-                rounding = self.model.rounding(source.scale)
+                rounding = self.rounding(source.level, source.scale)
                 for amounts in step.pairs():
                     switching = len(amounts) * self.model.switching(source.level, source.scale)
                     total = sum((total.roll(a) for a in amounts), total).plus(switching + rounding)
                 if step.rescale:
-                    total = total.plus(self.model.rounding(plan.values[step.output].scale))
+                    total = total.plus(self.result(step.output))
                 yield total
             case steps.LinearTransform():
                 yield from _linear(self, step, values)
@@ -277,12 +288,12 @@ class _Tracker:
                 product = product + right**2 * self.variances[step.left]
                 yield _Variance(product, self.product(step.left, step.right, step.output))
             case steps.MultiplyPlain():
-                mask = mask_slots(plan, step.mask, self.parameters.slots)
+                mask = mask_slots(plan, step.mask, values[step.source].size)
                 error = self.mask_error(mask, step.mask_scale)
                 rest = self.uncorrected(step.source, values[step.source])
                 added: Slots = rest**2 * error
                 if step.rescale:
-                    added = added + self.model.rounding(plan.values[step.output].scale)
+                    added = added + self.result(step.output)
                 yield _Variance(mask * self.variances[step.source], added)
             case steps.Affine():
                 carried = step.factor**2 * self.variances[step.source]
@@ -292,15 +303,32 @@ class _Tracker:
                 source = plan.values[step.source]
                 dropped = self.carried(step.source)
                 if self.parameters.drop_multiple(source.level, step.level) > 1:
-                    dropped = dropped.plus(self.model.rounding(source.scale))
+                    dropped = dropped.plus(self.rounding(source.level, source.scale))
                 yield dropped
+            case steps.SwitchRing():
+                lower, upper = np.split(self.variances[step.source], 2)
+                output = plan.values[step.output]
+                switching = self.model.switching(output.level, output.scale)
+                switched = self.switch(output.level, output.scale) + switching
+                yield _Variance(lower + upper, np.full_like(lower, switched))
+            case steps.LiftRing():
+                output = plan.values[step.output]
+                carried = np.tile(self.variances[step.source], 2)
+                yield _Variance(
+                    carried, np.full_like(carried, self.switch(output.level, output.scale))
+                )
 
     def product(self, left: str, right: str, output: str) -> Slots:
         """Error of a relinearised product."""
         a, b = self.plan.values[left], self.plan.values[right]
         error = self.model.switching(min(a.level, b.level), a.scale * b.scale)
-        error += self.model.rounding(self.plan.values[output].scale)
-        return np.full(self.parameters.slots, error)
+        error += self.result(output)
+        return np.full(self.parameters.levels[a.level].ring_dimension, error)
+
+    def result(self, name: str) -> float:
+        """The division that ends with that ciphertext."""
+        value = self.plan.values[name]
+        return self.rounding(value.level, value.scale)
 
     def mask_error(self, mask: Slots, scale: float) -> float:
         return self.model.encoding(rounded_terms(mask, scale), scale)
@@ -311,7 +339,7 @@ def _linear(
 ) -> Iterator[_Variance]:
     """Errors of one linear step, accumulator by accumulator; see docs/precision.md."""
     plan, model, weights = tracker.plan, tracker.model, tracker.tables[step.weights]
-    slots = tracker.parameters.slots
+    slots = values[step.inputs[0]].size
     masks = {m: mask_slots(plan, m, slots) for _, m in step.terms if m >= 0}
     rest = [tracker.uncorrected(name, values[name]) for name in step.inputs]
     rotated = [np.roll(rest[i], -amount) for i, amount in step.babies]
@@ -326,16 +354,17 @@ def _linear(
             switched[term] = keep * model.switching(step.level, plan.values[name].scale)
         power[term] = keep * rotated[baby] ** 2
     squared = weights**2
-    carried = weighted_sums(step.entries, squared, variance)
-    added = weighted_sums(step.entries, squared, switched)
-    added += weighted_sums(step.entries, _encoding_errors(model, step, weights), power)
+    carried = weighted_sums(step.entries, squared, Terms.of(variance))
+    added = weighted_sums(step.entries, squared, Terms.of(switched))
+    encoded = _encoding_errors(model, step, weights)
+    added += weighted_sums(step.entries, encoded, Terms.of(power))
     for mask in masks:  # what a mask multiplies, and its error with it
         own = [t for t, (_, m) in enumerate(step.terms) if m == mask]
         place = {t: i for i, t in enumerate(own)}
         entries = [[(place[t], row) for t, row in e if t in place] for e in step.entries]
-        product = weighted_sums(
-            entries, weights, np.stack([rotated[step.terms[t][0]] for t in own])
-        )
+        babies = [step.babies[step.terms[t][0]] for t in own]
+        alone = Terms(rest, babies, {}, [(i, -1) for i in range(len(own))])
+        product = weighted_sums(entries, weights, alone)
         added += product**2 * tracker.mask_error(masks[mask], step.mask_scale)
     output_scale = plan.values[step.outputs[0]].scale
     divided = tracker.parameters.rescale_factor(step.level, step.level - step.rescale)
@@ -348,7 +377,7 @@ def _linear(
         totals[output] = totals[output] + _Variance(carried[number], own_added).roll(giant)
     bias = tracker.table(step.bias, step.outputs[0])
     for total in totals:
-        yield total.plus(model.rounding(output_scale) + bias)
+        yield total.plus(tracker.result(step.outputs[0]) + bias)
 
 
 def _encoding_errors(model: ErrorModel, step: steps.LinearTransform, weights: Slots) -> Slots:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fhe_core.compiler.convolution import Source, Structure, build_structure
+from fhe_core.compiler.convolution import Source, Structure, build_structure, by_rows
 from fhe_core.compiler.layouts import Layout
 from fhe_core.compiler.policy import Policy
 from fhe_core.parameters import Parameters
@@ -59,7 +59,7 @@ class PlanBuilder:
 
     def rescale_factor(self, level: int, count: int) -> float:
         """What rescaling by ``count`` levels from ``level`` divides by."""
-        if level < count:
+        if count and not self.parameters.same_chain(level, level - count):
             raise PlanError(f"the modulus chain is too short: no limb left at '{self.label()}'")
         return self.parameters.rescale_factor(level, level - count)
 
@@ -137,6 +137,54 @@ class PlanBuilder:
         )
         return self._define(output, value.level, value.scale / factor)
 
+    def slots(self, level: int) -> int:
+        """Of a ciphertext at that level."""
+        return self.parameters.levels[level].ring_dimension
+
+    def bottom(self, level: int) -> int:
+        """The lowest level of the chain that it belongs to."""
+        while self.parameters.same_chain(level, level - 1):
+            level -= 1
+        return level
+
+    def below(self, level: int) -> tuple[int, int]:
+        """The level at which a ciphertext from ``level`` leaves its ring, and the one of the same
+        modulus in the ring of half the degree.
+
+        Raises:
+            PlanError: there is none.
+        """
+        levels, half = self.parameters.levels, self.slots(level) // 2
+        for small in reversed(range(level)):
+            for large in range(small + 1, level + 1):
+                same = levels[large].rows == levels[small].rows
+                fits = self.parameters.log2_modulus(large) <= self.parameters.log2_modulus(level)
+                if same and fits and (self.slots(small), self.slots(large)) == (half, 2 * half):
+                    return large, small
+        raise PlanError(f"'{self.parameters.name}' has no ring of half the degree below {level}")
+
+    def switch_ring(self, label: str, source: str, output: str, level: int) -> str:
+        value = self.values[source]
+        self._step(label, steps.SwitchRing(source, output))
+        return self._define(output, level, value.scale / 2)
+
+    def lifted(self, source: str) -> str:
+        """A result as it leaves the plan: in the ring of fresh ciphertexts. Nothing is decrypted
+        under the secret of a smaller ring, which answers would cost more bits (docs/security.md).
+
+        Raises:
+            PlanError: there is no level of the same primes in the larger ring.
+        """
+        value, levels = self.values[source], self.parameters.levels
+        if levels[value.level].ring_dimension == self.parameters.ring_dimension:
+            return source
+        level = max(self.parameters.other_ring(value.level), default=None)
+        if level is None:
+            raise PlanError(f"'{source}' cannot leave the ring of half the degree")
+        output = f"{source} lifted"
+        self._step(output, steps.LiftRing(source, output))
+        return self._define(output, level, value.scale)
+
     def drop_level(self, label: str, source: str, output: str, level: int) -> str:
         value = self.values[source]
         level = min(level, value.level)
@@ -164,12 +212,22 @@ class PlanBuilder:
         return self._define(output, value.level - rescale, scale)
 
     def multiply_mask(
-        self, label: str, source: str, output: str, pattern: NDArray[np.bool_], *, rescale: int = 1
+        self,
+        label: str,
+        source: str,
+        output: str,
+        pattern: NDArray[np.bool_],
+        *,
+        rescale: int = 1,
+        log_mask_scale: float | None = None,
     ) -> str:
-        """Mask; where that rescales, the scale stays exactly what it was."""
+        """Mask; where that rescales, the scale stays exactly what it was, unless the mask's is
+        given."""
         value = self.values[source]
         factor = self.rescale_factor(value.level, rescale)
         mask_scale = factor if rescale else 2.0**self.policy.log_pool_mask_scale
+        if log_mask_scale is not None:
+            mask_scale = 2.0**log_mask_scale
         self._step(
             label, steps.MultiplyPlain(source, output, self.mask(pattern), mask_scale, rescale)
         )
@@ -187,6 +245,23 @@ class PlanBuilder:
             for a in moving:
                 self._define(names[a], level, self.values[source].scale)
         return [names.get(a, source) for a in amounts]
+
+    def _copies(
+        self, label: str, source: str, level: int, amounts: Sequence[int], pitch: int
+    ) -> list[str]:
+        """Copies of a ciphertext, rotated by channels and then by rows, if these have a pitch."""
+        if not pitch:
+            return self.rotate(label, source, level, amounts)
+        rows_of: dict[int, list[int]] = {}
+        for amount in amounts:
+            rows = round(amount / pitch) * pitch
+            rows_of.setdefault(amount - rows, []).append(rows)
+        shifted = self.rotate(label, source, level, list(rows_of))
+        names: dict[int, str] = {}
+        for (channels, wanted), copy in zip(rows_of.items(), shifted, strict=True):
+            copies = self.rotate(f"{label} rows", copy, level, wanted)
+            names |= {channels + row: name for row, name in zip(wanted, copies, strict=True)}
+        return [names[amount] for amount in amounts]
 
     def convolution(
         self,
@@ -207,6 +282,10 @@ class PlanBuilder:
             target,
             [self._pre_steps(source.layout, target) for source, _ in tensors],
         )
+        level = min(self.values[name].level for _, names in tensors for name in names)
+        digits = self.policy.row_digits
+        if digits is not None and self.parameters.digits(level) >= digits:
+            structure = by_rows(structure, tensors[0][0].layout)
         return self.structured(
             label,
             [names for _, names in tensors],
@@ -234,12 +313,12 @@ class PlanBuilder:
         input_of: dict[tuple[int, int, int], int] = {}
         for (number, ciphertext), amounts in sorted(structure.pre_rotations.items()):
             name = self._at(label, tensors[number][ciphertext], level)
-            copies = self.rotate(f"{label} pre-rotation", name, level, amounts)
+            copies = self._copies(f"{label} pre-rotation", name, level, amounts, structure.pitch)
             for amount, copy in zip(amounts, copies, strict=True):
                 if copy not in inputs:
                     inputs.append(copy)
                 input_of[number, ciphertext, amount] = inputs.index(copy)
-        slots = self.parameters.slots
+        slots = self.slots(level)
         masks = [self.mask(np.repeat(m, slots // m.size)) for m in structure.masks]
         return self.linear(
             label,
@@ -278,7 +357,7 @@ class PlanBuilder:
         inputs = [self._at(label, name, level) for name in inputs]
         mask_scale = 1.0
         if any(m >= 0 for _, m in sums.terms):
-            mask_scale = 2.0 ** (log_mask_scale or self.policy.log_mask_scale)
+            mask_scale = 2.0 ** (log_mask_scale or self._log_mask_scale(level))
         total = scale * self.rescale_factor(level, rescale)
         weight_scales = tuple(total / self.values[name].scale / mask_scale for name in inputs)
         self._step(
@@ -300,6 +379,11 @@ class PlanBuilder:
             ),
         )
         return [self._define(name, level - rescale, scale) for name in outputs]
+
+    def _log_mask_scale(self, level: int) -> float:
+        switch = self.policy.switch
+        half = switch is not None and self.parameters.in_half(level)
+        return switch.log_mask_scale if switch and half else self.policy.log_mask_scale
 
     def finish(
         self, name: str, inputs: Sequence[str], outputs: Sequence[str], metadata: dict[str, Any]

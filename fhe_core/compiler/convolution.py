@@ -9,7 +9,7 @@ right.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -147,6 +147,8 @@ class Structure:
 
     Attributes:
         pre_rotations: per (source, ciphertext): pre-rotation amounts in use, 0 included if used.
+        pitch: slots between rows, where pre-rotations go by rows as well: a multiple of it and a
+            channel distance; 0 where they do not.
         babies: (source, ciphertext, pre-rotation, baby rotation).
         masks: pixel patterns, boolean, of equal parts of all slots.
         terms: (baby, mask or -1).
@@ -165,6 +167,30 @@ class Structure:
     row_sources: tuple[int, ...]
     row_index: Int
     period: int
+    pitch: int = 0
+
+
+def by_rows(structure: Structure, layout: Layout) -> Structure:
+    """The same sums with inputs that are rotated by whole rows beforehand, so that baby steps move
+    pixels within a row only: fewer keys, for more key switches.
+
+    layout: that of the first source, whose rows must not go across ciphertexts.
+    """
+    pitch = next(d.stride for d in layout.digits if d.axis == "y" and not d.across)
+    babies = []
+    for source, ciphertext, pre, amount in structure.babies:
+        signed = (amount + layout.slots // 2) % layout.slots - layout.slots // 2
+        rows = round(signed / pitch) * pitch
+        babies.append((source, ciphertext, pre + rows, signed - rows))
+    used: dict[tuple[int, int], set[int]] = {}
+    for source, ciphertext, pre, _ in babies:
+        used.setdefault((source, ciphertext), set()).add(pre)
+    return replace(
+        structure,
+        pre_rotations={key: tuple(sorted(value)) for key, value in used.items()},
+        babies=tuple(babies),
+        pitch=pitch,
+    )
 
 
 def build_structure(sources: list[Source], target: Layout, pre_steps: list[int]) -> Structure:

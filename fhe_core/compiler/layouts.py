@@ -9,7 +9,7 @@ plaintext weights repeat with a short period (see docs/architecture.md).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -170,6 +170,28 @@ def raster(
     digits.append(Digit("y", size // row_split, pitch_y))
     digits.append(Digit("x", size, pitch_x))
     return Layout(slots, ciphertexts, group, tuple(digits))
+
+
+def rows_on_top(layout: Layout) -> Layout:
+    """The same pixels with the lowest bit of their row on top of the slots: odd rows in the upper
+    half. A convolution with stride 2 keeps even rows only, so that its result lies in the lower
+    half, as ``raster`` has it there: it can go on in the ring of half the degree.
+
+    Raises:
+        LayoutError: rows go across ciphertexts, or there is only one.
+    """
+    rows = [d for d in layout.digits if d.axis == "y"]
+    if len(rows) != 1 or rows[0].extent % 2:
+        raise LayoutError("rows must lie in one ciphertext and be even in number")
+    (row,) = rows
+    digits: list[Digit] = []
+    for digit in layout.digits:
+        if digit is row:
+            digits.append(Digit("y", 2, layout.slots // 2))
+            digits.append(Digit("y", row.extent // 2, row.stride))
+        else:
+            digits.append(digit)
+    return replace(layout, digits=tuple(digits))
 
 
 def widen(layout: Layout, channels: int) -> Layout:

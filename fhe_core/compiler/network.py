@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,17 @@ from fhe_core.compiler.builder import Filler, LinearTables, PlanBuilder
 from fhe_core.compiler.compiled import Compiled
 from fhe_core.compiler.convolution import Source, Structure, fill_rows
 from fhe_core.compiler.head import HeadInput, append_head
-from fhe_core.compiler.layouts import Layout, LayoutError, power_of_two, raster, widen
+from fhe_core.compiler.layouts import (
+    Layout,
+    LayoutError,
+    power_of_two,
+    raster,
+    rows_on_top,
+    widen,
+)
 from fhe_core.compiler.normalisation import append_normalisation, embedding_scale
 from fhe_core.compiler.policy import Policy
+from fhe_core.compiler.smaller_ring import even_rows, switch_of, switched
 from fhe_core.normalisation import Normalisation
 from fhe_core.parameters import Parameters
 
@@ -160,9 +168,14 @@ class _Backbone:
         self.lane, self.lanes, self.prefix = 0, 0, ""
         gathered = architecture.image_channels * architecture.stem_kernel**2
         self.room = power_of_two(min(lanes, architecture.patches))
+        self.switch = switch_of(builder, architecture.blocks, self.room, architecture.patch_size)
         self.input_layout = widen(self._stem_layout(), gathered)
 
     def _stem_layout(self) -> Layout:
+        layout = self._natural_stem_layout()
+        return layout if self.switch is None else rows_on_top(layout)
+
+    def _natural_stem_layout(self) -> Layout:
         arch = self.architecture
         slots, size = self.builder.parameters.slots, arch.patch_size
         closest = raster(slots, self.room, arch.stem_outputs, size)
@@ -228,32 +241,48 @@ class _Backbone:
         self, number: int, shape: BlockShape, z: list[str], layout: Layout
     ) -> tuple[list[str], Layout]:
         builder, label = self.builder, f"{self.prefix}block {number}"
-        kernel, padding = shape.kernel, shape.kernel // 2
-        size = layout.shape[2] // shape.stride
-        pitch = next(d.stride for d in layout.digits if d.axis == "x") * shape.stride
-        slots, rescales = builder.parameters.slots, self.policy.rescales
-        middle = raster(slots, self.room, shape.middle, size, pitch_x=pitch)
-        after = raster(slots, self.room, shape.outputs, size, pitch_x=pitch)
+        kernel, padding, stride = shape.kernel, shape.kernel // 2, shape.stride
+        size = layout.shape[2] // stride
+        pitch = next(d.stride for d in layout.digits if d.axis == "x") * stride
+        rescales, switch = self.policy.rescales, self.switch
+        switches = switch is not None and number == switch.block
+        slots = layout.slots // 2 if switches else layout.slots
+
+        def place(channels: int) -> Layout:
+            natural = raster(slots, self.room, channels, size, pitch_x=pitch)
+            on_top = switch is not None and number < switch.block
+            return rows_on_top(natural) if on_top else natural
+
+        middle, after = place(shape.middle), place(shape.outputs)
 
         def of(get: Callable[[Any], Array]) -> Callable[[Network], Array]:
             return lambda network: get(network.blocks[number])
 
         offset = self._channels(of(lambda b: b.offset1), layout)
         s = self._square(f"{label} square 1", z, offset, rescales.square1)
+        level, rescale = builder.values[s[0]].level, rescales.conv1
+        halves = 1
+        if switches:  # it adds both halves of the slots, with their biases
+            levels = builder.below(level - rescale)
+            rescale, halves = level - levels[0], 2
         h = builder.convolution(
             f"{label} conv 1",
-            [(Source(layout, kernel, shape.stride, padding), s)],
-            middle,
+            [(Source(layout, kernel, stride, padding), s)],
+            replace(middle, slots=layout.slots),
             self._tables(
                 lambda n: [_flat(n.blocks[number].conv1.weight)],
-                self._channels(of(lambda b: b.conv1.bias), middle),
+                self._channels(of(lambda b: b.conv1.bias / halves), middle),
             ),
-            log_scale=self.policy.log_middle_scale,
-            rescale=rescales.conv1,
+            log_scale=self._scale_within(number),
+            rescale=rescale,
         )
+        if switches:
+            h = switched(builder, label, h, levels)
+            s = even_rows(builder, f"{label} shortcut", s, levels)
+            layout, stride = place(shape.inputs), 1
         offset = self._channels(of(lambda b: b.offset2), middle)
         s2 = self._square(f"{label} square 2", h, offset, rescales.square2)
-        shortcut = Source(layout, 1, shape.stride, 0, diagonal=not shape.projects)
+        shortcut = Source(layout, 1, stride, 0, diagonal=not shape.projects)
         z = builder.convolution(
             f"{label} conv 2 + shortcut",
             [(Source(middle, kernel, 1, padding), s2), (shortcut, s)],
@@ -262,10 +291,24 @@ class _Backbone:
                 lambda n: [_flat(n.blocks[number].conv2.weight), _flat(n.blocks[number].shortcut)],
                 self._channels(of(lambda b: b.conv2.bias), after),
             ),
-            log_scale=self.policy.after_block(number, len(self.architecture.blocks)),
+            log_scale=self._scale_after(number),
             rescale=rescales.conv2,
         )
         return z, after
+
+    def _scale_within(self, number: int) -> float:
+        """log2 of the scale of what a block's first convolution gives."""
+        switch = self.switch
+        if switch is None or number < switch.block:
+            return self.policy.log_middle_scale
+        return switch.log_switch_scale if number == switch.block else switch.log_middle_scale
+
+    def _scale_after(self, number: int) -> float:
+        """log2 of the scale of what a block gives."""
+        switch = self.switch
+        if switch is None or number < switch.block - 1:
+            return self.policy.after_block(number, len(self.architecture.blocks))
+        return switch.log_scale_before if number < switch.block else switch.log_scale
 
     def _square(self, label: str, sources: list[str], offset: Filler, rescale: int) -> list[str]:
         return self.builder.square(label, sources, offset, self.lane, rescale=rescale)

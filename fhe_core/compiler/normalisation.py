@@ -64,7 +64,8 @@ def append_normalisation(
     """Append the steps for an embedding repeated with ``period`` slots.
 
     source: ``product.sign`` times the embedding.
-    Returns the names of the normalised embedding and of its squared norm before normalisation.
+    Returns the names of the normalised embedding and of its squared norm before normalisation, both
+    in the ring of fresh ciphertexts.
 
     Raises:
         PlanError: the modulus chain is too short for the polynomial.
@@ -73,6 +74,7 @@ def append_normalisation(
     squared = builder.square_one(
         "square embedding", source, "squared embedding", "", rescale=rescale
     )
+    bottom = builder.bottom(builder.values[squared].level)
     norm = builder.fold("squared norm", squared, "squared norm", powers_of_two(period))
     try:
         leaves = [source] + [
@@ -81,14 +83,14 @@ def append_normalisation(
         ]
         result = _multiplied(builder, leaves)
     except PlanError:
-        left = builder.values[norm].level
+        left = builder.values[norm].level - bottom
         raise PlanError(
             f"a normalisation of degree {normalisation.degree} (Newton steps included) needs more "
             f"than the {left} levels that '{builder.parameters.name}' has left: choose a lower "
             "degree or parameters with a longer modulus chain"
         ) from None
-    health = builder.drop_level("health", norm, "health", builder.policy.health_level)
-    return result, health
+    health = builder.drop_level("health", norm, "health", bottom + builder.policy.health_level)
+    return builder.lifted(result), builder.lifted(health)
 
 
 def _stretch(normalisation: Normalisation) -> float:
@@ -122,7 +124,8 @@ def _multiplied(builder: PlanBuilder, leaves: list[str]) -> str:
         number = len(leaves) - len(waiting) - 1
         label = "normalise" if last else f"normalise: product {number}"
         waiting.append(builder.multiply(label, left, right, label, rescale=1))
-    if builder.values[waiting[0]].level < RESULT_LEVEL:
+    result = builder.values[waiting[0]].level
+    if result - builder.bottom(result) < RESULT_LEVEL:
         raise PlanError("the result has too few levels to be matched")
     return waiting[0]
 

@@ -27,6 +27,26 @@ class Rescales:
 
 
 @dataclass(frozen=True)
+class Switch:
+    """How plans go on in the ring of half the degree: scales are log2, as in `Policy`.
+
+    Attributes:
+        block: behind whose first convolution they do.
+        log_scale_before: of what the block before gives.
+        log_switch_scale: of what is switched, which is twice its scale in the smaller ring: digits
+            as large as the special primes add noise there.
+        log_scale, log_middle_scale, log_mask_scale: in the smaller ring, whose noise is a bit less.
+    """
+
+    block: int
+    log_scale_before: float
+    log_switch_scale: float
+    log_scale: float
+    log_middle_scale: float
+    log_mask_scale: float
+
+
+@dataclass(frozen=True)
 class Policy:
     """Scales are log2 of the exact scale wanted.
 
@@ -41,6 +61,9 @@ class Policy:
         rescales: by how many levels each kind of step is rescaled.
         pre_rotations: channel distances that are covered by rotating inputs instead of sums
             (baby steps of the channel dimension), at most; a power of two.
+        row_digits: convolutions at levels of so many digits or more rotate their inputs by rows
+            beforehand: fewer keys, which are large there, for more key switches. None: none does.
+        switch: where and how to go on in the ring of half the degree, if the parameters have one.
         health_level: level of the squared norm that travels with a result.
     """
 
@@ -53,10 +76,12 @@ class Policy:
     log_result_scale: float = 43.0
     rescales: Rescales = Rescales()
     pre_rotations: int = 4
+    row_digits: int | None = None
+    switch: Switch | None = None
     health_level: int = 1
 
     def after_block(self, number: int, blocks: int) -> float:
-        """log2 of the scale of what a block gives, of so many."""
+        """log2 of the scale of what a block gives, of so many, without a switch of the ring."""
         return self.log_last_scale if number == blocks - 1 else self.log_scale
 
 
@@ -77,14 +102,17 @@ BATCH = replace(SAFE, log_mask_scale=20.5, log_pool_mask_scale=20.5)
 #: Two rescales for the four multiplications of a block, one for those of the head: scales are as
 #: small as the network's tolerance of noise allows (docs/precision.md).
 LEAN = Policy(
-    log_scale=26.25,
-    log_middle_scale=26.5,
+    log_scale=27.0,
+    log_middle_scale=27.5,
     log_last_scale=26.25,
-    log_mask_scale=16.25,
+    log_mask_scale=16.75,
     log_pool_mask_scale=20.0,
     log_input_scale=33.0,
     log_result_scale=31.0,
     rescales=Rescales(square1=0, square2=0, final_square=0, pool_mask=0, linear=0, embedding=1),
+    pre_rotations=2,
+    row_digits=3,
+    switch=Switch(1, 29.25, 32.0, 25.0, 25.0, 15.5),
 )
 
 #: As LEAN, for batches: masks and weights have smaller errors, which leaves bits for activations.
@@ -97,4 +125,6 @@ LEAN_BATCH = replace(
     log_mask_scale=14.75,
     log_pool_mask_scale=17.0,
     log_input_scale=26.0,
+    row_digits=None,
+    switch=None,
 )

@@ -207,8 +207,8 @@ def known_facts(header: Header) -> Mapping[str, Any]:
 
 def expand_fresh(parameters: Parameters, seed: bytes, level: int) -> Words:
     """c1 of a fresh ciphertext [limbs, N] at that level, from its seed."""
-    rows = parameters.levels[level].rows
-    out = np.empty((len(rows), parameters.ring_dimension), dtype=np.uint64)
+    rows, n = parameters.levels[level].rows, parameters.levels[level].ring_dimension
+    out = np.empty((len(rows), n), dtype=np.uint64)
     for i, row in enumerate(rows):
         uniform_row(seed, FRESH_DOMAIN, 0, row, parameters.primes[row], out[i])
     return out
@@ -272,8 +272,8 @@ def load_evaluation_keys(
 
 def key_layout(specification: KeySpecification, parameters: Parameters) -> Layout:
     """How the computed half of a key lies in its section: a polynomial for every digit."""
-    digits, _, _ = specification.shape(parameters)
-    return layout(parameters, specification.rows(parameters), digits)
+    digits, _, n = specification.shape(parameters)
+    return layout(parameters, specification.rows(parameters), digits, n)
 
 
 def _read_key(
@@ -305,10 +305,10 @@ def key_specifications(header: Header, parameters: Parameters) -> list[KeySpecif
         rotation, tier, bits = entry
         levels = [level for level in range(parameters.top + 1) if bits >> level & 1]
         if not (
-            0 <= rotation < parameters.rotations
-            and 0 <= tier < len(parameters.tiers)
+            0 <= tier < len(parameters.tiers)
             and 0 < bits < 1 << (parameters.top + 1)
             and all(parameters.levels[level].tier == tier for level in levels)
+            and all(0 <= rotation < parameters.rotations_at(level) for level in levels)
         ):
             raise container.Corrupt(f"{header.source}: a key does not fit the parameters")
         name = KeyName(rotation, tier)

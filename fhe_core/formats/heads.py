@@ -92,7 +92,8 @@ def _entry(header: Header, entry: Any, parameters: Parameters) -> ItemHead:
 
 def item_layout(parameters: Parameters, level: int, polynomials: int) -> Layout:
     """How so many polynomials of a ciphertext at that level lie in a section."""
-    return layout(parameters, parameters.levels[level].rows, polynomials)
+    own = parameters.levels[level]
+    return layout(parameters, own.rows, polynomials, own.ring_dimension)
 
 
 def _check_sections(header: Header, items: tuple[ItemHead, ...], parameters: Parameters) -> None:

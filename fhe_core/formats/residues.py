@@ -97,11 +97,12 @@ class Layout:
         return out
 
 
-def layout(parameters: Parameters, rows: Sequence[int], polynomials: int) -> Layout:
+def layout(
+    parameters: Parameters, rows: Sequence[int], polynomials: int, ring_dimension: int
+) -> Layout:
     """rows: of a polynomial, as indices of ``Parameters.primes``."""
     moduli = tuple(parameters.primes[row] for row in rows)
-    packed = parameters.ring is Ring.REAL
-    return Layout(parameters.ring_dimension, moduli, polynomials, packed)
+    return Layout(ring_dimension, moduli, polynomials, parameters.ring is Ring.REAL)
 
 
 def _bits(modulus: int) -> int:

@@ -48,14 +48,12 @@ class EvaluationKeys:
     keys: Mapping[KeyName, EvaluationKey]
 
     def get(self, rotation: int, level: int) -> EvaluationKey:
-        """The key for a rotation (0: relinearisation) of a ciphertext at that level.
+        """The key of that name (see ``KeyName``) for a ciphertext at that level.
 
         Raises:
             MissingKeyError: it was not given, or does not have all limbs of the level.
         """
         tier, rows = self.parameters.levels[level].tier, self.parameters.levels[level].rows
-        if not 0 <= rotation < self.parameters.rotations:
-            rotation %= self.parameters.slots
         key = self.keys.get(KeyName(rotation, tier))
         if key is None or not set(key.rows).issuperset(rows):
             what = f"rotation by {rotation}" if rotation else "relinearisation"

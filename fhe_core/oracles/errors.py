@@ -30,8 +30,10 @@ class StandardErrors(ErrorModel):
     the same size only half of the variance is real. Encodings round to the same numbers.
     """
 
-    def slot(self, coefficient_variance: float, scale: float) -> float:
-        return super().slot(coefficient_variance, scale) / 2
+    def slot(
+        self, coefficient_variance: float, scale: float, ring_dimension: int | None = None
+    ) -> float:
+        return super().slot(coefficient_variance, scale, ring_dimension) / 2
 
 
 @dataclass(frozen=True)

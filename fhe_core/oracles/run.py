@@ -123,6 +123,8 @@ class Runner:
                 return [
                     Held(self.foreign.drop_to(source.handle, limbs_of(step.level)), source.scale)
                 ]
+            case steps.SwitchRing() | steps.LiftRing():
+                raise OracleError("an oracle has one ring: give it a plan that stays in one")
 
     def linear(self, step: steps.LinearTransform, held: Mapping[str, Held]) -> list[Held]:
         """Baby steps, masks, weights, sums, giant steps, one rescale; a term at a time."""

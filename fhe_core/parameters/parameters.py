@@ -6,6 +6,10 @@ any size, *sprouts* (Grafting, ia.cr/2024/1014): primes of other sizes that only
 Special primes belong to key switching only. A tier says how ciphertexts of up to ``limbs`` limbs
 are key-switched: digits of ``digit_limbs`` limbs, the last one with the level's sprouts, and the
 first ``special_limbs`` special primes. Lower tiers have smaller keys and cost less.
+
+A set may have levels in the ring of half the degree as well, with tiers of their own and a bound of
+their own on QP. They come first; then, for each at which ciphertexts come in, the level of the same
+primes at which they leave the larger ring; then the chain of the larger ring.
 """
 
 from __future__ import annotations
@@ -13,93 +17,21 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from enum import Enum
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from functools import cached_property
-from itertools import pairwise
 from typing import Any
 
-from fhe_core.errors import Failure
 from fhe_core.parameters import bounds as security
-from fhe_core.parameters.primes import ntt_primes
-
-#: Largest prime size the kernels accept, in bits.
-MAX_PRIME_BITS = 50
-#: A digit may exceed the special primes by this much: it multiplies the key-switching noise, about
-#: 2^23 in a slot at N = 2^16, which a scale of 2^45 still forgives. Scales are the policy's, which
-#: nothing here knows: with smaller ones digits must stay below the special primes (presets.LEAN).
-DIGIT_SLACK_BITS = 6
-#: Centred binomial errors: variance ETA / 2, standard deviation 3.24 (the bound assumes 3.19).
-ERROR_ETA = 21
-
-
-class ParameterError(Failure, ValueError):
-    """A specification that cannot be turned into parameters."""
-
-    code = "parameters"
-
-
-class Ring(Enum):
-    """What the N coefficients of a polynomial are the coordinates of; the extension's names.
-
-    REAL: a_0 + sum of a_i (X^i + X^-i), modulo X^2N + 1. An element has a real value at every root,
-    so that N coefficients make N real slots (Kim and Song 2018, ia.cr/2018/952). Of engines.
-    STANDARD: a_0 + a_1 X + ... modulo X^N + 1. Of galleries, whose messages are coefficients.
-    """
-
-    STANDARD = "standard"
-    REAL = "real"
-
-
-@dataclass(frozen=True)
-class Tier:
-    """Key switching for ciphertexts of at most ``limbs`` limbs (hybrid, Han-Ki 2020)."""
-
-    limbs: int
-    digit_limbs: int
-    special_limbs: int
-
-    def digits(self, limbs: int) -> int:
-        """Number of digits of a ciphertext with that many limbs."""
-        return -(-limbs // self.digit_limbs)
-
-
-@dataclass(frozen=True)
-class Level:
-    """What a ciphertext has at one level of the chain.
-
-    Attributes:
-        rows: its primes, as indices of ``Parameters.primes``: limbs first, then sprouts.
-        tier: how it is key-switched, as an index of ``Parameters.tiers``.
-    """
-
-    rows: tuple[int, ...]
-    tier: int
-
-    @property
-    def limbs(self) -> int:
-        """How many primes it has; a sprout costs as much as a limb."""
-        return len(self.rows)
-
-
-@dataclass(frozen=True)
-class Specification:
-    """What a person writes down. Bits are prime sizes; limb_bits[0] is the base prime.
-
-    levels: for every level, bottom first, how many limbs it has, then the sizes of its sprouts.
-        Empty: a level for every limb. Sprouts of one size are the same primes at all levels.
-    """
-
-    name: str
-    log_ring_dimension: int
-    limb_bits: tuple[int, ...]
-    special_bits: tuple[int, ...]
-    tiers: tuple[Tier, ...]
-    ring: Ring = Ring.REAL
-    levels: tuple[tuple[int, ...], ...] = ()
+from fhe_core.parameters.specification import (
+    ERROR_ETA,
+    Level,
+    Ring,
+    Specification,
+    Tier,
+    root_order,
+)
 
 
 @dataclass(frozen=True)
@@ -110,7 +42,7 @@ class Parameters:
     moduli: tuple[int, ...]
     specials: tuple[int, ...]
     sprouts: tuple[int, ...]
-    #: Bottom first: the last one is that of fresh ciphertexts.
+    #: Bottom first: the last one is that of fresh ciphertexts. See the module.
     levels: tuple[Level, ...]
 
     @property
@@ -130,6 +62,46 @@ class Parameters:
         """Values at roots of unity that may be chosen freely."""
         return self.ring_dimension if self.ring is Ring.REAL else self.ring_dimension // 2
 
+    def slots_at(self, level: int) -> int:
+        """Of a ciphertext at that level."""
+        return self.slots * self.levels[level].ring_dimension // self.ring_dimension
+
+    @cached_property
+    def half(self) -> Parameters | None:
+        """The ring of half the degree, if there is one: its levels only, which have the same
+        numbers, tiers and primes there."""
+        spec = self.specification
+        if not spec.half_levels:
+            return None
+        small = replace(
+            spec, log_ring_dimension=spec.log_ring_dimension - 1, half_levels=(), half_entries=()
+        )
+        levels = self.levels[: len(spec.half_levels)]
+        return Parameters(small, self.moduli, self.specials, self.sprouts, levels)
+
+    @property
+    def rings(self) -> tuple[Parameters, ...]:
+        """The largest one first."""
+        return (self,) if self.half is None else (self, self.half)
+
+    def in_half(self, level: int) -> bool:
+        """Whether ciphertexts at that level are in the ring of half the degree."""
+        return self.levels[level].ring_dimension < self.ring_dimension
+
+    def leaves(self, level: int) -> bool:
+        """Whether ciphertexts at that level do nothing but leave for the ring of half the degree:
+        it belongs to no chain, and there are no keys for it."""
+        spec = self.specification
+        return 0 <= level - len(spec.half_levels) < len(spec.entries)
+
+    def same_chain(self, level: int, lower: int) -> bool:
+        """Whether ciphertexts come down from a level to a lower one within their ring."""
+        if not 0 <= lower < level:
+            return False
+        before, after = self.levels[level], self.levels[lower]
+        within = before.ring_dimension == after.ring_dimension
+        return within and self.log2_modulus(lower) < self.log2_modulus(level)
+
     @property
     def root_order(self) -> int:
         """Order of the roots of unity at which polynomials are evaluated: 4N, or 2N."""
@@ -142,7 +114,7 @@ class Parameters:
 
     @property
     def tiers(self) -> tuple[Tier, ...]:
-        return self.specification.tiers
+        return self.specification.all_tiers
 
     @cached_property
     def primes(self) -> tuple[int, ...]:
@@ -183,6 +155,14 @@ class Parameters:
         before, after = math.prod(self.moduli_at(level)), math.prod(self.moduli_at(lower))
         return float(Fraction(multiple * after, before))
 
+    def prefixes(self, level: int, lower: int) -> bool:
+        """Whether the first limbs of a ciphertext are one at that lower level, or the same."""
+        if not 0 <= lower <= level:
+            return False
+        before, after = self.levels[level], self.levels[lower]
+        own = before.rows[: after.limbs], before.ring_dimension
+        return own == (after.rows, after.ring_dimension)
+
     @cached_property
     def log2_q(self) -> float:
         return self.log2_modulus(self.top)
@@ -193,25 +173,55 @@ class Parameters:
 
     @cached_property
     def log2_qp(self) -> float:
-        """Of the largest key that there could be, one for all levels of a tier: a sample modulo the
-        product of all its primes, sprouts included."""
-        sizes = []
-        for tier in {level.tier for level in self.levels}:
-            own = [number for number, level in enumerate(self.levels) if level.tier == tier]
-            sizes.append(math.fsum(math.log2(self.primes[row]) for row in self.key_rows(tier, own)))
-        return max(sizes)
+        """Of the largest key under the secret of this ring that there could be, one for all levels
+        of a tier: a sample modulo the product of all its primes, sprouts included."""
+        own: dict[int, list[int]] = {}
+        for number, level in enumerate(self.levels):
+            if not self.in_half(number) and not self.leaves(number):
+                own.setdefault(level.tier, []).append(number)
+        return max(
+            math.fsum(math.log2(self.primes[row]) for row in self.key_rows(tier, levels))
+            for tier, levels in own.items()
+        )
 
     @property
     def log2_qp_bound(self) -> int | None:
         return security.bound(self.ring_dimension)
 
-    @property
-    def rotations(self) -> int:
-        """How many evaluation keys have a name: of 0 (relinearisation) and amounts below ``slots``.
+    def rotations_at(self, level: int) -> int:
+        """How many evaluation keys have a name at that level: 0 (relinearisation) and amounts below
+        the slots there. None where ciphertexts leave the ring.
 
-        In the standard ring as many as there are slots stand for conjugation, X -> X^-1.
+        In the standard ring as many as there are slots stand for conjugation, X -> X^-1; in the
+        ring of half the degree the next two for the keys of `ring_switch`, in the one of twice its
+        degree the next for that of `ring_lift`.
         """
-        return self.slots + (self.ring is Ring.STANDARD)
+        if self.leaves(level):
+            return 0
+        others = 2 if self.in_half(level) else 1
+        return self.slots_at(level) + (
+            self.ring is Ring.STANDARD or others * bool(self.specification.half_levels)
+        )
+
+    def ring_switch(self, level: int) -> tuple[int, int]:
+        """In place of rotation amounts: the keys that lead to that level of the ring of half the
+        degree from the larger one, one for each half of the secret there (ring/halves.hpp)."""
+        return self.slots_at(level), self.slots_at(level) + 1
+
+    def ring_lift(self, level: int) -> int:
+        """The key that leads from the ring of half the degree to that level of the larger one."""
+        return self.slots_at(level)
+
+    def other_ring(self, level: int) -> tuple[int, ...]:
+        """Levels of the other ring with the same primes and keys: where a ciphertext can go on."""
+        own, levels = self.levels[level], enumerate(self.levels)
+        return tuple(
+            number
+            for number, one in levels
+            if one.rows == own.rows
+            and one.ring_dimension != own.ring_dimension
+            and not self.leaves(number)
+        )
 
     def galois_element(self, rotation: int) -> int:
         """5**rotation modulo ``root_order``: slot j of the result holds slot j + rotation.
@@ -263,11 +273,15 @@ class Parameters:
             facts["sprouts"] = self.sprouts
         if not facts["levels"]:  # nor were there sprouts
             del facts["levels"]
+        for name in ("half_tiers", "half_levels", "half_entries"):
+            if not facts[name]:
+                del facts[name]
         text = json.dumps(facts, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def describe(self) -> dict[str, Any]:
-        """Facts a person or a script may want, JSON-ready."""
+        """Facts a person or a script may want, JSON-ready; ``half``: the same of the ring of half
+        the degree, or None."""
         limit = self.log2_qp_bound
         return {
             "name": self.name,
@@ -285,114 +299,11 @@ class Parameters:
             "secret": "uniform ternary",
             "error_deviation": math.sqrt(ERROR_ETA / 2),
             "digest": self.digest,
+            "half": None if self.half is None else self.half._describe_half(),
         }
 
-
-def _tier_index(tiers: tuple[Tier, ...], limbs: int) -> int:
-    """The smallest tier that covers a ciphertext of that many limbs."""
-    fitting = [i for i, tier in enumerate(tiers) if tier.limbs >= limbs]
-    return min(fitting, key=lambda i: tiers[i].limbs)
-
-
-def root_order(ring: Ring, ring_dimension: int) -> int:
-    """Of the roots of unity at which polynomials of a ring are evaluated."""
-    return 4 * ring_dimension if ring is Ring.REAL else 2 * ring_dimension
-
-
-def build(specification: Specification) -> Parameters:
-    """Choose the primes and check everything.
-
-    Raises:
-        ParameterError: sizes, tiers or primes do not fit together.
-        security.InsecureParametersError: log2(QP) exceeds the 128-bit bound.
-    """
-    spec = specification
-    if not 4 <= spec.log_ring_dimension <= 17:
-        raise ParameterError("log_ring_dimension must be in [4, 17]")
-    order = root_order(spec.ring, 1 << spec.log_ring_dimension)
-    for bits in (*spec.limb_bits, *spec.special_bits):
-        if not order.bit_length() <= bits <= MAX_PRIME_BITS or bits < 18:
-            raise ParameterError(f"a prime of {bits} bits is out of range")
-    if not spec.limb_bits or not spec.special_bits or not spec.tiers:
-        raise ParameterError("limbs, special primes and tiers must not be empty")
-    ring_dimension = 1 << spec.log_ring_dimension
-    for tier in spec.tiers:
-        if not (
-            1 <= tier.limbs <= len(spec.limb_bits)
-            and 1 <= tier.digit_limbs <= tier.limbs
-            and 1 <= tier.special_limbs <= len(spec.special_bits)
-        ):
-            raise ParameterError(f"'{spec.name}': {tier} does not fit the chain")
-    if max(tier.limbs for tier in spec.tiers) != len(spec.limb_bits):
-        raise ParameterError("the largest tier must cover the whole chain")
-    sprouts = _sprouts(spec)
-    wanted = (*spec.limb_bits, *spec.special_bits, *(bits for bits, _ in sprouts))
-    pools = {bits: ntt_primes(bits, order // 2) for bits in set(wanted)}
-    try:
-        primes = [next(pools[bits]) for bits in wanted]
-    except StopIteration:
-        raise ParameterError(f"'{spec.name}': not enough primes of the sizes asked for") from None
-    moduli, others = tuple(primes[: len(spec.limb_bits)]), tuple(primes[len(spec.limb_bits) :])
-    count = len(spec.special_bits)
-    levels = _levels(spec, sprouts)
-    parameters = Parameters(spec, moduli, others[:count], others[count:], levels)
-    _check_levels(parameters)
-    security.require_secure(spec.name, ring_dimension, parameters.log2_qp)
-    return parameters
-
-
-def _sprouts(spec: Specification) -> list[tuple[int, int]]:
-    """All sprouts, each as its size and its number among those of one level that have this size.
-
-    Raises:
-        ParameterError: levels have other limbs than there are, or a size that is out of range.
-    """
-    found: set[tuple[int, int]] = set()
-    for limbs, *sizes in spec.levels:
-        if not 1 <= limbs <= len(spec.limb_bits):
-            raise ParameterError(f"'{spec.name}': a level has {limbs} limbs")
-        found |= {(bits, i) for bits, count in Counter(sizes).items() for i in range(count)}
-    order = root_order(spec.ring, 1 << spec.log_ring_dimension)
-    if any(not order.bit_length() <= bits <= MAX_PRIME_BITS or bits < 18 for bits, _ in found):
-        raise ParameterError(f"'{spec.name}': a sprout's size is out of range")
-    return sorted(found)
-
-
-def _levels(spec: Specification, sprouts: list[tuple[int, int]]) -> tuple[Level, ...]:
-    first = len(spec.limb_bits) + len(spec.special_bits)
-    row_of = {sprout: first + i for i, sprout in enumerate(sprouts)}
-    levels = []
-    for limbs, *sizes in spec.levels or ((n + 1,) for n in range(len(spec.limb_bits))):
-        own = [(bits, sizes[:i].count(bits)) for i, bits in enumerate(sizes)]
-        rows = (*range(limbs), *(row_of[sprout] for sprout in own))
-        levels.append(Level(rows, _tier_index(spec.tiers, limbs)))
-    return tuple(levels)
-
-
-def _check_levels(parameters: Parameters) -> None:
-    """Moduli grow from level to level, up to all limbs; digits fit the special primes.
-
-    Raises:
-        ParameterError: they do not, or a sprout would belong to two digits of a tier.
-    """
-    name, moduli = parameters.name, len(parameters.moduli)
-    sizes = [parameters.log2_modulus(level) for level in range(parameters.top + 1)]
-    if any(b <= a for a, b in pairwise(sizes)):
-        raise ParameterError(f"'{name}': a level has no larger modulus than the one below")
-    if moduli - 1 not in parameters.levels[-1].rows:
-        raise ParameterError(f"'{name}': the highest level leaves limbs out")
-    homes: dict[tuple[int, int], int] = {}
-    for level, one in enumerate(parameters.levels):
-        specials = parameters.specials[: parameters.tiers[one.tier].special_limbs]
-        p_bits = math.fsum(math.log2(p) for p in specials)
-        for digit in parameters.digit_moduli(level):
-            digit_bits = math.fsum(math.log2(q) for q in digit)
-            if digit_bits > p_bits + DIGIT_SLACK_BITS:
-                raise ParameterError(
-                    f"'{name}': a digit of {digit_bits:.0f} bits exceeds the special primes "
-                    f"({p_bits:.0f} bits); key switching would drown the message in noise"
-                )
-        last = parameters.digits(level) - 1
-        sprouts = [row for row in one.rows if row >= moduli]
-        if any(homes.setdefault((one.tier, row), last) != last for row in sprouts):
-            raise ParameterError(f"'{name}': a sprout belongs to two digits of one tier")
+    def _describe_half(self) -> dict[str, Any]:
+        """What is the ring's own."""
+        shared = {"name", "ring", "special_limbs", "bound_source", "secret", "error_deviation"}
+        shared |= {"digest", "half"}
+        return {name: fact for name, fact in self.describe().items() if name not in shared}

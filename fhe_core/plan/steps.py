@@ -135,6 +135,26 @@ class Affine:
 
 
 @dataclass(frozen=True)
+class SwitchRing:
+    """output = source in the ring of half the degree: slot j is the sum of the slots j and j + N/2,
+    at half the scale (the ciphertext has their mean)."""
+
+    op: ClassVar[str] = "switch-ring"
+    source: str
+    output: str
+
+
+@dataclass(frozen=True)
+class LiftRing:
+    """output = source in the ring of twice the degree, which contains its own: slots j and j + N/2
+    are slot j."""
+
+    op: ClassVar[str] = "lift-ring"
+    source: str
+    output: str
+
+
+@dataclass(frozen=True)
 class DropLevel:
     """output = source with only the limbs of ``level``."""
 
@@ -144,7 +164,18 @@ class DropLevel:
     level: int
 
 
-Step = Rotate | FoldSum | LinearTransform | Square | Multiply | MultiplyPlain | Affine | DropLevel
+Step = (
+    Rotate
+    | FoldSum
+    | LinearTransform
+    | Square
+    | Multiply
+    | MultiplyPlain
+    | Affine
+    | DropLevel
+    | SwitchRing
+    | LiftRing
+)
 STEP_TYPES: tuple[type[Step], ...] = (
     Rotate,
     FoldSum,
@@ -154,6 +185,8 @@ STEP_TYPES: tuple[type[Step], ...] = (
     MultiplyPlain,
     Affine,
     DropLevel,
+    SwitchRing,
+    LiftRing,
 )
 
 

@@ -18,15 +18,9 @@ from fhe_core import encoding
 from fhe_core import plan as plans
 from fhe_core.errors import Failure
 from fhe_core.plan import Plan, Step, step_writes, steps
-from fhe_core.runtime.cleartext import (
-    CleartextBackend,
-    Slots,
-    Tables,
-    linear_sums,
-    mask_slots,
-    masked,
-)
+from fhe_core.runtime.cleartext import CleartextBackend, Tables, linear_sums, mask_slots
 from fhe_core.runtime.packed import PackedPlan, PackedTransform, Signed, with_biases
+from fhe_core.runtime.sums import Slots, Terms
 
 #: An image whose values are larger than the median image's by more than this diverges.
 MAX_GROWTH = 4.0
@@ -194,7 +188,7 @@ class _Rounded:
                 source = values[step.source]
                 mask = self.slots_of(self.packed.masks[number]) / step.mask_scale
                 return [source * mask[: source.size]]
-            case steps.Rotate() | steps.FoldSum() | steps.DropLevel():
+            case steps.Rotate() | steps.FoldSum() | steps.DropLevel() | steps.SwitchRing():
                 return self.backend.apply(number, step, values)
             case _:
                 return exact
@@ -211,15 +205,11 @@ class _Rounded:
     ) -> list[Slots]:
         """What the step's sums come to with integer weights and masks, before the bias."""
         scales = [self.plan.values[name].scale for name in step.inputs]
-        rotated = [
-            np.roll(values[step.inputs[i]] * scales[i], -amount) for i, amount in step.babies
-        ]
-        masks = {
-            number: self.slots_of(mask)[: rotated[0].size]
-            for number, mask in enumerate(transform.masks)
-        }
-        terms = masked(rotated, transform.terms, masks)
-        weights = self.slots_of(transform.weights)[:, : rotated[0].size]
+        inputs = [values[name] * scale for name, scale in zip(step.inputs, scales, strict=True)]
+        slots = inputs[0].size
+        masks = {i: self.slots_of(mask)[:slots] for i, mask in enumerate(transform.masks)}
+        terms = Terms(inputs, step.babies, masks, transform.terms)
+        weights = self.slots_of(transform.weights)[:, :slots]
         total = step.weight_scales[0] * step.mask_scale * scales[0]
         found = linear_sums(step, transform.entries, weights, terms)
         return [sums / total for sums in found]

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fhe_core import plan as plans
 from fhe_core.plan import Observer, Plan, Step, step_writes, steps
+from fhe_core.runtime.sums import Entries, Slots, Terms, weighted_sums
 
-Slots = NDArray[np.float64]
 Tables = Mapping[str, Slots]
 #: Given a step and one of its results, the standard deviation of the slot error to add.
 Noise = Callable[[Step, str], float]
@@ -99,6 +97,11 @@ def _apply(plan: Plan, tables: Tables, step: Step, values: Mapping[str, Slots]) 
             return [_plus(values[step.source] * step.factor, tables, step.table)]
         case steps.DropLevel():
             return [values[step.source]]
+        case steps.SwitchRing():
+            lower, upper = np.split(values[step.source], 2)
+            return [lower + upper]
+        case steps.LiftRing():
+            return [np.tile(values[step.source], 2)]
 
 
 def _plus(slots: Slots, tables: Tables, table: str, number: int = 0) -> Slots:
@@ -114,55 +117,23 @@ def _plus(slots: Slots, tables: Tables, table: str, number: int = 0) -> Slots:
 def _linear(
     plan: Plan, tables: Tables, step: steps.LinearTransform, values: Mapping[str, Slots]
 ) -> list[Slots]:
-    weights = tables[step.weights]
-    rotated = [np.roll(values[step.inputs[i]], -amount) for i, amount in step.babies]
-    slots = rotated[0].size
-    masks = {mask: mask_slots(plan, mask, slots) for _, mask in step.terms if mask >= 0}
-    terms = masked(rotated, step.terms, masks)
-    outputs = linear_sums(step, step.entries, weights, terms)
+    inputs = [values[name] for name in step.inputs]
+    masks = {m: mask_slots(plan, m, inputs[0].size) for _, m in step.terms if m >= 0}
+    terms = Terms(inputs, step.babies, masks, step.terms)
+    outputs = linear_sums(step, step.entries, tables[step.weights], terms)
     return [_plus(total, tables, step.bias, number) for number, total in enumerate(outputs)]
 
 
-def masked(
-    rotated: Sequence[Slots], terms: Sequence[tuple[int, int]], masks: Mapping[int, Slots]
-) -> Slots:
-    """Terms [terms, slots] of a linear step: (rotated input, mask or -1) pairs, multiplied."""
-    products = np.empty((len(terms), rotated[0].size))
-    for product, (baby, mask) in zip(products, terms, strict=True):
-        np.multiply(rotated[baby], masks[mask] if mask >= 0 else 1.0, out=product)
-    return products
-
-
 def linear_sums(
-    step: steps.LinearTransform,
-    entries: Sequence[Sequence[tuple[int, int]] | NDArray[Any]],
-    weights: Slots,
-    terms: Slots,
+    step: steps.LinearTransform, entries: Entries, weights: Slots, terms: Terms
 ) -> list[Slots]:
     """What a linear step sums for every output [slots], before its bias.
 
-    entries: per accumulator, (term, weight row) pairs, of ``terms`` [terms, slots] and ``weights``
+    entries: per accumulator, (term, weight row) pairs, of ``terms`` and ``weights``
     [rows, period]; they may be others than the step's own.
     """
     totals = weighted_sums(entries, weights, terms)
-    outputs = [np.zeros(terms.shape[1], dtype=totals.dtype) for _ in step.outputs]
+    outputs = [np.zeros(totals.shape[1], dtype=totals.dtype) for _ in step.outputs]
     for (output, amount), total in zip(step.giants, totals, strict=True):
         outputs[output] += np.roll(total, -amount)
     return outputs
-
-
-def weighted_sums(
-    entries: Sequence[Sequence[tuple[int, int]] | NDArray[Any]], weights: Slots, terms: Slots
-) -> Slots:
-    """Sums over (term, weight row) pairs, [accumulators, slots].
-
-    weights: [rows, period]; terms: [terms, slots]. One matrix product per position in the period.
-    """
-    (count, slots), period = terms.shape, weights.shape[1]
-    matrices = np.zeros((period, len(entries), count))
-    for number, pairs in enumerate(entries):
-        chosen = np.asarray(pairs, dtype=np.int64).reshape(-1, 2)
-        np.add.at(matrices[:, number].T, chosen[:, 0], weights[chosen[:, 1]])
-    columns = np.moveaxis(terms.reshape(count, -1, period), 2, 0)
-    totals = matrices @ columns
-    return np.asarray(np.moveaxis(totals, 0, 2)).reshape(len(entries), slots)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fhe_core import _native
 from fhe_core.ciphertext import Ciphertext, Words
 from fhe_core.keys.evaluation import EvaluationKeys
-from fhe_core.parameters import Parameters, Tier
+from fhe_core.parameters import Parameters, Tier, root_order
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,10 +40,15 @@ class Evaluator:
     def __init__(self, parameters: Parameters, keys: EvaluationKeys, threads: int) -> None:
         self.parameters = parameters
         self.keys = keys
-        self.context = _native.Context(
-            parameters.ring_dimension, parameters.primes, threads, ring=parameters.ring.value
-        )
-        self._permutations: dict[int, NDArray[np.uint32]] = {}
+        ring, n = parameters.ring.value, parameters.ring_dimension
+        self.context = _native.Context(n, parameters.primes, threads, ring=ring)
+        others = {one.ring_dimension for one in parameters.levels} - {n}
+        self._smaller = {n: self.context.of_degree(n) for n in others}
+        self._permutations: dict[tuple[int, int], NDArray[np.uint32]] = {}
+
+    def at(self, level: int) -> _native.Context:
+        """The arithmetic of the ring of that level."""
+        return self._smaller.get(self.parameters.levels[level].ring_dimension, self.context)
 
     def tier(self, level: int) -> Tier:
         return self.parameters.tiers[self.parameters.levels[level].tier]
@@ -61,26 +66,29 @@ class Evaluator:
         p = math.prod(self.parameters.specials[: self.tier(level).special_limbs])
         return [p % q for q in self.parameters.moduli_at(level)]
 
-    def permutation(self, rotation: int) -> NDArray[np.uint32]:
-        element = self.parameters.galois_element(rotation)
-        if element not in self._permutations:
-            self._permutations[element] = _native.galois_permutation(
-                self.parameters.ring_dimension, element, self.parameters.ring.value
+    def permutation(self, rotation: int, level: int) -> NDArray[np.uint32]:
+        """How a rotation moves the values of a polynomial at that level."""
+        n = self.parameters.levels[level].ring_dimension
+        order = root_order(self.parameters.ring, n)
+        element = self.parameters.galois_element(rotation) % order
+        if (n, element) not in self._permutations:
+            self._permutations[n, element] = _native.galois_permutation(
+                n, element, self.parameters.ring.value
             )
-        return self._permutations[element]
+        return self._permutations[n, element]
 
     def add(self, a: Ciphertext, b: Ciphertext) -> Ciphertext:
         """Sum of two ciphertexts of the same level and scale."""
-        return self._pointwise(self.context.add, a, b)
+        return self._pointwise(self.at(a.level).add, a, b)
 
     def subtract(self, a: Ciphertext, b: Ciphertext) -> Ciphertext:
         """Difference of two ciphertexts of the same level and scale."""
-        return self._pointwise(self.context.subtract, a, b)
+        return self._pointwise(self.at(a.level).subtract, a, b)
 
     def _pointwise(
         self, operation: Callable[[Words, Words, list[int]], Words], a: Ciphertext, b: Ciphertext
     ) -> Ciphertext:
-        shape, flat = a.residues.shape, (2 * a.limbs, self.parameters.ring_dimension)
+        shape, flat = a.residues.shape, (2 * a.limbs, a.residues.shape[-1])
         rows = 2 * list(self.rows(a.level))
         result = operation(a.residues.reshape(flat), b.residues.reshape(flat), rows)
         return replace(a, residues=result.reshape(shape))
@@ -88,21 +96,23 @@ class Evaluator:
     def add_plain(
         self, a: Ciphertext, coefficients: NDArray[np.int64], shift: int = 0
     ) -> Ciphertext:
-        """Add a plaintext at the ciphertext's scale: signed coefficients [N] times 2**shift."""
+        """Add a plaintext at the ciphertext's scale: signed coefficients [N] times 2**shift, or,
+        without a shift, [size] of them in X^(N / size), whose transform is as short."""
         rows = self.rows(a.level)
         if not shift:
-            return replace(a, residues=self.context.add_plain(a.residues, coefficients, rows))
+            return replace(a, residues=self.at(a.level).add_plain(a.residues, coefficients, rows))
         factors = [pow(2, shift, q) for q in self.parameters.moduli_at(a.level)]
-        plain = self.context.embed_signed(coefficients, rows)
-        plain = self.context.multiply_scalars(plain, factors, rows)
-        first = self.context.add(a.residues[0], plain, rows)
+        context = self.at(a.level)
+        plain = context.embed_signed(coefficients, rows)
+        plain = context.multiply_scalars(plain, factors, rows)
+        first = context.add(a.residues[0], plain, rows)
         return replace(a, residues=np.stack([first, a.residues[1]]))
 
     def multiply_plain(
         self, a: Ciphertext, coefficients: NDArray[np.int64], scale: float, rescale: int
     ) -> Ciphertext:
         """Multiply by a plaintext given by its signed coefficients [N] at ``scale``; rescale."""
-        product = self.context.multiply_plain(a.residues, coefficients, self.rows(a.level))
+        product = self.at(a.level).multiply_plain(a.residues, coefficients, self.rows(a.level))
         return self.rescale(Ciphertext(product, a.scale * scale, a.level), rescale)
 
     def rescale(self, a: Ciphertext, rescale: int) -> Ciphertext:
@@ -134,16 +144,16 @@ class Evaluator:
             residues = np.ascontiguousarray(a.residues[:, [rows.index(row) for row in wanted]])
         else:
             factors = [multiple % q for q in self.parameters.moduli_at(a.level)]
-            residues = self.context.divide_and_round(a.residues, rows, wanted, factors)
+            residues = self.at(level).divide_and_round(a.residues, rows, wanted, factors)
         return Ciphertext(residues, a.scale * self.parameters.drop_factor(a.level, level), level)
 
     def _divide(self, polynomials: Words, rows: Sequence[int], lower: int) -> Words:
         """From those rows [polynomials, rows, N] to those of a level, divided by all others."""
-        return self.context.divide_and_round(polynomials, rows, self.rows(lower))
+        return self.at(lower).divide_and_round(polynomials, rows, self.rows(lower))
 
     def decompose(self, polynomial: Words, level: int) -> Digits:
         """The digits of a polynomial [limbs, N], for any number of key switches."""
-        extended = self.context.extend(
+        extended = self.at(level).extend(
             polynomial,
             self.rows(level),
             self.tier(level).digit_limbs,
@@ -164,10 +174,12 @@ class Evaluator:
 
         P * addend [1 or 2, limbs, N], or an addend [1 or 2, limbs + specials, N] that is in QP
         already, joins the result before the rotation; ``base`` is added to, in place, when given.
-        Rotation 0 is relinearisation.
+        rotation: the key's name: an amount below the slots, 0 for relinearisation, or one of
+        ``Parameters.ring_switch``.
         """
         key = self.keys.get(rotation, level)
-        return self.context.switch_key(
+        moves = 0 < rotation < self.parameters.slots_at(level)
+        return self.at(level).switch_key(
             digits.extended,
             self.rows(level),
             self.specials(level),
@@ -175,7 +187,7 @@ class Evaluator:
             key.rows,
             addend,
             self.p_mod_q(level),
-            self.permutation(rotation) if rotation else None,
+            self.permutation(rotation, level) if moves else None,
             base,
             digits.source,
             self.tier(level).digit_limbs,
@@ -195,9 +207,7 @@ class Evaluator:
         """
         digits = self._digits(a, rotations)
         return [
-            replace(
-                a, residues=self.mod_down(self.switch(digits, a.level, r, a.residues[:1]), a.level)
-            )
+            replace(a, residues=self.mod_down(self._turned(digits, a, r, None), a.level))
             for r in rotations
         ]
 
@@ -211,14 +221,19 @@ class Evaluator:
         digits = self._digits(a, rotations)
         total: Words | None = None
         for rotation in rotations:
-            total = self.switch(digits, a.level, rotation, a.residues[:1], total)
+            total = self._turned(digits, a, rotation, total)
         if total is None:
             raise ValueError("a sum of no rotations")
         return replace(a, residues=self.mod_down(total, a.level))
 
+    def _turned(self, digits: Digits, a: Ciphertext, rotation: int, base: Words | None) -> Words:
+        """A rotation by any number of slots, in QP; see `switch`."""
+        rotation %= self.parameters.slots_at(a.level)
+        return self.switch(digits, a.level, rotation, a.residues[:1], base)
+
     def _digits(self, a: Ciphertext, rotations: Sequence[int]) -> Digits:
         """For the rotations of one ciphertext."""
-        if any(r % self.parameters.slots == 0 for r in rotations):
+        if any(r % self.parameters.slots_at(a.level) == 0 for r in rotations):
             raise ValueError("a rotation by a multiple of the slots has no key")
         return self.decompose(a.residues[1], a.level)
 
@@ -233,10 +248,59 @@ class Evaluator:
         digits = self.decompose(self.mod_down(a[1:], level)[0], level)
         return self.switch(digits, level, rotation, a[:1], base)
 
+    def switch_ring(self, a: Ciphertext, level: int) -> Ciphertext:
+        """To the level of the same primes in the ring of half the degree: slot j is the sum of the
+        slots j and j + N/2, at half the scale.
+
+        Both halves of c1 are switched there, each with a key of its own (ring/halves.hpp).
+
+        Raises:
+            ValueError: the level is not one of the ring of half the degree, or has other primes.
+        """
+        self._require_rings(a.level, level)
+        addend, *halves = self._halves(a, level)
+        total = None
+        for name, half in zip(self.parameters.ring_switch(level), halves, strict=True):
+            total = self.switch(self.decompose(half, level), level, name, addend, total)
+            addend = addend[:0]
+        assert total is not None
+        return Ciphertext(self.mod_down(total, level), a.scale / 2, level)
+
+    def lift_ring(self, a: Ciphertext, level: int) -> Ciphertext:
+        """To the level of the same primes in the ring of twice the degree, which contains its own:
+        slots j and j + N/2 are slot j, N those of the larger ring.
+
+        Raises:
+            ValueError: the level is not one of the larger ring, or has other primes.
+        """
+        self._require_rings(level, a.level)
+        rows, small, large = self.rows(level), self.at(a.level), self.at(level)
+        lifted = []
+        for polynomial in a.residues:
+            wide = np.zeros((len(rows), large.n), dtype=np.uint64)
+            wide[:, ::2] = small.ntt_inverse(np.ascontiguousarray(polynomial), rows)
+            lifted.append(large.ntt_forward(wide, rows))
+        digits = self.decompose(lifted[1], level)
+        total = self.switch(digits, level, self.parameters.ring_lift(level), lifted[0][None])
+        return Ciphertext(self.mod_down(total, level), a.scale, level)
+
+    def _require_rings(self, large: int, small: int) -> None:
+        levels = self.parameters.levels
+        twice = levels[large].ring_dimension == 2 * levels[small].ring_dimension
+        if not twice or levels[large].rows != levels[small].rows:
+            raise ValueError(f"no ciphertext changes its ring between levels {large} and {small}")
+
+    def _halves(self, a: Ciphertext, level: int) -> tuple[Words, Words, Words]:
+        """The even part of c0 [1, limbs, N/2], and both parts of c1, in the smaller ring."""
+        rows, small = self.rows(level), self.at(level)
+        parts = [self.at(a.level).halves(half, rows) for half in a.residues]
+        even0, even1, odd1 = (small.ntt_forward(p, rows) for p in (parts[0][0], *parts[1]))
+        return even0[None], even1, odd1
+
     def multiply(self, a: Ciphertext, b: Ciphertext, rescale: int) -> Ciphertext:
         """Product with relinearisation; rescaled in the same division as the mod-down."""
         level = a.level
-        product = self.context.tensor(a.residues, b.residues, self.rows(level))
+        product = self.at(level).tensor(a.residues, b.residues, self.rows(level))
         extended = self.switch(self.decompose(product[2], level), level, 0, product[:2])
         return Ciphertext(
             self.mod_down(extended, level, rescale),

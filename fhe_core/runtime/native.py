@@ -102,6 +102,12 @@ def apply_step(
             results = [replace(source, scale=source.scale / step.factor)]
         case steps.DropLevel():
             results = [evaluator.drop_to(values[step.source], step.level)]
+        case steps.SwitchRing():
+            wanted = packed.plan.values[step.output]
+            results = [evaluator.switch_ring(values[step.source], wanted.level)]
+        case steps.LiftRing():
+            wanted = packed.plan.values[step.output]
+            results = [evaluator.lift_ring(values[step.source], wanted.level)]
     if number in packed.additions:
         return _plus(evaluator, results, packed.additions[number])
     return results
@@ -111,10 +117,12 @@ def _plus(
     evaluator: Evaluator, results: Sequence[Ciphertext], addition: Addition
 ) -> list[Ciphertext]:
     """Sums with a row of coefficients each, or with the same one."""
-    rows, n = addition.coefficients, evaluator.parameters.ring_dimension
+    rows, n = addition.coefficients, results[0].residues.shape[-1]
     own = rows if len(rows) > 1 else [rows[0]] * len(results)
+    if addition.shift:
+        own = [spread(row, n) for row in own]
     return [
-        evaluator.add_plain(result, spread(row, n), addition.shift)
+        evaluator.add_plain(result, row, addition.shift)
         for result, row in zip(results, own, strict=True)
     ]
 
@@ -128,7 +136,7 @@ def _linear(
 ) -> list[Ciphertext]:
     """Double hoisting: sums stay in the basis QP until the one division per output."""
     transform, level = packed.transforms[number], step.level
-    slots = evaluator.parameters.slots
+    slots = evaluator.parameters.slots_at(level)
     step_babies = [(i, amount % slots) for i, amount in step.babies]
     rotated = {i for i, amount in step_babies if amount}
     nothing = np.empty(0, dtype=np.uint64)
@@ -141,10 +149,10 @@ def _linear(
     for i, amount in step_babies:
         if amount:
             key = evaluator.keys.get(amount, level)
-            babies.append((i, evaluator.permutation(amount), key.data, key.rows))
+            babies.append((i, evaluator.permutation(amount, level), key.data, key.rows))
         else:
             babies.append((i, None, None, ()))
-    sums = evaluator.context.accumulate(
+    sums = evaluator.at(level).accumulate(
         transform.native,
         inputs,
         babies,
@@ -156,10 +164,12 @@ def _linear(
     del inputs, digits
     scale = packed.plan.values[step.outputs[0]].scale
     results: list[Ciphertext] = []
-    for chain in step.horner():
-        total = sums[chain[0][0]]
+    left: dict[int, Words] = dict(enumerate(sums))
+    del sums
+    for chain in step.horner():  # each sum is read once, and its memory serves the results
+        total = left.pop(chain[0][0])
         for (_, rotation), following in zip_longest(chain, chain[1:]):
-            base = None if following is None else sums[following[0]]
+            base = None if following is None else left.pop(following[0])
             if rotation % slots:
                 total = evaluator.rotate_extended(total, level, rotation % slots, base)
         down = evaluator.mod_down(total, level, step.rescale)

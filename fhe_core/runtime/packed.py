@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from fhe_core import _native, encoding
 from fhe_core.parameters import Parameters
-from fhe_core.plan import Plan, PlanError, step_writes, steps
-from fhe_core.runtime.cleartext import Slots, Tables, mask_slots
+from fhe_core.plan import Plan, PlanError, step_level, step_writes, steps
+from fhe_core.runtime.cleartext import Tables, mask_slots
+from fhe_core.runtime.sums import Slots
 
 Signed = NDArray[np.int64]
 
@@ -128,7 +129,7 @@ def _addition(rows: Slots, scale: float) -> Addition:
 class _Packer:
     def __init__(self, plan: Plan, tables: Tables, parameters: Parameters) -> None:
         self.plan, self.tables, self.parameters = plan, tables, parameters
-        self.masks: dict[tuple[int, float], Signed] = {}
+        self.masks: dict[tuple[int, float, int], Signed] = {}
 
     def run(self) -> PackedPlan:
         transforms: dict[int, PackedTransform] = {}
@@ -144,7 +145,8 @@ class _Packer:
                 case steps.Affine():
                     self.add_table(additions, number, step.table, step.output)
                 case steps.MultiplyPlain():
-                    masks[number] = self.mask(step.mask, step.mask_scale)
+                    slots = self.parameters.slots_at(step_level(step, self.plan.values))
+                    masks[number] = self.mask(step.mask, step.mask_scale, slots)
                 case _:
                     pass
         return PackedPlan(self.plan, self.keep(transforms), masks, additions)
@@ -187,14 +189,14 @@ class _Packer:
             raise PlanError(f"the plan's table '{name}' is missing")
         return self.tables[name]
 
-    def mask(self, mask: int, scale: float) -> Signed:
-        if (mask, scale) not in self.masks:
-            slots = mask_slots(self.plan, mask, self.parameters.slots)
-            self.masks[mask, scale] = self.unrestricted(slots, scale)
-        return self.masks[mask, scale]
+    def mask(self, mask: int, scale: float, slots: int) -> Signed:
+        key = mask, scale, slots
+        if key not in self.masks:
+            self.masks[key] = self.unrestricted(mask_slots(self.plan, mask, slots), scale)
+        return self.masks[key]
 
     def unrestricted(self, slots: Slots, scale: float) -> Signed:
-        coefficients = encoding.encode(slots, self.parameters.ring_dimension, scale)
+        coefficients = encoding.encode(slots, slots.size, scale)
         if np.max(np.abs(coefficients)) >= MAX_MASK_COEFFICIENT:
             raise encoding.EncodingError("a mask is too large for its scale")
         return coefficients
@@ -207,7 +209,8 @@ class _Packer:
                 baby, mask = step.terms[term]
                 scale = step.weight_scales[step.babies[baby][0]]
                 scales[row] = scale if mask >= 0 else scale * step.mask_scale
-        if step.period == self.parameters.slots:
+        slots = self.parameters.slots_at(step.level)
+        if step.period == slots:
             return self.without_period(step, values, scales)
         period = max(step.period, MIN_PERIOD_COEFFICIENTS)
         values = np.tile(values, (1, period // step.period))
@@ -218,7 +221,7 @@ class _Packer:
         number = {mask: i for i, mask in enumerate(used)} | {-1: -1}
         return PackedTransform(
             weights.astype(np.int64),
-            tuple(self.mask(mask, step.mask_scale) for mask in used),
+            tuple(self.mask(mask, step.mask_scale, slots) for mask in used),
             tuple((baby, number[mask]) for baby, mask in step.terms),
             tuple(np.array(e, dtype=np.uint32).reshape(-1, 2) for e in step.entries),
         )

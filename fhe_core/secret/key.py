@@ -53,11 +53,28 @@ class SecretKey:
         self._rows = self._context.embed_signed(
             self._ternary.astype(np.int64), list(range(len(primes)))
         )
+        half = parameters.half
+        self._half = None if half is None else SecretKey(half, self._derived(half), threads)
 
     @classmethod
     def generate(cls, parameters: Parameters, threads: int = 1) -> SecretKey:
         """A new key from the operating system's randomness."""
         return cls(parameters, sampling.ternary(parameters.ring_dimension).astype(np.int8), threads)
+
+    def _derived(self, half: Parameters) -> NDArray[np.int8]:
+        """The secret of the ring of half the degree, uniform; the same whenever it is asked, so
+        that a key file holds one secret. It tells nothing of this one, nor of what else is derived.
+        """
+        drawn = np.empty(half.ring_dimension, dtype=np.uint64)
+        uniform_row(self.derive("secret of the ring of half the degree"), 0, 0, 0, 3, drawn)
+        return (drawn.astype(np.int64) - 1).astype(np.int8)
+
+    def at(self, level: int) -> SecretKey:
+        """The key of that level's ring, for measurements: what a plan computes in the ring of half
+        the degree. Nobody else may decrypt there: an answer that leaves its owner can be worth a
+        coefficient of the secret, of which that ring has half as many (docs/security.md).
+        """
+        return self._half if self._half is not None and self.parameters.in_half(level) else self
 
     def __repr__(self) -> str:
         return f"SecretKey(parameters={self.parameters.name!r}, key_id={self.key_id[:8]})"
@@ -128,9 +145,12 @@ class SecretKey:
         (docs/security.md; fhe_face.client.sharing says what may leave).
 
         Raises:
-            ValueError: the key is of the standard ring, whose messages are polynomials.
+            ValueError: the key is of the standard ring, whose messages are polynomials; or the
+                ciphertext is in the ring of half the degree, where no result ends: see `at`.
         """
         self._require_slots()
+        if self.parameters.in_half(ciphertext.level):
+            raise ValueError("no result is in the ring of half the degree")
         rows = decrypted_rows(ciphertext, self.parameters)
         message = self.decrypt_polynomial(ciphertext.residues[:, : len(rows)], rows)
         return encoding.decode(message, ciphertext.scale)
@@ -185,29 +205,72 @@ class SecretKey:
     def evaluation_key(
         self, specification: KeySpecification, seed: bytes, domain: int
     ) -> Iterator[Words]:
-        """The computed half of one evaluation key: [rows, N] per digit.
+        """The computed half of one evaluation key: [rows, N] per digit, or N/2.
 
         It switches from s (rotation) or s^2 (relinearisation) to the image of s under the inverse
-        rotation, so that a hoisted rotation permutes two results instead of every digit.
+        rotation, so that a hoisted rotation permutes two results instead of every digit. Keys of
+        the ring of half the degree are under its secret, those that lead there too.
         """
-        parameters = self.parameters
-        name = specification.name
-        tier = parameters.tiers[name.tier]
-        n = parameters.ring_dimension
+        rotation, level = specification.name.rotation, specification.levels[0]
+        if self._half is None or not self.parameters.in_half(level):
+            return self._switching_key(specification, seed, domain, *self._switched(specification))
+        if rotation not in self.parameters.ring_switch(level):
+            return self._half.evaluation_key(specification, seed, domain)
+        half = self._half_of_secret(self.parameters.ring_switch(level).index(rotation))
+        return self._half.key_from(half, specification, seed, domain)
+
+    def key_from(
+        self, source: NDArray[np.int64], specification: KeySpecification, seed: bytes, domain: int
+    ) -> Iterator[Words]:
+        """As `evaluation_key`, from another secret of this ring, coefficients [N], to this one."""
+        rows = list(specification.rows(self.parameters))
+        embedded = self._context.embed_signed(source, rows)
+        target = np.ascontiguousarray(self._rows[rows])
+        return self._switching_key(specification, seed, domain, embedded, target)
+
+    def _half_of_secret(self, number: int) -> NDArray[np.int64]:
+        """What the even part of c1 (0) or the odd part (1) is multiplied with: see ring/halves.hpp.
+
+        The second one is X + 1/X times the terms of odd degree, which fall on the even ones beside.
+        """
+        secret = self._ternary.astype(np.int64)
+        if number == 0:
+            return np.ascontiguousarray(secret[::2])
+        odd = secret[1::2]
+        beside: NDArray[np.int64] = np.concatenate([odd[:1], odd[:-1]])
+        return odd + beside
+
+    def _switched(self, specification: KeySpecification) -> tuple[Words, Words]:
+        """What a key switches from, and to."""
+        parameters, rotation = self.parameters, specification.name.rotation
         rows = list(specification.rows(parameters))
         secret = np.ascontiguousarray(self._rows[rows])
-        if name.rotation:
-            inverse = pow(parameters.galois_element(name.rotation), -1, parameters.root_order)
-            index = _native.galois_permutation(n, inverse, parameters.ring.value)
-            target = self._context.permute(secret, index)
-            source = secret
-        else:
-            target = secret
-            source = self._context.multiply(secret, secret, rows)
-        p = math.prod(parameters.specials[: tier.special_limbs])
-        primes = parameters.primes
+        if not rotation:
+            return self._context.multiply(secret, secret, rows), secret
+        if self._half is not None and rotation == parameters.ring_lift(specification.levels[0]):
+            wide = np.zeros(parameters.ring_dimension, dtype=np.int64)
+            wide[::2] = self._half.secret_coefficients()
+            return self._context.embed_signed(wide, rows), secret
+        inverse = pow(parameters.galois_element(rotation), -1, parameters.root_order)
+        index = _native.galois_permutation(
+            parameters.ring_dimension, inverse, parameters.ring.value
+        )
+        return secret, self._context.permute(secret, index)
+
+    def _switching_key(
+        self,
+        specification: KeySpecification,
+        seed: bytes,
+        domain: int,
+        source: Words,
+        target: Words,
+    ) -> Iterator[Words]:
+        """Encryptions of P times the digits' parts of ``source`` [rows, N] under ``target``."""
+        parameters, name = self.parameters, specification.name
+        rows, primes = list(specification.rows(parameters)), parameters.primes
+        p = math.prod(parameters.specials[: parameters.tiers[name.tier].special_limbs])
         digits = parameters.digit_of_rows(name.tier)
-        uniform = np.empty((len(rows), n), dtype=np.uint64)
+        uniform = np.empty((len(rows), parameters.ring_dimension), dtype=np.uint64)
         for digit in range(specification.shape(parameters)[0]):
             for i, row in enumerate(rows):
                 uniform_row(seed, domain, digit, row, primes[row], uniform[i])

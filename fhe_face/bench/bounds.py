@@ -8,7 +8,7 @@ import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from fhe_core.analysis.cost import step_costs, totals
+from fhe_core.analysis.cost import step_costs
 from fhe_core.parameters import Parameters
 from fhe_core.plan import Plan
 from fhe_face.bench.kernel_costs import SHOUP, TERM
@@ -57,12 +57,14 @@ def measure(threads: int, copy_bytes: int) -> Limits:
 
 def bound(plan: Plan, parameters: Parameters, limits: Limits) -> Bound:
     """Of one run of a plan, from the counts of the cost model (``fhe_core.analysis.cost``)."""
-    work = totals(step_costs(plan, parameters)).work
-    n = parameters.ring_dimension
-    terms = (work.plaintext_products + work.key_products) * n
-    butterflies = (work.ntts * n + work.short_ntt_values) * math.log2(n) / 2
+    terms = butterflies = bytes_read = 0.0
+    for step in step_costs(plan, parameters):
+        work, n = step.work, parameters.levels[step.level_in].ring_dimension
+        terms += (work.plaintext_products + work.key_products) * n
+        butterflies += (work.ntts * n + work.short_ntt_values) * math.log2(n) / 2
+        bytes_read += work.bytes_read
     seconds = {
-        "bandwidth": work.bytes_read / limits.bytes_per_second,
+        "bandwidth": bytes_read / limits.bytes_per_second,
         "arithmetic": (TERM * terms + SHOUP * butterflies) / limits.products_per_second,
     }
     limit = max(seconds, key=seconds.__getitem__)

@@ -41,17 +41,22 @@ def facts(threads: int, parameters: Parameters | None = None) -> dict[str, Any]:
 
 
 def cpu_model() -> str:
-    """The processor's name as the system gives it."""
+    """The processor's name as the system gives it, with family and model where it says them.
+
+    Virtual machines shorten names: "AMD EPYC" may be of any generation.
+    """
     try:
-        for line in (
-            Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        ):
-            name, _, value = line.partition(":")
-            if name.strip() == "model name":
-                return value.strip()
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        pass
-    return platform.processor() or platform.machine() or "unknown"
+        text = ""
+    found: dict[str, str] = {}
+    for line in text.partition("\n\n")[0].splitlines():  # of the first one
+        name, _, value = line.partition(":")
+        found[name.strip()] = value.strip()
+    name = found.get("model name") or platform.processor() or platform.machine() or "unknown"
+    if "cpu family" in found and "model" in found:
+        name += f" (family {found['cpu family']}, model {found['model']})"
+    return name
 
 
 def installed_version() -> str | None:

@@ -159,7 +159,9 @@ class FaceClient:
         chosen = [p for p in self.engine.packings if packings is None or p in packings]
         return plan_runs(faces, chosen, self.engine.capacity, memory)
 
-    def encrypt(self, faces: Faces, *, runs: Sequence[Run] | None = None) -> Bundle:
+    def encrypt(
+        self, faces: Faces, *, runs: Sequence[Run] | None = None, contrast: float = 1.0
+    ) -> Bundle:
         """Encrypt an aligned face, or several in one bundle.
 
         A face is a file, uint8 (S, S, 3) RGB, or floats (3, S, S) in [-1, 1], S being the
@@ -168,14 +170,16 @@ class FaceClient:
         encrypted, too. All faces must have been prepared in the same way. Names of files are not
         kept: they would tell the server who is in the pictures.
 
-        runs: from `plan`; default: the cheapest that the keys allow.
+        runs: from `plan`; default: the cheapest that the keys allow. contrast: above 0 and at most
+        1; with less, 0.9 say, the network may do well on a face that it diverged on.
 
         Raises:
-            ImageError: no such image, another shape or type, not finite, or out of range.
+            ImageError: no such image, another shape or type, not finite, or out of range; or
+                another contrast.
             CircuitError: faces that were prepared in different ways, or another number than runs.
             PlanningError: no face.
         """
-        prepared = [self._given(face) for face in _listed(faces)]
+        prepared = [self._given(face).with_contrast(contrast) for face in _listed(faces)]
         chosen = self.plan(len(prepared)) if runs is None else tuple(runs)
         if sum(run.faces for run in chosen) != len(prepared):
             raise CircuitError(f"{len(prepared)} faces; the runs are for another number")
@@ -311,28 +315,30 @@ class FaceClient:
         *,
         twice: bool = False,
         memory: int | None = None,
+        contrast: float = 1.0,
     ) -> Embedded:
         """Encrypt, let a server compute, decrypt; a face that diverges costs no other its result.
 
-        Faces that were refused because of others are encrypted and computed again, in at most two
-        further rounds. The server sees that (docs/security.md), so it must be one that may know
-        that some face diverged, such as one of your own. With one that says how many `rounds` there
-        are, as `RemoteServer` does, there are always as many, and faces are computed alone.
+        Faces that were refused are encrypted again with less contrast (`CONTRASTS`) and computed
+        again, in at most three further rounds; each embedding says what contrast it has. The server
+        sees that (docs/security.md), so it must be one that may know that some face diverged, such
+        as one of your own. With one that says how many `rounds` there are, as `RemoteServer` does,
+        there are always as many, all faces are in each, and they are computed alone.
 
         twice: encrypt and compute every face twice, for enrolment: copies that differ are refused,
         as noise decided the embedding (docs/health.md). memory: that the server has, in bytes.
+        contrast: of the first round, above 0 and at most 1. 0.9 keeps whole batches from being
+        computed again, where one face in 50 or so diverges.
 
         Raises:
             ImageError, CircuitError, PlanningError: as `encrypt`.
             ContainerError: an answer cannot be used.
         """
         listed = _listed(faces)
-        found = embed_faces(self, doubled(listed) if twice else listed, server, memory)
-        return (
-            replace(found, results=agreed(found.results, self.circuit.normalisation))
-            if twice
-            else found
-        )
+        if not twice:
+            return embed_faces(self, listed, server, memory, contrast=contrast)
+        found = embed_faces(self, doubled(listed), server, memory, copies=2, contrast=contrast)
+        return replace(found, results=agreed(found.results, self.circuit.normalisation))
 
     def verify(
         self,

@@ -25,10 +25,15 @@ Slots = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Embedding:
-    """A decrypted embedding [length]; ``health`` has passed."""
+    """A decrypted embedding [length]; ``health`` has passed.
+
+    contrast: of the image, as a part of what it was given with; below 1 where the network diverged
+    on it at first.
+    """
 
     values: NDArray[np.float64]
     health: HealthReport
+    contrast: float = 1.0
 
     def __repr__(self) -> str:
         norm = self.health.squared_norms[0]

@@ -1,11 +1,12 @@
-"""Faces to embeddings, through a server: a face that diverges costs its partners a retry only."""
+"""Faces to embeddings, through a server: a face that diverges costs its partners a retry only,
+and gets another one itself, with less contrast."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from fhe_core.formats.ciphertexts import Bundle
@@ -17,9 +18,12 @@ from fhe_face.planning import plan_runs
 if TYPE_CHECKING:
     from fhe_face.client.client import Face, FaceClient
 
-#: Rounds after the first, at most: a server sees how many there are.
-RETRIES = 2
-
+#: Of a round's images, as parts of the contrast that they were given with. Nearly all faces that
+#: the official weights diverge on are healthy at 0.9 (docs/health.md); in the last round faces are
+#: parted instead. A server sees how many rounds there are.
+CONTRASTS = (1.0, 0.9, 0.8, 0.8)
+#: Rounds after the first, at most.
+RETRIES = len(CONTRASTS) - 1
 
 #: Runs of a bundle, so that ciphertexts take at most 2 GB.
 MAX_RUNS = 8
@@ -45,10 +49,12 @@ class FixedRounds(Protocol):
 
 @dataclass(frozen=True)
 class Round:
-    """What was computed at once: how many faces in which runs, in how many seconds."""
+    """What was computed at once: how many faces in which runs, in how many seconds; with which
+    part of their contrast."""
 
     runs: tuple[Run, ...]
     seconds: float
+    contrast: float = 1.0
 
     @property
     def faces(self) -> int:
@@ -106,10 +112,12 @@ def embed_faces(
     faces: Sequence[Face],
     server: Embedder,
     memory: int | None = None,
+    *,
+    copies: int = 1,
+    contrast: float = 1.0,
 ) -> Embedded:
-    """See `FaceClient.embed`."""
+    """See `FaceClient.embed`. copies: so many faces in a row are one, and need one contrast."""
     fixed = server.rounds if isinstance(server, FixedRounds) else None
-    most = fixed or RETRIES + 1
     if fixed and Packing.ALONE in client.engine.packings:  # nobody loses anything through others
         runs = client.plan(len(faces), packings=[Packing.ALONE])
     else:
@@ -117,26 +125,73 @@ def embed_faces(
     order = list(range(len(faces)))
     results: dict[int, Embedding | HealthReport] = {}
     rounds: list[Round] = []
-    for left in reversed(range(most)):
-        seconds = 0.0
-        for some in shares(runs):
-            numbers = [order[place] for run in some for place in run.numbers]
-            own = numbered([(run.packing, run.faces) for run in some])
-            bundle = client.encrypt([faces[number] for number in numbers], runs=own)
-            started = time.perf_counter()
-            answer = server.embed(bundle)
-            seconds += time.perf_counter() - started
-            for number, result in zip(numbers, client.decrypt(answer, [bundle]), strict=True):
-                assert not isinstance(result, Score)
-                results[number] = result
-        rounds.append(Round(runs, seconds))
-        partners = _because_of(Cause.PARTNER, order, results)
-        suspects = _because_of(Cause.UNCLEAR, order, results)
-        if not left or not (partners or suspects):
+    for number in range(fixed or len(CONTRASTS)):
+        factor = contrast * CONTRASTS[min(number, len(CONTRASTS) - 1)]
+        found, seconds = _computed(client, faces, order, runs, server, factor)
+        rounds.append(Round(runs, seconds, factor))
+        refused = set(_refused(order, results, copies))
+        results |= {face: result for face, result in found.items() if face in refused}
+        if fixed:
+            continue
+        order = _worth_another(_refused(order, results, copies), results, number, copies)
+        if not order or number == RETRIES:
             break
-        order = partners + suspects
-        runs = again(len(partners), len(suspects), client, left == 1, memory)
+        runs = again(len(order), client, number + 1, memory)
     return Embedded([results[number] for number in range(len(faces))], rounds)
+
+
+def _computed(
+    client: FaceClient,
+    faces: Sequence[Face],
+    order: Sequence[int],
+    runs: Sequence[Run],
+    server: Embedder,
+    contrast: float,
+) -> tuple[dict[int, Embedding | HealthReport], float]:
+    """Results of the faces of these numbers, in so many seconds of the server."""
+    seconds = 0.0
+    results: dict[int, Embedding | HealthReport] = {}
+    for some in shares(runs):
+        numbers = [order[place] for run in some for place in run.numbers]
+        own = numbered([(run.packing, run.faces) for run in some])
+        bundle = client.encrypt([faces[face] for face in numbers], runs=own, contrast=contrast)
+        started = time.perf_counter()
+        answer = server.embed(bundle)
+        seconds += time.perf_counter() - started
+        for face, result in zip(numbers, client.decrypt(answer, [bundle]), strict=True):
+            assert not isinstance(result, Score)
+            if isinstance(result, Embedding):
+                result = replace(result, contrast=contrast)
+            results[face] = result
+    return results, seconds
+
+
+def _refused(
+    order: Sequence[int], results: Mapping[int, Embedding | HealthReport], copies: int
+) -> list[int]:
+    """Of these faces, those of which not all copies have an embedding yet."""
+    lacking = {face // copies for face in order if not isinstance(results.get(face), Embedding)}
+    return [face for face in order if face // copies in lacking]
+
+
+def _worth_another(
+    refused: Sequence[int],
+    results: Mapping[int, Embedding | HealthReport],
+    number: int,
+    copies: int,
+) -> list[int]:
+    """The refused faces that the round after this one may give an embedding.
+
+    The last one has the contrast of the one before: only who was spoiled by others gains.
+    """
+    if number + 1 < RETRIES:
+        return list(refused)
+    certain = {
+        face // copies
+        for face in refused
+        if isinstance(result := results[face], HealthReport) and result.cause is Cause.OWN
+    }
+    return [face for face in refused if face // copies not in certain]
 
 
 def shares(runs: Sequence[Run]) -> list[list[Run]]:
@@ -149,40 +204,18 @@ def shares(runs: Sequence[Run]) -> list[list[Run]]:
     return [bundle for bundle in bundles if bundle]
 
 
-def _because_of(
-    cause: Cause, order: Sequence[int], results: dict[int, Embedding | HealthReport]
-) -> list[int]:
-    found = []
-    for number in order:
-        result = results[number]
-        if isinstance(result, HealthReport) and result.cause is cause:
-            found.append(number)
-    return found
+def again(faces: int, client: FaceClient, number: int, memory: int | None) -> tuple[Run, ...]:
+    """Runs of a later round for so many faces that were refused, who knows because of which.
 
-
-def again(
-    partners: int,
-    suspects: int,
-    client: FaceClient,
-    last: bool,
-    memory: int | None,
-) -> tuple[Run, ...]:
-    """Runs for faces that were refused because of others, and for those that may be the cause.
-
-    The cause of a refusal is among the suspects: they are parted from the others and from each
-    other, in the last round entirely.
+    Whole batches again, as long as less contrast may help: they cost less than their faces one by
+    one. In the last round everybody is parted from everybody.
     """
     packings, capacity = client.engine.packings, client.engine.capacity
-    groups: list[tuple[Packing, int]] = []
-    if last:
-        single = Packing.ALONE if Packing.ALONE in packings else Packing.BATCH
-        return numbered([(single, 1)] * (partners + suspects))
-    if partners:
-        runs = plan_runs(partners, packings, capacity, memory)
-        groups += [(run.packing, run.faces) for run in runs]
-    if Packing.ALONE in packings:
-        groups += [(Packing.ALONE, 1)] * suspects
-    elif suspects:
-        size = max(1, math.isqrt(min(suspects, capacity)))
-        groups += [(Packing.BATCH, min(size, suspects - n)) for n in range(0, suspects, size)]
-    return numbered(groups)
+    alone = Packing.ALONE in packings
+    if number == RETRIES:
+        return numbered([(Packing.ALONE if alone else Packing.BATCH, 1)] * faces)
+    if number + 1 < RETRIES or alone:
+        return plan_runs(faces, packings, capacity, memory)
+    # Batches only, which cost the same for one face: few are left for the last round.
+    size = max(1, math.isqrt(min(faces, capacity)))
+    return numbered([(Packing.BATCH, min(size, faces - n)) for n in range(0, faces, size)])

@@ -1,7 +1,8 @@
 """Request tokens on the client's side: which results belong to a face that this key encrypted.
 
 A token is a nonce and an HMAC-SHA256 (RFC 2104) over it and all that the client fixed when it
-encrypted: packing, number of faces, plan and preparation. Its key follows from the secret key, so
+encrypted: packing, number of faces, plan and preparation, but for the contrast, which may differ
+between the two faces of a score. Its key follows from the secret key, so
 that nothing has to be kept to check one. A token proves that this key asked, with these numbers; it
 does not prove that the answer is the right one.
 """
@@ -18,6 +19,7 @@ from typing import Any
 from fhe_core.container import ContainerError, Kind, canonical, read_header
 from fhe_core.formats.ciphertexts import Bundle, known_facts
 from fhe_core.formats.preparation import ENTRY as PREPARATION
+from fhe_face.models.faces import whatever_contrast
 from fhe_face.tokens import NONCE_BYTES, tokens_of
 
 #: What the key of the tokens is derived for.
@@ -45,7 +47,7 @@ class Asked:
 
     def content(self, nonce: bytes) -> bytes:
         """The bytes under the tag."""
-        how = None if self.preparation is None else dict(self.preparation)
+        how = None if self.preparation is None else whatever_contrast(self.preparation)
         return canonical.encode([nonce.hex(), self.kind, self.count, self.plan, how])
 
 

@@ -17,7 +17,7 @@ from fhe_face.demo_faces import demo_faces
 from fhe_face.failures import UNHEALTHY, USAGE, CommandError
 from fhe_face.local.demonstration import Demonstration
 from fhe_face.network import DEMONSTRATION, bundled_weights, weights_file
-from fhe_face.output import Output, grid
+from fhe_face.output import Output, grid, ring
 from fhe_face.photos.preparation import PreparedFace, given
 from fhe_face.system import default_threads, seconds, size, temporary_folder
 
@@ -127,6 +127,8 @@ def show(console: Console, data: dict[str, Any]) -> None:
         ("128-bit bound (Bossuat et al. 2024)", f"{data['log2_qp_bound']}"),
         ("margin", f"{data['margin_bits']:.0f} bits"),
     ]
+    if data["half"] is not None:
+        machine.append(("ring of half the degree", ring(data["half"])))
     console.print(grid("Memory and security", ("", ""), machine, 1))
     console.print(
         f"One encrypted embedding took {seconds(min(embed))}. The server process had the "

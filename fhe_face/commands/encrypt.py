@@ -27,7 +27,8 @@ from fhe_face.system import seconds, size
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line says; memory: of the server, in bytes."""
+    """What the command line says; memory: of the server, in bytes; contrast: as for
+    `FaceClient.encrypt`."""
 
     images: Sequence[Path]
     key: Path
@@ -37,6 +38,7 @@ class Request:
     alone: bool
     memory: int | None
     threads: int | None
+    contrast: float = 1.0
 
 
 def run(request: Request, passphrase: Passphrase, as_json: bool) -> None:
@@ -64,7 +66,7 @@ def run(request: Request, passphrase: Passphrase, as_json: bool) -> None:
         stage("compiling the plan", 1, 1)
         stage("encrypting", 0, 0)
         started = time.perf_counter()
-        bundle = client.encrypt(prepared, runs=runs)
+        bundle = client.encrypt(prepared, runs=runs, contrast=request.contrast)
         elapsed = time.perf_counter() - started
         written = save_bundle(target, bundle).total_bytes
         if names is not None:

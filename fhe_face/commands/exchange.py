@@ -85,6 +85,12 @@ def encrypt(
     memory: Annotated[
         float | None, typer.Option("--memory", min=1, help="Memory that the server has, in GB.")
     ] = None,
+    contrast: Annotated[
+        float,
+        typer.Option(
+            min=0.1, max=1, help="Less of it, 0.9 say, for a face that the network diverged on."
+        ),
+    ] = 1.0,
     passphrase_file: PassphraseFile = None,
     threads: Threads = None,
     json: Json = False,
@@ -99,7 +105,7 @@ def encrypt(
     how = FaceOptions(face, whole, resize, aligned)
     ask = passphrases.opener(passphrase_file, key)
     room = gigabytes("--memory", memory)
-    request = command.Request(images, key, output, how, names, alone, room, threads)
+    request = command.Request(images, key, output, how, names, alone, room, threads, contrast)
     command.run(request, ask, json)
 
 

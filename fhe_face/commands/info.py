@@ -19,7 +19,7 @@ from fhe_face.client.ledger import DEFAULT_LIMIT, beside
 from fhe_face.client.requests import short
 from fhe_face.commands import info_gallery
 from fhe_face.engine import key_memory
-from fhe_face.output import Output, facts, grid
+from fhe_face.output import Output, facts, grid, ring
 from fhe_face.places import ENTRY as RUNS
 from fhe_face.system import default_threads, size
 from fhe_face.tokens import ENTRY as REQUESTS
@@ -135,6 +135,7 @@ def _show(console: Console, kind: Kind, data: dict[str, Any]) -> None:
             ("limbs", f"{p['limbs']}, and {p['special_limbs']} special primes"),
             ("log2(QP)", f"{p['log2_qp']:.1f}, special primes included"),
             ("128-bit bound", f"{p['log2_qp_bound']}, margin {p['margin_bits']} bits"),
+            *([("ring of half the degree", ring(p["half"]))] if p["half"] else []),
             ("source of the bound", p["bound_source"]),
         ]
     rows += info_gallery.rows(data)

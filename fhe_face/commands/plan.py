@@ -25,7 +25,7 @@ from fhe_face.engine import (
 )
 from fhe_face.models.layers import FusedNetwork
 from fhe_face.network import WeightsError, load_network
-from fhe_face.output import Output, grid
+from fhe_face.output import Output, grid, rings
 from fhe_face.photos.images import to_unit
 from fhe_face.places import Packing
 from fhe_face.plaintexts import plaintexts
@@ -201,9 +201,8 @@ def _show_steps(
 def _show_facts(console: Console, data: dict[str, Any]) -> None:
     described = data["parameters"]
     console.print(
-        f"Parameters '{described['name']}': ring dimension {described['ring_dimension']}, "
-        f"log2(QP) {described['log2_qp']:.0f} of at most {described['log2_qp_bound']} for 128 "
-        f"bits; {data['evaluation_keys']} evaluation keys, {size(data['evaluation_key_bytes'])}."
+        f"Parameters '{described['name']}': {rings(described)}; "
+        f"{data['evaluation_keys']} evaluation keys, {size(data['evaluation_key_bytes'])}."
     )
     console.print(
         "Switches: full key switches. Hoisted: key inner products that share a decomposition. "

@@ -46,7 +46,10 @@ def run(weights: Path | None, as_json: bool) -> None:
 
 
 def preset_facts(parameters: Parameters) -> dict[str, Any]:
-    """Bounds, margins and estimates of one preset, JSON-ready."""
+    """Bounds, margins and estimates of one preset, JSON-ready.
+
+    ``half``: the same of its ring of half the degree, which has a bound of its own, or None.
+    """
     described = parameters.describe()
     instance = lattice.Instance(
         parameters.ring_dimension, parameters.log2_qp, math.sqrt(ERROR_ETA / 2)
@@ -69,7 +72,14 @@ def preset_facts(parameters: Parameters) -> dict[str, Any]:
             }
             for e in lattice.estimates(instance)
         ],
+        "half": None if parameters.half is None else preset_facts(parameters.half),
     }
+
+
+def _rings(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """A preset's row, and one for its smaller ring."""
+    half = row["half"]
+    return [row] if half is None else [row, {**half, "name": f"{row['name']}, half ring"}]
 
 
 def _noise(network: FusedNetwork) -> dict[str, Any]:
@@ -105,7 +115,7 @@ def log2_total(found: Sequence[Headroom]) -> float:
 
 
 def _show(console: Console, data: dict[str, Any]) -> None:
-    rows = [*data["presets"], data["gallery"]]
+    rows = [ring for row in (*data["presets"], data["gallery"]) for ring in _rings(row)]
     cells = [
         (
             row["name"],

@@ -18,7 +18,8 @@ from fhe_face.client.health import HealthReport, check_embedding
 from fhe_face.gallery.errors import OtherModel
 from fhe_face.gallery.facts import Facts
 from fhe_face.models.checkpoint import Checkpoint, load
-from fhe_face.models.reference import embed, squared_norm
+from fhe_face.models.reference import squared_norm
+from fhe_face.models.single import SingleNetwork
 from fhe_face.network import fused, recommended_normalisation, weights_file
 from fhe_face.photos.preparation import PreparedFace
 from fhe_face.places import Packing
@@ -68,7 +69,7 @@ class LocalEmbedder:
         self.model = checkpoint.tensors_sha256
         self.size = checkpoint.input_size
         self.views = views
-        self._network = fused(checkpoint)
+        self._network = SingleNetwork(fused(checkpoint))
         recommended = normalisation or recommended_normalisation(checkpoint)
         self._normalisation = recommended or normalisation_of(None)
 
@@ -89,10 +90,10 @@ class LocalEmbedder:
         if not faces:
             return []
         units = np.stack([face.unit for face in faces])
-        raw = embed(self._network, units)
+        raw = self._network.embed(units)
         with np.errstate(all="ignore"):  # a diverging face
             if self.views > 1:
-                raw = (raw + embed(self._network, np.ascontiguousarray(units[..., ::-1]))) / 2
+                raw = (raw + self._network.embed(np.ascontiguousarray(units[..., ::-1]))) / 2
             norms = squared_norm(raw)
             values = raw * self._normalisation.evaluate(norms)[:, None]
             return [
@@ -112,6 +113,7 @@ class EncryptedEmbedder:
     with the weights of which model is the digest; memory: that the server has, in bytes; groups:
     so many full runs go to the server at once, where each request costs it a start. twice: compute
     every face from two encryptions, and refuse one whose copies differ, as a crafted image's do.
+    contrast: of the first round, as for `FaceClient.embed`.
     """
 
     client: FaceClient
@@ -120,6 +122,7 @@ class EncryptedEmbedder:
     memory: int | None = None
     groups: int = 1
     twice: bool = False
+    contrast: float = 1.0
 
     @classmethod
     def of(
@@ -163,8 +166,13 @@ class EncryptedEmbedder:
         """
         if not faces:
             return []
-        embed, images = self.client.embed, list(faces)
-        return embed(images, self.server, memory=self.memory, twice=self.twice).results
+        return self.client.embed(
+            list(faces),
+            self.server,
+            memory=self.memory,
+            twice=self.twice,
+            contrast=self.contrast,
+        ).results
 
 
 def require_embedder(embedder: Embedder, facts: Facts) -> None:

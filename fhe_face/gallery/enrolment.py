@@ -31,7 +31,7 @@ from fhe_face.gallery.report import (
     Why,
 )
 from fhe_face.gallery.subjects import People
-from fhe_face.gallery.templates import unit
+from fhe_face.models.templates import unit
 from fhe_face.photos.image_error import ImageError
 from fhe_face.store import NotStored, Placed, Refusal, StoredSubject, Subject, Template
 
@@ -188,6 +188,8 @@ class Enroller:
                 refused = isinstance(result, HealthReport)
                 if isinstance(result, HealthReport):
                     reasons.append(self._diverged(one, face, result))
+                elif result.contrast < 1:
+                    self._softened(one, result.contrast)
                 if refused and not self.opened.store.foreign:
                     continue
                 subject = self._subject(one, face)
@@ -211,6 +213,12 @@ class Enroller:
     def _diverged(self, one: _Waiting, face: FoundFace, report: HealthReport) -> str:
         number = f"face {face.number}: " if len(one.faces) > 1 else ""
         return self._refuse(one.item, Why.DIVERGED, f"{number}{report.message}", face.number)
+
+    def _softened(self, one: _Waiting, contrast: float) -> None:
+        self.found.remarks.append(
+            f"{one.item.name}: embedded with {contrast:g} of its contrast, because the network "
+            "diverged on it, or on a face that was computed with it"
+        )
 
     def _subject(self, one: _Waiting, face: FoundFace) -> Subject | None:
         """Whose face it is; None where that person is deleted."""

@@ -213,4 +213,5 @@ def _server_facts(report: dict[str, Any], total: float) -> dict[str, Any]:
 def _parameter_facts(engine: Engine) -> dict[str, Any]:
     described = engine.parameters.describe()
     names = ("ring_dimension", "limbs", "log2_q", "log2_qp", "log2_qp_bound", "margin_bits")
-    return {"parameters": described["name"], **{name: described[name] for name in names}}
+    own = {name: described[name] for name in (*names, "half")}
+    return {"parameters": described["name"], **own}

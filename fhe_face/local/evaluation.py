@@ -43,10 +43,11 @@ class Pipeline(Protocol):
 
 @dataclass(frozen=True)
 class FacePipeline:
-    """The real thing."""
+    """The real thing; contrast: of the first round, as for `FaceClient.embed`."""
 
     client: FaceClient
     server: FaceServer
+    contrast: float = 1.0
 
     @property
     def together(self) -> int:
@@ -56,20 +57,22 @@ class FacePipeline:
 
     def embed(self, crops: Sequence[Pixels]) -> Embedded:
         """See Pipeline."""
-        return self.client.embed(list(crops), self.server)
+        return self.client.embed(list(crops), self.server, contrast=self.contrast)
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
     """What came back for one face: an embedding [256], or the reason why there is none.
 
-    seconds: of the server's computation; squared_norm: None where it was not a number.
+    seconds: of the server's computation; squared_norm: None where it was not a number; contrast:
+    below 1 where the network diverged on the face as it is.
     """
 
     values: Array | None
     squared_norm: float | None
     reason: str
     seconds: float
+    contrast: float = 1.0
 
     def to_json(self) -> dict[str, Any]:
         """As it is kept on disk."""
@@ -80,6 +83,7 @@ class Outcome:
             "squared_norm": self.squared_norm,
             "reason": self.reason,
             "seconds": self.seconds,
+            "contrast": self.contrast,
         }
 
     @classmethod
@@ -87,10 +91,13 @@ class Outcome:
         """Inverse of :meth:`to_json`; ValueError for anything else."""
         if not isinstance(content, dict) or content.get("version") != _VERSION:
             raise ValueError("not a kept embedding of this version")
-        numbers = [content.get("squared_norm"), content.get("seconds")]
+        names = ("squared_norm", "seconds", "contrast")
+        numbers = [content.get(name) for name in names]
         if not all(n is None or (type(n) in (int, float) and math.isfinite(n)) for n in numbers):
             raise ValueError("not numbers")
-        norm, seconds = (None if n is None else float(n) for n in numbers)
+        norm, seconds, contrast = (None if n is None else float(n) for n in numbers)
+        if contrast is None:  # of an older version
+            contrast = 1.0
         reason, values = content.get("reason"), content.get("embedding")
         if not isinstance(reason, str) or seconds is None or (values is None) != bool(reason):
             raise ValueError("neither an embedding nor a reason")
@@ -100,7 +107,7 @@ class Outcome:
             raise ValueError("not an embedding")
         if not all(type(v) in (int, float) and math.isfinite(v) for v in values):
             raise ValueError("not an embedding")
-        return cls(np.array(values, dtype=np.float64), norm, reason, seconds)
+        return cls(np.array(values, dtype=np.float64), norm, reason, seconds, contrast)
 
 
 class Cache:
@@ -183,7 +190,7 @@ def embed_encrypted(
         )
     per_hour = 3600 * healthy / (time.perf_counter() - started)
     report(
-        f"{healthy} of {done} are healthy, {again} were computed again because of others: "
+        f"{healthy} of {done} are healthy, {again} were computed again with less contrast: "
         f"{per_hour:.0f} healthy embeddings per hour"
     )
     return [outcome for outcome in outcomes if outcome is not None]
@@ -193,4 +200,5 @@ def _outcome(result: Embedding | HealthReport, seconds: float) -> Outcome:
     if isinstance(result, HealthReport):
         norm = result.squared_norms[0]
         return Outcome(None, norm if math.isfinite(norm) else None, result.message, seconds)
-    return Outcome(result.values, result.health.squared_norms[0], "", seconds)
+    norm = result.health.squared_norms[0]
+    return Outcome(result.values, norm, "", seconds, result.contrast)

@@ -12,6 +12,7 @@ from typing import Any
 
 from fhe_core.errors import Failure
 from fhe_core.files import one_line
+from fhe_face.process import calm_environment
 from fhe_face.progress import Stage, silent
 from fhe_face.server.job import Job
 
@@ -62,6 +63,7 @@ def started(command: Sequence[str], apart: bool = False) -> subprocess.Popen[str
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         cwd=_ROOT,
+        env=calm_environment(),
         text=True,
         encoding="utf-8",
         start_new_session=apart,

@@ -14,7 +14,7 @@ from fhe_core.analysis.extremes import headroom_bits
 from fhe_core.analysis.precision import MODEL_FACTOR, StepPrecision, predict
 from fhe_core.errors import Failure
 from fhe_core.plan import Step, step_writes
-from fhe_core.runtime.cleartext import Slots
+from fhe_core.runtime.sums import Slots
 from fhe_face.precision.runs import Backend, Work
 from fhe_face.progress import Stage, silent
 

@@ -14,8 +14,9 @@ from fhe_core.compiler import CompiledBatch
 from fhe_core.parameters import Parameters
 from fhe_core.plan import Observer, Plan, Step, required_keys, step_writes
 from fhe_core.runtime import cleartext, native
-from fhe_core.runtime.cleartext import Slots, Tables
+from fhe_core.runtime.cleartext import Tables
 from fhe_core.runtime.evaluator import Evaluator
+from fhe_core.runtime.sums import Slots
 from fhe_core.secret.key import SecretKey
 from fhe_face.bench.keys import evaluation_keys
 from fhe_face.engine import Engine
@@ -81,7 +82,8 @@ def encrypted(work: Work, threads: int, stage: Stage = silent) -> Backend:
         inputs: Sequence[Slots], _rows: Sequence[StepPrecision], observe: Observer[Slots]
     ) -> None:
         def decrypted(number: int, step: Step, values: Mapping[str, Ciphertext]) -> None:
-            observe(number, step, {n: key.decrypt(values[n]) for n in step_writes(step)})
+            own = {name: values[name] for name in step_writes(step)}
+            observe(number, step, {n: key.at(c.level).decrypt(c) for n, c in own.items()})
 
         fresh = [
             evaluator.drop_to(key.encrypt(row, value.scale)[0], value.level)

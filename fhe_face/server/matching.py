@@ -9,6 +9,7 @@ from typing import Any
 from fhe_core.ciphertext import Ciphertext
 from fhe_core.container import ParameterMismatch
 from fhe_core.formats.ciphertexts import Bundle
+from fhe_core.formats.preparation import ENTRY as PREPARATION
 from fhe_face.engine import Engine
 from fhe_face.facts import require_same_preparation
 from fhe_face.places import EMBEDDING, ENTRY, SCORE, Packing, Run, describe, runs_of
@@ -35,8 +36,8 @@ def matched(left: Bundle, right: Bundle, engine: Engine) -> tuple[list[Compariso
         ParameterMismatch: the bundles do not belong together; the text says why.
         Corrupt: one of them does not say how its faces are packed.
     """
-    require_same_preparation(left.facts, right.facts)
-    own = (ENTRY, REQUESTS)
+    prepared = require_same_preparation(left.facts, right.facts)
+    own = (ENTRY, REQUESTS, PREPARATION)
     rest = [{k: v for k, v in bundle.facts.items() if k not in own} for bundle in (left, right)]
     if rest[0] != rest[1]:
         raise ParameterMismatch("the embeddings come from different models or normalisations")
@@ -61,7 +62,8 @@ def matched(left: Bundle, right: Bundle, engine: Engine) -> tuple[list[Compariso
             )
         )
         requests += [tokens[0][places[0]], tokens[1][places[1]]]
-    return found, {**rest[0], ENTRY: describe(runs), REQUESTS: requests}
+    facts = {**rest[0], **prepared, ENTRY: describe(runs), REQUESTS: requests}
+    return found, facts
 
 
 def _common(ours: Sequence[Run], theirs: Sequence[Run], engine: Engine) -> Sequence[Run]:

@@ -37,7 +37,7 @@ from fhe_face.progress import Stage, silent
 from fhe_face.server.circuits import engine_of, plans_of
 from fhe_face.server.matching import matched
 from fhe_face.shapes import RESULT_FACTS, admission, require_shape
-from fhe_face.system import default_threads
+from fhe_face.system import default_threads, give_back_memory
 from fhe_face.tokens import ENTRY as REQUESTS
 from fhe_face.tokens import tokens_of
 
@@ -107,6 +107,7 @@ class FaceServer:
             stage("encoding weights", 0, 0)
             server._packed |= encoded.result()
             stage("encoding weights", 1, 1)
+        give_back_memory()  # before the buffers of a computation come on top
         return server
 
     @classmethod

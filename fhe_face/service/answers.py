@@ -16,7 +16,8 @@ from fhe_face.store.database import Database
 
 #: Longer answers are not kept: such requests change nothing.
 LARGEST = 1 << 16
-#: A request that has not ended after so many seconds was cut off by a crash.
+#: A request that has not ended after so many seconds was cut off by a crash; where this is the only
+#: API process, it forgets them when it starts.
 _ABANDONED = 300
 _LONGEST_KEY = 128
 
@@ -76,6 +77,11 @@ class Answers:
         mine = answers.c.tenant == tenant, answers.c.key == key
         with tenant_locked(self.database, tenant) as connection:
             connection.execute(answers.delete().where(*mine, answers.c.status.is_(None)))
+
+    def forget_interrupted(self) -> None:
+        """Forget all claims: whoever ran those requests is gone, and they may be sent again."""
+        with self.database.locked() as connection:
+            connection.execute(answers.delete().where(answers.c.status.is_(None)))
 
     def sweep(self) -> None:
         """Forget what is kept long enough."""

@@ -23,6 +23,7 @@ from fhe_face.circuit import INPUT_SIZE
 from fhe_face.failures import UsageError
 from fhe_face.network import WeightsError, weights_file, weights_files
 from fhe_face.service.admission import Circuits
+from fhe_face.service.answers import Answers
 from fhe_face.service.app import Lifespan, build_app
 from fhe_face.service.context import Context
 from fhe_face.service.jobs.queue import open_queue
@@ -88,17 +89,24 @@ def serve_circuits(
 def alone(service: Service) -> Iterator[None]:
     """No second API process of a service whose rows are in files.
 
+    Whoever finds nobody forgets which requests were being answered when the last one died: their
+    clients send them again, and would be told to wait.
+
     Raises:
         UsageError: there is one. The kernel ends the lock with the process, however that ends.
     """
     with (service.folder / _LOCK).open("ab") as lock:
-        if service.url is None:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if service.url is None:
                 raise UsageError(
                     f"{shown(service.folder)}: another `fhe-face serve` is running in it"
                 ) from error
+        else:
+            Answers(service.database, 0.0).forget_interrupted()
+        if service.url is not None:
+            fcntl.flock(lock, fcntl.LOCK_SH)  # others may serve the same database
         yield
 
 

@@ -112,8 +112,12 @@ def security_bits(parameters: Parameters) -> float | None:
     if parameters.name.startswith("insecure"):
         return None
     error = math.sqrt(ERROR_ETA / 2)
-    instance = Instance(parameters.ring_dimension, parameters.log2_qp, error)
-    return min(one.bits for one in estimates(instance) if one.model == MATZOV.name)
+    return min(
+        one.bits
+        for ring in parameters.rings
+        for one in estimates(Instance(ring.ring_dimension, ring.log2_qp, error))
+        if one.model == MATZOV.name
+    )
 
 
 def precision_bits(results: Sequence[Result], clear: Sequence[Result]) -> float | None:

@@ -17,7 +17,7 @@ from fhe_face.models.faces.face import MAX_SIDE, Face
 from fhe_face.models.faces.geometry import ARCFACE_112, SIZES, similarity, template_shift
 from fhe_face.models.faces.model_file import DETECTOR_SHA256, DETECTOR_VARIABLE
 from fhe_face.models.faces.opencv import INSTALL
-from fhe_face.models.faces.preparation import Preparation
+from fhe_face.models.faces.preparation import Preparation, whatever_contrast
 
 __all__ = [
     "ARCFACE_112",
@@ -42,4 +42,5 @@ __all__ = [
     "mirrored",
     "similarity",
     "template_shift",
+    "whatever_contrast",
 ]

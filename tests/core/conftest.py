@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fhe_core.parameters import Parameters
+from fhe_core.runtime.evaluator import Evaluator
 from fhe_core.secret.key import SecretKey
 from tests.core import tiny
 
@@ -24,3 +25,19 @@ def short() -> Parameters:
 @pytest.fixture(scope="session")
 def short_key(short: Parameters) -> SecretKey:
     return SecretKey.generate(short)
+
+
+@pytest.fixture(scope="session")
+def halves() -> Parameters:
+    """Levels in rings of dimension 64 and 32."""
+    return tiny.load(tiny.HALVES.name)
+
+
+@pytest.fixture(scope="session")
+def halves_key(halves: Parameters) -> SecretKey:
+    return SecretKey.generate(halves)
+
+
+@pytest.fixture(scope="session")
+def halves_evaluator(halves: Parameters, halves_key: SecretKey) -> Evaluator:
+    return Evaluator(halves, tiny.make_keys(halves_key, tiny.ring_keys(halves)), 1)

@@ -378,7 +378,7 @@ def test_fewer_scores_than_were_asked_for(fields: Fields) -> None:
 
 
 def test_a_server_that_refuses_every_face_ends_the_rounds(fields: Fields) -> None:
-    """At most three answers a face, each of them counted; after that, its refusal."""
+    """So many answers a face as there are contrasts, each counted; after that, its refusal."""
     client, rounds = fields.client(), 0
 
     class Refusing:

@@ -78,13 +78,13 @@ def test_galois_elements_are_powers_of_five(short: Parameters) -> None:
     assert short.galois_element(1) == 5
     assert short.galois_element(-1) * 5 % (4 * short.ring_dimension) == 1
     assert short.galois_element(2 * short.slots) == 1
-    assert short.rotations == short.slots == short.ring_dimension
+    assert short.rotations_at(0) == short.slots == short.ring_dimension
 
 
 def test_the_standard_ring_has_half_as_many_slots_and_conjugation() -> None:
     standard = tiny.gallery().parameters
     assert standard.slots == standard.ring_dimension // 2
-    assert standard.rotations == standard.slots + 1
+    assert standard.rotations_at(0) == standard.slots + 1
     assert standard.root_order == 2 * standard.ring_dimension
     assert standard.galois_element(1) == 5
     assert standard.galois_element(-1) * 5 % standard.root_order == 1
@@ -142,6 +142,7 @@ def test_a_digit_may_exceed_the_special_primes_by_the_slack_only() -> None:
 
 
 def test_the_digest_covers_every_field(short: Parameters) -> None:
+    half = changed(half_levels=((1,), (2,)), half_tiers=(Tier(2, 1, 1),))
     variants = [
         changed(name="insecure-other"),
         changed(log_ring_dimension=9),
@@ -150,6 +151,9 @@ def test_the_digest_covers_every_field(short: Parameters) -> None:
         changed(tiers=(*tiny.SHORT.tiers[:2], Tier(2, 2, 2))),
         changed(tiers=tiny.SHORT.tiers[:2]),
         changed(levels=((1,), (2,), (4,), (6,))),
+        half,
+        dataclasses.replace(half, half_tiers=(Tier(2, 1, 2),)),
+        dataclasses.replace(half, half_entries=(0,)),
     ]
     assert len(variants) >= len(dataclasses.fields(Specification))
     digests = {build(spec).digest for spec in variants}

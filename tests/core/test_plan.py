@@ -40,8 +40,23 @@ def example(parameters: Parameters) -> Plan:
         steps.Affine("f", "a", 1 / 3, "t"),
         steps.Multiply("a", "l", "p", 2, 1),
         steps.DropLevel("p", "d", 0),
+        steps.SwitchRing("p", "h"),
+        steps.LiftRing("h", "u"),
     ]
-    levels = {"x": 5, "r1": 5, "r2": 5, "l": 4, "s": 3, "m": 2, "f": 2, "a": 2, "p": 1, "d": 0}
+    levels = {
+        "x": 5,
+        "r1": 5,
+        "r2": 5,
+        "l": 4,
+        "s": 3,
+        "m": 2,
+        "f": 2,
+        "a": 2,
+        "p": 1,
+        "d": 0,
+        "h": 1,
+        "u": 3,
+    }
     return Plan(
         name="example",
         parameters_digest=parameters.digest,
@@ -72,7 +87,7 @@ def test_json_round_trip(short: Parameters, world: tiny.World) -> None:
 def test_the_digest_never_changes_by_itself(short: Parameters) -> None:
     """Ciphertexts name the plan they were made for by this digest."""
     plan = replace(example(short), parameters_digest="0" * 64)
-    assert plan.digest == "7cdf287a16fb47326cf9c7ee6d935407b8d489bfad725a831e051c0fc608e76c"
+    assert plan.digest == "b21719dd670b4682916ebf47c83f3abb9a2a05ab0861d3ba77279bf4178d9dd3"
 
 
 def test_the_digest_covers_every_field(short: Parameters) -> None:
@@ -153,10 +168,12 @@ def test_reads_and_writes(short: Parameters) -> None:
         ("f",),
         ("a", "l"),
         ("p",),
+        ("p",),
+        ("h",),
     ]
     writes = [plans.step_writes(s) for s in plan.steps]
     assert writes[:6] == [("r1", "r2"), ("l",), ("s",), ("m",), ("f",), ("a",)]
-    assert writes[6:] == [("p",), ("d",)]
+    assert writes[6:] == [("p",), ("d",), ("h",), ("u",)]
     assert plans.last_reads(plan) == [
         ("x",),
         ("r1", "r2"),
@@ -166,6 +183,8 @@ def test_reads_and_writes(short: Parameters) -> None:
         ("f",),
         ("l", "a"),
         (),
+        (),
+        ("h",),
     ]
     assert [plans.step_level(s, plan.values) for s in plan.steps] == [
         5,
@@ -176,12 +195,16 @@ def test_reads_and_writes(short: Parameters) -> None:
         2,
         2,
         1,
+        1,
+        3,
     ]
 
 
 def test_required_keys(short: Parameters) -> None:
     """Each rotation and tier once, with the highest level; nothing for rotations by all slots."""
-    found = plans.required_keys([example(short), example(short)], short)
+    plan = example(short)
+    plan = replace(plan, steps=plan.steps[:-2], labels=plan.labels[:-2])  # those of two rings
+    found = plans.required_keys([plan, plan], short)
     expected = {
         KeyName(1, 0): 5,  # Rotate
         KeyName(254, 0): 5,  # Rotate by -2
@@ -196,6 +219,8 @@ def test_required_keys(short: Parameters) -> None:
     }
     assert {spec.name: max(spec.levels) for spec in found} == expected
     assert found == sorted(found, key=lambda s: (s.name.tier, s.name.rotation))
+    with pytest.raises(PlanError, match="no key for a step at level 1"):
+        plans.required_keys([example(short)], short)
 
 
 def test_key_shapes(short: Parameters) -> None:

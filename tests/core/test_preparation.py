@@ -12,7 +12,8 @@ from fhe_core.container import Corrupt, ParameterMismatch
 from fhe_core.formats.ciphertexts import load_bundle, save_bundle
 from fhe_core.formats.preparation import ENTRY, check_preparation
 from fhe_face.facts import require_same_preparation
-from fhe_face.models.faces import Preparation
+from fhe_face.models.faces import Preparation, PreparationError
+from fhe_face.photos.images import ImageError
 from fhe_face.photos.preparation import PreparedFace
 from tests.core import tiny
 
@@ -59,6 +60,47 @@ def test_differences_are_named() -> None:
         require_same_preparation({}, {ENTRY: ALIGNED})
     with pytest.raises(ParameterMismatch, match="the second embedding does not say"):
         require_same_preparation({ENTRY: ALIGNED}, {})
+
+
+def test_contrast_is_written_down_and_may_differ() -> None:
+    softer = FACE.with_contrast(0.9)
+    assert softer.normalisation == "0.900000 * (x / 127.5 - 1)"
+    assert softer.with_contrast(0.5).normalisation == "0.450000 * (x / 127.5 - 1)"
+    assert FACE.with_contrast(1.0) == FACE
+    assert Preparation.from_description(softer.describe()) == softer
+    check_preparation("x.ct", {ENTRY: softer.describe()})
+    for one in (FACE, FACE.with_contrast(0.8)):
+        require_same_preparation({ENTRY: one.describe()}, {ENTRY: softer.describe()})
+    other = replace(softer, detector="b" * 64)
+    with pytest.raises(ParameterMismatch) as caught:
+        require_same_preparation({ENTRY: ALIGNED}, {ENTRY: other.describe()})
+    assert "normalisation" not in str(caught.value)
+    for normalisation in ("2 * (x / 127.5 - 1)", "x / 255", "0.900000 * (x / 255)"):
+        with pytest.raises(ParameterMismatch, match="normalisation"):
+            require_same_preparation(
+                {ENTRY: ALIGNED}, {ENTRY: {**ALIGNED, "normalisation": normalisation}}
+            )
+    for wrong in (0.0, -0.5, 1.1, float("nan"), float("inf")):
+        with pytest.raises(PreparationError, match="contrast"):
+            FACE.with_contrast(wrong)
+
+
+def test_a_face_with_less_contrast(world: tiny.World) -> None:
+    """What is encrypted is that, and says so; it may be matched with one as it is."""
+    face = PreparedFace(world.images[0], "aligned", FACE)
+    softer = face.with_contrast(0.9)
+    assert np.array_equal(softer.unit, 0.9 * face.unit)
+    one, two = world.client.encrypt(face, contrast=0.9), world.client.encrypt(softer)
+    assert one.facts[ENTRY] == two.facts[ENTRY] == FACE.with_contrast(0.9).describe()
+    found = [world.server.embed(bundle) for bundle in (one, two, world.client.encrypt(face))]
+    values = [world.client.embedding(bundle).values for bundle in found]
+    assert np.allclose(values[0], values[1], atol=1e-3)
+    assert not np.allclose(values[0], values[2], atol=1e-3)
+    score = world.server.match(found[0], found[2])
+    assert score.facts[ENTRY] == ALIGNED
+    assert world.client.score(score, [found[0], found[2]]).cosine > 0.9
+    with pytest.raises(ImageError, match=r"contrast of 1\.5"):
+        world.client.encrypt(face, contrast=1.5)
 
 
 @pytest.mark.parametrize(

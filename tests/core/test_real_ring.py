@@ -57,7 +57,7 @@ def test_linear_transform(short: Parameters, short_key: SecretKey, period: int) 
     rows = generator.uniform(-1, 1, (len(amounts), period))
     a = short_key.encrypt(x, SCALE)[0]
     babies = [
-        (0, evaluator.permutation(r), key.data, key.rows) if key else (0, None, None, ())
+        (0, evaluator.permutation(r, level), key.data, key.rows) if key else (0, None, None, ())
         for r, key in ((r, keys.get(r, level) if r else None) for r in amounts)
     ]
     transform = _native.Transform(

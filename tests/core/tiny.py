@@ -18,7 +18,7 @@ from fhe_core.matching import MatchParameters, MatchPlan
 from fhe_core.normalisation import Normalisation
 from fhe_core.parameters import Parameters, Ring, Specification, Tier, build
 from fhe_core.parameters.chains import levels_of
-from fhe_core.plan import KeySpecification, Plan, Progress, required_keys
+from fhe_core.plan import KeyName, KeySpecification, Plan, Progress, required_keys
 from fhe_core.runtime import native, packed
 from fhe_core.runtime.evaluator import Evaluator
 from fhe_core.secret.key import SecretKey
@@ -57,9 +57,29 @@ SHORT = Specification(
 )
 
 
+#: Three levels of 40 bits in each ring; ciphertexts leave for the second and third of the smaller.
+HALVES = Specification(
+    name="insecure-halves",
+    log_ring_dimension=6,
+    limb_bits=(50, 40, 40, 40),
+    special_bits=(50, 50),
+    tiers=(Tier(4, 2, 2),),
+    half_tiers=(Tier(3, 1, 1),),
+    half_levels=((1,), (2,), (3,)),
+    half_entries=(1, 2),
+)
+
+
+def ring_keys(parameters: Parameters) -> list[KeySpecification]:
+    """Of HALVES: those between its rings, a rotation and relinearisation in the smaller."""
+    names = [0, 1, *parameters.ring_switch(0)]
+    lift = KeySpecification(KeyName(parameters.ring_lift(7), 0), (6, 7))
+    return [*(KeySpecification(KeyName(name, 1), (1, 2)) for name in names), lift]
+
+
 def load(name: str) -> Parameters:
     """A ParameterLoader that knows the test sets."""
-    known = {spec.name: spec for spec in (TINY, SHORT)}
+    known = {spec.name: spec for spec in (TINY, SHORT, HALVES)}
     if name not in known:
         raise KeyError(name)
     return build(known[name])

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from fhe_face.client.embedding import Embedded, embed_faces
+from fhe_face.client.embedding import CONTRASTS, Embedded, embed_faces
 from fhe_face.local.evaluation import Cache, FacePipeline, Outcome, embed_encrypted
 from fhe_face.models.reference import embed, squared_norm
 from fhe_face.places import Packing
@@ -53,16 +53,27 @@ def world() -> tiny.World:
 
 
 @pytest.fixture(scope="module")
-def crops(world: tiny.World) -> list[Pixels]:
-    """Two faces inside the polynomial's interval, and one outside."""
+def drawn(world: tiny.World) -> list[Pixels]:
+    """Two faces inside the polynomial's interval, and between them one that no contrast brings
+    there; last, one that less contrast does."""
     size = world.network.input_size
     many = np.random.default_rng(0).integers(0, 256, (400, size, size, 3), dtype=np.uint8)
-    many[20:] = 255 * (many[20:] // 128)  # hard contrasts have larger norms
+    blocks = np.random.default_rng(1).integers(0, 2, (380, size // 4, size // 4, 3), dtype=np.uint8)
+    many[20:] = 255 * blocks.repeat(4, axis=1).repeat(4, axis=2)  # hard contrasts: large norms
     norms = squared_norm(embed(world.network, many))
     low, high = tiny.INTERVAL
     inside = many[(norms > 1.2 * low) & (norms < 0.8 * high)]
-    outside = many[norms > 1.1 * high]
-    return [inside[0], outside[0], inside[1]]
+    units = many.transpose(0, 3, 1, 2) / 127.5 - 1
+    softer = [squared_norm(embed(world.network, part * units)) for part in CONTRASTS[1:3]]
+    outside = many[np.minimum(*softer) > 1.02 * high]
+    healed = many[(norms > 1.05 * high) & (softer[0] < 0.9 * high)]
+    return [inside[0], outside[0], inside[1], healed[0]]
+
+
+@pytest.fixture(scope="module")
+def crops(drawn: list[Pixels]) -> list[Pixels]:
+    """Two faces that are fine, and one between them that is not."""
+    return drawn[:3]
 
 
 def never(_missing: int) -> TinyPipeline:
@@ -81,7 +92,10 @@ def test_encrypted_embeddings(world: tiny.World, crops: list[Pixels]) -> None:
     outcomes, _, lines = run(world, crops, Cache(None, "tiny"))
     raw = embed(world.network, np.stack(crops))
     wanted = raw * tiny.ROOT.evaluate(squared_norm(raw))[:, None]
-    for outcome, expected, norm in zip(outcomes, wanted, squared_norm(raw), strict=True):
+    norms = squared_norm(raw)
+    least = np.stack(crops)[1].transpose(2, 0, 1) / 127.5 - 1
+    norms[1] = squared_norm(embed(world.network, min(CONTRASTS) * least[None]))[0]
+    for outcome, expected, norm in zip(outcomes, wanted, norms, strict=True):
         assert outcome.squared_norm == pytest.approx(norm, rel=0.02)
         assert outcome.seconds > 0
         if outcome.values is not None:
@@ -93,8 +107,38 @@ def test_encrypted_embeddings(world: tiny.World, crops: list[Pixels]) -> None:
     assert not lines[2].endswith(" left")
 
 
+def test_a_diverging_face_has_less_contrast_in_the_end(
+    world: tiny.World, drawn: list[Pixels], tmp_path: Path
+) -> None:
+    """And what is kept of it says so."""
+    cache = Cache(tmp_path / "kept", "tiny")
+    crops = [drawn[0], drawn[3]]
+    outcomes, pipeline, lines = run(world, crops, cache)
+    assert [outcome.contrast for outcome in outcomes] == [1.0, 0.9]
+    assert pipeline.rounds == [[("alone", 1)]] * 3
+    unit = 0.9 * (drawn[3].transpose(2, 0, 1) / 127.5 - 1)
+    raw = embed(world.network, unit[None])
+    wanted = raw[0] * tiny.ROOT.evaluate(squared_norm(raw))[0]
+    assert outcomes[1].values is not None
+    assert np.linalg.norm(outcomes[1].values - wanted) < 0.02 * np.linalg.norm(wanted)
+    assert "2 of 2 are healthy, 1 were computed again with less contrast" in lines[-1]
+    kept = embed_encrypted(crops, cache, never, lines.append)
+    assert [outcome.contrast for outcome in kept] == [1.0, 0.9]
+
+
+def test_what_an_older_version_kept_has_the_contrast_that_it_had() -> None:
+    content = outcome().to_json()
+    del content["contrast"]
+    assert Outcome.from_json(content).contrast == 1.0
+    for wrong in ("0.9", float("nan"), True):
+        with pytest.raises(ValueError, match="not numbers"):
+            Outcome.from_json({**content, "contrast": wrong})
+
+
 def require_right(world: tiny.World, crops: list[Pixels], found: list[Outcome]) -> None:
-    raw = embed(world.network, np.stack(crops))
+    """Of each face with the contrast that its outcome names."""
+    units = np.stack(crops).transpose(0, 3, 1, 2) / 127.5 - 1
+    raw = embed(world.network, units * [[[[outcome.contrast]]] for outcome in found])
     wanted = raw * tiny.ROOT.evaluate(squared_norm(raw))[:, None]
     for outcome, expected in zip(found, wanted, strict=True):
         if outcome.values is not None:
@@ -107,7 +151,7 @@ def test_one_at_a_time(crops: list[Pixels]) -> None:
     chosen = [crops[0], crops[2], crops[1], crops[0], crops[2]]
     found, pipeline, lines = run(world, chosen, Cache(None, "tiny"))
     assert [outcome.values is None for outcome in found] == [False, False, True, False, False]
-    assert pipeline.rounds == 5 * [[("alone", 1)]]
+    assert pipeline.rounds == 7 * [[("alone", 1)]]  # one of them three times
     require_right(world, chosen, found)
     *steps, last = lines
     assert [line.split(",")[0] for line in steps] == [f"encrypted {k} of 5" for k in range(1, 6)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import io
 import json
@@ -340,3 +341,20 @@ def test_streams_are_restored(monkeypatch: pytest.MonkeyPatch) -> None:
     assert stream.errors == "strict"
     stream.flush()
     assert stream.buffer.getvalue() == b"Zo\\xeb\n"
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="another C library")
+def test_freed_memory_goes_back() -> None:
+    """Blocks below one that is in use: the C library alone would keep them."""
+
+    def resident() -> int:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * resource.getpagesize()
+
+    blocks = [bytearray(os.urandom(1 << 16)) for _ in range(2000)]
+    last = blocks.pop()
+    blocks.clear()
+    before = resident()
+    system.give_back_memory()
+    assert resident() < before - (100 << 20)
+    assert len(last) == 1 << 16

@@ -25,6 +25,19 @@ def test_every_preset_is_listed(fhe_face: Run) -> None:
     assert "noise" not in answer
 
 
+def test_every_ring_is_listed(fhe_face: Run) -> None:
+    for row in fhe_face("security", "--json").json()["presets"]:
+        half = presets.load(row["name"]).half
+        if half is None:
+            assert row["half"] is None
+            continue
+        assert row["half"]["ring_dimension"] == row["ring_dimension"] // 2
+        assert row["half"]["log2_qp"] == pytest.approx(half.log2_qp, abs=0.01)
+        assert row["half"]["margin_bits"] == pytest.approx(868 - half.log2_qp, abs=0.01)
+        assert len(row["half"]["estimates"]) == len(row["estimates"])
+    assert "\n  lean, half ring " in fhe_face("security").out
+
+
 def test_people_see_the_same(fhe_face: Run) -> None:
     result = fhe_face("security")
     assert result.status == 0

@@ -28,10 +28,18 @@ def page(repository: Path) -> str:
     return (repository / "docs" / "security.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", [*(spec.name for spec in presets.SHIPPED), "gallery"])
+RINGS = {
+    **{spec.name: presets.load(spec.name) for spec in presets.SHIPPED},
+    **{f"{spec.name}, half ring": presets.load(spec.name).half for spec in presets.SHIPPED},
+    "gallery": gallery_parameters().parameters,
+}
+
+
+@pytest.mark.parametrize("name", [name for name, ring in RINGS.items() if ring is not None])
 def test_the_table_of_parameters(page: str, name: str) -> None:
-    gallery = gallery_parameters().parameters
-    facts = preset_facts(gallery if name == gallery.name else presets.load(name))
+    ring = RINGS[name]
+    assert ring is not None
+    facts = preset_facts(ring)
     cheapest = {
         model: min(e["bits"] for e in facts["estimates"] if e["model"] == model)
         for model in COLUMNS
@@ -50,8 +58,10 @@ def test_the_table_of_parameters(page: str, name: str) -> None:
 
 
 def test_the_table_has_no_other_presets(page: str) -> None:
-    rows = re.findall(r"^\| ([\w-]+) \| 65536 \|", page, re.MULTILINE)
-    assert rows == [spec.name for spec in presets.SHIPPED]
+    rows = re.findall(r"^\| ([\w, -]+) \| (?:65536|32768) \|", page, re.MULTILINE)
+    assert sorted(rows) == sorted(
+        name for name, ring in RINGS.items() if ring is not None and name != "gallery"
+    )
 
 
 def test_every_cost_model_is_explained(page: str) -> None:
@@ -88,6 +98,16 @@ def after(name: str, answers: int) -> float:
     log2_qp = preset_facts(parameters)["log2_qp"]
     n = parameters.ring_dimension - answers
     return lattice.primal_usvp(lattice.Instance(n, log2_qp, 3.24), lattice.MATZOV).bits
+
+
+def test_what_answers_would_cost_the_smaller_ring(page: str) -> None:
+    """Why nothing is decrypted there."""
+    half = presets.load("lean").half
+    assert half is not None
+    instance = lattice.Instance(half.ring_dimension - DEFAULT_LIMIT, half.log2_qp, 3.24)
+    bits = lattice.primal_usvp(instance, lattice.MATZOV).bits
+    left = after("lean", DEFAULT_LIMIT)
+    assert f"leave {left:.0f} bits of `lean`'s larger ring, and would leave {bits:.0f} of" in page
 
 
 def test_the_limit_of_answers(page: str) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
-from fhe_face.local.process import ServerError, run_job
+from fhe_face.local.process import ServerError, run_job, started
 from fhe_face.server.job import Job, JobError
+from fhe_face.service.jobs.children import Lane
+from fhe_face.service.jobs.lane import LaneSettings
+from fhe_face.service.jobs.records import Limits
 from tests.face.kit import Kit
 from tests.face.witness import CLIENT_ONLY, serve_and_witness
 
@@ -48,6 +52,28 @@ def test_errors_of_the_server_are_told(kit: Kit, tmp_path: Path) -> None:
         run_job(job(kit, tmp_path), lambda *stage: stages.append(stage))
     assert ("reading weights", 0, 0) in stages
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("chosen", "wanted"), [(None, "1"), ("3", "3")])
+def test_numpy_stays_on_one_thread_in_a_server(
+    chosen: str | None, wanted: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its others spin while they wait, beside the threads that read keys and compute; unless
+    somebody has chosen."""
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    if chosen is not None:
+        monkeypatch.setenv("OPENBLAS_NUM_THREADS", chosen)
+    program = "import os; print(os.environ['OPENBLAS_NUM_THREADS'])"
+    process = started((sys.executable, "-c", program))
+    assert process.communicate()[0].strip() == wanted
+
+    (tmp_path / "asked.py").write_text(
+        "import os; open('told', 'w').write(os.environ['OPENBLAS_NUM_THREADS'])"
+    )
+    lane = Lane("asked", LaneSettings("", "", 0, Limits()), tmp_path)
+    lane.start(0.0)
+    assert lane.wait(60.0)
+    assert (tmp_path / "told").read_text() == wanted
 
 
 def test_a_server_that_says_nothing(monkeypatch: pytest.MonkeyPatch, kit: Kit) -> None:

@@ -86,6 +86,8 @@ MOULDS = {
     "decompose": (array, rows, number, number, rows),
     "extend": (array, rows, number, number, rows),
     "tensor": (array, array, rows),
+    "halves": (array, rows),
+    "of_degree": (number,),
     "divide_and_round": (array, rows, rows, rows),
     "switch_key": (array, rows, rows, array, rows, array, rows, array, array),
     "accumulate": (

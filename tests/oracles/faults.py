@@ -95,7 +95,7 @@ class SwappedProduct(Faulty):
 class WrongWeight(Faulty):
     """One weight of a linear step has another sign."""
 
-    def accumulate(self, *arguments: Any) -> Words:
+    def accumulate(self, *arguments: Any) -> list[Words]:
         right, *rest = arguments
         wrong = right.weights.copy()
         wrong[0, 0] = -wrong[0, 0]

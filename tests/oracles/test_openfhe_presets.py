@@ -40,3 +40,18 @@ def test_half_the_ring_dimension_is_refused(openfhe: OpenFheBackend, name: str) 
     chain = replace(chain_of(parameters), ring_dimension=parameters.ring_dimension // 2)
     with pytest.raises(OracleError, match="OpenFHE refuses"):
         openfhe.accepts(chain)
+
+
+def test_the_smaller_ring_is_accepted(openfhe: OpenFheBackend) -> None:
+    """At its own dimension. OpenFHE's special primes have 60 bits: with as many digits as ours its
+    product would be larger than ours, and is refused."""
+    half = presets.load("lean").half
+    assert half is not None
+    chain = replace(chain_of(half), ring_dimension=half.ring_dimension)
+    assert chain.secure
+    own = openfhe.accepts(replace(chain, digits=chain.digits + 1)).report
+    assert own["security"] == "HEStd_128_classic"
+    assert own["ring_dimension"] == half.ring_dimension
+    assert own["log2_q"] > half.log2_q - 0.01
+    with pytest.raises(OracleError, match="OpenFHE refuses"):
+        openfhe.accepts(chain)

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from fhe_core.oracles import interpreter
 from fhe_face.failures import USAGE, CommandError
-from fhe_face.output import Output
+from fhe_face.output import Output, rings
 from fhe_face.system import temporary_folder
 
 #: One thread at work is a load of one: above this, others are at work as well.
@@ -57,10 +57,4 @@ def show_machine(console: Console, facts: Mapping[str, Any]) -> None:
     )
     if "parameters" in facts:
         p = facts["parameters"]
-        margin = "no 128-bit bound is known"
-        if p["log2_qp_bound"] is not None:
-            margin = f"of at most {p['log2_qp_bound']} for 128 bits, margin {p['margin_bits']:.0f}"
-        console.print(
-            f"Parameters '{p['name']}': ring dimension {p['ring_dimension']}, log2(QP) "
-            f"{p['log2_qp']:.0f} {margin}; digest {p['digest'][:12]}."
-        )
+        console.print(f"Parameters '{p['name']}': {rings(p)}; digest {p['digest'][:12]}.")

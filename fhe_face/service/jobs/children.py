@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from fhe_face.process import calm_environment
 from fhe_face.service.jobs.lane import LaneSettings
 
 ROOT: Final = Path(__file__).resolve().parents[3]
@@ -38,6 +39,7 @@ class Lane:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             cwd=self.root,
+            env=calm_environment(),
             start_new_session=True,  # Ctrl-C reaches the worker only, which ends them in order
         )
         self._started = now

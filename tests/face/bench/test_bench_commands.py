@@ -177,3 +177,12 @@ def test_the_commit_is_that_of_this_checkout(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("PATH", "/missing")
     assert machine.commit() is None
     assert machine.cpu_model()
+
+
+def test_processors_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Virtual machines name two generations alike."""
+    told = "processor\t: 0\ncpu family\t: 25\nmodel\t: 17\nmodel name\t: AMD EPYC\n\nx: 1\n"
+    monkeypatch.setattr(Path, "read_text", lambda _path, **_how: told)
+    assert machine.cpu_model() == "AMD EPYC (family 25, model 17)"
+    monkeypatch.setattr(Path, "read_text", lambda _path, **_how: "model name\t: Somebody's\n")
+    assert machine.cpu_model() == "Somebody's"

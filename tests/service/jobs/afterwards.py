@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from fhe_face.service.jobs.claims import Claims
@@ -21,13 +22,13 @@ from tests.service.jobs.submitter import lines
 
 def expected(owner: Owner, kit: Kit, tenant: str, name: str) -> bytes:
     """The output for a resource of faces that nobody has interrupted."""
-    return embedded(owner.key, kit.service.blobs.path(tenant, Room.FACES, name))
+    return embedder(owner.key)(kit.service.blobs.path(tenant, Room.FACES, name))
 
 
-def embedded(key: Path, faces: Path) -> bytes:
-    """The embeddings of a file of faces."""
+def embedder(key: Path) -> Callable[[Path], bytes]:
+    """What computes the embeddings of a file of faces, with keys that are loaded once."""
     server = TinyEngines().load(key, lambda *_: None).resident.server  # type: ignore[attr-defined]
-    return bytes(server.embed(server.read(faces, "image")).to_bytes())
+    return lambda faces: bytes(server.embed(server.read(faces, "image")).to_bytes())
 
 
 def nothing_repeated(counts: Path, jobs: set[str], parts: int, kills: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fhe_core.formats.ciphertexts import Bundle
 from fhe_core.secret.files import save_evaluation_keys
 from fhe_core.secret.key import SecretKey
 from fhe_face.client.client import FaceClient
@@ -31,6 +33,8 @@ from tests.service.jobs.worker import ROOT
 #: Short enough for tests; an idle worker is found dead after three seconds.
 LIMITS = Limits(lease_seconds=3.0, pause_seconds=0.05)
 QUOTAS = Quotas(1 << 40, 10_000, 10_000)
+#: Seconds that a test waits for what takes one or two, also on a machine that is busy.
+PATIENCE = 60.0
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,11 @@ def make_owner(folder: Path, name: str) -> Owner:
     path = folder / f"{name}.key"
     save_evaluation_keys(path, key, own.keys(), own.facts())
     return Owner(FaceClient(key, own), path)
+
+
+def encrypt(owner: Owner, count: int, seed: int) -> Bundle:
+    """Encrypted faces of noise."""
+    return owner.client.encrypt(tiny.faces(tiny.images_for(network(), count, seed)))
 
 
 @dataclass(frozen=True)
@@ -74,8 +83,7 @@ class Kit:
         self, tenant: str, id: str, count: int = 1, seed: int = 1, owner: Owner | None = None
     ) -> None:
         """Encrypted faces of noise."""
-        images = tiny.images_for(network(), count, seed)
-        bundle = (owner or self.owner).client.encrypt(tiny.faces(images))
+        bundle = encrypt(owner or self.owner, count, seed)
         path = self.service.blobs.scratch() / f"faces-{tenant}-{id}"
         bundle.save(path)
         self.service.blobs.publish(tenant, Room.FACES, id, path)
@@ -89,7 +97,7 @@ class Kit:
         """An output's bytes."""
         return self.service.blobs.path(tenant, room, target).read_bytes()
 
-    def until(self, tenant: str, job: str, seconds: float = 30.0) -> JobStatus:
+    def until(self, tenant: str, job: str, seconds: float = PATIENCE) -> JobStatus:
         """The job when it has ended; fails if it does not."""
         status = self.queue.wait(tenant, job, seconds)
         assert status.state.final, status
@@ -169,18 +177,36 @@ def stop(worker: Process) -> int:
     """End a worker; its exit status."""
     worker.process.terminate()
     try:
-        return worker.process.wait(20.0)
+        return worker.process.wait(PATIENCE)
     finally:
         worker.process.kill()
         worker.process.wait()
 
 
-def wait_for(what: Callable[[], object], seconds: float = 20.0) -> None:
-    """Until it is true; fails if it does not come."""
-    end = time.monotonic() + seconds
+def wait_for(
+    what: Callable[[], object],
+    seconds: float = PATIENCE,
+    progress: Callable[[], object] | None = None,
+) -> None:
+    """Until it is true; fails if it does not come, and says which line waited for it.
+
+    progress: as long as its value changes, the seconds begin anew: for what may take long on a
+    machine that is slow or busy.
+    """
+    end, seen = time.monotonic() + seconds, progress and progress()
     while not what():
-        assert time.monotonic() < end, "it did not happen"
+        if progress is not None and (now := progress()) != seen:
+            end, seen = time.monotonic() + seconds, now
+        assert time.monotonic() < end, f"not within {seconds:g} s: {_told(what)} ({seen=})"
         time.sleep(0.02)
+
+
+def _told(what: Callable[[], object]) -> str:
+    """The source of a function, on one line; its name, where there is none."""
+    try:
+        return " ".join(inspect.getsource(what).split())
+    except (OSError, TypeError):
+        return repr(what)
 
 
 def counted(path: Path, what: str) -> list[str]:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +17,9 @@ from pathlib import Path
 import pytest
 
 from fhe_face.service.queueing import State
-from tests.service.jobs.afterwards import expected, nothing_left, nothing_repeated
+from fhe_face.service.rows import Room
+from tests.extent import LONG
+from tests.service.jobs.afterwards import embedder, nothing_left, nothing_repeated
 from tests.service.jobs.engine import PAUSE
 from tests.service.jobs.kit import (
     LIMITS,
@@ -33,6 +36,8 @@ from tests.service.jobs.worker import ROOT
 
 TENANTS = ("alice", "bob")
 PARTS = 2
+#: Seconds without any progress after which something has stopped, also on a machine that is busy.
+PATIENCE = 120.0
 
 
 @dataclass
@@ -58,13 +63,15 @@ class Chaos:
 
     def more_work(self) -> None:
         """Plan jobs as long as few are waiting."""
-        while sum(self.kit.queue.waiting(tenant) for tenant in TENANTS) < 4:
+        for _ in range(2):  # a busy machine may take them no faster than they are done
+            if sum(self.kit.queue.waiting(tenant) for tenant in TENANTS) >= 4:
+                return
             for tenant in TENANTS:
                 self.planned += 1
                 name = f"faces{self.planned}"
                 self.kit.faces(tenant, name, PARTS, seed=self.planned)
                 append(self.plan, tenant, name)
-            wait_for(self.is_taken, 60.0)
+            wait_for(self.is_taken, PATIENCE, lambda: len(self.jobs()))
 
     def is_taken(self) -> bool:
         """Whether most of what was planned was accepted."""
@@ -130,16 +137,22 @@ def survive(kit: Kit, folder: Path, counts: Path, kills: int, seed: int) -> None
         while sum(chaos.kills.values()) < kills:
             chaos.more_work()
             chaos.kill()
-        wait_for(lambda: len({tuple(job[:2]) for job in chaos.jobs()}) == chaos.planned, 60.0)
+        wait_for(
+            lambda: len({tuple(job[:2]) for job in chaos.jobs()}) == chaos.planned,
+            PATIENCE,
+            lambda: len(chaos.jobs()),
+        )
         for tenant, _, job in chaos.jobs():
-            assert kit.until(tenant, job, 120.0).state is State.DONE
+            assert kit.until(tenant, job, PATIENCE).state is State.DONE
     finally:
         chaos.end()
     accepted = {tuple(job) for job in chaos.jobs()}
     assert len(accepted) == chaos.planned  # submitted again after a kill: the same job
     assert sum(len(kit.queue.list(tenant, 10_000)) for tenant in TENANTS) == chaos.planned
+    embed = embedder(kit.owner.key)
     for tenant, name, _ in accepted:
-        assert kit.output(tenant, name) == expected(kit.owner, kit, tenant, name)
+        faces = kit.service.blobs.path(tenant, Room.FACES, name)
+        assert kit.output(tenant, name) == embed(faces)
     died = chaos.kills["lane"] + chaos.kills["worker"]
     interrupted = nothing_repeated(counts, {job for _, _, job in accepted}, PARTS, died)
     print(f"{dict(chaos.kills)}, {chaos.planned} jobs, {interrupted} parts interrupted")
@@ -147,13 +160,14 @@ def survive(kit: Kit, folder: Path, counts: Path, kills: int, seed: int) -> None
 
 
 @pytest.fixture
-def patient(tmp_path: Path, owner: Owner, url: str | None) -> Kit:
+def patient(tmp_path: Path, owner: Owner, url: str | None) -> Iterator[Kit]:
     """A service that sets nothing aside: here it is never the job's fault."""
-    return make_kit(tmp_path / "service", owner, url, replace(LIMITS, deaths=1000))
+    made = make_kit(tmp_path / "service", owner, url, replace(LIMITS, deaths=1000))
+    yield made
+    made.close()
 
 
 @pytest.mark.slow
-def test_twenty_kills(patient: Kit, tmp_path: Path, counts: Path) -> None:
+def test_kills(patient: Kit, tmp_path: Path, counts: Path) -> None:
     """Of two workers on one database; tests/service/trials kills more, over HTTP."""
-    survive(patient, tmp_path, counts, 20, seed=1)
-    patient.close()
+    survive(patient, tmp_path, counts, 20 if LONG else 10, seed=1)

@@ -15,10 +15,10 @@ from fhe_face.service.rows import Room
 from tests.gallery.killing import PHOTOS, Model
 from tests.gallery.kit import consistent
 from tests.remote.kit import other_client
-from tests.service.jobs.afterwards import embedded
+from tests.service.jobs.afterwards import embedder
 from tests.service.jobs.kit import Owner, wait_for
 from tests.service.trials.place import Place
-from tests.service.trials.test_chaos import Chaos
+from tests.service.trials.test_chaos import PATIENCE, Chaos
 from tests.service.trials.visitor import reopen
 
 
@@ -29,8 +29,8 @@ def test_a_running_service_is_backed_up(owner: Owner, tmp_path: Path, url: str |
     try:
         chaos.more_work()
         chaos.start()
-        wait_for(lambda: log.exists() and log.read_text().count("end enrol") >= 3, 120.0)
-        wait_for(lambda: len(chaos.accepted()) >= 3, 60.0)
+        wait_for(lambda: log.exists() and log.read_text().count("end enrol") >= 3, PATIENCE)
+        wait_for(lambda: len(chaos.accepted()) >= 3, PATIENCE)
         accepted, before = chaos.accepted(), log.read_text()
         with chaos.place.open() as service:
             back_up(service, tmp_path / "backup")
@@ -48,17 +48,18 @@ def test_a_running_service_is_backed_up(owner: Owner, tmp_path: Path, url: str |
     try:
         with second.connect("alice") as connection:
             for job in accepted.values():
-                wait(connection, jobs.find(connection, job), patience=120.0)
+                wait(connection, jobs.find(connection, job), patience=PATIENCE)
         other_client(chaos.place.root / "gallery", second.root / "gallery")
         with reopen(second, "alice", second.root / "gallery") as gallery:
             consistent(gallery)
             found = {one.name: one.templates for one in gallery.subjects() if one.templates}
     finally:
         second.stop()
+    embed = embedder(owner.key)
     with second.open() as service:
         for name in accepted:
             output = service.blobs.path("alice", Room.EMBEDDINGS, name).read_bytes()
-            assert output == embedded(owner.key, chaos.place.root / f"{name}.ct")
+            assert output == embed(chaos.place.root / f"{name}.ct")
     require_moment(found, before, after)
 
 
