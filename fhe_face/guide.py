@@ -98,7 +98,14 @@ COMMANDS: Final = {
         ),
     ),
     "weights": (MODELS, ("fhe-face weights list", "fhe-face weights download")),
-    "evaluate": (MODELS, ("fhe-face evaluate people/ --weights weights.safetensors",)),
+    "evaluate": (
+        MODELS,
+        (
+            "fhe-face evaluate people/ --weights weights.safetensors",
+            "fhe-face evaluate people/ --templates half --probe-size 32,24,16 --plot quality.png",
+        ),
+    ),
+    "represent": (MODELS, ("fhe-face represent people/ -o embeddings --weights official",)),
     "train": (MODELS, ("fhe-face train people/ --out run --epochs 30",)),
     "finetune": (
         MODELS,

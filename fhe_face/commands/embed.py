@@ -19,11 +19,14 @@ from fhe_core.normalisation import Normalisation
 from fhe_core.outputs import Outputs
 from fhe_face.circuit import circuit_of
 from fhe_face.commands.inputs import check_inputs, warn_of_little_memory
+from fhe_face.commands.resuming import finished
 from fhe_face.failures import USAGE, CommandError
 from fhe_face.models.checkpoint import Checkpoint, load
-from fhe_face.network import caution, recommended_normalisation, weights_file
+from fhe_face.network import caution, network_of, recommended_normalisation, weights_file
 from fhe_face.output import Output, grid
 from fhe_face.places import EMBEDDING, IMAGE, Packing, runs_of
+from fhe_face.plaintexts import digest_of
+from fhe_face.server.circuits import engine_of
 from fhe_face.server.job import needed
 from fhe_face.server.server import FaceServer
 from fhe_face.system import peak_memory_bytes, seconds, size
@@ -39,14 +42,25 @@ def run(
 ) -> None:
     output = Output(as_json)
     header = check_inputs(keys, files, IMAGE)
-    targets = _targets(files, target)
+    several, targets = _targets(files, target)
     outputs = Outputs(keys, weights, *files)
     for file in targets:
         outputs.add(file, file_kind(Kind.CIPHERTEXT, EMBEDDING))
     parameters, packings = parameters_of(header), needed(files)
     warn_of_little_memory(output, key_specifications(header, parameters), parameters)
     weights = weights_file(weights, circuit_of(header).input_size)
-    _warn_about(output, header, load(weights))
+    checkpoint = load(weights)
+    _warn_about(output, header, checkpoint)
+    kept: list[Path] = []
+    if several:
+        outputs = Outputs()  # nothing is replaced
+        files, targets, kept = _left(keys, checkpoint, files, targets, output)
+        if not files:
+            told = f"all {len(kept)} files were embedded before"
+            answer = {"embeddings": [], "faces": [], "kept": [str(file) for file in kept]}
+            output.answer(answer, lambda console: console.print(told))
+            return
+        packings = needed(files)
     elapsed: list[float] = []
     sizes: list[int] = []
     counts: list[int] = []
@@ -66,6 +80,7 @@ def run(
         "embedding_bytes": sizes,
         "embed_seconds": elapsed,
         "faces": counts,
+        "kept": [str(file) for file in kept],
         "packings": sorted(packing.value for packing in packings),
         "load_seconds": load_seconds,
         "key_id": header.key_id,
@@ -93,9 +108,34 @@ def run(
     output.answer(data, show)
 
 
-def _targets(files: Sequence[Path], target: Path) -> list[Path]:
-    """Where the embeddings go: the file itself for one, files in a folder for several."""
-    if len(files) == 1 and not target.is_dir():
+def _left(
+    keys: Path,
+    checkpoint: Checkpoint,
+    files: Sequence[Path],
+    targets: Sequence[Path],
+    output: Output,
+) -> tuple[list[Path], list[Path], list[Path]]:
+    """Files that are still to embed, where they go, and results that an earlier run has left.
+
+    Raises:
+        CommandError: at a result's place is something else.
+    """
+    done = finished(files, targets, lambda: digest_of(engine_of(keys), network_of(checkpoint)))
+    if any(done):
+        output.note(f"{sum(done)} of {len(files)} files were embedded before, and are kept")
+    rows = list(zip(files, targets, done, strict=True))
+    kept = [target for _, target, over in rows if over]
+    left = [(file, target) for file, target, over in rows if not over]
+    return [file for file, _ in left], [target for _, target in left], kept
+
+
+def _targets(files: Sequence[Path], target: Path) -> tuple[bool, list[Path]]:
+    """Where the embeddings go: the file itself for one, files in a folder for several.
+
+    And whether they go into a folder, where a run goes on from what is there.
+    """
+    several = len(files) > 1 or target.is_dir()
+    if not several:
         targets = [target]
     else:
         try:
@@ -105,7 +145,7 @@ def _targets(files: Sequence[Path], target: Path) -> list[Path]:
         targets = [target / f"{face.stem}.embedding.ct" for face in files]
         if len(set(targets)) < len(targets):
             raise CommandError("two files have the same name; embed them apart", USAGE)
-    return targets
+    return several, targets
 
 
 def _warn_about(output: Output, header: Header, weights: Checkpoint) -> None:

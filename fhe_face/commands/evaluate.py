@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,76 +10,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core.files import shown
-from fhe_core.outputs import Outputs
-from fhe_face.coeffs.figures import PLOT, figure_class
 from fhe_face.coeffs.normalisation import FittedNormalisation
+from fhe_face.commands import evaluate_pairs
+from fhe_face.commands.evaluate_fusion import Opinion, Second
+from fhe_face.commands.evaluate_modes import Measured, in_the_clear, norms_of, under_encryption
+from fhe_face.commands.evaluate_request import CLEAR_MODES, Request
+from fhe_face.commands.evaluate_study import Rows, Study, overlap
 from fhe_face.commands.evaluate_table import show
 from fhe_face.commands.thresholds import decision, keep, require_keepable
 from fhe_face.failures import USAGE, CommandError
 from fhe_face.models.checkpoint import Checkpoint, load
-from fhe_face.models.evaluation.embedding import Embeddings, Mode, embed_crops, pixels_as_embeddings
+from fhe_face.models.evaluation.embedding import Embeddings, embed_crops
 from fhe_face.models.evaluation.plot import draw
-from fhe_face.models.evaluation.report import EvaluationError, Report, evaluate
+from fhe_face.models.evaluation.report import EvaluationError
+from fhe_face.models.evaluation.scores import Array
 from fhe_face.models.faces import FaceError
+from fhe_face.models.layers import FusedNetwork
 from fhe_face.network import caution, fused, thresholds_of, weights_file
 from fhe_face.output import Output
+from fhe_face.photos.pair_sheet import draw_worst
 from fhe_face.photos.people import Collection, Faces, find_photos, read_faces
 
 if TYPE_CHECKING:
     from fhe_face.commands.evaluate_encrypted import EncryptedRun
 
-CLEAR_MODES: tuple[Mode, ...] = ("cleartext", "polynomial")
-MODES = (*CLEAR_MODES, "encrypted", "all")
 #: All pairs are compared: more would not fit the memory.
 MAX_IMAGES = 8000
 
 
-@dataclass(frozen=True)
-class Request:
-    """What to evaluate on what; see ``fhe-face evaluate --help``."""
-
-    folder: Path
-    weights: Path
-    mode: str
-    flip: bool
-    aligned: bool
-    limit: int | None
-    coefficients: Path | None
-    cache: Path | None
-    plot: Path | None
-    threads: int | None
-    set_thresholds: str | None = None
-
-    @property
-    def modes(self) -> tuple[str, ...]:
-        """The modes to measure, the headline first."""
-        return (*CLEAR_MODES, "encrypted") if self.mode == "all" else (self.mode,)
-
-
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """One mode: its report, the images that the health check refused, and facts of its own."""
-
-    report: Report
-    refused: list[dict[str, Any]]
-    extra: dict[str, Any]
-
-    def to_json(self) -> dict[str, Any]:
-        """Numbers by name; `images` are those that were measured."""
-        facts = self.report.to_json()
-        facts["evaluated"] = facts.pop("images")
-        return {
-            **facts,
-            "refused": len(self.refused),
-            "refused_images": self.refused,
-            **self.extra,
-        }
-
-
 def run(request: Request, as_json: bool) -> None:
     output = Output(as_json)
-    outputs = _check(request)
+    outputs = request.check()
     checkpoint = load(weights_file(request.weights))
+    if request.folder.suffix.lower() == evaluate_pairs.SUFFIX and not request.folder.is_dir():
+        normalisation, _ = _normalisation(request, checkpoint)
+        evaluate_pairs.run(request, normalisation.interval, output)
+        return
     if request.set_thresholds is not None:
         require_keepable(request.weights, checkpoint, request.flip)
     warning = caution(checkpoint)
@@ -89,8 +53,9 @@ def run(request: Request, as_json: bool) -> None:
         output.warn(warning)
     network = fused(checkpoint)
     normalisation, source = _normalisation(request, checkpoint)
+    second = None if request.second is None else Second.read(request.second, checkpoint)
     encrypted = _encrypted_run(request, checkpoint, normalisation)
-    found = _photos(request, output)
+    found, gallery = _photos(request, output)
     started = time.perf_counter()
     try:
         with output.stages() as stage:
@@ -110,13 +75,25 @@ def run(request: Request, as_json: bool) -> None:
             )
         embedded = time.perf_counter()
         _warn_about(faces, output)
+        enrolled = None if gallery is None else faces.among(gallery)
+        shared = None if enrolled is None else _overlap(faces, enrolled, output)
         measured: dict[str, Measured] = {
-            mode: _clear(faces, raw, mode, normalisation)
+            mode: in_the_clear(faces, raw, mode, normalisation, enrolled)
             for mode in CLEAR_MODES
             if mode in request.modes
         }
         if encrypted is not None:
-            measured["encrypted"] = _encrypted(faces, raw, normalisation, encrypted, output)
+            measured["encrypted"] = under_encryption(
+                faces, raw, normalisation, encrypted, output, enrolled
+            )
+        study = Study.of(request, faces, enrolled)
+        measured = {mode: one.studied(study) for mode, one in measured.items()}
+        head = measured[request.modes[0]]
+        sizes = _sizes(study, raw, network, normalisation, output) if request.sizes else None
+        fusion = None
+        if second is not None:
+            own = raw.healthy(normalisation.interval)
+            fusion = second.fusion(study, Opinion(checkpoint, raw.raw[own], own), output)
     except EvaluationError as error:
         raise CommandError(f"{shown(request.folder)}: {error}") from None
     except FaceError as error:
@@ -126,12 +103,16 @@ def run(request: Request, as_json: bool) -> None:
         **_facts(request, checkpoint, found, faces),
         "coefficients": source,
         "interval": list(normalisation.interval),
-        **measured[request.modes[0]].to_json(),
-        "squared_norms": _norms(raw, normalisation),
+        **head.to_json(),
+        "squared_norms": norms_of(raw, normalisation),
         "paired_similarity": raw.paired_similarity(raw.healthy(normalisation.interval)),
         "prepare_seconds": prepared - started,
         "embed_seconds": embedded - prepared,
         "modes": {mode: one.to_json() for mode, one in measured.items()},
+        "enrolled": study.told,
+        "overlap": shared,
+        "probe_sizes": sizes,
+        "fusion": fusion,
     }
     known = thresholds_of(checkpoint)
     if request.set_thresholds is not None:
@@ -140,23 +121,13 @@ def run(request: Request, as_json: bool) -> None:
     data["weights_thresholds"] = None if known is None else known.to_json()
     data["decision"] = decision(checkpoint, known)
     if request.plot is not None:
-        draw({mode: one.report for mode, one in measured.items()}, request.plot)
+        draw({mode: one.report for mode, one in measured.items()}, request.plot, sizes)
         data["plot"] = str(request.plot)
-        output.replaced(outputs)
-    output.answer(data, lambda console: show(console, data))
-
-
-def _check(request: Request) -> Outputs:
-    """What will be written, after everything that can be refused before time is spent."""
-    if request.mode not in MODES:
-        raise CommandError(f"--mode is '{request.mode}'; it must be {', '.join(MODES)}", USAGE)
-    if request.cache is not None and "encrypted" not in request.modes:
-        raise CommandError("--cache keeps encrypted results: use --mode encrypted or all", USAGE)
-    if request.plot is not None:
-        figure_class(request.plot, CommandError)
-    outputs = Outputs(request.weights, request.coefficients)
-    outputs.add(request.plot, PLOT)
-    return outputs
+    if request.worst is not None:
+        draw_worst(faces, data["worst"], request.worst)
+        data["worst_sheet"] = str(request.worst)
+    output.replaced(outputs)
+    output.answer(data, lambda console: show(console, data, request.people))
 
 
 def _normalisation(request: Request, checkpoint: Checkpoint) -> tuple[FittedNormalisation, str]:
@@ -168,8 +139,19 @@ def _normalisation(request: Request, checkpoint: Checkpoint) -> tuple[FittedNorm
     return FittedNormalisation.load(), "default"
 
 
-def _photos(request: Request, output: Output) -> Collection:
-    found = find_photos(request.folder)
+def _photos(request: Request, output: Output) -> tuple[Collection, frozenset[Path] | None]:
+    """All photos, and which of them are the gallery's."""
+    found, enrolled = find_photos(request.folder), None
+    if request.gallery is not None:
+        if request.gallery.resolve() == request.folder.resolve():
+            raise CommandError(
+                f"{shown(request.folder)}: is gallery and probes at once; --templates splits a "
+                "folder",
+                USAGE,
+            )
+        gallery = find_photos(request.gallery)
+        enrolled = frozenset(photo.path for photo in gallery.photos)
+        found = found.with_gallery(gallery)
     for folder in found.nested:
         output.warn(f"{shown(folder)}: a folder in a person's folder; not looked into")
     if found.other_files:
@@ -188,7 +170,38 @@ def _photos(request: Request, output: Output) -> Collection:
             f"{shown(request.folder)}: images of one person only; it takes two people to see "
             "whether they are told apart"
         )
+    return found, enrolled
+
+
+def _overlap(faces: Faces, enrolled: Rows, output: Output) -> dict[str, Any]:
+    """What is in both folders; a picture that is in both says nothing about recognition."""
+    found = overlap(faces, enrolled)
+    for one, two in found["pictures"]:
+        output.warn(f"{shown(one)} and {shown(two)} are the same picture, enrolled and looked up")
     return found
+
+
+def _sizes(
+    study: Study,
+    raw: Embeddings,
+    network: FusedNetwork,
+    normalisation: FittedNormalisation,
+    output: Output,
+) -> list[dict[str, Any]]:
+    """In the clear, whatever the mode: cosines are the same."""
+    healthy = raw.healthy(normalisation.interval)
+    with output.stages() as stage:
+
+        def embed(crops: NDArray[np.uint8]) -> tuple[Array, Rows]:
+            small = embed_crops(
+                network,
+                crops,
+                flip=study.request.flip,
+                progress=lambda done, total: stage("embedding small probes", done, total),
+            )
+            return small.raw[fine := small.healthy(normalisation.interval)], fine
+
+        return study.probe_sizes(raw.raw[healthy], healthy, embed)
 
 
 def _warn_about(faces: Faces, output: Output) -> None:
@@ -216,83 +229,6 @@ def _encrypted_run(
     )
 
 
-def _refusals(
-    faces: Faces, norms: Sequence[float | None], healthy: NDArray[np.bool_]
-) -> list[dict[str, Any]]:
-    return [
-        {"image": str(photo), "squared_norm": norm}
-        for photo, norm, fine in zip(faces.photos, norms, healthy, strict=True)
-        if not fine
-    ]
-
-
-def _clear(
-    faces: Faces, raw: Embeddings, mode: Mode, normalisation: FittedNormalisation
-) -> Measured:
-    healthy = raw.healthy(normalisation.interval)
-    refused = _refusals(faces, raw.squared_norms.tolist(), healthy)
-    embeddings = raw.normalised(mode, normalisation)[healthy]
-    return Measured(_report(embeddings, healthy, faces, refused), refused, {})
-
-
-def _encrypted(
-    faces: Faces,
-    raw: Embeddings,
-    normalisation: FittedNormalisation,
-    run: EncryptedRun,
-    output: Output,
-) -> Measured:
-    outcomes = run.embed(faces.crops, output)
-    healthy = np.array([outcome.values is not None for outcome in outcomes], dtype=bool)
-    refused = _refusals(faces, [outcome.squared_norm for outcome in outcomes], healthy)
-    for entry, reason in zip(refused, (o.reason for o in outcomes if o.reason), strict=True):
-        entry["reason"] = reason
-    values = [outcome.values for outcome in outcomes if outcome.values is not None]
-    embeddings = np.stack(values) if values else np.zeros((0, raw.raw.shape[1]))
-    wanted = raw.normalised("polynomial", normalisation)[healthy]
-    report = _report(embeddings, healthy, faces, refused)
-    contrasts = np.array([outcome.contrast for outcome in outcomes])
-    # The clear ones are of the faces as they are.
-    alike = contrasts[healthy] == 1
-    embeddings, wanted = embeddings[alike], wanted[alike]
-    cosines = np.sum(embeddings * wanted, axis=1) / (
-        np.linalg.norm(embeddings, axis=1) * np.linalg.norm(wanted, axis=1)
-    )
-    errors = np.linalg.norm(embeddings - wanted, axis=1) / np.linalg.norm(wanted, axis=1)
-    expected = raw.healthy(normalisation.interval)
-    same_decision = np.where(expected, healthy, ~healthy | (contrasts < 1))
-    seconds = [outcome.seconds for outcome in outcomes]
-    extra = {
-        "embed_seconds_mean": float(np.mean(seconds)),
-        "with_less_contrast": int(np.count_nonzero(healthy & (contrasts < 1))),
-        "cosine_to_cleartext_min": float(cosines.min(initial=1)),
-        "relative_l2_error_max": float(errors.max(initial=0)),
-        "health_agrees_with_cleartext": int(np.count_nonzero(same_decision)),
-    }
-    return Measured(report, refused, extra)
-
-
-def _report(
-    embeddings: NDArray[np.float64],
-    healthy: NDArray[np.bool_],
-    faces: Faces,
-    refused: Sequence[dict[str, Any]],
-) -> Report:
-    """Of the embeddings of the healthy faces."""
-    try:
-        return evaluate(
-            embeddings, faces.labels[healthy], pixels_as_embeddings(faces.crops[healthy])
-        )
-    except EvaluationError as error:
-        lost = {
-            "refused by the health check": len(refused),
-            "without a face": len(faces.no_face),
-            "unreadable": len(faces.unreadable),
-        }
-        named = ", ".join(f"{count} {what}" for what, count in lost.items() if count)
-        raise EvaluationError(f"{error}" + (f" ({named})" if named else "")) from None
-
-
 def _facts(
     request: Request, checkpoint: Checkpoint, found: Collection, faces: Faces
 ) -> dict[str, Any]:
@@ -306,6 +242,8 @@ def _facts(
         "mode": request.mode,
         "flip": request.flip,
         "aligned": request.aligned,
+        "gallery": None if request.gallery is None else str(request.gallery),
+        "templates": request.templates,
         "limit": request.limit,
         "people": found.people,
         "images": len(found.photos),
@@ -316,14 +254,4 @@ def _facts(
         "other_files": found.other_files,
         "repeated": [list(pair) for pair in faces.repeated()],
         "alignment_remarks": dict(faces.flags),
-    }
-
-
-def _norms(raw: Embeddings, normalisation: FittedNormalisation) -> dict[str, Any]:
-    """Of the healthy images, before normalisation."""
-    norms = raw.squared_norms[raw.healthy(normalisation.interval)]
-    return {
-        "minimum": float(norms.min()) if norms.size else None,
-        "mean": float(norms.mean()) if norms.size else None,
-        "maximum": float(norms.max()) if norms.size else None,
     }

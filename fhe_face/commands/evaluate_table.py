@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from fhe_face.commands.evaluate_study_table import interval, show_study
 from fhe_face.models.thresholds import POINTS
 from fhe_face.output import grid
 
@@ -33,10 +34,12 @@ _ROWS: tuple[tuple[str, Callable[[dict[str, Any]], str]], ...] = (
         lambda d: f"{d['different_mean']:.3f} ± {d['different']['std']:.3f}",
     ),
     ("equal error rate", lambda d: _share(d["eer"])),
+    ("  95 % of draws of people", lambda d: interval(d["eer_interval"])),
     *((f"  threshold, {told}", _threshold(name)) for name, told in POINTS.items()),
     ("TAR at FAR 1 %", lambda d: _share(d["tar_at_far_1pct"])),
     ("TAR at FAR 0.1 %", lambda d: _share(d["tar_at_far_01pct"])),
     ("ten-fold accuracy", lambda d: _folds(d["ten_fold"])),
+    ("TAR, FAR at --threshold", lambda d: _at(d.get("at_threshold"))),
     ("refused by the health check", lambda d: str(d["refused"])),
     ("images measured", lambda d: str(d["evaluated"])),
 )
@@ -46,18 +49,24 @@ def _share(value: float | None) -> str:
     return "too few pairs" if value is None else f"{value:.4f}"
 
 
+def _at(point: dict[str, Any] | None) -> str:
+    return "" if point is None else f"{point['tar']:.4f}, {point['far']:.4f}"
+
+
 def _folds(folds: dict[str, Any] | None) -> str:
     if folds is None:
         return "too few pairs"
     return f"{folds['accuracy']:.4f} ± {folds['standard_error']:.4f}"
 
 
-def show(console: Console, data: dict[str, Any]) -> None:
+def show(console: Console, data: dict[str, Any], people: bool = False) -> None:
     """A column for every mode; then what was left out, and the verdicts."""
     modes = data["modes"]
-    rows = [(name, *(cell(facts) for facts in modes.values())) for name, cell in _ROWS]
+    told = [(name, *(cell(facts) for facts in modes.values())) for name, cell in _ROWS]
+    rows = [row for row in told if any(row[1:])]
     title = f"{data['people']} people, {data['images']} images"
     console.print(grid(title, ("", *modes), rows, 1))
+    show_study(console, data, people)
     low, high = data["interval"]
     norms = data["squared_norms"]
     lost = f"{data['no_face']} without a face, {data['unreadable']} unreadable"

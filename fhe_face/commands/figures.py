@@ -90,7 +90,9 @@ def precision(
 
 @app.command(help="Measure how well a network tells the people of a folder apart.")
 def evaluate(
-    folder: Annotated[Path, typer.Argument(help="Photos: one folder for each person.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Photos: one folder for each person; or an InsightFace .bin.")
+    ],
     weights: Weights = DEFAULT_WEIGHTS,
     mode: Annotated[
         str, typer.Option(help="How to compute: cleartext, polynomial, encrypted or all.")
@@ -116,17 +118,91 @@ def evaluate(
             help="Keep the thresholds in the weights file, under this name of the faces.",
         ),
     ] = None,
+    gallery: Annotated[
+        Path | None,
+        typer.Option(help="Enrol the photos of this folder; those of the other are looked up."),
+    ] = None,
+    templates: Annotated[
+        str | None,
+        typer.Option(
+            metavar="half|K",
+            help="Enrol half of each person's photos, or K, as mean templates, plain and centred.",
+        ),
+    ] = None,
+    quality: Annotated[
+        bool, typer.Option("--quality", help="Weigh the photos of a template by sharpness.")
+    ] = False,
+    probe_size: Annotated[
+        str | None,
+        typer.Option(metavar="N,N...", help="Look up probes of fewer pixels too: 32,24,16,12."),
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, max=1000, help="The rank beside the first.")] = 5,
+    threshold: Annotated[
+        float | None, typer.Option(help="Say TAR and FAR at this cosine, too.")
+    ] = None,
+    people: Annotated[
+        bool, typer.Option("--people", help="Print a line for each person, hardest first.")
+    ] = False,
+    worst: Annotated[
+        Path | None, typer.Option(help="Draw the worst pairs as a contact sheet (.png).")
+    ] = None,
+    second: Annotated[
+        Path | None,
+        typer.Option(metavar="official|bundled|FILE", help="A second network: scores fused."),
+    ] = None,
+    fuse: Annotated[
+        str | None,
+        typer.Option(metavar="W,W", help="Weights of both networks; default: 0.5,0.5."),
+    ] = None,
     threads: Threads = None,
     json: Json = False,
 ) -> None:
+    from fhe_face.process import calm_threads
+
+    calm_threads()
     from fhe_face.commands import evaluate as command
+    from fhe_face.commands.evaluate_request import Request
     from fhe_face.commands.secrecy import hold_secrets
     from fhe_face.output import Output
 
     hold_secrets(Output(json))
 
-    request = command.Request(
+    request = Request(
         *(folder, weights, mode, flip, aligned, limit, coefficients, cache, plot, threads),
-        set_thresholds,
+        *(set_thresholds, gallery, templates, quality, probe_size, top, threshold, people),
+        *(worst, second, fuse),
     )
     command.run(request, json)
+
+
+@app.command(help="Embed photos in the clear, on this machine, into a matrix and an index.")
+def represent(
+    photos: Annotated[
+        Path, typer.Argument(help="Photos: a folder for each person, a flat folder, or one file.")
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="The folder of the result; what is there is taken over."),
+    ],
+    weights: Weights = DEFAULT_WEIGHTS,
+    flip: Flip = False,
+    aligned: Aligned = False,
+    all_faces: Annotated[
+        bool,
+        typer.Option("--all-faces", help="Not only the largest face of a person's photo."),
+    ] = False,
+    coefficients: Coefficients = None,
+    parquet: Annotated[
+        bool, typer.Option("--parquet", help="Write the index as Parquet, too; needs pyarrow.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    from fhe_face.process import calm_threads
+
+    calm_threads()
+    from fhe_face.commands import represent as command
+
+    command.run(
+        command.Request(*(photos, out, weights, flip, aligned, all_faces, coefficients, parquet)),
+        json,
+    )

@@ -14,7 +14,7 @@ from fhe_face.gallery.facts import Mode
 from fhe_face.gallery.opened import Opened
 from fhe_face.gallery.resealing import reseal
 from fhe_face.gallery.settings import Settings
-from fhe_face.gallery.templates import Array
+from fhe_face.models.templates import Array
 from fhe_face.progress import Stage, silent
 
 

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from fhe_face.gallery.decisions import Decision, fitted_temperature
 from fhe_face.gallery.errors import CalibrationError
 from fhe_face.gallery.facts import Mode
-from fhe_face.gallery.templates import Array, centred, mean_template, unit
 from fhe_face.models.evaluation.scores import roc
 from fhe_face.models.evaluation.thresholds import CosineThresholds
+from fhe_face.models.templates import Array, centred, mean_template, unit
 from fhe_face.models.thresholds import MeasuredSet, Thresholds
 
 #: People from which on scores are centred, unless the caller says otherwise.

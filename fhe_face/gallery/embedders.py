@@ -18,7 +18,8 @@ from fhe_face.client.health import HealthReport, check_embedding
 from fhe_face.gallery.errors import OtherModel
 from fhe_face.gallery.facts import Facts
 from fhe_face.models.checkpoint import Checkpoint, load
-from fhe_face.models.reference import embed, squared_norm
+from fhe_face.models.reference import squared_norm
+from fhe_face.models.single import SingleNetwork
 from fhe_face.network import fused, recommended_normalisation, weights_file
 from fhe_face.photos.preparation import PreparedFace
 from fhe_face.places import Packing
@@ -68,7 +69,7 @@ class LocalEmbedder:
         self.model = checkpoint.tensors_sha256
         self.size = checkpoint.input_size
         self.views = views
-        self._network = fused(checkpoint)
+        self._network = SingleNetwork(fused(checkpoint))
         recommended = normalisation or recommended_normalisation(checkpoint)
         self._normalisation = recommended or normalisation_of(None)
 
@@ -89,10 +90,10 @@ class LocalEmbedder:
         if not faces:
             return []
         units = np.stack([face.unit for face in faces])
-        raw = embed(self._network, units)
+        raw = self._network.embed(units)
         with np.errstate(all="ignore"):  # a diverging face
             if self.views > 1:
-                raw = (raw + embed(self._network, np.ascontiguousarray(units[..., ::-1]))) / 2
+                raw = (raw + self._network.embed(np.ascontiguousarray(units[..., ::-1]))) / 2
             norms = squared_norm(raw)
             values = raw * self._normalisation.evaluate(norms)[:, None]
             return [

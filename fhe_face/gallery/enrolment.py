@@ -31,7 +31,7 @@ from fhe_face.gallery.report import (
     Why,
 )
 from fhe_face.gallery.subjects import People
-from fhe_face.gallery.templates import unit
+from fhe_face.models.templates import unit
 from fhe_face.photos.image_error import ImageError
 from fhe_face.store import NotStored, Placed, Refusal, StoredSubject, Subject, Template
 

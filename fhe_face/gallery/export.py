@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from fhe_core.files import FileError, explain, shown, write_whole
 from fhe_face.gallery.errors import GalleryError
-from fhe_face.gallery.templates import Array
 from fhe_face.gallery.words import counted
 from fhe_face.models.evaluation.scores import Distribution
+from fhe_face.models.templates import Array
 from fhe_face.output import json_text
 
 MATRIX: Final = "embeddings.npy"

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fhe_face.client.health import HealthReport
-from fhe_face.gallery.decisions import Decision
+from fhe_face.gallery.decisions import Answer, Decision
 from fhe_face.gallery.errors import GalleryError
 from fhe_face.gallery.faces import FoundFace
 from fhe_face.gallery.identification import Match, Result, missing
 from fhe_face.gallery.index import Searcher
 from fhe_face.gallery.ranking import TOP, BySubject, Identified, ranked
-from fhe_face.gallery.templates import unit
+from fhe_face.models.templates import unit
 
 if TYPE_CHECKING:
     from fhe_face.gallery.gallery import Gallery
@@ -27,11 +27,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Vote:
-    """What one gallery says of a face. scores: by what people are called in both galleries."""
+    """What one gallery says of a face. scores: by what people are called in both galleries.
+
+    gallery: its name, for messages.
+    """
 
     weight: float
     decision: Decision
     scores: Mapping[str, float]
+    gallery: str = ""
+
+    @property
+    def alone(self) -> tuple[Answer, str | None]:
+        """What it would answer by itself, and whom it would name."""
+        if not self.scores:
+            return Answer.UNKNOWN, None
+        best = max(self.scores, key=lambda person: self.scores[person])
+        answer = self.decision.answer(self.scores[best])
+        return answer, None if answer is Answer.UNKNOWN else best
 
 
 def fused(votes: Sequence[Vote]) -> tuple[BySubject, Decision]:
@@ -58,6 +71,28 @@ def fused(votes: Sequence[Vote]) -> tuple[BySubject, Decision]:
         "fusion",
     )
     return BySubject(tuple(people), np.array(scores), (None,) * len(people)), decision
+
+
+def disagreement(votes: Sequence[Vote]) -> str | None:
+    """A line where one gallery matches somebody whom another does not know, or takes for another.
+
+    Somebody whom a gallery does not have is nobody to disagree on. None where they agree, or are
+    not sure.
+    """
+    for vote in votes:
+        answer, person = vote.alone
+        if answer is not Answer.MATCH or person is None:
+            continue
+        for other in votes:
+            other_answer, other_person = other.alone
+            unknown = other_answer is Answer.UNKNOWN and person in other.scores
+            if unknown or (other_answer is Answer.MATCH and other_person != person):
+                said = "unknown" if other_person is None else other_person
+                return (
+                    f"the galleries disagree: {vote.gallery} says {person}, {other.gallery} says "
+                    f"{said}"
+                )
+    return None
 
 
 def identify_fused(
@@ -122,10 +157,12 @@ def answer_fused(
         said += missing(found)
         called = one.gallery.called(scores.subjects)
         own = dict(zip(called, scores.scores.tolist(), strict=True))
-        votes.append(Vote(one.weight, one.gallery.finder.decision(), own))
+        votes.append(Vote(one.weight, one.gallery.finder.decision(), own, one.gallery.name))
     if not votes:
         return Identified(face.number, face.box, None, (), "; ".join(reasons), tuple(said))
     merged, decision = fused(votes)
     answer, candidates = ranked(merged, decision, top, lambda _subject: None)
+    apart = disagreement(votes)
+    said += [] if apart is None else [apart]
     warnings = (*said, *(f"weighs nothing here: {reason}" for reason in reasons))
     return Identified(face.number, face.box, answer, candidates, None, warnings)

@@ -19,7 +19,7 @@ from fhe_face.gallery.index import Found, Index, Searcher
 from fhe_face.gallery.opened import Opened
 from fhe_face.gallery.ranking import BySubject, Identified, by_subject, ranked
 from fhe_face.gallery.subjects import People
-from fhe_face.gallery.templates import Array, unit
+from fhe_face.models.templates import Array, unit
 from fhe_face.store import StoredSubject
 
 #: Where scores are computed: by the server on sealed blocks, or here on opened ones.

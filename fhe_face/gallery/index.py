@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fhe_core.container import ContainerError
 from fhe_core.matching import AnswerMismatch, Probe, Scores, StaleAnswer, mask_of
 from fhe_face.gallery.opened import ATTEMPTS, Opened, busy
-from fhe_face.gallery.templates import Array, centred
+from fhe_face.models.templates import Array, centred
 from fhe_face.store import Block, Conflict, DamagedBlock, NotStored
 
 Mask = NDArray[np.bool_]

@@ -17,8 +17,8 @@ from fhe_face.gallery.facts import Facts
 from fhe_face.gallery.folders import Folder
 from fhe_face.gallery.settings import Settings
 from fhe_face.gallery.stored import GalleryStore
-from fhe_face.gallery.templates import Array, centred, mean_template
 from fhe_face.gallery.vault import Vault
+from fhe_face.models.templates import Array, centred, mean_template
 from fhe_face.store import Conflict, StoredTemplate
 
 #: How often a change is tried that others' changes undo.

@@ -10,8 +10,8 @@ import numpy as np
 
 from fhe_face.gallery.decisions import Answer, Decision
 from fhe_face.gallery.index import Found
-from fhe_face.gallery.templates import Array
 from fhe_face.models.faces.face import Box
+from fhe_face.models.templates import Array
 
 #: Candidates that are told by default.
 TOP = 5

@@ -26,9 +26,9 @@ from fhe_face.gallery.opened import ATTEMPTS, Opened, busy
 from fhe_face.gallery.photos import Item
 from fhe_face.gallery.report import Progress
 from fhe_face.gallery.staging import Staging
-from fhe_face.gallery.templates import unit
 from fhe_face.gallery.vault import Vault
 from fhe_face.gallery.words import counted
+from fhe_face.models.templates import unit
 from fhe_face.photos.image_error import ImageError
 from fhe_face.store import Conflict, Placed, Replacement, Resealed
 

@@ -14,7 +14,7 @@ from fhe_face.gallery.faces import FoundFace, name_of
 from fhe_face.gallery.identification import How, Match, Result, Verified
 from fhe_face.gallery.index import Found, Searcher
 from fhe_face.gallery.ranking import TOP, BySubject, Identified
-from fhe_face.gallery.templates import Array
+from fhe_face.models.templates import Array
 
 
 class SearchableGallery(OpenGallery):

@@ -18,7 +18,7 @@ from fhe_face.gallery.photos import Person
 from fhe_face.gallery.saving import back_up
 from fhe_face.gallery.sealing import seal_pending
 from fhe_face.gallery.subjects import People
-from fhe_face.gallery.templates import Array, unit
+from fhe_face.models.templates import Array, unit
 from fhe_face.progress import Stage, silent
 
 

@@ -55,6 +55,15 @@ class Collection:
         """How many people there are photos of."""
         return len({photo.person for photo in self.photos})
 
+    def with_gallery(self, gallery: Collection) -> Collection:
+        """The photos of a gallery, then these."""
+        return Collection(
+            gallery.photos + self.photos,
+            gallery.other_files + self.other_files,
+            gallery.nested + self.nested,
+            gallery.without + self.without,
+        )
+
     def limited(self, count: int) -> Collection:
         """At most so many photos, evenly over people and at least two of each.
 
@@ -153,8 +162,17 @@ class Faces:
     @cached_property
     def labels(self) -> NDArray[np.int64]:
         """A number (N,) for each person, in the order of their names."""
-        names = sorted({photo.person for photo in self.photos})
-        return np.array([names.index(photo.person) for photo in self.photos], dtype=np.int64)
+        place = {name: number for number, name in enumerate(self.names)}
+        return np.array([place[photo.person] for photo in self.photos], dtype=np.int64)
+
+    @property
+    def names(self) -> list[str]:
+        """People, by the numbers of `labels`."""
+        return sorted({photo.person for photo in self.photos})
+
+    def among(self, paths: frozenset[Path]) -> NDArray[np.bool_]:
+        """(N,): whether the photos are among these files."""
+        return np.array([photo.path in paths for photo in self.photos], dtype=bool)
 
     def repeated(self) -> list[tuple[str, str]]:
         """Photos that are another one once more: they say nothing about recognition.
@@ -162,13 +180,15 @@ class Faces:
         The very same crop, or nearly so of two different people, which is a wrong label: pixels
         of different people's crops agree far less (cosine up to 0.9 on what was looked at).
         """
+        return [(str(self.photos[i]), str(self.photos[j])) for i, j in self.alike()]
+
+    def alike(self) -> list[tuple[int, int]]:
+        """The places of these photos, as `repeated` names them."""
         pixels = pixels_as_embeddings(self.crops)
         likeness = np.triu(pixels @ pixels.T, 1)
         other = self.labels[:, None] != self.labels[None]
         first, second = np.nonzero(likeness > np.where(other, _NEARLY, _THE_SAME))
-        return [
-            (str(self.photos[i]), str(self.photos[j])) for i, j in zip(first, second, strict=True)
-        ]
+        return list(zip(first.tolist(), second.tolist(), strict=True))
 
 
 def read_faces(

@@ -37,7 +37,7 @@ from fhe_face.gallery.opened import Opened
 from fhe_face.gallery.ranking import TOP, Identified
 from fhe_face.gallery.rekeying import NewKeys
 from fhe_face.gallery.searchers import Counted, scores_of
-from fhe_face.gallery.templates import Array
+from fhe_face.models.templates import Array
 from fhe_face.progress import Stage, silent
 from fhe_face.remote.asking import BLOCK_SLACK
 from fhe_face.remote.connection import Connection

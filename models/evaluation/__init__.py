@@ -7,6 +7,7 @@ can have 0.999 of that and recognise nobody (docs/evaluation.md).
 
 from fhe_face.models.evaluation.embedding import Embeddings, embed_crops, pixels_as_embeddings
 from fhe_face.models.evaluation.identification import Identification, identify, split
+from fhe_face.models.evaluation.lookup import Lookup, enrol, look_up
 from fhe_face.models.evaluation.report import (
     Baseline,
     EvaluationError,
@@ -23,13 +24,16 @@ __all__ = [
     "Embeddings",
     "EvaluationError",
     "Identification",
+    "Lookup",
     "Report",
     "Roc",
     "Verdict",
     "embed_crops",
+    "enrol",
     "evaluate",
     "identify",
     "judge",
+    "look_up",
     "pair_scores",
     "pixels_as_embeddings",
     "roc",

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from fhe_face.coeffs.normalisation import FittedNormalisation
 from fhe_face.models.evaluation.scores import Array
 from fhe_face.models.layers import FusedNetwork
-from fhe_face.models.reference import embed, squared_norm
+from fhe_face.models.reference import squared_norm
+from fhe_face.models.single import SingleNetwork
 
 Mode = Literal["cleartext", "polynomial"]
 _CHUNK: Final = 16
@@ -89,22 +90,23 @@ def embed_crops(
     flip: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Embeddings:
-    """Raw embeddings of aligned crops, uint8 (N, S, S, 3) RGB, in float64.
+    """Raw embeddings of aligned crops, uint8 (N, S, S, 3) RGB, with the digits of float32.
 
     flip: also of the mirror images; progress: called with images done and their number.
     ValueError: crops of another size or type.
     """
+    single = SingleNetwork(network)
     views = [crops, crops[:, :, ::-1]] if flip else [crops]
     total = len(views) * len(crops)
     done, embedded = 0, []
     for view in views:
         parts = []
         for start in range(0, len(view), _CHUNK):
-            parts.append(embed(network, view[start : start + _CHUNK]))
+            parts.append(single.embed(view[start : start + _CHUNK]))
             done += len(parts[-1])
             if progress is not None:
                 progress(done, total)
-        embedded.append(np.concatenate(parts) if parts else embed(network, view))
+        embedded.append(np.concatenate(parts) if parts else single.embed(view))
     return Embeddings(np.stack(embedded))
 
 

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fhe_face.models.evaluation.scores import Array, Labels
 
@@ -57,14 +58,22 @@ def split(labels: Sequence[int] | Labels, seed: int | None = None) -> tuple[Labe
 
 
 def identify(
-    embeddings: Array, labels: Sequence[int] | Labels, seed: int | None = None
+    embeddings: Array,
+    labels: Sequence[int] | Labels,
+    seed: int | None = None,
+    enrolled: NDArray[np.bool_] | None = None,
 ) -> Identification:
     """Look every probe up in the gallery of `split`; score: inner product with (N, E) embeddings.
 
+    enrolled: (N,) which images the gallery is instead; probes of others are left out.
     ValueError: one person only, or no person with two images.
     """
     people = np.asarray(labels, dtype=np.int64)
-    gallery, probes = split(people, seed)
+    if enrolled is None:
+        gallery, probes = split(people, seed)
+    else:
+        gallery = np.flatnonzero(enrolled)
+        probes = np.flatnonzero(~enrolled & np.isin(people, people[gallery]))
     if not len(probes):
         raise ValueError("no person has two images: there is nothing to look up")
     right = people[probes][:, None] == people[gallery][None]

@@ -2,12 +2,13 @@
 accepts."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from fhe_face.coeffs.figures import figure_class, save
+from fhe_face.models.evaluation.lookup import METHODS
 from fhe_face.models.evaluation.report import EvaluationError, Report
 from fhe_face.models.thresholds import POINTS
 
@@ -18,20 +19,52 @@ _ROOM: Final = 1.45
 _LINES: Final = ("-", "--", ":", "-.")
 
 
-def draw(reports: Mapping[str, Report], path: str | os.PathLike[str]) -> None:
+def draw(
+    reports: Mapping[str, Report],
+    path: str | os.PathLike[str],
+    sizes: Sequence[Mapping[str, Any]] | None = None,
+) -> None:
     """Draw reports, by mode, into a .png, .svg or .pdf file.
+
+    sizes: what smaller probes gave, as `fhe-face evaluate --probe-size` has it in JSON.
 
     EvaluationError without matplotlib or for another kind of file; OSError where it cannot be
     written.
     """
     figure = figure_class(path, EvaluationError)(
-        figsize=(11, 4 * len(reports) + 0.5), layout="constrained"
+        figsize=(11, 4 * (len(reports) + bool(sizes)) + 0.5), layout="constrained"
     )
-    grid = figure.subplots(len(reports), 2, squeeze=False)
-    for (left, right), (mode, report) in zip(grid, reports.items(), strict=True):
+    grid = figure.subplots(len(reports) + bool(sizes), 2, squeeze=False)
+    for (left, right), (mode, report) in zip(grid, reports.items(), strict=False):
         _distributions(left, mode, report)
         _curve(right, mode, report)
+    if sizes:
+        left, right = grid[-1]
+        _sizes(left, right, sizes)
     save(figure, path)
+
+
+def _sizes(left: Any, right: Any, sizes: Sequence[Mapping[str, Any]]) -> None:
+    """Equal error rate with its interval, and rank-1, over the side of the probes."""
+    for method in (name for name in METHODS if name in sizes[0]):
+        rows = [(row["size"], row[method]) for row in sizes if row[method] is not None]
+        pixels = [size for size, _ in rows]
+        rates = [100 * found["eer"] for _, found in rows]
+        ends = [
+            [100 * abs(found["eer"] - found["eer_interval"][end]) for _, found in rows]
+            for end in ("low", "high")
+        ]
+        left.errorbar(pixels, rates, yerr=ends, marker="o", capsize=3, label=method)
+        right.plot(pixels, [found["rank1"] for _, found in rows], marker="o", label=method)
+    for axes, what in ((left, "equal error rate, % (95 % of draws)"), (right, "rank-1")):
+        axes.set_xscale("log", base=2)
+        axes.set_xticks([row["size"] for row in sizes], [str(row["size"]) for row in sizes])
+        axes.set_xlabel("side of the probes, pixels")
+        axes.set_ylabel(what)
+        axes.legend()
+    left.set_ylim(bottom=0)
+    right.set_ylim(-0.02, 1.02)
+    left.set_title("smaller probes against full-size enrolled faces")
 
 
 def _distributions(axes: Any, mode: str, report: Report) -> None:

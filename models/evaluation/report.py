@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fhe_core.errors import Failure
 from fhe_face.models.evaluation.embedding import unit
@@ -58,9 +59,12 @@ class Baseline:
     eer: float
 
     @classmethod
-    def of(cls, pixels: Array, labels: Labels) -> "Baseline":
+    def of(
+        cls, pixels: Array, labels: Labels, enrolled: NDArray[np.bool_] | None = None
+    ) -> "Baseline":
         """pixels: (N, ...) from models.evaluation.embedding.pixels_as_embeddings."""
-        return cls(identify(pixels, labels).rank1, roc(*pair_scores(pixels, labels)).eer)
+        found = identify(pixels, labels, enrolled=enrolled)
+        return cls(found.rank1, roc(*pair_scores(pixels, labels)).eer)
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers by name."""
@@ -117,13 +121,17 @@ class Report:
 
 
 def evaluate(
-    embeddings: Array, labels: Sequence[int] | Labels, pixels: Array | None = None
+    embeddings: Array,
+    labels: Sequence[int] | Labels,
+    pixels: Array | None = None,
+    enrolled: NDArray[np.bool_] | None = None,
 ) -> Report:
     """Measure embeddings (N, E) of images whose people are (N,) numbers.
 
     Their inner products are the scores. The order within a person decides the fixed split
     (models.evaluation.identification). pixels: (N, ...) of the same images, from
-    `pixels_as_embeddings`; the verdict then asks for more than they give. EvaluationError: fewer
+    `pixels_as_embeddings`; the verdict then asks for more than they give. enrolled: (N,) which
+    images are the gallery instead of that split. EvaluationError: fewer
     than two people, or no person with two images. ValueError: non-finite embeddings.
     """
     people = np.asarray(labels, dtype=np.int64)
@@ -134,10 +142,13 @@ def evaluate(
         )
     if counts.max() < 2:
         raise EvaluationError("every person has one image only; it takes two to recognise somebody")
+    if enrolled is not None:
+        _require_gallery(people, enrolled)
     same, different = pair_scores(embeddings, people)
     same_cosines, different_cosines = pair_scores(unit(embeddings), people)
-    found, curve = identify(embeddings, people), roc(same, different)
-    baseline = None if pixels is None else Baseline.of(pixels, people)
+    found = identify(embeddings, people, enrolled=enrolled)
+    curve = roc(same, different)
+    baseline = None if pixels is None else Baseline.of(pixels, people, enrolled)
     return Report(
         people=len(counts),
         images=len(people),
@@ -153,6 +164,15 @@ def evaluate(
         different_cosines=different_cosines,
         thresholds=CosineThresholds.of(same_cosines, different_cosines),
     )
+
+
+def _require_gallery(people: Labels, enrolled: NDArray[np.bool_]) -> None:
+    if not np.isin(people[~enrolled], people[enrolled]).any():
+        raise EvaluationError(
+            "none of the probes' people is enrolled; folders of one person must have one name"
+        )
+    if len(np.unique(people[enrolled])) < 2:
+        raise EvaluationError("one person is enrolled only: there is nobody to confuse with")
 
 
 def judge(found: Identification, eer: float, pixels: Baseline | None = None) -> Verdict:

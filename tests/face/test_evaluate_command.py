@@ -18,11 +18,11 @@ from fhe_face.client.embedding import Embedded, Round
 from fhe_face.client.health import HealthReport
 from fhe_face.coeffs.fit import fit
 from fhe_face.coeffs.normalisation import FittedNormalisation
-from fhe_face.commands import evaluate as command
 from fhe_face.commands.evaluate_encrypted import EncryptedRun
+from fhe_face.commands.evaluate_request import MODES
 from fhe_face.models.calibration import images
 from fhe_face.models.checkpoint import load, save_safetensors
-from fhe_face.models.evaluation import Embeddings, embed_crops, evaluate
+from fhe_face.models.evaluation import embed_crops, evaluate
 from fhe_face.models.faces import DetectorError
 from fhe_face.models.fused import fuse
 from fhe_face.models.layers import FusedNetwork
@@ -72,7 +72,7 @@ def test_numbers(
     result = fhe_face("evaluate", folder, "--weights", weights, "--aligned", "--json")
     assert result.status == 0, result.err
     answer = result.json()
-    raw = Embeddings(embed(network, crops)[None])
+    raw = embed_crops(network, crops)
     assert raw.healthy(INTERVAL).all()
     embeddings = raw.normalised("cleartext", FittedNormalisation.load())
     expected = evaluate(embeddings, LABELS).to_json()
@@ -373,4 +373,4 @@ def test_real_faces(fhe_face: Run, shared: Path, checkpoint: Path) -> None:
     assert answer["eer"] < 0.005
     assert answer["gallery_probe_rank1"] == 1.0
     assert answer["recognises"] is True
-    assert command.MODES[0] == answer["mode"]
+    assert MODES[0] == answer["mode"]

@@ -9,8 +9,8 @@ from fhe_face.gallery.calibration import MIN_SAME, Calibrated, Sample, calibrate
 from fhe_face.gallery.decisions import Answer
 from fhe_face.gallery.errors import CalibrationError
 from fhe_face.gallery.facts import Mode
-from fhe_face.gallery.templates import Array, centred, mean_template, unit
 from fhe_face.models.evaluation.scores import roc
+from fhe_face.models.templates import Array, centred, mean_template, unit
 
 FEATURES = 64
 

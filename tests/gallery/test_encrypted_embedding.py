@@ -11,7 +11,7 @@ from fhe_face.client.client import FaceClient
 from fhe_face.gallery.decisions import Answer
 from fhe_face.gallery.embedders import EncryptedEmbedder
 from fhe_face.gallery.gallery import Gallery
-from fhe_face.gallery.templates import unit
+from fhe_face.models.templates import unit
 from fhe_face.places import runs_of
 from tests.core.tiny import World, faces, make_world
 from tests.core.tiny import gallery as ring

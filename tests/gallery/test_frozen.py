@@ -11,9 +11,9 @@ from fhe_core.secret.key import SecretKey
 from fhe_face.gallery.facts import Facts, Mode
 from fhe_face.gallery.ids import Ids
 from fhe_face.gallery.settings import Settings
-from fhe_face.gallery.templates import unit
 from fhe_face.gallery.vault import Vault
 from fhe_face.models.faces import Preparation
+from fhe_face.models.templates import unit
 from tests.gallery.kit import SMALL
 
 KEY = SecretKey(SMALL.parameters, (np.arange(16) % 3 - 1).astype(np.int8))

@@ -12,7 +12,7 @@ from fhe_face.client.decryption import Embedding
 from fhe_face.client.health import Cause, HealthReport
 from fhe_face.gallery.decisions import Answer, Decision
 from fhe_face.gallery.errors import GalleryError
-from fhe_face.gallery.fusion import Vote, fused, identify_fused
+from fhe_face.gallery.fusion import Vote, disagreement, fused, identify_fused
 from fhe_face.photos.preparation import PreparedFace
 from tests.gallery.kit import INTERVAL, Painted, face, make, people, photo
 
@@ -30,6 +30,37 @@ def test_scores_and_thresholds_are_weighted_means() -> None:
     assert decision.different_below == pytest.approx(0.4)
     with pytest.raises(GalleryError, match="weighs anything"):
         fused([])
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "told"),
+    [
+        ({"anna": 0.9, "ben": 0.1}, {"anna": 0.1, "ben": 0.9}, "a says anna, b says ben"),
+        ({"anna": 0.9, "ben": 0.1}, {"anna": 0.1, "ben": 0.2}, "a says anna, b says unknown"),
+        ({"anna": 0.1, "ben": 0.2}, {"anna": 0.1, "ben": 0.8}, "b says ben, a says unknown"),
+        ({"anna": 0.9, "ben": 0.1}, {"anna": 0.8, "ben": 0.1}, None),
+        ({"anna": 0.9, "ben": 0.1}, {"anna": 0.4, "ben": 0.1}, None),
+        ({"anna": 0.9, "ben": 0.1}, {"ben": 0.1}, None),
+        ({"anna": 0.9}, {}, None),
+        ({"anna": 0.1}, {"anna": 0.2}, None),
+    ],
+)
+def test_disagreement(one: dict[str, float], two: dict[str, float], told: str | None) -> None:
+    decision = Decision(0.5, 0.3, 0.1)
+    votes = [Vote(1.0, decision, one, "a"), Vote(1.0, decision, two, "b")]
+    found = disagreement(votes)
+    assert found == (told and f"the galleries disagree: {told}")
+
+
+def test_two_galleries_say_that_they_disagree(tmp_path: Path) -> None:
+    with (
+        make(tmp_path / "g", Painted(spread=0.1), names=True) as one,
+        make(tmp_path / "h", Painted(model="cd" * 32, spread=0.1), names=True) as two,
+    ):
+        one.enroll(photo(face(1, 0)), subject="ann")
+        two.enroll(photo(face(1, 0)), subject="bob")
+        (found,) = identify_fused(photo(face(1, 9)), [(one, 1.0), (two, 1.0)])
+        assert any("g says ann, h says bob" in warning for warning in found.warnings)
 
 
 class Sick(Painted):

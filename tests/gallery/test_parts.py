@@ -22,9 +22,9 @@ from fhe_face.gallery.index import Found
 from fhe_face.gallery.photos import Person, find_items
 from fhe_face.gallery.ranking import by_subject, ranked
 from fhe_face.gallery.settings import Settings
-from fhe_face.gallery.templates import mean_template, unit
 from fhe_face.gallery.vault import Vault
 from fhe_face.models.faces import Preparation
+from fhe_face.models.templates import TemplateError, mean_template, unit
 from fhe_face.network import bundled_weights
 from tests.gallery.kit import MODEL, SMALL, face, photo, save
 
@@ -188,11 +188,11 @@ def test_weighted_means() -> None:
     assert np.allclose(mean_template(vectors), np.ones(3) / math.sqrt(3))
     assert np.allclose(mean_template(vectors, np.array([1.0, 0.0, 0.0])), vectors[0])
     for wrong in (np.zeros(3), np.array([1.0, -1.0, 0.0]), np.ones(2), np.full(3, np.nan)):
-        with pytest.raises(GalleryError):
+        with pytest.raises(TemplateError):
             mean_template(vectors, wrong)
-    with pytest.raises(GalleryError):
+    with pytest.raises(TemplateError):
         mean_template(np.zeros((0, 3)))
-    with pytest.raises(GalleryError, match="not finite"):
+    with pytest.raises(TemplateError, match="not finite"):
         unit(np.array([np.inf, 0.0]))
     assert not unit(np.zeros(3)).any(), "without a direction, similar to nobody"
 

@@ -16,8 +16,8 @@ from fhe_face.gallery.decisions import Answer
 from fhe_face.gallery.embedders import LocalEmbedder
 from fhe_face.gallery.gallery import Gallery
 from fhe_face.gallery.report import Why
-from fhe_face.gallery.templates import Array, unit
 from fhe_face.models.evaluation.scores import pair_scores, roc
+from fhe_face.models.templates import Array, unit
 from fhe_face.photos.preparation import PreparedFace
 from tests.core.tiny import gallery as ring
 

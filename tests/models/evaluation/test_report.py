@@ -164,8 +164,10 @@ def test_two_views(network: FusedNetwork) -> None:
     found = embed_crops(network, crops, flip=True, progress=lambda *n: calls.append(n))
     assert calls[-1] == (6, 6)
     mirrored = np.ascontiguousarray(crops[:, :, ::-1])
-    assert np.array_equal(found.views[0], embed(network, crops))
-    assert np.array_equal(found.views[1], embed(network, mirrored))
+    for view, own in zip(found.views, (crops, mirrored), strict=True):
+        wanted = embed(network, own)
+        errors = np.linalg.norm(view - wanted, axis=1) / np.linalg.norm(wanted, axis=1)
+        assert errors.max() < 1e-5, "float32 in place of float64"
     clear = found.normalised("cleartext", FittedNormalisation.load())
     assert np.allclose(clear, unit(found.views[0] + found.views[1]))
     every = np.ones(3, dtype=bool)

@@ -1,0 +1,286 @@
+"""Embeddings of photos in the clear, on one's own machine: the plain twin of enrolling."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fhe_core.files import FileError
+from fhe_core.normalisation import Normalisation
+from fhe_face.client.decryption import Embedding
+from fhe_face.client.health import HealthReport
+from fhe_face.gallery.creating import Model, preparation_of
+from fhe_face.gallery.embedders import LocalEmbedder
+from fhe_face.gallery.errors import OtherModel
+from fhe_face.gallery.faces import FaceReader, FoundFace, content_digest
+from fhe_face.gallery.facts import Facts
+from fhe_face.gallery.photos import Item, find_items
+from fhe_face.local.represented import Known, Row, Store, require_parquet
+from fhe_face.models.evaluation.scores import Distribution
+from fhe_face.models.templates import unit
+from fhe_face.models.thresholds import Thresholds, Verdict
+from fhe_face.photos.image_error import ImageError
+from fhe_face.progress import Stage, silent
+
+PAIRS: Final = "pairs.csv"
+#: Faces of which all pairs are looked at, and pairs that are listed.
+MAX_COMPARED: Final = 4000
+MAX_LISTED: Final = 100_000
+_ROWS: Final = 1024
+
+
+@dataclass(frozen=True)
+class Represented:
+    """What a run gave.
+
+    computed: photos that were embedded now, known: that were there before, repeated: that are
+    another one once more; people: by folders;
+    same, different: cosines within people and between them, None without any; verdicts: how many
+    pairs of faces on different photos are said to be the same, not sure and different, None
+    without thresholds or with too many faces; changed: settings that made all of it be computed
+    again; refused: photo and reason, each.
+    """
+
+    photos: int
+    faces: int
+    computed: int
+    known: int
+    repeated: int
+    people: int
+    refused: tuple[tuple[str, str], ...]
+    same: Distribution | None
+    different: Distribution | None
+    verdicts: dict[str, int] | None
+    changed: tuple[str, ...]
+    remarks: tuple[str, ...]
+    files: dict[str, int]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values by name."""
+        found = asdict(self)
+        found["refused"] = [{"photo": photo, "reason": why} for photo, why in self.refused]
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Representer:
+    """What embeds, and how; one run after another.
+
+    thresholds: of the network, for the report; every: all faces of a photo in a person's folder,
+    too, where else the largest is taken.
+    """
+
+    embedder: LocalEmbedder
+    normalisation: Normalisation
+    thresholds: Thresholds | None
+    aligned: bool = False
+    every: bool = False
+
+    def run(
+        self,
+        source: str | os.PathLike[str],
+        folder: str | os.PathLike[str],
+        *,
+        parquet: bool = False,
+        stage: Stage = silent,
+    ) -> Represented:
+        """Embed the photos of FOLDER/person/photo, of a flat folder, or one photo, into a folder.
+
+        What an earlier run has written, finished or not, is taken over where photo, weights,
+        preparation and coefficients are the same.
+
+        Raises:
+            FileError: the folder holds something else, or cannot be read or written.
+            DetectorError: OpenCV or the detector's model file is missing.
+            MissingExtra: Parquet without pyarrow.
+        """
+        if parquet:
+            require_parquet()
+        how = "as-given" if self.aligned else "aligned"
+        model = Model.of(None, self.embedder, self.embedder.views > 1)
+        preparation = preparation_of(how, model)
+        given = find_items(source)
+        settings = {
+            "weights": self.embedder.model,
+            "preparation": preparation.describe(),
+            "coefficients": self.normalisation.describe(),
+            "faces": "all" if self.every or all(one.every for one in given.items) else "largest",
+        }
+        store = Store.opened(Path(folder), settings)
+        reader = FaceReader(Facts("", "", "", self.embedder.model, preparation))
+        items = [replace(one, person=None) if self.every else one for one in given.items]
+        persons = [one.person.name or "" if one.person else "" for one in given.items]
+        root = Path(source) if Path(source).is_dir() else Path(source).parent
+        return _Run(self, store, reader, root).run(items, persons, given.remarks, parquet, stage)
+
+
+@dataclass
+class _Run:
+    """One run over photos."""
+
+    by: Representer
+    store: Store
+    reader: FaceReader
+    root: Path
+    computed: int = 0
+
+    def run(
+        self,
+        items: Sequence[Item],
+        persons: Sequence[str],
+        remarks: tuple[str, ...],
+        parquet: bool,
+        stage: Stage,
+    ) -> Represented:
+        names, digests, unread = [], [], []
+        before = frozenset(self.store.known)
+        for number, (item, person) in enumerate(zip(items, persons, strict=True)):
+            stage("embedding photos", number, len(items))
+            name = os.path.relpath(item.photo, self.root)
+            try:
+                sha256 = content_digest(item.photo).hex()
+            except FileError as error:
+                unread.append((name, str(error)))
+                continue
+            names.append((name, person))
+            digests.append(sha256)
+            if sha256 not in self.store.known:
+                self.store.add(sha256, self._photo(item, name, sha256, person))
+                self.computed += 1
+                if self.computed % self.by.embedder.together == 0:
+                    self.store.keep()
+        self.store.keep()
+        stage("embedding photos", len(items), len(items))
+        found = [
+            self.store.known[digest].as_of(*who) for digest, who in zip(digests, names, strict=True)
+        ]
+        known = sum(digest in before for digest in digests)
+        return self._finished(found, known, len(items), unread, remarks, parquet)
+
+    def _photo(self, item: Item, name: str, sha256: str, person: str) -> Known:
+        def nothing(error: Exception) -> Known:
+            reason = str(error).removeprefix(f"{item.photo}: ").removeprefix(f"{item.name}: ")
+            return Known((Row(name, sha256, 0, 0, person, why=reason),), ())
+
+        try:
+            faces = self.reader.read(item.photo, every=item.every)
+        except (ImageError, OtherModel) as error:
+            return nothing(error)
+        results = self.by.embedder.embed([face.prepared for face in faces])
+        rows, vectors = [], []
+        for face, result in zip(faces, results, strict=True):
+            rows.append(_row(face, result, len(faces), Row(name, sha256, face.number, 0, person)))
+            if isinstance(result, Embedding):
+                vectors.append(unit(result.values).astype(np.float32))
+        return Known(tuple(rows), tuple(vectors))
+
+    def _finished(
+        self,
+        found: Sequence[Known],
+        known: int,
+        photos: int,
+        unread: Sequence[tuple[str, str]],
+        remarks: tuple[str, ...],
+        parquet: bool,
+    ) -> Represented:
+        rows = [row for one in found for row in one.rows if not row.why]
+        vectors = [vector for one in found for vector in one.embeddings]
+        report = _Report.of(rows, vectors, self.by.thresholds)
+        extra = {} if report.pairs is None else {PAIRS: report.pairs}
+        files = self.store.finish(found, parquet, extra)
+        refused = [(row.photo, row.why) for one in found for row in one.rows if row.why]
+        return Represented(
+            photos,
+            len(rows),
+            self.computed,
+            known,
+            len(found) - self.computed - known,
+            len({row.person for row in rows if row.person}),
+            (*refused, *unread),
+            report.same,
+            report.different,
+            report.verdicts,
+            self.store.changed,
+            remarks,
+            files,
+        )
+
+
+def _row(face: FoundFace, result: Embedding | HealthReport, faces: int, row: Row) -> Row:
+    health = result if isinstance(result, HealthReport) else result.health
+    box = ("",) * 4 if face.box is None else tuple(f"{number:.1f}" for number in face.box)
+    why = result.message if isinstance(result, HealthReport) else ""
+    x, y, width, height = box
+    norm = f"{health.squared_norms[0]:.6g}"
+    return replace(
+        row, faces=faces, x=x, y=y, width=width, height=height, squared_norm=norm, why=why
+    )
+
+
+@dataclass(frozen=True)
+class _Report:
+    """Pairs of faces on different photos. pairs: a CSV of those worth a look."""
+
+    same: Distribution | None = None
+    different: Distribution | None = None
+    verdicts: dict[str, int] | None = None
+    pairs: bytes | None = None
+
+    @classmethod
+    def of(
+        cls, rows: Sequence[Row], vectors: Sequence[NDArray[np.float32]], by: Thresholds | None
+    ) -> _Report:
+        if not 1 < len(rows) <= MAX_COMPARED:
+            return cls()
+        matrix = np.stack(vectors)
+        people = np.unique([row.person for row in rows], return_inverse=True)[1]
+        named = np.array([bool(row.person) for row in rows])
+        photos = np.unique([row.sha256 for row in rows], return_inverse=True)[1]
+        same, different = [], []
+        listed: list[tuple[int, int, float]] = []
+        counts = dict.fromkeys((verdict.value for verdict in Verdict), 0)
+        for start in range(0, len(rows), _ROWS):
+            scores = matrix[start : start + _ROWS] @ matrix[start:].T
+            one, two = np.nonzero(np.triu(np.ones(scores.shape, bool), 1))
+            cosines = scores[one, two].astype(np.float64)
+            one, two = one + start, two + start
+            kept = photos[one] != photos[two]
+            one, two, cosines = one[kept], two[kept], cosines[kept]
+            both = named[one] & named[two]
+            equal = people[one] == people[two]
+            same.append(cosines[both & equal])
+            different.append(cosines[both & ~equal])
+            if by is None:
+                continue
+            says_same, unsure = cosines >= by.same_from, cosines >= by.different_below
+            counts[Verdict.SAME.value] += int(says_same.sum())
+            counts[Verdict.NOT_SURE.value] += int((unsure & ~says_same).sum())
+            counts[Verdict.DIFFERENT.value] += int((~unsure).sum())
+            for k in np.flatnonzero(unsure | (both & equal))[: MAX_LISTED - len(listed)]:
+                listed.append((int(one[k]), int(two[k]), float(cosines[k])))
+        own, others = (
+            Distribution.of(part) if part.size else None
+            for part in (np.concatenate(same), np.concatenate(different))
+        )
+        if by is None:
+            return cls(own, others)
+        return cls(own, others, counts, _pairs(rows, listed, by))
+
+
+def _pairs(rows: Sequence[Row], listed: Sequence[tuple[int, int, float]], by: Thresholds) -> bytes:
+    """Said to be the same or not sure, and those of one person that are said to be different."""
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(("row", "other_row", "cosine", "verdict", "photo", "other_photo"))
+    for one, two, cosine in sorted(listed, key=lambda pair: -pair[2]):
+        verdict = by.verdict(cosine).value
+        writer.writerow((one, two, f"{cosine:.4f}", verdict, rows[one].photo, rows[two].photo))
+    return stream.getvalue().encode("utf-8", "surrogateescape")

@@ -1,0 +1,38 @@
+"""Faces as a distant camera sees them: crops with fewer pixels."""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Pixels = NDArray[np.uint8]
+
+
+def reduced(crops: Pixels, size: int) -> Pixels:
+    """Crops (N, S, S, 3) reduced to size x size by averaging areas, and enlarged again (bicubic).
+
+    Reduced after alignment: a detector on photos as small would do worse. As large or larger a
+    size leaves them as they are. ValueError: a size below 1.
+    """
+    if size < 1:
+        raise ValueError(f"faces of {size} pixels; it must be at least 1")
+    side = crops.shape[1]
+    if size >= side:
+        return crops
+    found = np.empty_like(crops)
+    for crop, target in zip(crops, found, strict=True):
+        small = Image.fromarray(crop).resize((size, size), Image.Resampling.BOX)
+        target[:] = np.asarray(small.resize((side, side), Image.Resampling.BICUBIC))
+    return found
+
+
+def sharpness(crops: Pixels) -> NDArray[np.float64]:
+    """How much fine detail crops (N, S, S, 3) show, (N,), 0 to 1: a weight for templates.
+
+    The share of the brightness's deviation that a reduction to a quarter of the side loses, from
+    0 (blurred, or one colour) on. It says nothing about pose or light.
+    """
+    grey = crops.astype(np.float64).mean(axis=3)
+    coarse = reduced(crops, max(1, crops.shape[1] // 4)).astype(np.float64).mean(axis=3)
+    fine = (grey - coarse).reshape(len(crops), -1).std(axis=1)
+    whole = grey.reshape(len(crops), -1).std(axis=1)
+    return np.asarray(np.clip(np.where(whole > 0, fine / np.where(whole > 0, whole, 1), 0), 0, 1))
