@@ -5,6 +5,7 @@
 #   PIP_FLAGS='...'          more options for pip install (an index of CPU builds, for example)
 #   ORACLE_PYTHON=PATH      a Python 3.10 for OpenFHE; default: one from PATH or pyenv
 #   PYTEST_FLAGS='...'       more options for pytest, such as -x
+#   FHE_FACE_LONG=1          long trials: more kills and seconds, a full batch at full size (an hour)
 #   FUZZ_SECONDS=230         how long all parsers are fuzzed together; FUZZ_TARGETS='...': only some
 
 PYTHON ?= python3
@@ -33,26 +34,32 @@ DEMO_NEEDS := $(if $(filter-out %.safetensors,$(WEIGHTS)),$(VENV)/.torch,$(VENV)
 OPENFHE_REQUIRES := numpy 'openfhe==1.6.1.0.22.4'
 OPENFHE_VENV := $(VENV)-openfhe
 OPENFHE_PYTHON := $(abspath $(OPENFHE_VENV))/bin/python
-# Side by side, a process for each core; the others use all cores and most of the memory themselves.
-FAST := not full and not slow
+# Side by side, a process more than cores, as some only wait; the others use all cores and most of
+# the memory themselves, or measure time.
+BESIDE := not full and not alone
+WORKERS := $(shell expr $$(nproc) + 1)
 WITH_OPENFHE = if [ -x '$(OPENFHE_PYTHON)' ]; then \
     export FHE_FACE_OPENFHE_PYTHON='$(OPENFHE_PYTHON)'; fi;
 
-.PHONY: demo test oracles lint format docs bench fuzz sanitize clean
+.PHONY: demo test sanitized oracles lint format docs bench fuzz sanitize clean
 .DELETE_ON_ERROR:
 
 demo: $(DEMO_NEEDS)
 	$(BIN)/fhe-face demo $(if $(WEIGHTS),--weights '$(WEIGHTS)')
 
-test: lint $(VENV)/.oracles
-	@$(WITH_OPENFHE) $(BIN)/python -m pytest -n auto --maxprocesses 4 -m '$(FAST)' --durations=15 \
+test: $(VENV)/.oracles
+	@$(MAKE) --no-print-directory --output-sync=target -j 3 lint sanitized
+	@$(WITH_OPENFHE) PIP_FLAGS='$(PIP_FLAGS)' $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 \
+	    --dist loadgroup --no-loadscope-reorder -m '$(BESIDE)' --durations=25 $(PYTEST_FLAGS)
+	@$(WITH_OPENFHE) PIP_FLAGS='$(PIP_FLAGS)' $(BIN)/python -m pytest -m 'not ($(BESIDE))' --durations=25 \
 	    $(PYTEST_FLAGS)
-	@$(WITH_OPENFHE) PIP_FLAGS='$(PIP_FLAGS)' $(BIN)/python -m pytest -m 'not ($(FAST))' --durations=15 \
-	    $(PYTEST_FLAGS)
-	@for one in address thread; do \
-	    if sh sanitize/check.sh $$one; then $(MAKE) --no-print-directory sanitize-$$one \
-	        SANITIZED=small || exit 1; else echo "$$one sanitizer: left out" >&2; fi; \
-	done
+
+# Both beside each other, at small sizes, where the compiler and the machine have them.
+sanitized: sanitized-address sanitized-thread
+
+sanitized-%: $(VENV)/.dev
+	@if sh sanitize/check.sh $*; then $(MAKE) --no-print-directory sanitize-$* SANITIZED=small; \
+	    else echo '$* sanitizer: left out' >&2; fi
 
 # Independent implementations against ours (docs/oracles.md). What cannot be installed is named, and
 # its tests are skipped with the reason.

@@ -141,7 +141,8 @@ class Context:
     def embed_signed(self, coefficients: _Signed, rows: Sequence[int], /) -> _Words:
         """NTT rows of signed coefficients [n]."""
     def add_plain(self, a: _Words, coefficients: _Signed, rows: Sequence[int]) -> _Words:
-        """A ciphertext [2, rows, n] plus a plaintext of signed coefficients [n]."""
+        """A ciphertext [2, rows, n] plus a plaintext of signed coefficients [size] in X^(n / size);
+        size: a power of two, at most n."""
     def multiply_plain(self, a: _Words, coefficients: _Signed, rows: Sequence[int]) -> _Words:
         """A ciphertext [2, rows, n] times a plaintext of signed coefficients [n]."""
     def permute(self, a: _Words, index: _Index, /) -> _Words:

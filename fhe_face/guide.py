@@ -235,6 +235,10 @@ COMMANDS: Final = {
     "gallery rekey": ("", ("fhe-face gallery rekey friends --passphrase",)),
     "gallery rebuild": ("", ("fhe-face gallery rebuild friends people/ --weights official",)),
     "weights list": ("", ("fhe-face weights list",)),
+    "weights bound": (
+        "",
+        ("fhe-face weights bound official -o mine.safetensors --photos people/ --plot curves.png",),
+    ),
     "weights verify": ("", ("fhe-face weights verify weights.safetensors",)),
     "weights convert": ("", ("fhe-face weights convert backbone-64x64.ckpt weights.safetensors",)),
     "weights download": ("", ("fhe-face weights download --size 64",)),

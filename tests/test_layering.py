@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -137,14 +138,20 @@ def module_path(name: str, root: Path) -> Path | None:
     return None
 
 
-def imports(name: str, root: Path) -> set[str]:
+def imports(name: str, root: Path) -> frozenset[str]:
     """All modules a source file may import, wherever in it; `from a import b` gives a and a.b."""
     path = module_path(name, root)
     if path is None:
-        return set()
+        return frozenset()
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    return imported(path.read_text(encoding="utf-8"), package)
+
+
+@cache
+def imported(text: str, package: str) -> frozenset[str]:
+    """The same, of a text. Most modules are reached from many."""
     found: set[str] = set()
-    for node in running(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+    for node in running(ast.parse(text)):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -157,7 +164,7 @@ def imports(name: str, root: Path) -> set[str]:
             found.update(f"{base}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Call):
             found.update(dynamic_import(node))
-    return found
+    return frozenset(found)
 
 
 def running(tree: ast.AST) -> Iterator[ast.AST]:

@@ -195,12 +195,18 @@ Words with_plain(const Context& context, const Words& a, const Signed& coefficie
                  const Rows& rows, bool adds) {
     require_rows(context, rows);
     require_shape(a, {2, rows.size(), context.n()}, "a");
-    require_shape(coefficients, {context.n()}, "coefficients");
+    const auto size = static_cast<std::size_t>(coefficients.size());
+    if (adds) {
+        require(coefficients.ndim() == 1 && std::has_single_bit(size) && size <= context.n(),
+                "coefficients must have shape (size,), a power of two up to n");
+    } else {
+        require_shape(coefficients, {context.n()}, "coefficients");
+    }
     Words out = make(context, {2, rows.size(), context.n()});
     std::uint64_t* data = out.mutable_data();
     const Released release;
     if (adds) {
-        context.add_plain(data, a.data(), coefficients.data(), rows);
+        context.add_plain(data, a.data(), coefficients.data(), size, rows);
     } else {
         context.multiply_plain(data, a.data(), 2, coefficients.data(), rows);
     }
@@ -322,7 +328,6 @@ class Transform {
                 "mask coefficients must lie in [-2^50, 2^50)");
         fixed_.masks.push_back(mask.data());
         fixed_.kept.push_back(nullptr);
-        fixed_.largest_mask = std::max(fixed_.largest_mask, largest(mask));
     }
 
     // Of the absolute values.
@@ -414,9 +419,10 @@ std::vector<py::object> add_babies(ring::LinearTransform& t, const Context& cont
 }
 
 // Each sum in a block of its own: it serves others as soon as that sum is divided.
-std::vector<Words> accumulate(const Context& context, const Transform& transform, const Inputs& inputs,
-                 const Babies& babies, const Rows& rows, const Rows& specials,
-                 const std::vector<std::uint64_t>& p_mod_q, std::size_t digit_limbs) {
+std::vector<Words> accumulate(const Context& context, const Transform& transform,
+                              const Inputs& inputs, const Babies& babies, const Rows& rows,
+                              const Rows& specials, const std::vector<std::uint64_t>& p_mod_q,
+                              std::size_t digit_limbs) {
     const std::size_t n = context.n();
     require(!inputs.empty(), "a transform needs inputs");
     ring::LinearTransform t = transform.begin(n, babies.size());

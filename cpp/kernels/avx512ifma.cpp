@@ -194,6 +194,14 @@ struct Ifma {
         }
     };
 
+    struct ScaledProduct : Dividing<1> {
+        explicit ScaledProduct(const Modulus& m) : Dividing<1>(m, 1) {}
+        Vec operator()(Vec a, Vec b) const {
+            const Sum product{low_product(a, b), high_product(a, b)};
+            return field.subtract(product.high, lower(product));
+        }
+    };
+
     template <std::size_t bound>
     struct KeySums : Dividing<bound> {
         using Sum = Ifma::Sum;

@@ -1,4 +1,5 @@
-// Constants of a modulus and NTT root tables. Runs at set-up only, so plain 128-bit division.
+// Constants of a modulus and NTT root tables. Every process makes tables before it does anything
+// else, so these do without divisions; the rest is plain.
 #include <algorithm>
 #include <bit>
 #include <stdexcept>
@@ -14,6 +15,37 @@ std::uint64_t shoup_quotient(std::uint64_t value, std::uint64_t q) {
     return static_cast<std::uint64_t>((static_cast<Wide>(value) << kWordBits) / q);
 }
 
+// shoup_quotient for one modulus and many values below it.
+class Quotients {
+  public:
+    explicit Quotients(std::uint64_t q)
+        : q_(q),
+          shift_(std::bit_width(q) + 63 - kWordBits),
+          reciprocal_(
+              static_cast<std::uint64_t>((static_cast<Wide>(1) << (kWordBits + shift_)) / q)) {}
+
+    std::uint64_t operator()(std::uint64_t value) const {
+        // Right, or too small by one.
+        const auto estimate =
+            static_cast<std::uint64_t>((static_cast<Wide>(value) * reciprocal_) >> shift_);
+        const std::uint64_t rest = (value << kWordBits) - estimate * q_;  // modulo 2^64
+        return estimate + (rest >= q_ ? 1 : 0);
+    }
+
+  private:
+    std::uint64_t q_;
+    int shift_;
+    std::uint64_t reciprocal_;
+};
+
+// value times a constant, for values below q.
+std::uint64_t multiply_shoup(std::uint64_t value, const ShoupFactor& factor, std::uint64_t q) {
+    const auto estimate =
+        static_cast<std::uint64_t>((static_cast<Wide>(value) * factor.quotient) >> kWordBits);
+    const std::uint64_t product = value * factor.value - estimate * q;
+    return product >= q ? product - q : product;
+}
+
 std::uint64_t power_mod(std::uint64_t base, std::uint64_t exponent, std::uint64_t q) {
     std::uint64_t result = 1;
     for (; exponent != 0; exponent >>= 1) {
@@ -24,7 +56,8 @@ std::uint64_t power_mod(std::uint64_t base, std::uint64_t exponent, std::uint64_
 }
 
 // The smallest primitive 2n-th root of unity: the primitive ones are the odd powers of any one.
-std::uint64_t smallest_primitive_root(std::size_t n, std::uint64_t q) {
+std::uint64_t smallest_primitive_root(std::size_t n, const Modulus& modulus) {
+    const std::uint64_t q = modulus.q;
     const std::uint64_t exponent = (q - 1) / (2 * n);
     std::uint64_t root = 0;
     // Half of all bases work when q is prime; the bound only stops the search when it is not.
@@ -36,34 +69,30 @@ std::uint64_t smallest_primitive_root(std::size_t n, std::uint64_t q) {
         throw std::invalid_argument("no primitive root of unity: is " + std::to_string(q) +
                                     " prime?");
     }
-    const std::uint64_t square = multiply_mod(root, root, q);
+    const ShoupFactor square(multiply_mod(root, root, q), modulus);
     std::uint64_t smallest = root;
     for (std::size_t i = 1; i < n; ++i) {
-        root = multiply_mod(root, square, q);
+        root = multiply_shoup(root, square, q);
         smallest = std::min(smallest, root);
     }
     return smallest;
 }
 
-std::size_t bit_reverse(std::size_t value, int bits) {
-    std::size_t reversed = 0;
-    for (int i = 0; i < bits; ++i) reversed |= ((value >> i) & 1) << (bits - 1 - i);
-    return reversed;
-}
-
-// values[i] = root^bitrev(i), with quotients.
+// values[i] = root^bitrev(i), with quotients. A bit more at the top of i is one at the bottom of
+// the exponent's, so that each half is the one below it times a constant.
 void fill_powers(std::vector<std::uint64_t>& values, std::vector<std::uint64_t>& quotients,
-                 std::uint64_t root, std::size_t n, std::uint64_t q) {
+                 std::uint64_t root, std::size_t n, const Modulus& modulus) {
     values.resize(n);
     quotients.resize(n);
-    const int bits = std::countr_zero(n);
-    std::uint64_t power = 1;
-    for (std::size_t i = 0; i < n; ++i) {
-        const std::size_t slot = bit_reverse(i, bits);
-        values[slot] = power;
-        quotients[slot] = shoup_quotient(power, q);
-        power = multiply_mod(power, root, q);
+    values[0] = 1;
+    for (std::size_t half = 1; half < n; half *= 2) {
+        const ShoupFactor step(power_mod(root, n / (2 * half), modulus.q), modulus);
+        for (std::size_t i = 0; i < half; ++i) {
+            values[half + i] = multiply_shoup(values[i], step, modulus.q);
+        }
     }
+    const Quotients quotient(modulus.q);
+    for (std::size_t i = 0; i < n; ++i) quotients[i] = quotient(values[i]);
 }
 
 }  // namespace
@@ -109,9 +138,9 @@ NttTables::NttTables(std::size_t length, std::uint64_t q) : modulus(q), n(length
         throw std::invalid_argument("modulus " + std::to_string(q) + " is not 1 mod " +
                                     std::to_string(2 * n));
     }
-    const std::uint64_t psi = smallest_primitive_root(n, q);
-    fill_powers(roots, roots_shoup, psi, n, q);
-    fill_powers(inverse_roots, inverse_roots_shoup, power_mod(psi, 2 * n - 1, q), n, q);
+    const std::uint64_t psi = smallest_primitive_root(n, modulus);
+    fill_powers(roots, roots_shoup, psi, n, modulus);
+    fill_powers(inverse_roots, inverse_roots_shoup, power_mod(psi, 2 * n - 1, q), n, modulus);
 }
 
 }  // namespace fhe::kernels

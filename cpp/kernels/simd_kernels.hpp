@@ -14,6 +14,7 @@
 //                                   after one that is zero, accumulate, finish
 //   Dividing<bound>(m, exact number of terms).finish: as Summing, over 2^52; the sum is below
 //                                   bound * 2^52 q. finish_lazy: the same, only below 4q
+//   ScaledProduct(m)(a, b)          a * b / 2^52, a below 2^52, b reduced
 //   permute_block(out, in, pattern) out[i] = in[pattern[i]], kBlock words
 //   place_block(out, block, pattern) the same of kBlock words in registers
 //   unpack(p)                       a vector of packed residues, reading no byte beyond them
@@ -200,6 +201,11 @@ struct Sums {
 
     static void scaled_dot_product(Word* out, const Word* const* a, const Word* const* b,
                                    std::size_t terms, std::size_t n, const Modulus& m) {
+        if (terms == 1) {
+            const typename Simd::ScaledProduct product(m);
+            const auto run = [&](auto x, auto y) { return product(x, y); };
+            return Pointwise<Simd>::map(out, n, run, a[0], b[0]);
+        }
         if (terms <= 4) return products<Divided<Simd, 4, false>>(out, a, b, terms, n, m);
         products<Divided<Simd, kNoBound, false>>(out, a, b, terms, n, m);
     }

@@ -58,6 +58,8 @@ namespace {
 // Below this ring dimension a loop over limbs is shorter than waking a thread.
 constexpr std::size_t kMinParallel = 8192;
 constexpr std::size_t kMaxRingDimension = std::size_t{1} << 17;
+constexpr std::size_t kMinLength = 8;  // of a transform
+constexpr std::size_t kTile = 1024;    // values that a plaintext is added in
 }  // namespace
 
 Kind kind_by_name(const std::string& name) {
@@ -149,16 +151,36 @@ void Context::embed_row(std::uint64_t* row, const std::int64_t* coefficients, in
 }
 
 void Context::add_plain(std::uint64_t* out, const std::uint64_t* a,
-                        const std::int64_t* coefficients, const Rows& rows) const {
-    parallel_for(threads_, 2 * rows.size(), [&](std::size_t r, std::size_t) {
+                        const std::int64_t* coefficients, std::size_t size,
+                        const Rows& rows) const {
+    // Where the plaintext has few coefficients its transform has as few values, each of them in
+    // constant places in a row.
+    const std::size_t length = std::max(size, std::min(n_, kMinLength));
+    const std::size_t constant = n_ / length;
+    const std::size_t tile = std::min(n_, kTile);
+    std::vector<std::int64_t> spread(length, 0);
+    for (std::size_t i = 0; i < size; ++i) spread[i * (length / size)] = coefficients[i];
+    const std::deque<Buffer> scratch = scratch_each(length + tile);
+    parallel_for(threads_, 2 * rows.size(), [&](std::size_t r, std::size_t thread) {
         std::uint64_t* row = out + r * n_;
         const std::uint64_t* in = a + r * n_;
         if (r >= rows.size()) {
             std::copy(in, in + n_, row);
             return;
         }
-        embed_row(row, coefficients, rows[r]);
-        kernels_->add(row, row, in, n_, modulus(rows[r]));
+        const Modulus& m = modulus(rows[r]);
+        std::uint64_t* values = scratch[thread].data();
+        std::uint64_t* repeated = values + length;
+        reduce_signed(*kernels_, values, spread.data(), length, m);
+        ntt_forward(values, length, rows[r]);
+        for (std::size_t start = 0; start < n_; start += tile) {
+            if (constant < tile || start % constant == 0) {
+                for (std::size_t i = 0; i < tile; ++i) {
+                    repeated[i] = values[(start + i) / constant];
+                }
+            }
+            kernels_->add(row + start, in + start, repeated, tile, m);
+        }
     });
 }
 

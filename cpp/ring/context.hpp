@@ -89,9 +89,10 @@ class Context {
     void embed_signed(std::uint64_t* out, const std::int64_t* coefficients, const Rows& rows) const;
     void embed_row(std::uint64_t* row, const std::int64_t* coefficients, int index) const;
     // The same plaintext added to the first of two polynomials, or multiplied with all of them.
-    // a, out: [polys][rows][n].
+    // a, out: [polys][rows][n]. What is added has `size` coefficients, a power of two up to n, in
+    // X^(n / size).
     void add_plain(std::uint64_t* out, const std::uint64_t* a, const std::int64_t* coefficients,
-                   const Rows& rows) const;
+                   std::size_t size, const Rows& rows) const;
     void multiply_plain(std::uint64_t* out, const std::uint64_t* a, std::size_t polys,
                         const std::int64_t* coefficients, const Rows& rows) const;
     // out row = in row gathered by index [n]

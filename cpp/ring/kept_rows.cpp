@@ -18,11 +18,18 @@ void KeptRows::prepare(const Context& context, const Rows& rows) {
     blocks_.emplace_back(std::make_shared<BufferPool>(0), missing.size() * n_);
     std::uint64_t* const data = blocks_.back().data();
     parallel_for(context.threads(), missing.size(), [&](std::size_t i, std::size_t) {
-        context.embed_row(data + i * n_, values_, missing[i]);
+        embed(context, data + i * n_, values_, missing[i]);
     });
     for (std::size_t i = 0; i < missing.size(); ++i) {
         rows_.emplace(key(context, missing[i]), data + i * n_);
     }
+}
+
+void KeptRows::embed(const Context& context, std::uint64_t* row, const std::int64_t* values,
+                     int index) {
+    const Modulus& m = context.modulus(index);
+    context.embed_row(row, values, index);
+    context.kernels().multiply_scalar(row, row, ShoupFactor(m.r52, m), context.n(), m);
 }
 
 const std::uint64_t* KeptRows::row(const Context& context, int index) const {

@@ -1,4 +1,5 @@
-// The residues of a plaintext, made when a computation first needs them and kept for the next ones.
+// The residues of a plaintext times 2^52, as kernels that divide by it take them, made when a
+// computation first needs them and kept for the next ones.
 #pragma once
 
 #include <cstddef>
@@ -19,9 +20,13 @@ class KeptRows {
 
     // Makes what is missing of these rows, on the context's threads; others who call it wait.
     void prepare(const Context& context, const Rows& rows);
-    // The row in NTT form, once it was prepared; stays where it is.
+    // The row in NTT form, times 2^52, once it was prepared; stays where it is.
     const std::uint64_t* row(const Context& context, int index) const;
     std::size_t bytes() const;
+
+    // Makes one in `row`.
+    static void embed(const Context& context, std::uint64_t* row, const std::int64_t* values,
+                      int index);
 
   private:
     using Key = std::pair<Kind, std::uint64_t>;  // contexts of several clients have the same moduli

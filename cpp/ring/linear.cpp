@@ -29,16 +29,21 @@ void switch_key(const Context& context, std::uint64_t* out, const std::uint64_t*
         const auto digit = [&](std::size_t d) {
             return job.own_rows.covers(d, r) ? job.source + r * n : job.digits + (d * rows + r) * n;
         };
-        std::vector<const std::uint64_t*> digits(job.digit_count), ahead(job.digit_count);
+        std::vector<const std::uint64_t*> digits(job.digit_count), ahead;
         std::vector<std::uint64_t> sums(base == nullptr ? 0 : 2 * tile);
         for (std::size_t start = 0; start < n; start += tile) {
             const bool last = start + tile == n;
             const auto from = [&](std::size_t at) { return map ? map->source(at, tile) : at; };
             const std::size_t source = from(start);
             const std::size_t next = last ? source : from(start + tile);
+            ahead.clear();
             for (std::size_t d = 0; d < job.digit_count; ++d) {
                 digits[d] = digit(d) + source;
-                ahead[d] = digit(d) + next;
+                ahead.push_back(digit(d) + next);
+            }
+            for (std::size_t poly = 0; base != nullptr && poly < 2; ++poly) {
+                ahead.push_back(base + (poly * rows + r) * n + start + tile);
+                ahead.push_back(out + (poly * rows + r) * n + start + tile);
             }
             kernels::KeyProduct product{job.digit_count,
                                         digits.data(),

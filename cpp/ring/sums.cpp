@@ -106,7 +106,6 @@ SumPlan plan_sums(const LinearTransform& transform, const MaskOrder& order,
     }
     add_groups(plan, pending[-1]);
     pending.erase(-1);
-    while (plan.slots.size() % kernels::kBlock != 0) plan.slots.push_back(-1);
     plan.masked_from = plan.slots.size();
     for (const auto& [mask, sums] : pending) add_groups(plan, sums);
     return plan;

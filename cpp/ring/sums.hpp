@@ -22,9 +22,8 @@ struct SumGroup {
 struct SumPlan {
     std::vector<SumGroup> groups;
     std::vector<std::ptrdiff_t> slots;  // row of the weight table, or negative: zero
-    // Slots of sums that are masked later begin here, a multiple of kernels::kBlock.
-    std::size_t masked_from = 0;
-    std::vector<bool> direct;  // per accumulator: whether a group writes it
+    std::size_t masked_from = 0;        // slots of sums that are masked later begin here
+    std::vector<bool> direct;           // per accumulator: whether a group writes it
     // per accumulator: (sum, mask)
     std::vector<std::vector<std::pair<std::size_t, std::size_t>>> masked;
     std::size_t count = 0;  // of all sums

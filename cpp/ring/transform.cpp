@@ -18,6 +18,7 @@ constexpr std::size_t kMaxTile = 1024;
 constexpr std::size_t kTasks = 8;               // for each thread, at least
 constexpr std::size_t kStrip = 64;              // positions that are summed before the next ones
 constexpr std::size_t kLine = kernels::kBlock;  // words of a cache line
+constexpr std::size_t kStepsInLine = 2 * kLine;
 constexpr std::size_t kPad =
     kLine;  // words between scratch rows: no two share all their cache sets
 
@@ -26,16 +27,23 @@ struct Preparation {
     MaskOrder order;
     SumPlan sums[2];                  // for limbs, for specials
     std::vector<std::size_t> babies;  // by rotation: a key's tile then serves all inputs at once
-    std::map<const std::uint32_t*, BlockMap> maps;  // by permutation
+    std::map<const std::uint32_t*, BlockMap> maps;        // by permutation
+    std::vector<const BlockMap*> moves;                   // of each baby step, or null
+    std::vector<std::vector<std::size_t>> masked_before;  // terms of each baby step
     std::size_t tile, strip;
+    std::vector<std::size_t> sources;  // [n / tile][babies in their order]: BlockMap::source
     // The weights of the slots, kLine slots side by side: [slots / kLine][period][kLine].
     std::deque<Buffer> weights;
 
     Preparation(const Context& context, const LinearTransform& t)
-        : order(t), babies(t.babies.size()) {
+        : order(t), babies(t.babies.size()), masked_before(t.babies.size()) {
         const std::size_t n = context.n();
         for (const BabyStep& baby : t.babies) {
             if (!vanishes(baby)) maps.try_emplace(baby.permutation, baby.permutation, n);
+            moves.push_back(vanishes(baby) ? nullptr : &maps.at(baby.permutation));
+        }
+        for (std::size_t i = 0; i < t.terms.size(); ++i) {
+            if (order.before(t.terms[i])) masked_before[t.terms[i].baby].push_back(i);
         }
         std::vector<bool> skipped(t.babies.size());
         sums[0] = plan_sums(t, order, skipped);
@@ -48,6 +56,11 @@ struct Preparation {
         tile = std::min(n, kMaxTile);
         while (tile > kStrip && tile * 2 * order.rows > kScratchWords) tile /= 2;
         strip = std::min({kStrip, n / t.period, tile});
+        for (std::size_t start = 0; start < n; start += tile) {
+            for (const std::size_t b : babies) {
+                sources.push_back(moves[b] == nullptr ? start : moves[b]->source(start, tile));
+            }
+        }
         for (const SumPlan& plan : sums) arrange_weights(context, plan, t);
     }
 
@@ -109,9 +122,9 @@ class LimbWorker {
         for (std::size_t start = begin; start < end; start += tile_) {
             for (std::size_t i = 0; i < prepared_.babies.size(); ++i) {
                 look_ahead(i, start);
-                rotate(prepared_.babies[i], start);
+                rotate(i, start);
+                mask(prepared_.babies[i], start);
             }
-            for (std::size_t i = 0; i < t_.terms.size(); ++i) mask(i, start);
             for (std::size_t poly = 0; poly < 2; ++poly) {
                 sum(outs, poly, start);
             }
@@ -129,19 +142,23 @@ class LimbWorker {
     const std::uint64_t* mask_row(std::size_t mask) const { return mask_rows_[mask]; }
 
     // Weights of this limb in the order in which they are read, those of one position side by side:
-    // [period][slots], in the form that the sums take. Sums that are masked later keep a factor of
-    // 2^52, which the sum over the masks takes away.
+    // [period][slots], times 2^52 as the sums take them.
     void transform_weights() {
         const std::size_t slots = sums().slots.size();
         const std::size_t words = kLine * t_.period;
         const std::uint64_t* from = prepared_.weights[special()].data();
         std::uint64_t* const line = transformed_.data();
         const Modulus& m = modulus();
+        const ShoupFactor form(m.r52, m);
         for (std::size_t first = 0; first < slots; first += kLine, from += words) {
-            residues(line, from, words, t_.largest_weight);
+            if (t_.largest_weight < m.q) {
+                kernels().lift(line, from, words, m);
+            } else {
+                reduce_signed(kernels(), line, reinterpret_cast<const std::int64_t*>(from), words,
+                              m);
+            }
             context_.ntt_forward_block(line, t_.period, t_.rows[row_]);
-            const std::uint64_t form = first < sums().masked_from ? m.r52 : m.r104;
-            kernels().multiply_scalar(line, line, ShoupFactor(form, m), words, m);
+            kernels().multiply_scalar(line, line, form, words, m);
             const std::size_t count = std::min(kLine, slots - first);
             std::uint64_t* to = weights_.data() + first;
             if (count == kLine) {  // nearly always; unrolled
@@ -165,21 +182,8 @@ class LimbWorker {
                 continue;
             }
             mask_rows_[i] = values;
-            residues(values, reinterpret_cast<const std::uint64_t*>(t_.masks[i]), n_,
-                     t_.largest_mask);
-            context_.ntt_forward(values, n_, t_.rows[row_]);
+            KeptRows::embed(context_, values, t_.masks[i], t_.rows[row_]);
             values += n_;
-        }
-    }
-
-    // Of signed values in two's complement.
-    void residues(std::uint64_t* out, const std::uint64_t* values, std::size_t count,
-                  std::uint64_t largest) const {
-        if (largest < modulus().q) {
-            kernels().lift(out, values, count, modulus());
-        } else {
-            reduce_signed(kernels(), out, reinterpret_cast<const std::int64_t*>(values), count,
-                          modulus());
         }
     }
 
@@ -192,14 +196,21 @@ class LimbWorker {
         const BabyStep& now = t_.babies[prepared_.babies[i]];
         const BabyStep& next = t_.babies[prepared_.babies[i + 1]];
         if (Preparation::vanishes(next)) return;
-        const std::size_t source = map(next).source(start, tile_);
-        for (std::size_t d = 0; d < t_.digit_count; ++d) {
-            ahead_.push_back(digit(next, d) + source);
+        const std::size_t at = source(i + 1, start);
+        for (std::size_t d = 0; d < t_.digit_count; ++d) ahead_.push_back(digit(next, d) + at);
+        const std::uint32_t* const steps = map(prepared_.babies[i + 1]).steps(at);
+        for (std::size_t j = 0; j < tile_ / kernels::kBlock; j += kStepsInLine) {
+            __builtin_prefetch(steps + j);
         }
-        if (next.key.data != now.key.data) ahead_key_ = key(next, source);
+        if (next.key.data != now.key.data) ahead_key_ = key(next, at);
     }
 
-    const BlockMap& map(const BabyStep& baby) const { return prepared_.maps.at(baby.permutation); }
+    const BlockMap& map(std::size_t baby) const { return *prepared_.moves[baby]; }
+
+    // Of the tile at `start` for baby step number i, in their order.
+    std::size_t source(std::size_t i, std::size_t start) const {
+        return prepared_.sources[start / tile_ * prepared_.babies.size() + i];
+    }
 
     const std::uint64_t* digit(const BabyStep& baby, std::size_t d) const {
         const TransformInput& input = t_.inputs[baby.input];
@@ -211,8 +222,9 @@ class LimbWorker {
         return baby.key.at(baby.key.stored[row_], position, n_);
     }
 
-    // The tile of P * rotation(ciphertext).
-    void rotate(std::size_t b, std::size_t start) {
+    // The tile of P * rotation(ciphertext), for baby step number i.
+    void rotate(std::size_t i, std::size_t start) {
+        const std::size_t b = prepared_.babies[i];
         const BabyStep& baby = t_.babies[b];
         const auto values = [&](std::size_t poly) {
             return t_.inputs[baby.input].polynomials[poly] + row_ * n_;
@@ -226,21 +238,19 @@ class LimbWorker {
             }
             return;
         }
-        const BlockMap& moves = map(baby);
-        const std::size_t source = moves.source(start, tile_);
+        const BlockMap& moves = map(b);
+        const std::size_t at = source(i, start);
         digits_.clear();
-        for (std::size_t d = 0; d < t_.digit_count; ++d) {
-            digits_.push_back(digit(baby, d) + source);
-        }
+        for (std::size_t d = 0; d < t_.digit_count; ++d) digits_.push_back(digit(baby, d) + at);
         std::uint64_t* targets[] = {scratch(b, 0), scratch(b, 1)};
         kernels().key_product(targets,
                               {t_.digit_count,
                                digits_.data(),
-                               key(baby, source),
+                               key(baby, at),
                                baby.key.digits,
-                               {special() ? nullptr : values(0) + source, nullptr},
+                               {special() ? nullptr : values(0) + at, nullptr},
                                special() ? 0 : key_factor(t_.p_mod_q[row_], modulus()),
-                               moves.steps(source),
+                               moves.steps(at),
                                moves.patterns(),
                                ahead_.data(),
                                ahead_.size(),
@@ -248,14 +258,17 @@ class LimbWorker {
                               tile_, modulus());
     }
 
-    void mask(std::size_t i, std::size_t start) {
-        const Term& term = t_.terms[i];
-        if (!prepared_.order.before(term)) return;
-        if (special() && Preparation::vanishes(t_.babies[term.baby])) return;
-        for (const std::size_t poly : {0, 1}) {
-            kernels().multiply(scratch(prepared_.order.term_row[i], poly), scratch(term.baby, poly),
-                               mask_row(static_cast<std::size_t>(term.mask)) + start, tile_,
-                               modulus());
+    // The terms of a baby step that are masked before they are summed.
+    void mask(std::size_t baby, std::size_t start) {
+        if (special() && Preparation::vanishes(t_.babies[baby])) return;
+        for (const std::size_t i : prepared_.masked_before[baby]) {
+            const std::uint64_t* const values =
+                mask_row(static_cast<std::size_t>(t_.terms[i].mask)) + start;
+            for (const std::size_t poly : {0, 1}) {
+                const std::uint64_t* const from = scratch(baby, poly);
+                kernels().scaled_dot_product(scratch(prepared_.order.term_row[i], poly), &from,
+                                             &values, 1, tile_, modulus());
+            }
         }
     }
 

@@ -48,9 +48,8 @@ struct LinearTransform {
     std::vector<std::vector<Entry>> outputs;  // one list per accumulator
     const std::int64_t* weights;              // [count][period], coefficients in Y = X^(n/period)
     std::size_t weight_count;
-    std::size_t period;  // a power of two, 8 <= period <= n
-    // Of the absolute values.
-    std::uint64_t largest_mask, largest_weight;
+    std::size_t period;            // a power of two, 8 <= period <= n
+    std::uint64_t largest_weight;  // of the absolute values
 };
 
 // outs: [2][rows][n] for each output = sum over entries of weight * mask * rotated input, in the

@@ -18,7 +18,7 @@ linear step          a decompose per input that has a rotated baby step, an *inn
                      rotated baby step (babies of one rotation read its key once), a key switch per
                      giant step (the mod-down comes first, of one polynomial), a mod-down per
                      output
-bias, offset         one limb NTT per limb of every output
+bias, offset         one limb NTT per limb of every output, shorter where values repeat
 masks                one limb NTT per row for every mask of a step, of the diagonals too
 periodic weights     a short NTT of ``period`` values per product and row, on top of ``ntts``
 mask products        of terms before the sum, or of sums, per mask whichever is cheaper

@@ -96,7 +96,8 @@ class Evaluator:
     def add_plain(
         self, a: Ciphertext, coefficients: NDArray[np.int64], shift: int = 0
     ) -> Ciphertext:
-        """Add a plaintext at the ciphertext's scale: signed coefficients [N] times 2**shift."""
+        """Add a plaintext at the ciphertext's scale: signed coefficients [N] times 2**shift, or,
+        without a shift, [size] of them in X^(N / size), whose transform is as short."""
         rows = self.rows(a.level)
         if not shift:
             return replace(a, residues=self.at(a.level).add_plain(a.residues, coefficients, rows))

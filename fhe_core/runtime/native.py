@@ -119,8 +119,10 @@ def _plus(
     """Sums with a row of coefficients each, or with the same one."""
     rows, n = addition.coefficients, results[0].residues.shape[-1]
     own = rows if len(rows) > 1 else [rows[0]] * len(results)
+    if addition.shift:
+        own = [spread(row, n) for row in own]
     return [
-        evaluator.add_plain(result, spread(row, n), addition.shift)
+        evaluator.add_plain(result, row, addition.shift)
         for result, row in zip(results, own, strict=True)
     ]
 

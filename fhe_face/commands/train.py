@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -28,6 +28,7 @@ from fhe_face.progress import Stage
 
 if TYPE_CHECKING:
     from fhe_face.models.training.build import Job, Options
+    from fhe_face.models.training.guard import Guard
     from fhe_face.models.training.people import People
 
 CROPS_FILE = "crops.npz"
@@ -86,7 +87,7 @@ def _run(
     output: Output,
 ) -> None:
     from fhe_face.models.training.errors import TrainingError
-    from fhe_face.models.training.loop import LOG_FILE, WEIGHTS_FILE
+    from fhe_face.models.training.loop import WEIGHTS_FILE
     from fhe_face.models.training.plot import draw
 
     try:
@@ -96,33 +97,61 @@ def _run(
         outputs.add(plot, PLOT)
         _check_folder(out, data, weights)
         with output.stages() as stage:
-            job = make(_people(data, out, aligned, output, stage))
+            job = make(read_people(data, out, aligned, output, stage))
             trainer = job.trainer
-            before = _before(job, output)
+            _tell_before(job, output)
             _train(job, output, stage)
         if plot is not None:
-            draw(trainer.records, plot)
+            first = [] if job.guard is None else [{"step": 0, **job.guard.first}]
+            draw([*first, *trainer.records], plot)
             output.replaced(outputs)
+        answer = _answer(job, out, plot)
+        if job.guard is not None:
+            _finish(job.guard, answer)
     except TrainingError as error:
         raise CommandError(str(error)) from None
-    last = trainer.records[-1]
-    answer = {
+    answer |= {
         "weights": str(out / WEIGHTS_FILE),
         "weights_sha256": sha256(out / WEIGHTS_FILE),
+    }
+    output.answer(answer, lambda console: _show(console, answer))
+
+
+def _finish(guard: Guard, answer: dict[str, Any]) -> None:
+    """Write the best state, or say in the error what was measured."""
+    from fhe_face.models.training.errors import TrainingError
+
+    try:
+        guard.finish()
+    except TrainingError as error:
+        raise CommandError(str(error), details=answer) from None
+
+
+def _answer(job: Job, out: Path, plot: Path | None) -> dict[str, Any]:
+    from fhe_face.models.training.loop import LOG_FILE
+
+    trainer, guard = job.trainer, job.guard
+    last = trainer.records[-1]
+    best = None if guard is None or guard.best is None else guard.best
+    return {
+        "weights": None,
+        "weights_sha256": None,
         "log": str(out / LOG_FILE),
         "plot": None if plot is None else str(plot),
         "people": job.people,
         "images": job.images,
         "steps": trainer.step,
-        "held_out_rank1": last.get("rank1"),
+        "held_out_rank1": last.get("rank1") if best is None else best.rank1,
+        "held_out_eer": last.get("eer") if best is None else best.eer,
         "held_out_people": job.held_out,
-        "held_out_rank1_before": before,
+        "held_out_rank1_before": None if guard is None else guard.before.rank1,
+        "held_out_eer_before": None if guard is None else guard.before.eer,
+        "best_step": None if best is None else best.step,
         "held_out_chance": last.get("rank1_chance"),
         "held_out_probes": last.get("probes"),
         "last": last,
         "plan": trainer.plan.facts(),
     }
-    output.answer(answer, lambda console: _show(console, answer))
 
 
 def _is_crops(stream: BinaryIO) -> bool:
@@ -140,6 +169,7 @@ _LOG = FileKind("the log of a training run", _is_log)
 
 def _check_folder(out: Path, data: Path, weights: Path | None) -> None:
     """Refuse a folder in which a run would replace what no run has written."""
+    from fhe_face.models.training.guard import BEST_FILE
     from fhe_face.models.training.loop import LOG_FILE, STATE_FILE, WEIGHTS_FILE
 
     if not out.is_dir():
@@ -149,34 +179,38 @@ def _check_folder(out: Path, data: Path, weights: Path | None) -> None:
     outputs.add(out / LOG_FILE, _LOG)
     outputs.add(out / STATE_FILE, WEIGHTS)
     hint = f", and {shown(out)} holds no run to go on with; give a new folder"
-    outputs.add(out / WEIGHTS_FILE, WEIGHTS, overwrite=(out / STATE_FILE).exists(), hint=hint)
+    begun = (out / STATE_FILE).exists()
+    outputs.add(out / WEIGHTS_FILE, WEIGHTS, overwrite=begun, hint=hint)
+    outputs.add(out / BEST_FILE, WEIGHTS, overwrite=begun, hint=hint)
 
 
-def _before(job: Job, output: Output) -> float | None:
-    """What given weights are worth before they are trained; None where there is nothing to say."""
-    if job.check is None or not job.given or job.trainer.step:
-        return None
-    job.trainer.network.eval()
-    found = job.check(job.trainer.network)
-    output.note(
-        f"before: held-out people rank-1 {found['rank1']:.3f} (chance {found['rank1_chance']:.3f})"
+def _tell_before(job: Job, output: Output) -> None:
+    """What given weights are worth before they are trained."""
+    if job.guard is not None:
+        output.note(f"before: {_line(job.guard.first)}")
+    elif job.check is None:
+        output.warn(
+            "nobody is held out: whether training makes it worse for other people will not be known"
+        )
+
+
+def _line(found: Mapping[str, Any]) -> str:
+    head = f", by the head {found['rank1_head']:.3f}" if "rank1_head" in found else ""
+    return (
+        f"held-out people rank-1 {found['rank1']:.3f} (chance {found['rank1_chance']:.3f}){head}, "
+        f"equal error rate {found['eer']:.3f}; paired similarity {found['paired']:.3f}"
     )
-    return float(found["rank1"])
 
 
 def _train(job: Job, output: Output, stage: Stage) -> None:
     """Every step that is left. A signal ends it after the step, with the state saved."""
     trainer = job.trainer
-    steps = trainer.run(save_every=_SAVE_EVERY, check=job.check, check_every=job.steps_per_epoch)
+    steps = job.run(save_every=_SAVE_EVERY)
     with postponed_signals() as waiting, closing(steps):
         for record in steps:
             stage("training", record["step"], trainer.plan.steps)
             if "rank1" in record:
-                share, chance = record["rank1"], record["rank1_chance"]
-                output.note(
-                    f"step {record['step']}: loss {record['loss']:.3f}, held-out people "
-                    f"rank-1 {share:.3f} (chance {chance:.3f})"
-                )
+                output.note(f"step {record['step']}: loss {record['loss']:.3f}, {_line(record)}")
             if waiting() and trainer.step < trainer.plan.steps:
                 output.note(
                     f"stopped after step {trainer.step} of {trainer.plan.steps}: saved in "
@@ -185,7 +219,7 @@ def _train(job: Job, output: Output, stage: Stage) -> None:
                 break
 
 
-def _people(data: Path, out: Path, aligned: bool, output: Output, stage: Stage) -> People:
+def read_people(data: Path, out: Path, aligned: bool, output: Output, stage: Stage) -> People:
     """A .bin verification file, or a folder of people; aligned once, then from `out`."""
     from fhe_face.models.training.people import People
     from fhe_face.models.training.verification import people_of, read_pairs
@@ -248,7 +282,14 @@ def _show(console: Console, data: dict[str, Any]) -> None:
         ),
         ("held-out people, rank-1", held),
         *(
-            [("  before training", f"{data['held_out_rank1_before']:.3f}")]
+            [
+                (
+                    "  before training",
+                    f"{data['held_out_rank1_before']:.3f} (equal error rate "
+                    f"{data['held_out_eer_before']:.3f}, now {data['held_out_eer']:.3f})",
+                ),
+                ("  the best state", f"after step {data['best_step']}"),
+            ]
             if data["held_out_rank1_before"] is not None
             else []
         ),

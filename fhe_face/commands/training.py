@@ -68,6 +68,24 @@ def finetune(
         int | None, typer.Option(min=2, help="People per step. Default: 16, fewer of few.")
     ] = None,
     images: Annotated[int, typer.Option(min=2, help="Images of each of them.")] = 4,
+    temperature: Annotated[
+        float,
+        typer.Option("--temperature", help="Temperature of InfoNCE: lower looks at harder pairs."),
+    ] = 0.07,
+    losses: Annotated[
+        str,
+        typer.Option(
+            "--losses",
+            metavar="contrast|arcface|both",
+            help="InfoNCE, an ArcFace head over the people, or both.",
+        ),
+    ] = "contrast",
+    allow_worse: Annotated[
+        bool,
+        typer.Option(
+            "--allow-worse", help="Write weights that are worse on held-out people than before."
+        ),
+    ] = False,
     rate: Rate = 1e-4,
     held_out: HeldOut = None,
     seed: Seed = 0,
@@ -88,4 +106,5 @@ def finetune(
         "seed": seed,
     }
     options |= {"held_out": held_out, "half": half, "compiled": compiled, "device": device}
+    options |= {"temperature": temperature, "losses": losses, "allow_worse": allow_worse}
     command.finetune(data, weights, out, plot, aligned, options, json)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fhe_face.commands import bounding
 from fhe_face.commands.options import Json
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from fhe_face.models.checkpoint import Checkpoint
 
 app = typer.Typer(help="List, check, convert and download weights files.", no_args_is_help=True)
+
+app.command("bound", help=bounding.HELP)(bounding.bound)
 
 _SUFFIXES = (".safetensors", ".ckpt")
 

@@ -4,7 +4,7 @@ Everything is drawn from one generator on the processor, so that the same seed g
 pictures on any device up to rounding. Pictures are float (B, 3, S, S) in [-1, 1].
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import torch
@@ -36,6 +36,17 @@ class Strength:
     shade: float = 0.5
     occlude: float = 0.25
     border: float = 0.1
+
+    def weaker(self, share: float) -> "Strength":
+        """The same with the probabilities of what destroys a picture times `share`."""
+        names = ("grey", "blur", "sharpen", "noise", "blocks", "shade", "occlude", "border")
+        return replace(self, **{name: getattr(self, name) * share for name in names})
+
+
+#: Real photos vary by themselves: weaker changes than for generated faces.
+LABELLED: Final = Strength(
+    grey=0.15, blur=0.15, sharpen=0.1, noise=0.2, blocks=0.15, occlude=0.15, warp=0.6
+)
 
 
 class Draw:

@@ -32,6 +32,8 @@ from fhe_face.models.training.stress import stress_images
 
 #: Squared norms for which the encrypted normalisation is made.
 INTERVAL: Final = (100.0, 3000.0)
+#: Of the stress images, so that two networks are compared on the same ones.
+STRESS_SEED: Final = 77
 _STEP: Final = 0.08
 _LIMIT: Final = 3.0
 _NEVER: Final = 1e9
@@ -40,7 +42,7 @@ _NEVER: Final = 1e9
 @dataclass(frozen=True)
 class Extremes:
     """Of some pictures: how many, how many gave no finite result, squared norms, how many lie
-    outside `INTERVAL`, and the largest value over the typical size of its tensor and channel."""
+    outside the interval, and the largest value over the typical size of its tensor and channel."""
 
     images: int
     diverged: int
@@ -51,8 +53,13 @@ class Extremes:
     where: str
 
 
-def extremes(network: FusedNetwork, pictures: NDArray[np.float64], typical: "Typical") -> Extremes:
-    """Of pictures (N, 3, 64, 64) in [-1, 1], in float64."""
+def extremes(
+    network: FusedNetwork,
+    pictures: NDArray[np.float64],
+    typical: "Typical",
+    interval: tuple[float, float] = INTERVAL,
+) -> Extremes:
+    """Of pictures (N, 3, 64, 64) in [-1, 1], in float64; `interval`: of healthy squared norms."""
     ratios: dict[str, NDArray[np.float64]] = {}
     norms = []
     for start in range(0, len(pictures), 8):
@@ -65,7 +72,7 @@ def extremes(network: FusedNetwork, pictures: NDArray[np.float64], typical: "Typ
     norm = np.concatenate(norms)
     finite = norm[np.isfinite(norm)]
     where = max(ratios, key=lambda name: float(ratios[name]))
-    low, high = INTERVAL
+    low, high = interval
     return Extremes(
         images=len(norm),
         diverged=len(norm) - len(finite),
@@ -127,8 +134,9 @@ AIMS: Final[dict[str, Callable[[Tensor, Tensor], Tensor]]] = {
 
 
 def measure(
-    network: CryptoFaceNet, typical: NDArray[np.float64], stress: int, hunts: int, steps: int
-) -> dict[str, Extremes]:
+    network: CryptoFaceNet, typical: NDArray[np.float64], stress: int, hunts: int, steps: int,
+    interval: tuple[float, float] = INTERVAL,
+) -> dict[str, Extremes]:  # fmt: skip
     """Extremes over `stress` stress images, and over `hunts` hunted ones for each aim.
 
     typical: ordinary pictures (N, 3, 64, 64), which say what is large; half of the hunted
@@ -137,13 +145,17 @@ def measure(
     network.eval()
     fused = fuse(network.state())
     scale = Typical.of(fused, typical)
-    found = {"typical": extremes(fused, typical, scale)}
-    found["stress"] = extremes(fused, stress_images(77, stress).double().numpy(), scale)
+
+    def of(pictures: NDArray[np.float64]) -> Extremes:
+        return extremes(fused, pictures, scale, interval)
+
+    found = {"typical": of(typical)}
+    found["stress"] = of(stress_images(STRESS_SEED, stress).double().numpy())
     ordinary = torch.from_numpy(typical).float().repeat(hunts // len(typical) + 1, 1, 1, 1)
     start = torch.cat([ordinary[: hunts // 2], stress_images(78, hunts - hunts // 2)])
     for name, aim in AIMS.items():
         pictures = hunted(network, start, steps, aim)
-        found[f"hunted: {name}"] = extremes(fused, pictures.double().numpy(), scale)
+        found[f"hunted: {name}"] = of(pictures.double().numpy())
     return found
 
 

@@ -22,63 +22,116 @@ from fhe_face.models.checkpoint import load_state
 from fhe_face.models.cryptoface import CryptoFaceNet
 from fhe_face.models.training.augmentation import augment, centre
 from fhe_face.models.training.errors import TrainingError
-from fhe_face.models.training.loop import STATE_FILE, Record, Trainer, seed_of
-from fhe_face.models.training.losses import Distillation
+from fhe_face.models.training.loop import STATE_FILE, Record, Seen, Trainer, seed_of
+from fhe_face.models.training.losses import Distillation, info_nce
 from fhe_face.models.training.plan import Plan
+from fhe_face.models.training.shards import Canvases
+from fhe_face.models.training.teacher import Teacher
 
 HELD_OUT: Final = 500
+#: The teacher's cosine from which a changed picture still shows its face, to the teacher.
+_SAME_FACE: Final = 0.6
 
 
 class Faces:
-    """Generated faces and their teacher embeddings, as `models.training.generated` writes them."""
+    """Generated faces and their teacher embeddings, in one file of `models.training.generated` or
+    in many of `models.training.shards`."""
 
     def __init__(self, folder: Path) -> None:
         """TrainingError: the folder does not hold them."""
         try:
-            self.faces: NDArray[np.uint8] = np.load(folder / "faces.npy", mmap_mode="r")
-            self.targets: NDArray[np.float32] = np.load(folder / "targets.npy")
-        except (OSError, ValueError) as error:
+            self.canvases = Canvases(folder)
+            whole = folder / "targets.npy"
+            files = [whole] if whole.exists() else sorted(folder.glob("targets-*.npy"))
+            parts = [np.load(file, allow_pickle=False) for file in files]
+            self.targets: NDArray[np.float32] = np.concatenate(parts)
+        except (OSError, ValueError, EOFError) as error:
             raise TrainingError(
                 f"{folder}: no generated faces ({error}); make them with "
                 "python -m fhe_face.models.training.generated"
             ) from None
-        if len(self.faces) != len(self.targets) or len(self.faces) < 2:
-            raise TrainingError(f"{folder}: {len(self.faces)} faces, {len(self.targets)} targets")
+        if len(self) != len(self.targets) or len(self) < 2:
+            raise TrainingError(f"{folder}: {len(self)} faces, {len(self.targets)} targets")
+
+    def __len__(self) -> int:
+        return len(self.canvases)
 
 
 class Distil:
     """The objective of `fhe_face.models.training.loop`."""
 
-    def __init__(self, data: Faces, plan: Plan, held_out: int = HELD_OUT) -> None:
-        """`held_out`: faces at the end that are never trained on."""
+    def __init__(
+        self,
+        data: Faces,
+        plan: Plan,
+        held_out: int = HELD_OUT,
+        neighbours: int = 1,
+        views: int = 1,
+        teacher: Teacher | None = None,
+    ) -> None:
+        """held_out: faces at the end that are never trained on; neighbours: faces of a batch that
+        lie together in the teacher's space, so that relations see hard pairs; views: how often
+        each face is in a batch, every time changed in another way (then InfoNCE over them joins);
+        teacher: looks at the changed pictures too (function matching). Where it still sees the
+        same face, what it sees there is the target, and the stored embedding elsewhere.
+
+        TrainingError: fewer faces than one batch, or a batch that these do not divide.
+        """
+        if plan.batch % (neighbours * views):
+            raise TrainingError(
+                f"a batch of {plan.batch} is not made of {neighbours} neighbours with {views} views"
+            )
         self.head = nn.Module()
         self.data, self.plan = data, plan
-        self.count = len(data.faces) - held_out
+        self.neighbours, self.views, self.teacher = neighbours, views, teacher
+        self.count = len(data) - held_out
         if self.count < plan.batch:
             raise TrainingError(f"{self.count} faces to train on are fewer than one batch")
         mean = torch.from_numpy(data.targets[: self.count].mean(0))
         self.distillation = Distillation(mean)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Every face once per epoch, in another order each time."""
-        per_epoch = self.count // self.plan.batch
-        epoch, place = divmod(step, per_epoch)
+        """Every face once per epoch, in another order each time; with neighbours, every face is
+        once the one whose neighbours are taken."""
+        size = self.plan.batch // (self.neighbours * self.views)
+        epoch, place = divmod(step, self.count // size)
         random = np.random.default_rng(seed_of(self.plan.seed, "order", epoch))
-        rows = random.permutation(self.count)[place * self.plan.batch :][: self.plan.batch]
+        rows = random.permutation(self.count)[place * size :][:size]
         rows.sort()  # a file is read faster in order
-        return torch.from_numpy(self.data.faces[rows]), torch.from_numpy(self.data.targets[rows])
+        if self.neighbours > 1:
+            likeness = self.data.targets[rows] @ self.data.targets[: self.count].T
+            rows = np.argpartition(-likeness, self.neighbours - 1, 1)[:, : self.neighbours].ravel()
+        rows = np.repeat(rows, self.views)
+        faces = self.data.canvases.take(rows)
+        return torch.from_numpy(faces), torch.from_numpy(self.data.targets[rows])
 
-    def loss(self, features: Tensor, embedding: Tensor, known: Tensor) -> dict[str, Tensor]:
+    def loss(self, seen: Seen, known: Tensor) -> dict[str, Tensor]:
         """See `models.training.losses.Distillation`."""
+        embedding = seen.embedding
         distillation = self.distillation.to(embedding.device)
-        cosine, relation, contrast = distillation(embedding, known.to(embedding.device))
-        return {"cosine": cosine, "relation": relation, "contrast": contrast * 0.5}
+        cosine, relation, contrast = distillation(embedding, self._wanted(seen, known))
+        parts = {"cosine": cosine, "relation": relation, "contrast": contrast * 0.5}
+        if self.views > 1:
+            # The same teacher embedding is the same face, also where two neighbourhoods share it.
+            face = torch.unique(known.to(embedding.device), dim=0, return_inverse=True)[1]
+            parts["views"] = info_nce(embedding, face) * 0.5
+        return parts
+
+    def _wanted(self, seen: Seen, known: Tensor) -> Tensor:
+        """The teacher's embeddings (B, 128) that the pictures of a batch are to have."""
+        stored = known.to(seen.embedding.device)
+        if self.teacher is None:
+            return stored
+        looked = self.teacher.embed_changed(seen.faces)
+        same = (looked * stored).sum(1, keepdim=True) >= _SAME_FACE
+        return torch.where(same, looked, stored)
 
     def check(self, network: CryptoFaceNet) -> Record:
         """Held-out generated faces: how well cosines follow the teacher's (correlation), and how
         often a changed picture finds its own face among them (rank-1)."""
         device = next(network.parameters()).device
-        raw = torch.from_numpy(np.array(self.data.faces[self.count :])).to(device)
+        held = self.data.canvases.take(np.arange(self.count, len(self.data)))
+        raw = torch.from_numpy(held).to(device)
         canvas = raw.permute(0, 3, 1, 2).float() / 127.5 - 1
         teacher = self.distillation.to(device).target(
             torch.from_numpy(self.data.targets[self.count :]).to(device)

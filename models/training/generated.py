@@ -28,6 +28,8 @@ CANVAS: Final = 80
 MARGIN: Final = 8
 _TEMPLATE: Final = 112
 _TEMPLATE_MARGIN: Final = _TEMPLATE * MARGIN // 64
+#: Of an aligned picture, what the teacher sees.
+INNER: Final = slice(_TEMPLATE_MARGIN, -_TEMPLATE_MARGIN)
 _ENLARGE: Final = 3
 _PAD: Final = 32
 _SCORE: Final = 0.7
@@ -94,14 +96,13 @@ def generate(out: Path, count: int, seed: int, device: str = "cpu") -> Iterator[
     faces = np.lib.format.open_memmap(part, "w+", np.uint8, (count, CANVAS, CANVAS, 3))
     targets = np.empty((count, DIMENSION), np.float32)
     done = 0
-    inner = slice(_TEMPLATE_MARGIN, -_TEMPLATE_MARGIN)
     for batch in aligned_faces(seed):
         batch = batch[: count - done]
         rows = slice(done, done + len(batch))
         faces[rows] = [
             cv2.resize(f, (CANVAS, CANVAS), interpolation=cv2.INTER_LINEAR) for f in batch
         ]
-        targets[rows] = teacher.embed(np.ascontiguousarray(batch[:, inner, inner])).cpu().numpy()
+        targets[rows] = teacher.embed(np.ascontiguousarray(batch[:, INNER, INNER])).cpu().numpy()
         done += len(batch)
         yield done
         if done == count:

@@ -3,12 +3,14 @@
 import hashlib
 import json
 from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from fhe_face.coeffs.normalisation import FittedNormalisation
 from fhe_face.models.checkpoint import save_safetensors
 from fhe_face.models.cryptoface import CryptoFaceNet
 from fhe_face.models.manifest import WeightsManifest
@@ -32,6 +34,16 @@ _CLIP: Final = 5.0
 Record = dict[str, Any]
 
 
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A batch as it was trained on: changed crops (B, 3, 64, 64) in [-1, 1], and what the network
+    made of them: features (B, P, 256) and embeddings (B, 256) before normalisation."""
+
+    faces: Tensor
+    features: Tensor
+    embedding: Tensor
+
+
 class Objective(Protocol):
     """What is trained for. `head`: parameters of its own, or an empty module."""
 
@@ -40,8 +52,8 @@ class Objective(Protocol):
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Canvases (B, S, S, 3) uint8 and what is known about them; the same for the same step."""
 
-    def loss(self, features: Tensor, embedding: Tensor, known: Tensor) -> dict[str, Tensor]:
-        """Named parts to be added up, from features (B, P, 256) and embeddings (B, 256)."""
+    def loss(self, seen: Seen, known: Tensor) -> dict[str, Tensor]:
+        """Named parts to be added up, from what the network made of a batch."""
 
 
 def seed_of(*parts: object) -> int:
@@ -56,12 +68,17 @@ class Trainer:
     def __init__(
         self, network: CryptoFaceNet, objective: Objective, plan: Plan, folder: Path,
         *, device: str = "cpu", compiled: bool = False,
+        coefficients: FittedNormalisation | None = None,
     ) -> None:  # fmt: skip
-        """`compiled`: run the activations through torch.compile. TrainingError: no such device."""
-        self.device = _device(device)
+        """`compiled`: run the activations through torch.compile; `coefficients`: for the manifest
+        of the weights, default the usual ones. TrainingError: no such device."""
+        self.device = device_of(device)
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.objective, self.plan, self.folder = objective, plan, folder
         objective.head.to(self.device)
+        self.coefficients = coefficients
+        #: In the folder, with every state; None: no weights are written.
+        self.weights_file: str | None = WEIGHTS_FILE
         self.step = 0
         self.records: list[Record] = []
         parameters = [*self.network.parameters(), *objective.head.parameters()]
@@ -113,7 +130,7 @@ class Trainer:
             group["lr"] = plan.rate_at(step)
         raw, known = self.objective.batch(step)
         canvas = raw.to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
-        faces = augment(canvas, seed_of(plan.seed, "augment", step), plan.augmentation)
+        faces = augment(canvas, seed_of(plan.seed, "augment", step), plan.augmentation_at(step))
         images = torch.cat([faces, *self._hostile(faces)]) if bounded else faces
         images = images.detach().contiguous(memory_format=torch.channels_last)
         images.requires_grad_(bounded)
@@ -123,13 +140,14 @@ class Trainer:
                 flat = self.network.linear(torch.flatten(features, 1))
             embedding = self.network.bn(flat.float())
             count = len(faces)
-            parts = self.objective.loss(features[:count].float(), embedding[:count], known)
+            seen = Seen(images[:count].detach(), features[:count].float(), embedding[:count])
+            parts = self.objective.loss(seen, known)
             excess = watch.excess
             # Means over faces and over hostile images count alike, however many there are.
             bound = excess[:count].mean()
             if bounded:
                 bound = bound + excess[count:].mean()
-                outside = norm_penalty(embedding)
+                outside = norm_penalty(embedding, plan.norms)
                 parts["norm"] = outside[:count].mean() + outside[count:].mean()
             parts["bound"] = bound * plan.bound_weight
             total = torch.stack(list(parts.values())).sum()
@@ -164,7 +182,8 @@ class Trainer:
         return [stress, spoiled(faces[: count - half], seed), self.hunted]
 
     def _prey(self, step: int) -> Tensor:
-        return stress_images(seed_of(self.plan.seed, "prey", step), self.plan.stress, self.device)
+        seed = seed_of(self.plan.seed, "prey", step)
+        return stress_images(seed, self.plan.prey, self.device)
 
     def _hunt(self, images: Tensor, faces: Tensor) -> None:
         """Move the hunted images to where they do more harm: one step along the sign of the
@@ -199,19 +218,23 @@ class Trainer:
         files.write_atomically(self.folder / LOG_FILE, lines.encode())
         facts = {"step": self.step, "plan": self.plan.facts()}
         files.save(self.folder / STATE_FILE, tensors, facts)
+        if self.weights_file is None:
+            return
         state = self.network.state()
-        manifest = WeightsManifest.of(state, training=facts)
-        save_safetensors(state, self.folder / WEIGHTS_FILE, manifest=manifest)
+        manifest = WeightsManifest.of(state, self.coefficients, facts)
+        save_safetensors(state, self.folder / self.weights_file, manifest=manifest)
 
     def resume(self) -> None:
         """Go on from the folder's state. TrainingError: it is of another plan, or damaged."""
         path = self.folder / STATE_FILE
         tensors, facts = files.load(path)
-        theirs, ours = facts.get("plan", {}), json.loads(json.dumps(self.plan.facts()))
+        theirs, ours = facts.get("plan", {}), _plain(self.plan)
+        defaults = _plain(Plan(self.plan.steps, self.plan.batch))
         for name, value in ours.items():
-            if theirs.get(name) != value:
+            # What a state of an earlier version does not tell was what it is by default.
+            if (found := theirs.get(name, defaults.get(name))) != value:
                 raise TrainingError(
-                    f"{path}: was made with {name} {theirs.get(name)}, not {value}; give the same "
+                    f"{path}: was made with {name} {found}, not {value}; give the same "
                     "options, or a new folder"
                 )
         try:
@@ -226,7 +249,13 @@ class Trainer:
         self.records = read_log(self.folder / LOG_FILE)[: self.step]
 
 
-def _device(name: str) -> torch.device:
+def _plain(plan: Plan) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads(json.dumps(plan.facts()))
+    return facts
+
+
+def device_of(name: str) -> torch.device:
+    """A device by its name. TrainingError: it cannot be used here."""
     try:
         return torch.zeros(1, device=name).device
     except (RuntimeError, AssertionError) as error:

@@ -94,8 +94,8 @@ class Distillation(nn.Module):
         return cosine, relation, functional.cross_entropy(logits, own)
 
 
-def norm_penalty(embedding: Tensor) -> Tensor:
-    """(B,): how far squared norms of embeddings (B, 256) lie outside `NORM_AIM`, in logarithms."""
+def norm_penalty(embedding: Tensor, aim: tuple[float, float] = NORM_AIM) -> Tensor:
+    """(B,): how far squared norms of embeddings (B, 256) lie outside `aim`, in logarithms."""
     logarithm = torch.log(embedding.float().square().sum(1) + 1e-3)
-    low, high = map(math.log, NORM_AIM)
+    low, high = map(math.log, aim)
     return torch.relu(low - logarithm).square() + torch.relu(logarithm - high).square()

@@ -1,6 +1,8 @@
 """Labelled faces: who is kept for validation, and the objectives that train on the others."""
 
+import math
 from dataclasses import dataclass
+from typing import Final, Literal
 
 import numpy as np
 import torch
@@ -8,12 +10,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fhe_face.models.cryptoface import CryptoFaceNet
-from fhe_face.models.evaluation import identify
+from fhe_face.models.evaluation import identify, pair_scores, roc
+from fhe_face.models.training.augmentation import LABELLED, augment
 from fhe_face.models.training.errors import TrainingError
-from fhe_face.models.training.loop import Record, seed_of
+from fhe_face.models.training.loop import Record, Seen, seed_of
 from fhe_face.models.training.losses import ArcFace, info_nce, jigsaw
 
+#: Losses of fine-tuning.
+Losses = Literal["contrast", "arcface", "both"]
+LOSSES: Final[tuple[Losses, ...]] = ("contrast", "arcface", "both")
 _CHUNK = 64
+_MOST_NAMED = 256
 _MOST_HELD_OUT = 10
 _USUAL_BATCH = 128
 _USUAL_GROUPS = 16
@@ -105,23 +112,33 @@ class Classify:
         rows = order.permutation(len(self.people.labels))[place * self.size :][: self.size]
         return _taken(self.people, rows)
 
-    def loss(self, features: Tensor, embedding: Tensor, known: Tensor) -> dict[str, Tensor]:
+    def loss(self, seen: Seen, known: Tensor) -> dict[str, Tensor]:
         """ArcFace and jigsaw."""
-        parts = {"arcface": self.head(embedding, known.to(embedding.device))}
+        parts = {"arcface": self.head(seen.embedding, known.to(seen.embedding.device))}
         if self.jigsaw is not None:
-            parts["jigsaw"] = jigsaw(self.jigsaw(features)) * self.jigsaw_weight
+            parts["jigsaw"] = jigsaw(self.jigsaw(seen.features)) * self.jigsaw_weight
         return parts
 
 
 class Contrast:
-    """InfoNCE over different images of the same people: P people with K images in each batch."""
+    """InfoNCE over different images of the same people: P people with K images in each batch.
+
+    With an ArcFace head, the people are classified as well, or only classified.
+    """
 
     def __init__(
-        self, people: People, groups: int | None, images: int, seed: int, temperature: float = 0.07
+        self,
+        people: People,
+        groups: int | None,
+        images: int,
+        seed: int,
+        temperature: float = 0.07,
+        losses: Losses = "contrast",
     ) -> None:
-        """groups, images: P and K, both at least 2; groups None: 16, fewer of fewer people.
+        """groups, images: P and K, both at least 2; groups None: 16, fewer of fewer people;
+        temperature: of InfoNCE; losses: contrast, arcface (the head alone) or both.
 
-        TrainingError: too few people or images.
+        TrainingError: too few people or images, a temperature that makes no sense.
 
         People with a single image are left out; of those with fewer than K, all images are taken.
         """
@@ -129,7 +146,11 @@ class Contrast:
             raise TrainingError(
                 f"--people is {groups}, --images is {images}; both must be 2 or more"
             )
-        self.seed, self.temperature = seed, temperature
+        if losses not in LOSSES:
+            raise TrainingError(f"--losses is '{losses}'; it must be {', '.join(LOSSES)}")
+        if not 0 < temperature < math.inf:
+            raise TrainingError(f"--temperature is {temperature}; it must be above 0")
+        self.seed, self.temperature, self.losses = seed, temperature, losses
         rows = [np.flatnonzero(people.labels == person) for person in range(people.count)]
         self._rows = [own for own in rows if len(own) > 1]
         if groups is None:
@@ -140,7 +161,7 @@ class Contrast:
                 f"{groups} of them (--people; it must be 2 or more)"
             )
         self.people, self.groups, self.images = people, groups, images
-        self.head = nn.Module()
+        self.head: nn.Module = nn.Module() if losses == "contrast" else _head(people, seed)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -159,36 +180,95 @@ class Contrast:
         ]
         return _taken(self.people, np.concatenate(picked))
 
-    def loss(self, features: Tensor, embedding: Tensor, known: Tensor) -> dict[str, Tensor]:
-        """InfoNCE."""
-        person = known.to(embedding.device)
-        return {"contrast": info_nce(embedding, person, self.temperature)}
+    def loss(self, seen: Seen, known: Tensor) -> dict[str, Tensor]:
+        """InfoNCE, ArcFace, or both."""
+        person = known.to(seen.embedding.device)
+        parts: dict[str, Tensor] = {}
+        if self.losses != "arcface":
+            parts["contrast"] = info_nce(seen.embedding, person, self.temperature)
+        if self.losses != "contrast":
+            parts["arcface"] = self.head(seen.embedding, person)
+        return parts
+
+
+def _head(people: People, seed: int) -> ArcFace:
+    torch.manual_seed(seed)
+    return ArcFace(people.count)
 
 
 class RankOne:
     """Validation: gallery-probe rank-1 over people who were not trained on."""
 
-    def __init__(self, people: People) -> None:
-        """`people`: the held-out ones."""
+    def __init__(
+        self, people: People, head: nn.Module | None = None, trained: People | None = None
+    ) -> None:
+        """`people`: the held-out ones; head: of ArcFace over the people `trained`, to compare."""
         self.people = people
+        self.head = head if isinstance(head, ArcFace) else None
+        self.trained = trained
 
     def __call__(self, network: CryptoFaceNet) -> Record:
-        """rank1 of the held-out people, and what guessing would give."""
-        unit = embedded(network, self.people.crops)
-        found = identify(unit, self.people.labels)
-        return {"rank1": found.rank1, "rank1_chance": found.chance, "probes": found.probes}
+        """rank1 and eer of the held-out people, and what guessing would give.
+
+        paired: mean cosine of an image and a changed copy of it, which says nothing about people
+        and stands there to be compared. With a head, rank1_head is the rank-1 by the head's
+        scores for the people who were trained on, in place of the embedding, and head_trained the
+        share of (up to 256) images of these that the head names right.
+        """
+        people = self.people
+        unit = embedded(network, people.crops)
+        found = identify(unit, people.labels)
+        copies = embedded(network, _changed(people.crops))
+        record: Record = {
+            "rank1": found.rank1,
+            "rank1_chance": found.chance,
+            "probes": found.probes,
+            "eer": roc(*pair_scores(unit, people.labels)).eer,
+            "paired": float((unit * copies).sum(1).mean()),
+        }
+        if self.head is None:
+            return record
+        record["rank1_head"] = identify(self._scores(unit), people.labels).rank1
+        if self.trained is not None:
+            rows = np.linspace(0, len(self.trained.labels) - 1, _MOST_NAMED).astype(np.int64)
+            rows = np.unique(rows)
+            scores = self._scores(embedded(network, self.trained.crops[rows]))
+            record["head_trained"] = float((scores.argmax(1) == self.trained.labels[rows]).mean())
+        return record
+
+    def _scores(self, unit: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What the head makes of unit embeddings (N, 256): unit vectors (N, people)."""
+        assert self.head is not None
+        centres = nn.functional.normalize(self.head.weight.detach().double().cpu()).numpy()
+        scores = unit @ centres.T
+        lengths = np.linalg.norm(scores, axis=1, keepdims=True)
+        return np.asarray(scores / np.where(lengths > 0, lengths, 1))
+
+
+def _changed(crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Copies (N, 64, 64, 3) as training changes pictures, always the same ones."""
+    pixels = torch.from_numpy(np.ascontiguousarray(crops)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    changed = (augment(pixels, seed_of("paired"), LABELLED) + 1) * 127.5
+    return changed.round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
 
 
 def embedded(network: CryptoFaceNet, crops: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Unit embeddings (N, 256) of crops (N, 64, 64, 3); the network is in evaluation mode."""
+    """Unit embeddings (N, 256) of crops (N, 64, 64, 3), 0 for one that is not finite; the network
+    is in evaluation mode."""
+    raw = torch.from_numpy(embedded_raw(network, crops))
+    unit = torch.nn.functional.normalize(raw).nan_to_num(0, 0, 0)
+    return np.asarray(unit.numpy(), np.float64)
+
+
+def embedded_raw(network: CryptoFaceNet, crops: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """The same before normalisation."""
     device = next(network.parameters()).device
     parts = []
     for start in range(0, len(crops), _CHUNK):
         pixels = torch.from_numpy(np.ascontiguousarray(crops[start : start + _CHUNK])).to(device)
         with torch.no_grad():
             parts.append(network(pixels.permute(0, 3, 1, 2).float() / 127.5 - 1).double().cpu())
-    whole = torch.cat(parts)
-    return np.asarray(torch.nn.functional.normalize(whole).numpy(), np.float64)
+    return np.asarray(torch.cat(parts).numpy(), np.float64)
 
 
 def _taken(people: People, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:

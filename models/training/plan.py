@@ -6,6 +6,7 @@ from typing import Any
 
 from fhe_face.models.training.augmentation import Strength
 from fhe_face.models.training.errors import TrainingError
+from fhe_face.models.training.losses import NORM_AIM
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,10 @@ class Plan:
     bounded_from: share of the steps after which the statistics of all BatchNorms stay as they
     are and stress images and hunted images (`stress` of each per step) join every batch;
     limit, clamp: see `models.training.activation`; bound_weight: of the penalty; hunt_faces: share
-    of the hunted images that start as faces, not as stress images.
+    of the hunted images that start as faces, not as stress images; hunted: how many of these there
+    are, None: `stress`; norms: squared norms of embeddings that the bounded phase keeps to;
+    gentle_until: share of the steps in which what destroys a picture is half as likely;
+    temperature, losses: of fine-tuning, see `models.training.people.Contrast`.
     """
 
     steps: int
@@ -30,6 +34,11 @@ class Plan:
     bound_weight: float = 0.02
     hunt_faces: float = 0.0
     half: bool = False
+    hunted: int | None = None
+    norms: tuple[float, float] = NORM_AIM
+    temperature: float = 0.07
+    losses: str = "contrast"
+    gentle_until: float = 0.0
     augmentation: Strength = field(default_factory=Strength)
 
     def __post_init__(self) -> None:
@@ -46,6 +55,9 @@ class Plan:
             "clamp": self.limit < self.clamp,
             "bound_weight": self.bound_weight >= 0,
             "hunt_faces": 0 <= self.hunt_faces <= 1,
+            "gentle_until": 0 <= self.gentle_until <= 1,
+            "hunted": self.prey >= 1,
+            "norms": 0 < self.norms[0] < self.norms[1],
         }
         for name, right in rules.items():
             if not right:
@@ -55,6 +67,16 @@ class Plan:
     def first_bounded(self) -> int:
         """The step from which statistics are fixed; `steps` where that never happens."""
         return round(self.steps * self.bounded_from)
+
+    @property
+    def prey(self) -> int:
+        """How many hunted images there are."""
+        return self.stress if self.hunted is None else self.hunted
+
+    def augmentation_at(self, step: int) -> Strength:
+        """How pictures of a step are changed."""
+        gentle = step < round(self.steps * self.gentle_until)
+        return self.augmentation.weaker(0.5) if gentle else self.augmentation
 
     def rate_at(self, step: int) -> float:
         """Learning rate of a step; the bounded part starts again at half the highest rate."""

@@ -9,14 +9,22 @@ from fhe_face.coeffs.figures import figure_class, save
 from fhe_face.models.training.errors import TrainingError
 from fhe_face.models.training.loop import Record
 
-_NOT_LOSSES: Final = ("step", "rate", "probes")
+_NOT_LOSSES: Final = ("step", "rate", "probes", "stage", "done", "stress_images")
 #: Shown on an axis of their own, from 0 to 1.
 _SHARES: Final = {
     "rank1": "held-out people, rank-1",
+    "rank1_head": "the same by the ArcFace head",
     "rank1_chance": "chance",
+    "paired": "paired similarity: a photo and itself, changed",
+    "eer": "held-out people, equal error rate",
+    "head_trained": "trained people named by the head",
     "rank1_changed": "changed pictures found again",
     "teacher_correlation": "correlation with the teacher",
     "teacher_cosine": "cosine to the teacher",
+    "kept_cosine": "cosine to the given network",
+    "kept_changed": "the same, changed pictures",
+    "stress_refused": "stress images outside the interval",
+    "stress_not_finite": "stress images without a finite result",
 }
 _LOSSES: Final = {
     "loss": "sum of all",
@@ -24,6 +32,8 @@ _LOSSES: Final = {
     "contrast": "contrast (InfoNCE)",
     "cosine": "1 - cosine to the teacher",
     "relation": "relations of the batch",
+    "length": "squared norms",
+    "views": "views of one face (InfoNCE)",
     "norm": "norms outside their range",
     "bound": "activations outside their bound",
 }

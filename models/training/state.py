@@ -37,6 +37,18 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise TrainingError(_damaged(path, error)) from None
 
 
+def load_facts(path: Path) -> dict[str, Any]:
+    """The facts alone, which is quick. TrainingError as `load`."""
+    from safetensors import safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts: dict[str, Any] = json.loads((file.metadata() or {})[_FACTS])
+            return facts
+    except Exception as error:  # the parser has an error class of its own
+        raise TrainingError(_damaged(path, error)) from None
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """A temporary file beside it, then a rename. TrainingError: it cannot be written."""
     try:

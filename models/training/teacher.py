@@ -59,8 +59,19 @@ class Teacher:
         """Embeddings (B, 128), unit length, of faces (B, 112, 112, 3) RGB uint8."""
         if faces.dtype != np.uint8 or faces.ndim != 4 or faces.shape[1:] != (SIDE, SIDE, 3):
             raise TrainingError(f"teacher: {faces.dtype} {faces.shape}, not uint8 (B, 112, 112, 3)")
+        return self._run(torch.from_numpy(faces).to(self.device).permute(0, 3, 1, 2))
+
+    def embed_changed(self, faces: Tensor) -> Tensor:
+        """The same for pictures (B, 3, S, S) in [-1, 1] of any size, on the teacher's device: what
+        it makes of what a student sees (hardly less from 64 pixels than from 112)."""
+        pixels = ((faces.detach() + 1) * 127.5).clamp(0, 255)
+        size = (SIDE, SIDE)
+        return self._run(functional.interpolate(pixels, size, mode="bilinear", align_corners=False))
+
+    def _run(self, pixels: Tensor) -> Tensor:
+        """Embeddings of RGB pixels (B, 3, 112, 112) from 0 to 255."""
         with torch.no_grad():
-            x = torch.from_numpy(faces).to(self.device).permute(0, 3, 1, 2).to(_TYPE)
+            x = pixels.to(_TYPE)
             for kind, tensors, options in self._layers:
                 x = _apply(kind, x, tensors, options)
             return functional.normalize(x.float())

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from fhe_face import cli
+from tests.extent import only_long
 from tests.face.newcomer import place_photos
 
 
@@ -56,9 +57,14 @@ def test_it_is_short_and_holds_what_a_newcomer_needs(repository: Path) -> None:
     assert shown.startswith("same person: cosine 0.")
 
 
+@only_long
 @pytest.mark.full
 def test_its_example_runs(repository: Path, checkpoint: Path, shared: Path, tmp_path: Path) -> None:
-    """As written, on two photos of one person, where the official weights were downloaded."""
+    """As written, on two photos of one person, where the official weights were downloaded.
+
+    tests/install/test_installed.py runs it with the bundled weights; the commands with the official
+    ones are run by test_transcript.py.
+    """
     (example,) = blocks(repository, "python")
     assert sum(bool(line.strip()) for line in example.splitlines()) == 5
     place_photos(shared, tmp_path)

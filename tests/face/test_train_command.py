@@ -72,6 +72,34 @@ def test_usual_options_suit_a_small_folder(fhe_face: Run, folder: Path, tmp_path
     assert "before: held-out people rank-1" in result.err
 
 
+def test_what_makes_it_worse_is_not_written(fhe_face: Run, folder: Path, tmp_path: Path) -> None:
+    """A rate that destroys the network: an error with all numbers, a log and a plot, no weights."""
+    pytest.importorskip("matplotlib")
+    out, plot = tmp_path / "run", tmp_path / "curves.png"
+    given = (
+        "finetune", folder, "--out", out, *SMALL, "--people", "2", "--images", "2",
+        "--losses", "arcface", "--temperature", "0.2", "--rate", "0.5", "--plot", plot, "--json",
+    )  # fmt: skip
+    result = fhe_face(*given)
+    assert result.status == 1
+    answer = json.loads(result.out)
+    assert "made it worse for people who were not trained on" in answer["error"]
+    assert answer["held_out_rank1_before"] == 1.0
+    assert (answer["held_out_rank1"], -answer["held_out_eer"]) < (
+        1.0,
+        -answer["held_out_eer_before"],
+    )
+    assert (answer["weights"], answer["plan"]["temperature"]) == (None, 0.2)
+    assert "rank1_head" in answer["last"]
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    assert not (out / "weights.safetensors").exists()
+    assert len((out / "log.jsonl").read_text().splitlines()) == 1
+
+    result = fhe_face(*given, "--allow-worse")
+    assert result.status == 0, result.err
+    assert load(out / "weights.safetensors").sha256 == json.loads(result.out)["weights_sha256"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_ends_the_step_and_saves(
     folder: Path, tmp_path: Path, number: signal.Signals

@@ -26,6 +26,7 @@ from fhe_face.models.thresholds import Verdict
 from fhe_face.network import require_thresholds
 from fhe_face.places import Packing, numbered
 from fhe_face.system import temporary_folder
+from tests.extent import only_long
 from tests.face.kit import Kit, Run
 
 PROMISED = {
@@ -163,12 +164,17 @@ def people(shared: Path) -> list[tuple[str, Path]]:
     return [(one.name, photo) for one in folders for photo in sorted(one.iterdir())[:2]]
 
 
+@only_long
 @pytest.mark.full
 @pytest.mark.slow
 def test_pairs_of_real_faces(
     shared: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Really encrypted, by one set of keys and in one request: 3 same pairs, 12 different ones."""
+    """Really encrypted, by one set of keys and in one request: 3 same pairs, 12 different ones.
+
+    Otherwise test_full_size.py compares scores of real pairs with those in the clear, where
+    tests/models/faces/test_known_faces.py judges all pairs; test_transcript.py verifies two photos.
+    """
     weights = load(checkpoint)
     thresholds = require_thresholds(weights)
     chosen = people(shared)

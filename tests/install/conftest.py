@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.extent import LONG
 from tests.install.environments import (
     QUICK,
     STRICT,
@@ -42,7 +43,13 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installe
     return Installed.make(base_pythons()[OWN], f"{wheel}[client]", root)
 
 
-@pytest.fixture(scope="session", params=[v for v in base_pythons() if v != OWN], ids=str)
+def others() -> list[tuple[int, int]]:
+    """Other Pythons: the oldest and the newest that this machine has, in the long run all."""
+    found = [version for version in base_pythons() if version != OWN]
+    return found if LONG or len(found) < 3 else [found[0], found[-1]]
+
+
+@pytest.fixture(scope="session", params=others(), ids=str)
 def elsewhere(
     request: pytest.FixtureRequest, sdist: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Installed:

@@ -85,6 +85,8 @@ def test_events_follow_a_job(world: kit.World, ready: TestClient) -> None:
     job = ready.post("/v1/embeddings", json={"faces": "one", "key": "mine"}).json()
 
     def work() -> None:
+        while not world.context.streams.borrowed_tokens:  # until somebody follows
+            time.sleep(0.01)
         time.sleep(0.6)
         world.queue.finish("anna", job["id"], kit.files().faces.path)
 

@@ -14,9 +14,10 @@ import pytest
 from fhe_core import container
 from fhe_face.service.opening import Service
 from fhe_face.service.rows import Room
+from tests.extent import LONG
 from tests.service import kit
 
-KILLS = 20
+KILLS = 20 if LONG else 10
 
 
 @pytest.mark.slow

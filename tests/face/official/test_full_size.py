@@ -10,8 +10,11 @@ import pytest
 
 from benchmarks.official.driver import drive, write_pairs
 from benchmarks.official.stages.layout import Instance
+from tests.extent import only_long
 
-pytestmark = pytest.mark.full
+#: On small rings test_programs.py and test_stages.py run the stages; what they compute at full size
+#: is what tests/face/test_full_size.py computes.
+pytestmark = [pytest.mark.full, only_long]
 
 
 @pytest.fixture

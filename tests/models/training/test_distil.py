@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,11 +11,12 @@ import torch
 from fhe_face.models.checkpoint import load
 from fhe_face.models.cryptoface import CryptoFaceNet
 from fhe_face.models.faces import Aligner
-from fhe_face.models.training import distil
+from fhe_face.models.training import distil, retrain
 from fhe_face.models.training.distil import Distil, Faces
 from fhe_face.models.training.errors import TrainingError
 from fhe_face.models.training.gan import FaceGenerator
 from fhe_face.models.training.generated import QuickAligner, generate
+from fhe_face.models.training.loop import Seen
 from fhe_face.models.training.plan import Plan
 from fhe_face.models.training.teacher import Teacher
 
@@ -56,6 +58,62 @@ def test_command_trains_checks_and_goes_on(
     assert load(tmp_path / "more" / "weights.safetensors").sha256 != digest
 
 
+def test_batches_of_neighbours_and_views(made: Path) -> None:
+    """Each seed comes with the two faces that the teacher finds most like it, all of them twice."""
+    objective = Distil(Faces(made), Plan(4, 12), held_out=8, neighbours=3, views=2)
+    faces, known = objective.batch(1)
+    assert (len(faces), len(known)) == (12, 12)
+    assert torch.equal(faces[0::2], faces[1::2])
+    targets = np.load(made / "targets.npy")[:16]
+    for group in known[0::2].reshape(2, 3, 128).numpy():
+        likeness = group @ targets.T
+        nearest = np.sort(likeness, 1)[:, -3:].sum(1)
+        assert np.isclose(nearest, (group @ group.T).sum(1)).any()
+    embedding = torch.randn(12, 256, generator=torch.Generator().manual_seed(0))
+    parts = objective.loss(Seen(faces, torch.empty(0), embedding), known)
+    assert parts["views"] > 0
+    with pytest.raises(TrainingError, match="not made of 5 neighbours"):
+        Distil(Faces(made), Plan(4, 12), held_out=8, neighbours=5)
+
+
+def test_retraining_stops_and_goes_on(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retrain, "Teacher", lambda device: None)
+    monkeypatch.setattr(retrain, "make", lambda *_: iter([24]))
+    digests = []
+    for name, stops in (("whole", 0), ("stopped", 2)):
+        run = tmp_path / name
+        (run / "faces").mkdir(parents=True)
+        for file in ("faces.npy", "targets.npy"):
+            (run / "faces" / file).write_bytes((made / file).read_bytes())
+        given = [
+            str(run), "--count", "24", "--steps", "3", "--batch", "8", "--neighbours", "2",
+            "--views", "2", "--held-out", "8",
+        ]  # fmt: skip
+        for _ in range(stops):
+            retrain.main([*given, "--minutes", "0"])
+            assert not (run / retrain.RETRAINED_FILE).exists()
+        retrain.main(given)
+        weights = load(run / retrain.RETRAINED_FILE)
+        assert weights.manifest is not None
+        assert weights.manifest.training["faces"]["count"] == 24
+        digests.append(weights.tensors_sha256)
+    assert digests[0] == digests[1]
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["tensors_sha256"] == digests[1]
+
+
+def test_function_matching_where_the_face_is_still_seen(made: Path) -> None:
+    known = torch.eye(4, 128)
+    looked = known.clone()
+    looked[0] = torch.nn.functional.normalize(known[0] + 0.1 * known[1], dim=0)  # still the face
+    looked[1] = -known[1]  # destroyed
+    teacher = SimpleNamespace(embed_changed=lambda faces: looked)
+    objective = Distil(Faces(made), Plan(4, 4), held_out=8, teacher=teacher)  # type: ignore[arg-type]
+    wanted = objective._wanted(Seen(torch.empty(4), torch.empty(0), torch.empty(4, 256)), known)
+    assert torch.equal(wanted, torch.cat([looked[:1], known[1:]]))
+
+
 def test_missing_faces(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"models\.training\.generated"):
         Faces(tmp_path)
@@ -67,7 +125,7 @@ def test_generated_faces(tmp_path: Path) -> None:
     assert list(generate(tmp_path / "one", 6, seed=3))[-1] == 6
     list(generate(tmp_path / "two", 6, seed=3))
     one, two = Faces(tmp_path / "one"), Faces(tmp_path / "two")
-    assert np.array_equal(one.faces, two.faces)
+    assert np.array_equal(one.canvases.take(np.arange(6)), two.canvases.take(np.arange(6)))
     assert np.array_equal(one.targets, two.targets)
     np.testing.assert_allclose(np.linalg.norm(one.targets, axis=1), 1, atol=1e-4)
     with pytest.raises(TrainingError, match="already"):
@@ -104,6 +162,10 @@ def test_teacher_agrees_with_opencv() -> None:
     for face, embedding in zip(faces, ours, strict=True):
         expected = theirs.feature(np.ascontiguousarray(face[..., ::-1]))[0]
         assert embedding @ expected / np.linalg.norm(expected) > 0.999
+    # From the 64 pixels that a student sees it is nearly the same.
+    pixels = torch.from_numpy(faces).permute(0, 3, 1, 2).float() / 127.5 - 1
+    small = torch.nn.functional.interpolate(pixels, (64, 64), mode="area")
+    assert (teacher.embed_changed(small) * torch.from_numpy(ours)).sum(1).min() > 0.9
     with pytest.raises(TrainingError, match="not uint8"):
         teacher.embed(faces[:, :64])
 

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -199,9 +198,8 @@ def test_a_job_is_cancelled_at_its_next_step(kit: Kit, cluster: RayCluster, coun
         job = kit.embed("alice", "faces", "out")
         wait_for(lambda: counted(counts, "begin"))
         kit.queue.cancel("alice", job)
-        started = time.monotonic()
         assert kit.until("alice", job).state is State.CANCELLED
-        assert time.monotonic() - started < 10.0
+        assert len(counted(counts, "begin")) < 20
         again = kit.embed("alice", "faces", "out")
         wait_for(lambda: any(step.startswith(again) for step in counted(counts, "end")))
 
@@ -210,7 +208,7 @@ def test_a_job_is_cancelled_at_its_next_step(kit: Kit, cluster: RayCluster, coun
 def test_an_engine_that_hangs_is_ended(
     tmp_path: Path, owner: Owner, cluster: RayCluster, counts: Path, url: str | None
 ) -> None:
-    kit = make_kit(tmp_path / "service", owner, url, replace(LIMITS, job_seconds=3.0))
+    kit = make_kit(tmp_path / "service", owner, url, replace(LIMITS, job_seconds=6.0))
     kit.tenant("alice")
     kit.faces("alice", "faces")
     with dispatcher(kit, cluster):

@@ -33,6 +33,8 @@ from tests.service.jobs.worker import ROOT
 #: Short enough for tests; an idle worker is found dead after three seconds.
 LIMITS = Limits(lease_seconds=3.0, pause_seconds=0.05)
 QUOTAS = Quotas(1 << 40, 10_000, 10_000)
+#: Seconds that a test waits for what takes one or two, also on a machine that is busy.
+PATIENCE = 60.0
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class Kit:
         """An output's bytes."""
         return self.service.blobs.path(tenant, room, target).read_bytes()
 
-    def until(self, tenant: str, job: str, seconds: float = 30.0) -> JobStatus:
+    def until(self, tenant: str, job: str, seconds: float = PATIENCE) -> JobStatus:
         """The job when it has ended; fails if it does not."""
         status = self.queue.wait(tenant, job, seconds)
         assert status.state.final, status
@@ -175,14 +177,16 @@ def stop(worker: Process) -> int:
     """End a worker; its exit status."""
     worker.process.terminate()
     try:
-        return worker.process.wait(20.0)
+        return worker.process.wait(PATIENCE)
     finally:
         worker.process.kill()
         worker.process.wait()
 
 
 def wait_for(
-    what: Callable[[], object], seconds: float = 20.0, progress: Callable[[], object] | None = None
+    what: Callable[[], object],
+    seconds: float = PATIENCE,
+    progress: Callable[[], object] | None = None,
 ) -> None:
     """Until it is true; fails if it does not come, and says which line waited for it.
 

@@ -31,6 +31,7 @@ from tests.gallery import kit as galleries
 from tests.service.jobs.engine import HANG, PAUSE, POISON
 from tests.service.jobs.kit import (
     LIMITS,
+    PATIENCE,
     Kit,
     Owner,
     Process,
@@ -155,7 +156,7 @@ def test_a_running_job_is_cancelled(kit: Kit, counts: Path) -> None:
 def test_a_job_that_hangs_is_ended_with_its_lane(
     tmp_path: Path, owner: Owner, counts: Path, url: str | None
 ) -> None:
-    kit = make_kit(tmp_path / "service", owner, url, replace(LIMITS, job_seconds=1.0))
+    kit = make_kit(tmp_path / "service", owner, url, replace(LIMITS, job_seconds=4.0))
     kit.tenant("alice")
     for seed, name in enumerate(("bad", "good")):
         kit.faces("alice", name, seed=seed)
@@ -248,7 +249,7 @@ def test_a_worker_ends_when_its_parent_is_gone(kit: Kit, counts: Path) -> None:
     wait_for(lambda: kit.queue.workers() == 1)
     assert process.process.stdin is not None
     process.process.stdin.close()
-    assert process.process.wait(20.0) == 0
+    assert process.process.wait(PATIENCE) == 0
     assert kit.queue.workers() == 0
 
 
@@ -256,7 +257,7 @@ def test_a_worker_ends_when_its_parent_is_gone(kit: Kit, counts: Path) -> None:
 def test_a_worker_without_a_service_says_so(kit: Kit, counts: Path, tmp_path: Path) -> None:
     empty = replace(kit, service=replace(kit.service, folder=tmp_path))
     process = start_worker(empty, counts)
-    assert process.process.wait(20.0) == 2
+    assert process.process.wait(PATIENCE) == 2
     assert "cannot start" in process.log.read_text()
 
 

@@ -130,6 +130,11 @@ class Place:
         self.process.kill()
         self.process.wait()
 
+    def end(self) -> None:
+        """Leave nothing that runs, whatever has failed."""
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
+
     def stop(self) -> int:
         """SIGTERM; the exit status."""
         assert self.process is not None

@@ -22,6 +22,7 @@ from fhe_face.remote.pushing import push
 from fhe_face.remote.resources import Room
 from fhe_face.remote.waiting import wait
 from fhe_face.service.rows import Room as Kept
+from tests.extent import LONG
 from tests.gallery.killing import Model, paint
 from tests.gallery.kit import ALIGNED, SMALL, THRESHOLDS, Painted, consistent
 from tests.service.jobs.afterwards import embedder, nothing_left, nothing_repeated
@@ -32,9 +33,8 @@ from tests.service.jobs.worker import ROOT
 from tests.service.trials.place import Place
 from tests.service.trials.visitor import Visit, reopen
 
-#: On each database. The long trial: FHE_FACE_KILLS=50, with those of jobs/test_kills.py more than
-#: 100 in all.
-KILLS = int(os.environ.get("FHE_FACE_KILLS", "14"))
+#: On each database; 50 with those of jobs/test_kills.py are more than 100 in all.
+KILLS = 50 if LONG else 14
 PARTS = 2
 #: Seconds without any progress after which something has stopped, also on a machine that is busy.
 PATIENCE = 120.0
@@ -275,5 +275,8 @@ def test_kills(owner: Owner, tmp_path: Path, url: str | None) -> None:
     more = chaos.draw.choices(list(VICTIMS), list(VICTIMS.values()), k=KILLS - len(VICTIMS))
     order = [*VICTIMS, *more]
     chaos.draw.shuffle(order)
-    survive(chaos, order)
+    try:
+        survive(chaos, order)
+    finally:
+        chaos.place.end()
     assert set(chaos.kills) == set(VICTIMS)

@@ -1,4 +1,4 @@
-"""A service under load over HTTP for half a minute; ten minutes by hand (`load.py`)."""
+"""A service under load over HTTP for seconds; ten minutes by hand (`load.py`)."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.extent import LONG
 from tests.service.trials.load import PROCESSES, run
 from tests.service.trials.report import settled
 
+SECONDS = 30.0 if LONG else 12.0
+
 
 @pytest.mark.slow
-def test_half_a_minute_of_load(tmp_path: Path, url: str | None) -> None:
-    report = run(tmp_path / "place", 30.0, url)
+@pytest.mark.alone
+def test_seconds_of_load(tmp_path: Path, url: str | None) -> None:
+    report = run(tmp_path / "place", SECONDS, url)
     assert report["errors"] == []
     assert report["lanes died"] == 0
     assert report["counts"]["jobs done"] > 5

@@ -1,0 +1,136 @@
+"""The bundled weights from nothing, by one command that can be stopped and goes on at any time.
+
+    python -m fhe_face.models.training.retrain RUN
+    python -m fhe_face.models.training.retrain RUN --device cuda --half --minutes 10
+
+draws generated faces with the teacher's embeddings into RUN/faces, trains with weaker changes
+first, batches of neighbours and several views of each face, then bounded, and writes
+RUN/retrained.safetensors, whose manifest records data, steps, seeds and digests. No weights of
+anybody are its start or its teacher but those that the record names.
+"""
+
+import argparse
+import json
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from fhe_core.streams import early_end_is_quiet
+from fhe_face.models.checkpoint import save_safetensors
+from fhe_face.models.cryptoface import CryptoFaceNet
+from fhe_face.models.manifest import WeightsManifest, tensors_digest
+from fhe_face.models.training.distil import HELD_OUT, Distil, Faces
+from fhe_face.models.training.gan import GAN_SHA256
+from fhe_face.models.training.loop import STATE_FILE, Trainer
+from fhe_face.models.training.plan import Plan
+from fhe_face.models.training.shards import make
+from fhe_face.models.training.teacher import SFACE_SHA256, Teacher
+from fhe_face.postponed import postponed_signals
+
+RETRAINED_FILE: Final = "retrained.safetensors"
+_FACES_FOLDER: Final = "faces"
+_TELL_EVERY: Final = 20
+_CHECK_EVERY: Final = 100
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line described at the top; prints JSON lines."""
+    options = _parser().parse_args(arguments)
+    started = time.monotonic()
+
+    def over() -> bool:
+        return options.minutes is not None and time.monotonic() - started >= 60 * options.minutes
+
+    folder = options.run / _FACES_FOLDER
+    teacher = Teacher(device=options.device)
+    for done in make(folder, options.count, options.seed, teacher):
+        _print({"faces": done, "of": options.count})
+        if over() and done < options.count:
+            return
+    trainer, objective = _trainer(options, Faces(folder), teacher)
+    steps = trainer.run(check=objective.check, check_every=_CHECK_EVERY)
+    first, began = trainer.step, time.monotonic()
+    with postponed_signals() as waiting, closing(steps):
+        for record in steps:
+            if record["step"] % _TELL_EVERY == 0 or record["step"] == trainer.plan.steps:
+                spent = (time.monotonic() - began) / (record["step"] - first)
+                left = {"seconds_left": round(spent * (trainer.plan.steps - record["step"]))}
+                _print({**record, **left})
+            if (waiting() or over()) and trainer.step < trainer.plan.steps:
+                break
+    if trainer.step == trainer.plan.steps:
+        _write(options, trainer, objective)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m fhe_face.models.training.retrain")
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--count", type=int, default=100_000, help="generated faces")
+    parser.add_argument("--steps", type=int, default=14_000)
+    parser.add_argument("--batch", type=int, default=96)
+    parser.add_argument("--neighbours", type=int, default=6)
+    parser.add_argument("--views", type=int, default=2)
+    parser.add_argument("--rate", type=float, default=3e-3)
+    parser.add_argument("--bounded-from", type=float, default=0.7)
+    parser.add_argument("--gentle-until", type=float, default=0.67)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--held-out", type=int, default=HELD_OUT)
+    parser.add_argument(
+        "--match", action="store_true",
+        help="function matching: the teacher looks at changed pictures too (slow without a GPU)",
+    )  # fmt: skip
+    parser.add_argument("--minutes", type=float, help="stop after so long; go on later")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--half", action="store_true", help="bfloat16: faster where known")
+    parser.add_argument("--compiled", action="store_true", help="torch.compile: faster")
+    return parser
+
+
+def _trainer(options: argparse.Namespace, faces: Faces, teacher: Teacher) -> tuple[Trainer, Distil]:
+    plan = Plan(
+        options.steps, options.batch, options.rate, options.seed, half=options.half,
+        bounded_from=options.bounded_from, gentle_until=options.gentle_until,
+    )  # fmt: skip
+    objective = Distil(
+        faces, plan, options.held_out, options.neighbours, options.views,
+        teacher if options.match else None,
+    )  # fmt: skip
+    torch.manual_seed(options.seed)
+    trainer = Trainer(
+        CryptoFaceNet(64), objective, plan, options.run,
+        device=options.device, compiled=options.compiled,
+    )  # fmt: skip
+    if (options.run / STATE_FILE).exists():
+        trainer.resume()
+    return trainer, objective
+
+
+def _write(options: argparse.Namespace, trainer: Trainer, objective: Distil) -> None:
+    """The weights with the record of what they are from."""
+    state = trainer.network.state()
+    record = {
+        "source": "from nothing: random numbers of the seed",
+        "faces": {"count": len(objective.data), "seed": options.seed, "generator": GAN_SHA256},
+        "teacher": SFACE_SHA256,
+        "neighbours": options.neighbours,
+        "views": options.views,
+        "function_matching": options.match,
+        "held_out": options.held_out,
+        "plan": trainer.plan.facts(),
+        "last": trainer.records[-1],
+    }
+    file = options.run / RETRAINED_FILE
+    save_safetensors(state, file, manifest=WeightsManifest.of(state, training=record))
+    _print({"weights": str(file), "tensors_sha256": tensors_digest(state)})
+
+
+def _print(content: dict[str, Any]) -> None:
+    print(json.dumps(content), flush=True)
+
+
+if __name__ == "__main__":
+    with early_end_is_quiet():
+        main()
