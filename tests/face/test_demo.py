@@ -69,6 +69,7 @@ def measured() -> dict[str, Any]:
         "log2_qp": 1704.0,
         "log2_qp_bound": 1747,
         "margin_bits": 43.0,
+        "half": None,
         "client_peak_rss_bytes": 819_433_472,
         **told(0.97973, BUNDLED),
     }
@@ -76,6 +77,13 @@ def measured() -> dict[str, Any]:
 
 def pretend(monkeypatch: pytest.MonkeyPatch, data: dict[str, Any]) -> None:
     monkeypatch.setattr(Demonstration, "run", lambda *_: data)
+
+
+def test_it_shows_the_smaller_ring(fhe_face: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    half = {"ring_dimension": 32768, "log2_qp": 867.0, "log2_qp_bound": 868, "margin_bits": 1.0}
+    pretend(monkeypatch, measured() | {"half": half})
+    out = fhe_face("demo").out
+    assert "ring dimension 32768, log2(QP) 867 of at most 868 for 128 bits, margin 1" in out
 
 
 def test_what_it_shows(fhe_face: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
