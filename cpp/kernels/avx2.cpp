@@ -189,30 +189,37 @@ struct Avx2 {
         }
     };
 
-    // Sums divided by 2^52. The bound on them is of no use here, and nothing is gained by laziness.
-    template <std::size_t>
+    // Sums divided by 2^52, by pieces of 51 bits, of which a sum below 2^102 (bound 1) has two:
+    // its upper one then stays below 2^52, with what Parts adds. Nothing is gained by laziness.
+    template <std::size_t bound>
     struct Dividing {
         Arithmetic arithmetic;
         Parts parts;
-        Scalar r0, r32, r51, r83;
+        Scalar r0, r51, r102;
         Real correction;
 
         Dividing(const Modulus& m, std::size_t terms)
             : arithmetic(m),
               parts(terms),
-              r0(m.pieces_over52[0], m),
-              r32(m.pieces_over52[1], m),
+              r0(m.over52, m),
               r51(m.pieces_over52[2], m),
-              r83(m.pieces_over52[3], m),
+              r102((Word{1} << 50) % m.q, m),
               correction(_mm256_set1_pd(0x1p10)) {}
 
         Vec finish(Sum sum) const {
+            constexpr int kBits = 51;
+            const Vec mask = splat((Word{1} << kBits) - 1);
             const Vec low = parts.low(sum);
-            const Vec high = parts.high(sum);
-            Real r = arithmetic.multiply(Parts::lower(low), r0);
-            r = _mm256_add_pd(r, arithmetic.multiply(Parts::upper(low), r32));
-            r = _mm256_add_pd(r, arithmetic.multiply(Parts::lower(high), r51));
-            r = _mm256_add_pd(r, arithmetic.multiply(Parts::upper(high), r83));
+            const Vec high = _mm256_add_epi64(parts.high(sum), _mm256_srli_epi64(low, kBits));
+            Real r = arithmetic.multiply(to_real(_mm256_and_si256(low, mask)), r0);
+            if constexpr (bound == 1) {
+                r = _mm256_add_pd(r, arithmetic.multiply(to_real(high), r51));
+            } else {
+                const Real middle = to_real(_mm256_and_si256(high, mask));
+                const Real top = to_real(_mm256_srli_epi64(high, kBits));
+                r = _mm256_add_pd(r, arithmetic.multiply(middle, r51));
+                r = _mm256_add_pd(r, arithmetic.multiply(top, r102));
+            }
             r = _mm256_sub_pd(r, correction);
             return to_word(arithmetic.lift(arithmetic.centre(r)));
         }

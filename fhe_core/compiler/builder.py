@@ -9,12 +9,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fhe_core.compiler.convolution import Source, Structure, build_structure, by_rows
+from fhe_core.compiler.convolution import (
+    Source,
+    Structure,
+    build_structure,
+    by_rows,
+    channel_stride,
+)
 from fhe_core.compiler.layouts import Layout
 from fhe_core.compiler.policy import Policy
 from fhe_core.parameters import Parameters
 from fhe_core.plan import Plan, PlanError, Step, Value, steps
 
+#: Of an output of a convolution: more are dearer than copies of its inputs (measured).
+_MOST_GIANTS = 16
 #: Fills a table [rows, period] of slot values from a network and its first lane.
 Filler = Callable[[Any, int], NDArray[np.float64]]
 
@@ -280,7 +288,7 @@ class PlanBuilder:
         structure = build_structure(
             [source for source, _ in tensors],
             target,
-            [self._pre_steps(source.layout, target) for source, _ in tensors],
+            self._pre_steps([source.layout for source, _ in tensors], target),
         )
         level = min(self.values[name].level for _, names in tensors for name in names)
         digits = self.policy.row_digits
@@ -400,13 +408,13 @@ class PlanBuilder:
             metadata=metadata,
         )
 
-    def _pre_steps(self, source: Layout, target: Layout) -> int:
-        """Pre-rotations for a group of C channels: about sqrt(C), at most the policy's."""
-        group = min(source.group, target.group)
-        lanes = next(d.stride for d in target.digits if d.axis == "channel" and not d.across)
-        channels = max(1, group // lanes)
-        root = 1 << (channels.bit_length() // 2)
-        return min(root, channels, self.policy.pre_rotations)
+    def _pre_steps(self, sources: Sequence[Layout], target: Layout) -> list[int]:
+        """Pre-rotations for groups of C channels: about sqrt(C), at most the policy's, unless an
+        output would then take more than 16 giant steps."""
+        lanes = channel_stride(target)
+        channels = [max(1, min(source.group, target.group) // lanes) for source in sources]
+        most = max(self.policy.pre_rotations, max(channels) // _MOST_GIANTS)
+        return [min(1 << (count.bit_length() // 2), count, most) for count in channels]
 
     def _table(self, name: str, filler: Filler | None, lane: int) -> str:
         if filler is None:

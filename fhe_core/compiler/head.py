@@ -109,13 +109,11 @@ def append_head(
     copies, rescales = [], builder.policy.rescales
     for item in inputs:
         name = item.name
-        pooled = builder.fold(f"{name}pool", item.source, f"{name}pool", geometry.pool_amounts)
+        pooled = _fold(builder, f"{name}pool", item.source, geometry.pool_amounts)
         masked = builder.multiply_mask(
             f"{name}pool mask", pooled, f"{name}corners", corner, rescale=rescales.pool_mask
         )
-        copies.append(
-            builder.fold(f"{name}copies", masked, f"{name}copies", geometry.doubling + shifts)
-        )
+        copies.append(_fold(builder, f"{name}copies", masked, geometry.doubling + shifts))
 
     def weights(network: Any, _lane: int) -> NDArray[np.float64]:
         rows = []
@@ -159,7 +157,15 @@ def append_head(
         rescale=rescales.linear,
     )[0]
     amounts = [features * i for i in powers_of_two(layout.slots // features)]
-    total = builder.fold(
-        "sum of patches", name, "embedding sum", amounts, rescale=rescales.embedding
-    )
-    return total, features
+    return _fold(builder, "sum of patches", name, amounts, rescales.embedding), features
+
+
+def _fold(
+    builder: PlanBuilder, label: str, source: str, amounts: Sequence[int], rescale: int = 0
+) -> str:
+    """Amounts one by one: pairs of them would need a key more each, for little time here."""
+    for i, amount in enumerate(amounts):
+        last = i == len(amounts) - 1
+        output = label if last else f"{label} {i + 1}"
+        source = builder.fold(label, source, output, [amount], rescale=rescale if last else 0)
+    return source

@@ -188,7 +188,7 @@ class Store:
             with suppress(*_DAMAGE):
                 if part.stat().st_size > _MAX_PART:
                     continue
-                with np.load(part, allow_pickle=False) as content:
+                with np.load(io.BytesIO(part.read_bytes()), allow_pickle=False) as content:
                     rows = _rows(content["rows"].tobytes())
                     refused = _rows(content["refused"].tobytes())
                     self._know(rows, content["embeddings"], refused)

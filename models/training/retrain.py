@@ -28,10 +28,11 @@ from fhe_face.models.training.loop import STATE_FILE, Trainer
 from fhe_face.models.training.plan import Plan
 from fhe_face.models.training.shards import make
 from fhe_face.models.training.teacher import SFACE_SHA256, Teacher
-from fhe_face.postponed import postponed_signals
 
 RETRAINED_FILE: Final = "retrained.safetensors"
 _FACES_FOLDER: Final = "faces"
+#: Steps that a sudden end loses at most.
+_SAVE_EVERY: Final = 50
 _TELL_EVERY: Final = 20
 _CHECK_EVERY: Final = 100
 
@@ -51,15 +52,15 @@ def main(arguments: list[str] | None = None) -> None:
         if over() and done < options.count:
             return
     trainer, objective = _trainer(options, Faces(folder), teacher)
-    steps = trainer.run(check=objective.check, check_every=_CHECK_EVERY)
+    steps = trainer.run(save_every=_SAVE_EVERY, check=objective.check, check_every=_CHECK_EVERY)
     first, began = trainer.step, time.monotonic()
-    with postponed_signals() as waiting, closing(steps):
+    with closing(steps):
         for record in steps:
             if record["step"] % _TELL_EVERY == 0 or record["step"] == trainer.plan.steps:
                 spent = (time.monotonic() - began) / (record["step"] - first)
                 left = {"seconds_left": round(spent * (trainer.plan.steps - record["step"]))}
                 _print({**record, **left})
-            if (waiting() or over()) and trainer.step < trainer.plan.steps:
+            if over() and trainer.step < trainer.plan.steps:
                 break
     if trainer.step == trainer.plan.steps:
         _write(options, trainer, objective)

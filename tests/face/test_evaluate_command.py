@@ -310,7 +310,7 @@ def test_all_modes(
     Image.new("RGB", (64, 64)).save(folder / "person0" / "dark.png")
     arguments = (
         "evaluate", folder, "--weights", weights, "--aligned", "--mode", "all", "--limit", 18,
-        "--cache", tmp_path / "kept", "--json",
+        "--cache", tmp_path / "kept", "--templates", "half", "--json",
     )  # fmt: skip
     result = fhe_face(*arguments)
     answer = result.json()
@@ -320,6 +320,9 @@ def test_all_modes(
     assert encrypted["same_mean"] != polynomial["same_mean"]
     assert answer["same_mean"] == answer["modes"]["cleartext"]["same_mean"]
     assert encrypted["evaluated"] == polynomial["evaluated"]
+    for method in ("single", "template", "centred"):
+        rates = [mode["lookup"][method]["eer"] for mode in (encrypted, polynomial)]
+        assert rates[0] == pytest.approx(rates[1], abs=0.02)
     assert encrypted["health_agrees_with_cleartext"] == answer["images"] == 18
     assert 0 < encrypted["relative_l2_error_max"] < 1e-3
     assert 1 - 1e-6 < encrypted["cosine_to_cleartext_min"] < 1

@@ -180,12 +180,12 @@ def test_damage_is_computed_again(
         assert fhe_face(*arguments).status == 0
         assert sum(counted) == 6
         assert (out / "embeddings.npy").read_bytes() == before
-    for damaged in (b"[]", b'{"version": 1, "settings": 3}', b"[" * 100_000, b"\xff"):
-        (out / "represent.json").write_bytes(damaged)
+    for wrong in (b"[]", b'{"version": 1, "settings": 3}', b"[" * 100_000, b"\xff"):
+        (out / "represent.json").write_bytes(wrong)
         (out / "parts").mkdir()
         state = json.loads((tmp_path / "whole.json").read_bytes())["settings"]
         digest = hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
-        (out / "parts" / f"{digest[:16]}-000001.npz").write_bytes(b"PK\x03\x04" + damaged)
+        (out / "parts" / f"{digest[:16]}-000001.npz").write_bytes(b"PK\x03\x04" + wrong)
         counted.clear()
         assert fhe_face(*arguments).status == 0
         assert sum(counted) == 6

@@ -2,26 +2,47 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fhe_face.models.calibration import images
 from fhe_face.models.fused import fuse
+from fhe_face.models.layers import FusedBlock, FusedConv, FusedNetwork
 from fhe_face.models.reference import embed, unit_images
 from fhe_face.models.single import SingleNetwork
 from fhe_face.models.synthetic import untrained
 
 
-@pytest.mark.parametrize("size", [64, 96])
-def test_digits_of_float32(size: int) -> None:
-    network = fuse(untrained(2, size))
-    crops = images(np.random.default_rng(1), 2, size)
+def _drawn(side: int) -> FusedNetwork:
+    """side x side patches of 8 pixels, 4 and 6 channels, both kinds of shortcuts."""
+    draw, count = np.random.default_rng(side), side * side
+
+    def array(*shape: int) -> NDArray[np.float64]:
+        return draw.normal(scale=0.1, size=(count, *shape))
+
+    def conv(inputs: int, outputs: int, stride: int = 1) -> FusedConv:
+        return FusedConv(array(outputs, inputs, 3, 3), array(outputs), stride, 1)
+
+    blocks = (
+        FusedBlock(array(4), conv(4, 4), array(4), conv(4, 4), array(4)),
+        FusedBlock(array(4), conv(4, 6, 2), array(6), conv(6, 6), array(6, 4)),
+    )
+    head = draw.normal(scale=0.1, size=(10, count, 6, 2, 2))
+    return FusedNetwork(8 * side, 8, conv(3, 4), blocks, array(6), head, np.ones(10))
+
+
+@pytest.mark.parametrize("side", [1, 2, 3])
+def test_digits_of_float32(side: int) -> None:
+    network = _drawn(side)
+    size = network.input_size
+    crops = np.random.default_rng(1).integers(0, 256, (3, size, size, 3), dtype=np.uint8)
     wanted = embed(network, crops)
     single = SingleNetwork(network)
     for given in (crops, unit_images(crops, size)):
         found = single.embed(given)
         errors = np.linalg.norm(found - wanted, axis=1) / np.linalg.norm(wanted, axis=1)
         assert found.dtype == np.float64
-        assert errors.max() < 1e-5
-    assert single.embed(crops[:0]).shape == (0, 256)
+        assert 0 < errors.max() < 1e-5
+    assert single.embed(crops[:0]).shape == (0, 10)
     with pytest.raises(ValueError, match="uint8 images"):
         single.embed(crops[:, 1:])
 
