@@ -107,7 +107,8 @@ class Engine(Protocol):
 def security_bits(parameters: Parameters) -> float | None:
     """log2 of the gates of the cheapest known attack; None for rings that are only for tests.
 
-    In the cost model of the security tables that parameters are held to (docs/security.md).
+    In the cost model of the security tables that parameters are held to (docs/security.md), and of
+    the ring that is attacked at the least cost.
     """
     if parameters.name.startswith("insecure"):
         return None
