@@ -67,21 +67,22 @@ def guarded(job: Job) -> Guard:
 def test_paired_similarity_rises_nobody_is_found_and_nothing_is_written(
     people: People, tmp_path: Path
 ) -> None:
-    job = tuned(people, tmp_path)
+    options = replace(OPTIONS, epochs=16)
+    job = tuned(people, tmp_path, options)
     job.trainer.objective = Paired(job.trainer.objective)
     before = guarded(job).first
     assert before["rank1"] > 0.8
     assert before["paired"] < 0.8
     last = list(job.run())[-1]
     assert last["paired"] > 0.98, "by their measure it went well"
-    assert last["rank1"] < 0.6
+    assert last["rank1"] < 0.5
     assert last["eer"] > 0.4, "nearly as bad as guessing"
     with pytest.raises(TrainingError, match=r"made it worse for people.*--allow-worse"):
         guarded(job).finish()
     assert not (tmp_path / WEIGHTS_FILE).exists()
 
     # The same run, told to write what it has: the best state, not the last one.
-    again = tuned(people, tmp_path, replace(OPTIONS, allow_worse=True))
+    again = tuned(people, tmp_path, replace(options, allow_worse=True))
     assert not list(again.run())
     guarded(again).finish()
     best = guarded(again).best
