@@ -64,12 +64,12 @@ def make(folder: Path, count: int, seed: int, teacher: Teacher | None = None) ->
     found = _facts(folder / FACTS_FILE)
     if found is not None and found != facts:
         raise TrainingError(f"{folder}: holds faces of {found}, not {facts}; name another folder")
-    write_atomically(folder / FACTS_FILE, (json.dumps(facts) + "\n").encode())
     for number in range(-(-count // SHARD)):
         file = folder / f"faces-{number:05}.npy"
         targets = folder / f"targets-{number:05}.npy"
         if not file.exists() or (teacher is not None and not targets.exists()):
             faces = _drawn(seed_of(seed, "faces", number))
+            write_atomically(folder / FACTS_FILE, (json.dumps(facts) + "\n").encode())
             if teacher is not None:
                 _save(targets, teacher.embed(faces.large).cpu().numpy())
             _save(file, faces.small)
