@@ -98,7 +98,7 @@ def test_headers_that_are_damaged(service: Service) -> None:
     for data, error in (
         (b"", container.ContainerError),
         (front[:-1], Truncated),
-        (front[:-1] + b"\0", Corrupt),
+        (front[:-1] + bytes([front[-1] ^ 1]), Corrupt),
         (front + b"\1", Corrupt),
         (front + bytes(64), Corrupt),
         (b"\0" + front[1:], container.NotAContainer),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import inspect, select
 
-from fhe_core.container import Header
+from fhe_core.container import Header, read_header
 from fhe_core.errors import Failure
 from fhe_core.formats.ciphertexts import load_bundle
 from fhe_face.progress import Stage
@@ -27,6 +27,7 @@ from fhe_face.service.jobs.turns import Turns
 from fhe_face.service.queueing import Queue, State
 from fhe_face.service.rows import Room
 from fhe_face.service.settings import Settings
+from fhe_face.system import size
 from tests.service.jobs.engine import TinyEngines, ring
 from tests.service.jobs.kit import LIMITS, Kit, Owner, counted
 
@@ -214,7 +215,9 @@ def test_keys_that_can_never_fit_are_refused(kit: Kit, counts: Path) -> None:
     failed = kit.queue.status("alice", job)
     assert failed.error is not None
     assert failed.error["code"] == "memory"
-    assert "69 MB" in failed.error["detail"]
+    needed = size(TinyEngines().forecast(read_header(kit.owner.key)))
+    assert needed.endswith(" MB")
+    assert f"take {needed} of memory" in failed.error["detail"]
     assert not counted(counts, "load")
 
 
