@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from fhe_face import cli
+from fhe_face.models.checkpoint import save_safetensors
+from fhe_face.models.synthetic import untrained
 from tests.face.kit import Kit, Result, Run, make_kit
 
 
@@ -37,3 +40,11 @@ def kit(tmp_path_factory: pytest.TempPathFactory) -> Kit:
 def other_kit(tmp_path_factory: pytest.TempPathFactory) -> Kit:
     """Another client's files."""
     return make_kit(tmp_path_factory.mktemp("other"))
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a network that has learned nothing."""
+    path = tmp_path_factory.mktemp("weights") / "untrained.safetensors"
+    save_safetensors(untrained(0), path)
+    return path

@@ -39,13 +39,6 @@ def network() -> FusedNetwork:
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("weights") / "untrained.safetensors"
-    save_safetensors(untrained(0), path)
-    return path
-
-
-@pytest.fixture(scope="module")
 def crops() -> NDArray[np.uint8]:
     """Every person's images are one picture with noise; the untrained network tells them apart."""
     draw = np.random.default_rng(1)

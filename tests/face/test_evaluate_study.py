@@ -21,13 +21,6 @@ PEOPLE, IMAGES = 4, 4
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("weights") / "untrained.safetensors"
-    save_safetensors(untrained(0), path)
-    return path
-
-
-@pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "other.safetensors"
     save_safetensors(untrained(7), path)

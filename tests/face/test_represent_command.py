@@ -29,13 +29,6 @@ FILES = {"embeddings.npy", "index.csv", "refused.csv", "represent.json"}
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("weights") / "untrained.safetensors"
-    save_safetensors(untrained(0), path)
-    return path
-
-
-@pytest.fixture(scope="module")
 def crops() -> NDArray[np.uint8]:
     return images(np.random.default_rng(1), PEOPLE * IMAGES, 64)
 
