@@ -166,7 +166,8 @@ def step_costs(
     costs = []
     for step, label in zip(plan.steps, plan.labels, strict=True):
         level = step_level(step, plan.values)
-        parts = list(_Counter(plan, parameters, level).parts(step))
+        counter = _Counter(plan, parameters, level)
+        parts = list(counter.parts(step))
         output = plan.values[step_writes(step)[0]]
         costs.append(
             StepCost(
@@ -176,9 +177,7 @@ def step_costs(
                 output.level,
                 math.log2(output.scale),
                 sum(parts, Work()),
-                math.fsum(
-                    machine.seconds(part, parameters.levels[level].ring_dimension) for part in parts
-                ),
+                math.fsum(machine.seconds(part, counter.n) for part in parts),
             )
         )
     return costs

@@ -78,7 +78,7 @@ def headrooms(
                     value.scale,
                     row.magnitude,
                     deviation,
-                    parameters.levels[value.level].ring_dimension,
+                    parameters.slots_at(value.level),
                 )
             )
         found.append(min(results, key=lambda h: (h.bits, h.log2_failure)))

@@ -145,10 +145,6 @@ class PlanBuilder:
         )
         return self._define(output, value.level, value.scale / factor)
 
-    def slots(self, level: int) -> int:
-        """Of a ciphertext at that level."""
-        return self.parameters.levels[level].ring_dimension
-
     def bottom(self, level: int) -> int:
         """The lowest level of the chain that it belongs to."""
         while self.parameters.same_chain(level, level - 1):
@@ -162,12 +158,13 @@ class PlanBuilder:
         Raises:
             PlanError: there is none.
         """
-        levels, half = self.parameters.levels, self.slots(level) // 2
+        levels, n = self.parameters.levels, self.parameters.levels[level].ring_dimension
         for small in reversed(range(level)):
             for large in range(small + 1, level + 1):
                 same = levels[large].rows == levels[small].rows
                 fits = self.parameters.log2_modulus(large) <= self.parameters.log2_modulus(level)
-                if same and fits and (self.slots(small), self.slots(large)) == (half, 2 * half):
+                rings = levels[small].ring_dimension, levels[large].ring_dimension
+                if same and fits and rings == (n // 2, n):
                     return large, small
         raise PlanError(f"'{self.parameters.name}' has no ring of half the degree below {level}")
 
@@ -326,7 +323,7 @@ class PlanBuilder:
                 if copy not in inputs:
                     inputs.append(copy)
                 input_of[number, ciphertext, amount] = inputs.index(copy)
-        slots = self.slots(level)
+        slots = self.parameters.slots_at(level)
         masks = [self.mask(np.repeat(m, slots // m.size)) for m in structure.masks]
         return self.linear(
             label,

@@ -55,7 +55,7 @@ def even_rows(
     kept = []
     for i, name in enumerate(names):
         value = builder.values[name]
-        slots = builder.slots(value.level)
+        slots = builder.parameters.slots_at(value.level)
         lower = np.arange(slots) < slots // 2
         kept.append(
             builder.multiply_mask(
