@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -342,22 +342,17 @@ def _linear(
     slots = values[step.inputs[0]].size
     masks = {m: mask_slots(plan, m, slots) for _, m in step.terms if m >= 0}
     rest = [tracker.uncorrected(name, values[name]) for name in step.inputs]
-    rotated = [np.roll(rest[i], -amount) for i, amount in step.babies]
-    size = (len(step.terms), slots)
-    variance, switched, power = (np.zeros(size) for _ in range(3))
-    for term, (baby, mask) in enumerate(step.terms):
-        i, amount = step.babies[baby]
-        name = step.inputs[i]
-        keep: Slots | float = masks[mask] if mask >= 0 else 1.0
-        variance[term] = keep * np.roll(tracker.variances[name], -amount)
-        if amount:
-            switched[term] = keep * model.switching(step.level, plan.values[name].scale)
-        power[term] = keep * rotated[baby] ** 2
+    power = Terms([row**2 for row in rest], step.babies, masks, step.terms)
+    variance = replace(power, inputs=[tracker.variances[name] for name in step.inputs])
+    scales = [plan.values[name].scale for name in step.inputs]
+    switching = [np.full(slots, model.switching(step.level, scale)) for scale in scales]
+    unmoved = len(switching)
+    moved = [(i if amount else unmoved, amount) for i, amount in step.babies]
+    switched = replace(power, inputs=[*switching, np.zeros(slots)], babies=moved)
     squared = weights**2
-    carried = weighted_sums(step.entries, squared, Terms.of(variance))
-    added = weighted_sums(step.entries, squared, Terms.of(switched))
-    encoded = _encoding_errors(model, step, weights)
-    added += weighted_sums(step.entries, encoded, Terms.of(power))
+    carried = weighted_sums(step.entries, squared, variance)
+    added = weighted_sums(step.entries, squared, switched)
+    added += weighted_sums(step.entries, _encoding_errors(model, step, weights), power)
     for mask in masks:  # what a mask multiplies, and its error with it
         own = [t for t, (_, m) in enumerate(step.terms) if m == mask]
         place = {t: i for i, t in enumerate(own)}

@@ -37,12 +37,6 @@ class Terms:
     masks: Mapping[int, Slots]
     terms: Sequence[tuple[int, int]]
 
-    @classmethod
-    def of(cls, terms: Slots) -> Terms:
-        """Such as they are, [terms, slots]."""
-        plain = range(len(terms))
-        return cls(list(terms), [(i, 0) for i in plain], {}, [(i, -1) for i in plain])
-
 
 def weighted_sums(entries: Entries, weights: Slots, terms: Terms) -> Slots:
     """Sums over (term, weight row) pairs, [accumulators, slots]; weights: [rows, period]."""

@@ -54,14 +54,6 @@ def test_sums_are_those_of_a_plain_loop(
     assert not found[1].any()
 
 
-def test_terms_as_they_are() -> None:
-    entries, weights, terms = example(8)
-    rows = np.random.default_rng(1).normal(size=(len(terms.terms), SLOTS))
-    assert np.allclose(
-        weighted_sums(entries, weights, Terms.of(rows)), plain(entries, weights, Terms.of(rows))
-    )
-
-
 def test_what_is_not_finite_is_told() -> None:
     """A network that diverges must be seen to."""
     entries, weights, terms = example(4)
