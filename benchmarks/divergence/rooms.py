@@ -89,7 +89,7 @@ def constant(name: str, engine: Engine, plan: Plan) -> Constant:
     squares = [s for s in plan.steps if isinstance(s, steps.Square) and "embedding" in s.output]
     value = plan.values[squares[0].source]
     slots = engine.parameters.slots_at(value.level)  # results repeat them
-    noise = math.sqrt(ErrorModel(engine.parameters).rounding(value.scale, slots))
+    noise = math.sqrt(ErrorModel(engine.parameters).rounding(value.level, value.scale))
     # A sum of 2 e_i n_i over a period has the deviation 2 |e| n, and |e|^2 is the distance.
     deviation = 2 * math.sqrt(distance) * noise
     windows = slots // int(plan.metadata["period"]) - 1

@@ -127,29 +127,25 @@ def noise_of(rows: Sequence[StepPrecision]) -> Noise:
 
 @dataclass(frozen=True)
 class ErrorModel:
-    """Variances of a slot for the errors of single operations.
-
-    ring_dimension: of the ring in which it happens; default: that of fresh ciphertexts.
-    """
+    """Variances of a slot for the errors of single operations, in the ring of their level."""
 
     parameters: Parameters
 
-    def slot(
-        self, coefficient_variance: float, scale: float, ring_dimension: int | None = None
-    ) -> float:
+    def slot(self, coefficient_variance: float, level: int, scale: float) -> float:
         """Of a polynomial with independent coefficients of that variance: each coefficient counts
         as X^i + X^-i, which has a mean square of two."""
-        n = ring_dimension or self.parameters.ring_dimension
+        n = self.parameters.levels[level].ring_dimension
         return 2 * n * coefficient_variance / scale**2
 
     def fresh(self, scale: float) -> float:
         """A fresh secret-key encryption: its error and the rounding of the encoding."""
-        return self.slot(ERROR_VARIANCE, scale) + self.encoding(self.parameters.slots, scale)
+        error = self.slot(ERROR_VARIANCE, self.parameters.top, scale)
+        return error + self.encoding(self.parameters.slots, scale)
 
-    def rounding(self, scale: float, ring_dimension: int | None = None) -> float:
+    def rounding(self, level: int, scale: float) -> float:
         """Division with rounding (rescale, mod-down) that ends at ``scale``: t0 + t1 s."""
-        secret = 2 * (ring_dimension or self.parameters.ring_dimension) * SECRET_VARIANCE
-        return self.slot(ROUNDING_VARIANCE * (1 + secret), scale, ring_dimension)
+        secret = 2 * self.parameters.levels[level].ring_dimension * SECRET_VARIANCE
+        return self.slot(ROUNDING_VARIANCE * (1 + secret), level, scale)
 
     def switching(self, level: int, scale: float) -> float:
         """Key switching at that level, without the rounding of its mod-down."""
@@ -160,7 +156,7 @@ class ErrorModel:
         for digit in parameters.digit_moduli(level):
             total += 4.0 ** (math.fsum(math.log2(q) for q in digit) - log_p)
         n = parameters.levels[level].ring_dimension
-        return self.slot(2 * n * ERROR_VARIANCE * total / 12, scale, n)
+        return self.slot(2 * n * ERROR_VARIANCE * total / 12, level, scale)
 
     @staticmethod
     def encoding(terms: int, scale: float) -> float:
@@ -247,11 +243,7 @@ class _Tracker:
 
     def switch(self, level: int, scale: float) -> float:
         """A whole key switch, mod-down included."""
-        return self.model.switching(level, scale) + self.rounding(level, scale)
-
-    def rounding(self, level: int, scale: float) -> float:
-        """A division with rounding, in the ring of that level."""
-        return self.model.rounding(scale, self.parameters.levels[level].ring_dimension)
+        return self.model.switching(level, scale) + self.model.rounding(level, scale)
 
     def table(self, name: str, output: str) -> float:
         """Encoding error of a one-row table that is added."""
@@ -269,7 +261,7 @@ class _Tracker:
             case steps.FoldSum():
                 source = plan.values[step.source]
                 total = self.carried(step.source)
-                rounding = self.rounding(source.level, source.scale)
+                rounding = self.model.rounding(source.level, source.scale)
                 for amounts in step.pairs():
                     switching = len(amounts) * self.model.switching(source.level, source.scale)
                     total = sum((total.roll(a) for a in amounts), total).plus(switching + rounding)
@@ -303,7 +295,7 @@ class _Tracker:
                 source = plan.values[step.source]
                 dropped = self.carried(step.source)
                 if self.parameters.drop_multiple(source.level, step.level) > 1:
-                    dropped = dropped.plus(self.rounding(source.level, source.scale))
+                    dropped = dropped.plus(self.model.rounding(source.level, source.scale))
                 yield dropped
             case steps.SwitchRing():
                 lower, upper = np.split(self.variances[step.source], 2)
@@ -323,12 +315,12 @@ class _Tracker:
         a, b = self.plan.values[left], self.plan.values[right]
         error = self.model.switching(min(a.level, b.level), a.scale * b.scale)
         error += self.result(output)
-        return np.full(self.parameters.levels[a.level].ring_dimension, error)
+        return np.full(self.parameters.slots_at(a.level), error)
 
     def result(self, name: str) -> float:
         """The division that ends with that ciphertext."""
         value = self.plan.values[name]
-        return self.rounding(value.level, value.scale)
+        return self.model.rounding(value.level, value.scale)
 
     def mask_error(self, mask: Slots, scale: float) -> float:
         return self.model.encoding(rounded_terms(mask, scale), scale)

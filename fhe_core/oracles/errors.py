@@ -30,10 +30,8 @@ class StandardErrors(ErrorModel):
     the same size only half of the variance is real. Encodings round to the same numbers.
     """
 
-    def slot(
-        self, coefficient_variance: float, scale: float, ring_dimension: int | None = None
-    ) -> float:
-        return super().slot(coefficient_variance, scale, ring_dimension) / 2
+    def slot(self, coefficient_variance: float, level: int, scale: float) -> float:
+        return super().slot(coefficient_variance, level, scale) / 2
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ class OpenFheErrors(StandardErrors):
     def switching(self, level: int, scale: float) -> float:
         square = (_BIAS_SPREAD * self.specials / 2) ** 2 + self.specials / 12
         secret = 2 * self.parameters.ring_dimension * SECRET_VARIANCE
-        down = self.slot(square * (1 + secret), scale)
+        down = self.slot(square * (1 + secret), level, scale)
         return super().switching(level, scale) + down
 
 

@@ -158,11 +158,11 @@ def test_masks_are_as_imprecise_as_predicted(short: Parameters, shape: tuple[int
 def test_design_note_figures() -> None:
     """About 2 N / sqrt(18) / scale after a rescale: 2^14.9 at N = 2^16."""
     model = ErrorModel(presets.load("safe"))
-    assert math.log2(math.sqrt(model.rounding(1.0))) == pytest.approx(
+    assert math.log2(math.sqrt(model.rounding(0, 1.0))) == pytest.approx(
         17 - math.log2(18) / 2, abs=0.01
     )
     for limbs in (29, 18, 10, 3):
-        assert model.switching(limbs - 1, 1.0) < 2.0**22 * model.rounding(1.0)
+        assert model.switching(limbs - 1, 1.0) < 2.0**22 * model.rounding(limbs - 1, 1.0)
 
 
 def test_statistics() -> None:

@@ -61,7 +61,7 @@ def test_models_of_other_libraries() -> None:
     assert openfhe_specials(chain) == 8  # 437 bits in a digit, 60 in a prime
     native, theirs = ErrorModel(parameters), openfhe_errors(parameters, chain)
     assert isinstance(theirs, OpenFheErrors)
-    assert theirs.switching(28, 1.0) > 100 * native.rounding(1.0) > native.switching(28, 1.0)
+    assert theirs.switching(28, 1.0) > 100 * native.rounding(28, 1.0) > native.switching(28, 1.0)
     same = SameEncodings(parameters)
     assert same.encoding(8, 1.0) == 0 < native.encoding(8, 1.0)
     assert same.fresh(1.0) < native.fresh(1.0)
