@@ -96,15 +96,15 @@ class Evaluator:
     def add_plain(
         self, a: Ciphertext, coefficients: NDArray[np.int64], shift: int = 0
     ) -> Ciphertext:
-        """Add a plaintext at the ciphertext's scale: signed coefficients [N] times 2**shift, or,
-        without a shift, [size] of them in X^(N / size), whose transform is as short."""
-        rows = self.rows(a.level)
+        """Add a plaintext at the ciphertext's scale: signed coefficients [size] in X^(N / size),
+        times 2**shift. Without a shift their transform is as short as they are few."""
+        rows, context = self.rows(a.level), self.at(a.level)
         if not shift:
-            return replace(a, residues=self.at(a.level).add_plain(a.residues, coefficients, rows))
+            return replace(a, residues=context.add_plain(a.residues, coefficients, rows))
         factors = [pow(2, shift, q) for q in self.parameters.moduli_at(a.level)]
-        context = self.at(a.level)
-        plain = context.embed_signed(coefficients, rows)
-        plain = context.multiply_scalars(plain, factors, rows)
+        spread = np.zeros(context.n, dtype=np.int64)
+        spread[:: context.n // coefficients.size] = coefficients
+        plain = context.multiply_scalars(context.embed_signed(spread, rows), factors, rows)
         first = context.add(a.residues[0], plain, rows)
         return replace(a, residues=np.stack([first, a.residues[1]]))
 

@@ -13,7 +13,7 @@ from fhe_core import plan
 from fhe_core.ciphertext import Ciphertext, Words
 from fhe_core.plan import Observer, PlanError, Progress, Step, Value, steps
 from fhe_core.runtime.evaluator import Evaluator
-from fhe_core.runtime.packed import Addition, PackedPlan, spread
+from fhe_core.runtime.packed import Addition, PackedPlan
 
 #: Relative difference up to which two scales are the same number.
 SCALE_TOLERANCE = 1e-9
@@ -117,10 +117,8 @@ def _plus(
     evaluator: Evaluator, results: Sequence[Ciphertext], addition: Addition
 ) -> list[Ciphertext]:
     """Sums with a row of coefficients each, or with the same one."""
-    rows, n = addition.coefficients, results[0].residues.shape[-1]
+    rows = addition.coefficients
     own = rows if len(rows) > 1 else [rows[0]] * len(results)
-    if addition.shift:
-        own = [spread(row, n) for row in own]
     return [
         evaluator.add_plain(result, row, addition.shift)
         for result, row in zip(results, own, strict=True)

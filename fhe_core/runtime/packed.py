@@ -80,13 +80,6 @@ class PackedPlan:
         return memory_bytes([self])
 
 
-def spread(coefficients: Signed, ring_dimension: int) -> Signed:
-    """All coefficients [N] of a polynomial in X^(N / size)."""
-    out = np.zeros(ring_dimension, dtype=np.int64)
-    out[:: ring_dimension // coefficients.size] = coefficients
-    return out
-
-
 def memory_bytes(plans: Iterable[PackedPlan]) -> int:
     """Bytes of all distinct arrays of several plans, and of the residues that were kept so far."""
     arrays: list[NDArray[Any] | _native.Kept] = []

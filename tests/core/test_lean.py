@@ -106,3 +106,6 @@ def test_additions_at_scales_beyond_words(parameters: Parameters, key: SecretKey
     coefficients = encoding.encode(row, parameters.ring_dimension, high.scale / 2.0**60)
     total = evaluator.add_plain(high, coefficients, 60)
     assert np.max(np.abs(key.decrypt(total) - x**2 - row)) < 1e-9
+    few = encoding.encode(row[:8], 8, high.scale / 2.0**60)
+    total = evaluator.add_plain(high, few, 60)
+    assert np.max(np.abs(key.decrypt(total) - x**2 - np.resize(row[:8], row.size))) < 1e-9
