@@ -11,6 +11,7 @@ import hashlib
 import math
 import os
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -53,13 +54,19 @@ class SecretKey:
         self._rows = self._context.embed_signed(
             self._ternary.astype(np.int64), list(range(len(primes)))
         )
-        half = parameters.half
-        self._half = None if half is None else SecretKey(half, self._derived(half), threads)
+        self._threads = threads
 
     @classmethod
     def generate(cls, parameters: Parameters, threads: int = 1) -> SecretKey:
         """A new key from the operating system's randomness."""
         return cls(parameters, sampling.ternary(parameters.ring_dimension).astype(np.int8), threads)
+
+    @cached_property
+    def _half(self) -> SecretKey | None:
+        """The key of the ring of half the degree, if there is one: from the moment that it is asked
+        for, as who only encrypts and decrypts never does."""
+        half = self.parameters.half
+        return None if half is None else SecretKey(half, self._derived(half), self._threads)
 
     def _derived(self, half: Parameters) -> NDArray[np.int8]:
         """The secret of the ring of half the degree, uniform; the same whenever it is asked, so
@@ -74,7 +81,7 @@ class SecretKey:
         the degree. Nobody else may decrypt there: an answer that leaves its owner can be worth a
         coefficient of the secret, of which that ring has half as many (docs/security.md).
         """
-        return self._half if self._half is not None and self.parameters.in_half(level) else self
+        return self._half if self.parameters.in_half(level) and self._half is not None else self
 
     def __repr__(self) -> str:
         return f"SecretKey(parameters={self.parameters.name!r}, key_id={self.key_id[:8]})"
@@ -212,7 +219,7 @@ class SecretKey:
         the ring of half the degree are under its secret, those that lead there too.
         """
         rotation, level = specification.name.rotation, specification.levels[0]
-        if self._half is None or not self.parameters.in_half(level):
+        if not self.parameters.in_half(level) or self._half is None:
             return self._switching_key(specification, seed, domain, *self._switched(specification))
         if rotation not in self.parameters.ring_switch(level):
             return self._half.evaluation_key(specification, seed, domain)

@@ -144,6 +144,15 @@ def test_the_second_secret_follows_from_the_first(
     assert small.size == halves.ring_dimension // 2
 
 
+def test_who_only_decrypts_has_no_second_secret(halves: Parameters) -> None:
+    own = SecretKey.generate(halves)
+    fresh, _ = own.encrypt(np.ones(halves.slots), SCALE)
+    assert own.decrypt(fresh) == pytest.approx(1.0)
+    assert own.at(halves.top) is own
+    assert not [found for found in vars(own).values() if isinstance(found, SecretKey)]
+    assert own.at(0) is own.at(1) is not own
+
+
 def test_the_second_secret_is_uniform_and_independent_of_the_first() -> None:
     """4,096 coefficients: counts within five deviations, no correlation with either half."""
     parameters = build(replace(tiny.HALVES, log_ring_dimension=13))
