@@ -151,44 +151,14 @@ class PlanBuilder:
             level -= 1
         return level
 
-    def below(self, level: int) -> tuple[int, int]:
-        """The level at which a ciphertext from ``level`` leaves its ring, and the one of the same
-        modulus in the ring of half the degree.
-
-        Raises:
-            PlanError: there is none.
-        """
-        levels, n = self.parameters.levels, self.parameters.levels[level].ring_dimension
-        for small in reversed(range(level)):
-            for large in range(small + 1, level + 1):
-                same = levels[large].rows == levels[small].rows
-                fits = self.parameters.log2_modulus(large) <= self.parameters.log2_modulus(level)
-                rings = levels[small].ring_dimension, levels[large].ring_dimension
-                if same and fits and rings == (n // 2, n):
-                    return large, small
-        raise PlanError(f"'{self.parameters.name}' has no ring of half the degree below {level}")
-
     def switch_ring(self, label: str, source: str, output: str, level: int) -> str:
         value = self.values[source]
         self._step(label, steps.SwitchRing(source, output))
         return self._define(output, level, value.scale / 2)
 
-    def lifted(self, source: str) -> str:
-        """A result as it leaves the plan: in the ring of fresh ciphertexts. Nothing is decrypted
-        under the secret of a smaller ring, which answers would cost more bits (docs/security.md).
-
-        Raises:
-            PlanError: there is no level of the same primes in the larger ring.
-        """
-        value, levels = self.values[source], self.parameters.levels
-        if levels[value.level].ring_dimension == self.parameters.ring_dimension:
-            return source
-        level = max(self.parameters.other_ring(value.level), default=None)
-        if level is None:
-            raise PlanError(f"'{source}' cannot leave the ring of half the degree")
-        output = f"{source} lifted"
-        self._step(output, steps.LiftRing(source, output))
-        return self._define(output, level, value.scale)
+    def lift_ring(self, label: str, source: str, output: str, level: int) -> str:
+        self._step(label, steps.LiftRing(source, output))
+        return self._define(output, level, self.values[source].scale)
 
     def drop_level(self, label: str, source: str, output: str, level: int) -> str:
         value = self.values[source]

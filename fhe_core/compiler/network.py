@@ -24,7 +24,7 @@ from fhe_core.compiler.layouts import (
 )
 from fhe_core.compiler.normalisation import append_normalisation, embedding_scale
 from fhe_core.compiler.policy import Policy
-from fhe_core.compiler.smaller_ring import even_rows, switch_of, switched
+from fhe_core.compiler.smaller_ring import below, even_rows, switch_of, switched
 from fhe_core.normalisation import Normalisation
 from fhe_core.parameters import Parameters
 
@@ -263,7 +263,7 @@ class _Backbone:
         level, rescale = builder.values[s[0]].level, rescales.conv1
         halves = 1
         if switches:  # it adds both halves of the slots, with their biases
-            levels = builder.below(level - rescale)
+            levels = below(builder.parameters, level - rescale)
             rescale, halves = level - levels[0], 2
         h = builder.convolution(
             f"{label} conv 1",

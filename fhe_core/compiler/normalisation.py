@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from fhe_core.compiler.builder import Filler, PlanBuilder
 from fhe_core.compiler.layouts import powers_of_two
 from fhe_core.compiler.policy import Policy
+from fhe_core.compiler.smaller_ring import lifted
 from fhe_core.normalisation import Factor, Normalisation, Product
 from fhe_core.parameters import Parameters
 from fhe_core.plan import PlanError
@@ -90,7 +91,7 @@ def append_normalisation(
             "degree or parameters with a longer modulus chain"
         ) from None
     health = builder.drop_level("health", norm, "health", bottom + builder.policy.health_level)
-    return builder.lifted(result), builder.lifted(health)
+    return lifted(builder, result), lifted(builder, health)
 
 
 def _stretch(normalisation: Normalisation) -> float:
