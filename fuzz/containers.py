@@ -83,9 +83,7 @@ def secret_key_target(folder: Path) -> Target:
 def evaluation_keys_target(folder: Path) -> Target:
     scratch = Scratch(folder, "evaluation.key")
     wanted = [KeySpecification(KeyName(0, 1), (2,)), KeySpecification(KeyName(1, 2), (1,))]
-    # Of two rings: the keys that lead from one to the other, and back.
-    names = [KeyName(32, 1), KeyName(33, 1), KeyName(64, 0)]
-    both = [KeySpecification(name, (2,) if name.tier else (7,)) for name in names]
+    both = tiny.ring_keys(tiny.load(tiny.HALVES.name))
     seeds = []
     for parameters, own in (("insecure-short", wanted), (tiny.HALVES.name, both)):
         save_evaluation_keys(scratch.path, _secret_key(parameters), own, {})

@@ -52,7 +52,7 @@ def test_tiers(short: Parameters) -> None:
 def test_levels(short: Parameters) -> None:
     """A limb more with every level; a rescale divides by the primes that go."""
     assert [level.rows for level in short.levels] == [tuple(range(n)) for n in range(1, 7)]
-    assert short.ring_dimension == 256
+    assert {level.ring_dimension for level in short.levels} == {short.ring_dimension} == {256}
     assert short.top == 5
     assert short.moduli_at(2) == short.moduli[:3]
     assert short.rescale_factor(4, 2) == math.prod(map(float, short.moduli[3:5]))

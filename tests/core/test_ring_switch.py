@@ -7,10 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fhe_core.parameters import (
-    Parameters,
-    build,
-)
+from fhe_core.parameters import Parameters, build
 from fhe_core.plan import (
     KeyName,
     KeySpecification,

@@ -100,12 +100,7 @@ def test_scores(rings: tiny.World, alone: Bundle, batch: Bundle) -> None:
 def test_a_result_in_the_smaller_ring_is_refused(rings: tiny.World, alone: Bundle) -> None:
     """A server may send any residues, but not choose the secret that opens them."""
     for name, item in alone.items.items():
-        (small,) = [
-            level
-            for level in range(item.level)
-            if rings.parameters.in_half(level)
-            and rings.parameters.levels[level].rows == rings.parameters.levels[item.level].rows
-        ]
+        (small,) = rings.parameters.other_ring(item.level)
         residues = np.ascontiguousarray(item.residues[..., ::2])
         crafted = replace(item, residues=residues, level=small)
         with pytest.raises(ShapeMismatch, match=f"has level {small}"):
