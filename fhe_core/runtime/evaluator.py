@@ -175,7 +175,7 @@ class Evaluator:
         P * addend [1 or 2, limbs, N], or an addend [1 or 2, limbs + specials, N] that is in QP
         already, joins the result before the rotation; ``base`` is added to, in place, when given.
         rotation: the key's name: an amount below the slots, 0 for relinearisation, or one of
-        ``Parameters.ring_switch``.
+        ``Parameters.ring_switch`` and ``ring_lift``.
         """
         key = self.keys.get(rotation, level)
         moves = 0 < rotation < self.parameters.slots_at(level)
