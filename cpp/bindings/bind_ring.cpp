@@ -354,10 +354,13 @@ class Transform {
         }
     }
 
-    // The masks that are this array need not be transformed again.
+    // The masks that are this array need not be transformed again. The start of one is another.
     void keep(Kept* kept) {
+        const Signed& one = kept->coefficients();
         for (std::size_t i = 0; i < masks_.size(); ++i) {
-            if (masks_[i].data() == kept->coefficients().data()) fixed_.kept[i] = kept->rows();
+            if (masks_[i].data() == one.data() && masks_[i].size() == one.size()) {
+                fixed_.kept[i] = kept->rows();
+            }
         }
     }
 
