@@ -158,12 +158,12 @@ Words switch_key(const Context& context, const Words& digits, const Rows& rows,
         require_index(index, n);
         job.permutation = index.data();
     }
-    Words out = base.is_none() ? make(context, {2, total, n}) : py::cast<Words>(base);
+    const bool adds = !base.is_none();
+    Words out = adds ? py::cast<Words>(base) : make(context, {2, total, n});
     require_shape(out, {2, total, n}, "base");
     std::uint64_t* data = out.mutable_data();
-    const bool adds = !base.is_none();
     const Released release;
-    ring::switch_key(context, data, adds ? data : nullptr, job);
+    ring::switch_key(context, data, adds, job);
     return out;
 }
 
