@@ -40,9 +40,7 @@ class Quotients {
 
 // value times a constant, for values below q.
 std::uint64_t multiply_shoup(std::uint64_t value, const ShoupFactor& factor, std::uint64_t q) {
-    const auto estimate =
-        static_cast<std::uint64_t>((static_cast<Wide>(value) * factor.quotient) >> kWordBits);
-    const std::uint64_t product = value * factor.value - estimate * q;
+    const std::uint64_t product = shoup_lazy(value, factor.value, factor.quotient, q);
     return product >= q ? product - q : product;
 }
 
