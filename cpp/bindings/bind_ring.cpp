@@ -158,12 +158,12 @@ Words switch_key(const Context& context, const Words& digits, const Rows& rows,
         require_index(index, n);
         job.permutation = index.data();
     }
-    Words out = base.is_none() ? make(context, {2, total, n}) : py::cast<Words>(base);
+    const bool adds = !base.is_none();
+    Words out = adds ? py::cast<Words>(base) : make(context, {2, total, n});
     require_shape(out, {2, total, n}, "base");
     std::uint64_t* data = out.mutable_data();
-    const bool adds = !base.is_none();
     const Released release;
-    ring::switch_key(context, data, adds ? data : nullptr, job);
+    ring::switch_key(context, data, adds, job);
     return out;
 }
 
@@ -354,10 +354,13 @@ class Transform {
         }
     }
 
-    // The masks that are this array need not be transformed again.
+    // The masks that are this array need not be transformed again. The start of one is another.
     void keep(Kept* kept) {
+        const Signed& one = kept->coefficients();
         for (std::size_t i = 0; i < masks_.size(); ++i) {
-            if (masks_[i].data() == kept->coefficients().data()) fixed_.kept[i] = kept->rows();
+            if (masks_[i].data() == one.data() && masks_[i].size() == one.size()) {
+                fixed_.kept[i] = kept->rows();
+            }
         }
     }
 

@@ -172,9 +172,9 @@ struct Avx2 {
         Summing(const Modulus& m, std::size_t terms)
             : arithmetic(m),
               parts(terms),
-              r32(m.pieces[1], m),
-              r51(m.pieces[2], m),
-              r83(m.pieces[3], m),
+              r32(m.pieces[0], m),
+              r51(m.pieces[1], m),
+              r83(m.pieces[2], m),
               correction(_mm256_set1_pd(static_cast<double>((Word{1} << 62) % m.q))) {}
 
         // low + 2^51 high by 32-bit pieces.
@@ -195,14 +195,14 @@ struct Avx2 {
     struct Dividing {
         Arithmetic arithmetic;
         Parts parts;
-        Scalar r0, r51, r102;
+        Scalar r0, r51, r102;  // 2^0, 2^51 and 2^102 over 2^52
         Real correction;
 
         Dividing(const Modulus& m, std::size_t terms)
             : arithmetic(m),
               parts(terms),
               r0(m.over52, m),
-              r51(m.pieces_over52[2], m),
+              r51((m.q + 1) / 2, m),
               r102((Word{1} << 50) % m.q, m),
               correction(_mm256_set1_pd(0x1p10)) {}
 
@@ -400,10 +400,10 @@ struct Avx2::KeySums<1> {
         Real low, high;  // at most 2^52 in size; a multiple of 2^51
     };
     Arithmetic arithmetic;
-    Scalar r0, r51;
+    Scalar r0, r51;  // 2^0 and 2^51 over 2^52
 
     KeySums(const Modulus& m, std::size_t)
-        : arithmetic(m), r0(m.pieces_over52[0], m), r51(m.pieces_over52[2], m) {}
+        : arithmetic(m), r0(m.over52, m), r51((m.q + 1) / 2, m) {}
 
     static Sum zero() { return {_mm256_setzero_pd(), _mm256_setzero_pd()}; }
     static Sum zero_product() { return zero(); }

@@ -41,9 +41,10 @@ struct Ifma {
     static Vec high_product(Vec a, Vec b) {
         return _mm512_madd52hi_epu64(_mm512_setzero_si512(), a, b);
     }
-    // x, or y where x is negative; x above -2^52, y in [0, 2^52). As doubles, numbers below 2^52
-    // are in their order and negative ones no numbers, for which this minimum takes y. That of
-    // integers would do where x <= y, but Zen 4 has it where it has the products, and nowhere else.
+    // The smaller of x and y, or y where x is negative; x in (-2^52, 2^62), y in [0, 2^62). As
+    // doubles, those from 0 on are in their order and negative ones no numbers, for which this
+    // minimum takes y. That of integers would do, but Zen 4 has it where it has the products, and
+    // nowhere else.
     static Vec unless_negative(Vec x, Vec y) {
         return _mm512_castpd_si512(_mm512_min_pd(_mm512_castsi512_pd(x), _mm512_castsi512_pd(y)));
     }
@@ -114,7 +115,7 @@ struct Ifma {
             return multiply_scalar(_mm512_add_epi64(_mm512_sub_epi64(a, b), q), w);
         }
         Vec reduce(Vec a) const { return once(shoup_lazy(a, one, minus_q)); }
-        // (-q, q) in two's complement to [0, q): a negative number is above all others
+        // (-q, q) in two's complement to [0, q)
         Vec lift_word(Vec a) const { return unless_negative(a, _mm512_add_epi64(a, q)); }
     };
 

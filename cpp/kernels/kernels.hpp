@@ -37,11 +37,10 @@ struct Modulus {
     std::uint64_t r52_shoup = 0;  // floor(r52 * 2^52 / q)
     std::uint64_t r104 = 0;       // 2^104 mod q
     std::uint64_t r104_shoup = 0;
-    std::uint64_t inverse52 = 0;  // 1 / q modulo 2^52
-    std::uint64_t over52 = 0;     // 1 / 2^52 modulo q
-    std::uint64_t wide = 0;       // floor(2^62 / q)
-    // 2^e and 2^e / 2^52 modulo q, e = 0, 32, 51, 83: for sums that are kept in pieces.
-    std::uint64_t pieces[4] = {}, pieces_over52[4] = {};
+    std::uint64_t inverse52 = 0;   // 1 / q modulo 2^52
+    std::uint64_t over52 = 0;      // 1 / 2^52 modulo q
+    std::uint64_t wide = 0;        // floor(2^62 / q)
+    std::uint64_t pieces[3] = {};  // 2^e mod q, e = 32, 51, 83: for sums that are kept in pieces
 
     explicit Modulus(std::uint64_t modulus);  // throws std::invalid_argument outside (2^16, 2^50)
 };

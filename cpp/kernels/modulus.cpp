@@ -40,9 +40,7 @@ class Quotients {
 
 // value times a constant, for values below q.
 std::uint64_t multiply_shoup(std::uint64_t value, const ShoupFactor& factor, std::uint64_t q) {
-    const auto estimate =
-        static_cast<std::uint64_t>((static_cast<Wide>(value) * factor.quotient) >> kWordBits);
-    const std::uint64_t product = value * factor.value - estimate * q;
+    const std::uint64_t product = shoup_lazy(value, factor.value, factor.quotient, q);
     return product >= q ? product - q : product;
 }
 
@@ -115,10 +113,8 @@ Modulus::Modulus(std::uint64_t modulus) {
     inverse52 &= (1ULL << kWordBits) - 1;
     over52 = power_mod((q + 1) / 2, kWordBits, q);
     wide = (1ULL << 62) / q;
-    for (std::size_t i = 0; const int exponent : {0, 32, 51, 83}) {
-        pieces[i] = static_cast<std::uint64_t>((static_cast<Wide>(1) << exponent) % q);
-        pieces_over52[i] = multiply_mod(pieces[i], over52, q);
-        ++i;
+    for (std::size_t i = 0; const int exponent : {32, 51, 83}) {
+        pieces[i++] = static_cast<std::uint64_t>((static_cast<Wide>(1) << exponent) % q);
     }
 }
 

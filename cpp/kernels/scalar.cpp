@@ -15,12 +15,6 @@ Word low(Wide value) { return static_cast<Word>(value) & kWordMask; }
 
 Word subtract_if_above(Word x, Word bound) { return x >= bound ? x - bound : x; }
 
-// y * value mod q in [0, 2q) for y < 2^52: the estimated quotient is at most one too small.
-Word shoup_lazy(Word y, Word value, Word quotient, Word q) {
-    const Word estimate = static_cast<Word>(static_cast<Wide>(y) * quotient >> kWordBits);
-    return y * value - estimate * q;
-}
-
 // x < 2^52 to [0, 2q).
 Word reduce_lazy(Word x, const Modulus& m) { return shoup_lazy(x, 1, m.one_shoup, m.q); }
 

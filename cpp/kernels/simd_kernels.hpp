@@ -458,6 +458,8 @@ struct Transform {
     static constexpr std::size_t kColumns = Simd::kPassColumns;
     static constexpr std::size_t kShortest = 2 * kTail * kLanes;  // one pass and the shorter tail
     static constexpr std::size_t kCached = 4096;                  // words: 32 KiB of a 48 KiB cache
+    // A pass of the shortest part, whose legs it takes by halves.
+    static_assert(kTail % (4 * kColumns) == 0, "half a leg must be whole columns");
 
     // Two layers between the four legs of columns of vectors. Where columns lie in the second half
     // of their leg, the next layer only multiplies them: all columns from `factors` on do.

@@ -155,7 +155,7 @@ void Context::add_plain(std::uint64_t* out, const std::uint64_t* a,
                         const Rows& rows) const {
     // Where the plaintext has few coefficients its transform has as few values, each of them in
     // constant places in a row.
-    const std::size_t length = std::max(size, std::min(n_, kMinLength));
+    const std::size_t length = std::max(size, kMinLength);
     const std::size_t constant = n_ / length;
     const std::size_t tile = std::min(n_, kTile);
     std::vector<std::int64_t> spread(length, 0);

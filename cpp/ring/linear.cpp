@@ -12,8 +12,7 @@ namespace {
 constexpr std::size_t kTile = 1024;
 }
 
-void switch_key(const Context& context, std::uint64_t* out, const std::uint64_t* base,
-                const KeySwitch& job) {
+void switch_key(const Context& context, std::uint64_t* out, bool adds, const KeySwitch& job) {
     const std::size_t n = context.n();
     const std::size_t rows = job.rows.size();
     const std::size_t tile = std::min(n, kTile);
@@ -30,7 +29,7 @@ void switch_key(const Context& context, std::uint64_t* out, const std::uint64_t*
             return job.own_rows.covers(d, r) ? job.source + r * n : job.digits + (d * rows + r) * n;
         };
         std::vector<const std::uint64_t*> digits(job.digit_count), ahead;
-        std::vector<std::uint64_t> sums(base == nullptr ? 0 : 2 * tile);
+        std::vector<std::uint64_t> sums(adds ? 2 * tile : 0);
         for (std::size_t start = 0; start < n; start += tile) {
             const bool last = start + tile == n;
             const auto from = [&](std::size_t at) { return map ? map->source(at, tile) : at; };
@@ -41,8 +40,7 @@ void switch_key(const Context& context, std::uint64_t* out, const std::uint64_t*
                 digits[d] = digit(d) + source;
                 ahead.push_back(digit(d) + next);
             }
-            for (std::size_t poly = 0; base != nullptr && poly < 2; ++poly) {
-                ahead.push_back(base + (poly * rows + r) * n + start + tile);
+            for (std::size_t poly = 0; adds && poly < 2; ++poly) {
                 ahead.push_back(out + (poly * rows + r) * n + start + tile);
             }
             kernels::KeyProduct product{job.digit_count,
@@ -61,14 +59,14 @@ void switch_key(const Context& context, std::uint64_t* out, const std::uint64_t*
                 if (poly < job.addend_polys && r < job.addend_rows) {
                     product.addends[poly] = job.addend + (poly * job.addend_rows + r) * n + source;
                 }
-                targets[poly] = base == nullptr ? out + (poly * rows + r) * n + start
-                                                : sums.data() + poly * tile;
+                targets[poly] =
+                    adds ? sums.data() + poly * tile : out + (poly * rows + r) * n + start;
             }
             kernels.key_product(targets, product, tile, m);
-            if (base == nullptr) continue;
+            if (!adds) continue;
             for (std::size_t poly = 0; poly < 2; ++poly) {
-                const std::size_t at = (poly * rows + r) * n + start;
-                kernels.add(out + at, base + at, targets[poly], tile, m);
+                std::uint64_t* const total = out + (poly * rows + r) * n + start;
+                kernels.add(total, total, targets[poly], tile, m);
             }
         }
     });

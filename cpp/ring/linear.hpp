@@ -33,10 +33,8 @@ struct KeySwitch {
     const std::uint32_t* permutation;  // applied to the result; null: none
 };
 
-// out [2][rows][n] = (base, or 0 if null) + permuted(sum over digits of digit * key + addend).
-// base may be out.
-void switch_key(const Context& context, std::uint64_t* out, const std::uint64_t* base,
-                const KeySwitch& job);
+// out [2][rows][n] = (out if it adds, else 0) + permuted(sum over digits of digit * key + addend).
+void switch_key(const Context& context, std::uint64_t* out, bool adds, const KeySwitch& job);
 
 // out [3][rows][n] = (a0 b0, a0 b1 + a1 b0, a1 b1) of two ciphertexts [2][rows][n].
 void tensor(const Context& context, std::uint64_t* out, const std::uint64_t* a,

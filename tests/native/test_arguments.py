@@ -62,12 +62,15 @@ def transform(draw):
         [array(draw).astype(np.uint32) for _ in range(draw.randrange(3))],
         array(draw),
     )
+    kept = []
     if draw.random() < 0.5:  # random ones hardly ever fit each other
         masks = [np.ones(N, dtype=np.int64)] * draw.randrange(2)
         babies = draw.choice((0, 0, 1, number(draw)))
-        arguments = (masks, [(babies, len(masks) - 1)], [np.zeros((1, 2), np.uint32)], WEIGHTS)
+        terms, entries = [(babies, len(masks) - 1)], [np.zeros((1, 2), np.uint32)]
+        kept = [_native.Kept(mask[: draw.choice((N, N // 2, 0))]) for mask in masks]
+        arguments = (masks, terms, entries, WEIGHTS)
     try:
-        return _native.Transform(*arguments)
+        return _native.Transform(*arguments, kept)
     except REFUSALS as error:
         return str(error)
 

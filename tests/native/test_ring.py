@@ -654,6 +654,15 @@ def test_masks_are_kept_by_identity() -> None:
     assert other.nbytes == 0
 
 
+@pytest.mark.parametrize("size", [0, 32])
+def test_the_start_of_a_mask_is_another_array(size: int) -> None:
+    """Where the mask begins as well, but with room for fewer residues."""
+    job = transform(Ring(64), 16)
+    start = _native.Kept(job.masks[0][:size])
+    assert equal(replace(job, kept=[start]).run(), job.expected())
+    assert start.nbytes == 0
+
+
 @pytest.mark.parametrize("sums", [1, 2, 4, 5])
 def test_accumulate_masks_sums_or_terms(sums: int) -> None:
     """Mask 0 has eight terms and multiplies the sums, mask 1 has one term, which it multiplies."""
