@@ -122,18 +122,18 @@ def embed_faces(
         runs = client.plan(len(faces), packings=[Packing.ALONE])
     else:
         runs = client.plan(len(faces), memory=memory)
-    order = list(range(len(faces)))
+    order = lacking = list(range(len(faces)))
     results: dict[int, Embedding | HealthReport] = {}
     rounds: list[Round] = []
     for number in range(fixed or len(CONTRASTS)):
-        factor = contrast * CONTRASTS[min(number, len(CONTRASTS) - 1)]
+        factor = contrast * CONTRASTS[min(number, RETRIES)]
         found, seconds = _computed(client, faces, order, runs, server, factor)
         rounds.append(Round(runs, seconds, factor))
-        refused = set(_refused(order, results, copies))
-        results |= {face: result for face, result in found.items() if face in refused}
+        results |= {face: found[face] for face in lacking if face in found}
+        lacking = _refused(lacking, results, copies)
         if fixed:
             continue
-        order = _worth_another(_refused(order, results, copies), results, number, copies)
+        order = _worth_another(lacking, results, number, copies)
         if not order or number == RETRIES:
             break
         runs = again(len(order), client, number + 1, memory)
@@ -167,11 +167,11 @@ def _computed(
 
 
 def _refused(
-    order: Sequence[int], results: Mapping[int, Embedding | HealthReport], copies: int
+    faces: Sequence[int], results: Mapping[int, Embedding | HealthReport], copies: int
 ) -> list[int]:
     """Of these faces, those of which not all copies have an embedding yet."""
-    lacking = {face // copies for face in order if not isinstance(results.get(face), Embedding)}
-    return [face for face in order if face // copies in lacking]
+    refused = {face // copies for face in faces if isinstance(results[face], HealthReport)}
+    return [face for face in faces if face // copies in refused]
 
 
 def _worth_another(
