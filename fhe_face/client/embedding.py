@@ -13,7 +13,7 @@ from fhe_core.formats.ciphertexts import Bundle
 from fhe_face.client.decryption import Embedding, Score
 from fhe_face.client.health import Cause, HealthReport
 from fhe_face.places import Packing, Run, numbered
-from fhe_face.planning import plan_runs
+from fhe_face.planning import PlanningError, plan_runs
 
 if TYPE_CHECKING:
     from fhe_face.client.client import Face, FaceClient
@@ -40,7 +40,7 @@ class Embedder(Protocol):
 class FixedRounds(Protocol):
     """A server that must not see which faces were refused, because it is somebody else's.
 
-    rounds: so many there are, whatever comes out of them.
+    rounds: so many there are, at least one, whatever comes out of them.
     """
 
     @property
@@ -117,7 +117,10 @@ def embed_faces(
     contrast: float = 1.0,
 ) -> Embedded:
     """See `FaceClient.embed`. copies: so many faces in a row are one, and need one contrast."""
-    fixed = server.rounds if isinstance(server, FixedRounds) else None
+    fixed = isinstance(server, FixedRounds)
+    most = server.rounds if isinstance(server, FixedRounds) else len(CONTRASTS)
+    if most < 1:
+        raise PlanningError(f"a server of {most} rounds; there must be one at least")
     if fixed and Packing.ALONE in client.engine.packings:  # nobody loses anything through others
         runs = client.plan(len(faces), packings=[Packing.ALONE])
     else:
@@ -125,7 +128,7 @@ def embed_faces(
     order = lacking = list(range(len(faces)))
     results: dict[int, Embedding | HealthReport] = {}
     rounds: list[Round] = []
-    for number in range(fixed or len(CONTRASTS)):
+    for number in range(most):
         factor = contrast * CONTRASTS[min(number, RETRIES)]
         found, seconds = _computed(client, faces, order, runs, server, factor)
         rounds.append(Round(runs, seconds, factor))
