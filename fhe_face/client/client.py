@@ -331,7 +331,7 @@ class FaceClient:
         computed again, where one face in 50 or so diverges.
 
         Raises:
-            ImageError, CircuitError, PlanningError: as `encrypt`.
+            ImageError, CircuitError, PlanningError: as `encrypt`; or the server's rounds are none.
             ContainerError: an answer cannot be used.
         """
         listed = _listed(faces)

@@ -27,8 +27,8 @@ Slots = NDArray[np.float64]
 class Embedding:
     """A decrypted embedding [length]; ``health`` has passed.
 
-    contrast: of the image, as a part of what it was given with; below 1 where the network diverged
-    on it at first.
+    contrast: of the image, as a part of what it was given with, where `FaceClient.embed` has
+    chosen it: this client's own number, below 1 where the network diverged at first; else 1.
     """
 
     values: NDArray[np.float64]

@@ -13,7 +13,7 @@ from fhe_core.formats.ciphertexts import Bundle
 from fhe_face.client.decryption import Embedding, Score
 from fhe_face.client.health import Cause, HealthReport
 from fhe_face.places import Packing, Run, numbered
-from fhe_face.planning import plan_runs
+from fhe_face.planning import PlanningError, plan_runs
 
 if TYPE_CHECKING:
     from fhe_face.client.client import Face, FaceClient
@@ -40,7 +40,7 @@ class Embedder(Protocol):
 class FixedRounds(Protocol):
     """A server that must not see which faces were refused, because it is somebody else's.
 
-    rounds: so many there are, whatever comes out of them.
+    rounds: so many there are, at least one, whatever comes out of them.
     """
 
     @property
@@ -117,23 +117,26 @@ def embed_faces(
     contrast: float = 1.0,
 ) -> Embedded:
     """See `FaceClient.embed`. copies: so many faces in a row are one, and need one contrast."""
-    fixed = server.rounds if isinstance(server, FixedRounds) else None
+    fixed = isinstance(server, FixedRounds)
+    most = server.rounds if isinstance(server, FixedRounds) else len(CONTRASTS)
+    if most < 1:
+        raise PlanningError(f"a server of {most} rounds; there must be one at least")
     if fixed and Packing.ALONE in client.engine.packings:  # nobody loses anything through others
         runs = client.plan(len(faces), packings=[Packing.ALONE])
     else:
         runs = client.plan(len(faces), memory=memory)
-    order = list(range(len(faces)))
+    order = lacking = list(range(len(faces)))
     results: dict[int, Embedding | HealthReport] = {}
     rounds: list[Round] = []
-    for number in range(fixed or len(CONTRASTS)):
-        factor = contrast * CONTRASTS[min(number, len(CONTRASTS) - 1)]
+    for number in range(most):
+        factor = contrast * CONTRASTS[min(number, RETRIES)]
         found, seconds = _computed(client, faces, order, runs, server, factor)
         rounds.append(Round(runs, seconds, factor))
-        refused = set(_refused(order, results, copies))
-        results |= {face: result for face, result in found.items() if face in refused}
+        results |= {face: found[face] for face in lacking if face in found}
+        lacking = _refused(lacking, results, copies)
         if fixed:
             continue
-        order = _worth_another(_refused(order, results, copies), results, number, copies)
+        order = _worth_another(lacking, results, number, copies)
         if not order or number == RETRIES:
             break
         runs = again(len(order), client, number + 1, memory)
@@ -167,11 +170,11 @@ def _computed(
 
 
 def _refused(
-    order: Sequence[int], results: Mapping[int, Embedding | HealthReport], copies: int
+    faces: Sequence[int], results: Mapping[int, Embedding | HealthReport], copies: int
 ) -> list[int]:
     """Of these faces, those of which not all copies have an embedding yet."""
-    lacking = {face // copies for face in order if not isinstance(results.get(face), Embedding)}
-    return [face for face in order if face // copies in lacking]
+    refused = {face // copies for face in faces if isinstance(results[face], HealthReport)}
+    return [face for face in faces if face // copies in refused]
 
 
 def _worth_another(

@@ -113,7 +113,6 @@ class EncryptedEmbedder:
     with the weights of which model is the digest; memory: that the server has, in bytes; groups:
     so many full runs go to the server at once, where each request costs it a start. twice: compute
     every face from two encryptions, and refuse one whose copies differ, as a crafted image's do.
-    contrast: of the first round, as for `FaceClient.embed`.
     """
 
     client: FaceClient
@@ -122,7 +121,6 @@ class EncryptedEmbedder:
     memory: int | None = None
     groups: int = 1
     twice: bool = False
-    contrast: float = 1.0
 
     @classmethod
     def of(
@@ -166,13 +164,8 @@ class EncryptedEmbedder:
         """
         if not faces:
             return []
-        return self.client.embed(
-            list(faces),
-            self.server,
-            memory=self.memory,
-            twice=self.twice,
-            contrast=self.contrast,
-        ).results
+        embed, images = self.client.embed, list(faces)
+        return embed(images, self.server, memory=self.memory, twice=self.twice).results
 
 
 def require_embedder(embedder: Embedder, facts: Facts) -> None:

@@ -43,11 +43,10 @@ class Pipeline(Protocol):
 
 @dataclass(frozen=True)
 class FacePipeline:
-    """The real thing; contrast: of the first round, as for `FaceClient.embed`."""
+    """The real thing."""
 
     client: FaceClient
     server: FaceServer
-    contrast: float = 1.0
 
     @property
     def together(self) -> int:
@@ -57,7 +56,7 @@ class FacePipeline:
 
     def embed(self, crops: Sequence[Pixels]) -> Embedded:
         """See Pipeline."""
-        return self.client.embed(list(crops), self.server, contrast=self.contrast)
+        return self.client.embed(list(crops), self.server)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +97,8 @@ class Outcome:
         norm, seconds, contrast = (None if n is None else float(n) for n in numbers)
         if contrast is None:  # of an older version
             contrast = 1.0
+        if not 0 < contrast <= 1:
+            raise ValueError("not a part of the contrast")
         reason, values = content.get("reason"), content.get("embedding")
         if not isinstance(reason, str) or seconds is None or (values is None) != bool(reason):
             raise ValueError("neither an embedding nor a reason")

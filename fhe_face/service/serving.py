@@ -9,13 +9,15 @@ import os
 import resource
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 import anyio
 from fastapi import FastAPI
+from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from fhe_core.errors import Failure
 from fhe_core.files import shown
@@ -32,9 +34,12 @@ from fhe_face.service.opening import Service, make_or_open
 from fhe_face.service.settings import Settings, load_settings
 from fhe_face.service.supervisor import Supervisor
 from fhe_face.service.upkeep import tidy
+from fhe_face.store.database import Database
 
 _UPKEEP_SECONDS: Final = 3600.0
 _LOCK: Final = "serve.lock"
+#: Of a lock in the database; with the hash of the service's schema.
+_SERVES: Final = 0x46484553
 _log = logging.getLogger("fhe_face.service")
 
 
@@ -95,19 +100,49 @@ def alone(service: Service) -> Iterator[None]:
     Raises:
         UsageError: there is one. The kernel ends the lock with the process, however that ends.
     """
+    forget = Answers(service.database, 0.0).forget_interrupted
     with (service.folder / _LOCK).open("ab") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            free = True
         except OSError as error:
             if service.url is None:
                 raise UsageError(
                     f"{shown(service.folder)}: another `fhe-face serve` is running in it"
                 ) from error
+            free = False
+        if service.url is None:
+            forget()
+            yield
         else:
-            Answers(service.database, 0.0).forget_interrupted()
-        if service.url is not None:
-            fcntl.flock(lock, fcntl.LOCK_SH)  # others may serve the same database
-        yield
+            with _one_of_many(service.database, forget if free else None):
+                with suppress(OSError):  # a file system without locks
+                    fcntl.flock(lock, fcntl.LOCK_SH)  # others may serve the same database
+                yield
+
+
+@contextmanager
+def _one_of_many(database: Database, first: Callable[[], None] | None) -> Iterator[None]:
+    """Be one of the API processes of a PostgreSQL database; where no other one is, call `first`.
+
+    By a lock of its server's, which goes with the connection: not on every file system do machines
+    see each other's locks.
+    """
+    which = _SERVES, func.hashtext(func.current_schema())
+    with database.told():
+        connection = database.engine.connect()
+    with connection:
+        connection.detach()  # the pool would keep it, and the lock
+        with database.told(), connection.begin():
+            only = connection.execute(select(func.pg_try_advisory_xact_lock(*which))).scalar_one()
+            if only and first is not None:
+                first()
+            connection.execute(select(func.pg_advisory_lock_shared(*which)))
+        try:
+            yield
+        finally:
+            with suppress(SQLAlchemyError):  # the next process finds it free at once
+                connection.execute(select(func.pg_advisory_unlock_shared(*which)))
 
 
 def _run(server: Announcing, listening: socket.socket) -> None:

@@ -16,8 +16,8 @@ from fhe_face.service.rows import Quotas, checked_tenant, now
 from fhe_face.service.tables import galleries, resources, tenants
 from fhe_face.store.database import Database
 
-#: A quota beyond this is none, and would not fit the database's integers.
-_MOST: Final = 10**18
+#: A quota beyond these is none, and would not fit PostgreSQL's integers.
+_MOST: Final = {"bytes": 10**18, "jobs": 10**9, "requests": 10**9}
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,13 @@ def make_tenant(database: Database, name: str, quotas: Quotas) -> None:
     """Make a tenant, or give the one of that name these quotas.
 
     Raises:
-        Invalid: no name of a tenant, or a quota beyond 10**18.
+        Invalid: no name of a tenant, or a quota beyond `_MOST`.
     """
     values = {"bytes": quotas.bytes, "jobs": quotas.jobs, "requests": quotas.requests}
     checked_tenant(name)
-    if max(values.values()) > _MOST:
-        raise Invalid(f"a quota is at most {_MOST:,}")
+    for quota, most in _MOST.items():
+        if values[quota] > most:
+            raise Invalid(f"{quota}: a quota is at most {most:,}")
     with database.locked() as connection:
         changed = connection.execute(
             tenants.update().where(tenants.c.name == name).values(**values)

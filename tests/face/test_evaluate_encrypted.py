@@ -222,6 +222,9 @@ def change(key: str, value: object) -> Callable[[bytes], bytes]:
         change("squared_norm", 10**400),
         change("seconds", None),
         change("seconds", float("inf")),
+        change("contrast", 0),
+        change("contrast", -0.9),
+        change("contrast", 1.5),
     ],
 )
 def test_damaged_files_are_computed_again(

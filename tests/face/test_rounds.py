@@ -169,6 +169,16 @@ def test_a_server_with_fixed_rounds_sees_the_same_always(culprits: set[int], rou
             assert result.contrast == (0.9 if number in culprits else 1.0)
 
 
+@pytest.mark.parametrize("rounds", [0, -1])
+def test_a_server_with_no_round_sees_nothing(rounds: int) -> None:
+    """None is not as many as its faces need: it would see which were refused."""
+    rumour = Rumour((Packing.ALONE,), {1})
+    server = SimpleNamespace(rounds=rounds, embed=rumour.embed)
+    with pytest.raises(PlanningError, match="rounds"):
+        embed_faces(cast("FaceClient", rumour), cast("Any", [0, 1]), cast("Any", server))
+    assert rumour.contrasts == []
+
+
 def test_copies_of_a_face_have_one_contrast() -> None:
     """A culprit spoils one copy of another face, in a batch of its own: both are made again."""
     rumour = Rumour((Packing.BATCH,), {1}, 0.9)

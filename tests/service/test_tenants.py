@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,18 @@ def test_a_token_says_who_asks(service: Service) -> None:
     assert not caller.may(Scope.SEARCH)
     assert [t.label for t in all_tokens(service.database, "anna")] == ["cam"]
     assert all_tokens(service.database, "ben") == []
+
+
+@pytest.mark.parametrize(
+    ("quota", "most"), [("bytes", 10**18), ("jobs", 10**9), ("requests", 10**9)]
+)
+def test_the_largest_quotas_fit_either_database(service: Service, quota: str, most: int) -> None:
+    """Or a service in SQLite could not be restored into PostgreSQL."""
+    largest = replace(Quotas(1, 1, 1), **{quota: most})
+    make_tenant(service.database, "zoe", largest)
+    assert quotas_of(service.database, "zoe") == largest
+    with pytest.raises(Invalid, match=f"{quota}: a quota is at most"):
+        make_tenant(service.database, "zoe", replace(largest, **{quota: most + 1}))
 
 
 def test_admin_may_do_all(service: Service) -> None:
