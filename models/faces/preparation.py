@@ -12,7 +12,7 @@ VERSION: Final = 1
 TEMPLATE: Final = "arcface-112"
 NORMALISATION: Final = "x / 127.5 - 1"
 #: A normalisation with less contrast, as :meth:`Preparation.with_contrast` writes it.
-_SOFTER: Final = re.compile(r"(?P<contrast>0\.[0-9]{6}) \* \((?P<plain>[^*]*)\)")
+_SOFTER: Final = re.compile(r"(?P<contrast>[01]\.[0-9]{6}) \* \((?P<plain>[^*]*)\)")
 #: From photo to crop; another number for anything that changes pixels on purpose.
 ALIGNED: Final = "yunet-5-scales/umeyama/bilinear/replicate/2"
 LETTERBOXED: Final = "letterbox/bicubic/black/1"

@@ -69,7 +69,7 @@ def test_contrast_is_written_down_and_may_differ() -> None:
     assert FACE.with_contrast(1.0) == FACE
     assert Preparation.from_description(softer.describe()) == softer
     check_preparation("x.ct", {ENTRY: softer.describe()})
-    for one in (FACE, FACE.with_contrast(0.8)):
+    for one in (FACE, FACE.with_contrast(0.8), FACE.with_contrast(1 - 1e-9)):
         require_same_preparation({ENTRY: one.describe()}, {ENTRY: softer.describe()})
     other = replace(softer, detector="b" * 64)
     with pytest.raises(ParameterMismatch) as caught:
