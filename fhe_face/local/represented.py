@@ -46,9 +46,10 @@ _DAMAGE: Final = (
 class Row:
     """A face of the matrix, or one that was refused.
 
-    photo: relative to the folder given; sha256: of its bytes; face: from 1, largest first; faces:
-    how many there are on the photo; person: by the folder's name, else empty; x, y, width, height:
-    of its box in pixels, empty for a crop; squared_norm: before normalisation; why: of a refusal.
+    photo: relative to the folder given; sha256: of its bytes, empty where they cannot be read;
+    face: from 1, largest first; faces: how many there are on the photo; person: by the folder's
+    name, else empty; x, y, width, height: of its box in pixels, empty for a crop; squared_norm:
+    before normalisation; why: of a refusal.
     """
 
     photo: str
@@ -144,9 +145,12 @@ class Store:
     ) -> dict[str, int]:
         """Write the whole, in this order, and drop the parts. extra: further files by name.
 
-        Returns the sizes of the files. Raises FileError.
+        Returns the sizes of the files. Without a face, what an earlier run has finished stays as
+        it is, and nothing is written. Raises FileError.
         """
         rows = [row for one in found for row in one.rows if not row.why]
+        if not rows and (self.folder / MANIFEST).exists():
+            return {}
         refused = [row for one in found for row in one.rows if row.why]
         matrix = _npy([vector for one in found for vector in one.embeddings])
         index = _csv(rows, with_row=True)

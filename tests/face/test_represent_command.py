@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from fhe_core.files import FileError
 from fhe_face.coeffs.fit import fit
 from fhe_face.gallery.embedders import LocalEmbedder
 from fhe_face.local import representing
@@ -183,6 +184,65 @@ def test_damage_is_computed_again(
         assert fhe_face(*arguments).status == 0
         assert sum(counted) == 6
         assert (out / "embeddings.npy").read_bytes() == before
+
+
+def test_a_result_is_never_replaced_by_nothing(
+    fhe_face: Run, people: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that is not there, photos that all vanish, and photos without a usable face."""
+    out = tmp_path / "out"
+    how = ("-o", out, "--weights", weights, "--aligned")
+    fhe_face("represent", people, *how)
+    before = {file.name: file.read_bytes() for file in out.iterdir()}
+    nowhere = tmp_path / "nowhere"
+    assert "no such file or folder" in fhe_face("represent", nowhere, *how).refused()
+    assert {file.name: file.read_bytes() for file in out.iterdir()} == before
+
+    broken = tmp_path / "broken" / "person0"
+    broken.mkdir(parents=True)
+    (broken / "0.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    result = fhe_face("represent", broken.parent, *how)
+    assert f"{out} keeps what it held" in result.refused()
+    assert {file.name: file.read_bytes() for file in out.iterdir() if file.is_file()} == before
+    assert fhe_face("represent", people, *how, "--json").json()["known"] == PEOPLE * IMAGES
+
+    def gone(photo: Any) -> bytes:
+        raise FileError(f"cannot read {photo}: no such file or folder")
+
+    monkeypatch.setattr(representing, "content_digest", gone)
+    assert f"{out} keeps what it held" in fhe_face("represent", people, *how).refused()
+    assert {file.name: file.read_bytes() for file in out.iterdir()} == before
+
+
+def test_nothing_to_represent_leaves_no_folder(
+    fhe_face: Run, weights: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    fhe_face("represent", tmp_path / "nowhere", "-o", out, "--weights", weights).refused()
+    assert not out.exists()
+
+
+def test_a_photo_that_cannot_be_read_is_in_the_list(
+    fhe_face: Run, people: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = representing.content_digest
+
+    def digest(photo: Any) -> bytes:
+        if photo.name == "1.png" and photo.parent.name == "person1":
+            raise FileError(f"cannot read {photo}: permission denied")
+        return right(photo)
+
+    monkeypatch.setattr(representing, "content_digest", digest)
+    out = tmp_path / "out"
+    arguments = ("represent", people, "-o", out, "--weights", weights, "--aligned", "--json")
+    answer = fhe_face(*arguments).json()
+    assert (answer["faces"], answer["repeated"]) == (5, 0)
+    listed = [(row["photo"], row["why"]) for row in _index(out, "refused.csv")]
+    assert listed == [(one["photo"], one["reason"]) for one in answer["refused"]]
+    assert [photo for photo, _ in listed] == ["person1/1.png"]
+    monkeypatch.setattr(representing, "content_digest", right)
+    again = fhe_face(*arguments).json()
+    assert (again["faces"], again["computed"], again["known"]) == (6, 1, 5)
 
 
 def test_verdicts_and_parquet(fhe_face: Run, people: Path, tmp_path: Path) -> None:
