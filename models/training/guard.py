@@ -51,28 +51,29 @@ class Guard:
         check: Callable[[CryptoFaceNet], Record],
         allow_worse: bool = False,
     ) -> None:
-        """Measures the network before its first step, once in a run.
+        """Measures the network before its first step.
 
         allow_worse: write weights even when they are worse than before. TrainingError: the folder
         holds a run that went on without this record.
         """
         self.trainer, self.allow_worse = trainer, allow_worse
         self._file = trainer.folder / GUARD_FILE
-        kept = _read(self._file)
-        if kept is None:
-            if trainer.step:
+        if trainer.step:
+            kept = _read(self._file)
+            if kept is None:
                 raise TrainingError(f"{self._file}: is missing or damaged; begin in a new folder")
+            self.first, self.before, self.best = kept
+        else:  # a record without a state may be of other weights or people
             trainer.network.eval()
-            #: What the given weights found.
-            self.first: Record = check(trainer.network)
+            self.first = check(trainer.network)
             self.before, self.best = Mark.of(self.first, 0), None
             self._keep()
-        else:
-            self.first, self.before, self.best = kept
         # A run that was ended between the step and the look at it.
         if trainer.records and "rank1" in trainer.records[-1]:
             self.look(trainer.records[-1])
 
+    #: What the given weights found.
+    first: Record
     #: Of the trained states; None before the first epoch.
     best: Mark | None
 

@@ -99,18 +99,18 @@ class Trainer:
     ) -> Generator[Record, None, None]:
         """Train to the end of the plan; yields the record of every step.
 
-        check: numbers about the network, every `check_every` steps and at the end. The state is
-        saved every `save_every` steps, at the end, and when the loop is left between two steps.
+        check: numbers about the network, every `check_every` steps and at the end. Then the state
+        is saved, and every `save_every` steps, and when the loop is left between two steps.
         An exception within a step leaves what was saved last: half a step is never saved.
         """
         while self.step < self.plan.steps:
             record = self._train()
-            last = self.step == self.plan.steps
-            if check and (last or (check_every and self.step % check_every == 0)):
+            due = self.step == self.plan.steps or (check_every > 0 and self.step % check_every == 0)
+            if check and due:
                 self.network.eval()
                 record |= check(self.network)
             self.records.append(record)
-            saved = last or self.step % save_every == 0
+            saved = due or self.step % save_every == 0
             if saved:
                 self.save()
             try:

@@ -17,6 +17,7 @@ from PIL import Image
 from fhe_core.files import FileError
 from fhe_face.coeffs.fit import fit
 from fhe_face.gallery.embedders import LocalEmbedder
+from fhe_face.gallery.faces import content_digest
 from fhe_face.local import representing
 from fhe_face.models.calibration import images
 from fhe_face.models.checkpoint import load, save_safetensors
@@ -225,12 +226,10 @@ def test_nothing_to_represent_leaves_no_folder(
 def test_a_photo_that_cannot_be_read_is_in_the_list(
     fhe_face: Run, people: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = representing.content_digest
-
     def digest(photo: Any) -> bytes:
         if photo.name == "1.png" and photo.parent.name == "person1":
             raise FileError(f"cannot read {photo}: permission denied")
-        return right(photo)
+        return content_digest(photo)
 
     monkeypatch.setattr(representing, "content_digest", digest)
     out = tmp_path / "out"
@@ -240,7 +239,7 @@ def test_a_photo_that_cannot_be_read_is_in_the_list(
     listed = [(row["photo"], row["why"]) for row in _index(out, "refused.csv")]
     assert listed == [(one["photo"], one["reason"]) for one in answer["refused"]]
     assert [photo for photo, _ in listed] == ["person1/1.png"]
-    monkeypatch.setattr(representing, "content_digest", right)
+    monkeypatch.setattr(representing, "content_digest", content_digest)
     again = fhe_face(*arguments).json()
     assert (again["faces"], again["computed"], again["known"]) == (6, 1, 5)
 
