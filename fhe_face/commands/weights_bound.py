@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -68,6 +67,7 @@ def run(request: Request, options: dict[str, Any], as_json: bool) -> None:
     from fhe_face.models.training.bounding import Bounding, Options
     from fhe_face.models.training.errors import TrainingError
     from fhe_face.models.training.loop import device_of
+    from fhe_face.models.training.state import write_record
 
     manifest = checkpoint.manifest
     coefficients = FittedNormalisation.load() if manifest is None else manifest.coefficients
@@ -106,7 +106,7 @@ def run(request: Request, options: dict[str, Any], as_json: bool) -> None:
         "checks": _checks(bounding, before["check"]),
         "plot": None if request.plot is None else str(request.plot),
     }
-    _keep(request.folder / REPORT_FILE, answer)
+    write_record(request.folder / REPORT_FILE, plain(answer))
     output.answer(answer, lambda console: _show(console, answer))
 
 
@@ -162,15 +162,19 @@ def _before(
     request: Request, bounding: Bounding, people: People | None, output: Output
 ) -> dict[str, Any]:
     """What the given weights are worth: measured once in a run, unless it is asked otherwise."""
+    from fhe_face.models.training.errors import TrainingError
+    from fhe_face.models.training.state import read_record, write_record
+
     asked = {
-        "photos": None if request.photos is None else str(request.photos.resolve()),
-        "images": 0 if people is None else len(people.labels),
+        "photos": None if people is None else people.digest,
         "stress": bounding.options.stress,
         "hunts": request.hunts,
         "hunt_steps": request.hunt_steps,
     }
     file = request.folder / _BEFORE_FILE
-    kept = _kept(file)
+    kept: dict[str, Any] = {}
+    with suppress(TrainingError):  # damaged: measured again
+        kept = read_record(file)
     if kept.get("asked") == asked:
         return kept
     output.note("measuring the given weights")
@@ -179,7 +183,7 @@ def _before(
         "standing": _standing(request, bounding, people, given=True),
         "check": bounding.check(bounding.given),
     }
-    _keep(file, found)
+    write_record(file, plain(found))
     return found
 
 
@@ -250,20 +254,6 @@ def _checks(bounding: Bounding, before: dict[str, Any]) -> list[dict[str, Any]]:
     names = ("kept_cosine", "kept_changed", "stress_not_finite", "stress_refused")
     measured = [{"done": 0, **before}, *(r for r in bounding.records() if names[0] in r)]
     return [{"step": r["done"], **{name: r[name] for name in names}} for r in measured]
-
-
-def _kept(file: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _keep(file: Path, content: dict[str, Any]) -> None:
-    from fhe_face.models.training.state import write_atomically
-
-    write_atomically(file, (json.dumps(plain(content), indent=1) + "\n").encode())
 
 
 def _show(console: Console, data: dict[str, Any]) -> None:

@@ -4,7 +4,6 @@ What counts is the gallery-probe validation over held-out people: measured befor
 and after every epoch. Similarity of an image to a changed copy of itself never counts.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from fhe_face.models.cryptoface import CryptoFaceNet
 from fhe_face.models.manifest import WeightsManifest
 from fhe_face.models.training.errors import TrainingError
 from fhe_face.models.training.loop import WEIGHTS_FILE, Record, Trainer
-from fhe_face.models.training.state import write_atomically
+from fhe_face.models.training.state import read_record, write_record
 
 GUARD_FILE: Final = "held-out.json"
 BEST_FILE: Final = "best.safetensors"
@@ -125,13 +124,13 @@ class Guard:
 
     def _keep(self) -> None:
         content = {"first": self.first, **self.facts()}
-        write_atomically(self._file, (json.dumps(content) + "\n").encode())
+        write_record(self._file, content)
 
 
 def _read(file: Path) -> tuple[Record, Mark, Mark | None] | None:
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = read_record(file)
         best = found["best"]
         return found["first"], Mark(**found["before"]), None if best is None else Mark(**best)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (TrainingError, KeyError, TypeError):
         return None

@@ -1,5 +1,6 @@
 """Labelled faces: who is kept for validation, and the objectives that train on the others."""
 
+import hashlib
 import math
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -37,6 +38,13 @@ class People:
     def count(self) -> int:
         """How many people."""
         return len(np.unique(self.labels))
+
+    @property
+    def digest(self) -> str:
+        """Of all pictures and whom they show."""
+        found = hashlib.sha256(self.crops.tobytes())
+        found.update(self.labels.astype("<i8").tobytes())
+        return found.hexdigest()
 
     def split(self, held_out: int | None, seed: int) -> tuple["People", "People"]:
         """Those to train on and `held_out` other people for validation, drawn by lot.
