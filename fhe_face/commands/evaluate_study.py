@@ -14,8 +14,8 @@ from fhe_face.failures import USAGE, CommandError
 from fhe_face.models.evaluation.bootstrap import eer_interval, pair_people
 from fhe_face.models.evaluation.details import by_person, worst_pairs
 from fhe_face.models.evaluation.embedding import unit
-from fhe_face.models.evaluation.identification import SEEDS
-from fhe_face.models.evaluation.lookup import Lookup, Method, enrol, look_up
+from fhe_face.models.evaluation.identification import SEEDS, enrol
+from fhe_face.models.evaluation.lookup import Lookup, Method, look_up
 from fhe_face.models.evaluation.report import EvaluationError, Report
 from fhe_face.models.evaluation.resolution import reduced, sharpness
 from fhe_face.models.evaluation.scores import Array

@@ -130,23 +130,3 @@ def look_up(
         centre = entries.mean(axis=0)
         entries, probes = centred(entries, centre), centred(probes, centre)
     return Lookup(probes @ entries.T, people, whose)
-
-
-def enrol(
-    labels: Sequence[int] | Labels, count: int | None, seed: int | None = None
-) -> NDArray[np.bool_]:
-    """Which images (N,) are enrolled: `count` of every person, None: half, rounded down.
-
-    Without a seed the first in the given order, with one random ones. Of a person with no more
-    images than that all are enrolled, and none is looked up; at least one always is.
-    """
-    people = np.asarray(labels, dtype=np.int64)
-    draw = None if seed is None else np.random.default_rng(seed)
-    chosen = np.zeros(len(people), dtype=bool)
-    for person in np.unique(people):
-        own = np.flatnonzero(people == person)
-        if draw is not None:
-            own = draw.permutation(own)
-        wanted = len(own) // 2 if count is None else count
-        chosen[own[: max(1, wanted)]] = True
-    return chosen

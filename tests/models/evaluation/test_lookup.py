@@ -6,7 +6,8 @@ import pytest
 from fhe_face.models.evaluation.bootstrap import eer_interval, pair_people
 from fhe_face.models.evaluation.details import by_person, worst_pairs
 from fhe_face.models.evaluation.fusion import Disagreements, Voice, disagreement, fused
-from fhe_face.models.evaluation.lookup import Lookup, enrol, look_up
+from fhe_face.models.evaluation.identification import enrol
+from fhe_face.models.evaluation.lookup import Lookup, look_up
 from fhe_face.models.evaluation.resolution import reduced, sharpness
 from fhe_face.models.evaluation.scores import pair_scores, roc
 from fhe_face.models.templates import TemplateError, centred, mean_templates, unit
