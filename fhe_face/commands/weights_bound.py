@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import time
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -13,11 +12,11 @@ from fhe_core.files import shown
 from fhe_core.outputs import Outputs
 from fhe_face.circuit import INPUT_SIZE
 from fhe_face.coeffs.figures import PLOT, figure_class
-from fhe_face.coeffs.normalisation import FittedNormalisation
+from fhe_face.commands.train import read_people, require_torch
 from fhe_face.failures import USAGE, CommandError, plain
 from fhe_face.models.checkpoint import WEIGHTS, Checkpoint, load, save_safetensors, sha256
 from fhe_face.models.manifest import WeightsManifest
-from fhe_face.network import fused, weights_file
+from fhe_face.network import coefficients_of, fused, weights_file
 from fhe_face.output import Output, facts, grid
 from fhe_face.postponed import postponed_signals
 from fhe_face.progress import Stage
@@ -69,8 +68,7 @@ def run(request: Request, options: dict[str, Any], as_json: bool) -> None:
     from fhe_face.models.training.loop import device_of
     from fhe_face.models.training.state import write_record
 
-    manifest = checkpoint.manifest
-    coefficients = FittedNormalisation.load() if manifest is None else manifest.coefficients
+    coefficients = coefficients_of(checkpoint)
     try:
         device_of(options["device"])
         with output.stages() as stage:
@@ -112,10 +110,7 @@ def run(request: Request, options: dict[str, Any], as_json: bool) -> None:
 
 def _check(request: Request) -> tuple[Outputs, Checkpoint]:
     """Everything that can be refused before time is spent."""
-    if importlib.util.find_spec("torch") is None:
-        raise CommandError(
-            "training needs torch, which is not installed: pip install torch==2.13.0"
-        )
+    require_torch()
     if request.out.suffix != ".safetensors":
         raise CommandError(f"'{request.out}': the file to write must end in .safetensors", USAGE)
     if request.plot is not None:
@@ -153,8 +148,6 @@ def _faces(request: Request, seed: int, stage: Stage) -> Canvases:
 def _photos(request: Request, output: Output, stage: Stage) -> People | None:
     if request.photos is None:
         return None
-    from fhe_face.commands.train import read_people
-
     return read_people(request.photos, request.folder, request.aligned, output, stage)
 
 

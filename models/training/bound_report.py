@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fhe_face.models.cryptoface import CryptoFaceNet
 from fhe_face.models.evaluation import EvaluationError, evaluate
+from fhe_face.models.evaluation.embedding import unit
 from fhe_face.models.reference import squared_norm
 from fhe_face.models.training.augmentation import augment, centre
 from fhe_face.models.training.bounds import measure
@@ -84,9 +85,8 @@ def _quality(
     healthy = (norms >= interval[0]) & (norms <= interval[1])
     if not healthy.any():
         return {"refused": len(norms), "evaluated": 0}
-    unit = raw[healthy] / np.sqrt(norms[healthy])[:, None]
     try:
-        report = evaluate(unit, people.labels[healthy])
+        report = evaluate(unit(raw[healthy]), people.labels[healthy])
     except EvaluationError as error:
         raise TrainingError(f"the photos to measure on: {error}") from None
     return {
