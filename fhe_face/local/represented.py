@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from fhe_core.files import FileError, explain, shown, write_whole
 from fhe_face.extras import require_extra
+from fhe_face.models.architecture import EMBEDDING
 from fhe_face.output import json_text
 
 MATRIX: Final = "embeddings.npy"
@@ -38,7 +39,7 @@ Single = NDArray[np.float32]
 #: What reading a file of an earlier run may raise; such a file counts for nothing.
 _DAMAGE: Final = (
     *(OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RecursionError),
-    *(csv.Error, zipfile.BadZipFile),
+    *(csv.Error, zipfile.BadZipFile, MemoryError),  # the last: a size that a header claims
 )
 
 
@@ -198,7 +199,8 @@ class Store:
                     self._know(rows, content["embeddings"], refused)
 
     def _know(self, rows: Sequence[Row], matrix: NDArray[Any], refused: Sequence[Row]) -> None:
-        if matrix.ndim != 2 or len(matrix) != len(rows) or not np.isfinite(matrix).all():
+        fits = matrix.shape == (len(rows), EMBEDDING if len(rows) else 0)
+        if not fits or not np.isfinite(matrix).all():
             raise ValueError("matrix and index do not fit")
         photos: dict[tuple[str, str], list[tuple[Row, Single | None]]] = {}
         for row, vector in zip(rows, matrix.astype(np.float32), strict=True):

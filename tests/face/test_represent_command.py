@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +186,34 @@ def test_damage_is_computed_again(
         counted.clear()
         assert fhe_face(*arguments).status == 0
         assert sum(counted) == 6
+        assert (out / "embeddings.npy").read_bytes() == before
+
+
+def test_a_part_with_other_numbers_counts_for_nothing(
+    fhe_face: Run, people: Path, weights: Path, tmp_path: Path
+) -> None:
+    """One whose header claims more than any memory, and one with embeddings of another length."""
+    out = tmp_path / "out"
+    arguments = ("represent", people, "-o", out, "--weights", weights, "--aligned")
+    fhe_face(*arguments)
+    before = (out / "embeddings.npy").read_bytes()
+    settings = json.loads((out / "represent.json").read_bytes())["settings"]
+    stem = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+    known = hashlib.sha256((people / "person0" / "0.png").read_bytes()).hexdigest()
+    rows = f"row,photo,sha256,face,faces,person\n0,0.png,{known},1,1,\n".encode()
+    huge, narrow = io.BytesIO(), io.BytesIO()
+    header = {"descr": "<f4", "fortran_order": False, "shape": (1 << 50, 256)}
+    np.lib.format.write_array_header_1_0(huge, header)
+    np.save(narrow, np.ones((1, 3), np.float32))
+    for content in (huge, narrow):
+        (out / "represent.json").unlink()
+        (out / "parts").mkdir()
+        with zipfile.ZipFile(out / "parts" / f"{stem}-000001.npz", "w") as archive:
+            archive.writestr("embeddings.npy", content.getvalue())
+            for name, text in (("rows", rows), ("refused", rows[: rows.index(b"\n") + 1])):
+                with archive.open(f"{name}.npy", "w") as stream:
+                    np.lib.format.write_array(stream, np.frombuffer(text, np.uint8))
+        assert fhe_face(*arguments).status == 0
         assert (out / "embeddings.npy").read_bytes() == before
 
 
