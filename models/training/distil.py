@@ -20,7 +20,7 @@ from torch.nn import functional
 from fhe_core.streams import early_end_is_quiet
 from fhe_face.models.checkpoint import load_state
 from fhe_face.models.cryptoface import CryptoFaceNet
-from fhe_face.models.training.augmentation import augment, centre
+from fhe_face.models.training.augmentation import augment, centre, pictures
 from fhe_face.models.training.errors import TrainingError
 from fhe_face.models.training.loop import STATE_FILE, Record, Seen, Trainer, seed_of
 from fhe_face.models.training.losses import Distillation, info_nce
@@ -132,7 +132,7 @@ class Distil:
         device = next(network.parameters()).device
         held = self.data.canvases.take(np.arange(self.count, len(self.data)))
         raw = torch.from_numpy(held).to(device)
-        canvas = raw.permute(0, 3, 1, 2).float() / 127.5 - 1
+        canvas = pictures(raw)
         teacher = self.distillation.to(device).target(
             torch.from_numpy(self.data.targets[self.count :]).to(device)
         )

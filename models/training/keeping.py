@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fhe_face.models.cryptoface import CryptoFaceNet
-from fhe_face.models.training.augmentation import augment, centre
+from fhe_face.models.training.augmentation import augment, centre, pictures
 from fhe_face.models.training.bounds import STRESS_SEED
 from fhe_face.models.training.errors import TrainingError
 from fhe_face.models.training.loop import Record, Seen, seed_of
@@ -98,12 +98,12 @@ class Keep:
         device = next(network.parameters()).device
         rows = np.arange(self.count, self.count + self.held_out)
         raw = torch.from_numpy(self.faces.take(rows)).to(device)
-        canvas = raw.permute(0, 3, 1, 2).float() / 127.5 - 1
+        canvas = pictures(raw)
         changed = augment(canvas, seed_of("check"), self.plan.augmentation)
-        pictures = torch.cat([centre(canvas), changed])
+        shown = torch.cat([centre(canvas), changed])
         if self._wanted is None:
-            self._wanted = embed(self.teacher.to(device), pictures)
-        cosine = functional.cosine_similarity(embed(network, pictures), self._wanted)
+            self._wanted = embed(self.teacher.to(device), shown)
+        cosine = functional.cosine_similarity(embed(network, shown), self._wanted)
         halves = zip(("kept_cosine", "kept_changed"), torch.split(cosine, len(canvas)), strict=True)
         record: Record = {name: float(half.double().nan_to_num().mean()) for name, half in halves}
         hard = stress_images(STRESS_SEED, self.stress, device).double()

@@ -16,7 +16,7 @@ from fhe_face.models.cryptoface import CryptoFaceNet
 from fhe_face.models.manifest import WeightsManifest
 from fhe_face.models.training import state as files
 from fhe_face.models.training.activation import Activations
-from fhe_face.models.training.augmentation import augment
+from fhe_face.models.training.augmentation import augment, pictures
 from fhe_face.models.training.errors import TrainingError
 from fhe_face.models.training.losses import norm_penalty
 from fhe_face.models.training.plan import Plan
@@ -129,7 +129,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = plan.rate_at(step)
         raw, known = self.objective.batch(step)
-        canvas = raw.to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        canvas = pictures(raw.to(self.device))
         faces = augment(canvas, seed_of(plan.seed, "augment", step), plan.augmentation_at(step))
         images = torch.cat([faces, *self._hostile(faces)]) if bounded else faces
         images = images.detach().contiguous(memory_format=torch.channels_last)
