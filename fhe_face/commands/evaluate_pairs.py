@@ -20,7 +20,7 @@ from fhe_face.models.checkpoint import Checkpoint
 from fhe_face.models.evaluation.bootstrap import eer_interval
 from fhe_face.models.evaluation.embedding import embed_crops, unit
 from fhe_face.models.evaluation.folds import FOLDS, best_threshold
-from fhe_face.models.evaluation.scores import Array, Labels, roc
+from fhe_face.models.evaluation.scores import Array, Labels, at_threshold, roc
 from fhe_face.models.evaluation.thresholds import CosineThresholds
 from fhe_face.models.training.pairs import decoded, read_pairs
 from fhe_face.network import caution, fused
@@ -132,11 +132,7 @@ def _measured(
         "ten_fold": _ten_fold(scores, genuine),
     }
     if at is not None:
-        found["at_threshold"] = {
-            "threshold": at,
-            "tar": float(np.mean(same >= at)),
-            "far": float(np.mean(different >= at)),
-        }
+        found["at_threshold"] = at_threshold(same, different, at)
     return found
 
 

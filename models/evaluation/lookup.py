@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhe_face.models.evaluation.bootstrap import Interval, eer_interval
-from fhe_face.models.evaluation.scores import Array, Labels, Roc, roc
+from fhe_face.models.evaluation.scores import Array, Labels, Roc, at_threshold, roc
 from fhe_face.models.templates import centred, mean_templates, unit
 
 Method = Literal["single", "template", "centred"]
@@ -68,9 +68,9 @@ class Lookup:
         """Share of the known probes whose person is among the first k."""
         return float(np.mean(self.ranks <= k))
 
-    def at(self, threshold: float) -> tuple[float, float]:
-        """TAR and FAR, accepting from a score on."""
-        return float(np.mean(self.same >= threshold)), float(np.mean(self.different >= threshold))
+    def at(self, threshold: float) -> dict[str, float]:
+        """As `scores.at_threshold`."""
+        return at_threshold(self.same, self.different, threshold)
 
     def interval(self, seed: int = 0) -> Interval:
         """Of the equal error rate, by drawing people again."""
@@ -101,8 +101,7 @@ class Lookup:
             "ranks": {str(k): self.rank(k) for k in top},
         }
         if threshold is not None:
-            tar, far = self.at(threshold)
-            facts["at_threshold"] = {"threshold": threshold, "tar": tar, "far": far}
+            facts["at_threshold"] = self.at(threshold)
         return facts
 
 

@@ -79,6 +79,12 @@ def equal_errors(far: Array, tar: Array) -> float:
     return float(far[after - 1] + part * (far[after] - far[after - 1]))
 
 
+def at_threshold(same: Array, different: Array, threshold: float) -> dict[str, float]:
+    """The threshold with TAR and FAR, accepting from it on, by name."""
+    tar, far = float(np.mean(same >= threshold)), float(np.mean(different >= threshold))
+    return {"threshold": threshold, "tar": tar, "far": far}
+
+
 def pair_scores(embeddings: Array, labels: Sequence[int] | Labels) -> tuple[Array, Array]:
     """Inner products of all pairs of images: of one person, and of different people.
 

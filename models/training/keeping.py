@@ -12,7 +12,7 @@ from fhe_face.models.cryptoface import CryptoFaceNet
 from fhe_face.models.training.augmentation import augment, centre, pictures
 from fhe_face.models.training.bounds import STRESS_SEED
 from fhe_face.models.training.errors import TrainingError
-from fhe_face.models.training.loop import Record, Seen, seed_of
+from fhe_face.models.training.loop import Record, Seen, rows_of, seed_of
 from fhe_face.models.training.plan import Plan
 from fhe_face.models.training.shards import Canvases
 from fhe_face.models.training.stress import stress_images
@@ -61,10 +61,7 @@ class Keep:
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Every face once per epoch, in another order each time; nothing is known about them."""
-        per_epoch = self.count // self.plan.batch
-        epoch, place = divmod(step, per_epoch)
-        random = np.random.default_rng(seed_of(self.plan.seed, "order", epoch))
-        rows = random.permutation(self.count)[place * self.plan.batch :][: self.plan.batch]
+        rows = rows_of(self.plan.seed, step, self.count, self.plan.batch)
         rows.sort()  # a file is read faster in order
         return torch.from_numpy(self.faces.take(rows)), torch.empty(0)
 

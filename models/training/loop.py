@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fhe_face.coeffs.normalisation import FittedNormalisation
@@ -60,6 +62,13 @@ def seed_of(*parts: object) -> int:
     """A seed for one purpose: 63 bits of a hash of all parts."""
     digest = hashlib.sha256(repr(parts).encode()).digest()
     return int.from_bytes(digest[:8], "little") >> 1
+
+
+def rows_of(seed: int, step: int, count: int, size: int) -> NDArray[np.int64]:
+    """`size` of `count` rows for a step: each once per epoch, in another order each time."""
+    epoch, place = divmod(step, count // size)
+    order = np.random.default_rng(seed_of(seed, "order", epoch)).permutation(count)
+    return order[place * size :][:size]
 
 
 class Trainer:

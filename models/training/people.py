@@ -15,7 +15,7 @@ from fhe_face.models.cryptoface import CryptoFaceNet
 from fhe_face.models.evaluation import identify, pair_scores, roc
 from fhe_face.models.training.augmentation import LABELLED, augment, pictures
 from fhe_face.models.training.errors import TrainingError
-from fhe_face.models.training.loop import Record, Seen, seed_of
+from fhe_face.models.training.loop import Record, Seen, rows_of, seed_of
 from fhe_face.models.training.losses import ArcFace, info_nce, jigsaw
 
 #: Losses of fine-tuning.
@@ -116,9 +116,7 @@ class Classify:
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Every image once per epoch, in another order each time."""
-        epoch, place = divmod(step, self.steps_per_epoch)
-        order = np.random.default_rng(seed_of(self.seed, "order", epoch))
-        rows = order.permutation(len(self.people.labels))[place * self.size :][: self.size]
+        rows = rows_of(self.seed, step, len(self.people.labels), self.size)
         return _taken(self.people, rows)
 
     def loss(self, seen: Seen, known: Tensor) -> dict[str, Tensor]:
