@@ -176,7 +176,7 @@ def overlap(faces: Faces, gallery: Rows) -> dict[str, Any]:
     enrolled, looked_up = set(names[gallery].tolist()), set(names[~gallery].tolist())
     pictures = [
         sorted((str(faces.photos[i].path), str(faces.photos[j].path)))
-        for i, j in faces.alike()
+        for i, j in faces.alike
         if gallery[i] != gallery[j]
     ]
     return {
