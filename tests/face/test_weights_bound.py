@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import signal
 import subprocess
@@ -14,10 +15,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fhe_face.commands import bounding as command
 from fhe_face.commands import weights_bound
 from fhe_face.models.calibration import images
 from fhe_face.models.checkpoint import load, save_safetensors
 from fhe_face.models.synthetic import untrained
+from fhe_face.models.training.bounding import Options
 from fhe_face.models.training.people import People
 from fhe_face.output import Output
 from tests.face.kit import Run
@@ -118,6 +121,13 @@ def test_other_photos_are_measured_before_too(
     (tmp_path / "before.json").write_text("[")
     again = weights_bound._before(request, bounding, two, Output(True))
     assert again["standing"] == {"number": 3}
+
+
+def test_defaults_are_those_of_the_run() -> None:
+    """The command line says them without torch."""
+    given = inspect.signature(command.bound).parameters
+    for name in ("steps", "batch", "seed", "device", "compiled", "half", "check_every", "stress"):
+        assert given[name].default == getattr(Options(), name), name
 
 
 def test_termination_saves_and_writes_no_weights(faces: Path, tmp_path: Path) -> None:
