@@ -16,6 +16,7 @@ from typing import Final
 from fhe_core.errors import Failure
 from fhe_core.normalisation import Normalisation
 from fhe_face.circuit import INPUT_SIZE, Circuit, as_compiled
+from fhe_face.coeffs.normalisation import FittedNormalisation
 from fhe_face.models.architecture import INPUT_SIZES
 from fhe_face.models.balance import balance
 from fhe_face.models.calibration import calibration_images
@@ -188,6 +189,12 @@ def _named(checkpoint: Checkpoint, make: Callable[[], FusedNetwork]) -> FusedNet
         return make()
     except ValueError as error:
         raise WeightsError(f"{checkpoint.path}: {error}") from None
+
+
+def coefficients_of(checkpoint: Checkpoint) -> FittedNormalisation:
+    """The polynomial that the weights' manifest says they are meant for, else the usual one."""
+    manifest = checkpoint.manifest
+    return FittedNormalisation.load() if manifest is None else manifest.coefficients
 
 
 def recommended_normalisation(checkpoint: Checkpoint) -> Normalisation | None:

@@ -26,7 +26,7 @@ from fhe_face.models.evaluation.report import EvaluationError
 from fhe_face.models.evaluation.scores import Array
 from fhe_face.models.faces import FaceError
 from fhe_face.models.layers import FusedNetwork
-from fhe_face.network import caution, fused, thresholds_of, weights_file
+from fhe_face.network import caution, coefficients_of, fused, thresholds_of, weights_file
 from fhe_face.output import Output
 from fhe_face.photos.pair_sheet import draw_worst
 from fhe_face.photos.people import Collection, Faces, find_photos, read_faces
@@ -44,7 +44,7 @@ def run(request: Request, as_json: bool) -> None:
     checkpoint = load(weights_file(request.weights))
     if request.folder.suffix.lower() == evaluate_pairs.SUFFIX and not request.folder.is_dir():
         normalisation, _ = _normalisation(request, checkpoint)
-        evaluate_pairs.run(request, normalisation.interval, output)
+        evaluate_pairs.run(request, checkpoint, normalisation.interval, output)
         return
     if request.set_thresholds is not None:
         require_keepable(request.weights, checkpoint, request.flip)
@@ -134,9 +134,8 @@ def _normalisation(request: Request, checkpoint: Checkpoint) -> tuple[FittedNorm
     """The polynomial and where it is from: asked for, of the weights, or the default one."""
     if request.coefficients is not None:
         return FittedNormalisation.load(request.coefficients), str(request.coefficients)
-    if checkpoint.manifest is not None:
-        return checkpoint.manifest.coefficients, "manifest of the weights"
-    return FittedNormalisation.load(), "default"
+    source = "default" if checkpoint.manifest is None else "manifest of the weights"
+    return coefficients_of(checkpoint), source
 
 
 def _photos(request: Request, output: Output) -> tuple[Collection, frozenset[Path] | None]:

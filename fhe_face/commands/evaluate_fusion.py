@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from fhe_face.coeffs.normalisation import FittedNormalisation
 from fhe_face.commands.evaluate_study import Rows, Study
 from fhe_face.failures import CommandError
 from fhe_face.models.checkpoint import Checkpoint, load
@@ -19,7 +18,7 @@ from fhe_face.models.evaluation.report import EvaluationError
 from fhe_face.models.evaluation.scores import Array, roc
 from fhe_face.models.evaluation.thresholds import CosineThresholds
 from fhe_face.models.layers import FusedNetwork
-from fhe_face.network import caution, thresholds_of, weights_file
+from fhe_face.network import caution, coefficients_of, thresholds_of, weights_file
 from fhe_face.network import fused as network_of
 from fhe_face.output import Output
 
@@ -71,9 +70,7 @@ class Second:
     @property
     def interval(self) -> tuple[float, float]:
         """Of squared norms that are healthy, by the weights' own polynomial."""
-        manifest = self.checkpoint.manifest
-        known = FittedNormalisation.load() if manifest is None else manifest.coefficients
-        return known.interval
+        return coefficients_of(self.checkpoint).interval
 
     def fusion(self, study: Study, first: Opinion, output: Output) -> dict[str, Any]:
         """Both networks and their fusion; raises as `measured`."""

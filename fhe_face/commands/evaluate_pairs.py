@@ -6,7 +6,6 @@ tradition, and is read without unpickling anything (fhe_face.models.training.pai
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,20 +16,22 @@ from rich.console import Console
 from fhe_face.commands.evaluate_request import Request
 from fhe_face.commands.evaluate_study_table import interval
 from fhe_face.failures import USAGE, CommandError
-from fhe_face.models.checkpoint import load
+from fhe_face.models.checkpoint import Checkpoint
 from fhe_face.models.evaluation.bootstrap import eer_interval
 from fhe_face.models.evaluation.embedding import embed_crops, unit
 from fhe_face.models.evaluation.folds import FOLDS, best_threshold
-from fhe_face.models.evaluation.scores import Array, Labels, roc
+from fhe_face.models.evaluation.scores import Array, Labels, at_threshold, roc
 from fhe_face.models.evaluation.thresholds import CosineThresholds
-from fhe_face.models.training.pairs import Pairs, decoded, read_pairs
-from fhe_face.network import caution, fused, weights_file
+from fhe_face.models.training.pairs import decoded, read_pairs
+from fhe_face.network import caution, fused
 from fhe_face.output import Output, facts
 
 SUFFIX = ".bin"
 
 
-def run(request: Request, interval_of: tuple[float, float], output: Output) -> None:
+def run(
+    request: Request, checkpoint: Checkpoint, interval_of: tuple[float, float], output: Output
+) -> None:
     """Measure the pairs; interval_of: the squared norms that are healthy.
 
     Raises:
@@ -39,12 +40,11 @@ def run(request: Request, interval_of: tuple[float, float], output: Output) -> N
     """
     _require_none(request)
     pairs = read_pairs(request.folder)
-    checkpoint = load(weights_file(request.weights))
     warning = caution(checkpoint)
     if warning is not None:
         output.warn(warning)
     network = fused(checkpoint)
-    places, images = _distinct(pairs)
+    places, images = pairs.distinct()
     with output.stages() as stage:
         crops = []
         for number, image in enumerate(images):
@@ -132,11 +132,7 @@ def _measured(
         "ten_fold": _ten_fold(scores, genuine),
     }
     if at is not None:
-        found["at_threshold"] = {
-            "threshold": at,
-            "tar": float(np.mean(same >= at)),
-            "far": float(np.mean(different >= at)),
-        }
+        found["at_threshold"] = at_threshold(same, different, at)
     return found
 
 
@@ -155,19 +151,6 @@ def _ten_fold(scores: Array, genuine: NDArray[np.bool_]) -> dict[str, Any] | Non
         accuracies.append(float(np.mean((scores[fold] >= threshold) == genuine[fold])))
     error = float(np.std(accuracies, ddof=1) / np.sqrt(FOLDS))
     return {"accuracy": float(np.mean(accuracies)), "standard_error": error}
-
-
-def _distinct(pairs: Pairs) -> tuple[Labels, list[bytes]]:
-    """Of every image of the pairs its place among the distinct ones, and these."""
-    known: dict[bytes, int] = {}
-    images: list[bytes] = []
-    places = np.zeros(len(pairs.images), dtype=np.int64)
-    for number, image in enumerate(pairs.images):
-        place = known.setdefault(hashlib.sha256(image).digest(), len(images))
-        if place == len(images):
-            images.append(image)
-        places[number] = place
-    return places, images
 
 
 def _groups(count: int, first: Sequence[int] | Labels, second: Sequence[int] | Labels) -> Labels:

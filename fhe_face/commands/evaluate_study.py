@@ -14,11 +14,11 @@ from fhe_face.failures import USAGE, CommandError
 from fhe_face.models.evaluation.bootstrap import eer_interval, pair_people
 from fhe_face.models.evaluation.details import by_person, worst_pairs
 from fhe_face.models.evaluation.embedding import unit
-from fhe_face.models.evaluation.identification import SEEDS
-from fhe_face.models.evaluation.lookup import Lookup, Method, enrol, look_up
+from fhe_face.models.evaluation.identification import SEEDS, enrol
+from fhe_face.models.evaluation.lookup import Lookup, Method, look_up
 from fhe_face.models.evaluation.report import EvaluationError, Report
 from fhe_face.models.evaluation.resolution import reduced, sharpness
-from fhe_face.models.evaluation.scores import Array
+from fhe_face.models.evaluation.scores import Array, at_threshold
 from fhe_face.photos.people import Faces
 
 #: Pairs of either kind that are listed, and drawn by --worst.
@@ -164,11 +164,9 @@ def details(
         },
     }
     if threshold is not None:
-        facts["at_threshold"] = {
-            "threshold": threshold,
-            "tar": float(np.mean(report.same_cosines >= threshold)),
-            "far": float(np.mean(report.different_cosines >= threshold)),
-        }
+        facts["at_threshold"] = at_threshold(
+            report.same_cosines, report.different_cosines, threshold
+        )
     return facts
 
 
@@ -178,7 +176,7 @@ def overlap(faces: Faces, gallery: Rows) -> dict[str, Any]:
     enrolled, looked_up = set(names[gallery].tolist()), set(names[~gallery].tolist())
     pictures = [
         sorted((str(faces.photos[i].path), str(faces.photos[j].path)))
-        for i, j in faces.alike()
+        for i, j in faces.alike
         if gallery[i] != gallery[j]
     ]
     return {

@@ -70,7 +70,8 @@ def run(request: Request, as_json: bool) -> None:
     data = {"out": str(request.out), "weights": str(checkpoint.path), **found.to_json()}
     if not found.faces:
         why = f"{found.refused[0][0]}: {found.refused[0][1]}" if found.refused else "no photo"
-        raise CommandError(f"nothing was embedded: {why}", details=data)
+        kept = "" if found.files else f"; {shown(request.out)} keeps what it held"
+        raise CommandError(f"nothing was embedded: {why}{kept}", details=data)
     output.answer(data, lambda console: _show(console, request.out, found))
 
 

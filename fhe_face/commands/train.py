@@ -67,11 +67,16 @@ def finetune(
     _run(data, weights, out, plot, aligned, job, output)
 
 
-def _modules(options: dict[str, Any]) -> tuple[Options, Any]:
+def require_torch() -> None:
+    """CommandError where it is not installed."""
     if importlib.util.find_spec("torch") is None:
         raise CommandError(
             "training needs torch, which is not installed: pip install torch==2.13.0"
         )
+
+
+def _modules(options: dict[str, Any]) -> tuple[Options, Any]:
+    require_torch()
     from fhe_face.models.training import build
 
     return build.Options(**options), build

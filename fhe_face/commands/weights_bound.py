@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,11 +12,11 @@ from fhe_core.files import shown
 from fhe_core.outputs import Outputs
 from fhe_face.circuit import INPUT_SIZE
 from fhe_face.coeffs.figures import PLOT, figure_class
-from fhe_face.coeffs.normalisation import FittedNormalisation
+from fhe_face.commands.train import read_people, require_torch
 from fhe_face.failures import USAGE, CommandError, plain
 from fhe_face.models.checkpoint import WEIGHTS, Checkpoint, load, save_safetensors, sha256
 from fhe_face.models.manifest import WeightsManifest
-from fhe_face.network import fused, weights_file
+from fhe_face.network import coefficients_of, fused, weights_file
 from fhe_face.output import Output, facts, grid
 from fhe_face.postponed import postponed_signals
 from fhe_face.progress import Stage
@@ -68,9 +66,9 @@ def run(request: Request, options: dict[str, Any], as_json: bool) -> None:
     from fhe_face.models.training.bounding import Bounding, Options
     from fhe_face.models.training.errors import TrainingError
     from fhe_face.models.training.loop import device_of
+    from fhe_face.models.training.state import write_record
 
-    manifest = checkpoint.manifest
-    coefficients = FittedNormalisation.load() if manifest is None else manifest.coefficients
+    coefficients = coefficients_of(checkpoint)
     try:
         device_of(options["device"])
         with output.stages() as stage:
@@ -106,16 +104,13 @@ def run(request: Request, options: dict[str, Any], as_json: bool) -> None:
         "checks": _checks(bounding, before["check"]),
         "plot": None if request.plot is None else str(request.plot),
     }
-    _keep(request.folder / REPORT_FILE, answer)
+    write_record(request.folder / REPORT_FILE, plain(answer))
     output.answer(answer, lambda console: _show(console, answer))
 
 
 def _check(request: Request) -> tuple[Outputs, Checkpoint]:
     """Everything that can be refused before time is spent."""
-    if importlib.util.find_spec("torch") is None:
-        raise CommandError(
-            "training needs torch, which is not installed: pip install torch==2.13.0"
-        )
+    require_torch()
     if request.out.suffix != ".safetensors":
         raise CommandError(f"'{request.out}': the file to write must end in .safetensors", USAGE)
     if request.plot is not None:
@@ -153,8 +148,6 @@ def _faces(request: Request, seed: int, stage: Stage) -> Canvases:
 def _photos(request: Request, output: Output, stage: Stage) -> People | None:
     if request.photos is None:
         return None
-    from fhe_face.commands.train import read_people
-
     return read_people(request.photos, request.folder, request.aligned, output, stage)
 
 
@@ -162,15 +155,19 @@ def _before(
     request: Request, bounding: Bounding, people: People | None, output: Output
 ) -> dict[str, Any]:
     """What the given weights are worth: measured once in a run, unless it is asked otherwise."""
+    from fhe_face.models.training.errors import TrainingError
+    from fhe_face.models.training.state import read_record, write_record
+
     asked = {
-        "photos": None if request.photos is None else str(request.photos.resolve()),
-        "images": 0 if people is None else len(people.labels),
+        "photos": None if people is None else people.digest,
         "stress": bounding.options.stress,
         "hunts": request.hunts,
         "hunt_steps": request.hunt_steps,
     }
     file = request.folder / _BEFORE_FILE
-    kept = _kept(file)
+    kept: dict[str, Any] = {}
+    with suppress(TrainingError):  # damaged: measured again
+        kept = read_record(file)
     if kept.get("asked") == asked:
         return kept
     output.note("measuring the given weights")
@@ -179,7 +176,7 @@ def _before(
         "standing": _standing(request, bounding, people, given=True),
         "check": bounding.check(bounding.given),
     }
-    _keep(file, found)
+    write_record(file, plain(found))
     return found
 
 
@@ -250,20 +247,6 @@ def _checks(bounding: Bounding, before: dict[str, Any]) -> list[dict[str, Any]]:
     names = ("kept_cosine", "kept_changed", "stress_not_finite", "stress_refused")
     measured = [{"done": 0, **before}, *(r for r in bounding.records() if names[0] in r)]
     return [{"step": r["done"], **{name: r[name] for name in names}} for r in measured]
-
-
-def _kept(file: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _keep(file: Path, content: dict[str, Any]) -> None:
-    from fhe_face.models.training.state import write_atomically
-
-    write_atomically(file, (json.dumps(plain(content), indent=1) + "\n").encode())
 
 
 def _show(console: Console, data: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from fhe_core.files import FileError, explain, shown, write_whole
 from fhe_face.extras import require_extra
+from fhe_face.models.architecture import EMBEDDING
 from fhe_face.output import json_text
 
 MATRIX: Final = "embeddings.npy"
@@ -38,7 +39,7 @@ Single = NDArray[np.float32]
 #: What reading a file of an earlier run may raise; such a file counts for nothing.
 _DAMAGE: Final = (
     *(OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RecursionError),
-    *(csv.Error, zipfile.BadZipFile),
+    *(csv.Error, zipfile.BadZipFile, MemoryError),  # the last: a size that a header claims
 )
 
 
@@ -46,9 +47,10 @@ _DAMAGE: Final = (
 class Row:
     """A face of the matrix, or one that was refused.
 
-    photo: relative to the folder given; sha256: of its bytes; face: from 1, largest first; faces:
-    how many there are on the photo; person: by the folder's name, else empty; x, y, width, height:
-    of its box in pixels, empty for a crop; squared_norm: before normalisation; why: of a refusal.
+    photo: relative to the folder given; sha256: of its bytes, empty where they cannot be read;
+    face: from 1, largest first; faces: how many there are on the photo; person: by the folder's
+    name, else empty; x, y, width, height: of its box in pixels, empty for a crop; squared_norm:
+    before normalisation; why: of a refusal.
     """
 
     photo: str
@@ -144,9 +146,12 @@ class Store:
     ) -> dict[str, int]:
         """Write the whole, in this order, and drop the parts. extra: further files by name.
 
-        Returns the sizes of the files. Raises FileError.
+        Returns the sizes of the files. Without a face, what an earlier run has finished stays as
+        it is, and nothing is written. Raises FileError.
         """
         rows = [row for one in found for row in one.rows if not row.why]
+        if not rows and (self.folder / MANIFEST).exists():
+            return {}
         refused = [row for one in found for row in one.rows if row.why]
         matrix = _npy([vector for one in found for vector in one.embeddings])
         index = _csv(rows, with_row=True)
@@ -194,7 +199,8 @@ class Store:
                     self._know(rows, content["embeddings"], refused)
 
     def _know(self, rows: Sequence[Row], matrix: NDArray[Any], refused: Sequence[Row]) -> None:
-        if matrix.ndim != 2 or len(matrix) != len(rows) or not np.isfinite(matrix).all():
+        fits = matrix.shape == (len(rows), EMBEDDING if len(rows) else 0)
+        if not fits or not np.isfinite(matrix).all():
             raise ValueError("matrix and index do not fit")
         photos: dict[tuple[str, str], list[tuple[Row, Single | None]]] = {}
         for row, vector in zip(rows, matrix.astype(np.float32), strict=True):

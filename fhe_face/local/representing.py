@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fhe_core.files import FileError
+from fhe_core.files import FileError, explain
 from fhe_core.normalisation import Normalisation
 from fhe_face.client.decryption import Embedding
 from fhe_face.client.health import HealthReport
@@ -97,13 +97,20 @@ class Representer:
         What an earlier run has written, finished or not, is taken over where photo, weights,
         preparation and coefficients are the same.
 
+        A result that is there is never replaced by one without a face: `files` is empty then.
+
         Raises:
-            FileError: the folder holds something else, or cannot be read or written.
+            FileError: no such photos; or the folder holds something else, or cannot be read or
+                written.
             DetectorError: OpenCV or the detector's model file is missing.
             MissingExtra: Parquet without pyarrow.
         """
         if parquet:
             require_parquet()
+        try:
+            Path(source).stat()
+        except OSError as error:
+            raise explain(source, "read", error) from error
         how = "as-given" if self.aligned else "aligned"
         model = Model.of(None, self.embedder, self.embedder.views > 1)
         preparation = preparation_of(how, model)
@@ -140,7 +147,8 @@ class _Run:
         parquet: bool,
         stage: Stage,
     ) -> Represented:
-        names, digests, unread = [], [], []
+        names, digests = [], []
+        unread: list[Known] = []
         before = frozenset(self.store.known)
         for number, (item, person) in enumerate(zip(items, persons, strict=True)):
             stage("embedding photos", number, len(items))
@@ -148,7 +156,7 @@ class _Run:
             try:
                 sha256 = content_digest(item.photo).hex()
             except FileError as error:
-                unread.append((name, str(error)))
+                unread.append(_refusal(Row(name, "", 0, 0, person), str(error)))
                 continue
             names.append((name, person))
             digests.append(sha256)
@@ -163,17 +171,15 @@ class _Run:
             self.store.known[digest].as_of(*who) for digest, who in zip(digests, names, strict=True)
         ]
         known = sum(digest in before for digest in digests)
-        return self._finished(found, known, len(items), unread, remarks, parquet)
+        repeated = len(found) - self.computed - known
+        return self._finished([*found, *unread], known, repeated, remarks, parquet)
 
     def _photo(self, item: Item, name: str, sha256: str, person: str) -> Known:
-        def nothing(error: Exception) -> Known:
-            reason = str(error).removeprefix(f"{item.photo}: ").removeprefix(f"{item.name}: ")
-            return Known((Row(name, sha256, 0, 0, person, why=reason),), ())
-
         try:
             faces = self.reader.read(item.photo, every=item.every)
         except (ImageError, OtherModel) as error:
-            return nothing(error)
+            reason = str(error).removeprefix(f"{item.photo}: ").removeprefix(f"{item.name}: ")
+            return _refusal(Row(name, sha256, 0, 0, person), reason)
         results = self.by.embedder.embed([face.prepared for face in faces])
         rows, vectors = [], []
         for face, result in zip(faces, results, strict=True):
@@ -186,8 +192,7 @@ class _Run:
         self,
         found: Sequence[Known],
         known: int,
-        photos: int,
-        unread: Sequence[tuple[str, str]],
+        repeated: int,
         remarks: tuple[str, ...],
         parquet: bool,
     ) -> Represented:
@@ -198,13 +203,13 @@ class _Run:
         files = self.store.finish(found, parquet, extra)
         refused = [(row.photo, row.why) for one in found for row in one.rows if row.why]
         return Represented(
-            photos,
+            len(found),
             len(rows),
             self.computed,
             known,
-            len(found) - self.computed - known,
+            repeated,
             len({row.person for row in rows if row.person}),
-            (*refused, *unread),
+            tuple(refused),
             report.same,
             report.different,
             report.verdicts,
@@ -212,6 +217,11 @@ class _Run:
             remarks,
             files,
         )
+
+
+def _refusal(row: Row, why: str) -> Known:
+    """Of a photo as a whole."""
+    return Known((replace(row, why=why),), ())
 
 
 def _row(face: FoundFace, result: Embedding | HealthReport, faces: int, row: Row) -> Row:

@@ -180,8 +180,9 @@ class Faces:
         The very same crop, or nearly so of two different people, which is a wrong label: pixels
         of different people's crops agree far less (cosine up to 0.9 on what was looked at).
         """
-        return [(str(self.photos[i]), str(self.photos[j])) for i, j in self.alike()]
+        return [(str(self.photos[i]), str(self.photos[j])) for i, j in self.alike]
 
+    @cached_property
     def alike(self) -> list[tuple[int, int]]:
         """The places of these photos, as `repeated` names them."""
         pixels = pixels_as_embeddings(self.crops)

@@ -6,8 +6,8 @@ can have 0.999 of that and recognise nobody (docs/evaluation.md).
 """
 
 from fhe_face.models.evaluation.embedding import Embeddings, embed_crops, pixels_as_embeddings
-from fhe_face.models.evaluation.identification import Identification, identify, split
-from fhe_face.models.evaluation.lookup import Lookup, enrol, look_up
+from fhe_face.models.evaluation.identification import Identification, enrol, identify, split
+from fhe_face.models.evaluation.lookup import Lookup, look_up
 from fhe_face.models.evaluation.report import (
     Baseline,
     EvaluationError,

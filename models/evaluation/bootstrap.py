@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from fhe_face.models.evaluation.scores import Array, Labels
+from fhe_face.models.evaluation.scores import Array, Labels, equal_errors
 
 REPLICATES: Final = 300
 #: With fewer people an interval is a hint: they hardly differ between the draws.
@@ -80,11 +80,7 @@ def pair_people(labels: Labels) -> tuple[Labels, Labels]:
 
 
 def _eer(right: Array, wrong: Array) -> float:
-    """As `Roc.eer`, of cumulated weights at every distinct score."""
+    """Of cumulated weights at every distinct score."""
     tar = np.concatenate([[0.0], right / right[-1]])
     far = np.concatenate([[0.0], wrong / wrong[-1]])
-    above = far - (1 - tar)
-    after = int(np.argmax(above >= -1e-12))
-    low, high = above[after - 1], above[after]
-    part = min(1.0, -low / (high - low))
-    return float(far[after - 1] + part * (far[after] - far[after - 1]))
+    return equal_errors(far, tar)

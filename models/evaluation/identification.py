@@ -37,24 +37,34 @@ class Identification:
         return {**asdict(self), "rank1": self.rank1}
 
 
+def enrol(
+    labels: Sequence[int] | Labels, count: int | None, seed: int | None = None
+) -> NDArray[np.bool_]:
+    """Which images (N,) are enrolled: `count` of every person, None: half, rounded down.
+
+    Without a seed the first in the given order, with one random ones. Of a person with no more
+    images than that all are enrolled, and none is looked up; at least one always is.
+    """
+    people = np.asarray(labels, dtype=np.int64)
+    draw = None if seed is None else np.random.default_rng(seed)
+    chosen = np.zeros(len(people), dtype=bool)
+    for person in np.unique(people):
+        own = np.flatnonzero(people == person)
+        if draw is not None:
+            own = draw.permutation(own)
+        wanted = len(own) // 2 if count is None else count
+        chosen[own[: max(1, wanted)]] = True
+    return chosen
+
+
 def split(labels: Sequence[int] | Labels, seed: int | None = None) -> tuple[Labels, Labels]:
     """Indices of gallery and probes: of every person half the images, rounded down, are enrolled.
 
     Without a seed these are the first ones in the given order (of a folder: sorted by name); with
     one, random ones. A person with a single image is enrolled and never looked up.
     """
-    people = np.asarray(labels, dtype=np.int64)
-    draw = None if seed is None else np.random.default_rng(seed)
-    gallery, probes = [], []
-    for person in np.unique(people):
-        own = np.flatnonzero(people == person)
-        if draw is not None:
-            own = draw.permutation(own)
-        enrolled = max(1, len(own) // 2)
-        gallery.append(own[:enrolled])
-        probes.append(own[enrolled:])
-    empty = np.zeros(0, dtype=np.int64)
-    return np.sort(np.concatenate([empty, *gallery])), np.sort(np.concatenate([empty, *probes]))
+    chosen = enrol(labels, None, seed)
+    return np.flatnonzero(chosen), np.flatnonzero(~chosen)
 
 
 def identify(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhe_face.models.evaluation.bootstrap import Interval, eer_interval
-from fhe_face.models.evaluation.scores import Array, Labels, Roc, roc
+from fhe_face.models.evaluation.scores import Array, Labels, Roc, at_threshold, roc
 from fhe_face.models.templates import centred, mean_templates, unit
 
 Method = Literal["single", "template", "centred"]
@@ -68,9 +68,9 @@ class Lookup:
         """Share of the known probes whose person is among the first k."""
         return float(np.mean(self.ranks <= k))
 
-    def at(self, threshold: float) -> tuple[float, float]:
-        """TAR and FAR, accepting from a score on."""
-        return float(np.mean(self.same >= threshold)), float(np.mean(self.different >= threshold))
+    def at(self, threshold: float) -> dict[str, float]:
+        """As `scores.at_threshold`."""
+        return at_threshold(self.same, self.different, threshold)
 
     def interval(self, seed: int = 0) -> Interval:
         """Of the equal error rate, by drawing people again."""
@@ -101,8 +101,7 @@ class Lookup:
             "ranks": {str(k): self.rank(k) for k in top},
         }
         if threshold is not None:
-            tar, far = self.at(threshold)
-            facts["at_threshold"] = {"threshold": threshold, "tar": tar, "far": far}
+            facts["at_threshold"] = self.at(threshold)
         return facts
 
 
@@ -130,23 +129,3 @@ def look_up(
         centre = entries.mean(axis=0)
         entries, probes = centred(entries, centre), centred(probes, centre)
     return Lookup(probes @ entries.T, people, whose)
-
-
-def enrol(
-    labels: Sequence[int] | Labels, count: int | None, seed: int | None = None
-) -> NDArray[np.bool_]:
-    """Which images (N,) are enrolled: `count` of every person, None: half, rounded down.
-
-    Without a seed the first in the given order, with one random ones. Of a person with no more
-    images than that all are enrolled, and none is looked up; at least one always is.
-    """
-    people = np.asarray(labels, dtype=np.int64)
-    draw = None if seed is None else np.random.default_rng(seed)
-    chosen = np.zeros(len(people), dtype=bool)
-    for person in np.unique(people):
-        own = np.flatnonzero(people == person)
-        if draw is not None:
-            own = draw.permutation(own)
-        wanted = len(own) // 2 if count is None else count
-        chosen[own[: max(1, wanted)]] = True
-    return chosen

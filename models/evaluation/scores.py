@@ -57,12 +57,7 @@ class Roc:
         Between two thresholds the rates are joined by straight lines. Equal scores are accepted
         or refused together.
         """
-        frr = 1 - self.tar
-        above = self.far - frr  # from -1 to 1, and it never falls
-        after = int(np.argmax(above >= 0))
-        low, high = above[after - 1], above[after]
-        part = -low / (high - low)
-        return float(self.far[after - 1] + part * (self.far[after] - self.far[after - 1]))
+        return equal_errors(self.far, self.tar)
 
     def tar_at(self, far: float) -> float | None:
         """The largest share of right accepts with at most so many false ones, not interpolated.
@@ -73,6 +68,21 @@ class Roc:
         if self.different * far < MIN_FALSE_ACCEPTS * (1 - 1e-12):
             return None
         return float(self.tar[self.far <= far * (1 + 1e-12)].max())
+
+
+def equal_errors(far: Array, tar: Array) -> float:
+    """Where two rates (T,), each rising from 0 to 1, make as many errors of either kind."""
+    above = far - (1 - tar)  # from -1 to 1, and it never falls
+    after = int(np.argmax(above >= 0))
+    low, high = above[after - 1], above[after]
+    part = -low / (high - low)
+    return float(far[after - 1] + part * (far[after] - far[after - 1]))
+
+
+def at_threshold(same: Array, different: Array, threshold: float) -> dict[str, float]:
+    """The threshold with TAR and FAR, accepting from it on, by name."""
+    tar, far = float(np.mean(same >= threshold)), float(np.mean(different >= threshold))
+    return {"threshold": threshold, "tar": tar, "far": far}
 
 
 def pair_scores(embeddings: Array, labels: Sequence[int] | Labels) -> tuple[Array, Array]:

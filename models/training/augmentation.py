@@ -82,6 +82,11 @@ def augment(canvas: Tensor, seed: int, strength: Strength | None = None) -> Tens
     return x.clamp(-1, 1)
 
 
+def pictures(pixels: Tensor) -> Tensor:
+    """uint8 RGB (B, S, S, 3) as float (B, 3, S, S) in [-1, 1], as networks take it."""
+    return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
 def centre(canvas: Tensor) -> Tensor:
     """The middle (B, 3, 64, 64), unchanged."""
     edge = (canvas.shape[-1] - CROP) // 2

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from fhe_face.models.cryptoface import CryptoFaceNet
 from fhe_face.models.evaluation import EvaluationError, evaluate
+from fhe_face.models.evaluation.embedding import unit
 from fhe_face.models.reference import squared_norm
-from fhe_face.models.training.augmentation import augment, centre
+from fhe_face.models.training.augmentation import augment, centre, pictures
 from fhe_face.models.training.bounds import measure
 from fhe_face.models.training.errors import TrainingError
 from fhe_face.models.training.keeping import embed
@@ -46,7 +47,7 @@ def standing(
     network.eval()
     count = min(_FACES, len(faces))
     rows = np.arange(len(faces) - count, len(faces))
-    canvas = torch.from_numpy(faces.take(rows)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    canvas = pictures(torch.from_numpy(faces.take(rows)))
     plain, changed = centre(canvas), augment(canvas, seed_of("standing"))
     typical = plain[:_TYPICAL].double().numpy()
     found = measure(network, typical, stress, hunts, hunt_steps, interval)
@@ -84,9 +85,8 @@ def _quality(
     healthy = (norms >= interval[0]) & (norms <= interval[1])
     if not healthy.any():
         return {"refused": len(norms), "evaluated": 0}
-    unit = raw[healthy] / np.sqrt(norms[healthy])[:, None]
     try:
-        report = evaluate(unit, people.labels[healthy])
+        report = evaluate(unit(raw[healthy]), people.labels[healthy])
     except EvaluationError as error:
         raise TrainingError(f"the photos to measure on: {error}") from None
     return {

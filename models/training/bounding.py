@@ -4,8 +4,7 @@ First gently, so that nothing is lost; then hard, until nothing diverges; last g
 regain what that cost. The given network is the frozen teacher of every stage.
 """
 
-import json
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +32,7 @@ from fhe_face.models.training.loop import (
 )
 from fhe_face.models.training.plan import Plan
 from fhe_face.models.training.shards import Canvases
-from fhe_face.models.training.state import load_facts, write_atomically
+from fhe_face.models.training.state import load_facts, read_record, write_record
 
 RUN_FILE: Final = "run.json"
 
@@ -204,7 +203,7 @@ class Bounding:
             **self.facts(),
         }
         file = self.folder / RUN_FILE
-        theirs = _read(file)
+        theirs = read_record(file)
         for name, value in ours.items():
             if theirs and theirs.get(name) != value:
                 raise TrainingError(
@@ -212,7 +211,7 @@ class Bounding:
                     "the same weights and options, or another folder"
                 )
         if not theirs:
-            write_atomically(file, (json.dumps(ours, indent=1) + "\n").encode())
+            write_record(file, ours)
 
 
 def _plans(options: Options, interval: tuple[float, float]) -> tuple[Plan, ...]:
@@ -241,15 +240,3 @@ def _plans(options: Options, interval: tuple[float, float]) -> tuple[Plan, ...]:
         )
         for number, (stage, steps) in enumerate(zip(_STAGES, counts, strict=True))
     )
-
-
-def _read(file: Path) -> Mapping[str, Any]:
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise TrainingError(f"{file}: not the record of a run ({error})") from None
-    if not isinstance(found, dict) or not found:
-        raise TrainingError(f"{file}: not the record of a run")
-    return found

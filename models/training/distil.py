@@ -20,9 +20,9 @@ from torch.nn import functional
 from fhe_core.streams import early_end_is_quiet
 from fhe_face.models.checkpoint import load_state
 from fhe_face.models.cryptoface import CryptoFaceNet
-from fhe_face.models.training.augmentation import augment, centre
+from fhe_face.models.training.augmentation import augment, centre, pictures
 from fhe_face.models.training.errors import TrainingError
-from fhe_face.models.training.loop import STATE_FILE, Record, Seen, Trainer, seed_of
+from fhe_face.models.training.loop import STATE_FILE, Record, Seen, Trainer, rows_of, seed_of
 from fhe_face.models.training.losses import Distillation, info_nce
 from fhe_face.models.training.plan import Plan
 from fhe_face.models.training.shards import Canvases
@@ -94,9 +94,7 @@ class Distil:
         """Every face once per epoch, in another order each time; with neighbours, every face is
         once the one whose neighbours are taken."""
         size = self.plan.batch // (self.neighbours * self.views)
-        epoch, place = divmod(step, self.count // size)
-        random = np.random.default_rng(seed_of(self.plan.seed, "order", epoch))
-        rows = random.permutation(self.count)[place * size :][:size]
+        rows = rows_of(self.plan.seed, step, self.count, size)
         rows.sort()  # a file is read faster in order
         if self.neighbours > 1:
             likeness = self.data.targets[rows] @ self.data.targets[: self.count].T
@@ -132,7 +130,7 @@ class Distil:
         device = next(network.parameters()).device
         held = self.data.canvases.take(np.arange(self.count, len(self.data)))
         raw = torch.from_numpy(held).to(device)
-        canvas = raw.permute(0, 3, 1, 2).float() / 127.5 - 1
+        canvas = pictures(raw)
         teacher = self.distillation.to(device).target(
             torch.from_numpy(self.data.targets[self.count :]).to(device)
         )

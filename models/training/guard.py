@@ -4,7 +4,6 @@ What counts is the gallery-probe validation over held-out people: measured befor
 and after every epoch. Similarity of an image to a changed copy of itself never counts.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from fhe_face.models.cryptoface import CryptoFaceNet
 from fhe_face.models.manifest import WeightsManifest
 from fhe_face.models.training.errors import TrainingError
 from fhe_face.models.training.loop import WEIGHTS_FILE, Record, Trainer
-from fhe_face.models.training.state import write_atomically
+from fhe_face.models.training.state import read_record, write_record
 
 GUARD_FILE: Final = "held-out.json"
 BEST_FILE: Final = "best.safetensors"
@@ -51,28 +50,29 @@ class Guard:
         check: Callable[[CryptoFaceNet], Record],
         allow_worse: bool = False,
     ) -> None:
-        """Measures the network before its first step, once in a run.
+        """Measures the network before its first step.
 
         allow_worse: write weights even when they are worse than before. TrainingError: the folder
         holds a run that went on without this record.
         """
         self.trainer, self.allow_worse = trainer, allow_worse
         self._file = trainer.folder / GUARD_FILE
-        kept = _read(self._file)
-        if kept is None:
-            if trainer.step:
+        if trainer.step:
+            kept = _read(self._file)
+            if kept is None:
                 raise TrainingError(f"{self._file}: is missing or damaged; begin in a new folder")
+            self.first, self.before, self.best = kept
+        else:  # a record without a state may be of other weights or people
             trainer.network.eval()
-            #: What the given weights found.
-            self.first: Record = check(trainer.network)
+            self.first = check(trainer.network)
             self.before, self.best = Mark.of(self.first, 0), None
             self._keep()
-        else:
-            self.first, self.before, self.best = kept
         # A run that was ended between the step and the look at it.
         if trainer.records and "rank1" in trainer.records[-1]:
             self.look(trainer.records[-1])
 
+    #: What the given weights found.
+    first: Record
     #: Of the trained states; None before the first epoch.
     best: Mark | None
 
@@ -124,13 +124,13 @@ class Guard:
 
     def _keep(self) -> None:
         content = {"first": self.first, **self.facts()}
-        write_atomically(self._file, (json.dumps(content) + "\n").encode())
+        write_record(self._file, content)
 
 
 def _read(file: Path) -> tuple[Record, Mark, Mark | None] | None:
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = read_record(file)
         best = found["best"]
         return found["first"], Mark(**found["before"]), None if best is None else Mark(**best)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (TrainingError, KeyError, TypeError):
         return None

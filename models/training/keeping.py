@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fhe_face.models.cryptoface import CryptoFaceNet
-from fhe_face.models.training.augmentation import augment, centre
+from fhe_face.models.training.augmentation import augment, centre, pictures
 from fhe_face.models.training.bounds import STRESS_SEED
 from fhe_face.models.training.errors import TrainingError
-from fhe_face.models.training.loop import Record, Seen, seed_of
+from fhe_face.models.training.loop import Record, Seen, rows_of, seed_of
 from fhe_face.models.training.plan import Plan
 from fhe_face.models.training.shards import Canvases
 from fhe_face.models.training.stress import stress_images
@@ -61,10 +61,7 @@ class Keep:
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Every face once per epoch, in another order each time; nothing is known about them."""
-        per_epoch = self.count // self.plan.batch
-        epoch, place = divmod(step, per_epoch)
-        random = np.random.default_rng(seed_of(self.plan.seed, "order", epoch))
-        rows = random.permutation(self.count)[place * self.plan.batch :][: self.plan.batch]
+        rows = rows_of(self.plan.seed, step, self.count, self.plan.batch)
         rows.sort()  # a file is read faster in order
         return torch.from_numpy(self.faces.take(rows)), torch.empty(0)
 
@@ -98,12 +95,12 @@ class Keep:
         device = next(network.parameters()).device
         rows = np.arange(self.count, self.count + self.held_out)
         raw = torch.from_numpy(self.faces.take(rows)).to(device)
-        canvas = raw.permute(0, 3, 1, 2).float() / 127.5 - 1
+        canvas = pictures(raw)
         changed = augment(canvas, seed_of("check"), self.plan.augmentation)
-        pictures = torch.cat([centre(canvas), changed])
+        shown = torch.cat([centre(canvas), changed])
         if self._wanted is None:
-            self._wanted = embed(self.teacher.to(device), pictures)
-        cosine = functional.cosine_similarity(embed(network, pictures), self._wanted)
+            self._wanted = embed(self.teacher.to(device), shown)
+        cosine = functional.cosine_similarity(embed(network, shown), self._wanted)
         halves = zip(("kept_cosine", "kept_changed"), torch.split(cosine, len(canvas)), strict=True)
         record: Record = {name: float(half.double().nan_to_num().mean()) for name, half in halves}
         hard = stress_images(STRESS_SEED, self.stress, device).double()

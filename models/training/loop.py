@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fhe_face.coeffs.normalisation import FittedNormalisation
@@ -16,7 +18,7 @@ from fhe_face.models.cryptoface import CryptoFaceNet
 from fhe_face.models.manifest import WeightsManifest
 from fhe_face.models.training import state as files
 from fhe_face.models.training.activation import Activations
-from fhe_face.models.training.augmentation import augment
+from fhe_face.models.training.augmentation import augment, pictures
 from fhe_face.models.training.errors import TrainingError
 from fhe_face.models.training.losses import norm_penalty
 from fhe_face.models.training.plan import Plan
@@ -62,6 +64,13 @@ def seed_of(*parts: object) -> int:
     return int.from_bytes(digest[:8], "little") >> 1
 
 
+def rows_of(seed: int, step: int, count: int, size: int) -> NDArray[np.int64]:
+    """`size` of `count` rows for a step: each once per epoch, in another order each time."""
+    epoch, place = divmod(step, count // size)
+    order = np.random.default_rng(seed_of(seed, "order", epoch)).permutation(count)
+    return order[place * size :][:size]
+
+
 class Trainer:
     """One run. Its folder holds the state, the log, and the weights so far."""
 
@@ -99,18 +108,18 @@ class Trainer:
     ) -> Generator[Record, None, None]:
         """Train to the end of the plan; yields the record of every step.
 
-        check: numbers about the network, every `check_every` steps and at the end. The state is
-        saved every `save_every` steps, at the end, and when the loop is left between two steps.
+        check: numbers about the network, every `check_every` steps and at the end. Then the state
+        is saved, and every `save_every` steps, and when the loop is left between two steps.
         An exception within a step leaves what was saved last: half a step is never saved.
         """
         while self.step < self.plan.steps:
             record = self._train()
-            last = self.step == self.plan.steps
-            if check and (last or (check_every and self.step % check_every == 0)):
+            due = self.step == self.plan.steps or (check_every > 0 and self.step % check_every == 0)
+            if check and due:
                 self.network.eval()
                 record |= check(self.network)
             self.records.append(record)
-            saved = last or self.step % save_every == 0
+            saved = due or self.step % save_every == 0
             if saved:
                 self.save()
             try:
@@ -129,7 +138,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = plan.rate_at(step)
         raw, known = self.objective.batch(step)
-        canvas = raw.to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        canvas = pictures(raw.to(self.device))
         faces = augment(canvas, seed_of(plan.seed, "augment", step), plan.augmentation_at(step))
         images = torch.cat([faces, *self._hostile(faces)]) if bounded else faces
         images = images.detach().contiguous(memory_format=torch.channels_last)

@@ -6,6 +6,7 @@ are walked with `pickletools.genops`, which executes nothing, and only those tha
 tuples, bytes and truth values are understood. Everything else is refused by name.
 """
 
+import hashlib
 import io
 import pickletools
 from collections.abc import Callable
@@ -31,6 +32,18 @@ class Pairs:
 
     images: tuple[bytes, ...]
     same: tuple[bool, ...]
+
+    def distinct(self) -> tuple[NDArray[np.int64], list[bytes]]:
+        """Of every image its place (2N,) among the distinct ones, and these, by their bytes."""
+        known: dict[bytes, int] = {}
+        images: list[bytes] = []
+        places = np.zeros(len(self.images), dtype=np.int64)
+        for number, image in enumerate(self.images):
+            place = known.setdefault(hashlib.sha256(image).digest(), len(images))
+            if place == len(images):
+                images.append(image)
+            places[number] = place
+        return places, images
 
 
 def read_pairs(path: Path) -> Pairs:

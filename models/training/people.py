@@ -1,5 +1,6 @@
 """Labelled faces: who is kept for validation, and the objectives that train on the others."""
 
+import hashlib
 import math
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -9,11 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fhe_face.models import templates
 from fhe_face.models.cryptoface import CryptoFaceNet
 from fhe_face.models.evaluation import identify, pair_scores, roc
-from fhe_face.models.training.augmentation import LABELLED, augment
+from fhe_face.models.training.augmentation import LABELLED, augment, pictures
 from fhe_face.models.training.errors import TrainingError
-from fhe_face.models.training.loop import Record, Seen, seed_of
+from fhe_face.models.training.loop import Record, Seen, rows_of, seed_of
 from fhe_face.models.training.losses import ArcFace, info_nce, jigsaw
 
 #: Losses of fine-tuning.
@@ -37,6 +39,13 @@ class People:
     def count(self) -> int:
         """How many people."""
         return len(np.unique(self.labels))
+
+    @property
+    def digest(self) -> str:
+        """Of all pictures and whom they show."""
+        found = hashlib.sha256(self.crops.tobytes())
+        found.update(self.labels.astype("<i8").tobytes())
+        return found.hexdigest()
 
     def split(self, held_out: int | None, seed: int) -> tuple["People", "People"]:
         """Those to train on and `held_out` other people for validation, drawn by lot.
@@ -107,9 +116,7 @@ class Classify:
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Every image once per epoch, in another order each time."""
-        epoch, place = divmod(step, self.steps_per_epoch)
-        order = np.random.default_rng(seed_of(self.seed, "order", epoch))
-        rows = order.permutation(len(self.people.labels))[place * self.size :][: self.size]
+        rows = rows_of(self.seed, step, len(self.people.labels), self.size)
         return _taken(self.people, rows)
 
     def loss(self, seen: Seen, known: Tensor) -> dict[str, Tensor]:
@@ -240,15 +247,13 @@ class RankOne:
         """What the head makes of unit embeddings (N, 256): unit vectors (N, people)."""
         assert self.head is not None
         centres = nn.functional.normalize(self.head.weight.detach().double().cpu()).numpy()
-        scores = unit @ centres.T
-        lengths = np.linalg.norm(scores, axis=1, keepdims=True)
-        return np.asarray(scores / np.where(lengths > 0, lengths, 1))
+        return templates.unit(unit @ centres.T)
 
 
 def _changed(crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Copies (N, 64, 64, 3) as training changes pictures, always the same ones."""
-    pixels = torch.from_numpy(np.ascontiguousarray(crops)).permute(0, 3, 1, 2).float() / 127.5 - 1
-    changed = (augment(pixels, seed_of("paired"), LABELLED) + 1) * 127.5
+    canvas = pictures(torch.from_numpy(np.ascontiguousarray(crops)))
+    changed = (augment(canvas, seed_of("paired"), LABELLED) + 1) * 127.5
     return changed.round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
 
 
@@ -267,7 +272,7 @@ def embedded_raw(network: CryptoFaceNet, crops: NDArray[np.uint8]) -> NDArray[np
     for start in range(0, len(crops), _CHUNK):
         pixels = torch.from_numpy(np.ascontiguousarray(crops[start : start + _CHUNK])).to(device)
         with torch.no_grad():
-            parts.append(network(pixels.permute(0, 3, 1, 2).float() / 127.5 - 1).double().cpu())
+            parts.append(network(pictures(pixels)).double().cpu())
     return np.asarray(torch.cat(parts).numpy(), np.float64)
 
 

@@ -5,7 +5,6 @@ the seed and its number alone.
 """
 
 import io
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from fhe_face.models.training.errors import TrainingError
 from fhe_face.models.training.generated import CANVAS, INNER, aligned_faces
 from fhe_face.models.training.loop import seed_of
-from fhe_face.models.training.state import write_atomically
+from fhe_face.models.training.state import read_record, write_atomically, write_record
 from fhe_face.models.training.teacher import Teacher
 
 #: Faces in a file.
@@ -61,15 +60,15 @@ def make(folder: Path, count: int, seed: int, teacher: Teacher | None = None) ->
     if count < 1:
         raise TrainingError(f"count is {count}; it must be at least 1")
     facts = {"seed": seed, "canvas": CANVAS, "shard": SHARD}
-    found = _facts(folder / FACTS_FILE)
-    if found is not None and found != facts:
+    found = read_record(folder / FACTS_FILE)
+    if found and found != facts:
         raise TrainingError(f"{folder}: holds faces of {found}, not {facts}; name another folder")
     for number in range(-(-count // SHARD)):
         file = folder / f"faces-{number:05}.npy"
         targets = folder / f"targets-{number:05}.npy"
         if not file.exists() or (teacher is not None and not targets.exists()):
             faces = _drawn(seed_of(seed, "faces", number))
-            write_atomically(folder / FACTS_FILE, (json.dumps(facts) + "\n").encode())
+            write_record(folder / FACTS_FILE, facts)
             if teacher is not None:
                 _save(targets, teacher.embed(faces.large).cpu().numpy())
             _save(file, faces.small)
@@ -102,15 +101,6 @@ def _save(file: Path, array: NDArray[Any]) -> None:
     content = io.BytesIO()
     np.save(content, array)
     write_atomically(file, content.getvalue())
-
-
-def _facts(file: Path) -> Any:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise TrainingError(f"{file}: cannot be read ({error})") from None
 
 
 def _opened(file: Path) -> NDArray[np.uint8]:

@@ -58,6 +58,24 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise TrainingError(f"{path}: cannot be written ({reason_of(error)})") from None
 
 
+def write_record(path: Path, content: Mapping[str, Any]) -> None:
+    """JSON values that a run keeps in a file of its folder. TrainingError as `write_atomically`."""
+    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """What `write_record` wrote, empty without such a file. TrainingError: anything else."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise TrainingError(f"{path}: not the record of a run ({error})") from None
+    if not isinstance(found, dict) or not found:
+        raise TrainingError(f"{path}: not the record of a run")
+    return found
+
+
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """The optimiser's memory, by number of the parameter and name of the quantity."""
     states = optimizer.state_dict()["state"]

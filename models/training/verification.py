@@ -1,7 +1,5 @@
 """Labelled faces out of InsightFace's .bin verification files (`models.training.pairs`)."""
 
-import hashlib
-
 import numpy as np
 
 from fhe_face.models.training.pairs import Pairs, decoded, parse, read_pairs
@@ -18,15 +16,8 @@ def people_of(pairs: Pairs, size: int = 64) -> People:
     such a set poor training data. Images are aligned crops, scaled to `size`.
     TrainingError: an image that cannot be decoded.
     """
-    names: dict[bytes, int] = {}
-    encoded: list[bytes] = []
-    places = []
-    for image in pairs.images:
-        digest = hashlib.sha256(image).digest()
-        if digest not in names:
-            names[digest] = len(encoded)
-            encoded.append(image)
-        places.append(names[digest])
+    numbers, encoded = pairs.distinct()
+    places = numbers.tolist()
     parent = list(range(len(encoded)))
 
     def root(place: int) -> int:

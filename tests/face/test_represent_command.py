@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from fhe_core.files import FileError
 from fhe_face.coeffs.fit import fit
 from fhe_face.gallery.embedders import LocalEmbedder
+from fhe_face.gallery.faces import content_digest
 from fhe_face.local import representing
 from fhe_face.models.calibration import images
 from fhe_face.models.checkpoint import load, save_safetensors
@@ -183,6 +187,91 @@ def test_damage_is_computed_again(
         assert fhe_face(*arguments).status == 0
         assert sum(counted) == 6
         assert (out / "embeddings.npy").read_bytes() == before
+
+
+def test_a_part_with_other_numbers_counts_for_nothing(
+    fhe_face: Run, people: Path, weights: Path, tmp_path: Path
+) -> None:
+    """One whose header claims more than any memory, and one with embeddings of another length."""
+    out = tmp_path / "out"
+    arguments = ("represent", people, "-o", out, "--weights", weights, "--aligned")
+    fhe_face(*arguments)
+    before = (out / "embeddings.npy").read_bytes()
+    settings = json.loads((out / "represent.json").read_bytes())["settings"]
+    stem = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+    known = hashlib.sha256((people / "person0" / "0.png").read_bytes()).hexdigest()
+    rows = f"row,photo,sha256,face,faces,person\n0,0.png,{known},1,1,\n".encode()
+    huge, narrow = io.BytesIO(), io.BytesIO()
+    header = {"descr": "<f4", "fortran_order": False, "shape": (1 << 50, 256)}
+    np.lib.format.write_array_header_1_0(huge, header)
+    np.save(narrow, np.ones((1, 3), np.float32))
+    for content in (huge, narrow):
+        (out / "represent.json").unlink()
+        (out / "parts").mkdir()
+        with zipfile.ZipFile(out / "parts" / f"{stem}-000001.npz", "w") as archive:
+            archive.writestr("embeddings.npy", content.getvalue())
+            for name, text in (("rows", rows), ("refused", rows[: rows.index(b"\n") + 1])):
+                with archive.open(f"{name}.npy", "w") as stream:
+                    np.lib.format.write_array(stream, np.frombuffer(text, np.uint8))
+        assert fhe_face(*arguments).status == 0
+        assert (out / "embeddings.npy").read_bytes() == before
+
+
+def test_a_result_is_never_replaced_by_nothing(
+    fhe_face: Run, people: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that is not there, photos that all vanish, and photos without a usable face."""
+    out = tmp_path / "out"
+    how = ("-o", out, "--weights", weights, "--aligned")
+    fhe_face("represent", people, *how)
+    before = {file.name: file.read_bytes() for file in out.iterdir()}
+    nowhere = tmp_path / "nowhere"
+    assert "no such file or folder" in fhe_face("represent", nowhere, *how).refused()
+    assert {file.name: file.read_bytes() for file in out.iterdir()} == before
+
+    broken = tmp_path / "broken" / "person0"
+    broken.mkdir(parents=True)
+    (broken / "0.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    result = fhe_face("represent", broken.parent, *how)
+    assert f"{out} keeps what it held" in result.refused()
+    assert {file.name: file.read_bytes() for file in out.iterdir() if file.is_file()} == before
+    assert fhe_face("represent", people, *how, "--json").json()["known"] == PEOPLE * IMAGES
+
+    def gone(photo: Any) -> bytes:
+        raise FileError(f"cannot read {photo}: no such file or folder")
+
+    monkeypatch.setattr(representing, "content_digest", gone)
+    assert f"{out} keeps what it held" in fhe_face("represent", people, *how).refused()
+    assert {file.name: file.read_bytes() for file in out.iterdir()} == before
+
+
+def test_nothing_to_represent_leaves_no_folder(
+    fhe_face: Run, weights: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    fhe_face("represent", tmp_path / "nowhere", "-o", out, "--weights", weights).refused()
+    assert not out.exists()
+
+
+def test_a_photo_that_cannot_be_read_is_in_the_list(
+    fhe_face: Run, people: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def digest(photo: Any) -> bytes:
+        if photo.name == "1.png" and photo.parent.name == "person1":
+            raise FileError(f"cannot read {photo}: permission denied")
+        return content_digest(photo)
+
+    monkeypatch.setattr(representing, "content_digest", digest)
+    out = tmp_path / "out"
+    arguments = ("represent", people, "-o", out, "--weights", weights, "--aligned", "--json")
+    answer = fhe_face(*arguments).json()
+    assert (answer["faces"], answer["repeated"]) == (5, 0)
+    listed = [(row["photo"], row["why"]) for row in _index(out, "refused.csv")]
+    assert listed == [(one["photo"], one["reason"]) for one in answer["refused"]]
+    assert [photo for photo, _ in listed] == ["person1/1.png"]
+    monkeypatch.setattr(representing, "content_digest", content_digest)
+    again = fhe_face(*arguments).json()
+    assert (again["faces"], again["computed"], again["known"]) == (6, 1, 5)
 
 
 def test_verdicts_and_parquet(fhe_face: Run, people: Path, tmp_path: Path) -> None:

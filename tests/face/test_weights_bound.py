@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from fhe_face.commands import bounding as command
+from fhe_face.commands import weights_bound
 from fhe_face.models.calibration import images
 from fhe_face.models.checkpoint import load, save_safetensors
 from fhe_face.models.synthetic import untrained
+from fhe_face.models.training.bounding import Options
+from fhe_face.models.training.people import People
+from fhe_face.output import Output
 from tests.face.kit import Run
 
 SMALL = ("--batch", "4", "--stress", "10", "--hunts", "2", "--hunt-steps", "1", "--threads", "1")
@@ -87,6 +95,39 @@ def test_a_run_in_two_parts_and_its_report(
     assert "stress images" in result.out
     assert "Thresholds are not taken over" in result.out
     assert load(out).sha256 == bounded.sha256
+
+
+def test_other_photos_are_measured_before_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as before in the same folder, aligned or not: what they show counts."""
+    measured: list[People] = []
+
+    def standing(*given: Any, **_: Any) -> dict[str, Any]:
+        measured.append(given[2])
+        return {"number": len(measured)}
+
+    monkeypatch.setattr(weights_bound, "_standing", standing)
+    bounding: Any = SimpleNamespace(
+        options=SimpleNamespace(stress=10), given=None, check=lambda network: {}
+    )
+    request: Any = SimpleNamespace(folder=tmp_path, photos=tmp_path, hunts=2, hunt_steps=1)
+    crops = images(np.random.default_rng(1), 4, 64)
+    one, two = (People(crops[[0, 1, 2, last]], np.array([0, 0, 1, 1])) for last in (3, 0))
+    for people, number in ((one, 1), (one, 1), (two, 2), (two, 2)):
+        before = weights_bound._before(request, bounding, people, Output(True))
+        assert before["standing"] == {"number": number}
+    assert measured == [one, two]
+    (tmp_path / "before.json").write_text("[")
+    again = weights_bound._before(request, bounding, two, Output(True))
+    assert again["standing"] == {"number": 3}
+
+
+def test_defaults_are_those_of_the_run() -> None:
+    """The command line says them without torch."""
+    given = inspect.signature(command.bound).parameters
+    for name in ("steps", "batch", "seed", "device", "compiled", "half", "check_every", "stress"):
+        assert given[name].default == getattr(Options(), name), name
 
 
 def test_termination_saves_and_writes_no_weights(faces: Path, tmp_path: Path) -> None:

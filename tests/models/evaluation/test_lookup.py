@@ -6,7 +6,8 @@ import pytest
 from fhe_face.models.evaluation.bootstrap import eer_interval, pair_people
 from fhe_face.models.evaluation.details import by_person, worst_pairs
 from fhe_face.models.evaluation.fusion import Disagreements, Voice, disagreement, fused
-from fhe_face.models.evaluation.lookup import Lookup, enrol, look_up
+from fhe_face.models.evaluation.identification import enrol
+from fhe_face.models.evaluation.lookup import Lookup, look_up
 from fhe_face.models.evaluation.resolution import reduced, sharpness
 from fhe_face.models.evaluation.scores import pair_scores, roc
 from fhe_face.models.templates import TemplateError, centred, mean_templates, unit
@@ -31,7 +32,7 @@ def test_ranks_by_hand() -> None:
     assert found.ranks.tolist() == [1, 1, 2], "a tie counts against the probe; 7 is not enrolled"
     assert found.rank(1) == pytest.approx(2 / 3)
     assert found.rank(2) == 1.0
-    assert found.at(0.7) == (3 / 5, 4 / 7)
+    assert found.at(0.7) == {"threshold": 0.7, "tar": 3 / 5, "far": 4 / 7}
     facts = found.to_json((2,), 0.7)
     assert (facts["probes"], facts["probes_of_strangers"], facts["enrolled"]) == (3, 1, 2)
     assert facts["ranks"] == {"2": 1.0}

@@ -16,12 +16,14 @@ from torch.nn import functional
 
 from fhe_face.models.calibration import images
 from fhe_face.models.checkpoint import load
+from fhe_face.models.synthetic import untrained
 from fhe_face.models.training import build
 from fhe_face.models.training.build import Job, Options
 from fhe_face.models.training.errors import TrainingError
 from fhe_face.models.training.guard import BEST_FILE, GUARD_FILE, Guard, Mark
-from fhe_face.models.training.loop import WEIGHTS_FILE, Objective, Seen
+from fhe_face.models.training.loop import STATE_FILE, WEIGHTS_FILE, Objective, Seen
 from fhe_face.models.training.people import People
+from fhe_face.models.training.state import load_facts
 from fhe_face.network import bundled_weights
 
 PEOPLE, PHOTOS = 10, 4
@@ -124,6 +126,27 @@ def test_stopped_and_continued_keeps_what_was_before(people: People, tmp_path: P
     (tmp_path / "stopped" / GUARD_FILE).write_text("{}")
     with pytest.raises(TrainingError, match="is missing or damaged"):
         tuned(people, tmp_path / "stopped", options)
+
+
+def test_the_state_is_there_before_the_best_one(people: People, tmp_path: Path) -> None:
+    """Else a run that is killed between them is no run to go on with: weights without a state."""
+    job = tuned(people, tmp_path, replace(OPTIONS, rate=1e-4))
+    steps = job.run(save_every=100)
+    record = next(steps)
+    assert "rank1" in record
+    assert (tmp_path / BEST_FILE).exists()
+    assert load_facts(tmp_path / STATE_FILE)["step"] == record["step"]
+    steps.close()
+
+
+def test_what_is_known_before_the_first_state_is_measured_again(
+    people: People, tmp_path: Path
+) -> None:
+    """A record without a state may be of other weights, or of other people who were held out."""
+    first = guarded(tuned(people, tmp_path)).first
+    other = build.finetune(people, untrained(3), tmp_path, OPTIONS)
+    fresh = build.finetune(people, untrained(3), tmp_path / "fresh", OPTIONS)
+    assert guarded(other).first == guarded(fresh).first != first
 
 
 @pytest.mark.parametrize("losses", ["arcface", "both"])
