@@ -1,4 +1,4 @@
-"""Thresholds as plans of the engine: designs, their parameters, and the steps from score to sign."""
+"""Thresholds as plans of the engine: designs, their parameters, and the steps to a sign."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def distinguishing(difference: float, deviation: float) -> float:
 
 def flood_for(difference: float, bits: float) -> float:
     """The deviation of noise that leaves a statistical distance of 2^-bits."""
-    return difference * 2.0**bits / math.sqrt(2 * math.pi)
+    return difference * math.pow(2.0, bits) / math.sqrt(2 * math.pi)
 
 
 def bits_of(difference: float, flood: float) -> float:
@@ -169,6 +169,28 @@ def of_band(design: Design, deviation: float, impostors: Impostors) -> dict[str,
     }
 
 
+def of_masking(threshold: float, bits: float, impostors: Impostors) -> float:
+    """What r (s - t) tells of abs(s - t), in bits, for r spread evenly over ``bits`` powers of two:
+    multiplying hides a number only behind a factor that ranges over more than the number does."""
+    scores = impostors.between(threshold - 1 - abs(threshold), 1.0)
+    logs = np.log2(np.abs(scores - threshold))
+    low, high = float(logs.min()), float(logs.max()) + bits
+    width = (high - low) / _BINS
+    counts, _ = np.histogram(logs, bins=_BINS, range=(low, high))
+    spread = np.convolve(counts, np.ones(max(1, round(bits / width))))
+    shares = spread[spread > 0] / spread.sum()
+    return float(-np.sum(shares * np.log2(shares)) + math.log2(width) - math.log2(bits))
+
+
+def of_answers(threshold: float, impostors: Impostors) -> dict[str, float]:
+    """Of a stranger's score: how often it is above the threshold, and what the bare answer tells,
+    in bits, beside the score itself at the precision of records (2^-15)."""
+    above = impostors.share(threshold, 1.0)
+    answer = -above * math.log2(above) - (1 - above) * math.log2(1 - above)
+    score = math.log2(impostors.deviation * math.sqrt(2 * math.pi * math.e)) + 15
+    return {"above": above, "answer_bits": answer, "score_bits": score}
+
+
 def domain(design: Design) -> dict[str, float]:
     """How far a score may leave the interval of cosines before the result no longer fits.
 
@@ -177,7 +199,7 @@ def domain(design: Design) -> dict[str, float]:
     """
     room = 2.0 ** (sum(design.base) - 1 - design.result_bits)
     x = 1 + np.geomspace(1e-6, 4, 1 << 14)
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):  # it overflows long before the last of them
         values = np.abs(evaluate(design.stages, x))
     bad = x[np.flatnonzero(~(np.abs(values - 1) < 0.25))[0]]
     full = x[np.flatnonzero(~(values < room))[0]]
@@ -187,7 +209,4 @@ def domain(design: Design) -> dict[str, float]:
         "sign_high": float(design.threshold + design.reach * bad),
         "room_low": float(design.threshold - design.reach * full),
         "room_high": float(design.threshold + design.reach * full),
-        "value_at_minus_1_1": float(
-            evaluate(design.stages, np.array([(-1.1 - design.threshold) / design.reach]))[0]
-        ),
     }

@@ -14,7 +14,8 @@ from benchmarks.threshold.signs import evaluate
 from fhe_face.coeffs.figures import figure_class, save
 from fhe_face.failures import UsageError
 
-_LINES = (8, 9, 10)
+#: Compositions that are drawn in the clear, and their colours.
+_LINES = {8: "tab:olive", 9: "tab:green", 10: "tab:cyan"}
 _SMALLEST = 1e-18
 
 
@@ -48,7 +49,9 @@ def _line(axes: Any, levels: int) -> None:
     for edge, end in ((low, -1.0), (high, 1.0)):
         scores = np.linspace(edge, end, 1500)
         label = f"{levels} levels {DEGREES[levels]}" if edge == high else None
-        axes.plot(scores, np.abs(remainder(design, scores)), lw=0.6, color=f"C{levels}", label=label)
+        axes.plot(
+            scores, np.abs(remainder(design, scores)), lw=0.6, color=_LINES[levels], label=label
+        )
 
 
 def _band(axes: Any) -> None:

@@ -62,9 +62,7 @@ class Rig:
         """Encrypted inner products, as the plan takes them."""
         return self.searched(turned(self.evaluator, self.layout, probe), block)
 
-    def searched(
-        self, rotations: Sequence[Ciphertext], block: Sequence[Ciphertext]
-    ) -> Ciphertext:
+    def searched(self, rotations: Sequence[Ciphertext], block: Sequence[Ciphertext]) -> Ciphertext:
         """As `scores`, of a probe that was rotated before.
 
         The plan's own scale is taken for exact: the last bit of another would be raised to the
