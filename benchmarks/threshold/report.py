@@ -40,8 +40,8 @@ def written(page: str, found: Found) -> str:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    first, *others = (f"| {' | '.join(line)} |\n" for line in (head, *rows))
+    return first + "|---" * len(head) + "|\n" + "".join(others)
 
 
 def _power(value: float) -> str:
