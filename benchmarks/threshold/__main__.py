@@ -32,7 +32,7 @@ ENCRYPTED = ("plain-11", "flooded")
 #: One of them among scores that are cosines; on a small ring, as it is the same on all.
 SCORES = (1.0, -1.0, -1.003, -1.01, -1.1)
 #: Powers of two that the factor of r (s - t) ranges over.
-MASK_BITS = (1, 4, 10, 20, 40)
+MASK_BITS = (2, 10, 20, 40)
 _SMALL_RING = 10
 
 

@@ -37,7 +37,7 @@ def draw(designs: Sequence[Mapping[str, Any]], path: Path) -> None:
         left.plot(scores, np.abs(distances) + _SMALLEST, ".", markersize=2, label=label)
     left.axhline(FLOOD, color="grey", linestyle="--", label="deviation of the flood")
     left.set(yscale="log", ylim=(_SMALLEST, 1), xlabel="score", ylabel="distance from the sign")
-    left.legend(loc="lower left", fontsize="small")
+    left.legend(loc=(0.02, 0.24), fontsize="small")
     _band(right)
     save(figure, path)
 

@@ -17,11 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fhe_core.normalisation import Factor, Normalisation, Product
+from fhe_core.normalisation import Normalisation, Product
 from fhe_face.coeffs import basis, methods
 
-#: Of an interval, for the mean of a factor.
-_POINTS = 4096
 #: Of doubles, or longer ones where the machine has them.
 Floats = NDArray[Any]
 
@@ -49,17 +47,8 @@ class Stage:
 
     @cached_property
     def product(self) -> Product:
-        """q as it is evaluated: every factor has geometric mean 1 on the interval.
-
-        Where factors are at most 1, as in ``Normalisation``, one is as large as the inverse of all
-        others, and multiplies their noise: 2^8 times for degree 31.
-        """
-        product = self.inverse_root.product()
-        t = np.cos((np.arange(_POINTS) + 0.5) * np.pi / _POINTS)
-        means = [math.exp(np.mean(np.log(np.abs(f.evaluate(t))))) for f in product.factors]
-        factors = [_stretched(f, 1 / mean) for f, mean in zip(product.factors, means, strict=True)]
-        factors[0] = _stretched(factors[0], math.prod(means))
-        return Product(product.sign, tuple(factors))
+        """q as it is evaluated."""
+        return self.inverse_root.product()
 
     def evaluate(self, x: Floats) -> Floats:
         """p(x), in the precision of x, as the product that is evaluated under encryption."""
@@ -99,9 +88,3 @@ def evaluate(stages: Sequence[Stage], x: Floats) -> Floats:
     for stage in stages:
         x = stage.evaluate(x)
     return x
-
-
-def _stretched(factor: Factor, by: float) -> Factor:
-    """The factor times a positive number."""
-    gain = factor.gain * (math.sqrt(by) if factor.squared else by)
-    return Factor(gain, factor.centre, factor.squared, factor.offset * by)
