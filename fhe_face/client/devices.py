@@ -66,7 +66,8 @@ class Device:
 
 
 def _is_record(stream: BinaryIO) -> bool:
-    return set(json.loads(stream.read(_MAX_BYTES))) == _FIELDS
+    content = json.loads(stream.read(_MAX_BYTES))
+    return isinstance(content, dict) and set(content) == _FIELDS
 
 
 _RECORD_FILE: Final = FileKind("an owner's note of a device", _is_record)

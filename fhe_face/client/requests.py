@@ -14,11 +14,13 @@ import hmac
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fhe_core.container import ContainerError, Kind, canonical, read_header
 from fhe_core.formats.ciphertexts import Bundle, known_facts
 from fhe_core.formats.preparation import ENTRY as PREPARATION
+from fhe_face.client.receipts import receipt_tokens
 from fhe_face.engine import Engine
 from fhe_face.models.faces import whatever_contrast
 from fhe_face.places import Run
@@ -29,7 +31,7 @@ PURPOSE = "request tokens, version 1"
 #: The same for those of a device, whose id follows.
 DEVICE_PURPOSE = "request tokens of a device, version 1: "
 
-#: What was sent: the image or the embedding itself, or its file.
+#: What was sent: the image or the embedding itself, its file, or a receipt of it.
 Sent = Bundle | str | os.PathLike[str]
 
 
@@ -158,5 +160,8 @@ def _tokens_of(sent: Sent) -> list[str]:
     """All tokens of an image or of embeddings."""
     if isinstance(sent, Bundle):
         return tokens_of("what was sent", sent.facts)
+    noted = receipt_tokens(Path(sent))
+    if noted is not None:
+        return noted
     header = read_header(sent, expect_kind=Kind.CIPHERTEXT)
     return tokens_of(header.source, known_facts(header))

@@ -315,7 +315,7 @@ def test_nothing_half_made_is_left(
 
 @pytest.mark.parametrize(
     "content",
-    ["", "x", "[]", "{}", json.dumps({"version": 1}), "[" * 9000],
+    ["", "x", "1", "[]", "{}", json.dumps({"version": 1}), "[" * 9000],
 )
 def test_a_damaged_note_is_never_taken_for_no_note(
     world: tiny.World, register: Register, tmp_path: Path, content: str
