@@ -18,6 +18,7 @@ from fhe_face import guide, process
 from fhe_face.bench.commands import app as bench
 from fhe_face.commands import (
     coeffs,
+    device,
     exchange,
     figures,
     gallery,
@@ -70,6 +71,7 @@ for name, group in {
     "weights": weights.app,
     "serve": serve.app,
     "gallery": gallery.app,
+    "device": device.app,
     "remote": remote.app,
 }.items():
     app.add_typer(group, name=name)
