@@ -19,9 +19,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from fhe_core.files import shown
 from fhe_face.failures import UsageError
-from fhe_face.service.gate import Visit
 from fhe_face.service.problems import Problem
 from fhe_face.service.settings import Settings
+from fhe_face.service.visits import Visit
 
 #: From the first byte of a request to the end of its headers.
 HEADER_SECONDS: Final = 10.0
