@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -117,18 +118,19 @@ def load_settings(folder: Path) -> Settings:
     return read_settings(folder / FILE, Settings)
 
 
-def read_settings(path: Path, kind: type[S]) -> S:
+def read_settings(path: Path, kind: Callable[..., S]) -> S:
     """The settings in a file, those of a dataclass whose fields all have defaults.
 
     Errors: as `load_settings`.
     """
+    default: Any = kind()
     if not path.exists():
         return kind()
     try:
         content: Any = json.loads(read_bounded(path, _LARGEST))
     except ValueError as error:
         raise Invalid(f"{shown(path)}: is not JSON: {error}") from error
-    known = {field.name for field in fields(kind)}
+    known = {field.name for field in fields(default)}
     if not isinstance(content, dict) or not content.keys() <= known:
         raise Invalid(f"{shown(path)}: it is an object with {', '.join(sorted(known))}")
     try:
