@@ -7,6 +7,7 @@ compared, its request is looked up, and the answer is counted; before the word l
 from __future__ import annotations
 
 import math
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ from typing import Any, Final
 from fhe_core import container
 from fhe_core.container import Kind as FileKind
 from fhe_core.errors import Failure
+from fhe_core.matching.values import TOKEN_BYTES
 from fhe_face.authority import log
 from fhe_face.authority.faces import Checked, Faces
 from fhe_face.authority.galleries import known_gallery
@@ -27,7 +29,14 @@ from fhe_face.authority.words import UNHEALTHY, Caller, Kind, Scope, State, Word
 from fhe_face.client.ledger import AnswerLimitError
 from fhe_face.service.errors import Forbidden, Invalid, NotHere, OverQuota
 from fhe_face.store.database import Database
+from fhe_face.tokens import NONCE_BYTES, TAG_BYTES
 
+_FACE: Final = re.compile(f"[0-9a-f]{{{2 * (NONCE_BYTES + TAG_BYTES)}}}")
+_TOKENS: Final = {
+    Kind.MATCH: _FACE,
+    Kind.ENROL: _FACE,
+    Kind.SEARCH: re.compile(f"[0-9a-f]{{{2 * TOKEN_BYTES}}}"),
+}
 _SPENT: Final = "the key has given as many answers as it may: make a new key"
 Clock = Callable[[], int]
 
@@ -91,6 +100,8 @@ class Authority:
                 here. Others: as `Requests.announce`.
         """
         caller.require(Scope.ENROL if question.kind is Kind.ENROL else Scope.ASK)
+        if not _TOKENS[question.kind].fullmatch(question.token):
+            raise Invalid("that is no token of such a request, in hexadecimal")
         if question.subject is not None:
             checked_name(question.subject, "person")
         if question.kind is Kind.SEARCH:

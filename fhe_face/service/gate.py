@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 
 import anyio
 from starlette.types import ASGIApp, Scope
@@ -63,8 +62,7 @@ class Gate(Door):
 
     async def note(self, visit: Visit, body: Body, caller: Caller | None) -> None:
         """Counters for every request; the audit log for those that change something or may not."""
-        seconds = time.monotonic() - visit.began
-        self.context.metrics.answered(visit.route, visit.status, seconds, body.received)
+        self.context.metrics.answered(visit.route, visit.status, visit.seconds, body.received)
         if not self._matters(visit, caller):
             return
         scope = visit.scope

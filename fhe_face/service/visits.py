@@ -32,6 +32,11 @@ class Visit:
     replaced: bool = False
 
     @property
+    def seconds(self) -> float:
+        """Since its beginning."""
+        return time.monotonic() - self.began
+
+    @property
     def route(self) -> str:
         """The route's template; what no route has matched is one."""
         path = getattr(self.scope.get("route"), "path", None)
