@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,12 +43,22 @@ def serve(
     address.check()
     keep_memory_private()
     log_events()
-    with address.bind() as listening, opened(folder) as database, _alone(folder):
+    with _private_files(), address.bind() as listening, opened(folder) as database, _alone(folder):
         policy = load_policy(folder)
         held = load_keys(keys, passphrase, answer_limit=answer_limit, warn=_log.warning)
         authority = Authority(database, policy, held.faces, held.searches)
         app = build_app(authority)
         run_until_signal(server_of(app, address, policy.connections), listening)
+
+
+@contextmanager
+def _private_files() -> Iterator[None]:
+    """Whatever is made is the owner's only."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 @contextmanager

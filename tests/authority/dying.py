@@ -14,7 +14,7 @@ from typing import Any
 from unittest import mock
 
 from fhe_core.secret.files import load_secret_key
-from fhe_face.authority import log, requests
+from fhe_face.authority import log
 from fhe_face.authority.authority import Authority
 from fhe_face.authority.faces import Faces
 from fhe_face.authority.opening import opened
@@ -58,9 +58,9 @@ def writing(event: str) -> Callable[..., None]:
 
 def patched(moment: str) -> Any:
     if moment == "counting":
-        return mock.patch.object(requests.log, "write", writing("opened"))
+        return mock.patch.object(log, "write", writing("opened"))
     if moment == "answering":
-        return mock.patch.object(requests.log, "write", writing("answered"))
+        return mock.patch.object(log, "write", writing("answered"))
     if moment == "opened":
         return mock.patch.object(Faces, "match", after(Faces.match))
     name = "claim" if moment == "counted" else "settle"

@@ -12,14 +12,14 @@ import numpy as np
 
 from fhe_core.ciphertext import Ciphertext
 from fhe_core.formats.ciphertexts import Bundle
-from fhe_core.formats.matching import to_bytes
+from fhe_core.formats.matching import save, to_bytes
 from fhe_core.matching import mask_of
 from fhe_core.secret.key import SecretKey
 from fhe_face.authority.authority import Authority
 from fhe_face.authority.faces import Faces
 from fhe_face.authority.galleries import Known, Place, keep_gallery
 from fhe_face.authority.opening import AUTHORITY, create_authority
-from fhe_face.authority.policy import Policy
+from fhe_face.authority.policy import Policy, save_policy
 from fhe_face.authority.requests import Question
 from fhe_face.authority.searches import Searches
 from fhe_face.authority.thresholds import MATCHES, Standard, keep
@@ -35,6 +35,8 @@ from fhe_face.places import EMBEDDING, SCORE, Packing, describe, numbered
 from fhe_face.shapes import RESULT_FACTS, items_of
 from fhe_face.store.opening import open_database
 from tests.core import matching_kit, tiny
+
+__all__ = ["replace", "save_policy"]
 
 NORM = 50.0
 #: Of matches and of the gallery.
@@ -101,6 +103,11 @@ def embedding(face: str, norm: float = NORM) -> Bundle:
     values = np.zeros(engine().parameters.slots)
     values[:length] = expected_norm(tiny.ROOT, NORM) / np.sqrt(length)
     return _bundle(EMBEDDING, [values, norm], [face])
+
+
+def image(face: str) -> Bundle:
+    """The encrypted face that a device has sent, as far as its token goes."""
+    return Bundle("image", engine().parameters, key().key_id, {}, {"requests": [face]}, {})
 
 
 @dataclass
@@ -197,9 +204,11 @@ class Searched:
     place: Place
     loaded: Any
 
-    def search(self, vector: tiny.Array) -> tuple[str, bytes]:
-        """The token of a probe, and the file of its scores."""
+    def search(self, vector: tiny.Array, file: Path | None = None) -> tuple[str, bytes]:
+        """The token of a probe, and the file of its scores; file: for the probe."""
         probe = self.sides.sealer.seal_probe(vector)
+        if file is not None:
+            save(file, probe)
         part = (self.place.digest, self.loaded, self.place.live)
         scores = self.sides.matcher.answer(self.sides.matcher.expand(probe), [part])
         return probe.token.hex(), to_bytes(scores)

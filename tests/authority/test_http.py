@@ -18,6 +18,7 @@ from fhe_face.authority import log
 from fhe_face.authority.app import build_app
 from fhe_face.authority.tokens import all_tokens, create_token, revoke_token
 from fhe_face.authority.words import Scope
+from fhe_face.service.rates import Rates
 from tests.authority import kit
 from tests.service.kit import problem
 
@@ -48,7 +49,8 @@ def announce(door: TestClient, subject: str = "ann") -> tuple[str, str]:
 
 def deliver(door: TestClient, face: str, known: str, cosine: float, **more: Any) -> Response:
     data = kit.score(face, known, cosine, **more).to_bytes()
-    return door.post("/v1/results", content=data)
+    answer: Response = door.post("/v1/results", content=data)
+    return answer
 
 
 def test_a_device_asks_and_is_told(world: kit.World, door: TestClient) -> None:
@@ -169,12 +171,12 @@ def test_a_device_asks_so_often_in_a_minute(
 ) -> None:
     asked: list[tuple[str, int]] = []
 
-    class Rates(module.Rates):
+    class Counting(Rates):
         def count(self, tenant: str, per_minute: int) -> None:
             asked.append((tenant, per_minute))
             super().count(tenant, 1)
 
-    monkeypatch.setattr(module, "Rates", Rates)
+    monkeypatch.setattr(module, "Rates", Counting)
     with client(world) as door:
         assert door.get("/v1/about").status_code == 200
         problem(door.get("/v1/about"), 429, "too-many-requests")

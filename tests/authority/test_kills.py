@@ -14,7 +14,7 @@ from fhe_core.secret.files import save_secret_key
 from fhe_face.authority import log
 from fhe_face.authority.authority import Authority
 from fhe_face.authority.tokens import authenticate
-from fhe_face.authority.words import State, Word
+from fhe_face.authority.words import Caller, State, Word
 from fhe_face.client.ledger import beside
 from fhe_face.service.errors import OtherContent, TooManyRequests
 from tests.authority import dying, kit
@@ -57,7 +57,7 @@ def test_a_killed_decision_is_counted_and_said_once(tmp_path: Path, moment: str)
         world.close()
 
 
-def _said_once(restarted: Authority, door: kit.Caller, face: str, *results: bytes) -> None:
+def _said_once(restarted: Authority, door: Caller, face: str, *results: bytes) -> None:
     first, second = results
     with pytest.raises(OtherContent):
         restarted.deliver(door, second)
