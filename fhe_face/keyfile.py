@@ -9,6 +9,10 @@ from fhe_core.container import Kind, read_header
 from fhe_core.errors import Failure
 
 EVALUATION_KEY: Final = "gallery.evaluation.key"
+#: What lets a server enrol and search by itself; only where the owner wanted that.
+SWITCH_KEY: Final = "gallery.switch.key"
+#: The folder of faces that wait for the owner.
+WAITING: Final = "waiting"
 #: Ends the name of a file that a rekeying is about to put in place.
 NEXT: Final = ".next"
 

@@ -1,8 +1,9 @@
 """From the engine's ring to a gallery's: what a server does with a face's ciphertext alone.
 
-The engine's ring R = Z[X + 1/X], modulo X^2N + 1, has N coordinates; a gallery's is S = Z[V], modulo
-V^n + 1. With V = X^k, k = 2N / n, both contain R' = Z[V + 1/V] with its n / 2 coordinates: in R they
-stand at multiples of k. So a ciphertext (c0, c1) of R under s is brought to S in three steps.
+The engine's ring R = Z[X + 1/X], modulo X^2N + 1, has N coordinates; a gallery's is S = Z[V],
+modulo V^n + 1. With V = X^k, k = 2N / n, both contain R' = Z[V + 1/V] with its n / 2 coordinates:
+in R they stand at multiples of k. So a ciphertext (c0, c1) of R under s is brought to S in three
+steps.
 
 1. *Modulus.* It is multiplied by an integer and rounded from its modulus Q to the gallery's q.
 2. *Ring.* What stands at multiples of k in c0 + c1 s is a sum of k products in R': with
@@ -26,9 +27,9 @@ from fhe_core.matching.plan import Level, MatchPlan, levels_from
 from fhe_core.parameters import Parameters, Ring
 from fhe_core.plan import KeyName, KeySpecification
 
-#: Of a squared norm in the gallery's ring. Noise is then 0.06, and 2^37 the room for what has
-#: diverged (docs/server-only.md).
-NORM_SCALE = 2.0**11
+#: Of a squared norm in the gallery's ring: noise of a slot is then 0.34, and 2^35 the room for what
+#: has diverged (docs/server-only.md).
+NORM_SCALE = 2.0**13
 #: How far scales may be apart that should be one: they are floats.
 _SCALE_TOLERANCE = 1e-9
 #: The largest inner product of two faces that fits the limb; lengths differ by some percent.

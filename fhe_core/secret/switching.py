@@ -85,6 +85,8 @@ def open_norm(key: SecretKey, plan: SwitchPlan, words: Words) -> Float:
 def open_products(key: SecretKey, plan: SwitchPlan, words: NDArray[np.uint32]) -> Float:
     """Inner products [faces] of `Switcher.products`."""
     bits = plan.gallery.result_bits
+    if not len(words):
+        return np.zeros(0)
     values = words.astype(np.int64)
     found = [row[0] + key.times_secret(_centred(row[1:], bits))[:1] for row in values]
     return _centred(np.concatenate(found), bits) / plan.product_scale
