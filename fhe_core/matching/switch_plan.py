@@ -76,8 +76,8 @@ class SwitchPlan:
             )
         if self.features.bit_count() != 1:
             raise ParameterMismatch("a template's length must be a power of two")
-        if not 0 < self.norm_multiple <= self.embedding_multiple:  # the latter asks for more
-            raise ParameterMismatch("a squared norm has another scale than an engine gives it")
+        for form, wanted in ((self.embedding, self.wanted_scale), (self.norm, NORM_SCALE)):
+            self._multiple(form, wanted)
         if _ROOM * self.embedding_scale**2 / self.features > self.gallery.modulus / 2:
             raise ParameterMismatch("the inner product of two faces does not fit the limb")
 

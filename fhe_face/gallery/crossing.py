@@ -124,6 +124,12 @@ def make_switch(
 def plan_for(opened: Opened, engine: Engine, weights: str) -> tuple[SwitchPlan, KeyFacts]:
     """What leads from an engine's faces to the gallery; errors as `make_switch`."""
     own = engine.of(Packing.ALONE).plan
+    lengths = {own.metadata["embedding"], own.metadata["period"], opened.parameters.features}
+    if len(lengths) > 1:
+        raise GalleryError(
+            f"the engine's embeddings have {own.metadata['embedding']} numbers and repeat after "
+            f"{own.metadata['period']}, the gallery's {opened.parameters.features}"
+        )
     outputs = [own.values[name] for name in own.outputs]
     embedding, norm = (Form(value.level, value.scale) for value in outputs)
     plan = SwitchPlan(engine.parameters, opened.parameters, embedding, norm)
