@@ -223,15 +223,25 @@ def face_from_bytes(
     with container.loads(data, name=name, expect_kind=kind, limits=limits) as reader:
         header = reader.header
         _require_facts(header, parameters, key_id, {"parameters", "request", "subject"})
-        request, subject = header.text("request"), header.text("subject")
-        if not _is_hex(request, _REQUEST_DIGITS // 2):
-            raise Corrupt(f"{header.source}: does not say which request it is of")
-        if not _SUBJECT.fullmatch(subject):
-            raise Corrupt(f"{header.source}: its subject is no id")
+        request, subject = _request(header), _subject(header)
         shape = _packed(parameters)
         _require_sections(header, [(one, DType.U8, shape) for one in ("embedding", "norm")])
         both = [_ciphertext(reader, one, parameters) for one in ("embedding", "norm")]
     return SwitchedFace(parameters, key_id, request, subject, *both)
+
+
+def _request(header: Header) -> str:
+    request = header.text("request")
+    if not _is_hex(request, _REQUEST_DIGITS // 2):
+        raise Corrupt(f"{header.source}: does not say which request it is of")
+    return request
+
+
+def _subject(header: Header) -> str:
+    subject = header.text("subject")
+    if not _SUBJECT.fullmatch(subject):
+        raise Corrupt(f"{header.source}: its subject is no id")
+    return subject
 
 
 def findings_to_bytes(found: Findings) -> bytes:
@@ -310,6 +320,32 @@ def findings_facts(header: Header) -> tuple[bytes, list[str], list[str]]:
     if len(waiting) > MOST_WAITING:
         raise Corrupt(f"{header.source}: is of {len(waiting)} faces that wait")
     return bytes.fromhex(token), list(map(str, blocks)), list(map(str, waiting))
+
+
+# --- what people want to know --------------------------------------------------------------------
+
+
+def describe(
+    header: Header, parameters: MatchParameters, load: ParameterLoader = presets.load
+) -> dict[str, Any]:
+    """Facts of a file of one of these kinds, JSON-ready, from its header alone.
+
+    Raises:
+        Corrupt, ParameterMismatch: it says what cannot be.
+    """
+    if header.kind is Kind.FINDINGS:
+        token, blocks, waiting = findings_facts(header)
+        return {"token": token.hex(), "blocks": len(blocks), "waiting": len(waiting)}
+    if header.kind is Kind.SWITCHED_FACE:
+        return {"token": _request(header), "subject": _subject(header)}
+    description = {k: v for k, v in header.metadata.items() if k != "parameters"}
+    plan, facts, engine_key = switch_facts(header.source, description, parameters, load)
+    return {
+        "engine": plan.engine.name,
+        "engine_key": engine_key,
+        "parts": plan.parts,
+        "weights": facts.weights,
+    }
 
 
 # --- shared --------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from functools import cached_property
 from fhe_core.container import ParameterMismatch
 from fhe_core.matching.parameters import MatchParameters
 from fhe_core.matching.plan import Level, MatchPlan, levels_from
-from fhe_core.parameters import Parameters, Ring
+from fhe_core.parameters import Parameters, Ring, bounds
 from fhe_core.plan import KeyName, KeySpecification
 
 #: Of a squared norm in the gallery's ring: noise of a slot is then 0.34, and 2^35 the room for what
@@ -60,6 +60,7 @@ class SwitchPlan:
     Raises:
         ParameterMismatch: the engine's ring does not contain the gallery's real part, or a template
             does not fit that, or results have no room.
+        InsecureParametersError: the gallery's ring is beyond the 128-bit bound of its dimension.
     """
 
     engine: Parameters
@@ -76,6 +77,8 @@ class SwitchPlan:
             )
         if self.features.bit_count() != 1:
             raise ParameterMismatch("a template's length must be a power of two")
+        ring = self.gallery.parameters  # the key's samples are of this ring, whatever they encrypt
+        bounds.require_secure(ring.name, ring.ring_dimension, ring.log2_qp)
         for form, wanted in ((self.embedding, self.wanted_scale), (self.norm, NORM_SCALE)):
             self._multiple(form, wanted)
         if _ROOM * self.embedding_scale**2 / self.features > self.gallery.modulus / 2:
