@@ -187,8 +187,10 @@ def _answers(answers: Found, masking: Mapping[str, float]) -> str:
 
 def _machine(facts: Found, designs: Sequence[Found]) -> str:
     design = designs[0]
+    commit, changes, _ = (facts["commit"] or "unknown").partition("+")
     return (
         f"{facts['cpu']}, {facts['instruction_set']}, one thread, processor time; N = "
         f"{design['design']['ring_dimension']:,}, a full block of {design['templates']:,} "
-        f"templates, all of it encrypted and searched; commit {(facts['commit'] or '')[:7]}.\n"
+        f"templates, all of it encrypted and searched; commit {commit[:7]}"
+        f"{' and changes' if changes else ''}.\n"
     )
