@@ -25,6 +25,7 @@ from fhe_face.commands import (
     gallery,
     gallery_subjects,
     remote,
+    remote_device,
     remote_galleries,
     serve,
     starting,
@@ -66,6 +67,8 @@ app.command("worker", help=worker.HELP)(worker.worker)
 app.command(help=gallery_subjects.ENROLL)(gallery_subjects.enroll)
 app.command(help=gallery_subjects.IDENTIFY)(gallery_subjects.identify)
 remote.app.add_typer(remote_galleries.app, name="gallery")
+remote.app.add_typer(remote_device.app, name="device")
+remote.app.command("submit", help=remote_device.SUBMIT)(remote_device.submit)
 for name, group in {
     "bench": bench.app,
     "coeffs": coeffs.app,

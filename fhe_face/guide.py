@@ -245,6 +245,14 @@ COMMANDS: Final = {
     "remote status": ("", ("fhe-face remote status",)),
     "remote push-keys": ("", ("fhe-face remote push-keys keys",)),
     "remote embed": ("", ("fhe-face remote embed face.ct --key keys/client.key -o face.emb.ct",)),
+    "remote submit": ("", ("fhe-face remote submit face.ct",)),
+    "remote device": ("", ("fhe-face remote device push keys/devices/ID.key",)),
+    "remote device push": ("", ("fhe-face remote device push keys/devices/ID.key",)),
+    "remote device list": ("", ("fhe-face remote device list --key keys/client.key",)),
+    "remote device revoke": (
+        "",
+        ("fhe-face remote device revoke door --key keys/client.key",),
+    ),
     "remote enroll": (
         "",
         (

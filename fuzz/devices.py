@@ -13,7 +13,7 @@ from fhe_core.secret.key import SecretKey
 from fhe_face.client.device_client import DeviceClient
 from fhe_face.client.devices import Register
 from fhe_face.client.expected import device_tokens
-from fhe_face.client.receipts import receipt_tokens, save_receipt
+from fhe_face.client.receipts import receipt_facts, save_receipt
 from fhe_face.server.devices import OneDevice
 from fhe_face.server.server import FaceServer
 from fuzz.containers import secret_key
@@ -98,6 +98,6 @@ def receipt_target(folder: Path) -> Target:
     seeds = [scratch.path.read_bytes()]
 
     def parse(data: bytes) -> None:
-        receipt_tokens(scratch.holding(data))
+        receipt_facts(scratch.holding(data))
 
     return Target("receipt", parse, (ContainerError, FileError), seeds, mutate_json)

@@ -12,12 +12,13 @@ from typing import Any, BinaryIO, Final
 
 from fhe_core.files import FileError, FileKind, read_bounded, shown, write_whole
 from fhe_core.formats.ciphertexts import Bundle
+from fhe_face.places import ENTRY as RUNS
 from fhe_face.senders import owner_of
 from fhe_face.tokens import ENTRY, tokens_of
 
 _VERSION: Final = 1
 _MAX_BYTES: Final = 1 << 16
-_FIELDS: Final = {"version", "key_id", "device", "requests"}
+_FIELDS: Final = {"version", "key_id", "device", "requests", "runs"}
 
 
 def _is_receipt(stream: BinaryIO) -> bool:
@@ -41,21 +42,25 @@ def save_receipt(path: Path, sent: Bundle) -> None:
         "key_id": owner or sent.key_id,
         "device": None if owner is None else sent.key_id,
         "requests": tokens_of("the image", sent.facts),
+        "runs": sent.facts[RUNS],
     }
     text = json.dumps(content, indent=1, sort_keys=True) + "\n"
     write_whole(path, text.encode(), private=True, kind=RECEIPT)
 
 
-def receipt_tokens(path: Path) -> list[str] | None:
-    """The tokens of a receipt; None where the file does not look like one.
+def receipt_facts(path: Path) -> dict[str, Any] | None:
+    """The tokens of a receipt and how the faces are packed, as in the facts of what was sent; None
+    where the file does not look like a receipt.
 
     Raises:
-        FileError: it cannot be read. Corrupt: it is a receipt with what is no token.
+        FileError: it cannot be read, or is of another version.
+        Corrupt: it is a receipt with what is no token.
     """
     if not RECEIPT.found_in(path):
         return None
     content = json.loads(read_bounded(path, _MAX_BYTES))
     if content["version"] != _VERSION:
         raise FileError(f"{shown(path)}: a receipt of a version that this one does not know")
-    facts: dict[str, Any] = {ENTRY: content["requests"]}
-    return tokens_of(shown(path), facts)
+    facts: dict[str, Any] = {ENTRY: content["requests"], RUNS: content["runs"]}
+    tokens_of(shown(path), facts)
+    return facts

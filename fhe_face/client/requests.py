@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from fhe_core.container import ContainerError, Kind, canonical, read_header
+from fhe_core.files import shown
 from fhe_core.formats.ciphertexts import Bundle, known_facts
 from fhe_core.formats.preparation import ENTRY as PREPARATION
-from fhe_face.client.receipts import receipt_tokens
+from fhe_face.client.receipts import receipt_facts
 from fhe_face.engine import Engine
 from fhe_face.models.faces import whatever_contrast
 from fhe_face.places import Run
@@ -156,12 +157,17 @@ def short(token: str) -> str:
     return token[:16]
 
 
+def facts_of_sent(sent: Sent) -> tuple[str, Mapping[str, Any]]:
+    """What was sent, for messages, and its facts, unchecked."""
+    if isinstance(sent, Bundle):
+        return "what was sent", sent.facts
+    noted = receipt_facts(Path(sent))
+    if noted is not None:
+        return shown(sent), noted
+    header = read_header(sent, expect_kind=Kind.CIPHERTEXT)
+    return header.source, known_facts(header)
+
+
 def _tokens_of(sent: Sent) -> list[str]:
     """All tokens of an image or of embeddings."""
-    if isinstance(sent, Bundle):
-        return tokens_of("what was sent", sent.facts)
-    noted = receipt_tokens(Path(sent))
-    if noted is not None:
-        return noted
-    header = read_header(sent, expect_kind=Kind.CIPHERTEXT)
-    return tokens_of(header.source, known_facts(header))
+    return tokens_of(*facts_of_sent(sent))

@@ -56,7 +56,7 @@ def create(
 
 def list_devices(key: Path, as_json: bool) -> None:
     """All devices, in the order of making."""
-    register = _register(key)
+    register = register_of(key)
     found = register.all()
     data = {"key_id": register.owner, "devices": [_facts(one, register) for one in found]}
 
@@ -72,17 +72,17 @@ def list_devices(key: Path, as_json: bool) -> None:
 
 def show(name: str, key: Path, as_json: bool) -> None:
     """One device."""
-    register = _register(key)
+    register = register_of(key)
     _answer(register.find(name), register, as_json)
 
 
 def revoke(name: str, key: Path, as_json: bool) -> None:
     """Revoke one; doing it again is no error."""
-    register = _register(key)
+    register = register_of(key)
     _answer(register.revoke(name), register, as_json)
 
 
-def _register(key: Path) -> Register:
+def register_of(key: Path) -> Register:
     """By the header alone: what is asked for needs no secret."""
     header = read_header(key, expect_kind=Kind.SECRET_KEY)
     require_engine(header)

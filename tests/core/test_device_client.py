@@ -45,8 +45,7 @@ class Places:
 
 
 def device_of(world: tiny.World, own: Path) -> DeviceClient:
-    key, owner, tokens = load_device_key(own, tiny.load)
-    return DeviceClient(key, world.engine, owner, tokens)
+    return tiny.device(world.engine, own)
 
 
 @pytest.fixture(scope="module")
