@@ -100,8 +100,9 @@ def show(
     json: Json = False,
 ) -> None:
     from fhe_face.commands import gallery_showing as command
+    from fhe_face.commands.gallery_opening import Opening
 
-    command.show(gallery, passphrase_file, subject, deleted, json)
+    command.show(Opening(gallery, passphrase_file), subject, deleted, json)
 
 
 @app.command("check", help="Look for damage; exit status 1 where something is left to mend.")

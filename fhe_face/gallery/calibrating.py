@@ -48,7 +48,7 @@ def calibrate_gallery(
 
 
 def people_of(opened: Opened) -> Iterator[tuple[str, list[str], Array]]:
-    """Live subjects with their templates' ids and unit embeddings (k, F), without blank ones."""
+    """Live subjects with their templates' ids and weighed embeddings (k, F), without blank ones."""
     ids = (row.id for row in opened.store.subjects())
     if opened.facts.mode is Mode.MEAN:
         rows = opened.store.templates_of(ids)

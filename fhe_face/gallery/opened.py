@@ -97,7 +97,7 @@ class Opened:
         return self.sealer.open_block(block)
 
     def embeddings(self, owners: Iterable[str]) -> Iterator[tuple[str, Array]]:
-        """Owners that have a place or wait for one, each with its unit embeddings (k, F).
+        """Owners that have a place or wait for one, each with its weighed embeddings (k, F).
 
         What is searched is made of these. A record that is damaged is left out, and so is an owner
         without any: `Gallery.check` names them.
@@ -108,13 +108,13 @@ class Opened:
                 yield owner, np.stack(found)
 
     def opened(self, rows: Iterable[StoredTemplate]) -> Iterator[tuple[str, Array]]:
-        """Templates' ids and embeddings, without damaged ones."""
+        """Templates' ids and weighed embeddings (see `weighing`), without damaged ones."""
         for row in rows:
             with suppress(RecordError):
                 yield row.id, self.vault.open_record(row.id, row.record)
 
     def vectors(self, owners: Iterable[str], settings: Settings) -> dict[str, Array]:
-        """What is sealed for each owner: the centred mean of its embeddings."""
+        """What is sealed for each owner: the centred mean of its weighed embeddings."""
         return {
             owner: centred(mean_template(own), settings.centre)
             for owner, own in self.embeddings(owners)

@@ -333,7 +333,7 @@ def test_backups_open_elsewhere(tmp_path: Path) -> None:
     with pytest.raises(BackupError):
         Gallery.restore(tmp_path / "b", tmp_path / "r2")
     assert not (tmp_path / "r2").exists()
-    with pytest.raises(GalleryError, match="holds no gallery"):
+    with pytest.raises(GalleryError, match="is no backup of a gallery"):
         Gallery.restore(tmp_path / "nothing", tmp_path / "r3")
 
 
