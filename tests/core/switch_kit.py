@@ -9,6 +9,7 @@ import numpy as np
 
 from fhe_core.ciphertext import Ciphertext
 from fhe_core.keys.evaluation import EvaluationKeys, expand_key
+from fhe_core.matching import MatchParameters
 from fhe_core.matching.switch_plan import PART, Form, SwitchPlan
 from fhe_core.matching.switching import Switcher, SwitchKey
 from fhe_core.parameters import Parameters
@@ -59,12 +60,15 @@ def switch_key(engine: SecretKey, gallery: SecretKey, plan: SwitchPlan) -> Switc
 
 def make_crossing(parameters: Parameters, log_n: int = 6, features: int = 16) -> Crossing:
     """Of an engine's parameters, and a gallery's ring of 2^log_n."""
-    ring = tiny.gallery(log_n, features)
-    ring = replace(ring, probe_scale=2.0**26, template_scale=2.0**20)
-    top = parameters.top
-    plan = SwitchPlan(parameters, ring, Form(top, SCALE), Form(top, NORM_SCALE))
-    engine = SecretKey.generate(parameters)
-    gallery = SecretKey.generate(plan.gallery.parameters)
-    keys = tiny.gallery_keys(gallery, plan.gallery)
+    ring = replace(tiny.gallery(log_n, features), probe_scale=2.0**26, template_scale=2.0**20)
+    engine, gallery = SecretKey.generate(parameters), SecretKey.generate(ring.parameters)
+    return crossing_of(engine, gallery, ring)
+
+
+def crossing_of(engine: SecretKey, gallery: SecretKey, ring: MatchParameters) -> Crossing:
+    """Of two keys; results are at the engine's top level."""
+    top = engine.parameters.top
+    plan = SwitchPlan(engine.parameters, ring, Form(top, SCALE), Form(top, NORM_SCALE))
+    keys = tiny.gallery_keys(gallery, ring)
     key = switch_key(engine, gallery, plan)
     return Crossing(plan, engine, gallery, keys, key, Switcher(key, keys, 1))

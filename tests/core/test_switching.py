@@ -260,6 +260,6 @@ def test_numbers_are_averaged_with_their_mirror_image(crossing: Crossing) -> Non
 
 def test_a_ring_beyond_its_bound_has_no_switching_key(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = full_plan("lean")
-    monkeypatch.setattr(bounds, "MAX_LOG2_QP", {8192: 98})
-    with pytest.raises(bounds.InsecureParametersError, match="exceeds the 128-bit bound 98"):
+    monkeypatch.setattr(bounds, "MAX_LOG2_QP", {8192: 97})
+    with pytest.raises(bounds.InsecureParametersError, match="exceeds the 128-bit bound 97"):
         replace(plan)
