@@ -17,6 +17,7 @@ from fhe_core import streams
 from fhe_face import guide, process
 from fhe_face.bench.commands import app as bench
 from fhe_face.commands import (
+    authority,
     coeffs,
     device,
     exchange,
@@ -73,6 +74,7 @@ for name, group in {
     "coeffs": coeffs.app,
     "weights": weights.app,
     "serve": serve.app,
+    "authority": authority.app,
     "gallery": gallery.app,
     "device": device.app,
     "remote": remote.app,
