@@ -278,6 +278,7 @@ def confirm(opened: Opened, people: People, face: Waiting, name: str | None = No
     ids = opened.settings.ids
     source = ids.source(hashlib.sha256(bytes.fromhex(face.request)).digest())
     template = ids.template(source, 1)
+    # Nobody has seen the photo here, so that it weighs one.
     record = opened.vault.seal_record(template, unit(face.result.values))
     opened.store.add([subject], [Template(template, subject.id, source, record)], [])
     files_of(opened).remove(face.digest)
