@@ -125,10 +125,8 @@ def test_scores_are_those_of_the_owner(
     assert all(one.healthy for one in judged)
     beside = []
     for digest, vector in waits.items():
-        face = server.waiting()[digest]
-        told = findings.answer(
-            gallery.finder, ledger, findings_to_bytes(server.look_up(face)), judged
-        )
+        again = server.look_up(server.waiting()[digest])
+        told = findings.answer(gallery.finder, ledger, findings_to_bytes(again), judged)
         beside += [one.score - vector @ waits[one.face] for one in told.waiting]
     server.close()
     print(
