@@ -144,8 +144,12 @@ class Sealer:
             ParameterMismatch, KeyMismatch: they belong to other parameters or another key.
             MatchingError: the masks are not one of N bits for each block.
         """
-        require_masks(live, len(blocks), self.parameters.templates)
-        self.asked(probe, blocks, live).require_scores(scores)
+        return self.open_answer(scores, self.asked(probe, blocks, live), live)
+
+    def open_answer(self, scores: Scores, asked: Asked, live: Sequence[Mask]) -> Float:
+        """As `open_scores`, for whoever knows what was asked and does not have the probe."""
+        require_masks(live, len(asked.blocks), self.parameters.templates)
+        asked.require_scores(scores)
         return np.where(np.stack(live), self.open_words(scores.words), np.nan)
 
     def asked(self, probe: Probe, blocks: Sequence[str], live: Sequence[Mask]) -> Asked:
