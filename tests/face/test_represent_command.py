@@ -345,5 +345,5 @@ def test_a_refused_face_is_tried_with_less_contrast(
 
 @pytest.mark.parametrize("contrast", ["0", "2", "nan", "much"])
 def test_contrasts_of_a_kept_index_are_parts(contrast: str) -> None:
-    with pytest.raises(ValueError, match="contrast|convert"):
+    with pytest.raises(ValueError, match=r"contrast|convert"):
         rows_of(f"photo,sha256,face,faces,person,contrast\n0.png,,1,1,,{contrast}\n".encode())
