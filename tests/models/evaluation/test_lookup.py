@@ -8,8 +8,9 @@ from fhe_face.models.evaluation.details import by_person, worst_pairs
 from fhe_face.models.evaluation.fusion import Disagreements, Voice, disagreement, fused
 from fhe_face.models.evaluation.identification import enrol
 from fhe_face.models.evaluation.lookup import Lookup, look_up
-from fhe_face.models.evaluation.resolution import reduced, sharpness
+from fhe_face.models.evaluation.resolution import reduced
 from fhe_face.models.evaluation.scores import pair_scores, roc
+from fhe_face.models.quality import photo_weights, sharpness
 from fhe_face.models.templates import TemplateError, centred, mean_templates, unit
 from tests.models.evaluation.kit import clusters
 
@@ -117,7 +118,9 @@ def test_smaller_faces() -> None:
     assert small.std() < crops.std() / 2
     assert reduced(crops, 64) is crops
     assert (sharpness(small) < sharpness(crops)).all()
-    assert sharpness(np.full((1, 64, 64, 3), 9, np.uint8)).tolist() == [0.0]
+    flat = np.full((1, 64, 64, 3), 9, np.uint8)
+    assert sharpness(flat).tolist() == [0.0]
+    assert photo_weights(np.concatenate([crops, flat])).tolist() == [1.0, 1.0, 0.05]
     with pytest.raises(ValueError, match="0 pixels"):
         reduced(crops, 0)
 
