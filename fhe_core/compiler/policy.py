@@ -116,7 +116,7 @@ LEAN = Policy(
     rescales=Rescales(square1=0, square2=0, final_square=0, pool_mask=0, linear=0, embedding=1),
     pre_rotations=2,
     row_digits=3,
-    column_channels=32,
+    column_channels=16,
     switch=Switch(1, 29.25, 32.0, 25.0, 25.0, 15.5),
 )
 
