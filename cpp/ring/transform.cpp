@@ -69,16 +69,22 @@ struct Preparation {
         const std::size_t lines = (plan.slots.size() + kLine - 1) / kLine;
         weights.emplace_back(context.pool(), lines * kLine * t.period);
         std::uint64_t* const data = weights.back().data();
-        std::fill(data, data + lines * kLine * t.period, 0);
-        for (std::size_t slot = 0; slot < plan.slots.size(); ++slot) {
-            if (plan.slots[slot] < 0) continue;
-            const auto row = static_cast<std::size_t>(plan.slots[slot]);
-            const std::int64_t* from = t.weights + row * t.period;
-            std::uint64_t* to = data + slot / kLine * kLine * t.period + slot % kLine;
-            for (std::size_t i = 0; i < t.period; ++i) {
-                to[i * kLine] = static_cast<std::uint64_t>(from[i]);
+        const std::vector<std::int64_t> zeros(t.period);
+        parallel_for(context.threads(), lines, [&](std::size_t line, std::size_t) {
+            const std::int64_t* rows[kLine];
+            for (std::size_t k = 0; k < kLine; ++k) {
+                const std::size_t slot = line * kLine + k;
+                const bool used = slot < plan.slots.size() && plan.slots[slot] >= 0;
+                rows[k] = used ? t.weights + static_cast<std::size_t>(plan.slots[slot]) * t.period
+                               : zeros.data();
             }
-        }
+            std::uint64_t* to = data + line * kLine * t.period;
+            for (std::size_t i = 0; i < t.period; ++i, to += kLine) {
+                for (std::size_t k = 0; k < kLine; ++k) {
+                    to[k] = static_cast<std::uint64_t>(rows[k][i]);
+                }
+            }
+        });
     }
 
     // P * x vanishes modulo the specials, so an unrotated input has no part there.
@@ -355,7 +361,7 @@ class LimbWorker {
     bool started_ = false;
     Buffer weights_;
     Buffer transformed_;  // lines of eight weights
-    Buffer masks_;  // those that are not kept
+    Buffer masks_;        // those that are not kept
     std::vector<const std::uint64_t*> mask_rows_;
     Buffer scratch_;
     Buffer partial_;  // a strip of every sum that is masked later
