@@ -17,8 +17,9 @@ from fhe_face.models.evaluation.embedding import unit
 from fhe_face.models.evaluation.identification import SEEDS, enrol
 from fhe_face.models.evaluation.lookup import Lookup, Method, look_up
 from fhe_face.models.evaluation.report import EvaluationError, Report
-from fhe_face.models.evaluation.resolution import reduced, sharpness
+from fhe_face.models.evaluation.resolution import reduced
 from fhe_face.models.evaluation.scores import Array, at_threshold
+from fhe_face.models.quality import photo_weights
 from fhe_face.photos.people import Faces
 
 #: Pairs of either kind that are listed, and drawn by --worst.
@@ -55,7 +56,7 @@ class Study:
                 f"--templates {request.count}: nobody has more photos, so nobody is looked up",
                 USAGE,
             )
-        weights = sharpness(faces.crops) if request.quality else None
+        weights = photo_weights(faces.crops) if request.quality else None
         return cls(request, faces, enrolled, weights)
 
     @property

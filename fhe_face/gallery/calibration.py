@@ -121,7 +121,7 @@ class Pairs:
 
 @dataclass(frozen=True, eq=False)
 class Person:
-    """A subject's templates: their ids, and unit embeddings (k, F)."""
+    """A subject's templates: their ids, and weighed embeddings (k, F)."""
 
     subject: str
     templates: tuple[str, ...]
@@ -140,7 +140,7 @@ class Sample:
     _kept: dict[tuple[bool, str], Person] = field(default_factory=dict)
 
     def add(self, subject: str, templates: Sequence[str], embeddings: Array) -> None:
-        """A person's unit embeddings (k, F), with the ids of the templates."""
+        """A person's weighed embeddings (k, F), with the ids of the templates."""
         self.people += 1
         mean = mean_template(embeddings)
         self._sum = mean if self._sum is None else self._sum + mean
@@ -262,9 +262,10 @@ def _by_mean(people: Sequence[Array], centre: Array | None) -> Pairs:
     for number, own in enumerate(people):
         if len(own) < 2:
             continue
-        scores = centred(own, centre) @ means.T
+        probes = centred(unit(own), centre)
+        scores = probes @ means.T
         others = unit(own.sum(axis=0) - own)  # of each photo, the mean of the others
-        scores[:, number] = np.sum(centred(own, centre) * centred(others, centre), axis=1)
+        scores[:, number] = np.sum(probes * centred(others, centre), axis=1)
         rows.append(scores)
         owners += [number] * len(own)
     return _collected(rows, owners, len(people))
@@ -272,7 +273,7 @@ def _by_mean(people: Sequence[Array], centre: Array | None) -> Pairs:
 
 def _by_each(people: Sequence[Array], centre: Array | None) -> Pairs:
     labels = np.repeat(np.arange(len(people)), [len(own) for own in people])
-    templates = centred(np.concatenate(list(people)), centre)
+    templates = centred(unit(np.concatenate(list(people))), centre)
     scores = templates @ templates.T
     first, second = np.triu_indices(len(labels), 1)
     equal = labels[first] == labels[second]

@@ -31,7 +31,7 @@ from fhe_face.gallery.report import (
     Why,
 )
 from fhe_face.gallery.subjects import People
-from fhe_face.models.templates import unit
+from fhe_face.gallery.weighing import weighed
 from fhe_face.photos.image_error import ImageError
 from fhe_face.store import NotStored, Placed, Refusal, StoredSubject, Subject, Template
 
@@ -252,7 +252,7 @@ class Enroller:
         id = one.item.template or self.opened.settings.ids.template(one.source, face.number)
         values = np.zeros(self.opened.parameters.features)
         if isinstance(result, Embedding):
-            values = unit(result.values)
+            values = weighed(result, face.prepared)
         record = self.opened.vault.seal_record(id, values)
         return Template(id, subject, one.source, record)
 

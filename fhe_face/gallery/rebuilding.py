@@ -27,8 +27,8 @@ from fhe_face.gallery.photos import Item
 from fhe_face.gallery.report import Progress
 from fhe_face.gallery.staging import Staging
 from fhe_face.gallery.vault import Vault
+from fhe_face.gallery.weighing import weighed
 from fhe_face.gallery.words import counted
-from fhe_face.models.templates import unit
 from fhe_face.photos.image_error import ImageError
 from fhe_face.store import Conflict, Placed, Replacement, Resealed
 
@@ -164,7 +164,7 @@ class Rebuilder:
         records: dict[str, bytes] = {}
         for one, result in zip(group, results, strict=True):
             if isinstance(result, Embedding):
-                record = self.vault.seal_record(one.template, unit(result.values))
+                record = self.vault.seal_record(one.template, weighed(result, one.face.prepared))
                 records[one.template] = record
             elif self.opened.store.foreign:  # a blank, as enrolling makes: nobody sees a refusal
                 blank = np.zeros(self.opened.parameters.features)

@@ -46,7 +46,7 @@ class Vault:
         return NONCE_BYTES + 2 * self.features + TAG_BYTES
 
     def seal_record(self, template: str, embedding: Array) -> bytes:
-        """A unit embedding (F,) as fixed point; template: its id."""
+        """An embedding (F,) of length 1 at most as fixed point; template: its id."""
         if embedding.shape != (self.features,) or not (np.abs(embedding) <= 1 + 1e-9).all():
             raise GalleryError(f"not a unit embedding of {self.features} numbers")
         numbers = np.rint(np.clip(embedding, -1, 1) / STEP).astype("<i2")

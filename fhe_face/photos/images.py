@@ -167,6 +167,11 @@ def to_unit(image: NDArray[np.uint8]) -> Unit:
     return np.ascontiguousarray(image.transpose(2, 0, 1)) / 127.5 - 1
 
 
+def to_pixels(unit: Unit) -> NDArray[np.uint8]:
+    """Inverse of `to_unit`, rounded: (3, S, S) in [-1, 1] to uint8 RGB (S, S, 3)."""
+    return np.rint((unit.transpose(1, 2, 0) + 1) * 127.5).astype(np.uint8)
+
+
 def validate_unit(array: NDArray[Any], size: int | None = None, name: object = "image") -> Unit:
     """The array as float64 (3, S, S) after checking it; `size`: S where it is known.
 

@@ -23,16 +23,3 @@ def reduced(crops: Pixels, size: int) -> Pixels:
         small = Image.fromarray(crop).resize((size, size), Image.Resampling.BOX)
         target[:] = np.asarray(small.resize((side, side), Image.Resampling.BICUBIC))
     return found
-
-
-def sharpness(crops: Pixels) -> NDArray[np.float64]:
-    """How much fine detail crops (N, S, S, 3) show, (N,), 0 to 1: a weight for templates.
-
-    The share of the brightness's deviation that a reduction to a quarter of the side loses, from
-    0 (blurred, or one colour) on. It says nothing about pose or light.
-    """
-    grey = crops.astype(np.float64).mean(axis=3)
-    coarse = reduced(crops, max(1, crops.shape[1] // 4)).astype(np.float64).mean(axis=3)
-    fine = (grey - coarse).reshape(len(crops), -1).std(axis=1)
-    whole = grey.reshape(len(crops), -1).std(axis=1)
-    return np.asarray(np.clip(np.where(whole > 0, fine / np.where(whole > 0, whole, 1), 0), 0, 1))

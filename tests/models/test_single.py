@@ -47,6 +47,17 @@ def test_digits_of_float32(side: int) -> None:
         single.embed(crops[:, 1:])
 
 
+def test_digits_do_not_depend_on_the_company() -> None:
+    """A run that was interrupted computes its faces in other groups, to the same bytes."""
+    single = SingleNetwork(_drawn(2))
+    crops = np.random.default_rng(2).integers(0, 256, (9, 16, 16, 3), dtype=np.uint8)
+    together = single.embed(crops)
+    apart = np.concatenate(
+        [single.embed(crops[:1]), single.embed(crops[1:3]), single.embed(crops[3:])]
+    )
+    assert np.array_equal(together, apart)
+
+
 def test_a_diverging_face_is_computed_in_float64() -> None:
     """Where float32 overflows, the numbers are those of the reference, bit for bit."""
     state = untrained(0)
