@@ -15,10 +15,11 @@ namespace {
 
 constexpr std::size_t kScratchWords = std::size_t{112} * 1024;  // 896 KiB: stays in the L2 cache
 constexpr std::size_t kMaxTile = 1024;
-constexpr std::size_t kTasks = 8;               // for each thread, at least
+constexpr std::size_t kParts = 4;               // of the last rows
 constexpr std::size_t kStrip = 64;              // positions that are summed before the next ones
 constexpr std::size_t kLine = kernels::kBlock;  // words of a cache line
 constexpr std::size_t kStepsInLine = 2 * kLine;
+constexpr std::size_t kLinesAtOnce = 8;  // of weights, which are written side by side
 constexpr std::size_t kPad =
     kLine;  // words between scratch rows: no two share all their cache sets
 
@@ -73,16 +74,22 @@ struct Preparation {
         const std::size_t lines = (plan.slots.size() + kLine - 1) / kLine;
         weights.emplace_back(context.pool(), lines * kLine * t.period);
         std::uint64_t* const data = weights.back().data();
-        std::fill(data, data + lines * kLine * t.period, 0);
-        for (std::size_t slot = 0; slot < plan.slots.size(); ++slot) {
-            if (plan.slots[slot] < 0) continue;
-            const auto row = static_cast<std::size_t>(plan.slots[slot]);
-            const std::int64_t* from = t.weights + row * t.period;
-            std::uint64_t* to = data + slot / kLine * kLine * t.period + slot % kLine;
-            for (std::size_t i = 0; i < t.period; ++i) {
-                to[i * kLine] = static_cast<std::uint64_t>(from[i]);
+        const std::vector<std::int64_t> zeros(t.period);
+        parallel_for(context.threads(), lines, [&](std::size_t line, std::size_t) {
+            const std::int64_t* rows[kLine];
+            for (std::size_t k = 0; k < kLine; ++k) {
+                const std::size_t slot = line * kLine + k;
+                const bool used = slot < plan.slots.size() && plan.slots[slot] >= 0;
+                rows[k] = used ? t.weights + static_cast<std::size_t>(plan.slots[slot]) * t.period
+                               : zeros.data();
             }
-        }
+            std::uint64_t* to = data + line * kLine * t.period;
+            for (std::size_t i = 0; i < t.period; ++i, to += kLine) {
+                for (std::size_t k = 0; k < kLine; ++k) {
+                    to[k] = static_cast<std::uint64_t>(rows[k][i]);
+                }
+            }
+        });
     }
 
     // P * x vanishes modulo the specials, so an unrotated input has no part there.
@@ -103,7 +110,7 @@ class LimbWorker {
           strip_(prepared.strip),
           weights_(context.scratch(
               std::max(prepared.sums[0].slots.size(), prepared.sums[1].slots.size()) * t.period)),
-          transformed_(context.scratch(kLine * t.period)),
+          transformed_(context.scratch(kLinesAtOnce * kLine * t.period)),
           masks_(context.scratch(
               static_cast<std::size_t>(std::count(t.kept.begin(), t.kept.end(), nullptr)) * n_)),
           mask_rows_(t.masks.size()),
@@ -121,9 +128,12 @@ class LimbWorker {
     // The values [begin, end) of a row.
     void run(const std::vector<std::uint64_t*>& outs, std::size_t row, std::size_t begin,
              std::size_t end) {
-        row_ = row;
-        transform_weights();
-        transform_masks();
+        if (!started_ || row != row_) {
+            row_ = row;
+            started_ = true;
+            transform_weights();
+            transform_masks();
+        }
         for (std::size_t start = begin; start < end; start += tile_) {
             for (std::size_t i = 0; i < prepared_.babies.size(); ++i) {
                 look_ahead(i, start);
@@ -152,29 +162,38 @@ class LimbWorker {
         const std::size_t slots = sums().slots.size();
         const std::size_t words = kLine * t_.period;
         const std::uint64_t* from = prepared_.weights[special()].data();
-        std::uint64_t* const line = transformed_.data();
+        for (std::size_t first = 0; first < slots; first += kLinesAtOnce * kLine) {
+            const std::size_t count = std::min(kLinesAtOnce * kLine, slots - first);
+            for (std::size_t done = 0; done < count; done += kLine, from += words) {
+                transform_line(transformed_.data() + done * t_.period, from);
+            }
+            write_lines(weights_.data() + first, count);
+        }
+    }
+
+    // The residues of eight weights, which stand side by side.
+    void transform_line(std::uint64_t* line, const std::uint64_t* from) {
+        const std::size_t words = kLine * t_.period;
         const Modulus& m = modulus();
-        const ShoupFactor form(m.r52, m);
-        for (std::size_t first = 0; first < slots; first += kLine, from += words) {
-            if (t_.largest_weight < m.q) {
-                kernels().lift(line, from, words, m);
-            } else {
-                reduce_signed(kernels(), line, reinterpret_cast<const std::int64_t*>(from), words,
-                              m);
+        if (t_.largest_weight < m.q) {
+            kernels().lift(line, from, words, m);
+        } else {
+            reduce_signed(kernels(), line, reinterpret_cast<const std::int64_t*>(from), words, m);
+        }
+        context_.ntt_forward_block(line, t_.period, t_.rows[row_]);
+        kernels().multiply_scalar(line, line, ShoupFactor(m.r52, m), words, m);
+    }
+
+    // `count` weights to where they are read, from the lines of eight that they stand in.
+    void write_lines(std::uint64_t* to, std::size_t count) const {
+        const std::size_t words = kLine * t_.period;
+        const std::uint64_t* from = transformed_.data();
+        const std::size_t whole = count / kLine, rest = count % kLine;
+        for (std::size_t i = 0; i < t_.period; ++i, from += kLine, to += sums().slots.size()) {
+            for (std::size_t line = 0; line < whole; ++line) {  // unrolled: nearly always the case
+                std::copy(from + line * words, from + line * words + kLine, to + line * kLine);
             }
-            context_.ntt_forward_block(line, t_.period, t_.rows[row_]);
-            kernels().multiply_scalar(line, line, form, words, m);
-            const std::size_t count = std::min(kLine, slots - first);
-            std::uint64_t* to = weights_.data() + first;
-            if (count == kLine) {  // nearly always; unrolled
-                for (std::size_t i = 0; i < t_.period; ++i, to += slots) {
-                    std::copy(line + i * kLine, line + (i + 1) * kLine, to);
-                }
-                continue;
-            }
-            for (std::size_t i = 0; i < t_.period; ++i, to += slots) {
-                std::copy(line + i * kLine, line + i * kLine + count, to);
-            }
+            std::copy(from + whole * words, from + whole * words + rest, to + whole * kLine);
         }
     }
 
@@ -349,9 +368,10 @@ class LimbWorker {
     std::size_t stride_;
     std::size_t strip_;
     std::size_t row_ = 0;
+    bool started_ = false;
     Buffer weights_;
-    Buffer transformed_;
-    Buffer masks_;  // those that are not kept
+    Buffer transformed_;  // lines of eight weights
+    Buffer masks_;        // those that are not kept
     std::vector<const std::uint64_t*> mask_rows_;
     Buffer scratch_;
     Buffer partial_;  // a strip of every sum that is masked later
@@ -362,6 +382,27 @@ class LimbWorker {
     std::vector<std::vector<const std::uint64_t*>> rows_[2];  // what each group sums
 };
 
+// Values of a row that one thread forms at a time.
+struct Part {
+    std::size_t row, begin, end;
+};
+
+// Whole rows, as who starts one transforms its weights; only the last ones in parts, so that no
+// thread waits long for another one.
+std::vector<Part> parts_of(std::size_t rows, std::size_t n, std::size_t threads, std::size_t tile) {
+    std::size_t count = 1;
+    while (threads > 1 && count < kParts && n / (2 * count) >= tile) count *= 2;
+    const std::size_t divided = std::min(rows, threads + rows % threads);
+    std::vector<Part> parts;
+    for (std::size_t row = 0; row < rows; ++row) {
+        const std::size_t size = row + divided < rows ? n : n / count;
+        for (std::size_t begin = 0; begin < n; begin += size) {
+            parts.push_back({row, begin, begin + size});
+        }
+    }
+    return parts;
+}
+
 }  // namespace
 
 void accumulate(const Context& context, const std::vector<std::uint64_t*>& outs,
@@ -371,18 +412,12 @@ void accumulate(const Context& context, const std::vector<std::uint64_t*>& outs,
     for (KeptRows* mask : transform.kept) {
         if (mask != nullptr) mask->prepare(context, transform.rows);
     }
-    // Some tasks more than threads, so that none waits long for the last one.
-    const auto threads = static_cast<std::size_t>(context.threads());
-    const std::size_t rows = transform.rows.size();
-    std::size_t parts = 1;
-    while (threads > 1 && parts * rows < kTasks * threads && n / (2 * parts) >= prepared.tile) {
-        parts *= 2;
-    }
     std::deque<LimbWorker> workers;
+    const auto threads = static_cast<std::size_t>(context.threads());
     while (workers.size() < threads) workers.emplace_back(context, transform, prepared);
-    parallel_for(context.threads(), rows * parts, [&](std::size_t i, std::size_t thread) {
-        const std::size_t begin = i % parts * (n / parts);
-        workers[thread].run(outs, i / parts, begin, begin + n / parts);
+    const std::vector<Part> parts = parts_of(transform.rows.size(), n, threads, prepared.tile);
+    parallel_for(context.threads(), parts.size(), [&](std::size_t i, std::size_t thread) {
+        workers[thread].run(outs, parts[i].row, parts[i].begin, parts[i].end);
     });
 }
 
