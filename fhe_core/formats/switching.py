@@ -209,6 +209,11 @@ def face_to_bytes(face: SwitchedFace) -> bytes:
     return container.dumps(Kind.SWITCHED_FACE, digest, key_id, metadata, sections)
 
 
+def face_bytes(parameters: MatchParameters) -> int:
+    """Of the file of a switched face, at most."""
+    return 2 * _HEADER_BYTES + 2 * _ciphertext_bytes(parameters)
+
+
 def face_from_bytes(
     data: bytes, parameters: MatchParameters, key_id: str, name: str = "<bytes>"
 ) -> SwitchedFace:
@@ -217,8 +222,7 @@ def face_from_bytes(
     Raises:
         ContainerError: it is damaged, something else, or of other parameters or another key.
     """
-    size = 2 * _ciphertext_bytes(parameters)
-    limits = Limits(2 * _HEADER_BYTES + size, _HEADER_BYTES, 2)
+    limits = Limits(face_bytes(parameters), _HEADER_BYTES, 2)
     kind = Kind.SWITCHED_FACE
     with container.loads(data, name=name, expect_kind=kind, limits=limits) as reader:
         header = reader.header

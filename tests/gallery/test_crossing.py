@@ -362,6 +362,15 @@ def test_damage_is_one_clear_error(crossed: Both, what: str) -> None:
     server.close()
 
 
+def test_a_file_that_is_no_face_is_not_read(crossed: Both) -> None:
+    """Its owner looks at the size first."""
+    digest = crossing.files_of(crossed.gallery.opened).write(b"x" * 100_000)
+    (found,) = crossing.waiting_faces(crossed.gallery.opened, MemoryLedger())
+    assert (found.digest, found.healthy) == (digest, False)
+    assert found.error == "its file is larger than any face that waits"
+    assert crossed.gallery.server_only.drop() == 1
+
+
 def test_nothing_of_the_server_alone_is_a_secret(crossed: Both) -> None:
     """Neither secret stands in its folder, nor can another key of the engine make a switch."""
     names = sorted(path.name for path in crossed.server.iterdir())
