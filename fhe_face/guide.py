@@ -60,7 +60,20 @@ COMMANDS: Final = {
         ),
     ),
     "keygen": (CLIENT, ("fhe-face keygen --out keys", "fhe-face keygen --out keys --passphrase")),
-    "encrypt": (CLIENT, ("fhe-face encrypt --key keys/client.key photo.jpg -o face.ct",)),
+    "encrypt": (
+        CLIENT,
+        (
+            "fhe-face encrypt --key keys/client.key photo.jpg -o face.ct",
+            "fhe-face encrypt --key door.key photo.jpg -o face.ct --receipt face.receipt",
+        ),
+    ),
+    "device": (
+        CLIENT,
+        (
+            "fhe-face device create --key keys/client.key --label door -o door.key",
+            "fhe-face device revoke door --key keys/client.key",
+        ),
+    ),
     "align": (CLIENT, ("fhe-face align photo.jpg group.jpg -o crops --all-faces",)),
     "decrypt": (
         CLIENT,
@@ -232,6 +245,14 @@ COMMANDS: Final = {
     "remote status": ("", ("fhe-face remote status",)),
     "remote push-keys": ("", ("fhe-face remote push-keys keys",)),
     "remote embed": ("", ("fhe-face remote embed face.ct --key keys/client.key -o face.emb.ct",)),
+    "remote submit": ("", ("fhe-face remote submit face.ct",)),
+    "remote device": ("", ("fhe-face remote device push keys/devices/ID.key",)),
+    "remote device push": ("", ("fhe-face remote device push keys/devices/ID.key",)),
+    "remote device list": ("", ("fhe-face remote device list --key keys/client.key",)),
+    "remote device revoke": (
+        "",
+        ("fhe-face remote device revoke door --key keys/client.key",),
+    ),
     "remote enroll": (
         "",
         (
@@ -271,6 +292,13 @@ COMMANDS: Final = {
         "",
         ("fhe-face remote gallery rebuild friends people/ --weights official",),
     ),
+    "device create": (
+        "",
+        ("fhe-face device create --key keys/client.key --label door -o door.key",),
+    ),
+    "device list": ("", ("fhe-face device list --key keys/client.key",)),
+    "device show": ("", ("fhe-face device show door --key keys/client.key",)),
+    "device revoke": ("", ("fhe-face device revoke door --key keys/client.key",)),
     "gallery create": ("", ("fhe-face gallery create friends --names --weights official",)),
     "gallery list": ("", ("fhe-face gallery list",)),
     "gallery show": ("", ("fhe-face gallery show friends", "fhe-face gallery show friends Ann")),

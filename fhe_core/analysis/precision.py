@@ -164,6 +164,15 @@ class ErrorModel:
         return 2 * terms * ROUNDING_VARIANCE / scale**2
 
 
+class DeviceErrorModel(ErrorModel):
+    """Of faces that a device encrypted, which the server switches to its owner's key first."""
+
+    def fresh(self, scale: float) -> float:
+        """A fresh encryption, and the switch."""
+        top = self.parameters.top
+        return super().fresh(scale) + self.switching(top, scale) + self.rounding(top, scale)
+
+
 def rounded_terms(mask: Slots, scale: float) -> int:
     """Coefficients of an encoded mask that rounding moves.
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _DAY = 24 * 3600
 _MOST_DAYS = 1_000_000
-_NAMES = "keys, embed, enrol, search, read, admin"
+_NAMES = "keys, embed, submit, enrol, search, read, admin"
 _DEFAULT_SCOPES = "keys,embed,enrol,search,read"
 
 token_app = typer.Typer(help="Tokens: who may use the service.", no_args_is_help=True)
