@@ -15,6 +15,10 @@ EVALUATION_KEY: Final = "gallery.evaluation.key"
 #: The folder beside evaluation keys, and how its files end.
 DEVICES: Final = "devices"
 SWITCHING: Final = ".key"
+#: What lets a server enrol and search by itself; only where the owner wanted that.
+SWITCH_KEY: Final = "gallery.switch.key"
+#: The folder of faces that wait for the owner.
+WAITING: Final = "waiting"
 #: Ends the name of a file that a rekeying is about to put in place.
 NEXT: Final = ".next"
 

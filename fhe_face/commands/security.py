@@ -36,6 +36,7 @@ def run(weights: Path | None, as_json: bool) -> None:
         "bound_source": security.SOURCE,
         "presets": rows,
         "gallery": preset_facts(gallery_parameters().parameters),
+        "gallery_switch": switch_facts(),
         "models": [{"name": m.name, "log2_cost": m.source} for m in lattice.MODELS],
         "weights": None if weights is None else str(weights),
     }
@@ -87,6 +88,14 @@ def _facts(parameters: Parameters, log2_qp: float) -> dict[str, Any]:
             for e in lattice.estimates(instance)
         ],
     }
+
+
+def switch_facts() -> dict[str, Any]:
+    """A gallery's switching key, JSON-ready: samples of the gallery's ring under its own secret."""
+    ring = gallery_parameters().parameters
+    described = ring.describe()
+    names = ("ring_dimension", "log2_qp", "log2_qp_bound", "margin_bits")
+    return {"samples_of": ring.name, **{name: described[name] for name in names}}
 
 
 def _rings(row: dict[str, Any]) -> list[dict[str, Any]]:
@@ -161,6 +170,12 @@ def _show(console: Console, data: dict[str, Any]) -> None:
     console.print(grid(title, ("preset", "attack", *names), cells, 2))
     console.print(f"Bound: {data['bound_source']}. Costs are formulae: see docs/security.md.")
     console.print("core-svp counts one sieve and none of its polynomial factors.")
+    switch = data["gallery_switch"]
+    console.print(
+        f"A gallery's switching key (server-only) has samples of '{switch['samples_of']}': "
+        f"log2(QP) = {switch['log2_qp']:.0f} of at most {switch['log2_qp_bound']} at dimension "
+        f"{switch['ring_dimension']}. With it gallery.key opens what client.key does."
+    )
     if "noise" in data:
         noise = data["noise"]
         console.print(

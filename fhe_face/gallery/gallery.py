@@ -26,6 +26,7 @@ from fhe_face.gallery.resealing import Compacted, compact
 from fhe_face.gallery.saving import restore
 from fhe_face.gallery.sealing import seal_pending
 from fhe_face.gallery.searchable import SearchableGallery
+from fhe_face.gallery.server_only import ServerOnly
 from fhe_face.gallery.subjects import SubjectInfo
 from fhe_face.models.faces import Preparation
 from fhe_face.progress import Stage, silent
@@ -133,6 +134,12 @@ class Gallery(SearchableGallery):
         Enroller(self.opened, people, reader, chosen, again, progress, live).run(items)
         live.sealed = self.seal(stage)
         return live
+
+    @property
+    def server_only(self) -> ServerOnly:
+        """What its owner does where a server enrols and searches by itself."""
+        ledger = self._counted.ledger
+        return ServerOnly(self.opened, self.people, self.finder, ledger, self.seal)
 
     # --- people and templates ---------------------------------------------------------------------
 

@@ -80,7 +80,8 @@ def rekey(opened: Opened, passphrase: bytes | None, files: NewKeys) -> Opened:
 def _replace(opened: Opened, vault: Vault) -> None:
     for _ in range(ATTEMPTS):
         version = opened.store.state().version
-        settings = vault.seal_settings(opened.settings.to_bytes())
+        # A switching key leads to the old key only; blocks are sealed anew without it.
+        settings = vault.seal_settings(replace(opened.settings, crossing=None).to_bytes())
         new = Replacement(
             _records(opened, vault),
             _names(opened, vault),

@@ -273,8 +273,10 @@ class World:
         return embedding * ROOT.evaluate(squared_norm(embedding))[:, None]
 
 
-def make_world(packings: Iterable[Together] = (Together.ALONE,), images: int = 3) -> World:
-    network, parameters = random_fused(0), load(TINY.name)
+def make_world(
+    packings: Iterable[Together] = (Together.ALONE,), images: int = 3, embedding: int = 16
+) -> World:
+    network, parameters = random_fused(0, embedding=embedding), load(TINY.name)
     engine = engine_for(network, parameters, packings)
     key = SecretKey.generate(parameters)
     keys = make_keys(key, engine.keys())
