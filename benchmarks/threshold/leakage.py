@@ -17,6 +17,7 @@ from scipy.special import erf, ndtr, ndtri
 
 from benchmarks.threshold.circuit import Design
 from benchmarks.threshold.signs import evaluate
+from fhe_core.parameters import ERROR_ETA, attacks
 
 Float = NDArray[np.float64]
 
@@ -191,6 +192,16 @@ def of_answers(threshold: float, impostors: Impostors) -> dict[str, float]:
     answer = -above * math.log2(above) - (1 - above) * math.log2(1 - above)
     score = math.log2(impostors.deviation * math.sqrt(2 * math.pi * math.e)) + 15
     return {"above": above, "answer_bits": answer, "score_bits": score}
+
+
+def bits_left(design: Design, answers: int) -> float:
+    """log2 of the cheapest attack's cost, model matzov, once so many coefficients of the secret are
+    known, of which an answer may be worth one (docs/security.md)."""
+    parameters = design.parameters()
+    instance = attacks.Instance(
+        parameters.ring_dimension - answers, parameters.log2_qp, math.sqrt(ERROR_ETA / 2)
+    )
+    return min(attack(instance, attacks.MATZOV).bits for attack in attacks.ATTACKS)
 
 
 def domain(design: Design) -> dict[str, float]:

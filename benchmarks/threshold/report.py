@@ -6,8 +6,14 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from benchmarks.threshold import leakage
+from benchmarks.threshold.designs import FLOODED, plain
+from fhe_core.matching.answers import bits_left
+from fhe_core.matching.parameters import gallery_parameters
 from fhe_face.system import seconds, size
 
+#: Of a key's life.
+_ANSWERS = (0, 1024, 2048, 4096)
 Found = Mapping[str, Any]
 
 
@@ -19,6 +25,7 @@ def tables(found: Found) -> dict[str, str]:
         "leaks": _leaks(found["designs"]),
         "outside": _outside(found["outside"]),
         "answers": _answers(found["answers"], found["masking"]),
+        "life": _life(),
         "machine": _machine(found["machine"], found["designs"]),
     }
 
@@ -185,10 +192,26 @@ def _answers(answers: Found, masking: Mapping[str, float]) -> str:
     return _table(head, rows)
 
 
+def _life() -> str:
+    """Of a key; computed here, as it takes no measurement."""
+    gallery = gallery_parameters()
+    rows = [
+        [
+            f"{answers:,}",
+            *(f"{leakage.bits_left(design, answers):.0f}" for design in (plain(11), FLOODED)),
+            f"{bits_left(gallery, answers):.0f}",
+        ]
+        for answers in _ANSWERS
+    ]
+    return _table(["answers that reached an adversary", "plain-11", "flooded", "a gallery"], rows)
+
+
 def _machine(facts: Found, designs: Sequence[Found]) -> str:
     design = designs[0]
+    commit, changes, _ = (facts["commit"] or "unknown").partition("+")
     return (
         f"{facts['cpu']}, {facts['instruction_set']}, one thread, processor time; N = "
         f"{design['design']['ring_dimension']:,}, a full block of {design['templates']:,} "
-        f"templates, all of it encrypted and searched; commit {(facts['commit'] or '')[:7]}.\n"
+        f"templates, all of it encrypted and searched; commit {commit[:7]}"
+        f"{' and changes' if changes else ''}.\n"
     )

@@ -195,6 +195,10 @@ def represent(
     parquet: Annotated[
         bool, typer.Option("--parquet", help="Write the index as Parquet, too; needs pyarrow.")
     ] = False,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", help="Draw cosines, thresholds and norms (.png, .svg, .pdf)."),
+    ] = None,
     json: Json = False,
 ) -> None:
     from fhe_face.process import calm_threads
@@ -203,6 +207,8 @@ def represent(
     from fhe_face.commands import represent as command
 
     command.run(
-        command.Request(*(photos, out, weights, flip, aligned, all_faces, coefficients, parquet)),
+        command.Request(
+            *(photos, out, weights, flip, aligned, all_faces, coefficients, parquet, plot)
+        ),
         json,
     )

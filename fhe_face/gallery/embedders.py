@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 import numpy as np
@@ -13,6 +13,7 @@ from fhe_core.normalisation import Normalisation
 from fhe_face.circuit import normalisation_of
 from fhe_face.client.client import FaceClient
 from fhe_face.client.decryption import Embedding
+from fhe_face.client.embedding import CONTRASTS
 from fhe_face.client.embedding import Embedder as Server
 from fhe_face.client.health import HealthReport, check_embedding
 from fhe_face.gallery.errors import OtherModel
@@ -85,11 +86,24 @@ class LocalEmbedder:
     def embed(self, faces: Sequence[PreparedFace], /) -> list[Embedding | HealthReport]:
         """Embeddings; those that leave the interval of the normalisation are refused.
 
-        Under encryption such a face decrypts to a number without meaning.
+        Under encryption such a face decrypts to a number without meaning. As there, it is tried
+        again with less contrast (`CONTRASTS`), and its embedding says so.
         """
+        found = self._with_contrast(faces, 1.0)
+        for contrast in dict.fromkeys(CONTRASTS[1:]):
+            lacking = [k for k, one in enumerate(found) if isinstance(one, HealthReport)]
+            again = self._with_contrast([faces[k] for k in lacking], contrast)
+            for k, result in zip(lacking, again, strict=True):
+                if isinstance(result, Embedding):
+                    found[k] = replace(result, contrast=contrast)
+        return found
+
+    def _with_contrast(
+        self, faces: Sequence[PreparedFace], contrast: float
+    ) -> list[Embedding | HealthReport]:
         if not faces:
             return []
-        units = np.stack([face.unit for face in faces])
+        units = contrast * np.stack([face.unit for face in faces])
         raw = self._network.embed(units)
         with np.errstate(all="ignore"):  # a diverging face
             if self.views > 1:

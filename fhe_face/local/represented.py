@@ -50,7 +50,8 @@ class Row:
     photo: relative to the folder given; sha256: of its bytes, empty where they cannot be read;
     face: from 1, largest first; faces: how many there are on the photo; person: by the folder's
     name, else empty; x, y, width, height: of its box in pixels, empty for a crop; squared_norm:
-    before normalisation; why: of a refusal.
+    before normalisation; contrast: of what was embedded, as a part of the photo's, below 1 where
+    the network diverged on the face as it is; why: of a refusal.
     """
 
     photo: str
@@ -63,7 +64,13 @@ class Row:
     width: str = ""
     height: str = ""
     squared_norm: str = ""
+    contrast: str = ""
     why: str = ""
+
+    @property
+    def softened(self) -> bool:
+        """Whether the network diverged on the face as it is, and not on it with less contrast."""
+        return bool(self.contrast) and float(self.contrast) < 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,8 +191,8 @@ class Store:
                 if hashlib.sha256(content).hexdigest() != manifest["sha256"][name]:
                     return
             matrix = np.load(io.BytesIO(contents[MATRIX]), allow_pickle=False)
-            rows = _rows(contents[INDEX])
-            refused = _rows((self.folder / REFUSED).read_bytes())
+            rows = rows_of(contents[INDEX])
+            refused = rows_of((self.folder / REFUSED).read_bytes())
             self._know(rows, matrix, refused)
 
     def _read_parts(self) -> None:
@@ -194,8 +201,8 @@ class Store:
                 if part.stat().st_size > _MAX_PART:
                     continue
                 with np.load(io.BytesIO(part.read_bytes()), allow_pickle=False) as content:
-                    rows = _rows(content["rows"].tobytes())
-                    refused = _rows(content["refused"].tobytes())
+                    rows = rows_of(content["rows"].tobytes())
+                    refused = rows_of(content["refused"].tobytes())
                     self._know(rows, content["embeddings"], refused)
 
     def _know(self, rows: Sequence[Row], matrix: NDArray[Any], refused: Sequence[Row]) -> None:
@@ -263,11 +270,15 @@ def _csv(rows: Iterable[Row], with_row: bool = False) -> bytes:
     return stream.getvalue().encode("utf-8", "surrogateescape")
 
 
-def _rows(content: bytes) -> list[Row]:
+def rows_of(content: bytes) -> list[Row]:
+    """Rows of an index; one of _DAMAGE for anything else."""
     text = io.StringIO(content.decode("utf-8", "surrogateescape"), newline="")
     found = []
     for line in csv.DictReader(text, strict=True):
         values: dict[str, Any] = {n.name: line[n.name] for n in fields(Row) if n.name in line}
+        contrast = values.get("contrast") or "1"
+        if not 0 < float(contrast) <= 1:
+            raise ValueError("not a part of the contrast")
         found.append(Row(**{**values, "face": int(line["face"]), "faces": int(line["faces"])}))
     return found
 

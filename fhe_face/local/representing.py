@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fhe_core.files import FileError, explain
 from fhe_core.normalisation import Normalisation
 from fhe_face.client.decryption import Embedding
+from fhe_face.client.embedding import CONTRASTS
 from fhe_face.client.health import HealthReport
 from fhe_face.gallery.creating import Model, preparation_of
 from fhe_face.gallery.embedders import LocalEmbedder
@@ -24,17 +22,13 @@ from fhe_face.gallery.faces import FaceReader, FoundFace, content_digest
 from fhe_face.gallery.facts import Facts
 from fhe_face.gallery.photos import Item, find_items
 from fhe_face.local.represented import Known, Row, Store, require_parquet
+from fhe_face.local.represented_pairs import PAIRS, Report
+from fhe_face.local.represented_plot import draw, require_plot
 from fhe_face.models.evaluation.scores import Distribution
 from fhe_face.models.templates import unit
-from fhe_face.models.thresholds import Thresholds, Verdict
+from fhe_face.models.thresholds import Thresholds
 from fhe_face.photos.image_error import ImageError
 from fhe_face.progress import Stage, silent
-
-PAIRS: Final = "pairs.csv"
-#: Faces of which all pairs are looked at, and pairs that are listed.
-MAX_COMPARED: Final = 4000
-MAX_LISTED: Final = 100_000
-_ROWS: Final = 1024
 
 
 @dataclass(frozen=True)
@@ -46,7 +40,8 @@ class Represented:
     same, different: cosines within people and between them, None without any; verdicts: how many
     pairs of faces on different photos are said to be the same, not sure and different, None
     without thresholds or with too many faces; changed: settings that made all of it be computed
-    again; refused: photo and reason, each.
+    again; refused: photo and reason, each; softened: photo and contrast of faces that were healthy
+    with less of it only.
     """
 
     photos: int
@@ -56,6 +51,7 @@ class Represented:
     repeated: int
     people: int
     refused: tuple[tuple[str, str], ...]
+    softened: tuple[tuple[str, float], ...]
     same: Distribution | None
     different: Distribution | None
     verdicts: dict[str, int] | None
@@ -67,6 +63,7 @@ class Represented:
         """Plain values by name."""
         found = asdict(self)
         found["refused"] = [{"photo": photo, "reason": why} for photo, why in self.refused]
+        found["softened"] = [{"photo": photo, "contrast": part} for photo, part in self.softened]
         return found
 
 
@@ -90,12 +87,15 @@ class Representer:
         folder: str | os.PathLike[str],
         *,
         parquet: bool = False,
+        plot: Path | None = None,
         stage: Stage = silent,
     ) -> Represented:
         """Embed the photos of FOLDER/person/photo, of a flat folder, or one photo, into a folder.
 
         What an earlier run has written, finished or not, is taken over where photo, weights,
         preparation and coefficients are the same.
+
+        plot: where to draw cosines, thresholds and norms.
 
         A result that is there is never replaced by one without a face: `files` is empty then.
 
@@ -104,7 +104,10 @@ class Representer:
                 written.
             DetectorError: OpenCV or the detector's model file is missing.
             MissingExtra: Parquet without pyarrow.
+            PlotError: no plot can be drawn into such a file.
         """
+        if plot is not None:
+            require_plot(plot)
         if parquet:
             require_parquet()
         try:
@@ -119,6 +122,7 @@ class Representer:
             "weights": self.embedder.model,
             "preparation": preparation.describe(),
             "coefficients": self.normalisation.describe(),
+            "contrasts": list(dict.fromkeys(CONTRASTS)),
             "faces": "all" if self.every or all(one.every for one in given.items) else "largest",
         }
         store = Store.opened(Path(folder), settings)
@@ -126,7 +130,9 @@ class Representer:
         items = [replace(one, person=None) if self.every else one for one in given.items]
         persons = [one.person.name or "" if one.person else "" for one in given.items]
         root = Path(source) if Path(source).is_dir() else Path(source).parent
-        return _Run(self, store, reader, root).run(items, persons, given.remarks, parquet, stage)
+        return _Run(self, store, reader, root).run(
+            items, persons, given.remarks, parquet, plot, stage
+        )
 
 
 @dataclass
@@ -145,6 +151,7 @@ class _Run:
         persons: Sequence[str],
         remarks: tuple[str, ...],
         parquet: bool,
+        plot: Path | None,
         stage: Stage,
     ) -> Represented:
         names, digests = [], []
@@ -172,7 +179,7 @@ class _Run:
         ]
         known = sum(digest in before for digest in digests)
         repeated = len(found) - self.computed - known
-        return self._finished([*found, *unread], known, repeated, remarks, parquet)
+        return self._finished([*found, *unread], known, repeated, remarks, parquet, plot)
 
     def _photo(self, item: Item, name: str, sha256: str, person: str) -> Known:
         try:
@@ -195,12 +202,16 @@ class _Run:
         repeated: int,
         remarks: tuple[str, ...],
         parquet: bool,
+        plot: Path | None,
     ) -> Represented:
         rows = [row for one in found for row in one.rows if not row.why]
         vectors = [vector for one in found for vector in one.embeddings]
-        report = _Report.of(rows, vectors, self.by.thresholds)
+        report = Report.of(rows, vectors, self.by.thresholds)
         extra = {} if report.pairs is None else {PAIRS: report.pairs}
         files = self.store.finish(found, parquet, extra)
+        if plot is not None and rows:
+            everybody = [row for one in found for row in one.rows]
+            draw(plot, everybody, vectors, self.by.thresholds, self.by.normalisation.interval)
         refused = [(row.photo, row.why) for one in found for row in one.rows if row.why]
         return Represented(
             len(found),
@@ -210,6 +221,9 @@ class _Run:
             repeated,
             len({row.person for row in rows if row.person}),
             tuple(refused),
+            tuple(
+                (row.photo, float(row.contrast)) for row in rows if row.contrast not in ("", "1")
+            ),
             report.same,
             report.different,
             report.verdicts,
@@ -230,67 +244,6 @@ def _row(face: FoundFace, result: Embedding | HealthReport, faces: int, row: Row
     why = result.message if isinstance(result, HealthReport) else ""
     x, y, width, height = box
     norm = f"{health.squared_norms[0]:.6g}"
-    return replace(
-        row, faces=faces, x=x, y=y, width=width, height=height, squared_norm=norm, why=why
-    )
-
-
-@dataclass(frozen=True)
-class _Report:
-    """Pairs of faces on different photos. pairs: a CSV of those worth a look."""
-
-    same: Distribution | None = None
-    different: Distribution | None = None
-    verdicts: dict[str, int] | None = None
-    pairs: bytes | None = None
-
-    @classmethod
-    def of(
-        cls, rows: Sequence[Row], vectors: Sequence[NDArray[np.float32]], by: Thresholds | None
-    ) -> _Report:
-        if not 1 < len(rows) <= MAX_COMPARED:
-            return cls()
-        matrix = np.stack(vectors)
-        people = np.unique([row.person for row in rows], return_inverse=True)[1]
-        named = np.array([bool(row.person) for row in rows])
-        photos = np.unique([row.sha256 for row in rows], return_inverse=True)[1]
-        same, different = [], []
-        listed: list[tuple[int, int, float]] = []
-        counts = dict.fromkeys((verdict.value for verdict in Verdict), 0)
-        for start in range(0, len(rows), _ROWS):
-            scores = matrix[start : start + _ROWS] @ matrix[start:].T
-            one, two = np.nonzero(np.triu(np.ones(scores.shape, bool), 1))
-            cosines = scores[one, two].astype(np.float64)
-            one, two = one + start, two + start
-            kept = photos[one] != photos[two]
-            one, two, cosines = one[kept], two[kept], cosines[kept]
-            both = named[one] & named[two]
-            equal = people[one] == people[two]
-            same.append(cosines[both & equal])
-            different.append(cosines[both & ~equal])
-            if by is None:
-                continue
-            says_same, unsure = cosines >= by.same_from, cosines >= by.different_below
-            counts[Verdict.SAME.value] += int(says_same.sum())
-            counts[Verdict.NOT_SURE.value] += int((unsure & ~says_same).sum())
-            counts[Verdict.DIFFERENT.value] += int((~unsure).sum())
-            for k in np.flatnonzero(unsure | (both & equal))[: MAX_LISTED - len(listed)]:
-                listed.append((int(one[k]), int(two[k]), float(cosines[k])))
-        own, others = (
-            Distribution.of(part) if part.size else None
-            for part in (np.concatenate(same), np.concatenate(different))
-        )
-        if by is None:
-            return cls(own, others)
-        return cls(own, others, counts, _pairs(rows, listed, by))
-
-
-def _pairs(rows: Sequence[Row], listed: Sequence[tuple[int, int, float]], by: Thresholds) -> bytes:
-    """Said to be the same or not sure, and those of one person that are said to be different."""
-    stream = io.StringIO(newline="")
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(("row", "other_row", "cosine", "verdict", "photo", "other_photo"))
-    for one, two, cosine in sorted(listed, key=lambda pair: -pair[2]):
-        verdict = by.verdict(cosine).value
-        writer.writerow((one, two, f"{cosine:.4f}", verdict, rows[one].photo, rows[two].photo))
-    return stream.getvalue().encode("utf-8", "surrogateescape")
+    contrast = f"{result.contrast:g}" if isinstance(result, Embedding) else ""
+    row = replace(row, faces=faces, x=x, y=y, width=width, height=height)
+    return replace(row, squared_norm=norm, contrast=contrast, why=why)

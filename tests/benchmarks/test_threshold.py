@@ -226,6 +226,12 @@ def test_a_factor_hides_a_number_only_slowly() -> None:
     assert told[0] > 1 > told[1] > told[2] > 0.01
 
 
+def test_a_key_lasts_for_half_as_many_answers_as_a_gallerys() -> None:
+    """The chain takes nearly all that the bound allows, so that nothing is left to be known."""
+    assert leakage.bits_left(FLOODED, 0) > 128
+    assert leakage.bits_left(FLOODED, 2048) > 120 > leakage.bits_left(FLOODED, 4096)
+
+
 def test_a_composition_that_is_not_cleaned_gives_the_score_away() -> None:
     """At the noise of its chain, and less with every level; flooding is what removes it."""
     impostors, noise = Impostors.of_quantiles(), 2.0**-30
@@ -259,7 +265,8 @@ def test_rows_that_are_computed_in_seconds_are_recomputed(found: dict[str, Any])
         x = design.threshold + np.geomspace(design.band, design.reach, 1 << 12)
         spread = float(np.ptp(leakage.remainder(design, x)))
         assert spread == pytest.approx(row["side"]["remainder_spread"], rel=0.02, abs=FLOOR)
-    assert tables(found).keys() == {"levels", "costs", "leaks", "outside", "answers", "machine"}
+    names = {"levels", "costs", "leaks", "outside", "answers", "life", "machine"}
+    assert tables(found).keys() == names
 
 
 def test_full_size_figures_are_near_their_predictions(found: dict[str, Any]) -> None:

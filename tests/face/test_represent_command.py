@@ -20,11 +20,13 @@ from fhe_core.files import FileError
 from fhe_face.coeffs.fit import fit
 from fhe_face.gallery.embedders import LocalEmbedder
 from fhe_face.gallery.faces import content_digest
-from fhe_face.local import representing
+from fhe_face.local import represented_pairs, representing
+from fhe_face.local.represented import rows_of
 from fhe_face.models.calibration import images
 from fhe_face.models.checkpoint import load, save_safetensors
 from fhe_face.models.evaluation.embedding import embed_crops, unit
 from fhe_face.models.fused import fuse
+from fhe_face.models.reference import embed, squared_norm, unit_images
 from fhe_face.models.synthetic import untrained
 from tests.face.kit import Run
 
@@ -300,6 +302,48 @@ def test_refusals(
     empty.mkdir()
     given = ("represent", empty, "-o", tmp_path / "out", "--weights", weights)
     assert "without pictures" in fhe_face(*given).refused()
-    monkeypatch.setattr(representing, "MAX_COMPARED", 2)
+    monkeypatch.setattr(represented_pairs, "MAX_COMPARED", 2)
     answer = fhe_face(*arguments, "-o", tmp_path / "many", "--json").json()
     assert answer["same"] is answer["verdicts"] is None
+
+
+def test_a_refused_face_is_tried_with_less_contrast(
+    fhe_face: Run, people: Path, weights: Path, tmp_path: Path, crops: NDArray[np.uint8]
+) -> None:
+    """As the client does under encryption; the row says so, and a plot shows it."""
+    pytest.importorskip("matplotlib")
+    network = fuse(load(weights).state)
+    norms = squared_norm(embed_crops(network, crops).raw)
+    softer = squared_norm(embed(network, 0.9 * unit_images(crops, 64)))
+    softest = squared_norm(embed(network, 0.8 * unit_images(crops, 64)))
+    order = np.argsort(norms)
+    high = float((norms[order[-1]] + max(norms[order[-2]], softer[order[-1]])) / 2)
+    assert softer[order[-1]] < high < norms[order[-1]], "one face is beyond, and only as it is"
+    low = float(min(norms.min(), softer.min(), softest.min()) / 2)
+    coefficients = tmp_path / "fit.json"
+    coefficients.write_text(json.dumps(fit("minimax", (low, high), 2).to_json()))
+    out, plot = tmp_path / "out", tmp_path / "faces.png"
+    given = ("represent", people, "-o", out, "--weights", weights, "--aligned", "--plot", plot)
+    result = fhe_face(*given, "--coefficients", coefficients, "--json")
+    answer = result.json()
+    assert answer["faces"] == PEOPLE * IMAGES
+    (soft,) = answer["softened"]
+    assert soft["contrast"] == 0.9
+    rows = _index(out)
+    assert [row["photo"] for row in rows if row["contrast"] == "0.9"] == [soft["photo"]]
+    assert {row["contrast"] for row in rows} == {"1", "0.9"}
+    place = [row["photo"] for row in rows].index(soft["photo"])
+    wanted = unit(embed(network, 0.9 * unit_images(crops[place][None], 64)))[0]
+    assert np.allclose(np.load(out / "embeddings.npy")[place], wanted, atol=1e-6)
+    with Image.open(plot) as picture:
+        assert picture.width > 1000
+    assert answer["plot"] == str(plot)
+    told = fhe_face(*given, "--coefficients", coefficients)
+    assert "embedded with 0.9 of its contrast" in told.out
+    assert "a plot must be one of" in fhe_face(*given[:-1], tmp_path / "faces.jpg").refused()
+
+
+@pytest.mark.parametrize("contrast", ["0", "2", "nan", "much"])
+def test_contrasts_of_a_kept_index_are_parts(contrast: str) -> None:
+    with pytest.raises(ValueError, match=r"contrast|convert"):
+        rows_of(f"photo,sha256,face,faces,person,contrast\n0.png,,1,1,,{contrast}\n".encode())
