@@ -97,11 +97,12 @@ class Authority:
                 here. Others: as `Requests.announce`.
         """
         caller.require(Scope.ENROL if question.kind is Kind.ENROL else Scope.ASK)
+        by_face = _FACE.fullmatch(question.token) is not None
         question = _known_by(question)
         if question.subject is not None:
             checked_name(question.subject, "person")
         if question.kind is Kind.SEARCH:
-            self._require_search(caller, question)
+            self._require_search(caller, question, by_face)
         elif question.gallery is not None:
             self._require_enrolment(question)
         else:
@@ -122,14 +123,16 @@ class Authority:
             raise Invalid("a gallery is searched, or a subject's face is enrolled in it")
         known = known_gallery(self.database, question.gallery or "")
         self._searches(known.key_id)
-        if known.crossing is None:
-            raise NotHere("no server enrols or searches by itself in this gallery")
+        known.require_crossing()
 
-    def _require_search(self, caller: Caller, question: Question) -> None:
+    def _require_search(self, caller: Caller, question: Question, by_face: bool) -> None:
+        """by_face: a server searches for the face by itself."""
         if question.gallery is None:
             raise Invalid("a search is of a gallery")
         known = known_gallery(self.database, question.gallery)
         self._searches(known.key_id)
+        if by_face:
+            known.require_crossing()
         if question.names:
             caller.require(Scope.NAMES)
             if question.subject is not None:

@@ -53,6 +53,12 @@ class Known:
     def blocks(self) -> tuple[str, ...]:
         return tuple(place.digest for place in self.places)
 
+    def require_crossing(self) -> Mapping[str, Any]:
+        """What leads to it. NotHere: nothing does."""
+        if self.crossing is None:
+            raise NotHere("no server enrols or searches by itself in this gallery")
+        return self.crossing
+
     @property
     def people(self) -> int:
         """How many subjects there are."""

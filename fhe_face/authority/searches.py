@@ -34,7 +34,6 @@ from fhe_face.client.ledger import Ledger
 from fhe_face.gallery import findings, index
 from fhe_face.gallery.crossing import Crossing, judged_face
 from fhe_face.models.templates import Array
-from fhe_face.service.errors import NotHere
 
 #: Uncertain, unknown, refused, beside one match or the names of all.
 _OTHERS = 3
@@ -123,10 +122,8 @@ class Searches:
         return CheckedFace(face, known, hashlib.sha256(data).hexdigest())
 
     def _crossing(self, known: Known) -> Crossing:
-        if known.crossing is None:
-            raise NotHere("no server enrols or searches by itself in this gallery")
-        found = switch_facts("the gallery", known.crossing, self._sealer.parameters, self._engines)
-        return Crossing(*found)
+        description, parameters = known.require_crossing(), self._sealer.parameters
+        return Crossing(*switch_facts("the gallery", description, parameters, self._engines))
 
     # --- opening ----------------------------------------------------------------------------------
 
@@ -178,7 +175,9 @@ class Searches:
             parts = findings.cosines(self._sealer, crossing, found, live, length)
         else:
             largest = index.LARGEST
-            rows = self._sealer.open_answer(found, checked.asked, live) if live else []
-            parts = [row[mask] for row, mask in zip(rows, live, strict=True)]
+            parts = []
+            if live:
+                rows = self._sealer.open_answer(found, checked.asked, live)
+                parts = [row[mask] for row, mask in zip(rows, live, strict=True)]
         scores = np.concatenate([np.zeros(0), *parts])
         return None if np.max(np.abs(scores), initial=0.0) > largest else scores

@@ -165,7 +165,12 @@ def test_a_gallery_that_no_server_searches_by_itself(office: Office) -> None:
         office.authority.announce(
             door, Question(Kind.ENROL, office.token(DEE), "badge-7", "office")
         )
-    office.authority.announce(door, Question(Kind.SEARCH, office.token(DEE), None, "office"))
+    search = Question(Kind.SEARCH, office.token(DEE), None, "office")
+    with pytest.raises(NotHere, match="by itself"):
+        office.authority.announce(door, search)
+    office.tell()
+    office.authority.announce(door, search)
+    keep_gallery(office.database, known, 1)  # the owner has taken the switching key away
     with pytest.raises(NotHere, match="by itself"):
         office.authority.deliver(door, office.found(DEE))
     with pytest.raises(Invalid):
