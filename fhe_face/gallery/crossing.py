@@ -208,7 +208,11 @@ def open_face(opened: Opened, face: SwitchedFace) -> Embedding | HealthReport:
     Raises:
         GalleryError: the gallery has no switching key.
     """
-    crossing, key = crossing_of(opened), opened.key
+    return judged_face(opened.key, crossing_of(opened), face)
+
+
+def judged_face(key: SecretKey, crossing: Crossing, face: SwitchedFace) -> Embedding | HealthReport:
+    """The same, for whoever has no gallery but its key; key: the gallery's."""
     values = open_embedding(key, crossing.plan, face.embedding)
     norm = open_norm(key, crossing.plan, face.norm)
     report = check_embedding(values, norm, crossing.normalisation)
