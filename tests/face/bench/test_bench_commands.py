@@ -154,6 +154,14 @@ def test_an_interpreter_without_openfhe_is_refused_at_once(
     assert f"--openfhe-python is '{python}'" in refused
 
 
+@pytest.mark.parametrize(
+    "asked", ["kernels --rounds", "operations --rounds", "gallery --rounds", "profile --repeat"]
+)
+def test_no_measurement_is_repeated_for_ever(asked: str, fhe_face: Run) -> None:
+    said = fhe_face("bench", *asked.split(), 10**20).refused(2)
+    assert "less than or equal to 10000" in said
+
+
 def test_weights_that_are_missing(fhe_face: Run, tmp_path: Path) -> None:
     for command in ("profile", "modes", "targets", "batch"):
         weights = tmp_path / "missing.safetensors"
