@@ -13,7 +13,15 @@ from fhe_face.failures import CommandError
 from fhe_face.models.checkpoint import Checkpoint, load
 from fhe_face.models.evaluation.bootstrap import eer_interval
 from fhe_face.models.evaluation.embedding import embed_crops, unit
-from fhe_face.models.evaluation.fusion import Disagreements, Voice, disagreement, fused
+from fhe_face.models.evaluation.fusion import (
+    Disagreements,
+    Named,
+    Voice,
+    disagreement,
+    fused,
+    fused_lookup,
+)
+from fhe_face.models.evaluation.lookup import Method
 from fhe_face.models.evaluation.report import EvaluationError
 from fhe_face.models.evaluation.scores import Array, roc
 from fhe_face.models.evaluation.thresholds import CosineThresholds
@@ -131,6 +139,7 @@ def measured(study: Study, opinions: tuple[Opinion, Opinion]) -> dict[str, Any]:
         "one_network_only": int(
             np.count_nonzero(said & ~np.isfinite(np.stack([v.scores for v in voices])).all(axis=0))
         ),
+        "lookup": {method: looked_up(study, opinions, method) for method in study.request.methods},
         "disagreements": {
             **Disagreements.counted(voices, same).to_json(),
             "examples": [
@@ -140,6 +149,52 @@ def measured(study: Study, opinions: tuple[Opinion, Opinion]) -> dict[str, Any]:
                     "one_person": bool(same[k]),
                 }
                 for k in apart[np.argsort(-_contrast(voices)[apart], kind="stable")][:_LISTED]
+            ],
+        },
+    }
+
+
+def looked_up(study: Study, opinions: tuple[Opinion, Opinion], method: Method) -> dict[str, Any]:
+    """Probes against what is enrolled, by each network and by both together.
+
+    Raises:
+        EvaluationError: too few faces are left.
+    """
+    labels, probing = study.faces.labels, ~study.enrolled
+    entries = labels[study.enrolled] if method == "single" else np.unique(labels[study.enrolled])
+    voices, alone = [], []
+    for opinion, weight in zip(opinions, study.request.shares, strict=True):
+        found = study.lookups(opinion.embeddings, opinion.healthy)[method]
+        threshold = CosineThresholds.of(found.same, found.different).eer.cosine
+        scores = np.full((int(probing.sum()), len(entries)), np.nan)
+        known = (
+            opinion.healthy[study.enrolled]
+            if method == "single"
+            else np.isin(entries, found.entries)
+        )
+        scores[np.ix_(opinion.healthy[probing], known)] = found.scores
+        voices.append(Voice(scores, threshold, weight))
+        alone.append({"eer": found.curve.eer, "rank1": found.rank(1)})
+    together = fused_lookup(voices, labels[probing], entries)
+    named = Named.by(voices, entries)
+    truth = labels[probing][named.rows]
+    apart = np.flatnonzero(named.apart)
+    photos = [str(photo) for photo, probe in zip(study.faces.photos, probing, strict=True) if probe]
+    names = study.faces.names
+    return {
+        **together.to_json((study.request.top,)),
+        "networks": alone,
+        "disagreements": {
+            "probes": len(apart),
+            "of": len(named.rows),
+            "right": [int(np.count_nonzero((own == truth)[apart])) for own in named.people],
+            "examples": [
+                {
+                    "image": photos[named.rows[k]],
+                    "named": [names[own[k]] for own in named.people],
+                    "person": names[truth[k]],
+                }
+                for k in apart[:_LISTED]
             ],
         },
     }

@@ -146,3 +146,25 @@ def _fusion(console: Console, found: Mapping[str, Any]) -> None:
             f"disagreement: {one['images'][0]} and {one['images'][1]} ({truth}): {cosines}",
             markup=False,
         )
+    _fused_lookup(console, found["lookup"])
+
+
+def _fused_lookup(console: Console, found: Mapping[str, Any]) -> None:
+    rows = []
+    for method, both in found.items():
+        first, second = both["networks"]
+        rates = (f"{one['eer']:.4f} / {one['rank1']:.4f}" for one in (first, second, both))
+        rows.append((_METHODS[method], *rates))
+    columns = ("EER / rank-1", "first", "second", "both, fused")
+    console.print(grid("Two networks, probes against enrolled people", columns, rows, 1))
+    for method, both in found.items():
+        apart = both["disagreements"]
+        first, second = apart["right"]
+        console.print(
+            f"{_METHODS[method]}: they name different people for {apart['probes']} of "
+            f"{apart['of']} probes; there the first is right {first} times, the second {second}"
+        )
+        for one in apart["examples"][:3]:
+            said = " and ".join(one["named"])
+            line = f"disagreement: {one['image']} shows {one['person']}; they say {said}"
+            console.print(line, markup=False)

@@ -107,10 +107,8 @@ def make_switch(
     plan, facts = plan_for(opened, engine, weights)
     description = described(plan, key.key_id, facts)
     before = opened.settings.crossing
-    if before is not None and before != description and any(files_of(opened).names()):
-        raise GalleryError(
-            "faces wait that came with another switching key: confirm or drop them first"
-        )
+    if before != description:
+        require_none_waiting(opened)
     stage("making the switching key", 0, 0)
     seed = os.urandom(SEED_BYTES)
     bodies = list(switch_bodies(key, opened.key, plan, seed))
@@ -145,8 +143,7 @@ def remove_switch(opened: Opened, stage: Stage = silent) -> bool:
     Raises:
         GalleryError: faces wait. Busy, StoreError: as `reseal`.
     """
-    if any(files_of(opened).names()):
-        raise GalleryError("faces wait: confirm or drop them first")
+    require_none_waiting(opened)
     path = opened.folder.server / SWITCH_KEY
     there = path.is_file() or opened.settings.crossing is not None
     path.unlink(missing_ok=True)
@@ -196,6 +193,12 @@ class Waiting:
 def files_of(opened: Opened) -> BlockFiles:
     """Where faces wait."""
     return BlockFiles(opened.folder.server / WAITING)
+
+
+def require_none_waiting(opened: Opened) -> None:
+    """Raises GalleryError where faces wait: what is about to change is what opens them."""
+    if any(files_of(opened).names()):
+        raise GalleryError("faces wait that a server has enrolled: confirm or drop them first")
 
 
 def open_face(opened: Opened, face: SwitchedFace) -> Embedding | HealthReport:
@@ -278,6 +281,7 @@ def confirm(opened: Opened, people: People, face: Waiting, name: str | None = No
     ids = opened.settings.ids
     source = ids.source(hashlib.sha256(bytes.fromhex(face.request)).digest())
     template = ids.template(source, 1)
+    # Nobody has seen the photo here, so that it weighs one.
     record = opened.vault.seal_record(template, unit(face.result.values))
     opened.store.add([subject], [Template(template, subject.id, source, record)], [])
     files_of(opened).remove(face.digest)

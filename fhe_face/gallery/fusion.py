@@ -38,6 +38,11 @@ class Vote:
     gallery: str = ""
 
     @property
+    def middle(self) -> float:
+        """Of its thresholds."""
+        return (self.decision.same_from + self.decision.different_below) / 2
+
+    @property
     def alone(self) -> tuple[Answer, str | None]:
         """What it would answer by itself, and whom it would name."""
         if not self.scores:
@@ -50,7 +55,8 @@ class Vote:
 def fused(votes: Sequence[Vote]) -> tuple[BySubject, Decision]:
     """The weighted means of scores, and of thresholds.
 
-    Somebody whom only some galleries know is scored by these, with their weights.
+    Somebody whom only some galleries know is scored by these, with their weights, as far above the
+    middle of the thresholds as above that of theirs: cosines of two networks are of two scales.
 
     Raises:
         GalleryError: no gallery has a weight.
@@ -59,11 +65,13 @@ def fused(votes: Sequence[Vote]) -> tuple[BySubject, Decision]:
     if not votes or total <= 0:
         raise GalleryError("no gallery is left that weighs anything")
     people = sorted({person for vote in votes for person in vote.scores})
+    middle = sum(vote.weight * vote.middle for vote in votes) / total
     scores = []
     for person in people:
-        known = [(vote.weight, vote.scores[person]) for vote in votes if person in vote.scores]
-        weight = sum(own for own, _ in known)
-        scores.append(sum(own * score for own, score in known) / weight if weight else -1.0)
+        known = [vote for vote in votes if person in vote.scores]
+        weight = sum(vote.weight for vote in known)
+        margins = sum(vote.weight * (vote.scores[person] - vote.middle) for vote in known)
+        scores.append(middle + margins / weight if weight else -1.0)
     decision = Decision(
         sum(vote.weight * vote.decision.same_from for vote in votes) / total,
         sum(vote.weight * vote.decision.different_below for vote in votes) / total,

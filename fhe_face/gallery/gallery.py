@@ -251,10 +251,12 @@ class Gallery(SearchableGallery):
         were made before stay readable with it. passphrase: protects the new key.
 
         Raises:
+            GalleryError: faces that a server enrolled wait under the old key.
             Busy: the gallery is open elsewhere. RecordError: something cannot be opened.
             StoreError, FileError: it cannot be written; then the old key counts still.
         """
         with self._lock.alone():
+            self.server_only.require_none_waiting()
             aligner = self.finder.reader.aligner
             opened = rekey(self.opened, passphrase, self._new_keys())
             self._attach(opened, FaceReader(opened.facts, aligner))
@@ -287,9 +289,11 @@ class Gallery(SearchableGallery):
         Until the end the gallery is as before; a run that was interrupted goes on.
 
         Raises:
-            GalleryError: templates would be lost; nothing has changed.
+            GalleryError: templates would be lost, or a switching key belongs to the network of
+                before; nothing has changed.
             Busy: the gallery is open elsewhere. Others: as `create` and `enroll`.
         """
+        self.server_only.require_no_key()
         before = self.facts.preparation
         flips = before.flip if flip is None else flip
         model = Model.of(weights, embedder, flips)

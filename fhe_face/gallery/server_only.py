@@ -11,6 +11,7 @@ from fhe_face.client.ledger import Ledger
 from fhe_face.engine import Engine
 from fhe_face.gallery import crossing, findings
 from fhe_face.gallery.crossing import Waiting
+from fhe_face.gallery.errors import GalleryError
 from fhe_face.gallery.findings import Answered
 from fhe_face.gallery.identification import Finder
 from fhe_face.gallery.opened import Opened
@@ -42,6 +43,18 @@ class ServerOnly:
     def remove_key(self, stage: Stage = silent) -> bool:
         """Take the switching key away; whether there was one. GalleryError: faces wait."""
         return crossing.remove_switch(self.opened, stage)
+
+    def require_none_waiting(self) -> None:
+        """Raises GalleryError where faces wait, which only this key opens."""
+        crossing.require_none_waiting(self.opened)
+
+    def require_no_key(self) -> None:
+        """Raises GalleryError where there is a switching key: it is for this network only."""
+        if self.opened.settings.crossing is not None:
+            raise GalleryError(
+                "the gallery's switching key is for the network that it has now: remove it first "
+                "(fhe-face gallery server-only key --remove), and make another one afterwards"
+            )
 
     def waiting(self) -> list[Waiting]:
         """The faces that wait, each judged, and counted as an answer once."""

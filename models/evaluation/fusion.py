@@ -7,12 +7,16 @@ otherwise be mixed with that of both.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fhe_face.models.evaluation.scores import Array
+from fhe_face.models.evaluation.lookup import Lookup
+from fhe_face.models.evaluation.scores import Array, Labels
+
+#: Below every margin.
+_NOBODY: Final = -3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +64,39 @@ def disagreement(voices: Sequence[Voice]) -> NDArray[np.bool_]:
     with np.errstate(invalid="ignore"):
         verdicts = margins >= 0
     return np.asarray(everybody & (verdicts != verdicts[0]).any(axis=0))
+
+
+def fused_lookup(voices: Sequence[Voice], probes: Labels, entries: Labels) -> Lookup:
+    """Who probes are, by all networks together; probes that all of them refuse are left out.
+
+    voices: (P, G); probes: (P,) whom they show, entries: (G,) whose they are. An entry of which no
+    network says anything is similar to nobody.
+    """
+    scores = fused(voices)
+    said = np.isfinite(scores).any(axis=1)
+    kept = scores[said]
+    return Lookup(np.where(np.isfinite(kept), kept, _NOBODY), probes[said], entries)
+
+
+@dataclass(frozen=True, eq=False)
+class Named:
+    """Whom each of two or more networks names: people (N, P), of the probes (P,) `rows` that
+    all of them have an opinion on."""
+
+    people: Labels
+    rows: NDArray[np.intp]
+
+    @classmethod
+    def by(cls, voices: Sequence[Voice], entries: Labels) -> "Named":
+        """entries: (G,) whose they are."""
+        scores = np.stack([voice.scores for voice in voices])
+        rows = np.flatnonzero(np.isfinite(scores).any(axis=2).all(axis=0))
+        return cls(entries[np.nanargmax(scores[:, rows], axis=2)], rows)
+
+    @property
+    def apart(self) -> NDArray[np.bool_]:
+        """(P,): where they do not name one person."""
+        return np.asarray((self.people != self.people[0]).any(axis=0))
 
 
 @dataclass(frozen=True)

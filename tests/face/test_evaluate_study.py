@@ -81,13 +81,28 @@ def test_templates_and_everything(
     assert fusion["networks"][0]["eer"] == answer["eer"]
     assert fusion["disagreements"]["of"] == 120
     assert fusion["one_network_only"] == 0
+    assert list(fusion["lookup"]) == ["single", "template", "centred"]
+    for method, both in fusion["lookup"].items():
+        assert both["networks"][0]["eer"] == answer["lookup"][method]["eer"]
+        assert both["networks"][0]["rank1"] == answer["lookup"][method]["rank1"]
+        assert (both["probes"], both["enrolled"]) == (8, PEOPLE)
+        apart = both["disagreements"]
+        assert apart["of"] == 8
+        assert sum(apart["right"]) <= apart["probes"]
+        assert len(apart["examples"]) == apart["probes"]
     assert sheet.stat().st_mode & 0o777 == 0o600
     with Image.open(sheet) as image:
         assert image.size[0] == 1056
     assert plot.read_bytes().count(b"side of the probes") == 2
     text = fhe_face(*arguments)
     assert text.status == 0, text.err
-    for words in ("mean templates, centred", "Smaller probes", "People, hardest", "they disagree"):
+    for words in (
+        "mean templates, centred",
+        "Smaller probes",
+        "People, hardest",
+        "they disagree",
+        "they name different people",
+    ):
         assert words in text.out
     assert "replaced" in text.err
 

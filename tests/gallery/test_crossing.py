@@ -81,8 +81,21 @@ def test_a_new_key_of_the_gallery_ends_the_switching_key(crossed: Both) -> None:
     crossed.gallery.rekey()
     assert crossed.gallery.settings.crossing is None
     kit.consistent(crossed.gallery)
-    with pytest.raises(KeyMismatch):
+    with pytest.raises(NoSwitchKey):
         crossed.opened()
+
+
+def test_what_opens_waiting_faces_does_not_change_under_them(crossed: Both) -> None:
+    server = crossed.opened()
+    server.enrol(server.faces(crossed.result(0), "x")[0])
+    server.close()
+    with pytest.raises(GalleryError, match="confirm or drop them first"):
+        crossed.gallery.rekey()
+    assert crossed.gallery.settings.crossing is not None
+    with pytest.raises(GalleryError, match="for the network that it has now"):
+        crossed.gallery.rebuild([])
+    crossed.make_switch()  # the same again harms nobody
+    assert len(crossing.waiting_faces(crossed.gallery.opened, MemoryLedger())) == 1
 
 
 # --- enrolling -----------------------------------------------------------------------------------

@@ -24,12 +24,20 @@ def test_scores_and_thresholds_are_weighted_means() -> None:
     ]
     scores, decision = fused(votes)
     assert dict(zip(scores.subjects, scores.scores.tolist(), strict=True)) == pytest.approx(
-        {"anna": 0.7, "ben": 0.0, "carl": 0.2}
-    )
+        {"anna": 0.7, "ben": 0.1, "carl": -0.1}
+    )  # the middles of the thresholds: 0.4, 0.8, and 0.5 of both
     assert decision.same_from == pytest.approx(0.6)
     assert decision.different_below == pytest.approx(0.4)
     with pytest.raises(GalleryError, match="weighs anything"):
         fused([])
+
+
+def test_somebody_of_one_gallery_has_its_thresholds() -> None:
+    """A cosine that is no match in the only gallery that knows somebody is none of both."""
+    lenient, strict = Decision(0.3, 0.2, 0.1), Decision(0.9, 0.8, 0.1)
+    for score, wanted in ((0.95, Answer.MATCH), (0.85, Answer.UNCERTAIN), (0.7, Answer.UNKNOWN)):
+        scores, decision = fused([Vote(1.0, lenient, {}), Vote(1.0, strict, {"carl": score})])
+        assert decision.answer(float(scores.scores[0])) is wanted is strict.answer(score)
 
 
 @pytest.mark.parametrize(

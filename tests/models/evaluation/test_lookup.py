@@ -5,7 +5,14 @@ import pytest
 
 from fhe_face.models.evaluation.bootstrap import eer_interval, pair_people
 from fhe_face.models.evaluation.details import by_person, worst_pairs
-from fhe_face.models.evaluation.fusion import Disagreements, Voice, disagreement, fused
+from fhe_face.models.evaluation.fusion import (
+    Disagreements,
+    Named,
+    Voice,
+    disagreement,
+    fused,
+    fused_lookup,
+)
 from fhe_face.models.evaluation.identification import enrol
 from fhe_face.models.evaluation.lookup import Lookup, look_up
 from fhe_face.models.evaluation.resolution import reduced
@@ -140,3 +147,24 @@ def test_two_networks() -> None:
             Voice(one.scores, 0.4, weight)
     with pytest.raises(ValueError, match="same pairs"):
         fused((one, Voice(np.zeros(3), 0.5, 1.0)))
+
+
+def test_two_networks_look_up() -> None:
+    """Probes of 0, 1, 2 and a stranger among entries of 0, 1, 2; both refuse the last but one."""
+    gone = np.full(3, np.nan)
+    one = Voice(np.stack([[0.9, 0.1, 0.0], gone, gone, [0.1, 0.3, 0.0]]), 0.5, 1.0)
+    second = [[0.2, 0.4, np.nan], [0.1, 0.5, np.nan], gone, [0.5, 0.1, np.nan]]
+    two = Voice(np.array(second), 0.3, 1.0)
+    probes, entries = np.array([0, 1, 2, 9]), np.arange(3)
+    found = fused_lookup((one, two), probes, entries)
+    assert found.probes.tolist() == [0, 1, 9]
+    assert found.scores[0] == pytest.approx([0.15, -0.15, -0.5])
+    assert found.scores[1] == pytest.approx([-0.2, 0.2, -3.0])
+    assert found.ranks.tolist() == [1, 1]
+    named = Named.by((one, two), entries)
+    assert named.rows.tolist() == [0, 3]
+    assert named.people.tolist() == [[0, 1], [1, 0]]
+    assert named.apart.tolist() == [True, True]
+    silent = Voice(np.full((4, 3), np.nan), 0.3, 1.0)
+    assert Named.by((one, silent), entries).rows.tolist() == []
+    assert fused_lookup((one, silent), probes, entries).probes.tolist() == [0, 9]
