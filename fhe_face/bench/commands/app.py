@@ -85,7 +85,9 @@ def modes(
 @app.command(help="Latency, throughput, sizes and memory against their targets, with PASS or FAIL.")
 def targets(
     weights: Weights = DEFAULT_WEIGHTS,
-    batch: Annotated[int, typer.Option("--batch", min=2, help="Faces in the batch.")] = 64,
+    batch: Annotated[
+        int, typer.Option("--batch", min=2, max=100_000, help="Faces in the batch.")
+    ] = 64,
     repeat: Repeat = 3,
     rounds: Rounds = 5,
     threads: Threads = None,
