@@ -157,6 +157,32 @@ COMMANDS: Final = {
         ("fhe-face serve tenant set --folder data --tenant office --bytes 20000000000",),
     ),
     "serve tenant remove": ("", ("fhe-face serve tenant remove --folder data --tenant office",)),
+    "gallery server-only": (
+        "",
+        ("fhe-face gallery server-only key friends --key keys/client.key --weights official",),
+    ),
+    "gallery server-only key": (
+        "",
+        ("fhe-face gallery server-only key friends --key keys/client.key --weights official",),
+    ),
+    "gallery server-only enroll": (
+        "",
+        ("fhe-face gallery server-only enroll friends/server face.emb.ct --subject-id badge-7",),
+    ),
+    "gallery server-only search": (
+        "",
+        ("fhe-face gallery server-only search friends/server face.emb.ct -o found.ct",),
+    ),
+    "gallery server-only answer": (
+        "",
+        ("fhe-face gallery server-only answer friends found.ct --sent face.ct",),
+    ),
+    "gallery server-only waiting": ("", ("fhe-face gallery server-only waiting friends",)),
+    "gallery server-only confirm": (
+        "",
+        ("fhe-face gallery server-only confirm friends 5a0c61d2 --subject Ann",),
+    ),
+    "gallery server-only drop": ("", ("fhe-face gallery server-only drop friends 5a0c61d2",)),
     "authority create": (
         "",
         (

@@ -28,23 +28,21 @@ struct Preparation {
     MaskOrder order;
     SumPlan sums[2];                  // for limbs, for specials
     std::vector<std::size_t> babies;  // by rotation: a key's tile then serves all inputs at once
-    std::map<const std::uint32_t*, BlockMap> maps;        // by permutation
-    std::vector<const BlockMap*> moves;                   // of each baby step, or null
-    std::vector<std::vector<std::size_t>> masked_before;  // terms of each baby step
+    std::map<const std::uint32_t*, BlockMap> maps;  // by permutation
+    std::vector<const BlockMap*> moves;             // of each baby step, or null
+    // What is masked when that many baby steps are there, in their order; the last one is needed.
+    std::vector<std::vector<const MaskedTerms*>> masked_after;
     std::size_t tile, strip;
     std::vector<std::size_t> sources;  // [n / tile][babies in their order]: BlockMap::source
     // The weights of the slots, kLine slots side by side: [slots / kLine][period][kLine].
     std::deque<Buffer> weights;
 
     Preparation(const Context& context, const LinearTransform& t)
-        : order(t), babies(t.babies.size()), masked_before(t.babies.size()) {
+        : order(t), babies(t.babies.size()), masked_after(t.babies.size()) {
         const std::size_t n = context.n();
         for (const BabyStep& baby : t.babies) {
             if (!vanishes(baby)) maps.try_emplace(baby.permutation, baby.permutation, n);
             moves.push_back(vanishes(baby) ? nullptr : &maps.at(baby.permutation));
-        }
-        for (std::size_t i = 0; i < t.terms.size(); ++i) {
-            if (order.before(t.terms[i])) masked_before[t.terms[i].baby].push_back(i);
         }
         std::vector<bool> skipped(t.babies.size());
         sums[0] = plan_sums(t, order, skipped);
@@ -54,6 +52,13 @@ struct Preparation {
         std::stable_sort(babies.begin(), babies.end(), [&](std::size_t a, std::size_t b) {
             return t.babies[a].key.data < t.babies[b].key.data;
         });
+        std::vector<std::size_t> place(babies.size());
+        for (std::size_t i = 0; i < babies.size(); ++i) place[babies[i]] = i;
+        for (const MaskedTerms& group : order.groups) {
+            std::size_t last = 0;
+            for (const std::size_t i : group.terms) last = std::max(last, place[t.terms[i].baby]);
+            masked_after[last].push_back(&group);
+        }
         tile = std::min(n, kMaxTile);
         while (tile > kStrip && tile * 2 * order.rows > kScratchWords) tile /= 2;
         strip = std::min({kStrip, n / t.period, tile});
@@ -133,7 +138,7 @@ class LimbWorker {
             for (std::size_t i = 0; i < prepared_.babies.size(); ++i) {
                 look_ahead(i, start);
                 rotate(i, start);
-                mask(prepared_.babies[i], start);
+                for (const MaskedTerms* group : prepared_.masked_after[i]) mask(*group, start);
             }
             for (std::size_t poly = 0; poly < 2; ++poly) {
                 sum(outs, poly, start);
@@ -277,17 +282,22 @@ class LimbWorker {
                               tile_, modulus());
     }
 
-    // The terms of a baby step that are masked before they are summed.
-    void mask(std::size_t baby, std::size_t start) {
-        if (special() && Preparation::vanishes(t_.babies[baby])) return;
-        for (const std::size_t i : prepared_.masked_before[baby]) {
-            const std::uint64_t* const values =
-                mask_row(static_cast<std::size_t>(t_.terms[i].mask)) + start;
-            for (const std::size_t poly : {0, 1}) {
-                const std::uint64_t* const from = scratch(baby, poly);
-                kernels().scaled_dot_product(scratch(prepared_.order.term_row[i], poly), &from,
-                                             &values, 1, tile_, modulus());
-            }
+    // Terms that are masked before they are summed.
+    void mask(const MaskedTerms& group, std::size_t start) {
+        chosen_masks_.clear();
+        chosen_.clear();
+        for (const std::size_t i : group.terms) {
+            const Term& term = t_.terms[i];
+            if (special() && Preparation::vanishes(t_.babies[term.baby])) continue;
+            chosen_.push_back(term.baby);
+            chosen_masks_.push_back(mask_row(static_cast<std::size_t>(term.mask)) + start);
+        }
+        if (chosen_.empty()) return;
+        for (const std::size_t poly : {0, 1}) {
+            parts_.clear();
+            for (const std::size_t baby : chosen_) parts_.push_back(scratch(baby, poly));
+            kernels().scaled_dot_product(scratch(group.row, poly), parts_.data(),
+                                         chosen_masks_.data(), parts_.size(), tile_, modulus());
         }
     }
 
@@ -367,6 +377,7 @@ class LimbWorker {
     Buffer partial_;  // a strip of every sum that is masked later
     // Kept for their memory.
     std::vector<const std::uint64_t*> digits_, ahead_, parts_, chosen_masks_;
+    std::vector<std::size_t> chosen_;
     const std::uint64_t* ahead_key_ = nullptr;
     std::vector<std::vector<const std::uint64_t*>> rows_[2];  // what each group sums
 };

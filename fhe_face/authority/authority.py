@@ -11,19 +11,20 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from fhe_core import container
 from fhe_core.container import Kind as FileKind
 from fhe_core.errors import Failure
+from fhe_core.matching import crossed
 from fhe_core.matching.values import TOKEN_BYTES
 from fhe_face.authority import log
 from fhe_face.authority.faces import Checked, Faces
 from fhe_face.authority.galleries import known_gallery
 from fhe_face.authority.policy import Policy
 from fhe_face.authority.requests import Question, Request, Requests, Verdict
-from fhe_face.authority.searches import CheckedScores, Searches, token_of
+from fhe_face.authority.searches import SEARCHES, CheckedFace, CheckedScores, Searches, token_of
 from fhe_face.authority.thresholds import MATCHES, Standard, standard_of
 from fhe_face.authority.words import UNHEALTHY, Caller, Kind, Scope, State, Word, checked_name
 from fhe_face.client.ledger import AnswerLimitError
@@ -32,11 +33,7 @@ from fhe_face.store.database import Database
 from fhe_face.tokens import NONCE_BYTES, TAG_BYTES
 
 _FACE: Final = re.compile(f"[0-9a-f]{{{2 * (NONCE_BYTES + TAG_BYTES)}}}")
-_TOKENS: Final = {
-    Kind.MATCH: _FACE,
-    Kind.ENROL: _FACE,
-    Kind.SEARCH: re.compile(f"[0-9a-f]{{{2 * TOKEN_BYTES}}}"),
-}
+_PROBE: Final = re.compile(f"[0-9a-f]{{{2 * TOKEN_BYTES}}}")
 _SPENT: Final = "the key has given as many answers as it may: make a new key"
 Clock = Callable[[], int]
 
@@ -100,12 +97,14 @@ class Authority:
                 here. Others: as `Requests.announce`.
         """
         caller.require(Scope.ENROL if question.kind is Kind.ENROL else Scope.ASK)
-        if not _TOKENS[question.kind].fullmatch(question.token):
-            raise Invalid("that is no token of such a request, in hexadecimal")
+        by_face = _FACE.fullmatch(question.token) is not None
+        question = _known_by(question)
         if question.subject is not None:
             checked_name(question.subject, "person")
         if question.kind is Kind.SEARCH:
-            self._require_search(caller, question)
+            self._require_search(caller, question, by_face)
+        elif question.gallery is not None:
+            self._require_enrolment(question)
         else:
             self._require_face(question)
         return self.requests.announce(caller, question, self.clock())
@@ -113,16 +112,27 @@ class Authority:
     def _require_face(self, question: Question) -> None:
         if self.faces is None:
             raise NotHere("this authority holds no client.key")
-        if question.subject is None or question.gallery is not None or question.names:
+        if question.subject is None or question.names:
             raise Invalid(f"a request of kind '{question.kind}' has a subject and nothing else")
         if question.kind is Kind.MATCH:
             self._matches()
 
-    def _require_search(self, caller: Caller, question: Question) -> None:
+    def _require_enrolment(self, question: Question) -> None:
+        """Of a face that a server enrols in a gallery by itself."""
+        if question.kind is Kind.MATCH or question.subject is None or question.names:
+            raise Invalid("a gallery is searched, or a subject's face is enrolled in it")
+        known = known_gallery(self.database, question.gallery or "")
+        self._searches(known.key_id)
+        known.require_crossing()
+
+    def _require_search(self, caller: Caller, question: Question, by_face: bool) -> None:
+        """by_face: a server searches for the face by itself."""
         if question.gallery is None:
             raise Invalid("a search is of a gallery")
         known = known_gallery(self.database, question.gallery)
         self._searches(known.key_id)
+        if by_face:
+            known.require_crossing()
         if question.names:
             caller.require(Scope.NAMES)
             if question.subject is not None:
@@ -158,8 +168,10 @@ class Authority:
         caller.require(Scope.DELIVER)
         with container.loads(data, name="the result") as reader:
             kind = reader.header.kind
-        if kind is FileKind.SCORES:
+        if kind in SEARCHES:
             return self._deliver_scores(caller, data)
+        if kind is FileKind.SWITCHED_FACE:
+            return self._deliver_switched(caller, data)
         return self._deliver_face(caller, data)
 
     def _deliver_scores(self, caller: Caller, data: bytes) -> Told:
@@ -176,6 +188,20 @@ class Authority:
                 return opener.decide(checked, request.question, self.policy.near_band)
 
             return self._decided(caller, request, checked, decide)
+
+    def _deliver_switched(self, caller: Caller, data: bytes) -> Told:
+        request = self.requests.by_token(token_of(data))
+        if request is None or request.question.gallery is None:
+            raise _unannounced()
+        with self._noting(caller, request):
+            known = known_gallery(self.database, request.question.gallery)
+            opener = self._searches(known.key_id)
+            checked = opener.check_face(data, known)
+            if checked.face.subject != request.question.subject:
+                raise NotHere("the face is enrolled for another person than was announced")
+            return self._decided(
+                caller, request, checked, lambda: (opener.enrol(checked), math.nan)
+            )
 
     def _deliver_face(self, caller: Caller, data: bytes) -> Told:
         if self.faces is None:
@@ -203,6 +229,10 @@ class Authority:
             request = self.requests.by_token(token)
             if request is None or request.question.kind is not wanted:
                 continue
+            if request.question.gallery is not None:
+                raise NotHere("the face was announced for a gallery")
+            if request.sender not in (None, checked.senders[place]):
+                raise NotHere("the face was encrypted by another device than has announced it")
             others = [one for number, one in enumerate(checked.tokens) if number != place]
             subject = request.question.subject
             if all(self.requests.enrolled(subject, other) for other in others):
@@ -214,7 +244,7 @@ class Authority:
         self,
         caller: Caller,
         request: Request,
-        checked: Checked | CheckedScores,
+        checked: Checked | CheckedScores | CheckedFace,
         decide: Callable[[], tuple[Verdict, float]],
     ) -> Told:
         """Count, open, write, tell: in this order. One result is opened at a time."""
@@ -285,6 +315,24 @@ class _Noting:
         self.authority.requests.note(line, self.authority.clock())
         if spent:
             raise OverQuota(_SPENT) from error
+
+
+def _known_by(question: Question) -> Question:
+    """The question, with the token that its result carries.
+
+    A search by a sealed probe has the probe's token, one that a server does by itself that which
+    follows from the face's.
+
+    Raises:
+        Invalid: that is no token.
+    """
+    if question.kind is Kind.SEARCH and _PROBE.fullmatch(question.token):
+        return question
+    if not _FACE.fullmatch(question.token):
+        raise Invalid("that is no token of such a request, in hexadecimal")
+    if question.kind is Kind.SEARCH:
+        return replace(question, token=crossed.token_of(question.token).hex())
+    return question
 
 
 def _unannounced() -> NotHere:

@@ -16,10 +16,12 @@ from fhe_face.authority.thresholds import Standard
 from fhe_face.authority.words import Word
 from fhe_face.client.client import FaceClient
 from fhe_face.client.decryption import Score
+from fhe_face.client.devices import Register
 from fhe_face.client.health import HealthReport
 from fhe_face.client.ledger import Ledger, result_digest
 from fhe_face.engine import Engine
 from fhe_face.places import EMBEDDING, SCORE
+from fhe_face.senders import senders_of
 from fhe_face.tokens import sides_of, tokens_of
 
 #: Match, uncertain, unknown, refused; and healthy, refused.
@@ -40,10 +42,14 @@ class Weighted:
 
 @dataclass(frozen=True, eq=False)
 class Checked:
-    """A result whose shape is right, not yet opened. digest: names its content."""
+    """A result whose shape is right, not yet opened.
+
+    senders: ids of the devices that encrypted its faces; digest: names its content.
+    """
 
     bundle: Bundle
     tokens: tuple[str, ...]
+    senders: tuple[str | None, ...]
     digest: str
 
     @property
@@ -54,10 +60,13 @@ class Checked:
 class Faces:
     """Opens results of one client key."""
 
-    def __init__(self, key: SecretKey, engine: Engine, ledger: Ledger) -> None:
+    def __init__(
+        self, key: SecretKey, engine: Engine, ledger: Ledger, devices: Register | None = None
+    ) -> None:
+        """devices: of the key; faces of those that were revoked are not opened."""
         self._parameters = key.parameters
         self._clients = {
-            what: FaceClient(key, engine, Weighted(ledger, answers_of(outcomes)))
+            what: FaceClient(key, engine, Weighted(ledger, answers_of(outcomes)), devices)
             for what, outcomes in _OUTCOMES.items()
         }
 
@@ -85,8 +94,10 @@ class Faces:
                 )
 
         bundle = bundle_from_bytes(data, "the result", self._load, admit)
-        tokens = tokens_of("the result", bundle.facts, sides_of(bundle.what))
-        return Checked(bundle, tuple(tokens), result_digest(bundle).hex())
+        sides = sides_of(bundle.what)
+        tokens = tokens_of("the result", bundle.facts, sides)
+        senders = senders_of("the result", bundle.facts, sides)
+        return Checked(bundle, tuple(tokens), senders, result_digest(bundle).hex())
 
     def match(self, checked: Checked, standard: Standard, band: float) -> tuple[Verdict, float]:
         """The verdict on a score, and the score, which must not leave.

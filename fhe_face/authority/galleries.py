@@ -6,8 +6,9 @@ The server is not asked: a result of other blocks, or of other positions, is ref
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sqlalchemy import select
@@ -31,12 +32,17 @@ class Place:
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """A gallery. key_id: of its key."""
+    """A gallery.
+
+    key_id: of its key; crossing: what leads to it, where its server searches by itself
+    (`fhe_core.formats.switching.described`).
+    """
 
     name: str
     key_id: str
     places: tuple[Place, ...]
     standard: Standard
+    crossing: Mapping[str, Any] | None = None
 
     @property
     def masks(self) -> str:
@@ -46,6 +52,12 @@ class Known:
     @property
     def blocks(self) -> tuple[str, ...]:
         return tuple(place.digest for place in self.places)
+
+    def require_crossing(self) -> Mapping[str, Any]:
+        """What leads to it. NotHere: nothing does."""
+        if self.crossing is None:
+            raise NotHere("no server enrols or searches by itself in this gallery")
+        return self.crossing
 
     @property
     def people(self) -> int:
@@ -59,7 +71,12 @@ def keep_gallery(database: Database, known: Known, at: int) -> None:
         connection.execute(places.delete().where(places.c.gallery == known.name))
         connection.execute(galleries.delete().where(galleries.c.name == known.name))
         connection.execute(
-            galleries.insert().values(name=known.name, key_id=known.key_id, updated=at)
+            galleries.insert().values(
+                name=known.name,
+                key_id=known.key_id,
+                updated=at,
+                crossing=None if known.crossing is None else json.dumps(dict(known.crossing)),
+            )
         )
         for number, place in enumerate(known.places):
             connection.execute(
@@ -84,7 +101,8 @@ def known_gallery(database: Database, name: str) -> Known:
     standard = standard_of(database, gallery_name(name))
     if row is None or standard is None:
         raise NotHere("this authority knows no such gallery")
-    return Known(name, row.key_id, tuple(map(_place, found)), standard)
+    crossing = None if row.crossing is None else json.loads(row.crossing)
+    return Known(name, row.key_id, tuple(map(_place, found)), standard, crossing)
 
 
 def gallery_names(database: Database) -> Sequence[str]:

@@ -15,6 +15,7 @@ from fhe_core.secret.files import Passphrase, load_secret_key
 from fhe_core.secret.gallery_files import load_gallery_key
 from fhe_face.authority.faces import Faces
 from fhe_face.authority.searches import Searches
+from fhe_face.client.devices import Register
 from fhe_face.client.ledger import DEFAULT_LIMIT, Warn, beside
 from fhe_face.engine import engine_for
 from fhe_face.failures import UsageError
@@ -59,9 +60,8 @@ def load_keys(
         else:
             engine = engine_for(header)
             key = load_secret_key(path, threads=threads, passphrase=passphrase(path))
-            faces = Faces(
-                key, engine, beside(path, key.key_id, answer_limit or DEFAULT_LIMIT, warn)
-            )
+            ledger = beside(path, key.key_id, answer_limit or DEFAULT_LIMIT, warn)
+            faces = Faces(key, engine, ledger, Register.beside(path, key.key_id))
     if faces is None and not searches:
         raise UsageError("an authority holds a key: --key client.key, or --key gallery.key")
     return Keys(faces, searches)

@@ -41,7 +41,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Request:
-    """One that was announced, as its row is."""
+    """One that was announced, as its row is. sender: of the key that its face is encrypted with."""
 
     id: str
     question: Question
@@ -51,6 +51,7 @@ class Request:
     digest: str | None
     word: Word | None
     found: str | None
+    sender: str | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ class Requests:
                     kind=question.kind.value,
                     token=question.token,
                     device=caller.device,
+                    sender=caller.sender,
                     subject=question.subject,
                     gallery=question.gallery,
                     names=question.names,
@@ -206,6 +208,7 @@ class Requests:
 def _enrolled(subject: str | None) -> tuple[Any, ...]:
     return (
         requests.c.kind == Kind.ENROL.value,
+        requests.c.gallery.is_(None),
         requests.c.subject == subject,
         requests.c.word == Word.HEALTHY.value,
         requests.c.ended.is_(None),
@@ -236,6 +239,7 @@ def _request(row: Any) -> Request:
         row.digest,
         word,
         row.found,
+        row.sender,
     )
 
 

@@ -3,6 +3,7 @@
 What a row means:
 
 * `tokens`: the SHA-256 of a token, never the token. `scopes`: names, separated by spaces.
+  `sender`: the id of the key that the device encrypts with; null: any.
 * `requests`: what a device has announced; one face, one question, one answer. `token`: what its
   result must carry. `opened`, `digest`: when the one result that counts was counted, and which it
   is, before anything was decrypted. `word`: the answer; `near`: it was a close one, for alarms;
@@ -10,7 +11,8 @@ What a row means:
   that was forgotten could be answered again.
 * `thresholds`: of matches (name "match") and of galleries ("gallery NAME").
 * `galleries`, `places`: what a gallery held when its owner last told us: blocks in order, their
-  live positions, and whose these are.
+  live positions, and whose these are; `crossing`: where its server searches by itself, from which
+  engine's key (JSON).
 * `alarms`: for an operator; `closed` by one.
 * `log`: who asked what and was told what, each line with the hash of the one before. Only added to;
   triggers hold it. It holds no score.
@@ -49,6 +51,7 @@ tokens: Final = Table(
     Column("device", Text, nullable=False),
     Column("digest", Text, nullable=False, unique=True),
     Column("scopes", Text, nullable=False),
+    Column("sender", Text),
     Column("label", Text, nullable=False),
     Column("created", Number, nullable=False),
     Column("expires", Number),
@@ -62,6 +65,7 @@ requests: Final = Table(
     Column("kind", Text, nullable=False),
     Column("token", Text, nullable=False, unique=True),
     Column("device", Text, nullable=False),
+    Column("sender", Text),
     Column("subject", Text),
     Column("gallery", Text),
     Column("names", Boolean, nullable=False),
@@ -95,6 +99,7 @@ galleries: Final = Table(
     Column("name", Text, primary_key=True),
     Column("key_id", Text, nullable=False),
     Column("updated", Number, nullable=False),
+    Column("crossing", Text),
 )
 
 places: Final = Table(

@@ -9,17 +9,21 @@ from typing import Any
 
 from sqlalchemy import select
 
+from fhe_core.formats.devices import is_device_id
 from fhe_face.authority.tables import tokens
 from fhe_face.authority.words import Caller, Scope, checked_name
 from fhe_face.service import bearer
-from fhe_face.service.errors import NotHere
+from fhe_face.service.errors import Invalid, NotHere
 from fhe_face.service.rows import now
 from fhe_face.store.database import Database
 
 
 @dataclass(frozen=True)
 class Token:
-    """What is known of a token, without its secret. id: public, for the log and to revoke it."""
+    """What is known of a token, without its secret.
+
+    id: public, for the log and to revoke it; sender: of the key that the device encrypts with.
+    """
 
     id: str
     device: str
@@ -28,6 +32,7 @@ class Token:
     created: int
     expires: int | None
     revoked: int | None
+    sender: str | None = None
 
     @property
     def state(self) -> str:
@@ -42,21 +47,26 @@ def create_token(
     *,
     seconds: int | None = None,
     label: str = "",
+    sender: str | None = None,
 ) -> tuple[Token, str]:
     """A new token of a device, and its secret, which is nowhere else afterwards.
 
     seconds: how long it is valid; None: until it is revoked. All tokens of a device share its
-    limits and its requests.
+    limits and its requests. sender: the id of the key that the device encrypts with
+    (`fhe-face device`): its requests are then about faces of that key only.
 
     Raises:
-        Invalid: no scope, a time that has passed, or what is no name of a device.
+        Invalid: no scope, a time that has passed, or what is no name or id of a device.
     """
     checked_name(device, "device")
+    if sender is not None and not is_device_id(sender):
+        raise Invalid("the id of a device's key is 32 hexadecimal digits: fhe-face device list")
     bearer.require_sensible(scopes, seconds, label)
     secret, created = bearer.new_secret(), now()
     ordered = tuple(scope for scope in Scope if scope in scopes)
     expires = None if seconds is None else created + seconds
-    token = Token(secrets.token_hex(6), device, ordered, label, created, expires, None)
+    id = secrets.token_hex(6)
+    token = Token(id, device, ordered, label, created, expires, None, sender)
     with database.locked() as connection:
         connection.execute(
             tokens.insert().values(
@@ -64,6 +74,7 @@ def create_token(
                 device=device,
                 digest=bearer.digest_of(secret),
                 scopes=" ".join(ordered),
+                sender=sender,
                 label=label,
                 created=created,
                 expires=expires,
@@ -104,9 +115,10 @@ def authenticate(database: Database, authorization: str | None) -> Caller:
     token = _token(row)
     if token.state != "valid":
         raise bearer.refused()
-    return Caller(token.device, token.id, frozenset(token.scopes))
+    return Caller(token.device, token.id, frozenset(token.scopes), token.sender)
 
 
 def _token(row: Any) -> Token:
     scopes = tuple(Scope(name) for name in str(row.scopes).split())
-    return Token(row.id, row.device, scopes, row.label, row.created, row.expires, row.revoked)
+    ends = row.expires, row.revoked
+    return Token(row.id, row.device, scopes, row.label, row.created, *ends, row.sender)

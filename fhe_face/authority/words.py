@@ -82,11 +82,15 @@ DEFAULT_SCOPES: Final = (Scope.ASK, Scope.DELIVER)
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks: a device by one of its tokens (its public id)."""
+    """Who asks: a device by one of its tokens (its public id).
+
+    sender: the id of the key that it encrypts with, where that is known.
+    """
 
     device: str
     token: str
     scopes: frozenset[Scope]
+    sender: str | None = None
 
     def may(self, scope: Scope) -> bool:
         return scope in self.scopes

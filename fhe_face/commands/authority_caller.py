@@ -61,8 +61,12 @@ class Asked:
             raise UsageError("choose one of --face and --probe")
         if self.probe is not None and (self.gallery is None or self.enrol):
             raise UsageError("--probe goes with --gallery NAME, and without --enrol")
-        if self.face is not None and (self.subject is None or self.gallery or self.names):
-            raise UsageError("--face goes with --subject NAME, and without --gallery and --names")
+        if self.face is None or (self.gallery is not None and not self.enrol):
+            return
+        if self.subject is None or self.names:
+            raise UsageError(
+                "--face goes with --subject NAME, or with the --gallery that is searched by it"
+            )
 
     @property
     def named(self) -> bool:
@@ -73,12 +77,12 @@ class Asked:
         if self.face is not None:
             header = read_header(self.face, expect_kind=Kind.CIPHERTEXT)
             (token,) = tokens_of(header.source, known_facts(header), 1)
-            kind = "enrol" if self.enrol else "match"
-            return authority.announce(kind, token, subject=self.subject)
-        assert self.probe is not None
-        token = read_header(self.probe, expect_kind=Kind.PROBE).text("token")
+            kind = "enrol" if self.enrol else "match" if self.gallery is None else "search"
+        else:
+            assert self.probe is not None
+            token, kind = read_header(self.probe, expect_kind=Kind.PROBE).text("token"), "search"
         return authority.announce(
-            "search", token, subject=self.subject, gallery=self.gallery, names=self.names
+            kind, token, subject=self.subject, gallery=self.gallery, names=self.names
         )
 
 

@@ -28,7 +28,8 @@ def read_gallery(gallery: Gallery, name: str) -> Known:
         )
         for place in snapshot.places
     )
-    return Known(name, finder.opened.key.key_id, places, Standard(decision))
+    crossing = finder.opened.settings.crossing
+    return Known(name, finder.opened.key.key_id, places, Standard(decision), crossing)
 
 
 def unsealed(gallery: Gallery) -> int:

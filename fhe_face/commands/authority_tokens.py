@@ -30,6 +30,12 @@ def create(
         float | None, typer.Option("--days", help="Valid for so long; default: until revoked.")
     ] = None,
     label: Annotated[str, typer.Option("--label", help="What it is for.")] = "",
+    sender: Annotated[
+        str | None,
+        typer.Option(
+            "--device-id", help="The id of the device's key: no others' faces are asked about."
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """On stdout only the token, so that a script can take it."""
@@ -40,7 +46,9 @@ def create(
 
     chosen, seconds = _scopes(scopes), seconds_of(days)
     with opened(folder) as database:
-        token, secret = create_token(database, device, chosen, seconds=seconds, label=label)
+        token, secret = create_token(
+            database, device, chosen, seconds=seconds, label=label, sender=sender
+        )
     if json:
         print_json({**_described(token), "token": secret})
     else:
@@ -94,6 +102,7 @@ def _described(token: Token) -> dict[str, Any]:
         "device": token.device,
         "state": token.state,
         "scopes": [scope.value for scope in token.scopes],
+        "device_id": token.sender,
         "label": token.label,
         "created": token.created,
         "expires": token.expires,

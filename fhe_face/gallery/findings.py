@@ -21,6 +21,9 @@ from fhe_core.formats.switching import findings_facts, findings_from_bytes
 from fhe_core.matching import AnswerMismatch, Asked, masks_digest
 from fhe_core.matching.answers import answers_of
 from fhe_core.matching.crossed import Findings, token_of
+from fhe_core.matching.values import Mask
+from fhe_core.secret.key import SecretKey
+from fhe_core.secret.matching import Sealer
 from fhe_core.secret.switching import open_norm, open_products
 from fhe_face.client.health import HealthReport, check_embedding
 from fhe_face.client.ledger import Ledger
@@ -32,7 +35,7 @@ from fhe_face.gallery.ranking import TOP, Identified, by_subject, ranked
 from fhe_face.models.templates import Array
 
 #: The largest cosine that noise leaves: as `index`, with that of a probe of the server's own.
-_LARGEST: Final = 1.05
+LARGEST: Final = 1.05
 
 
 @dataclass(frozen=True)
@@ -69,11 +72,14 @@ class Judged:
     length: float
 
 
-def judge(opened: Opened, crossing: Crossing, found: Findings) -> Judged:
-    """Whether findings may be used: the same checks as for an embedding, of its length alone."""
-    squared = open_products(opened.key, crossing.plan, found.products[:1])[0]
+def judge(key: SecretKey, crossing: Crossing, found: Findings) -> Judged:
+    """Whether findings may be used: the same checks as for an embedding, of its length alone.
+
+    key: the gallery's.
+    """
+    squared = open_products(key, crossing.plan, found.products[:1])[0]
     length = float(np.sqrt(max(squared, 0.0)))
-    norm = open_norm(opened.key, crossing.plan, found.norm)
+    norm = open_norm(key, crossing.plan, found.norm)
     return Judged(check_embedding(np.array([length]), norm, crossing.normalisation), length)
 
 
@@ -123,7 +129,7 @@ def answer(
     found, places = read_findings(opened, snapshot, data, request)
     names = 2 * opened.store.counts().subjects + 1
     ledger.spend(hashlib.sha256(data).digest(), answers_of(names))
-    judged = judge(opened, crossing, found)
+    judged = judge(opened.key, crossing, found)
     if not judged.report.healthy:
         return Answered(Identified(1, None, None, (), judged.report.message))
     scores = _cosines(opened, crossing, found, places, judged.length)
@@ -145,11 +151,20 @@ def _cosines(
     if not places:
         return Found((), np.zeros(0))
     live = [place.live for place in places]
-    rows = opened.sealer.open_words(found.scores.words) / (crossing.plan.probe_share * length)
-    scores: Array = np.concatenate([row[mask] for row, mask in zip(rows, live, strict=True)])
-    if np.max(np.abs(scores), initial=0.0) > _LARGEST:
+    scores = np.concatenate(cosines(opened.sealer, crossing, found, live, length))
+    if np.max(np.abs(scores), initial=0.0) > LARGEST:
         raise AnswerMismatch("the scores are larger than any of this gallery can be")
     return Found(owners, scores)
+
+
+def cosines(
+    sealer: Sealer, crossing: Crossing, found: Findings, live: Sequence[Mask], length: float
+) -> list[Array]:
+    """Of the live positions of every block. length: of the server's vector, from `judge`."""
+    if not live:
+        return []
+    rows = sealer.open_words(found.scores.words) / (crossing.plan.probe_share * length)
+    return [row[mask] for row, mask in zip(rows, live, strict=True)]
 
 
 def _beside(

@@ -25,6 +25,7 @@ def _asking() -> None:
         sa.Column("device", sa.Text, nullable=False),
         sa.Column("digest", sa.Text, nullable=False, unique=True),
         sa.Column("scopes", sa.Text, nullable=False),
+        sa.Column("sender", sa.Text),
         sa.Column("label", sa.Text, nullable=False),
         sa.Column("created", _NUMBER, nullable=False),
         sa.Column("expires", _NUMBER),
@@ -36,6 +37,7 @@ def _asking() -> None:
         sa.Column("kind", sa.Text, nullable=False),
         sa.Column("token", sa.Text, nullable=False, unique=True),
         sa.Column("device", sa.Text, nullable=False),
+        sa.Column("sender", sa.Text),
         sa.Column("subject", sa.Text),
         sa.Column("gallery", sa.Text),
         sa.Column("names", sa.Boolean, nullable=False),
@@ -68,6 +70,7 @@ def _knowing() -> None:
         sa.Column("name", sa.Text, primary_key=True),
         sa.Column("key_id", sa.Text, nullable=False),
         sa.Column("updated", _NUMBER, nullable=False),
+        sa.Column("crossing", sa.Text),
     )
     op.create_table(
         "places",
