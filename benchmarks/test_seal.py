@@ -12,6 +12,7 @@ import functools
 import pytest
 
 from fhe_core.oracles import seal_library
+from fhe_core.oracles.chain import levels_of
 from fhe_core.oracles.interface import OracleError
 from fhe_core.oracles.run import Runner, multiplies, rotations
 from fhe_core.runtime import native
@@ -39,7 +40,7 @@ def seal(bench):
         rotations(bench.plan, bench.parameters.slots),
         multiplies=multiplies(bench.plan),
     )
-    runner = Runner(library, bench.plan, bench.tables)
+    runner = Runner(library, bench.plan, bench.tables, levels_of(bench.parameters))
     return functools.partial(runner.evaluate, runner.encrypt(bench.values))
 
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -22,12 +22,12 @@ from fhe_core.streams import early_end_is_quiet
 from fhe_face.coeffs import basis, methods
 from fhe_face.coeffs.basis import Interval, relative_errors
 from fhe_face.coeffs.figures import PLOT, figure_class
+from fhe_face.coeffs.fit_words import Fit, counted, doubts
 from fhe_face.coeffs.normalisation import (
     COEFFICIENTS,
     MAX_NEWTON_STEPS,
     CoefficientError,
     FittedNormalisation,
-    Measurement,
 )
 from fhe_face.coeffs.plot import draw
 from fhe_face.coeffs.samples import Sample, read_sample, require_separate
@@ -51,9 +51,6 @@ MAX_SPREAD: Final = 1e4
 _LONGEST: Final = 1e6
 _SHORTEST: Final = 1 + 1e-6
 _LIMITS: Final = (1e-12, 1e12)
-_FEW_VALUES: Final = 100
-_USEFUL_ERROR: Final = 0.5
-_MONOMIAL_LOSS: Final = 1e-6
 
 
 @dataclass(frozen=True)
@@ -76,49 +73,6 @@ class Request:
     allow_outside: bool = False
     output: Path | None = None
     plot: Path | None = None
-
-
-@dataclass(frozen=True)
-class Fit:
-    """A fit that was made, its error without Newton steps, and what its user should know."""
-
-    normalisation: FittedNormalisation
-    polynomial_errors: tuple[float, float]
-    warnings: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """The coefficient file's content, and what is not in it."""
-        worst, mean = self.polynomial_errors
-        return {
-            **self.normalisation.to_json(),
-            "polynomial_worst_relative_error": worst,
-            "polynomial_mean_relative_error": mean,
-            "monomial_loss": self.normalisation.monomial_loss,
-            "warnings": list(self.warnings),
-        }
-
-    def rows(self) -> list[tuple[str, str]]:
-        """What a person wants to know: names and texts."""
-        n = self.normalisation
-        low, high = n.interval
-        steps = f" and {_count(n.newton_steps, 'Newton step')}" if n.newton_steps else ""
-        rows = [
-            ("1/sqrt(y) on", f"[{low:g}, {high:g}], degree {n.degree}{steps}, {n.method}"),
-            ("made by", n.source),
-            ("coefficients, highest degree first", _joined(n.coefficients)),
-            ("in the Chebyshev basis, c_0 first", _joined(n.chebyshev)),
-            ("relative error on the interval", _errors(n.errors)),
-        ]
-        if n.newton_steps:
-            rows.append(("before the Newton steps", _errors(self.polynomial_errors)))
-        unit = "level" if n.multiplicative_depth == 1 else "levels"
-        depth = f"{n.multiplicative_depth} {unit} from y; {n.levels} from the embedding"
-        rows.append(("multiplicative depth", depth))
-        if n.sample is not None:
-            rows.append(("sample", _measured(n.sample)))
-        nothing = "no file given: nothing is known about other faces"
-        rows.append(("evaluation", nothing if n.evaluation is None else _measured(n.evaluation)))
-        return rows
 
 
 def least_squares(
@@ -159,7 +113,7 @@ def fit(
         chebyshev = methods.distribution_weighted(interval, degree, values)
         share = methods.BACKGROUND
         used = values.size
-        what = f"{_count(used, 'value')} of the sample (weight {1 - share:g}) and the whole " + (
+        what = f"{counted(used, 'value')} of the sample (weight {1 - share:g}) and the whole " + (
             f"interval (weight {share:g})"
         )
     elif method == "minimax":
@@ -214,7 +168,7 @@ def perform(request: Request) -> Fit:
         evaluation=None if evaluation is None else evaluation.measure(fitted),
     )
     before = relative_errors(fitted.chebyshev, interval)
-    warnings += _doubts(fitted, before[0], request.interval is None and sample is not None)
+    warnings += doubts(fitted, before[0], request.interval is None and sample is not None)
     if request.plot is not None:
         named = (("sample", sample), ("evaluation", evaluation))
         draw(fitted, request.plot, [(name, data) for name, data in named if data is not None])
@@ -313,12 +267,12 @@ def _check(method: str, interval: Interval, degree: int, points: int, newton_ste
 
 def _interval(request: Request, sample: Sample | None) -> tuple[Interval, str]:
     """The interval, and where it comes from."""
+    if not 1 <= request.margin < math.inf:
+        raise CoefficientError(f"margin {request.margin}; it must be a factor of 1 or more")
     if request.interval is not None:
         return request.interval, "given"
     if sample is None:
         return DEFAULT_INTERVAL, "by default"
-    if not 1 <= request.margin < math.inf:
-        raise CoefficientError(f"margin {request.margin}; it must be a factor of 1 or more")
     usable = sample.usable
     name = shown(sample.path)
     if np.unique(usable).size < 2:
@@ -349,8 +303,9 @@ def _outside(data: Sample, interval: Interval, allowed: bool) -> list[str]:
         f"{outside - below - above} not a number" if outside > below + above else "",
     ]
     text = (
-        f"{shown(data.path)}: {outside} of {_count(total, 'value')} ({100 * outside / total:.3g} %)"
-        f" outside [{low:g}, {high:g}]: {', '.join(p for p in parts if p)}"
+        f"{shown(data.path)}: {outside} of {counted(total, 'value')} "
+        f"({100 * outside / total:.3g} %) outside [{low:g}, {high:g}]: "
+        f"{', '.join(p for p in parts if p)}"
     )
     if not allowed:
         raise CoefficientError(
@@ -358,62 +313,6 @@ def _outside(data: Sample, interval: Interval, allowed: bool) -> list[str]:
             "with --allow-outside"
         )
     return [f"{text}; the polynomial is worthless there and such faces will be refused"]
-
-
-def _doubts(fitted: FittedNormalisation, before: float, from_sample: bool) -> list[str]:
-    """What else the user of a fit should know."""
-    found = []
-    low, high = fitted.interval
-    sample = fitted.sample
-    if sample is not None and from_sample and sample.inside < _FEW_VALUES:
-        chance = 2 / (sample.inside + 1)
-        found.append(
-            f"{_count(sample.inside, 'value')} in the sample: another face lies beyond the least "
-            f"and the greatest with a chance of {100 * chance:.2g} %; only the margin covers that"
-        )
-    if fitted.newton_steps and not fitted.worst_relative_error < before:
-        found.append(
-            f"the Newton steps make the worst error larger ({_error(before)} before, "
-            f"{_error(fitted.worst_relative_error)} after): the polynomial is too far off"
-        )
-    if not fitted.worst_relative_error < _USEFUL_ERROR:
-        found.append(
-            f"worst relative error {_error(fitted.worst_relative_error)}: a higher degree, "
-            f"minimax, or a shorter interval than [{low:g}, {high:g}] is needed"
-        )
-    if fitted.monomial_loss > max(_MONOMIAL_LOSS, fitted.worst_relative_error / 100):
-        found.append(
-            "powers of y cancel so much that `coefficients` alone can be off by "
-            f"{fitted.monomial_loss:.1g}; evaluate the Chebyshev coefficients"
-        )
-    return found
-
-
-def _measured(m: Measurement) -> str:
-    text = f"{m.file}, {m.inside} of {_count(m.values, 'value')} inside ({100 * m.coverage:.4g} %)"
-    if m.minimum is not None and m.maximum is not None:
-        text += f", from {m.minimum:g} to {m.maximum:g}"
-    if m.worst_relative_error is not None and m.mean_relative_error is not None:
-        errors = _errors((m.worst_relative_error, m.mean_relative_error))
-        text += f"; relative error inside: {errors}"
-    return text
-
-
-def _joined(numbers: Sequence[float]) -> str:
-    return " ".join(f"{n:.6e}" for n in numbers)
-
-
-def _errors(worst_and_mean: tuple[float, float]) -> str:
-    worst, mean = worst_and_mean
-    return f"worst {_error(worst)}, mean {_error(mean)}"
-
-
-def _error(value: float) -> str:
-    return f"{value:.4f}" if value >= 0.01 else f"{value:.2e}"
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" + ("" if number == 1 else "s")
 
 
 if __name__ == "__main__":

@@ -262,6 +262,16 @@ def expand_probe(
 ) -> ProbeTiles:
     """As ``ProbeTiles`` of ``expand_constants``, without the array between them."""
 
+def expand_mirrored(
+    context: Context,
+    roots: _Words,
+    keys: Sequence[_Words],
+    permutations: Sequence[_Index],
+    powers: Sequence[int],
+) -> ProbeTiles:
+    """As ``expand_probe`` of one root [1, 2, n] whose number 2^levels - i is the negative of number
+    i: the first half of the constants, for half of the key switches."""
+
 @final
 class ProbeTiles:
     """A copy of a probe's constants [features, 2, n], words below 2^48, as ``search`` reads them.

@@ -61,7 +61,7 @@ class FileKind:
     """What a file holds, as its content shows: an output replaces only its own kind.
 
     name: for messages, such as "an encrypted score"; recognise: whether the content of a file,
-    open at its start, is of this kind (an OSError or ValueError counts as no).
+    open at its start, is of this kind (an OSError, ValueError or RecursionError counts as no).
     """
 
     name: str
@@ -72,7 +72,7 @@ class FileKind:
         with open_regular(path) as raw, os.fdopen(os.dup(raw.fileno()), "rb") as stream:
             try:
                 return self.recognise(stream)
-            except (OSError, ValueError):
+            except (OSError, ValueError, RecursionError):
                 return False
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from fhe_core.container import Corrupt, Header, ParameterMismatch
 from fhe_core.errors import Failure
-from fhe_core.formats.purpose import require_engine
+from fhe_core.formats.purpose import require_device, require_engine
 from fhe_core.normalisation import Normalisation, NormalisationError
 from fhe_face.coeffs.normalisation import FittedNormalisation
 from fhe_face.models.architecture import INPUT_SIZES
@@ -108,9 +108,19 @@ def circuit_of(header: Header) -> Circuit:
 
     Raises:
         ContainerError: it says none, or one that does not exist, or for other parameters; or it is
-            a gallery's, which has none.
+            a gallery's or a device's.
     """
     require_engine(header)
+    return _circuit_in(header)
+
+
+def circuit_of_device(header: Header) -> Circuit:
+    """The circuit of a device's own key, which is its owner's; errors as `circuit_of`."""
+    require_device(header)
+    return _circuit_in(header)
+
+
+def _circuit_in(header: Header) -> Circuit:
     if ENTRY not in header.metadata:
         raise ParameterMismatch(
             f"{header.source}: made by a version that did not write down the circuit; make new "

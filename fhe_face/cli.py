@@ -17,12 +17,15 @@ from fhe_core import streams
 from fhe_face import guide, process
 from fhe_face.bench.commands import app as bench
 from fhe_face.commands import (
+    authority,
     coeffs,
+    device,
     exchange,
     figures,
     gallery,
     gallery_subjects,
     remote,
+    remote_device,
     remote_galleries,
     serve,
     starting,
@@ -64,12 +67,16 @@ app.command("worker", help=worker.HELP)(worker.worker)
 app.command(help=gallery_subjects.ENROLL)(gallery_subjects.enroll)
 app.command(help=gallery_subjects.IDENTIFY)(gallery_subjects.identify)
 remote.app.add_typer(remote_galleries.app, name="gallery")
+remote.app.add_typer(remote_device.app, name="device")
+remote.app.command("submit", help=remote_device.SUBMIT)(remote_device.submit)
 for name, group in {
     "bench": bench.app,
     "coeffs": coeffs.app,
     "weights": weights.app,
     "serve": serve.app,
+    "authority": authority.app,
     "gallery": gallery.app,
+    "device": device.app,
     "remote": remote.app,
 }.items():
     app.add_typer(group, name=name)

@@ -38,6 +38,7 @@ from fhe_face.circuit import (
     Circuit,
     CircuitError,
     circuit_of,
+    circuit_of_device,
     normalisation_of,
     packings_for,
 )
@@ -199,7 +200,16 @@ def engine_for(header: Header) -> Engine:
     Raises:
         ContainerError: its circuit does not exist, or not for its packings.
     """
-    circuit, packings = circuit_of(header), packings_for(header)
+    return _engine_for(header, circuit_of(header))
+
+
+def engine_of_device(header: Header) -> Engine:
+    """The engine of a device's own key, which is its owner's; errors as `engine_for`."""
+    return _engine_for(header, circuit_of_device(header))
+
+
+def _engine_for(header: Header, circuit: Circuit) -> Engine:
+    packings = packings_for(header)
     try:
         return compile_engine(circuit, packings)
     except CircuitError as error:

@@ -60,7 +60,20 @@ COMMANDS: Final = {
         ),
     ),
     "keygen": (CLIENT, ("fhe-face keygen --out keys", "fhe-face keygen --out keys --passphrase")),
-    "encrypt": (CLIENT, ("fhe-face encrypt --key keys/client.key photo.jpg -o face.ct",)),
+    "encrypt": (
+        CLIENT,
+        (
+            "fhe-face encrypt --key keys/client.key photo.jpg -o face.ct",
+            "fhe-face encrypt --key door.key photo.jpg -o face.ct --receipt face.receipt",
+        ),
+    ),
+    "device": (
+        CLIENT,
+        (
+            "fhe-face device create --key keys/client.key --label door -o door.key",
+            "fhe-face device revoke door --key keys/client.key",
+        ),
+    ),
     "align": (CLIENT, ("fhe-face align photo.jpg group.jpg -o crops --all-faces",)),
     "decrypt": (
         CLIENT,
@@ -95,6 +108,13 @@ COMMANDS: Final = {
         (
             "fhe-face worker --folder data --memory 10",
             "fhe-face worker --folder /shared/data --ray 10.0.0.1:6379",
+        ),
+    ),
+    "authority": (
+        CLIENT,
+        (
+            "fhe-face authority create deciding --weights official --key keys/client.key",
+            "fhe-face authority serve deciding --key keys/client.key",
         ),
     ),
     "weights": (MODELS, ("fhe-face weights list", "fhe-face weights download")),
@@ -137,6 +157,85 @@ COMMANDS: Final = {
         ("fhe-face serve tenant set --folder data --tenant office --bytes 20000000000",),
     ),
     "serve tenant remove": ("", ("fhe-face serve tenant remove --folder data --tenant office",)),
+    "gallery server-only": (
+        "",
+        ("fhe-face gallery server-only key friends --key keys/client.key --weights official",),
+    ),
+    "gallery server-only key": (
+        "",
+        ("fhe-face gallery server-only key friends --key keys/client.key --weights official",),
+    ),
+    "gallery server-only enroll": (
+        "",
+        ("fhe-face gallery server-only enroll friends/server face.emb.ct --subject-id badge-7",),
+    ),
+    "gallery server-only search": (
+        "",
+        ("fhe-face gallery server-only search friends/server face.emb.ct -o found.ct",),
+    ),
+    "gallery server-only answer": (
+        "",
+        ("fhe-face gallery server-only answer friends found.ct --sent face.ct",),
+    ),
+    "gallery server-only waiting": ("", ("fhe-face gallery server-only waiting friends",)),
+    "gallery server-only confirm": (
+        "",
+        ("fhe-face gallery server-only confirm friends 5a0c61d2 --subject Ann",),
+    ),
+    "gallery server-only drop": ("", ("fhe-face gallery server-only drop friends 5a0c61d2",)),
+    "authority create": (
+        "",
+        (
+            "fhe-face authority create deciding --weights official --key keys/client.key",
+            "fhe-face authority create deciding --thresholds 0.45,0.3",
+        ),
+    ),
+    "authority thresholds": ("", ("fhe-face authority thresholds deciding --weights official",)),
+    "authority gallery": ("", ("fhe-face authority gallery deciding friends",)),
+    "authority serve": (
+        "",
+        (
+            "fhe-face authority serve deciding --key keys/client.key",
+            "fhe-face authority serve deciding --key friends/client/gallery.key --host 10.0.0.5 "
+            "--tls-certificate cert.pem --tls-key key.pem",
+            "fhe-face authority serve /var/lib/deciding --key /var/lib/deciding/client.key "
+            "--print-unit",
+        ),
+    ),
+    "authority status": ("", ("fhe-face authority status deciding",)),
+    "authority check": ("", ("fhe-face authority check deciding --close 3",)),
+    "authority log": ("", ("fhe-face authority log deciding --verify",)),
+    "authority token": ("", ("fhe-face authority token create deciding --device door",)),
+    "authority token create": (
+        "",
+        (
+            "fhe-face authority token create deciding --device door > door.token",
+            "fhe-face authority token create deciding --device server --scopes deliver --days 90",
+        ),
+    ),
+    "authority token list": ("", ("fhe-face authority token list deciding",)),
+    "authority token revoke": ("", ("fhe-face authority token revoke deciding 447c3483bbf8",)),
+    "authority announce": (
+        "",
+        (
+            "fhe-face authority announce http://127.0.0.1:8444 --face face.ct --subject ann "
+            "--token-file door.token",
+        ),
+    ),
+    "authority ask": (
+        "",
+        (
+            "fhe-face authority ask http://127.0.0.1:8444 score.ct --face face.ct --subject ann "
+            "--token-file door.token",
+        ),
+    ),
+    "authority answer": (
+        "",
+        (
+            "fhe-face authority answer http://127.0.0.1:8444 5f0c1b6f9b3e8a115f0c1b6f9b3e8a11 "
+            "--token-file door.token",
+        ),
+    ),
     "bench kernels": ("", ("fhe-face bench kernels --rounds 15",)),
     "bench operations": ("", ("fhe-face bench operations --openfhe-python ofhe/bin/python",)),
     "bench profile": ("", ("fhe-face bench profile --weights FILE --plot steps.png",)),
@@ -172,6 +271,14 @@ COMMANDS: Final = {
     "remote status": ("", ("fhe-face remote status",)),
     "remote push-keys": ("", ("fhe-face remote push-keys keys",)),
     "remote embed": ("", ("fhe-face remote embed face.ct --key keys/client.key -o face.emb.ct",)),
+    "remote submit": ("", ("fhe-face remote submit face.ct",)),
+    "remote device": ("", ("fhe-face remote device push keys/devices/ID.key",)),
+    "remote device push": ("", ("fhe-face remote device push keys/devices/ID.key",)),
+    "remote device list": ("", ("fhe-face remote device list --key keys/client.key",)),
+    "remote device revoke": (
+        "",
+        ("fhe-face remote device revoke door --key keys/client.key",),
+    ),
     "remote enroll": (
         "",
         (
@@ -211,6 +318,13 @@ COMMANDS: Final = {
         "",
         ("fhe-face remote gallery rebuild friends people/ --weights official",),
     ),
+    "device create": (
+        "",
+        ("fhe-face device create --key keys/client.key --label door -o door.key",),
+    ),
+    "device list": ("", ("fhe-face device list --key keys/client.key",)),
+    "device show": ("", ("fhe-face device show door --key keys/client.key",)),
+    "device revoke": ("", ("fhe-face device revoke door --key keys/client.key",)),
     "gallery create": ("", ("fhe-face gallery create friends --names --weights official",)),
     "gallery list": ("", ("fhe-face gallery list",)),
     "gallery show": ("", ("fhe-face gallery show friends", "fhe-face gallery show friends Ann")),

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fhe_core.container import Corrupt, KeyMismatch, ParameterMismatch, WrongKind
-from fhe_core.formats.heads import Admission, Head, ItemHead
+from fhe_core.formats.heads import Head, ItemHead
 from fhe_core.normalisation import Normalisation, NormalisationError
 from fhe_core.runtime.native import SCALE_TOLERANCE
 from fhe_face.engine import Engine
@@ -74,16 +74,6 @@ def require_key(head: Head, key_id: str) -> None:
     """Raise KeyMismatch for a bundle of another key."""
     if head.key_id != key_id:
         raise KeyMismatch(f"{head.source}: belongs to key {head.key_id[:8]}, not to {key_id[:8]}")
-
-
-def admission(what: str, engine: Engine, key_id: str) -> Admission:
-    """For `load_bundle`: refuses another key or shape from the header."""
-
-    def admit(head: Head) -> None:
-        require_key(head, key_id)
-        require_shape(head, what, engine)
-
-    return admit
 
 
 def _runs(head: Head, engine: Engine) -> tuple[Run, ...]:

@@ -58,16 +58,16 @@ def container_target(_folder: Path) -> Target:
     return Target("container", parse, (ContainerError,), seeds, mutate_container)
 
 
-def _secret_key(name: str) -> SecretKey:
+def secret_key(name: str, seed: int = 7) -> SecretKey:
     """The same key each time, so that a kept corpus stays valid."""
     parameters = tiny.load(name)
-    ternary = np.random.default_rng(7).integers(-1, 2, parameters.ring_dimension, dtype=np.int8)
+    ternary = np.random.default_rng(seed).integers(-1, 2, parameters.ring_dimension, dtype=np.int8)
     return SecretKey(parameters, ternary)
 
 
 def secret_key_target(folder: Path) -> Target:
     scratch = Scratch(folder, "client.key")
-    key, seeds = _secret_key("insecure-short"), []
+    key, seeds = secret_key("insecure-short"), []
     for passphrase in (None, b"fuzz"):
         save_secret_key(
             scratch.path, key, {}, passphrase=passphrase, scheme=Scheme(14), overwrite=True
@@ -86,7 +86,7 @@ def evaluation_keys_target(folder: Path) -> Target:
     both = tiny.ring_keys(tiny.load(tiny.HALVES.name))
     seeds = []
     for parameters, own in (("insecure-short", wanted), (tiny.HALVES.name, both)):
-        save_evaluation_keys(scratch.path, _secret_key(parameters), own, {})
+        save_evaluation_keys(scratch.path, secret_key(parameters), own, {})
         seeds.append(scratch.path.read_bytes())
 
     def parse(data: bytes) -> None:
@@ -99,7 +99,7 @@ def evaluation_keys_target(folder: Path) -> Target:
 
 def ciphertext_target(folder: Path) -> Target:
     scratch = Scratch(folder, "some.ct")
-    key = _secret_key("insecure-short")
+    key = secret_key("insecure-short")
     fresh, seed = key.encrypt(np.zeros(key.parameters.slots), tiny.SCALE)
     low = fresh.drop_to(1, key.parameters)
     how = {"preparation": {"size": 64, "flip": False, "detector": "none"}}
@@ -118,7 +118,7 @@ def ciphertext_target(folder: Path) -> Target:
 
 
 def _of_two_rings() -> Bundle:
-    key = _secret_key(tiny.HALVES.name)
+    key = secret_key(tiny.HALVES.name)
     fresh, _ = key.encrypt(np.zeros(key.parameters.slots), tiny.SCALE)
     small = Ciphertext(np.zeros((2, 3, key.parameters.slots // 2), np.uint64), tiny.SCALE, 2)
     return Bundle("score", key.parameters, key.key_id, {"a": small, "b": fresh}, {}, {})
@@ -128,7 +128,7 @@ def results_target(folder: Path) -> Target:
     """What either side does with a ciphertext file that loads: match, embed, decrypt."""
     scratch = Scratch(folder, "result.ct")
     world = tiny.make_world()
-    key = _secret_key("insecure-tiny")
+    key = secret_key("insecure-tiny")
     keys = tiny.make_keys(key, world.specifications)
     server = FaceServer(keys, world.engine, world.network)
     client = FaceClient(key, world.engine, MemoryLedger(1 << 40, lambda _text: None))

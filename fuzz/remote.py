@@ -15,13 +15,13 @@ from pathlib import Path
 import httpx
 
 from fhe_core.errors import Failure
+from fhe_face.gallery.folders import REMOTE
 from fhe_face.models.faces import Preparation
 from fhe_face.remote import jobs
 from fhe_face.remote.backoff import Backoff
 from fhe_face.remote.connection import Connection
 from fhe_face.remote.following import Following
 from fhe_face.remote.login import Profile, about
-from fhe_face.remote.place import NAME as PLACE
 from fhe_face.remote.place import Place
 from fhe_face.remote.resources import Room, every, find
 from fhe_face.remote.store import RemoteStore
@@ -221,7 +221,7 @@ def remote_files_target(folder: Path) -> Target:
     seeds = [profile, json.dumps(place).encode(), json.dumps(witness).encode()]
 
     def parse(data: bytes) -> None:
-        (folder / PLACE).write_bytes(data)
+        (folder / REMOTE).write_bytes(data)
         (folder / WITNESS).write_bytes(data)
         failures: list[Failure] = []
         for read in (

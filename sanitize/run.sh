@@ -1,7 +1,7 @@
 #!/bin/sh
 # Tests of the extension under a sanitizer: sh sanitize/run.sh address|thread BUILD PYTHON [small]
 #
-# small: without the largest rings, whose tests take more time than all others.
+# small: without the largest rings and the tests of single kernels, which take more time than all others.
 # A sanitizer's runtime must be loaded before Python. For the address sanitizer, libstdc++ as well:
 # else it cannot follow exceptions. Leaks are not looked for: Python itself keeps memory until it ends.
 set -eu
@@ -22,8 +22,10 @@ address)
     export ASAN_OPTIONS="detect_leaks=0:strict_string_checks=1:${ASAN_OPTIONS:-}"
     export UBSAN_OPTIONS="print_stacktrace=1:${UBSAN_OPTIONS:-}"
     run=""
+    tests=tests/native
     # The tests of single kernels take as long again; these call the same kernels.
-    tests="tests/native/test_ring.py tests/native/test_matching*.py tests/native/test_arguments.py"
+    [ "$extent" = all ] ||
+        tests="tests/native/test_ring.py tests/native/test_matching*.py tests/native/test_arguments.py"
     ;;
 thread)
     preload="$(library libtsan.so)"

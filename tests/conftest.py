@@ -1,17 +1,25 @@
-"""Fixtures for all tests: the optional test data, which is not part of the repository."""
+"""Fixtures for all tests: the optional test data, which is not part of the repository.
+
+Nothing here imports numpy before its threads are calmed: in tests beside each other they spin for
+each other's processors, and small networks took ten to thirty times their processor time.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from fhe_face.process import calm_threads
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+calm_threads()
 # Wall-clock deadlines make tests flaky on small machines.
 hypothesis.settings.register_profile("fhe-face", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("fhe-face")
@@ -69,6 +77,8 @@ def checkpoint(shared: Path) -> Path:
 @pytest.fixture(scope="session")
 def vectors(shared: Path) -> Mapping[str, NDArray[Any]]:
     """Known answers of that checkpoint in float64: 14 crops, embeddings, intermediate tensors."""
+    import numpy as np
+
     path = _existing(shared / "vectors" / "cryptofacenet4_64.npz")
     with np.load(path, allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}

@@ -53,6 +53,7 @@ APART = {
         "fhe_face.studio",
     ),
     "fhe_face.client": (
+        "fhe_face.authority",
         "fhe_face.server",
         "fhe_face.local",
         "fhe_face.commands",
@@ -61,24 +62,36 @@ APART = {
         "fhe_face.studio",
         "fhe_face.remote",
     ),
-    "fhe_face.local": ("fhe_face.commands", "fhe_face.studio"),
+    "fhe_face.local": ("fhe_face.authority", "fhe_face.commands", "fhe_face.studio"),
     "fhe_face.server": ("fhe_face.photos", "fhe_face.local", "fhe_face.commands"),
     "fhe_face.gallery": (
+        "fhe_face.authority",
         "fhe_face.local",
         "fhe_face.commands",
         "fhe_face.service",
         "fhe_face.studio",
         "fhe_face.remote",
     ),
-    "fhe_face.studio": ("fhe_face.commands", "fhe_face.service"),
+    "fhe_face.studio": ("fhe_face.authority", "fhe_face.commands", "fhe_face.service"),
     "fhe_face.store": ("fhe_face.service", "fhe_face.remote"),
     "fhe_face.remote": (
+        "fhe_face.authority",
         "fhe_face.local",
         "fhe_face.commands",
         "fhe_face.service",
         "fhe_face.studio",
     ),
+    "fhe_face.authority": (
+        "fhe_face.server",
+        "fhe_face.service.jobs",
+        "fhe_face.service.routes",
+        "fhe_face.local",
+        "fhe_face.remote",
+        "fhe_face.commands",
+        "fhe_face.studio",
+    ),
     "fhe_face.service": (
+        "fhe_face.authority",
         "fhe_face.remote",
         "fhe_face.client",
         "fhe_face.gallery",
@@ -103,6 +116,7 @@ SECRET_ROOMS = (
     "fhe_face.gallery",
     "fhe_face.remote",
     "fhe_face.studio",
+    "fhe_face.authority",
 )
 #: Rooms that run where it must never be, or need not be.
 SERVER_ROOMS = (
@@ -320,6 +334,17 @@ def test_the_process_that_listens_computes_nothing() -> None:
     for found in seen:
         held = any(within(found, room) for room in ENGINE_ROOMS)
         assert not held, f"the service reaches {chain(found, seen)}"
+
+
+def test_an_authority_computes_nothing_on_ciphertexts() -> None:
+    """Neither weights nor evaluation keys are in reach of the process that has the secret."""
+    modules = modules_of("fhe_face.authority", REPOSITORY)
+    assert "fhe_face.authority.serving" in modules
+    for module in modules:
+        seen = reached(module, REPOSITORY)
+        for found in seen:
+            held = any(within(found, room) for room in (*ENGINE_ROOMS, "fhe_face.service.jobs"))
+            assert not held, f"{module} reaches {chain(found, seen)}"
 
 
 @pytest.mark.parametrize(

@@ -154,6 +154,25 @@ std::shared_ptr<ProbeTiles> expand_probe(const Context& context, const Words& ro
     return probe;
 }
 
+std::shared_ptr<ProbeTiles> expand_mirrored(const Context& context, const Words& root,
+                                            const std::vector<Words>& keys,
+                                            const std::vector<Index>& permutations,
+                                            const std::vector<std::size_t>& powers) {
+    const auto levels =
+        require_expansion(context, root, keys, permutations, powers, 2 * kernels::kMaxTerms);
+    require(context.modulus(0).q <= matching::kPackedBound, "the limb must be below 2^48");
+    require(root.shape(0) == 1, "roots must be a single one");
+    require(!levels.empty(), "there must be at least one level");
+    const Released release;
+    auto probe = std::make_shared<ProbeTiles>(std::size_t{1} << (levels.size() - 1), context.n(),
+                                              context.pool());
+    matching::expand(
+        context, root.data(), 1, levels,
+        [&](std::size_t k, const std::uint64_t* constant) { probe->set(k, constant); },
+        matching::Numbers::mirrored);
+    return probe;
+}
+
 std::unique_ptr<ProbeTiles> make_probe(const Words& constants) {
     require(constants.ndim() == 3, "constants must have shape (features, 2, n)");
     const auto features = static_cast<std::size_t>(constants.shape(0));
@@ -227,6 +246,8 @@ void bind_matching(py::module_& m) {
         .def_property_readonly("n", &ProbeTiles::n);
     m.def("expand_probe", &expand_probe, py::arg("context"), py::arg("roots"), py::arg("keys"),
           py::arg("permutations"), py::arg("powers"));
+    m.def("expand_mirrored", &expand_mirrored, py::arg("context"), py::arg("roots"),
+          py::arg("keys"), py::arg("permutations"), py::arg("powers"));
     py::class_<BlockMemory, std::shared_ptr<BlockMemory>>(m, "BlockMemory")
         .def(py::init<std::size_t, std::size_t>(), py::arg("features"), py::arg("n"))
         .def("set", &set_ciphertext, py::arg("k"), py::arg("body"), py::arg("uniform"))

@@ -22,11 +22,17 @@ struct ExpansionLevel {
 // Takes constant number i as [2][n]; every number once, by several threads at a time.
 using TakeConstant = std::function<void(std::size_t, const std::uint64_t*)>;
 
+// What roots hold: numbers that may all differ, or those of an element of the real ring inside, of
+// which number 2^levels - i is number i with the other sign.
+enum class Numbers { all, mirrored };
+
 // Hands over roots << levels constants made of roots [roots][2][n], both modulo the context's first
 // modulus in NTT order; its second one is the special prime. The nodes that level l makes of node i
 // are i and i + 2^l: where numbers stand at multiples of a stride and level l has the element
 // n / (stride 2^l) + 1 and the power stride 2^l, constant i of a root is number i, times 2^levels.
+// Of mirrored numbers (one root) only the first half is handed over, for half of the key switches.
 void expand(const ring::Context& context, const std::uint64_t* roots, std::size_t count,
-            const std::vector<ExpansionLevel>& levels, const TakeConstant& take);
+            const std::vector<ExpansionLevel>& levels, const TakeConstant& take,
+            Numbers numbers = Numbers::all);
 
 }  // namespace fhe::matching

@@ -131,11 +131,14 @@ class ErrorModel:
 
     parameters: Parameters
 
+    def dimension(self, level: int) -> int:
+        """Of the ring that computes at that level."""
+        return self.parameters.levels[level].ring_dimension
+
     def slot(self, coefficient_variance: float, level: int, scale: float) -> float:
         """Of a polynomial with independent coefficients of that variance: each coefficient counts
         as X^i + X^-i, which has a mean square of two."""
-        n = self.parameters.levels[level].ring_dimension
-        return 2 * n * coefficient_variance / scale**2
+        return 2 * self.dimension(level) * coefficient_variance / scale**2
 
     def fresh(self, scale: float) -> float:
         """A fresh secret-key encryption: its error and the rounding of the encoding."""
@@ -144,7 +147,7 @@ class ErrorModel:
 
     def rounding(self, level: int, scale: float) -> float:
         """Division with rounding (rescale, mod-down) that ends at ``scale``: t0 + t1 s."""
-        secret = 2 * self.parameters.levels[level].ring_dimension * SECRET_VARIANCE
+        secret = 2 * self.dimension(level) * SECRET_VARIANCE
         return self.slot(ROUNDING_VARIANCE * (1 + secret), level, scale)
 
     def switching(self, level: int, scale: float) -> float:
@@ -155,13 +158,22 @@ class ErrorModel:
         total = 0.0
         for digit in parameters.digit_moduli(level):
             total += 4.0 ** (math.fsum(math.log2(q) for q in digit) - log_p)
-        n = parameters.levels[level].ring_dimension
+        n = self.dimension(level)
         return self.slot(2 * n * ERROR_VARIANCE * total / 12, level, scale)
 
     @staticmethod
     def encoding(terms: int, scale: float) -> float:
         """Rounding of a plaintext of so many coefficients: those of a period, where it repeats."""
         return 2 * terms * ROUNDING_VARIANCE / scale**2
+
+
+class DeviceErrorModel(ErrorModel):
+    """Of faces that a device encrypted, which the server switches to its owner's key first."""
+
+    def fresh(self, scale: float) -> float:
+        """A fresh encryption, and the switch."""
+        top = self.parameters.top
+        return super().fresh(scale) + self.switching(top, scale) + self.rounding(top, scale)
 
 
 def rounded_terms(mask: Slots, scale: float) -> int:

@@ -42,6 +42,9 @@ class Kind(IntEnum):
     SEALED_BLOCK = 5
     PROBE = 6
     SCORES = 7
+    GALLERY_SWITCH = 8
+    SWITCHED_FACE = 9
+    FINDINGS = 10
 
     @property
     def label(self) -> str:

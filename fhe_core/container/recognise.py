@@ -15,6 +15,9 @@ _NAMES = {
     Kind.SEALED_BLOCK: "a sealed block of a gallery",
     Kind.PROBE: "a sealed probe",
     Kind.SCORES: "a file of sealed scores",
+    Kind.GALLERY_SWITCH: "a gallery's switching key",
+    Kind.SWITCHED_FACE: "a face in a gallery's ring",
+    Kind.FINDINGS: "a file of findings",
 }
 
 

@@ -166,6 +166,14 @@ def load_bundle(
         return _read_bundle(reader, expect, load, admit)
 
 
+def bundle_from_bytes(
+    data: bytes, name: str, load: ParameterLoader = presets.load, admit: Admission | None = None
+) -> Bundle:
+    """As `load_bundle`; ``name`` stands for the file in messages."""
+    with container.loads(data, name=name, expect_kind=Kind.CIPHERTEXT) as reader:
+        return _read_bundle(reader, None, load, admit)
+
+
 def _read_bundle(
     reader: Reader, expect: str | None, load: ParameterLoader, admit: Admission | None = None
 ) -> Bundle:

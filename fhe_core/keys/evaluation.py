@@ -74,6 +74,26 @@ class EvaluationKeys:
         return sum(key.data.nbytes for key in self.keys.values())
 
 
+@dataclass(frozen=True, eq=False)
+class DeviceKey:
+    """Leads fresh ciphertexts from a device's secret to its owner's.
+
+    Attributes:
+        device: the id of the device's own key; key_id: its owner's.
+    """
+
+    parameters: Parameters
+    device: str
+    key_id: str
+    key: EvaluationKey
+
+
+def device_specification(parameters: Parameters) -> KeySpecification:
+    """The switching key of a device: for fresh ciphertexts, and for nothing else."""
+    top = parameters.top
+    return KeySpecification(KeyName(parameters.device_switch, parameters.levels[top].tier), (top,))
+
+
 def expand_key(
     parameters: Parameters,
     specification: KeySpecification,

@@ -12,12 +12,13 @@ relinearised once, divided by the special prime, and rounded to the modulus 2^re
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from fhe_core.keys.expand import SEED_BYTES
 from fhe_core.matching.parameters import RESIDUE_BYTES, MatchParameters
+from fhe_core.parameters import Parameters
 from fhe_core.plan import KeyName, KeySpecification
 
 WORD_BYTES = 8
@@ -77,14 +78,7 @@ class MatchPlan:
 
     def _levels(self) -> Iterator[Level]:
         p = self.parameters
-        ring = p.parameters
-        rotations = _rotations(ring.ring_dimension)
-        for depth in range(p.levels):
-            stride = p.stride << depth
-            last = 2 * stride == ring.ring_dimension
-            rotation = ring.slots if last else rotations[ring.ring_dimension // stride + 1]
-            nodes = p.roots << depth
-            yield Level(nodes, rotation, ring.galois_element(rotation), stride)
+        return levels_from(p.parameters, p.stride, [p.roots << depth for depth in range(p.levels)])
 
     def keys(self) -> list[KeySpecification]:
         """Relinearisation, then a key for every level."""
@@ -153,6 +147,16 @@ class MatchPlan:
     def result_bytes(self) -> int:
         """Of the scores of one block, without a header."""
         return 2 * self.parameters.templates * self.parameters.result_bytes
+
+
+def levels_from(ring: Parameters, stride: int, nodes: Sequence[int]) -> Iterator[Level]:
+    """Levels that part numbers which stand at multiples of a stride; nodes: that each takes in."""
+    rotations = _rotations(ring.ring_dimension)
+    for depth, count in enumerate(nodes):
+        power = stride << depth
+        last = 2 * power == ring.ring_dimension
+        rotation = ring.slots if last else rotations[ring.ring_dimension // power + 1]
+        yield Level(count, rotation, ring.galois_element(rotation), power)
 
 
 def _rotations(ring_dimension: int) -> dict[int, int]:

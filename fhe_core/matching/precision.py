@@ -32,6 +32,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 from fhe_core.matching.parameters import MatchParameters
+from fhe_core.matching.switch_plan import SwitchPlan
 from fhe_core.parameters import ERROR_ETA
 
 _ERROR = ERROR_ETA / 2
@@ -90,10 +91,42 @@ def first_variance(parameters: MatchParameters) -> float:
     return _expanded(parameters, _ERROR + _ROUNDING, 4)
 
 
-def _expanded(parameters: MatchParameters, variance: float, factor: int) -> float:
-    for _ in range(parameters.levels):
+def _expanded(
+    parameters: MatchParameters, variance: float, factor: int, levels: int | None = None
+) -> float:
+    for _ in range(parameters.levels if levels is None else levels):
         variance = factor * variance + switch_variance(parameters)
     return variance
+
+
+def switched_variance(plan: SwitchPlan) -> float:
+    """Of a coefficient of a face in the gallery's ring, in units of its modulus: rounding to it,
+    both polynomials of the engine's ring (an element of which has 2N terms beside a secret's); k
+    keys, each times a part of c1 that is uniform; one division by the special prime."""
+    p, ring = plan.gallery, plan.gallery.parameters
+    n, share = ring.ring_dimension, p.modulus / math.prod(ring.specials)
+    rounding = (1 + 2 * plan.engine.ring_dimension * 2 / 3) * _ROUNDING
+    return rounding + plan.parts * n * _ERROR * share**2 / 12 + _division_variance(n)
+
+
+def predict_switched(
+    plan: SwitchPlan, templates: int | None = None, record_step: float = 0.0
+) -> ScorePrecision:
+    """As `predict`, of a face that the server switched itself, beside what its embedding is off."""
+    start, levels = switched_variance(plan), len(plan.levels)
+    variances = [_expanded(plan.gallery, start, factor, levels) for factor in (2, 4)]
+    return _predicted(plan.gallery, templates, record_step, *variances)
+
+
+def product_deviation(plan: SwitchPlan) -> float:
+    """Of the inner product of two faces that the server switched, each of length one."""
+    p = plan.gallery
+    # The coefficients of a face have the energy scale^2 / F, those of the product are over q.
+    face = plan.embedding_scale**2 / plan.features
+    noise = switched_variance(plan)
+    exact = 2 * face * noise + p.templates * noise**2 + switch_variance(p)
+    rounding = _division_variance(p.templates) / plan.product_scale**2
+    return math.sqrt(exact * plan.features**2 / plan.embedding_scale**4 + rounding)
 
 
 def predict(
@@ -104,12 +137,24 @@ def predict(
     templates: in the block; None: it is full. record_step: templates were rounded to multiples of
     it before they were sealed; every number of them is then off by up to half of it.
     """
+    variances = constant_variance(parameters), first_variance(parameters)
+    return _predicted(parameters, templates, record_step, *variances)
+
+
+def _predicted(
+    parameters: MatchParameters,
+    templates: int | None,
+    record_step: float,
+    constant: float,
+    first: float,
+) -> ScorePrecision:
+    """constant, first: variances of a constant's coefficients, and of its own one."""
     p, n = parameters, parameters.templates
     others = (n if templates is None else templates) - 1
-    fresh, constant, switch = _ERROR + _ROUNDING, constant_variance(p), switch_variance(p)
+    fresh, switch = _ERROR + _ROUNDING, switch_variance(p)
     return ScorePrecision(
         templates=math.sqrt(fresh) / p.template_scale,
-        probe=math.sqrt(others * constant + first_variance(p)) / p.probe_scale,
+        probe=math.sqrt(others * constant + first) / p.probe_scale,
         products=math.sqrt(p.features * n * fresh * constant + switch) / p.score_scale,
         switching=math.sqrt(_division_variance(n)) / p.result_scale,
         records=record_step * math.sqrt(_ROUNDING),

@@ -7,10 +7,25 @@ standard ring of degree 2N, which has N complex slots in the same order.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from fhe_core.parameters import Parameters
+
+
+@dataclass(frozen=True)
+class Levels:
+    """What the levels of a plan are in a foreign chain.
+
+    Attributes:
+        limbs: of each level.
+        halves: so many levels, the first ones, are in the ring of half the degree. That lies in the
+            larger one, and a foreign library stays there: slots repeat after half of them.
+    """
+
+    limbs: tuple[int, ...]
+    halves: int = 0
 
 
 @dataclass(frozen=True)
@@ -20,6 +35,7 @@ class Chain:
     Attributes:
         digits: of a key switch at the top.
         secure: whether the library must insist on 128 bits of security.
+        levels: of plans.
     """
 
     ring_dimension: int
@@ -28,6 +44,7 @@ class Chain:
     limb_bits: int
     digits: int
     secure: bool
+    levels: Levels
 
     @property
     def slots(self) -> int:
@@ -38,7 +55,22 @@ class Chain:
         return -(-self.limbs // self.digits)
 
     def describe(self) -> dict[str, Any]:
+        """JSON-ready."""
         return asdict(self)
+
+    @classmethod
+    def from_description(cls, content: Mapping[str, Any]) -> Chain:
+        """Inverse of :meth:`describe`; KeyError or TypeError for anything else."""
+        chain = cls(**content)
+        levels = content["levels"]
+        return replace(chain, levels=Levels(tuple(levels["limbs"]), levels["halves"]))
+
+
+def levels_of(parameters: Parameters) -> Levels:
+    """A limb for every prime of a level, sprouts included."""
+    levels = range(len(parameters.levels))
+    limbs = tuple(parameters.levels[level].limbs for level in levels)
+    return Levels(limbs, sum(parameters.in_half(level) for level in levels))
 
 
 def chain_of(parameters: Parameters) -> Chain:
@@ -59,4 +91,5 @@ def chain_of(parameters: Parameters) -> Chain:
         limb_bits,
         parameters.digits(parameters.top),
         limit is not None and parameters.log2_qp <= limit,
+        levels_of(parameters),
     )

@@ -27,8 +27,12 @@ def openfhe_specials(chain: Chain) -> int:
 @dataclass(frozen=True)
 class StandardErrors(ErrorModel):
     """In the standard ring of degree 2N, whose N slots are complex: of errors with coefficients of
-    the same size only half of the variance is real. Encodings round to the same numbers.
+    the same size only half of the variance is real. Encodings round to the same numbers. What we
+    compute in the ring of half the degree, others compute in this one as well.
     """
+
+    def dimension(self, level: int) -> int:
+        return self.parameters.ring_dimension
 
     def slot(self, coefficient_variance: float, level: int, scale: float) -> float:
         return super().slot(coefficient_variance, level, scale) / 2

@@ -65,7 +65,7 @@ def load_job(path: Path) -> Job:
             head = json.loads(_text(archive["head"]))
             plan = from_json(_text(archive["plan"])) if "plan" in archive.files else None
             return Job(
-                Chain(**head["chain"]),
+                Chain.from_description(head["chain"]),
                 plan,
                 {name: archive[f"table{i}"] for i, name in enumerate(head["tables"])},
                 [archive[f"input{i}"] for i in range(head["inputs"])],

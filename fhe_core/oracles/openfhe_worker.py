@@ -39,7 +39,7 @@ def answer(job: Job) -> Answer:
         multiplies=multiplies(job.plan),
     )
     keys = time.perf_counter()
-    runner = Runner(library, job.plan, job.tables or {})
+    runner = Runner(library, job.plan, job.tables or {}, job.chain.levels)
     outputs = runner.run(job.inputs)
     report = {
         **_report(job, library.moduli),

@@ -3,6 +3,10 @@
 The library has primes of its own, so that scales differ from the plan's in the last digits. Every
 value keeps its exact scale here, and the weights of a linear step are encoded so that it ends at
 the plan's scale again.
+
+It has one ring, too. That of half the degree lies in it, as the elements whose slots repeat after
+half of them: a switch adds both halves, everything goes on as in the smaller ring, and a lift is
+nothing.
 """
 
 from __future__ import annotations
@@ -17,16 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core import plan as plans
+from fhe_core.oracles.chain import Levels
 from fhe_core.oracles.interface import Library, OracleError, Slots
 from fhe_core.parameters import Parameters
 from fhe_core.plan import Plan, PlanError, Step, steps
 
 Tables = Mapping[str, NDArray[Any]]
-
-
-def limbs_of(level: int) -> int:
-    """A foreign chain has a level for every limb."""
-    return level + 1
 
 
 @dataclass(frozen=True)
@@ -42,23 +42,38 @@ class Runner:
     """One plan, its tables, and what the library did for it.
 
     Attributes:
+        levels: of the plan, in the library's chain.
         counts: operations by name.
     """
 
     foreign: Library
     plan: Plan
     tables: Tables
+    levels: Levels
     counts: Counter[str] = field(default_factory=Counter)
 
     def run(self, inputs: Sequence[Slots]) -> list[NDArray[np.float64]]:
-        """Decrypted slots of the plan's outputs: their real parts.
+        """Decrypted slots of the plan's outputs: their real parts, in the ring of half the degree
+        half of them.
 
         Raises:
             OracleError: the library has other slots or too few limbs, or the inputs do not fit.
         """
         results = self.evaluate(self.encrypt(inputs))
         self.counts["decrypt"] += len(results)
-        return [self.foreign.decrypt(result.handle, result.scale).real for result in results]
+        return [
+            self.foreign.decrypt(result.handle, result.scale).real[: self.slots(name)]
+            for name, result in zip(self.plan.outputs, results, strict=True)
+        ]
+
+    def slots(self, name: str) -> int:
+        """Of that value in its ring."""
+        half = self.plan.values[name].level < self.levels.halves
+        return self.foreign.slots // 2 if half else self.foreign.slots
+
+    def limbs_of(self, level: int) -> int:
+        """In the library."""
+        return self.levels.limbs[level]
 
     def encrypt(self, inputs: Sequence[Slots]) -> dict[str, Held]:
         """Fresh ciphertexts of the plan's inputs, by name; errors as of :meth:`run`."""
@@ -67,13 +82,13 @@ class Runner:
             raise OracleError(
                 f"the plan takes {len(plan.inputs)} inputs of {library.slots} slots each"
             )
-        most = max(limbs_of(value.level) for value in plan.values.values())
+        most = max(self.limbs_of(value.level) for value in plan.values.values())
         if most > len(library.moduli):
             raise OracleError(f"the plan needs {most} limbs, the library has {len(library.moduli)}")
         self.counts["encrypt"] += len(inputs)
         held: dict[str, Held] = {}
         for name, values in zip(plan.inputs, inputs, strict=True):
-            limbs, scale = limbs_of(plan.values[name].level), plan.values[name].scale
+            limbs, scale = self.limbs_of(plan.values[name].level), plan.values[name].scale
             held[name] = Held(library.drop_to(library.encrypt(values, scale), limbs), scale)
         return held
 
@@ -83,7 +98,7 @@ class Runner:
 
     def check(self, name: str, value: Held) -> None:
         """OracleError where a result does not have the limbs that the plan says."""
-        if self.foreign.limbs(value.handle) != limbs_of(self.plan.values[name].level):
+        if self.foreign.limbs(value.handle) != self.limbs_of(self.plan.values[name].level):
             raise OracleError(f"'{name}' came out with a wrong number of limbs")
 
     def apply(self, _number: int, step: Step, held: Mapping[str, Held]) -> list[Held]:
@@ -91,46 +106,59 @@ class Runner:
         match step:
             case steps.Rotate():
                 source = held[step.source]
-                low = self.foreign.drop_to(source.handle, limbs_of(step.level))
+                low = self.foreign.drop_to(source.handle, self.limbs_of(step.level))
                 return [Held(h, source.scale) for h in self.rotate(low, step.amounts)]
             case steps.FoldSum():
                 total = held[step.source]
                 for amount in step.amounts:
                     (moved,) = self.rotate(total.handle, [amount])
                     total = Held(self.add(total.handle, moved), total.scale)
-                return [self.rescale(total, step.rescale)]
+                level = self.plan.values[step.source].level
+                return [self.rescale(total, level, step.rescale)]
             case steps.LinearTransform():
                 return self.linear(step, held)
             case steps.Square():
                 source = held[step.source]
-                product = self.multiply(source, source, step.rescale)
+                level = self.plan.values[step.source].level
+                product = self.multiply(source, source, level, step.rescale)
                 return [self.plus(product, step.offset)]
             case steps.Multiply():
                 left, right = (
-                    Held(self.foreign.drop_to(held[n].handle, limbs_of(step.level)), held[n].scale)
+                    Held(
+                        self.foreign.drop_to(held[n].handle, self.limbs_of(step.level)),
+                        held[n].scale,
+                    )
                     for n in (step.left, step.right)
                 )
-                return [self.multiply(left, right, step.rescale)]
+                return [self.multiply(left, right, step.level, step.rescale)]
             case steps.MultiplyPlain():
                 source = held[step.source]
-                product = self.multiply_plain(source.handle, self.mask(step.mask), step.mask_scale)
-                return [self.rescale(Held(product, source.scale * step.mask_scale), step.rescale)]
+                level, mask = self.plan.values[step.source].level, self.mask(step.mask, step.source)
+                product = self.multiply_plain(source.handle, mask, step.mask_scale)
+                masked = Held(product, source.scale * step.mask_scale)
+                return [self.rescale(masked, level, step.rescale)]
             case steps.Affine():
                 source = held[step.source]
                 return [self.plus(Held(source.handle, source.scale / step.factor), step.table)]
             case steps.DropLevel():
                 source = held[step.source]
                 return [
-                    Held(self.foreign.drop_to(source.handle, limbs_of(step.level)), source.scale)
+                    Held(
+                        self.foreign.drop_to(source.handle, self.limbs_of(step.level)), source.scale
+                    )
                 ]
-            case steps.SwitchRing() | steps.LiftRing():
-                raise OracleError("an oracle has one ring: give it a plan that stays in one")
+            case steps.SwitchRing():
+                source = held[step.source]
+                (moved,) = self.rotate(source.handle, [self.foreign.slots // 2])
+                return [Held(self.add(source.handle, moved), source.scale)]
+            case steps.LiftRing():
+                return [held[step.source]]
 
     def linear(self, step: steps.LinearTransform, held: Mapping[str, Held]) -> list[Held]:
         """Baby steps, masks, weights, sums, giant steps, one rescale; a term at a time."""
         library, weights = self.foreign, self.tables[step.weights]
         wanted = self.plan.values[step.outputs[0]].scale
-        total_scale = wanted * self.rescale_factor(limbs_of(step.level), step.rescale)
+        total_scale = wanted * self.rescale_factor(step.level, step.rescale)
         users: dict[int, list[tuple[int, int]]] = {}
         for accumulator, entries in enumerate(step.entries):
             for term, row in entries:
@@ -138,7 +166,7 @@ class Runner:
         sums: dict[int, Any] = {}
         for number, name in enumerate(step.inputs):
             source = held[name]
-            low = library.drop_to(source.handle, limbs_of(step.level))
+            low = library.drop_to(source.handle, self.limbs_of(step.level))
             own = [b for b, (i, _) in enumerate(step.babies) if i == number]
             moved = self.rotate(low, [step.babies[b][1] for b in own])
             for baby, rotated in zip(own, moved, strict=True):
@@ -147,7 +175,8 @@ class Runner:
                         continue
                     masked, scale = rotated, total_scale / source.scale
                     if mask >= 0:
-                        masked = self.multiply_plain(rotated, self.mask(mask), step.mask_scale)
+                        slots = self.mask(mask, name)
+                        masked = self.multiply_plain(rotated, slots, step.mask_scale)
                         scale /= step.mask_scale
                     for accumulator, row in users[term]:
                         product = self.multiply_plain(masked, weights[row], scale)
@@ -161,13 +190,15 @@ class Runner:
                 moved_sum = self.add(outputs[output], moved_sum)
             outputs[output] = moved_sum
         return [
-            self.plus(self.rescale(Held(outputs[o], total_scale), step.rescale), step.bias)
+            self.plus(
+                self.rescale(Held(outputs[o], total_scale), step.level, step.rescale), step.bias
+            )
             for o in range(len(step.outputs))
         ]
 
-    def mask(self, mask: int) -> Slots:
-        """0/1 slot values."""
-        out = np.zeros(self.foreign.slots)
+    def mask(self, mask: int, name: str) -> Slots:
+        """0/1 slot values, for the value of that name."""
+        out = np.zeros(self.slots(name))
         for start, stop in self.plan.masks[mask]:
             out[start:stop] = 1.0
         return out
@@ -186,10 +217,10 @@ class Runner:
         self.counts["plaintext product"] += 1
         return self.foreign.multiply_plain(handle, values, scale)
 
-    def multiply(self, a: Held, b: Held, rescale: int) -> Held:
+    def multiply(self, a: Held, b: Held, level: int, rescale: int) -> Held:
         self.counts["multiply + relinearise"] += 1
         product = Held(self.foreign.multiply(a.handle, b.handle), a.scale * b.scale)
-        return self.rescale(product, rescale)
+        return self.rescale(product, level, rescale)
 
     def rotate(self, handle: Any, amounts: Iterable[int]) -> list[Any]:
         """Rotations by amounts in any order; several of one ciphertext are hoisted."""
@@ -204,15 +235,20 @@ class Runner:
         found = dict(zip(moving, results, strict=True))
         return [found.get(turn, handle) for turn in turns]
 
-    def rescale(self, a: Held, count: int) -> Held:
-        for _ in range(count):
-            prime = self.foreign.moduli[self.foreign.limbs(a.handle) - 1]
-            a = Held(self.foreign.rescale(a.handle), a.scale / prime)
+    def rescale(self, a: Held, level: int, count: int) -> Held:
+        """From a level of the plan down by so many."""
+        for limb in reversed(self.divided(level, count)):
+            a = Held(self.foreign.rescale(a.handle), a.scale / self.foreign.moduli[limb])
             self.counts["rescale"] += 1
         return a
 
-    def rescale_factor(self, limbs: int, count: int) -> float:
-        return math.prod(float(q) for q in self.foreign.moduli[limbs - count : limbs])
+    def rescale_factor(self, level: int, count: int) -> float:
+        """What `rescale` divides by."""
+        return math.prod(float(self.foreign.moduli[limb]) for limb in self.divided(level, count))
+
+    def divided(self, level: int, count: int) -> range:
+        """The library's limbs that `rescale` takes off."""
+        return range(self.limbs_of(level - count), self.limbs_of(level))
 
 
 def checked(plan: Plan, parameters: Parameters, every_value: bool) -> Plan:
@@ -237,6 +273,8 @@ def rotations(plan: Plan, slots: int) -> list[int]:
                 amounts.update(amount % slots for amount in step.amounts)
             case steps.LinearTransform():
                 amounts.update(amount % slots for _, amount in (*step.babies, *step.giants))
+            case steps.SwitchRing():
+                amounts.add(slots // 2)
             case _:
                 pass
     return sorted(amounts - {0})

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from importlib.metadata import version
 
+from fhe_core.oracles.chain import levels_of
 from fhe_core.oracles.exchange import Answer
 from fhe_core.oracles.interface import Slots
 from fhe_core.oracles.run import Runner, Tables, checked, multiplies, rotations
@@ -36,7 +37,7 @@ def run(
         multiplies=multiplies(plan),
     )
     keys = time.perf_counter()
-    runner = Runner(library, plan, tables)
+    runner = Runner(library, plan, tables, levels_of(parameters))
     outputs = runner.run(inputs)
     report = {
         "library": f"SEAL, in TenSEAL {version('tenseal')}",

@@ -212,6 +212,12 @@ class Parameters:
         """The key that leads from the ring of half the degree to that level of the larger one."""
         return self.slots_at(level)
 
+    @property
+    def device_switch(self) -> int:
+        """In place of a rotation amount: the key that leads from a device's secret to its owner's.
+        It has a file of its own; no file of evaluation keys may name it."""
+        return self.slots + 1
+
     def other_ring(self, level: int) -> tuple[int, ...]:
         """Levels of the other ring with the same primes and keys: where a ciphertext can go on."""
         own, levels = self.levels[level], enumerate(self.levels)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fhe_core import _native
 from fhe_core.ciphertext import Ciphertext, Words
-from fhe_core.keys.evaluation import EvaluationKeys
+from fhe_core.keys.evaluation import DeviceKey, EvaluationKey, EvaluationKeys
 from fhe_core.parameters import Parameters, Tier, root_order
 
 
@@ -179,6 +179,19 @@ class Evaluator:
         """
         key = self.keys.get(rotation, level)
         moves = 0 < rotation < self.parameters.slots_at(level)
+        permutation = self.permutation(rotation, level) if moves else None
+        return self._product(key, digits, level, addend, permutation, base)
+
+    def _product(
+        self,
+        key: EvaluationKey,
+        digits: Digits,
+        level: int,
+        addend: Words,
+        permutation: NDArray[np.uint32] | None = None,
+        base: Words | None = None,
+    ) -> Words:
+        """Digits times a key, see `switch`."""
         return self.at(level).switch_key(
             digits.extended,
             self.rows(level),
@@ -187,11 +200,24 @@ class Evaluator:
             key.rows,
             addend,
             self.p_mod_q(level),
-            self.permutation(rotation, level) if moves else None,
+            permutation,
             base,
             digits.source,
             self.tier(level).digit_limbs,
         )
+
+    def from_device(self, a: Ciphertext, key: DeviceKey) -> Ciphertext:
+        """A fresh ciphertext of a device, under its owner's key.
+
+        Raises:
+            ValueError: it is not fresh, or the key has other parameters.
+        """
+        top = self.parameters.top
+        if a.level != top or key.parameters.digest != self.parameters.digest:
+            raise ValueError("only fresh ciphertexts are switched from a device, with its own key")
+        digits = self.decompose(a.residues[1], top)
+        total = self._product(key.key, digits, top, a.residues[:1])
+        return replace(a, residues=self.mod_down(total, top))
 
     def mod_down(self, extended: Words, level: int, rescale: int = 0) -> Words:
         """From QP [1 or 2, limbs + specials, N] to Q, divided by P and, to rescale, by what takes

@@ -20,7 +20,7 @@ from fhe_core.formats.ciphertexts import (
     parameters_of,
 )
 from fhe_core.keys.expand import SEED_BYTES
-from fhe_core.parameters import presets
+from fhe_core.parameters import Parameters, presets
 from fhe_core.plan import KeySpecification
 from fhe_core.secret.key import SecretKey
 from fhe_core.secret.protection import (
@@ -115,16 +115,27 @@ def load_secret_key(
             raise container.Corrupt(f"{reader.header.source}: holds no secret")
         else:
             stored = reader.array("secret", mmap=False)
-        if stored.dtype != np.uint8:
-            raise container.Corrupt(f"{reader.header.source}: not a ternary secret")
-        try:
-            key = SecretKey(parameters, stored.astype(np.int8) - np.int8(1), threads)
-        except _native.KernelsError:
-            raise
-        except (ValueError, TypeError):
-            raise container.Corrupt(f"{reader.header.source}: not a ternary secret") from None
-        container.require_match(reader.header, key_id=key.key_id)
-        return key
+        return secret_of(reader, parameters, stored, threads)
+
+
+def secret_of(
+    reader: Reader, parameters: Parameters, stored: NDArray[np.generic], threads: int
+) -> SecretKey:
+    """The key whose coefficients, plus one, a file holds as bytes.
+
+    Raises:
+        Corrupt: they are none. KeyMismatch: the header names another key.
+    """
+    if stored.dtype != np.uint8:
+        raise container.Corrupt(f"{reader.header.source}: not a ternary secret")
+    try:
+        key = SecretKey(parameters, stored.astype(np.int8) - np.int8(1), threads)
+    except _native.KernelsError:
+        raise
+    except (ValueError, TypeError):
+        raise container.Corrupt(f"{reader.header.source}: not a ternary secret") from None
+    container.require_match(reader.header, key_id=key.key_id)
+    return key
 
 
 def _unprotected(reader: Reader, ring_dimension: int, passphrase: Passphrase) -> NDArray[np.uint8]:

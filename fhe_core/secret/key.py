@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from fhe_core import _native, encoding
 from fhe_core.ciphertext import Ciphertext, Words
+from fhe_core.keys.evaluation import device_specification
 from fhe_core.keys.expand import FRESH_DOMAIN, SEED_BYTES, uniform_row
 from fhe_core.parameters import Parameters, Ring
 from fhe_core.plan import KeySpecification
@@ -234,6 +235,18 @@ class SecretKey:
         embedded = self._context.embed_signed(source, rows)
         target = np.ascontiguousarray(self._rows[rows])
         return self._switching_key(specification, seed, domain, embedded, target)
+
+    def device_key(self, device: SecretKey, seed: bytes, domain: int) -> Iterator[Words]:
+        """As `evaluation_key`: what leads from the secret of a device to this one. It encrypts the
+        device's secret under this one, so it says nothing of this one to the device.
+
+        Raises:
+            ValueError: the device's key has other parameters, or is this one.
+        """
+        if device.parameters.digest != self.parameters.digest or device.key_id == self.key_id:
+            raise ValueError("a device has a secret of its own, with the parameters of its owner")
+        source = device.secret_coefficients().astype(np.int64)
+        return self.key_from(source, device_specification(self.parameters), seed, domain)
 
     def _half_of_secret(self, number: int) -> NDArray[np.int64]:
         """What the even part of c1 (0) or the odd part (1) is multiplied with: see ring/halves.hpp.

@@ -21,6 +21,11 @@ from fhe_core.matching import (
     Scores,
     SealedBlock,
 )
+from fhe_core.matching.coordinates import (
+    from_template_coordinates,
+    probe_coordinates,
+    template_coordinates,
+)
 from fhe_core.matching.matcher import require_masks
 from fhe_core.matching.parameters import MAX_NORM
 from fhe_core.matching.values import Bytes, Mask, Sealed, masks_digest
@@ -32,8 +37,15 @@ Float = NDArray[np.float64]
 class Sealer:
     """Seals and opens with one gallery's secret key."""
 
-    def __init__(self, key: SecretKey, parameters: MatchParameters) -> None:
-        """Raises ParameterMismatch where the key was made with other parameters."""
+    def __init__(
+        self, key: SecretKey, parameters: MatchParameters, coordinates: bool = False
+    ) -> None:
+        """coordinates: templates and probes are sealed as `matching.coordinates` has them, so that
+        a server finds what it switched itself; what goes in and comes out is the same.
+
+        Raises:
+            ParameterMismatch: the key was made with other parameters.
+        """
         if key.parameters.digest != parameters.parameters.digest:
             raise ParameterMismatch(
                 f"the key was made with parameters '{key.parameters.name}', not with those of a "
@@ -41,6 +53,7 @@ class Sealer:
             )
         self.key = key
         self.parameters = parameters
+        self._coordinates = coordinates
 
     # --- sealing ----------------------------------------------------------------------------------
 
@@ -56,6 +69,8 @@ class Sealer:
         if templates.ndim != 2 or len(templates) > p.templates:
             raise MatchingError(f"a block holds up to {p.templates} templates of {p.features}")
         self._require_vectors(templates, "a template")
+        if self._coordinates:
+            templates = template_coordinates(templates)
         messages = np.zeros((p.features, p.templates), np.int64)
         messages[:, : len(templates)] = np.rint(templates.T * p.template_scale)
         seed = os.urandom(SEED_BYTES)
@@ -69,6 +84,8 @@ class Sealer:
         """
         p = self.parameters
         self._require_vectors(vector[None], "a probe")
+        if self._coordinates:
+            vector = probe_coordinates(vector)
         messages = np.zeros((p.roots, p.templates), np.int64)
         messages[:, :: p.stride] = np.rint(vector * p.root_scale).reshape(p.roots, p.leaves)
         seed, token = os.urandom(SEED_BYTES), os.urandom(TOKEN_BYTES)
@@ -104,7 +121,7 @@ class Sealer:
         templates = np.empty((p.templates, p.features))
         for position in range(p.features):
             templates[:, position] = self._opened(block, position) / p.template_scale
-        return templates
+        return from_template_coordinates(templates) if self._coordinates else templates
 
     def _opened(self, sealed: Sealed, position: int) -> Float:
         residues: Words = np.stack([sealed.body(position), sealed.uniform(position)])
@@ -127,15 +144,23 @@ class Sealer:
             ParameterMismatch, KeyMismatch: they belong to other parameters or another key.
             MatchingError: the masks are not one of N bits for each block.
         """
-        require_masks(live, len(blocks), self.parameters.templates)
-        self.asked(probe, blocks, live).require_scores(scores)
-        found = np.stack([self._scores(words) for words in scores.words])
-        return np.where(np.stack(live), found, np.nan)
+        return self.open_answer(scores, self.asked(probe, blocks, live), live)
+
+    def open_answer(self, scores: Scores, asked: Asked, live: Sequence[Mask]) -> Float:
+        """As `open_scores`, for whoever knows what was asked and does not have the probe."""
+        require_masks(live, len(asked.blocks), self.parameters.templates)
+        asked.require_scores(scores)
+        return np.where(np.stack(live), self.open_words(scores.words), np.nan)
 
     def asked(self, probe: Probe, blocks: Sequence[str], live: Sequence[Mask]) -> Asked:
         """What scores of these blocks must answer; for reading their file."""
         masks = masks_digest(live)
         return Asked(self.parameters, self.key.key_id, probe.token, tuple(blocks), masks)
+
+    def open_words(self, words: Bytes) -> Float:
+        """Scores [blocks, N] of a server's words, dead positions too: whoever calls this has
+        compared everything else of the answer."""
+        return np.stack([self._scores(block) for block in words])
 
     def _scores(self, words: Bytes) -> Float:
         """Of one block's words [2, N, bytes]: c0 + c1 s modulo 2^bits, exactly, centred."""
@@ -143,11 +168,11 @@ class Sealer:
         padded = np.zeros((2, p.templates, 8), np.uint8)
         padded[..., : p.result_bytes] = words
         c0, c1 = padded.view("<i8")[..., 0]
-        phase = c0 + self.key.times_secret(_centred(c1, p.result_bits))
-        return _centred(phase, p.result_bits) / p.result_scale
+        phase = c0 + self.key.times_secret(centred(c1, p.result_bits))
+        return centred(phase, p.result_bits) / p.result_scale
 
 
-def _centred(values: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
+def centred(values: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
     """Modulo 2^bits, from -2^(bits - 1); without a branch on them."""
     half = np.int64(1 << (bits - 1))
     return (values + half & np.int64((1 << bits) - 1)) - half

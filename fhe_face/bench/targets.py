@@ -140,8 +140,6 @@ def measure(
         stage("measuring OpenFHE", 1, 1)
     rotation = _rotation(parameters, openfhe, rounds or _CALIBRATION_ROUNDS, stage)
     latency = alone.median_seconds
-    # The official benchmark's shape: two faces as one job.
-    pair_seconds = pairs.seconds[: (TOGETHER if as_batch else batch) // TOGETHER]
     per_face = together.seconds_per_face
     many_at_once = min(batch, subject.engine.capacity) if as_batch else 1
     data = {
@@ -156,8 +154,6 @@ def measure(
         "healthy_per_hour_as_they_are": healthy_per_hour(
             per_face, many_at_once, begins_softer=False
         ),
-        "pair_seconds": statistics.median(pair_seconds),
-        "pair_ratio": statistics.median(pair_seconds) / latency,
         "evaluation_key_bytes": max(rig.evaluation_key_bytes, batch_keys),
         "evaluation_key_bytes_single": rig.evaluation_key_bytes,
         "evaluation_key_bytes_batch": batch_keys,

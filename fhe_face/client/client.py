@@ -8,19 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from fhe_core.ciphertext import Ciphertext
 from fhe_core.container import Kind, WrongKind, read_header
 from fhe_core.formats.ciphertexts import Bundle, head_of, load_bundle
-from fhe_core.formats.preparation import ENTRY as PREPARATION
 from fhe_core.secret.files import Passphrase, load_secret_key
 from fhe_core.secret.key import SecretKey
-from fhe_face.circuit import Circuit, CircuitError
+from fhe_face.circuit import Circuit
 from fhe_face.client.copies import agreed, doubled
 from fhe_face.client.decryption import Embedding, Reader, Score
+from fhe_face.client.devices import Register
 from fhe_face.client.embedding import Embedded, Embedder, embed_faces
+from fhe_face.client.encryption import Encryptor, Faces, listed
 from fhe_face.client.expected import Expected
 from fhe_face.client.headroom import room
 from fhe_face.client.health import HealthReport, UnhealthyResultError
@@ -38,34 +35,36 @@ from fhe_face.client.requests import Sent
 from fhe_face.client.sharing import Decision
 from fhe_face.client.verification import Verification, verify_photos
 from fhe_face.engine import Engine, choose_engine, engine_for
-from fhe_face.facts import differences
 from fhe_face.models.thresholds import Thresholds
-from fhe_face.photos.images import Unit, validate_unit
-from fhe_face.photos.preparation import PreparedFace, given
-from fhe_face.places import EMBEDDING, ENTRY, IMAGE, SCORE, Packing, Run, describe
-from fhe_face.planning import plan_runs
+from fhe_face.places import EMBEDDING, SCORE, Packing, Run
 from fhe_face.progress import Stage, silent
 from fhe_face.system import default_threads
-from fhe_face.tokens import ENTRY as REQUESTS
 
-#: A face as a file, as pixels, or with what is known about its preparation.
-Face = str | os.PathLike[str] | NDArray[np.uint8] | NDArray[np.float64] | PreparedFace
-Faces = Face | Sequence[Face]
 Result = Embedding | Score | HealthReport
 
 
 class FaceClient:
     """Holds the secret key. What it decrypts must not be shared as it is (docs/security.md)."""
 
-    def __init__(self, key: SecretKey, engine: Engine, ledger: Ledger | None = None) -> None:
+    def __init__(
+        self,
+        key: SecretKey,
+        engine: Engine,
+        ledger: Ledger | None = None,
+        devices: Register | None = None,
+    ) -> None:
         """Use :meth:`create` for new keys, :meth:`load` for a key file.
 
         ledger: counts the answers of the key; default: in memory, for a key without a file.
+        devices: says which of its devices were revoked; default: none.
         """
         self.key = key
         self.engine = engine
         self.ledger: Ledger = MemoryLedger() if ledger is None else ledger
-        self.expected = Expected(key, engine)
+        self.devices = devices
+        revoked = None if devices is None else devices.revoked
+        self.expected = Expected(key, engine, revoked)
+        self._encryptor = Encryptor(key, engine, self.expected.requests)
 
     @classmethod
     def create(
@@ -98,7 +97,9 @@ class FaceClient:
             overwrite=overwrite,
             stage=stage,
         )
-        return cls(key, engine, beside(Path(folder) / CLIENT_KEY, key.key_id, answer_limit))
+        path = Path(folder) / CLIENT_KEY
+        ledger = beside(path, key.key_id, answer_limit)
+        return cls(key, engine, ledger, Register.beside(path, key.key_id))
 
     @classmethod
     def load(
@@ -124,7 +125,8 @@ class FaceClient:
         engine = engine_for(header)
         count = threads or default_threads()
         key = load_secret_key(path, threads=count, passphrase=passphrase)
-        return cls(key, engine, beside(path, key.key_id, answer_limit, warn))
+        ledger = beside(path, key.key_id, answer_limit, warn)
+        return cls(key, engine, ledger, Register.beside(path, key.key_id))
 
     def __repr__(self) -> str:
         packings = ", ".join(packing.value for packing in self.engine.packings)
@@ -149,86 +151,14 @@ class FaceClient:
         packings: Collection[Packing] | None = None,
         memory: int | None = None,
     ) -> tuple[Run, ...]:
-        """How `encrypt` packs so many faces: one at a time, or in batches.
-
-        packings: choose among these only. memory: that the server has, in bytes.
-
-        Raises:
-            PlanningError: no face, or no packing that the keys are for.
-        """
-        chosen = [p for p in self.engine.packings if packings is None or p in packings]
-        return plan_runs(faces, chosen, self.engine.capacity, memory)
+        """How `encrypt` packs so many faces: see `Encryptor.plan`."""
+        return self._encryptor.plan(faces, packings=packings, memory=memory)
 
     def encrypt(
         self, faces: Faces, *, runs: Sequence[Run] | None = None, contrast: float = 1.0
     ) -> Bundle:
-        """Encrypt an aligned face, or several in one bundle.
-
-        A face is a file, uint8 (S, S, 3) RGB, or floats (3, S, S) in [-1, 1], S being the
-        circuit's input size; photos are made into faces by `fhe_face.photos.preparation.prepare`,
-        whose result is taken as well. Where the circuit has two views, the mirror image is
-        encrypted, too. All faces must have been prepared in the same way. Names of files are not
-        kept: they would tell the server who is in the pictures.
-
-        runs: from `plan`; default: the cheapest that the keys allow. contrast: above 0 and at most
-        1; with less, 0.9 say, the network may do well on a face that it diverged on.
-
-        Raises:
-            ImageError: no such image, another shape or type, not finite, or out of range; or
-                another contrast.
-            CircuitError: faces that were prepared in different ways, or another number than runs.
-            PlanningError: no face.
-        """
-        prepared = [self._given(face).with_contrast(contrast) for face in _listed(faces)]
-        chosen = self.plan(len(prepared)) if runs is None else tuple(runs)
-        if sum(run.faces for run in chosen) != len(prepared):
-            raise CircuitError(f"{len(prepared)} faces; the runs are for another number")
-        facts: dict[str, Any] = {
-            ENTRY: describe(chosen),
-            "plans": {
-                packing.value: self.engine.of(packing).plan.digest
-                for packing in sorted({run.packing for run in chosen})
-            },
-            PREPARATION: self._preparation(prepared),
-        }
-        facts[REQUESTS] = [
-            self.expected.requests.issue(self.expected.asked(run, facts)) for run in chosen
-        ]
-        items: dict[str, Ciphertext] = {}
-        seeds: dict[str, bytes] = {}
-        for run in chosen:
-            plan = self.engine.of(run.packing).plan
-            scales = [plan.values[name].scale for name in plan.inputs]
-            rows = self._packed(run, [prepared[number].unit for number in run.numbers])
-            names = self.engine.item_names(IMAGE, run)
-            for name, row, scale in zip(names, rows, scales, strict=True):
-                items[name], seeds[name] = self.key.encrypt(row, scale)
-        return Bundle(IMAGE, self.key.parameters, self.key_id, items, facts, seeds)
-
-    def _given(self, face: Face) -> PreparedFace:
-        size = self.engine.architecture.input_size
-        one = face if isinstance(face, PreparedFace) else given(face, size)
-        validate_unit(one.unit, size)
-        return one
-
-    def _preparation(self, faces: Sequence[PreparedFace]) -> dict[str, Any]:
-        views = self.circuit.views > 1
-        described = [face.preparation.with_flip(views).describe() for face in faces]
-        for number, own in enumerate(described):
-            if own != described[0]:
-                raise CircuitError(
-                    f"faces 1 and {number + 1} were prepared differently "
-                    f"({differences(described[0], own)}): they cannot be in one bundle"
-                )
-        return dict(described[0])
-
-    def _packed(self, run: Run, units: Sequence[Unit]) -> NDArray[np.float64]:
-        """Slots of a run's ciphertexts, in the order of their names."""
-        if run.packing is Packing.BATCH:
-            return self.engine.batch.pack_images(np.stack(units))
-        (unit,) = units
-        views = [unit, unit[..., ::-1]][: self.circuit.views]
-        return self.engine.compiled.pack_image(np.stack(views))
+        """Encrypt an aligned face, or several in one bundle: see `Encryptor.encrypt`."""
+        return self._encryptor.encrypt(faces, runs=runs, contrast=contrast)
 
     # --- decryption -------------------------------------------------------------------------------
 
@@ -334,10 +264,10 @@ class FaceClient:
             ImageError, CircuitError, PlanningError: as `encrypt`; or the server's rounds are none.
             ContainerError: an answer cannot be used.
         """
-        listed = _listed(faces)
+        chosen = listed(faces)
         if not twice:
-            return embed_faces(self, listed, server, memory, contrast=contrast)
-        found = embed_faces(self, doubled(listed), server, memory, copies=2, contrast=contrast)
+            return embed_faces(self, chosen, server, memory, contrast=contrast)
+        found = embed_faces(self, doubled(chosen), server, memory, copies=2, contrast=contrast)
         return replace(found, results=agreed(found.results, self.circuit.normalisation))
 
     def verify(
@@ -361,12 +291,3 @@ class FaceClient:
             ContainerError, AnswerLimitError: as `decrypt`.
         """
         return verify_photos(self, a, b, server, thresholds, twice)
-
-
-def _listed(faces: Faces) -> list[Face]:
-    """One face, or several, as a list."""
-    if isinstance(faces, np.ndarray):
-        return list(faces) if faces.ndim == 4 else [faces]
-    if isinstance(faces, str | os.PathLike | PreparedFace):
-        return [faces]
-    return list(faces)

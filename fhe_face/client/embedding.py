@@ -16,7 +16,8 @@ from fhe_face.places import Packing, Run, numbered
 from fhe_face.planning import PlanningError, plan_runs
 
 if TYPE_CHECKING:
-    from fhe_face.client.client import Face, FaceClient
+    from fhe_face.client.client import FaceClient
+    from fhe_face.client.encryption import Face
 
 #: Of a round's images, as parts of the contrast that they were given with. Nearly all faces that
 #: the official weights diverge on are healthy at 0.9 (docs/health.md); in the last round faces are

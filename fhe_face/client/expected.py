@@ -6,38 +6,77 @@ with what it is compared with.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 
-from fhe_core.container import WrongKind
+from fhe_core.container import KeyMismatch, WrongKind
 from fhe_core.formats.heads import Admission, Head
 from fhe_core.secret.key import SecretKey
 from fhe_face.client.requests import (
+    DEVICE_PURPOSE,
     PURPOSE,
     Asked,
     Requests,
     Sent,
-    preparation_of,
+    asked_of,
+    require_asked,
     require_once,
     require_sent,
 )
 from fhe_face.engine import Engine
 from fhe_face.places import EMBEDDING, SCORE, Packing, Run
+from fhe_face.senders import senders_of
 from fhe_face.shapes import require_key, require_shape
 from fhe_face.tokens import sides_of, tokens_of
+
+#: Devices whose keys of tokens are kept: each takes an HKDF over the secret.
+_KEPT = 256
+
+
+class RevokedDevice(KeyMismatch):
+    """A result of a device that its owner has revoked."""
+
+    code = "revoked-device"
+
+
+def device_tokens(key: SecretKey, device: str) -> bytes:
+    """The 32 bytes with which a device makes the tokens of its requests; its owner finds them
+    again from the secret, so that nothing has to be kept to check one."""
+    return key.derive(DEVICE_PURPOSE + device)
 
 
 class Expected:
     """The results of one key and the plans of one engine."""
 
-    def __init__(self, key: SecretKey, engine: Engine) -> None:
+    def __init__(
+        self, key: SecretKey, engine: Engine, revoked: Callable[[str], bool] | None = None
+    ) -> None:
+        """revoked: says of a device's id whether its owner has revoked it; None: there are none."""
         self._key_id = key.key_id
         self._engine = engine
+        self._revoked = revoked
         self.requests = Requests(key.derive(PURPOSE))
+        self._of_devices = lru_cache(_KEPT)(lambda device: Requests(device_tokens(key, device)))
 
     def asked(self, run: Run, facts: object) -> Asked:
         """What the token of a run of images or results fixes."""
-        plan = self._engine.of(run.packing).plan.digest
-        return Asked(run.packing.value, run.faces, plan, preparation_of(facts))
+        return asked_of(self._engine, run, facts)
+
+    def _sides(self, head: Head, sides: int) -> list[Requests]:
+        """Who asked, for each side of a result.
+
+        Raises:
+            RevokedDevice: a device that its owner has revoked.
+        """
+        found = []
+        for device in senders_of(head.source, head.facts, sides):
+            if device is not None and self._revoked is not None and self._revoked(device):
+                raise RevokedDevice(
+                    f"{head.source}: answers device {device[:8]}, which was revoked: its results "
+                    "are not opened"
+                )
+            found.append(self.requests if device is None else self._of_devices(device))
+        return found
 
     def require(
         self, head: Head, what: str | None = None, sent: Sequence[Sent] = ()
@@ -50,7 +89,9 @@ class Expected:
         Raises:
             KeyMismatch: it belongs to another key.
             Corrupt, WrongKind, ParameterMismatch: another shape than the plans give.
-            RequestMismatch: it answers no request of this key, one twice, or another than ``sent``.
+            RequestMismatch: it answers no request of this key or of the device that it names, one
+                twice, or another than ``sent``.
+            RevokedDevice: a device that its owner has revoked asked for it.
         """
         wanted = what or head.what
         if wanted not in (EMBEDDING, SCORE):
@@ -62,13 +103,14 @@ class Expected:
         runs = require_shape(head, wanted, self._engine)
         sides = sides_of(wanted)
         tokens = tokens_of(head.source, head.facts, sides * len(runs))
+        makers = self._sides(head, sides)
         for number, run in enumerate(runs):
             asked = [self.asked(run, head.facts)]
             if wanted == SCORE and run.packing is Packing.BATCH and self._mixes():
                 # One face that was computed alone, compared with all of a batch.
                 asked.append(self.asked(Run(Packing.ALONE, 0, 1), head.facts))
             own = tokens[sides * number : sides * (number + 1)]
-            self.requests.require(head.source, own, asked)
+            require_asked(head.source, list(zip(makers, own, strict=True)), asked)
         require_once(head.source, tokens, sides)
         if sent:
             require_sent(head.source, tokens, sent, sides)

@@ -126,7 +126,7 @@ def _previous(folder: Path, name: str) -> Path:
     return folder / f".{name}.previous"
 
 
-def require_private_modes(folder: Path) -> None:
+def require_private_modes(folder: Path, name: str = CLIENT_KEY) -> None:
     """Refuse a folder where others could read a secret key, before minutes go into it.
 
     Raises:
@@ -134,9 +134,9 @@ def require_private_modes(folder: Path) -> None:
     """
     if not keeps_modes_private(folder):
         raise FileError(
-            f"{shown(folder)}: others could read {CLIENT_KEY}, because the file system keeps no "
-            "private modes; choose another folder, or protect the key by a passphrase "
-            "(--passphrase)"
+            f"{shown(folder)}: others could read {name}, because the file system keeps no private "
+            "modes; choose another folder"
+            + (", or protect the key by a passphrase (--passphrase)" if name == CLIENT_KEY else "")
         )
 
 

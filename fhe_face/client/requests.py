@@ -14,18 +14,25 @@ import hmac
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fhe_core.container import ContainerError, Kind, canonical, read_header
+from fhe_core.files import shown
 from fhe_core.formats.ciphertexts import Bundle, known_facts
 from fhe_core.formats.preparation import ENTRY as PREPARATION
+from fhe_face.client.receipts import receipt_facts
+from fhe_face.engine import Engine
 from fhe_face.models.faces import whatever_contrast
+from fhe_face.places import Run
 from fhe_face.tokens import NONCE_BYTES, tokens_of
 
 #: What the key of the tokens is derived for.
 PURPOSE = "request tokens, version 1"
+#: The same for those of a device, whose id follows.
+DEVICE_PURPOSE = "request tokens of a device, version 1: "
 
-#: What was sent: the image or the embedding itself, or its file.
+#: What was sent: the image or the embedding itself, its file, or a receipt of it.
 Sent = Bundle | str | os.PathLike[str]
 
 
@@ -63,32 +70,42 @@ class Requests:
         nonce = os.urandom(NONCE_BYTES)
         return (nonce + self._tag(asked, nonce)).hex()
 
-    def require(self, source: str, tokens: Sequence[str], asked: Sequence[Asked]) -> None:
-        """Check every token, each in constant time.
-
-        asked: what each may be for; at least one of the tokens must be for the first of them, which
-        has the number of faces of the result.
-
-        Raises:
-            RequestMismatch: one was not made with this key for these numbers.
-        """
-        found = [[self._is_for(token, one) for one in asked] for token in tokens]
-        if all(map(any, found)) and any(own[0] for own in found):
-            return
-        count = asked[0].count
-        faces = "one face" if count == 1 else f"{count} faces"
-        raise RequestMismatch(
-            f"{source}: answers no request that this key made for {faces} with this plan: "
-            "it was altered, or made by another version"
-        )
-
-    def _is_for(self, token: str, asked: Asked) -> bool:
+    def is_for(self, token: str, asked: Asked) -> bool:
+        """Whether this key made it for these numbers."""
         raw = bytes.fromhex(token)
         nonce, tag = raw[:NONCE_BYTES], raw[NONCE_BYTES:]
         return hmac.compare_digest(tag, self._tag(asked, nonce))
 
     def _tag(self, asked: Asked, nonce: bytes) -> bytes:
         return hmac.digest(self._key, asked.content(nonce), hashlib.sha256)
+
+
+def asked_of(engine: Engine, run: Run, facts: object) -> Asked:
+    """What the token of a run of images or results fixes."""
+    plan = engine.of(run.packing).plan.digest
+    return Asked(run.packing.value, run.faces, plan, preparation_of(facts))
+
+
+def require_asked(
+    source: str, tokens: Sequence[tuple[Requests, str]], asked: Sequence[Asked]
+) -> None:
+    """Check every token with the key of who asked, each in constant time.
+
+    asked: what each may be for; at least one of the tokens must be for the first of them, which
+    has the number of faces of the result.
+
+    Raises:
+        RequestMismatch: one was not made with its key for these numbers.
+    """
+    found = [[own.is_for(token, one) for one in asked] for own, token in tokens]
+    if all(map(any, found)) and any(own[0] for own in found):
+        return
+    count = asked[0].count
+    faces = "one face" if count == 1 else f"{count} faces"
+    raise RequestMismatch(
+        f"{source}: answers no request that this key made for {faces} with this plan: "
+        "it was altered, or made by another version"
+    )
 
 
 def preparation_of(facts: Any) -> Mapping[str, Any] | None:
@@ -140,9 +157,17 @@ def short(token: str) -> str:
     return token[:16]
 
 
+def facts_of_sent(sent: Sent) -> tuple[str, Mapping[str, Any]]:
+    """What was sent, for messages, and its facts, unchecked."""
+    if isinstance(sent, Bundle):
+        return "what was sent", sent.facts
+    noted = receipt_facts(Path(sent))
+    if noted is not None:
+        return shown(sent), noted
+    header = read_header(sent, expect_kind=Kind.CIPHERTEXT)
+    return header.source, known_facts(header)
+
+
 def _tokens_of(sent: Sent) -> list[str]:
     """All tokens of an image or of embeddings."""
-    if isinstance(sent, Bundle):
-        return tokens_of("what was sent", sent.facts)
-    header = read_header(sent, expect_kind=Kind.CIPHERTEXT)
-    return tokens_of(header.source, known_facts(header))
+    return tokens_of(*facts_of_sent(sent))

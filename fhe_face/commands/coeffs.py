@@ -15,7 +15,8 @@ from fhe_face.commands.options import Json
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from fhe_face.coeffs.fit import Fit, Request
+    from fhe_face.coeffs.fit import Request
+    from fhe_face.coeffs.fit_words import Fit
 
 app = typer.Typer(help="Fit the polynomial that replaces 1/√y.", no_args_is_help=True)
 

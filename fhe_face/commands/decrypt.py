@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from fhe_face.failures import UNHEALTHY, USAGE, CommandError
 from fhe_face.models.thresholds import Verdict
 from fhe_face.output import Output, facts, grid
 from fhe_face.places import EMBEDDING, IMAGE, SCORE
+from fhe_face.senders import ENTRY as SENDERS
 
 KEEP = (
     "Do not share decrypted values: they carry noise that depends on the secret key "
@@ -76,12 +77,14 @@ def run(
         warn=output.warn,
     )
     require_match(read_header(file), key_id=client.key_id)
-    found = client.decrypt(client.read(file, opening.sent), opening.sent)
+    bundle = client.read(file, opening.sent)
+    found = client.decrypt(bundle, opening.sent)
     called = face_names(names, len(found))
     if release is not None:
         decrypt_shared.run(output, found, called, release, judge)
         return
     data = _data(what, found, called, client, target)
+    data |= senders(bundle.facts, client)
     if what == SCORE:
         _add_verdicts(data, judge)
     if not any(face["healthy"] for face in data["faces"]):
@@ -108,6 +111,16 @@ def _what(file: Path) -> str:
     if what not in (EMBEDDING, SCORE):
         raise WrongKind(f"{header.source}: holds an encrypted {what}, which nothing decrypts")
     return what
+
+
+def senders(known: Mapping[str, Any], client: FaceClient) -> dict[str, Any]:
+    """The devices that sent the faces, one for each side, and what their owner calls them; nothing
+    where the owner sent them. Both are checked: the tokens are those of these devices."""
+    if SENDERS not in known:
+        return {}
+    devices = list(known[SENDERS])
+    labels = {} if client.devices is None else {d.id: d.label for d in client.devices.all()}
+    return {"devices": devices, "device_labels": [labels.get(one) for one in devices]}
 
 
 def _data(
@@ -195,6 +208,8 @@ def _show(
         if what == SCORE:
             console.print(f"{judge.rule()}.", markup=False)
         console.print(f"Squared norms are healthy in [{low:g}, {high:g}].")
+        if "devices" in data:
+            console.print(f"sent by {_sent_by(data)}", markup=False)
         if target is not None:
             console.print(f"written to {target}", markup=False)
     console.print(KEEP)
@@ -210,9 +225,20 @@ def _rows(what: str, data: dict[str, Any], target: Path | None) -> list[tuple[st
         rows += [("length", data["length"])]
         rows += [("first values", f"{_first(data)} {all_of_them}")]
     rows += [("squared norm", f"{_norms(data)} (healthy in [{low:g}, {high:g}])")]
+    if "devices" in data:
+        rows.append(("sent by", _sent_by(data)))
     if target is not None:
         rows += [("written to", target)]
     return rows
+
+
+def _sent_by(data: dict[str, Any]) -> str:
+    """The devices of all sides."""
+    named = zip(data["devices"], data["device_labels"], strict=True)
+    return ", ".join(
+        "you" if device is None else f"device {label or 'without a label'} ({device[:8]})"
+        for device, label in named
+    )
 
 
 def _row(face: dict[str, Any]) -> tuple[str, str, str, str]:

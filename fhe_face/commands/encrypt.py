@@ -9,12 +9,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fhe_core.container import Kind, file_kind
+from fhe_core.container import Kind, file_kind, read_header
 from fhe_core.formats.ciphertexts import save_bundle
+from fhe_core.formats.purpose import is_for_device
 from fhe_core.outputs import Outputs
 from fhe_core.secret.files import Passphrase
 from fhe_face.client.client import FaceClient
+from fhe_face.client.device_client import DeviceClient
 from fhe_face.client.names import NAMES, save_names
+from fhe_face.client.receipts import RECEIPT, save_receipt
 from fhe_face.commands.face_options import FaceOptions
 from fhe_face.failures import USAGE, CommandError
 from fhe_face.output import Output
@@ -39,6 +42,11 @@ class Request:
     memory: int | None
     threads: int | None
     contrast: float = 1.0
+    receipt: Path | None = None
+
+
+#: Who encrypts: the owner of a key, or one of its devices.
+Sender = FaceClient | DeviceClient
 
 
 def run(request: Request, passphrase: Passphrase, as_json: bool) -> None:
@@ -55,7 +63,8 @@ def run(request: Request, passphrase: Passphrase, as_json: bool) -> None:
     outputs = Outputs(request.key, *images)
     outputs.add(target, file_kind(Kind.CIPHERTEXT, IMAGE))
     outputs.add(names, NAMES)
-    client = FaceClient.load(request.key, threads=request.threads, passphrase=passphrase)
+    outputs.add(request.receipt, RECEIPT)
+    client = _sender(request, passphrase)
     packings = [Packing.ALONE] if request.alone else None
     runs = client.plan(len(images), packings=packings, memory=request.memory)
     with output.stages() as stage:
@@ -71,6 +80,8 @@ def run(request: Request, passphrase: Passphrase, as_json: bool) -> None:
         written = save_bundle(target, bundle).total_bytes
         if names is not None:
             save_names(names, [str(image) for image in images])
+        if request.receipt is not None:
+            save_receipt(request.receipt, bundle)
         stage("encrypting", 1, 1)
     data = {
         "images": [str(image) for image in images],
@@ -78,7 +89,8 @@ def run(request: Request, passphrase: Passphrase, as_json: bool) -> None:
         "ciphertext_bytes": written,
         "runs": bundle.facts["runs"],
         "names": None if names is None else str(names),
-        "key_id": client.key_id,
+        "receipt": None if request.receipt is None else str(request.receipt),
+        **senders(client),
         "encrypt_seconds": elapsed,
         "parameters": client.engine.parameters.name,
         "faces": [one.facts() for one in prepared],
@@ -96,8 +108,22 @@ def run(request: Request, passphrase: Passphrase, as_json: bool) -> None:
     output.answer(data, show)
 
 
+def _sender(request: Request, passphrase: Passphrase) -> Sender:
+    """The owner of a key, or a device, whichever the key file is of."""
+    if is_for_device(read_header(request.key, expect_kind=Kind.SECRET_KEY)):
+        return DeviceClient.load(request.key, threads=request.threads)
+    return FaceClient.load(request.key, threads=request.threads, passphrase=passphrase)
+
+
+def senders(client: Sender) -> dict[str, str | None]:
+    """For JSON: whose the results will be, and which device sends."""
+    if isinstance(client, DeviceClient):
+        return {"key_id": client.owner, "device": client.key_id}
+    return {"key_id": client.key_id, "device": None}
+
+
 def _prepared(
-    images: Sequence[Path], how: FaceOptions, client: FaceClient, output: Output, stage: Stage
+    images: Sequence[Path], how: FaceOptions, client: Sender, output: Output, stage: Stage
 ) -> list[PreparedFace]:
     """All faces. CommandError where they are unlike, which names the image."""
     side = client.circuit.input_size

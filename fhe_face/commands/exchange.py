@@ -70,7 +70,9 @@ def encrypt(
         list[Path],
         typer.Argument(help="Photos; aligned 64x64 faces or .npy are taken as they are."),
     ],
-    key: Key,
+    key: Annotated[
+        Path, typer.Option("--key", help="The secret client.key, or the key of a device.")
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="The ciphertext to write.")],
     face: Annotated[
         int | None, typer.Option("--face", min=1, help="Which face, from the largest, 1.")
@@ -91,6 +93,10 @@ def encrypt(
             min=0.1, max=1, help="Less of it, 0.9 say, for a face that the network diverged on."
         ),
     ] = 1.0,
+    receipt: Annotated[
+        Path | None,
+        typer.Option("--receipt", help="Write what decrypt --sent needs, in a small file."),
+    ] = None,
     passphrase_file: PassphraseFile = None,
     threads: Threads = None,
     json: Json = False,
@@ -105,7 +111,9 @@ def encrypt(
     how = FaceOptions(face, whole, resize, aligned)
     ask = passphrases.opener(passphrase_file, key)
     room = gigabytes("--memory", memory)
-    request = command.Request(images, key, output, how, names, alone, room, threads, contrast)
+    request = command.Request(
+        images, key, output, how, names, alone, room, threads, contrast, receipt
+    )
     command.run(request, ask, json)
 
 
@@ -202,7 +210,9 @@ def decrypt(
     ] = None,
     sent: Annotated[
         list[Path] | None,
-        typer.Option("--sent", help="The encrypted face it answers; of a score, twice."),
+        typer.Option(
+            "--sent", help="The encrypted face it answers, or its receipt; of a score, twice."
+        ),
     ] = None,
     answer_limit: Annotated[
         int | None,

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from fhe_face import process
+from fhe_face.commands import gallery_server_only
 from fhe_face.commands.gallery_options import (
     ENCRYPTED,
     BackupSource,
@@ -49,6 +50,8 @@ REKEY = "Seal everything anew with a new key. The old key then opens nothing in 
 app = typer.Typer(
     help="Sealed galleries: make, look after, correct, back up.", no_args_is_help=True
 )
+
+app.add_typer(gallery_server_only.app, name="server-only")
 
 
 @app.callback()
@@ -97,8 +100,9 @@ def show(
     json: Json = False,
 ) -> None:
     from fhe_face.commands import gallery_showing as command
+    from fhe_face.commands.gallery_opening import Opening
 
-    command.show(gallery, passphrase_file, subject, deleted, json)
+    command.show(Opening(gallery, passphrase_file), subject, deleted, json)
 
 
 @app.command("check", help="Look for damage; exit status 1 where something is left to mend.")

@@ -22,8 +22,6 @@ from fhe_face.gallery.subjects import SubjectInfo
 from fhe_face.local.searching import search_apart
 from fhe_face.output import Output
 
-#: In the folder of a gallery at a server (fhe_face.remote.place).
-REMOTE = "remote.json"
 MEANS = {
     "mean": "the mean of a person's photos",
     "each": "each photo",
@@ -65,7 +63,7 @@ class Opening:
 
 def kind_of(folder: Path) -> type[Gallery]:
     """Whether a gallery lies here, or at a server; nothing of the latter is imported for others."""
-    if not (folder / REMOTE).is_file():
+    if not Folder(folder).is_remote:
         return Gallery
     from fhe_face.remote.gallery import RemoteGallery
 

@@ -94,11 +94,10 @@ def _show_list(console: Console, found: Sequence[dict[str, Any]]) -> None:
             console.print(text, markup=False, soft_wrap=True)
 
 
-def show(
-    folder: Path, passphrase_file: Path | None, subject: str | None, deleted: bool, as_json: bool
-) -> None:
+def show(opening: Opening, subject: str | None, deleted: bool, as_json: bool) -> None:
+    """Print it, wherever it is."""
     output = Output(as_json)
-    with Opening(folder, passphrase_file).opened(output) as gallery:
+    with opening.opened(output) as gallery:
         if subject is None:
             _show_all(gallery, deleted, output)
         else:

@@ -12,12 +12,13 @@ from fhe_core import container
 from fhe_core.container import Header, Kind
 from fhe_core.formats.ciphertexts import key_specifications, known_facts, parameters_of
 from fhe_core.formats.preparation import ENTRY, check_preparation
+from fhe_core.formats.purpose import is_for_device
 from fhe_core.parameters import Parameters
 from fhe_core.secret.files import PROTECTION
 from fhe_face.circuit import circuit_of, packings_for
 from fhe_face.client.ledger import DEFAULT_LIMIT, beside
 from fhe_face.client.requests import short
-from fhe_face.commands import info_gallery
+from fhe_face.commands import info_device, info_gallery
 from fhe_face.engine import key_memory
 from fhe_face.output import Output, facts, grid, ring
 from fhe_face.places import ENTRY as RUNS
@@ -57,6 +58,8 @@ def run(file: Path, as_json: bool) -> None:
     data |= _content(header, parameters)
     if ours:
         data |= info_gallery.content(header)
+    elif is_for_device(header):
+        data |= info_device.content(header, parameters)
     elif header.kind in (Kind.SECRET_KEY, Kind.EVALUATION_KEYS):
         circuit = circuit_of(header)
         if header.kind is Kind.SECRET_KEY:
@@ -69,7 +72,7 @@ def run(file: Path, as_json: bool) -> None:
 
 
 def _content(header: Header, parameters: Parameters) -> dict[str, Any]:
-    if header.kind is Kind.EVALUATION_KEYS:
+    if header.kind is Kind.EVALUATION_KEYS and not is_for_device(header):
         keys = key_specifications(header, parameters)
         per_tier = [sum(k.name.tier == t for k in keys) for t in range(len(parameters.tiers))]
         return {
@@ -86,6 +89,7 @@ def _content(header: Header, parameters: Parameters) -> dict[str, Any]:
             "requests": _requests(header),
             "items": _items(header),
             "preparation": found,
+            **info_device.sender(header),
         }
     return {}
 
@@ -121,6 +125,7 @@ def _items(header: Header) -> list[dict[str, Any]]:
 
 def _show(console: Console, kind: Kind, data: dict[str, Any]) -> None:
     meaning = info_gallery.MEANING if "of" in data else _MEANING
+    meaning = info_device.MEANING if "device" in data else meaning
     what = f"an encrypted {data['what']}" if "what" in data else meaning[kind]
     rows: list[tuple[str, object]] = [
         ("kind", f"{data['kind']} (format {data['format_version']}): {what}"),
@@ -138,7 +143,7 @@ def _show(console: Console, kind: Kind, data: dict[str, Any]) -> None:
             *([("ring of half the degree", ring(p["half"]))] if p["half"] else []),
             ("source of the bound", p["bound_source"]),
         ]
-    rows += info_gallery.rows(data)
+    rows += info_gallery.rows(data) + info_device.rows(data)
     if "protected" in data:
         rows.append(("passphrase", "needed to use it" if data["protected"] else "none"))
     if "summary" in data:

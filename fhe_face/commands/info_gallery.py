@@ -8,6 +8,7 @@ from fhe_core.container import Header, Kind, ParameterMismatch
 from fhe_core.formats.ciphertexts import parameters_of
 from fhe_core.formats.matching import describe, loader_of
 from fhe_core.formats.purpose import is_for_gallery
+from fhe_core.formats.switching import describe as describe_switching
 from fhe_core.matching import gallery_parameters
 from fhe_core.parameters import Parameters
 from fhe_core.secret.files import PROTECTION
@@ -17,6 +18,9 @@ _SEALED = {
     Kind.SEALED_BLOCK: "sealed templates of a gallery",
     Kind.PROBE: "a sealed face that is looked for",
     Kind.SCORES: "sealed scores of a gallery",
+    Kind.GALLERY_SWITCH: "a gallery's switching key: its server can enrol and search by itself",
+    Kind.SWITCHED_FACE: "a face that waits for a gallery's owner",
+    Kind.FINDINGS: "sealed scores that a server alone has computed, with what health is judged by",
 }
 MEANING = {
     **_SEALED,
@@ -51,15 +55,27 @@ def content(header: Header) -> dict[str, Any]:
     own = gallery_parameters()
     data: dict[str, Any] = {"of": "gallery"}
     if header.kind in _SEALED:
-        told = describe(header)
+        told = _described(header)
         data |= {"features": own.features, "positions": own.templates}
         if "token" in told:
             data["request"] = short(told["token"])
-        if "blocks" in told:
-            data["blocks"] = told["blocks"]
+        data |= {name: told[name] for name in _TOLD if name in told}
     if header.kind is Kind.SECRET_KEY:
         data["protected"] = PROTECTION in header.metadata
     return data
+
+
+#: What a file of one kind or another says, as it is.
+_TOLD = ("blocks", "waiting", "subject", "engine", "engine_key", "parts", "weights")
+
+
+def _described(header: Header) -> dict[str, Any]:
+    if header.kind in _DESCRIBED_ELSEWHERE:
+        return describe_switching(header, gallery_parameters())
+    return describe(header)
+
+
+_DESCRIBED_ELSEWHERE = (Kind.GALLERY_SWITCH, Kind.SWITCHED_FACE, Kind.FINDINGS)
 
 
 def rows(data: dict[str, Any]) -> list[tuple[str, object]]:
@@ -72,4 +88,11 @@ def rows(data: dict[str, Any]) -> list[tuple[str, object]]:
         found.append(("blocks", data["blocks"]))
     if "request" in data:
         found.append(("request", data["request"]))
+    if "engine" in data:
+        found.append(("leads from", f"{data['engine']}, client key {data['engine_key'][:8]}"))
+        found.append(("parts", data["parts"]))
+    if "waiting" in data:
+        found.append(("faces that wait", data["waiting"]))
+    if "subject" in data:
+        found.append(("enrolled for", data["subject"] or "nobody"))
     return found

@@ -7,19 +7,23 @@ from pathlib import Path
 
 from fhe_core.container import (
     Header,
+    KeyMismatch,
     Kind,
     ParameterMismatch,
     WrongKind,
     read_header,
     require_match,
 )
-from fhe_core.formats.ciphertexts import known_facts
+from fhe_core.formats.ciphertexts import known_facts, parameters_of
 from fhe_core.parameters import Parameters
 from fhe_core.plan import KeySpecification
 from fhe_face.circuit import packings_for
 from fhe_face.engine import key_memory
+from fhe_face.keyfile import devices_beside
 from fhe_face.output import Output
-from fhe_face.places import packings_of
+from fhe_face.places import IMAGE, packings_of
+from fhe_face.senders import owner_of
+from fhe_face.server.devices import DeviceFolder, Switching
 from fhe_face.system import available_memory_bytes, size
 
 #: The server's memory beside its keys: weights, masks and the ciphertexts of a run.
@@ -30,11 +34,16 @@ def check_inputs(keys: Path, files: Sequence[Path], what: str) -> Header:
     """The header of the evaluation keys, after checking that every file fits them.
 
     Raises:
-        ContainerError: a file is not an encrypted `what`, or belongs to other keys or parameters.
+        ContainerError: a file is not an encrypted `what`, belongs to other keys or parameters, or
+            is of a device that is not known.
     """
     header = read_header(keys, expect_kind=Kind.EVALUATION_KEYS)
+    parameters = parameters_of(header)
+    known = Switching(parameters, header.key_id, DeviceFolder(devices_beside(keys)))
     for own in _checked(header, files, what):
         _require_packings(own, header)
+        if own.key_id != header.key_id:
+            known.require(own.source, own.key_id)
     return header
 
 
@@ -50,7 +59,14 @@ def _checked(key: Header, files: Sequence[Path], what: str) -> Iterator[Header]:
         found = own.text("what")
         if found != what:
             raise WrongKind(f"{own.source}: holds an encrypted {found}, expected an {what}")
-        require_match(own, parameter_hash=key.parameter_hash, key_id=key.key_id)
+        owner = owner_of(own.source, own.key_id, known_facts(own)) if what == IMAGE else None
+        require_match(own, parameter_hash=key.parameter_hash)
+        if owner is None:
+            require_match(own, key_id=key.key_id)
+        elif owner != key.key_id:
+            raise KeyMismatch(
+                f"{own.source}: is of a device of key {owner[:8]}, not of {key.key_id[:8]}"
+            )
         yield own
 
 

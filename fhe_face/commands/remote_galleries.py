@@ -7,18 +7,21 @@ from typing import Annotated
 
 import typer
 
-from fhe_face.commands import gallery
 from fhe_face.commands.gallery import REBUILD, REKEY, SHOW
 from fhe_face.commands.gallery_options import (
     BackupSource,
+    BackupTarget,
+    Deleted,
     Drop,
     EnrolledPhotos,
     Gallery,
     KeepNames,
     MaybeFlip,
     NewPassphrase,
+    NewPassphraseFile,
     OfCrops,
     Searched,
+    SubjectOrAll,
 )
 from fhe_face.commands.options import (
     DEFAULT_WEIGHTS,
@@ -144,9 +147,45 @@ def rebuild(
     command.rebuild(opened, photos, embedding(keys, weights, gallery), flip, drop, yes, json)
 
 
-# What is the same for a gallery wherever it is.
-app.command("show", help=SHOW)(gallery.show)
-app.command("backup", help="Copy all of a gallery there, with its key, into a new folder here.")(
-    gallery.backup
-)
-app.command("rekey", help=REKEY)(gallery.rekey)
+@app.command("show", help=SHOW)
+def show(
+    gallery: Gallery,
+    subject: SubjectOrAll = None,
+    deleted: Deleted = False,
+    passphrase_file: PassphraseFile = None,
+    json: Json = False,
+) -> None:
+    from fhe_face.commands import gallery_showing as command
+    from fhe_face.commands.remote_opening import opening
+
+    command.show(opening(gallery, passphrase_file), subject, deleted, json)
+
+
+@app.command("backup", help="Copy all of a gallery there, with its key, into a new folder here.")
+def backup(
+    gallery: Gallery,
+    target: BackupTarget,
+    passphrase_file: PassphraseFile = None,
+    json: Json = False,
+) -> None:
+    from fhe_face.commands import gallery_making as command
+    from fhe_face.commands.remote_opening import opening
+
+    command.backup(opening(gallery, passphrase_file), target, json)
+
+
+@app.command("rekey", help=REKEY)
+def rekey(
+    gallery: Gallery,
+    passphrase: NewPassphrase = False,
+    new_passphrase_file: NewPassphraseFile = None,
+    yes: Yes = False,
+    passphrase_file: PassphraseFile = None,
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    from fhe_face.commands import gallery_making as command
+    from fhe_face.commands.remote_opening import opening
+
+    opened = opening(gallery, passphrase_file, threads)
+    command.rekey(opened, passphrase, new_passphrase_file, yes, json)

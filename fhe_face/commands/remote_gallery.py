@@ -16,6 +16,7 @@ from fhe_face.commands.gallery_opening import MEANS, Opening, confirm, counted, 
 from fhe_face.commands.remote_opening import connected, opening
 from fhe_face.commands.secrecy import hold_secrets
 from fhe_face.failures import ERROR, USAGE, CommandError
+from fhe_face.gallery.creating import backup_of
 from fhe_face.gallery.folders import Folder
 from fhe_face.models.checkpoint import load
 from fhe_face.network import weights_file
@@ -156,7 +157,7 @@ def accept(folder: Path, yes: bool, passphrase_file: Path | None, as_json: bool)
     before = path.with_name(f"{NAME}.before")
     if path.exists():
         path.replace(before)
-    with opening(folder, passphrase_file, None).opened(output) as gallery:
+    with opening(folder, passphrase_file).opened(output) as gallery:
         assert isinstance(gallery, RemoteGallery)
         count, digest = gallery.seen()
     data = {"gallery": str(folder), "templates": count, "digest": digest, "before": str(before)}
@@ -167,7 +168,7 @@ def accept(folder: Path, yes: bool, passphrase_file: Path | None, as_json: bool)
 def restore(source: Path, opening: Opening, name: str | None, profile: str, as_json: bool) -> None:
     """A gallery at the server from a backup; what is searched is sealed anew."""
     output = Output(as_json)
-    hold_secrets(output, Folder(source).key, opening.passphrase_file)
+    hold_secrets(output, backup_of(source).key, opening.passphrase_file)
     with connected(profile) as connection, output.stages() as stage:
         restore_remote(
             source,

@@ -66,7 +66,7 @@ def status(profile: str, as_json: bool) -> None:
 
 
 def _listed(scopes: tuple[str, ...]) -> list[Room]:
-    rooms = [Room.KEYS, Room.GALLERY_KEYS] if "keys" in scopes else []
+    rooms = [Room.KEYS, Room.GALLERY_KEYS, Room.DEVICE_KEYS] if "keys" in scopes else []
     return [*rooms, Room.FACES, Room.EMBEDDINGS, Room.SCORES] if "embed" in scopes else rooms
 
 

@@ -7,12 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fhe_core.files import shown
 from fhe_face.client import passphrases
 from fhe_face.client.client import FaceClient
 from fhe_face.client.keymaking import CLIENT_KEY
 from fhe_face.commands.gallery_embedding import LOCAL, EmbedOptions
-from fhe_face.commands.gallery_opening import REMOTE, Opening
+from fhe_face.commands.gallery_opening import Opening
 from fhe_face.commands.gallery_options import ENCRYPTED
 from fhe_face.commands.remote_transfer import Steps, Transfer
 from fhe_face.commands.secrecy import hold_secrets
@@ -37,12 +36,11 @@ def connected(profile: str) -> Iterator[Connection]:
         yield connection
 
 
-def opening(gallery: Path, passphrase_file: Path | None, threads: int | None) -> Opening:
-    """A gallery at a server. CommandError: the folder's is none, or another."""
-    if not (gallery / REMOTE).is_file():
-        raise CommandError(
-            f"{shown(gallery)}: holds no gallery at a server: fhe-face remote gallery create"
-        )
+def opening(
+    gallery: Path, passphrase_file: Path | None = None, threads: int | None = None
+) -> Opening:
+    """A gallery at a server. GalleryError: the folder's is none, or another."""
+    Place.load(gallery)  # says what else it is
     return Opening(gallery, passphrase_file, threads)
 
 

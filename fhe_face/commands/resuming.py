@@ -11,6 +11,8 @@ from fhe_core.files import FileError, shown
 from fhe_core.formats.ciphertexts import known_facts, load_bundle
 from fhe_face.failures import CommandError
 from fhe_face.places import EMBEDDING
+from fhe_face.senders import ENTRY as SENDERS
+from fhe_face.senders import described, owner_of
 from fhe_face.tokens import ENTRY
 
 
@@ -41,9 +43,13 @@ def _require_result(image: Path, target: Path, weights: str) -> None:
         found = read_header(target, expect_kind=Kind.CIPHERTEXT)
         tokens = known_facts(given).get(ENTRY)
         facts = known_facts(found)
+        owner = owner_of(given.source, given.key_id, known_facts(given))
+        sender = described([None if owner is None else given.key_id])
         same = (
             found.text("what") == EMBEDDING
-            and (found.parameter_hash, found.key_id) == (given.parameter_hash, given.key_id)
+            and found.parameter_hash == given.parameter_hash
+            and found.key_id == (owner or given.key_id)
+            and facts.get(SENDERS) == sender.get(SENDERS)
             and bool(tokens)
             and facts.get(ENTRY) == tokens
             and facts.get("weights") == weights

@@ -16,6 +16,7 @@ from fhe_core.matching import gallery_parameters
 from fhe_core.parameters import ERROR_ETA, Parameters, presets
 from fhe_core.parameters import attacks as lattice
 from fhe_core.parameters import bounds as security
+from fhe_face.commands.info_device import switching_log2_qp
 from fhe_face.commands.plan import predicted_precision
 from fhe_face.engine import choose_engine
 from fhe_face.models.architecture import EMBEDDING
@@ -29,11 +30,13 @@ _COLUMNS = ("preset", "ring", "N", "log2(QP)", "bound", "margin", "bound, quantu
 def run(weights: Path | None, as_json: bool) -> None:
     output = Output(as_json)
     network = None if weights is None else load_network(weights)
-    rows = [preset_facts(presets.load(spec.name)) for spec in presets.SHIPPED]
+    sets = [presets.load(spec.name) for spec in presets.SHIPPED]
+    rows = [{**preset_facts(one), "device": device_facts(one)} for one in sets]
     data: dict[str, Any] = {
         "bound_source": security.SOURCE,
         "presets": rows,
         "gallery": preset_facts(gallery_parameters().parameters),
+        "gallery_switch": switch_facts(),
         "models": [{"name": m.name, "log2_cost": m.source} for m in lattice.MODELS],
         "weights": None if weights is None else str(weights),
     }
@@ -50,16 +53,28 @@ def preset_facts(parameters: Parameters) -> dict[str, Any]:
 
     ``half``: the same of its ring of half the degree, which has a bound of its own, or None.
     """
+    half = parameters.half
+    facts = _facts(parameters, parameters.log2_qp)
+    return {**facts, "half": None if half is None else preset_facts(half)}
+
+
+def device_facts(parameters: Parameters) -> dict[str, Any]:
+    """The same of a device's switching key, which is a sample modulo a product QP of its own."""
+    return _facts(parameters, switching_log2_qp(parameters))
+
+
+def _facts(parameters: Parameters, log2_qp: float) -> dict[str, Any]:
+    """Of keys of these parameters that are samples modulo a product QP of that size."""
     described = parameters.describe()
-    instance = lattice.Instance(
-        parameters.ring_dimension, parameters.log2_qp, math.sqrt(ERROR_ETA / 2)
-    )
+    instance = lattice.Instance(parameters.ring_dimension, log2_qp, math.sqrt(ERROR_ETA / 2))
     quantum = security.MAX_LOG2_QP_QUANTUM[parameters.ring_dimension]
-    names = ("name", "ring", "ring_dimension", "log2_q", "log2_qp", "log2_qp_bound", "margin_bits")
+    names = ("name", "ring", "ring_dimension", "log2_q", "log2_qp_bound")
     return {
         **{name: described[name] for name in names},
+        "log2_qp": round(log2_qp, 2),
+        "margin_bits": round(described["log2_qp_bound"] - log2_qp, 2),
         "log2_qp_bound_quantum": quantum,
-        "margin_bits_quantum": round(quantum - parameters.log2_qp, 2),
+        "margin_bits_quantum": round(quantum - log2_qp, 2),
         "secret": described["secret"],
         "error_deviation": described["error_deviation"],
         "estimates": [
@@ -72,14 +87,26 @@ def preset_facts(parameters: Parameters) -> dict[str, Any]:
             }
             for e in lattice.estimates(instance)
         ],
-        "half": None if parameters.half is None else preset_facts(parameters.half),
     }
 
 
+def switch_facts() -> dict[str, Any]:
+    """A gallery's switching key, JSON-ready: samples of the gallery's ring under its own secret."""
+    ring = gallery_parameters().parameters
+    described = ring.describe()
+    names = ("ring_dimension", "log2_qp", "log2_qp_bound", "margin_bits")
+    return {"samples_of": ring.name, **{name: described[name] for name in names}}
+
+
 def _rings(row: dict[str, Any]) -> list[dict[str, Any]]:
-    """A preset's row, and one for its smaller ring."""
-    half = row["half"]
-    return [row] if half is None else [row, {**half, "name": f"{row['name']}, half ring"}]
+    """A preset's row, one for its smaller ring, and one for devices' switching keys."""
+    half, device = row["half"], row.get("device")
+    found = [row]
+    if half is not None:
+        found.append({**half, "name": f"{row['name']}, half ring"})
+    if device is not None:
+        found.append({**device, "name": f"{row['name']}, device key"})
+    return found
 
 
 def _noise(network: FusedNetwork) -> dict[str, Any]:
@@ -143,6 +170,12 @@ def _show(console: Console, data: dict[str, Any]) -> None:
     console.print(grid(title, ("preset", "attack", *names), cells, 2))
     console.print(f"Bound: {data['bound_source']}. Costs are formulae: see docs/security.md.")
     console.print("core-svp counts one sieve and none of its polynomial factors.")
+    switch = data["gallery_switch"]
+    console.print(
+        f"A gallery's switching key (server-only) has samples of '{switch['samples_of']}': "
+        f"log2(QP) = {switch['log2_qp']:.0f} of at most {switch['log2_qp_bound']} at dimension "
+        f"{switch['ring_dimension']}. With it gallery.key opens what client.key does."
+    )
     if "noise" in data:
         noise = data["noise"]
         console.print(

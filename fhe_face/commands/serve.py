@@ -127,16 +127,12 @@ def audit(
 def _print_unit(folder: Path, address: object, worker: bool, open_docs: bool, memory: str) -> None:
     from fhe_face.service.listening import Address
     from fhe_face.service.opening import exists, open_service
-    from fhe_face.service.unit import unit_text
+    from fhe_face.service.unit import address_options, unit_text
 
     assert isinstance(address, Address)
     if address.certificate is None:
         address.check()
-    options = ["--host", address.host, "--port", str(address.port)]
-    if address.certificate is not None and address.key is not None:
-        options += ["--tls-certificate", str(address.certificate.absolute())]
-        options += ["--tls-key", str(address.key.absolute())]
-    options += ["--behind-proxy"] if address.proxy else []
+    options = address_options(address)
     options += [] if worker else ["--no-worker"]
     options += ["--open-docs"] if open_docs else []
     database = False

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _DAY = 24 * 3600
 _MOST_DAYS = 1_000_000
-_NAMES = "keys, embed, enrol, search, read, admin"
+_NAMES = "keys, embed, submit, enrol, search, read, admin"
 _DEFAULT_SCOPES = "keys,embed,enrol,search,read"
 
 token_app = typer.Typer(help="Tokens: who may use the service.", no_args_is_help=True)
@@ -47,7 +47,7 @@ def create(
     from fhe_face.service.tenants import make_tenant, quotas_of
     from fhe_face.service.tokens import create_token
 
-    chosen, seconds = _scopes(scopes), _seconds(days)
+    chosen, seconds = _scopes(scopes), seconds_of(days)
     with make_or_open(folder, database) as service:
         if quotas_of(service.database, tenant) is None:
             make_tenant(service.database, tenant, _default(load_settings(folder)))
@@ -74,7 +74,7 @@ def list_tokens(
     with open_service(folder) as service:
         tokens = [_described(token) for token in all_tokens(service.database, tenant)]
     names = ["id", "tenant", "state", "scopes", "expires", "label"]
-    cells = [[_cell(token[name]) for name in names] for token in tokens]
+    cells = [[cell(token[name]) for name in names] for token in tokens]
     grid = Grid("Tokens", names, cells, len(names))
     Output(json).answer({"tokens": tokens}, lambda console: console.print(grid))
 
@@ -116,7 +116,7 @@ def list_tenants(folder: Data, json: Json = False) -> None:
                 }
             )
     names = ["tenant", "bytes_used", "bytes", "jobs", "requests"]
-    cells = [[_cell(row[name]) for name in names] for row in tenants]
+    cells = [[cell(row[name]) for name in names] for row in tenants]
     grid = Grid("Tenants", names, cells, 1)
     Output(json).answer({"tenants": tenants}, lambda console: console.print(grid))
 
@@ -169,7 +169,8 @@ def _scopes(text: str) -> set[Scope]:
         raise UsageError(f"--scopes: a list of {_NAMES}, separated by commas") from None
 
 
-def _seconds(days: float | None) -> int | None:
+def seconds_of(days: float | None) -> int | None:
+    """Of --days. UsageError: no number, or more than any token lives."""
     from fhe_face.failures import UsageError
 
     if days is None:
@@ -198,7 +199,8 @@ def _described(token: Token) -> dict[str, Any]:
     }
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """A value in a table."""
     if isinstance(value, list):
         return ", ".join(value)
     return "-" if value is None else str(value)

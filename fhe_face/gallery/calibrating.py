@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -17,6 +18,9 @@ from fhe_face.gallery.settings import Settings
 from fhe_face.models.templates import Array
 from fhe_face.progress import Stage, silent
 
+#: More people than any gallery has.
+_NEVER = sys.maxsize
+
 
 def calibrate_gallery(
     opened: Opened, centre_from: int = CENTRE_FROM, stage: Stage = silent
@@ -31,6 +35,8 @@ def calibrate_gallery(
     for subject, templates, embeddings in people_of(opened):
         sample.add(subject, templates, embeddings)
     today = datetime.now(timezone.utc).date().isoformat()
+    if opened.settings.crossing is not None:
+        centre_from = _NEVER  # a server that has a face's ciphertext alone cannot centre it
     found = calibrate(sample, opened.facts.mode, today, version("fhe-face"), centre_from)
     changed = _change(found)
     if _same(opened.settings.centre, found.centre):

@@ -8,6 +8,7 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+from fhe_core.files import shown
 from fhe_core.matching import MatchParameters, gallery_parameters
 from fhe_core.secret.key import SecretKey
 from fhe_face.client.ledger import FileLedger
@@ -140,14 +141,34 @@ def create_gallery(
 
 
 def folder_of(path: str | os.PathLike[str]) -> Folder:
-    """The folder of a gallery that is there.
+    """The folder of a gallery that is on this machine.
 
     Raises:
-        GalleryError: it has no `server/`.
+        GalleryError: it has no `server/`; the text says where the gallery is at a server.
     """
     folder = Folder(Path(path))
-    if not folder.server.is_dir():
+    if folder.is_here:
+        return folder
+    if folder.is_remote:
         raise GalleryError(
-            f"{os.fspath(path)}: holds no gallery (server/ is missing): fhe-face gallery create"
+            f"{shown(folder.root)}: is of a gallery at a server; this takes one on this machine"
         )
+    raise GalleryError(
+        f"{shown(folder.root)}: holds no gallery (server/ is missing): fhe-face gallery create"
+    )
+
+
+def backup_of(path: str | os.PathLike[str]) -> Folder:
+    """The folder of a backup, with its key.
+
+    Raises:
+        GalleryError: it is none.
+    """
+    folder = Folder(Path(path))
+    for part in (folder.server, folder.key):
+        if not part.exists():
+            raise GalleryError(
+                f"{shown(folder.root)}: is no backup of a gallery ({part.relative_to(folder.root)} "
+                "is missing): fhe-face gallery backup, or remote gallery backup, makes one"
+            )
     return folder

@@ -3,6 +3,7 @@
 G/client/gallery.key       the secret key of the small ring, mode 0600
 G/client/gallery.ledger    counts answers that came from another party
 G/server/                  the store, its blocks, and gallery.evaluation.key
+G/remote.json              instead of server/: at which server it is (fhe_face.remote.place)
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from fhe_face.keyfile import EVALUATION_KEY, NEXT
 from fhe_face.store.backup import whole_folder
 
 KEY: Final = "gallery.key"
+REMOTE: Final = "remote.json"
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,16 @@ class Folder:
     @property
     def server(self) -> Path:
         return self.root / "server"
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the gallery lies on this machine."""
+        return self.server.is_dir()
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it is at a server, and this folder is its client's."""
+        return (self.root / REMOTE).is_file()
 
     @property
     def key(self) -> Path:

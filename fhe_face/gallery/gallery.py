@@ -26,6 +26,7 @@ from fhe_face.gallery.resealing import Compacted, compact
 from fhe_face.gallery.saving import restore
 from fhe_face.gallery.sealing import seal_pending
 from fhe_face.gallery.searchable import SearchableGallery
+from fhe_face.gallery.server_only import ServerOnly
 from fhe_face.gallery.subjects import SubjectInfo
 from fhe_face.models.faces import Preparation
 from fhe_face.progress import Stage, silent
@@ -133,6 +134,12 @@ class Gallery(SearchableGallery):
         Enroller(self.opened, people, reader, chosen, again, progress, live).run(items)
         live.sealed = self.seal(stage)
         return live
+
+    @property
+    def server_only(self) -> ServerOnly:
+        """What its owner does where a server enrols and searches by itself."""
+        ledger = self._counted.ledger
+        return ServerOnly(self.opened, self.people, self.finder, ledger, self.seal)
 
     # --- people and templates ---------------------------------------------------------------------
 
@@ -244,10 +251,12 @@ class Gallery(SearchableGallery):
         were made before stay readable with it. passphrase: protects the new key.
 
         Raises:
+            GalleryError: faces that a server enrolled wait under the old key.
             Busy: the gallery is open elsewhere. RecordError: something cannot be opened.
             StoreError, FileError: it cannot be written; then the old key counts still.
         """
         with self._lock.alone():
+            self.server_only.require_none_waiting()
             aligner = self.finder.reader.aligner
             opened = rekey(self.opened, passphrase, self._new_keys())
             self._attach(opened, FaceReader(opened.facts, aligner))
@@ -280,9 +289,11 @@ class Gallery(SearchableGallery):
         Until the end the gallery is as before; a run that was interrupted goes on.
 
         Raises:
-            GalleryError: templates would be lost; nothing has changed.
+            GalleryError: templates would be lost, or a switching key belongs to the network of
+                before; nothing has changed.
             Busy: the gallery is open elsewhere. Others: as `create` and `enroll`.
         """
+        self.server_only.require_no_key()
         before = self.facts.preparation
         flips = before.flip if flip is None else flip
         model = Model.of(weights, embedder, flips)

@@ -118,7 +118,7 @@ class Finder:
         if isinstance(result, HealthReport):
             return Identified(face.number, face.box, None, (), result.message, face.warnings)
         found, scores = self.scores(unit(result.values), how)
-        answer, candidates = ranked(scores, decision, top, self._name)
+        answer, candidates = ranked(scores, decision, top, self.name_of)
         said = (*face.warnings, *missing(found))
         return Identified(face.number, face.box, answer, candidates, None, said)
 
@@ -178,7 +178,8 @@ class Finder:
             self._subjects = changes, {row.id: row.subject for row in rows}
         return self._subjects[1]
 
-    def _name(self, subject: str) -> str | None:
+    def name_of(self, subject: str) -> str | None:
+        """Of a subject; None where names are not kept."""
         if not self.opened.facts.names:
             return None
         return self.people.name(self.people.find(subject))

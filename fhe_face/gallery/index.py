@@ -18,7 +18,7 @@ from fhe_face.store import Block, Conflict, DamagedBlock, NotStored
 
 Mask = NDArray[np.bool_]
 #: Of unit vectors, with rounding and noise: 1.032 at most. Anything beyond was broken or crafted.
-_LARGEST = 1.04
+LARGEST = 1.04
 
 
 class Searcher(Protocol):
@@ -140,7 +140,7 @@ class Index:
         if chosen:
             names, live = [p.digest for p in chosen], [p.live for p in chosen]
             rows = list(self.opened.sealer.open_scores(scores, probe, names, live))
-            if np.nanmax(np.abs(rows), initial=0.0) > _LARGEST:
+            if np.nanmax(np.abs(rows), initial=0.0) > LARGEST:
                 raise AnswerMismatch("the scores are larger than any of this gallery can be")
         missing = [place for place in snapshot.places if place.digest not in searched]
         return self._merged(embedding, snapshot, chosen, rows, missing)

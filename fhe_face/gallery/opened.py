@@ -8,8 +8,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from fhe_core.formats.ciphertexts import ParameterLoader
 from fhe_core.formats.matching import block_from_bytes
 from fhe_core.matching import MatchParameters
+from fhe_core.parameters import presets
 from fhe_core.secret.key import SecretKey
 from fhe_core.secret.matching import Sealer
 from fhe_face.gallery.errors import Busy, RecordError
@@ -29,7 +31,7 @@ ATTEMPTS = 20
 class Opened:
     """A store, and the key that opens what lies in it.
 
-    threads: that may compute at a time.
+    threads: that may compute at a time. engines: finds parameters of engines; tests have their own.
     """
 
     folder: Folder
@@ -38,10 +40,10 @@ class Opened:
     parameters: MatchParameters
     facts: Facts
     threads: int = 1
+    engines: ParameterLoader = presets.load
 
     def __post_init__(self) -> None:
         self.vault = Vault(self.key, self.facts, self.parameters.features)
-        self.sealer = Sealer(self.key, self.parameters)
         self._settings: tuple[int, Settings] | None = None
 
     @property
@@ -56,6 +58,15 @@ class Opened:
             sealed = self.store.settings
             self._settings = version, Settings.from_bytes(self.vault.open_settings(sealed))
         return self._settings[1]
+
+    @property
+    def sealer(self) -> Sealer:
+        """As everything in the gallery is sealed now."""
+        return self.sealer_for(self.settings)
+
+    def sealer_for(self, settings: Settings) -> Sealer:
+        """As everything is sealed by these settings."""
+        return Sealer(self.key, self.parameters, settings.crossing is not None)
 
     def save_settings(self, **changes: object) -> None:
         """Change some of the settings, whatever others change meanwhile.

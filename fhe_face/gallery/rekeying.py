@@ -17,7 +17,7 @@ from fhe_core.secret.key import SecretKey
 from fhe_face.gallery.folders import write_keys
 from fhe_face.gallery.opened import ATTEMPTS, Opened, busy
 from fhe_face.gallery.vault import Vault
-from fhe_face.keyfile import NEXT
+from fhe_face.keyfile import NEXT, SWITCH_KEY
 from fhe_face.store import Conflict, Refusal, Replacement, Resealed
 
 
@@ -50,8 +50,9 @@ class FolderKeys:
             path.with_name(path.name + NEXT).unlink(missing_ok=True)
 
     def settle(self, key_id: str, /) -> None:
-        """See `NewKeys`."""
+        """See `NewKeys`. A switching key leads to the old key, and nowhere now."""
         self.opened.folder.settle(key_id)
+        (self.opened.folder.server / SWITCH_KEY).unlink(missing_ok=True)
 
 
 def rekey(opened: Opened, passphrase: bytes | None, files: NewKeys) -> Opened:
@@ -80,7 +81,8 @@ def rekey(opened: Opened, passphrase: bytes | None, files: NewKeys) -> Opened:
 def _replace(opened: Opened, vault: Vault) -> None:
     for _ in range(ATTEMPTS):
         version = opened.store.state().version
-        settings = vault.seal_settings(opened.settings.to_bytes())
+        # A switching key leads to the old key only; blocks are sealed anew without it.
+        settings = vault.seal_settings(replace(opened.settings, crossing=None).to_bytes())
         new = Replacement(
             _records(opened, vault),
             _names(opened, vault),

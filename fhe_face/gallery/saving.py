@@ -14,8 +14,7 @@ from typing import Final
 
 from fhe_core.files import read_bounded, shown, write_whole
 from fhe_face.client.ledger import LedgerError
-from fhe_face.gallery.creating import folder_of
-from fhe_face.gallery.errors import GalleryError
+from fhe_face.gallery.creating import backup_of
 from fhe_face.gallery.folders import Folder, new_folder
 from fhe_face.gallery.opened import Opened
 from fhe_face.keyfile import EVALUATION_KEY
@@ -45,9 +44,7 @@ def restore(
         GalleryError: it is no backup. BackupError: it is incomplete or altered.
         FileError: the folder is not empty, or cannot be written. Nothing is left then.
     """
-    source = folder_of(backup)
-    if not source.key.is_file():
-        raise GalleryError(f"{shown(source.key)} is missing: that is no backup of a gallery")
+    source = backup_of(backup)
     with new_folder(target) as folder:
         Store.restore(source.server, folder.server, url).close()
         copy_client(source, folder)

@@ -64,7 +64,8 @@ def seal_owners(
         found = opened.vectors([owner.id for owner in chunk], settings)
         usable = [owner for owner in chunk if owner.id in found]
         if usable:
-            block = opened.sealer.seal_block(np.stack([found[owner.id] for owner in usable]))
+            sealer = opened.sealer_for(settings)
+            block = sealer.seal_block(np.stack([found[owner.id] for owner in usable]))
             added.append(NewBlock(opened.store.write_block(to_bytes(block)), usable))
     stage(_WHAT, len(owners), len(owners))
     return added

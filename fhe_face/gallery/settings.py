@@ -16,6 +16,9 @@ from fhe_face.gallery.errors import GalleryError
 from fhe_face.gallery.ids import SECRET_BYTES, Ids
 
 _VERSION = 1
+#: Of galleries that a server may search with faces which it switched itself: what does not know
+#: that must not seal into them.
+_CROSSED = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +27,8 @@ class Settings:
 
     secret: of its ids; decision: None where nobody gave or measured thresholds; centre: (F,) what
     is subtracted from templates and probes; weights: the file or name that embeds by default;
-    calibration: what was measured, as JSON.
+    calibration: what was measured, as JSON; crossing: what leads here from an engine's key
+    (`gallery.crossing`), None where nothing does.
     """
 
     secret: bytes = field(repr=False)
@@ -32,6 +36,7 @@ class Settings:
     centre: NDArray[np.float64] | None = field(default=None, repr=False)
     weights: str | None = None
     calibration: Mapping[str, Any] | None = None
+    crossing: Mapping[str, Any] | None = None
 
     @classmethod
     def fresh(cls, decision: Decision | None, weights: str | None) -> Settings:
@@ -44,7 +49,7 @@ class Settings:
 
     def to_bytes(self) -> bytes:
         """For sealing."""
-        content = {
+        content: dict[str, Any] = {
             "version": _VERSION,
             "secret": self.secret.hex(),
             "decision": None if self.decision is None else self.decision.to_json(),
@@ -52,6 +57,8 @@ class Settings:
             "weights": self.weights,
             "calibration": self.calibration,
         }
+        if self.crossing is not None:
+            content |= {"version": _CROSSED, "crossing": self.crossing}
         return json.dumps(content, sort_keys=True).encode()
 
     @classmethod
@@ -62,10 +69,10 @@ class Settings:
             GalleryError: of another version. Damage was found before, when they were opened.
         """
         content = json.loads(text)
-        if content.get("version") != _VERSION:
+        if content.get("version") not in (_VERSION, _CROSSED):
             raise GalleryError(
                 f"the gallery's settings have version {content.get('version')}; this program reads "
-                f"{_VERSION}"
+                f"{_VERSION} and {_CROSSED}"
             )
         decision, centre = content["decision"], content["centre"]
         return cls(
@@ -74,4 +81,5 @@ class Settings:
             None if centre is None else np.array(centre, dtype=np.float64),
             content["weights"],
             content["calibration"],
+            content.get("crossing"),
         )

@@ -133,5 +133,8 @@ def no_answer(line: str) -> NoAnswer:
 
 def _ended(status: int) -> str:
     if status == -9:
-        return "the server process was killed; it needs about 10 GB of memory"
+        return (
+            "the server process was killed, perhaps because memory ran out: it takes about 4 GB "
+            "for one face at a time, 10 GB for batches"
+        )
     return f"the server process ended without an answer (status {status})"

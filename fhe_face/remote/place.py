@@ -14,6 +14,7 @@ from fhe_core.errors import Failure
 from fhe_core.files import FileError, read_bounded, shown, write_whole
 from fhe_face.gallery.errors import GalleryError
 from fhe_face.gallery.facts import Facts
+from fhe_face.gallery.folders import REMOTE, Folder
 from fhe_face.keyfile import NEXT
 from fhe_face.remote import login
 from fhe_face.remote.address import checked_url
@@ -21,7 +22,6 @@ from fhe_face.remote.answers import ID
 from fhe_face.remote.connection import Connection
 from fhe_face.remote.errors import LoginError
 
-NAME: Final = "remote.json"
 _VERSION: Final = 1
 _MOST_BYTES: Final = 64 << 10
 
@@ -46,7 +46,7 @@ class Place:
             "facts": self.facts.to_json(),
         }
         data = (json.dumps(content, indent=1) + "\n").encode()
-        write_whole(Path(folder) / f"{NAME}{suffix}", data, private=True)
+        write_whole(Path(folder) / f"{REMOTE}{suffix}", data, private=True)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], suffix: str = "") -> Place:
@@ -54,18 +54,18 @@ class Place:
 
         Raises:
             GalleryError: it holds no gallery at a server, or is damaged.
+            FileError: it cannot be read.
         """
-        path = Path(folder) / f"{NAME}{suffix}"
+        path = Path(folder) / f"{REMOTE}{suffix}"
         try:
             content: Any = json.loads(read_bounded(path, _MOST_BYTES))
             if content["version"] == _VERSION and ID.fullmatch(content["gallery"]):
                 url, profile = checked_url(content["url"]), str(content["profile"])
                 return cls(url, profile, content["gallery"], Facts.from_json(content["facts"]))
-        except FileError:
-            raise GalleryError(
-                f"{shown(folder)}: holds no gallery at a server ({NAME} is missing): fhe-face "
-                "remote gallery create"
-            ) from None
+        except FileError as error:
+            if path.is_file():
+                raise
+            raise _nothing(Folder(Path(folder))) from error
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, Failure):
             pass
         raise GalleryError(f"{shown(path)}: is damaged")
@@ -76,7 +76,7 @@ class Place:
         after = replace(self, facts=facts)
         after.save(folder, NEXT)
         yield
-        os.replace(Path(folder) / f"{NAME}{NEXT}", Path(folder) / NAME)
+        os.replace(Path(folder) / f"{REMOTE}{NEXT}", Path(folder) / REMOTE)
 
     def settled(self, folder: str | os.PathLike[str], said: Facts) -> Place:
         """After a change of the facts that was interrupted: the one that the server has.
@@ -84,11 +84,11 @@ class Place:
         Raises:
             GalleryError: the server describes neither.
         """
-        waiting = Path(folder) / f"{NAME}{NEXT}"
+        waiting = Path(folder) / f"{REMOTE}{NEXT}"
         if waiting.is_file():
             after = self.load(folder, NEXT)
             if after.facts == said:
-                os.replace(waiting, Path(folder) / NAME)
+                os.replace(waiting, Path(folder) / REMOTE)
                 return after
         if said != self.facts:
             raise GalleryError(
@@ -107,3 +107,15 @@ class Place:
                 "in there with another --profile name"
             )
         return profile.connect()
+
+
+def _nothing(folder: Folder) -> GalleryError:
+    if folder.is_here:
+        return GalleryError(
+            f"{shown(folder.root)}: is a gallery on this machine, at no server: fhe-face gallery "
+            "backup and fhe-face remote gallery restore bring it to one"
+        )
+    return GalleryError(
+        f"{shown(folder.root)}: holds no gallery at a server ({REMOTE} is missing): fhe-face "
+        "remote gallery create"
+    )

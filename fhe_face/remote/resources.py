@@ -24,6 +24,7 @@ class Room(str, Enum):
 
     KEYS = "keys"
     GALLERY_KEYS = "gallery-keys"
+    DEVICE_KEYS = "device-keys"
     FACES = "faces"
     EMBEDDINGS = "embeddings"
     SCORES = "scores"

@@ -15,7 +15,7 @@ from fhe_core.files import shown
 from fhe_core.secret.gallery_files import save_gallery_keys
 from fhe_face.client.ledger import Warn, warn_in_python
 from fhe_face.gallery.copying import copy_rows
-from fhe_face.gallery.creating import folder_of
+from fhe_face.gallery.creating import backup_of
 from fhe_face.gallery.errors import GalleryError
 from fhe_face.gallery.facts import Facts
 from fhe_face.gallery.folders import new_folder
@@ -83,9 +83,7 @@ def restore_remote(
         Nothing is left then, here or there.
     """
     called = name_for(folder, gallery)
-    source = folder_of(backup)
-    if not source.key.is_file():
-        raise GalleryError(f"{shown(source.key)} is missing: that is no backup of a gallery")
+    source = backup_of(backup)
     used = connection or login.load(profile).connect()
     try:
         _require_new(used, called)

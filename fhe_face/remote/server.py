@@ -15,11 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from fhe_core.container import read_header
 from fhe_core.container.header import MAX_HEADER_BYTES
-from fhe_core.formats.ciphertexts import Bundle, known_facts, load_bundle
+from fhe_core.formats.ciphertexts import Bundle, load_bundle
 from fhe_face.client.client import FaceClient
-from fhe_face.client.requests import Sent
+from fhe_face.client.requests import Sent, facts_of_sent
 from fhe_face.places import EMBEDDING, SCORE, Run, runs_of
 from fhe_face.progress import Stage, silent
 from fhe_face.remote import jobs
@@ -172,8 +171,7 @@ class RemoteServer:
         engine = self.client.engine
         runs: list[Run] = []
         for one in sent:
-            facts = one.facts if isinstance(one, Bundle) else known_facts(read_header(one))
-            runs += runs_of(facts, engine.capacity)
+            runs += runs_of(facts_of_sent(one)[1], engine.capacity)
         each, levels = 2 * 8 * engine.parameters.ring_dimension, engine.parameters.levels
         limbs = sum(
             levels[item.level].limbs for run in runs for item in items_of(engine, what, run)

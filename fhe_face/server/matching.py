@@ -13,6 +13,8 @@ from fhe_core.formats.preparation import ENTRY as PREPARATION
 from fhe_face.engine import Engine
 from fhe_face.facts import require_same_preparation
 from fhe_face.places import EMBEDDING, ENTRY, SCORE, Packing, Run, describe, runs_of
+from fhe_face.senders import ENTRY as SENDERS
+from fhe_face.senders import described, senders_of
 from fhe_face.tokens import ENTRY as REQUESTS
 from fhe_face.tokens import tokens_of
 
@@ -37,7 +39,7 @@ def matched(left: Bundle, right: Bundle, engine: Engine) -> tuple[list[Compariso
         Corrupt: one of them does not say how its faces are packed.
     """
     prepared = require_same_preparation(left.facts, right.facts)
-    own = (ENTRY, REQUESTS, PREPARATION)
+    own = (ENTRY, REQUESTS, PREPARATION, SENDERS)
     rest = [{k: v for k, v in bundle.facts.items() if k not in own} for bundle in (left, right)]
     if rest[0] != rest[1]:
         raise ParameterMismatch("the embeddings come from different models or normalisations")
@@ -62,7 +64,12 @@ def matched(left: Bundle, right: Bundle, engine: Engine) -> tuple[list[Compariso
             )
         )
         requests += [tokens[0][places[0]], tokens[1][places[1]]]
-    facts = {**rest[0], **prepared, ENTRY: describe(runs), REQUESTS: requests}
+    senders = [
+        senders_of(name, bundle.facts, 1)[0]
+        for name, bundle in (("the first embedding", left), ("the second embedding", right))
+    ]
+    facts = {**rest[0], **prepared, **described(senders)}
+    facts |= {ENTRY: describe(runs), REQUESTS: requests}
     return found, facts
 
 

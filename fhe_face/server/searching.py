@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -129,7 +129,10 @@ class SearchServer:
             ContainerError: the probe is for another gallery, or damaged.
             StoreError, MatchingError: the store cannot be read, or a place lies outside its block.
         """
-        prepared = self.blocks.prepare(probe)
+        return self.search_prepared(self.blocks.prepare(probe), probe.token)
+
+    def search_prepared(self, prepared: Any, token: bytes) -> Scores:
+        """As `search`, of what `Computing.search` wants of a probe; token: of the scores."""
         with self._lock:
             for _ in range(_ATTEMPTS):
                 try:
@@ -140,7 +143,7 @@ class SearchServer:
                 masks = masks_digest([self._live[name] for name in names])
                 # What went missing may have been replaced meanwhile, too.
                 if not self.damaged or self.store.state().changes == self._seen:
-                    return Scores(self.parameters, self.key_id, probe.token, names, masks, words)
+                    return Scores(self.parameters, self.key_id, token, names, masks, words)
         raise Conflict("the gallery's blocks are being replaced all the time; try again")
 
     def _refresh(self) -> None:

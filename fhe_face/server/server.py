@@ -22,26 +22,34 @@ from fhe_core.formats.ciphertexts import (
     load_bundle,
     load_evaluation_keys,
 )
+from fhe_core.formats.heads import Head
 from fhe_core.formats.preparation import ENTRY as PREPARATION
+from fhe_core.formats.purpose import OWNER
 from fhe_core.keys.evaluation import EvaluationKeys
 from fhe_core.plan import Plan, Progress, required_keys
 from fhe_core.runtime import native
 from fhe_core.runtime.evaluator import Evaluator
 from fhe_core.runtime.packed import PackedPlan, memory_bytes, pack
 from fhe_face.engine import Engine
+from fhe_face.keyfile import devices_beside
 from fhe_face.models.layers import FusedNetwork
 from fhe_face.network import load_network, require_size
 from fhe_face.places import EMBEDDING, ENTRY, IMAGE, SCORE, Packing, describe
 from fhe_face.plaintexts import digest_of, plaintexts
 from fhe_face.progress import Stage, silent
+from fhe_face.senders import ENTRY as SENDERS
+from fhe_face.senders import sender_of
 from fhe_face.server.circuits import engine_of, plans_of
+from fhe_face.server.devices import DeviceFolder, Devices, NoDevices, Switching
 from fhe_face.server.matching import matched
-from fhe_face.shapes import RESULT_FACTS, admission, require_shape
+from fhe_face.shapes import RESULT_FACTS, require_key, require_shape
 from fhe_face.system import default_threads, give_back_memory
 from fhe_face.tokens import ENTRY as REQUESTS
 from fhe_face.tokens import tokens_of
 
 Path = str | os.PathLike[str]
+#: Facts of images that their embeddings have, too.
+PASSED_ON = (PREPARATION, SENDERS)
 
 
 class FaceServer:
@@ -53,8 +61,11 @@ class FaceServer:
         engine: Engine,
         network: FusedNetwork | None,
         threads: int = 1,
+        devices: Devices | None = None,
     ) -> None:
         """Use :meth:`load`, or :meth:`load_matcher` for scores only (without a network).
+
+        devices: whose faces are taken, beside those that the key's owner encrypted; None: none.
 
         Raises:
             ParameterMismatch: keys and plans were made for different parameters.
@@ -65,6 +76,7 @@ class FaceServer:
         self.threads = threads
         self._network = network
         self._evaluator = Evaluator(keys.parameters, keys, threads)
+        self._devices: Devices = NoDevices() if devices is None else devices
         self._weights_digest = "" if network is None else digest_of(engine, network)
         self._packed: dict[Packing, PackedPlan] = {}
 
@@ -81,6 +93,7 @@ class FaceServer:
         """Read evaluation keys and weights: takes seconds.
 
         weights: a file, "official" or "bundled", which None means too (fhe_face.network).
+        Devices are those with a switching key in the folder ``devices`` beside the evaluation keys.
 
         packings: only these, for less memory; the default is all that the keys are for.
 
@@ -103,7 +116,8 @@ class FaceServer:
                 encoded.cancel()
                 network.result()  # where both are wrong, the weights are told first
                 raise
-            server = cls(keys, engine, network.result(), count)
+            devices = DeviceFolder(devices_beside(evaluation_key))
+            server = cls(keys, engine, network.result(), count, devices)
             stage("encoding weights", 0, 0)
             server._packed |= encoded.result()
             stage("encoding weights", 1, 1)
@@ -134,16 +148,41 @@ class FaceServer:
         """Public name of the client's key."""
         return self._evaluator.keys.key_id
 
-    def read(self, path: Path, what: str) -> Bundle:
-        """Read images or embeddings; another key or shape is refused from the header.
+    def read(self, path: Path, what: str, devices: Devices | None = None) -> Bundle:
+        """Read images or embeddings; another key, device or shape is refused from the header.
 
-        what: "image" or "embedding" (`fhe_face.places`).
+        what: "image" or "embedding" (`fhe_face.places`). devices: whose images are taken; None:
+        those that this server knows. Images of a device come back under its owner's key.
 
         Raises:
+            UnknownDevice: the images are of a device that was never added, or was revoked.
             ContainerError: the file is damaged, or nothing that this server can take.
         """
-        admit = admission(what, self.engine, self.key_id)
-        return load_bundle(path, what, lambda _name: self.engine.parameters, admit)
+        switching = self._switching(devices)
+
+        def admit(head: Head) -> None:
+            if what == IMAGE:
+                device = sender_of(head, self.key_id)
+                if device is not None:
+                    switching.require(head.source, device)
+            else:
+                require_key(head, self.key_id)
+            require_shape(head, what, self.engine)
+
+        bundle = load_bundle(path, what, lambda _name: self.engine.parameters, admit)
+        return self._own(bundle, switching)
+
+    def _switching(self, devices: Devices | None = None) -> Switching:
+        known = self._devices if devices is None else devices
+        return Switching(self._evaluator.parameters, self.key_id, known)
+
+    def _own(self, bundle: Bundle, switching: Switching) -> Bundle:
+        """The bundle under this key, where it is of a device."""
+        if bundle.key_id == self.key_id or OWNER not in bundle.facts:
+            return bundle
+        require_shape(head_of(bundle), IMAGE, self.engine)
+        sender_of(head_of(bundle), self.key_id)
+        return switching.switched(bundle, self._evaluator)
 
     @property
     def packed_weight_bytes(self) -> int:
@@ -159,10 +198,12 @@ class FaceServer:
         """The encrypted normalised embeddings of encrypted faces, with their squared norms.
 
         Raises:
-            KeyMismatch, ParameterMismatch: the faces were not encrypted for these keys.
+            KeyMismatch, ParameterMismatch: the faces were not encrypted for these keys, or by a
+                device that is not known.
             Corrupt: the bundle does not say how its faces are packed.
             PlanError: its ciphertexts are not those of its faces.
         """
+        images = self._own(images, self._switching())
         self._require_own("the image", images)
         runs = require_shape(head_of(images), IMAGE, self.engine)
         tokens = tokens_of("the image", images.facts, len(runs))
@@ -177,8 +218,7 @@ class FaceServer:
         metadata = self.engine.of(runs[0].packing).plan.metadata
         facts = {key: metadata[key] for key in RESULT_FACTS}
         facts |= {"weights": self._weights_digest, ENTRY: describe(runs), REQUESTS: tokens}
-        if PREPARATION in images.facts:
-            facts[PREPARATION] = images.facts[PREPARATION]
+        facts |= {name: images.facts[name] for name in PASSED_ON if name in images.facts}
         return self._bundle(EMBEDDING, items, facts)
 
     def match(self, left: Bundle, right: Bundle, stage: Stage = silent) -> Bundle:

@@ -23,9 +23,10 @@ from fhe_core.container import (
     WrongKind,
     require_match,
 )
-from fhe_core.formats.ciphertexts import key_layout, key_specifications
+from fhe_core.formats.ciphertexts import key_layout, key_specifications, known_facts
+from fhe_core.formats.devices import require_switching
 from fhe_core.formats.heads import read_head
-from fhe_core.formats.purpose import require_gallery
+from fhe_core.formats.purpose import DEVICE_ID, require_device, require_gallery
 from fhe_core.keys.expand import SEED_BYTES
 from fhe_core.matching.parameters import MatchParameters, gallery_parameters
 from fhe_core.matching.plan import MatchPlan
@@ -45,8 +46,9 @@ from fhe_face.circuit import (
 )
 from fhe_face.engine import Engine, choose_engine, compile_engine, key_memory
 from fhe_face.places import EMBEDDING, IMAGE, Packing, describe
+from fhe_face.senders import UnknownDevice, owner_of
 from fhe_face.service.rows import Room
-from fhe_face.service.uploads import KeyFacts
+from fhe_face.service.uploads import KeyFacts, KnowsDevice
 from fhe_face.shapes import require_shape
 
 #: What bundles of a room hold.
@@ -108,20 +110,25 @@ class Circuits:
         """What is computed, for people."""
         return [Circuit.from_description(one).summary() for one in self.served]
 
-    def admit(self, room: Room, header: Header, keys: KeyFacts) -> Mapping[str, Any]:
+    def admit(
+        self, room: Room, header: Header, keys: KeyFacts, knows: KnowsDevice
+    ) -> Mapping[str, Any]:
         """The facts of a file that may be sent.
 
         Raises:
             ContainerError: it is damaged, of another kind, or has other sections than it should;
             NotServed: keys for a circuit that is not computed here;
-            KeyMismatch: ciphertexts of a key whose evaluation keys were not sent before.
+            KeyMismatch: ciphertexts of a key whose evaluation keys were not sent before;
+            UnknownDevice: of a device whose switching key was not.
         """
         if room is Room.KEYS:
             return self._admit_keys(header)
         if room is Room.GALLERY_KEYS:
             return self._admit_gallery_keys(header)
+        if room is Room.DEVICE_KEYS:
+            return self._admit_device_key(header, keys)
         if room in HELD:
-            return self._admit_bundle(HELD[room], header, keys)
+            return self._admit_bundle(HELD[room], header, keys, knows)
         raise WrongKind(f"{header.source}: scores are computed here, and not sent")
 
     def _admit_keys(self, header: Header) -> Mapping[str, Any]:
@@ -154,18 +161,38 @@ class Circuits:
         _require_keys(header, held, MatchPlan(self.gallery).keys(), parameters)
         return {}
 
-    def _admit_bundle(self, what: str, header: Header, keys: KeyFacts) -> Mapping[str, Any]:
+    def _admit_device_key(self, header: Header, keys: KeyFacts) -> Mapping[str, Any]:
+        _require_kind(header, Kind.EVALUATION_KEYS)
+        require_device(header)
+        engine = self._engine_for(header, header.key_id, keys)
+        return {DEVICE_ID: require_switching(header, engine.parameters, header.key_id)}
+
+    def _admit_bundle(
+        self, what: str, header: Header, keys: KeyFacts, knows: KnowsDevice
+    ) -> Mapping[str, Any]:
         _require_kind(header, Kind.CIPHERTEXT)
-        facts = keys(header.key_id)
-        if facts is None:
-            raise KeyMismatch(
-                f"{header.source}: belongs to key {header.key_id[:8]}, of which no evaluation keys "
-                "were sent: send them first"
+        owner = None
+        if what == IMAGE:
+            owner = owner_of(header.source, header.key_id, known_facts(header))
+        engine = self._engine_for(header, owner or header.key_id, keys)
+        if owner is not None and not knows(header.key_id):
+            raise UnknownDevice(
+                f"{header.source}: is of device {header.key_id[:8]}, which was never added here or "
+                "was revoked"
             )
-        engine = self._engines(json.dumps(facts))
         require_match(header, parameter_hash=engine.parameters.digest)
         runs = require_shape(read_head(header, engine.parameters), what, engine)
-        return {"runs": describe(runs)}
+        sender = {} if owner is None else {DEVICE_ID: header.key_id}
+        return {"runs": describe(runs), **sender}
+
+    def _engine_for(self, header: Header, key_id: str, keys: KeyFacts) -> Engine:
+        facts = keys(key_id)
+        if facts is None:
+            raise KeyMismatch(
+                f"{header.source}: belongs to key {key_id[:8]}, of which no evaluation keys were "
+                "sent: send them first"
+            )
+        return self._engines(json.dumps(facts))
 
     def _engine(self, text: str) -> Engine:
         facts = json.loads(text)

@@ -51,6 +51,12 @@ class Blobs:
         with self._database.reading() as connection:
             return found(connection, tenant, room, id)
 
+    def holds(self, tenant: str, room: Room, id: str) -> bool:
+        """Whether a complete resource is there."""
+        with self._database.reading() as connection:
+            row = connection.execute(one(tenant, room, id)).first()
+        return row is not None and resource_of(row).complete
+
     def path(self, tenant: str, room: Room, id: str) -> Path:
         """The file of a complete resource. NotHere, NotComplete: there is none."""
         resource = self.find(tenant, room, id)

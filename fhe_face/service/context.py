@@ -124,5 +124,6 @@ def needs(scope: Scope) -> Callable[..., Caller]:
 Reader = Annotated[Caller, Depends(needs(Scope.READ))]
 Enroller = Annotated[Caller, Depends(needs(Scope.ENROL))]
 Searcher = Annotated[Caller, Depends(needs(Scope.SEARCH))]
+Submitter = Annotated[Caller, Depends(needs(Scope.SUBMIT))]
 Embedder = Annotated[Caller, Depends(needs(Scope.EMBED))]
 Admin = Annotated[Caller, Depends(needs(Scope.ADMIN))]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import os
 import socket
 import ssl
+import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,9 +21,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from fhe_core.files import shown
 from fhe_face.failures import UsageError
-from fhe_face.service.gate import Visit
 from fhe_face.service.problems import Problem
-from fhe_face.service.settings import Settings
+from fhe_face.service.visits import Visit
 
 #: From the first byte of a request to the end of its headers.
 HEADER_SECONDS: Final = 10.0
@@ -183,11 +184,11 @@ class Announcing(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def server_of(app: Any, address: Address, settings: Settings) -> Announcing:
-    """The server of an app."""
+def server_of(app: Any, address: Address, connections: int) -> Announcing:
+    """The server of an app. connections: requests that may run at once."""
     config = uvicorn.Config(
         app,
-        http=partial(Patient, most=_CONNECTIONS * settings.connections),  # type: ignore[arg-type]
+        http=partial(Patient, most=_CONNECTIONS * connections),  # type: ignore[arg-type]
         ws="none",
         loop="asyncio",
         lifespan="on",
@@ -201,6 +202,23 @@ def server_of(app: Any, address: Address, settings: Settings) -> Announcing:
         ssl_keyfile=address.key,
     )
     return Announcing(config, address)
+
+
+def run_until_signal(server: Announcing, listening: socket.socket) -> None:
+    """Until a signal says so: that is a good end, and no error."""
+    try:
+        server.run([listening])
+    except (SystemExit, KeyboardInterrupt):
+        if not server.should_exit or not server.started:
+            raise
+
+
+def log_events() -> None:
+    """An event is a line on stderr; systemd adds times."""
+    plain = "JOURNAL_STREAM" in os.environ
+    form = "%(levelname)s %(message)s" if plain else "%(asctime)s %(levelname)s %(message)s"
+    logging.basicConfig(format=form, level=logging.INFO, stream=sys.stderr)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 def notify(state: str) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final, Protocol
 
 from prometheus_client import (
     CollectorRegistry,
@@ -22,11 +22,10 @@ _SECONDS: Final = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)
 Depth = Callable[[], Mapping[str, Mapping[str, int]]]
 
 
-class Metrics:
-    """One service's counters; not shared, so that two services in one process do not mix."""
+class Counters:
+    """Of any app's requests; not shared, so that two apps in one process do not mix."""
 
-    def __init__(self, depth: Depth, stored: Callable[[], Mapping[str, int]]) -> None:
-        """depth: see there; stored: bytes by room. Both are asked when somebody looks."""
+    def __init__(self) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
@@ -47,7 +46,6 @@ class Metrics:
         self._refused = Counter(
             "fhe_face_refused", "Requests that were refused.", ["code"], registry=register
         )
-        register.register(_Asked(depth, stored))
 
     def answered(self, route: str, status: int, seconds: float, received: int) -> None:
         """A request has ended. route: its template, never its path."""
@@ -63,8 +61,29 @@ class Metrics:
         """What Prometheus reads."""
         return generate_latest(self._registry)
 
+    def _ask(self, asked: Asked) -> None:
+        """Gauges whose values are looked up when they are read."""
+        self._registry.register(asked)
 
-class _Asked:
+
+class Asked(Protocol):
+    """What is asked when somebody reads."""
+
+    def collect(self) -> Iterable[Metric]:
+        """Gauges."""
+        ...
+
+
+class Metrics(Counters):
+    """One service's counters."""
+
+    def __init__(self, depth: Depth, stored: Callable[[], Mapping[str, int]]) -> None:
+        """depth: see there; stored: bytes by room. Both are asked when somebody looks."""
+        super().__init__()
+        self._ask(_Stored(depth, stored))
+
+
+class _Stored:
     """Gauges whose values are looked up when they are read."""
 
     def __init__(self, depth: Depth, stored: Callable[[], Mapping[str, int]]) -> None:

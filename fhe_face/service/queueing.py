@@ -74,7 +74,8 @@ class Queue(Protocol):
     ) -> str:
         """Accept a job, for good; its id. Busy: there are too many. NotHere: an input is gone.
 
-        kind "embedding": inputs "faces", "key", "model"; "score": "left", "right", "key": ids.
+        kind "embedding": inputs "faces", "key", "model", "device" where they are of one; "score":
+        "left", "right", "key": ids.
         The same again, while the job or its result is there, is the same job.
         """
 

@@ -25,6 +25,7 @@ class Room(str, Enum):
 
     KEYS = "keys"
     GALLERY_KEYS = "gallery-keys"
+    DEVICE_KEYS = "device-keys"
     FACES = "faces"
     EMBEDDINGS = "embeddings"
     SCORES = "scores"
@@ -34,10 +35,11 @@ class Room(str, Enum):
 
 
 class Scope(str, Enum):
-    """What a token may do. ADMIN includes all others."""
+    """What a token may do. ADMIN includes all others, EMBED what a device may: SUBMIT."""
 
     KEYS = "keys"
     EMBED = "embed"
+    SUBMIT = "submit"
     ENROL = "enrol"
     SEARCH = "search"
     READ = "read"
@@ -51,10 +53,15 @@ class Scope(str, Enum):
 SCOPES: Final[Mapping[Room, Scope]] = {
     Room.KEYS: Scope.KEYS,
     Room.GALLERY_KEYS: Scope.KEYS,
+    Room.DEVICE_KEYS: Scope.KEYS,
     Room.FACES: Scope.EMBED,
     Room.EMBEDDINGS: Scope.EMBED,
     Room.SCORES: Scope.EMBED,
 }
+#: Which one sending takes, where that is another: devices send faces, and read nothing.
+SENDING: Final[Mapping[Room, Scope]] = {**SCOPES, Room.FACES: Scope.SUBMIT}
+#: What includes others.
+_WIDER: Final[Mapping[Scope, Scope]] = {Scope.SUBMIT: Scope.EMBED}
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,8 @@ class Caller:
     scopes: frozenset[Scope]
 
     def may(self, scope: Scope) -> bool:
-        return scope in self.scopes or Scope.ADMIN in self.scopes
+        """Whether one of its scopes is, or includes, this one."""
+        return not self.scopes.isdisjoint({scope, _WIDER.get(scope, scope), Scope.ADMIN})
 
 
 @dataclass(frozen=True)

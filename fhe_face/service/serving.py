@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import logging
-import os
 import resource
 import socket
 import sys
@@ -29,7 +28,7 @@ from fhe_face.service.answers import Answers
 from fhe_face.service.app import Lifespan, build_app
 from fhe_face.service.context import Context
 from fhe_face.service.jobs.queue import open_queue
-from fhe_face.service.listening import Address, Announcing, server_of
+from fhe_face.service.listening import Address, log_events, run_until_signal, server_of
 from fhe_face.service.opening import Service, make_or_open
 from fhe_face.service.settings import Settings, load_settings
 from fhe_face.service.supervisor import Supervisor
@@ -85,7 +84,7 @@ def serve_circuits(
     try:
         context = Context(service, settings, queue, circuits)
         app = build_app(context, open_docs=open_docs, lifespan=beside(context, command))
-        _run(server_of(app, address, settings), listening)
+        run_until_signal(server_of(app, address, settings.connections), listening)
     finally:
         queue.close()
 
@@ -143,15 +142,6 @@ def _one_of_many(database: Database, first: Callable[[], None] | None) -> Iterat
         finally:
             with suppress(SQLAlchemyError):  # the next process finds it free at once
                 connection.execute(select(func.pg_advisory_unlock_shared(*which)))
-
-
-def _run(server: Announcing, listening: socket.socket) -> None:
-    """Until a signal says so: that is a good end, and no error."""
-    try:
-        server.run([listening])
-    except (SystemExit, KeyboardInterrupt):
-        if not server.should_exit or not server.started:
-            raise
 
 
 def served_by(settings: Settings) -> Circuits:
@@ -217,7 +207,4 @@ async def _keep_tidy(context: Context) -> None:
 def _confine() -> None:
     """No ciphertexts of tenants on the disk; an event is a line on stderr (systemd adds times)."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    plain = "JOURNAL_STREAM" in os.environ
-    form = "%(levelname)s %(message)s" if plain else "%(asctime)s %(levelname)s %(message)s"
-    logging.basicConfig(format=form, level=logging.INFO, stream=sys.stderr)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    log_events()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from fhe_core.files import read_bounded, shown, write_whole
 from fhe_face.service.errors import Invalid
@@ -14,6 +15,7 @@ FILE: Final = "settings.json"
 _LARGEST: Final = 1 << 16
 _MIB: Final = 1 << 20
 _GIB: Final = 1 << 30
+S = TypeVar("S")
 #: By the annotations of fields.
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "int": (int,),
@@ -85,15 +87,20 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Raise Invalid for what cannot be."""
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if str(field.type) in _LISTS:
-                _require_list(field.name, value, _LISTS[str(field.type)])
-                continue
-            allowed = _TYPES[str(field.type)]
-            negative = isinstance(value, int | float) and not value >= 0
-            if type(value) not in allowed or negative:
-                raise Invalid(f"settings: {field.name} must be {field.type}, and not negative")
+        require_values(self)
+
+
+def require_values(settings: Any) -> None:
+    """The fields of a dataclass have their types, and no number is negative; else Invalid."""
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        if str(field.type) in _LISTS:
+            _require_list(field.name, value, _LISTS[str(field.type)])
+            continue
+        allowed = _TYPES[str(field.type)]
+        negative = isinstance(value, int | float) and not value >= 0
+        if type(value) not in allowed or negative:
+            raise Invalid(f"settings: {field.name} must be {field.type}, and not negative")
 
 
 def _require_list(name: str, value: Any, kind: type) -> None:
@@ -108,26 +115,39 @@ def load_settings(folder: Path) -> Settings:
         Invalid: the file has another entry, or a value that cannot be.
         FileError: it cannot be read.
     """
-    path = folder / FILE
+    return read_settings(folder / FILE, Settings)
+
+
+def read_settings(path: Path, kind: Callable[..., S]) -> S:
+    """The settings in a file, those of a dataclass whose fields all have defaults.
+
+    Errors: as `load_settings`.
+    """
+    default: Any = kind()
     if not path.exists():
-        return Settings()
+        return kind()
     try:
         content: Any = json.loads(read_bounded(path, _LARGEST))
     except ValueError as error:
         raise Invalid(f"{shown(path)}: is not JSON: {error}") from error
-    known = {field.name for field in fields(Settings)}
+    known = {field.name for field in fields(default)}
     if not isinstance(content, dict) or not content.keys() <= known:
-        raise Invalid(f"{shown(path)}: it is an object with {', '.join(sorted(known))}")
+        raise Invalid(f"{shown(path)}: it must be an object with {', '.join(sorted(known))}")
     try:
         lists: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in content.items()
         }
-        return Settings(**lists)
+        return kind(**lists)
     except Invalid as error:
         raise Invalid(f"{shown(path)}: {error}") from None
 
 
 def save_settings(folder: Path, settings: Settings) -> None:
     """Write the settings, for an operator to edit."""
+    write_settings(folder / FILE, settings)
+
+
+def write_settings(path: Path, settings: Any) -> None:
+    """Write a dataclass of settings; `read_settings` is the inverse."""
     text = json.dumps(asdict(settings), indent=1) + "\n"
-    write_whole(folder / FILE, text.encode(), private=True)
+    write_whole(path, text.encode(), private=True)

@@ -1,30 +1,19 @@
-"""Tokens: 256 random bits, shown once, of which only the SHA-256 is kept.
-
-A hash without salt or stretching is right here: nobody guesses 256 random bits.
-"""
+"""Tokens of tenants: who may do what in the service."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import re
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import select
 
-from fhe_face.service.errors import Invalid, NotHere, Unauthorized
+from fhe_face.service import bearer
+from fhe_face.service.errors import NotHere
 from fhe_face.service.rows import Caller, Scope, now
 from fhe_face.service.tables import tenants, tokens
 from fhe_face.store.database import Database
-
-PREFIX: Final = "fhe_"
-_TOKEN: Final = re.compile(PREFIX + "[A-Za-z0-9_-]{43}")
-_NOBODY: Final = "0" * 64
-_REFUSED: Final = "no valid token: send `Authorization: Bearer fhe_...`"
-_MAX_LABEL: Final = 200
 
 
 @dataclass(frozen=True)
@@ -42,9 +31,7 @@ class Token:
     @property
     def state(self) -> str:
         """Whether it can be used: "valid", "expired" or "revoked"."""
-        if self.revoked is not None:
-            return "revoked"
-        return "expired" if self.expires is not None and self.expires <= now() else "valid"
+        return bearer.state_of(self.expires, self.revoked, now())
 
 
 def create_token(
@@ -62,13 +49,8 @@ def create_token(
     Raises:
         NotHere: there is no such tenant. Invalid: no scope, or a time that has passed.
     """
-    if not scopes:
-        raise Invalid("a token needs at least one scope")
-    if seconds is not None and seconds <= 0:
-        raise Invalid("a token is valid for at least a second")
-    if len(label) > _MAX_LABEL or not label.isprintable():
-        raise Invalid(f"a label has at most {_MAX_LABEL} printable characters")
-    secret = PREFIX + secrets.token_urlsafe(32)
+    bearer.require_sensible(scopes, seconds, label)
+    secret = bearer.new_secret()
     created = now()
     ordered = tuple(scope for scope in Scope if scope in scopes)
     expires = None if seconds is None else created + seconds
@@ -81,7 +63,7 @@ def create_token(
             tokens.insert().values(
                 id=token.id,
                 tenant=tenant,
-                digest=_digest(secret),
+                digest=bearer.digest_of(secret),
                 scopes=" ".join(ordered),
                 label=label,
                 created=created,
@@ -118,24 +100,14 @@ def authenticate(database: Database, authorization: str | None) -> Caller:
     Raises:
         Unauthorized: no token, or none that can be used; the text does not say which.
     """
-    scheme, _, secret = (authorization or "").partition(" ")
-    if scheme.lower() != "bearer" or not _TOKEN.fullmatch(secret):
-        raise Unauthorized(_REFUSED)
-    digest = _digest(secret)
+    digest = bearer.presented(authorization)
     with database.reading() as connection:
         row = connection.execute(select(tokens).where(tokens.c.digest == digest)).first()
-    # Found by its digest, of which nobody can choose a part; compared once more without haste.
-    found = hmac.compare_digest(digest, _NOBODY if row is None else str(row.digest))
-    if row is None or not found:
-        raise Unauthorized(_REFUSED)
+    bearer.require_same(digest, None if row is None else str(row.digest))
     token = _token(row)
     if token.state != "valid":
-        raise Unauthorized(_REFUSED)
+        raise bearer.refused()
     return Caller(token.tenant, token.id, frozenset(token.scopes))
-
-
-def _digest(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def _token(row: Any) -> Token:

@@ -20,8 +20,9 @@ from sqlalchemy import Connection, select
 from fhe_core import container
 from fhe_core.container import Header, Limits, SectionInfo
 from fhe_core.files import atomic_write, explain, publish
+from fhe_core.formats.purpose import DEVICE_ID
 from fhe_face.service.blobs import Blobs, found, one, resource_of, row_of
-from fhe_face.service.errors import DiskFull, NotHere, OtherContent
+from fhe_face.service.errors import DiskFull, Invalid, NotHere, OtherContent
 from fhe_face.service.folders import make_private_folder
 from fhe_face.service.rows import COMPLETE, PARTIAL, Missing, Resource, Room, checked_id, now
 from fhe_face.service.sections import Incoming
@@ -35,12 +36,16 @@ _EMPTY: Final = hashlib.sha256(b"").hexdigest()
 
 #: The facts of a tenant's evaluation keys, by key id; None: it has sent none of that id.
 KeyFacts = Callable[[str], Mapping[str, Any] | None]
+#: Whether a tenant has sent the switching key of a device, by its id.
+KnowsDevice = Callable[[str], bool]
 
 
 class Admission(Protocol):
     """Decides by its header what a file is, and whether this service takes it."""
 
-    def admit(self, room: Room, header: Header, keys: KeyFacts) -> Mapping[str, Any]:
+    def admit(
+        self, room: Room, header: Header, keys: KeyFacts, knows: KnowsDevice
+    ) -> Mapping[str, Any]:
         """JSON-ready facts of a file. ContainerError: it is nothing for this room."""
 
 
@@ -68,7 +73,14 @@ class Uploads:
             known = connection.execute(one(tenant, room, id)).first()
         if known is not None:
             return self._again(resource_of(known), digest), False
-        facts = self.admission.admit(room, header, lambda key_id: self._keys(tenant, key_id))
+        facts = self.admission.admit(
+            room,
+            header,
+            lambda key_id: self._keys(tenant, key_id),
+            lambda device: self.blobs.holds(tenant, Room.DEVICE_KEYS, device),
+        )
+        if room is Room.DEVICE_KEYS and facts[DEVICE_ID] != id:
+            raise Invalid("the switching key of a device is called by the device's id")
         self._require_disk(header.total_bytes)
         with tenant_locked(self.database, tenant) as connection:
             known = connection.execute(one(tenant, room, id)).first()

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +22,11 @@ from fhe_core.parameters.chains import levels_of
 from fhe_core.plan import KeyName, KeySpecification, Plan, Progress, required_keys
 from fhe_core.runtime import native, packed
 from fhe_core.runtime.evaluator import Evaluator
+from fhe_core.secret.device_files import load_device_key
 from fhe_core.secret.key import SecretKey
 from fhe_face.circuit import Circuit
 from fhe_face.client.client import FaceClient
+from fhe_face.client.device_client import DeviceClient
 from fhe_face.engine import Engine
 from fhe_face.models.faces import Preparation
 from fhe_face.models.layers import FusedConv, FusedNetwork
@@ -270,14 +273,22 @@ class World:
         return embedding * ROOT.evaluate(squared_norm(embedding))[:, None]
 
 
-def make_world(packings: Iterable[Together] = (Together.ALONE,), images: int = 3) -> World:
-    network, parameters = random_fused(0), load(TINY.name)
+def make_world(
+    packings: Iterable[Together] = (Together.ALONE,), images: int = 3, embedding: int = 16
+) -> World:
+    network, parameters = random_fused(0, embedding=embedding), load(TINY.name)
     engine = engine_for(network, parameters, packings)
     key = SecretKey.generate(parameters)
     keys = make_keys(key, engine.keys())
     server = FaceServer(keys, engine, network)
     faces = images_for(network, images)
     return World(network, faces, engine, key, keys, FaceClient(key, engine), server)
+
+
+def device(engine: Engine, own: Path) -> DeviceClient:
+    """The device of a key file that a `Register` made for this engine's key."""
+    key, owner, tokens = load_device_key(own, load)
+    return DeviceClient(key, engine, owner, tokens)
 
 
 def scaled_block(network: FusedNetwork, factor: float) -> FusedNetwork:

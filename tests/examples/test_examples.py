@@ -23,10 +23,10 @@ def run(program: Path, folder: Path, *arguments: Path) -> str:
     return done.stdout
 
 
-def test_there_are_seven_and_the_page_names_them(
+def test_there_are_eight_and_the_page_names_them(
     repository: Path, programs: dict[str, Path]
 ) -> None:
-    assert list(programs) == list("1234567")
+    assert list(programs) == list("12345678")
     page = (repository / "examples" / "README.md").read_text(encoding="utf-8")
     for program in programs.values():
         assert f"`{program.name}" in page
@@ -57,6 +57,9 @@ def test_from_keys_to_a_decision(programs: dict[str, Path], tmp_path: Path, shar
         assert "a.ct" in run(programs["2"], tmp_path, keys, photos[0], photos[1])
         assert "score.ct" in run(programs["3"], tmp_path, keys)
         assert run(programs["4"], tmp_path, keys) in ("same\n", "different\n")
+        said = run(programs["8"], tmp_path, keys, photos[0], photos[1]).splitlines()
+        assert said[0] == "healthy"
+        assert said[1] in ("match", "uncertain", "unknown")
     finally:
         shutil.rmtree(keys, ignore_errors=True)  # gigabytes
 

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from fhe_core.formats.ciphertexts import load_bundle, save_bundle
 from fhe_face.client.client import FaceClient
+from fhe_face.client.device_client import DeviceClient
+from fhe_face.client.devices import Register
 from fhe_face.client.health import UnhealthyResultError
 from fhe_face.models import reference
 from fhe_face.network import load_network
@@ -74,14 +76,21 @@ def spend(
     units.append(np.random.default_rng(0).uniform(-1, 1, (3, 64, 64)))
     for i, unit in enumerate(units):
         save_bundle(folder / f"face{i}.ct", client.encrypt(unit))
+    register = Register.beside(folder / "client.key", client.key_id)
+    register.make(client.key, client.engine, folder / "door.key", "door")
+    sent = DeviceClient.load(folder / "door.key").encrypt(units[0])
+    save_bundle(folder / "sent.ct", sent)
     pairs = (*PAIRS, (0, FACES), (FACES + 1, 0))
     job = Job(
         evaluation_key=str(folder / "evaluation.key"),
         weights=str(checkpoint),
         threads=default_threads(),
-        embed=tuple(
-            (str(folder / f"face{i}.ct"), str(folder / f"embedding{i}.ct"))
-            for i in range(len(units))
+        embed=(
+            *(
+                (str(folder / f"face{i}.ct"), str(folder / f"embedding{i}.ct"))
+                for i in range(len(units))
+            ),
+            (str(folder / "sent.ct"), str(folder / "answer.ct")),
         ),
         match=tuple(
             (
@@ -130,6 +139,24 @@ def test_embeddings_and_scores(evening: Evening, capsys: pytest.CaptureFixture[s
     assert min(cosines) >= 0.9999
     assert max(errors) <= 0.01
     assert max(differences) <= 0.005
+
+
+def test_a_device_sends_a_face(evening: Evening, capsys: pytest.CaptureFixture[str]) -> None:
+    """Switched to its owner's key it is as exact as what the owner sent."""
+    answer, sent = evening.result("answer.ct", "embedding"), evening.folder / "sent.ct"
+    assert answer.key_id == evening.client.key_id
+    expected = evening.expected[0]
+    found = evening.client.embedding(answer, [sent]).values
+    own = evening.client.embedding(evening.result("embedding0.ct", "embedding")).values
+    size = np.linalg.norm(expected)
+    errors = [float(np.linalg.norm(one - expected) / size) for one in (own, found)]
+    with capsys.disabled():
+        print(f"\nrelative error: {errors[0]:.2e} of the owner's, {errors[1]:.2e} of a device's")
+    assert float(found @ expected / (size * np.linalg.norm(found))) >= 0.9999
+    assert errors[1] <= 0.01
+    assert sent.stat().st_size <= 15 * MB
+    (key,) = (evening.folder / "devices").glob("*.key")
+    assert key.stat().st_size <= 22 * MB
 
 
 def test_sizes_and_memory(evening: Evening, capsys: pytest.CaptureFixture[str]) -> None:

@@ -38,6 +38,17 @@ def test_every_ring_is_listed(fhe_face: Run) -> None:
     assert "\n  lean, half ring " in fhe_face("security").out
 
 
+def test_keys_of_devices_are_listed(fhe_face: Run) -> None:
+    """Their samples have fewer primes than the largest key that there could be."""
+    for row in fhe_face("security", "--json").json()["presets"]:
+        device = row["device"]
+        assert device["ring_dimension"] == row["ring_dimension"]
+        assert device["log2_qp"] <= row["log2_qp"]
+        assert device["margin_bits"] == pytest.approx(1747 - device["log2_qp"], abs=0.01)
+        assert len(device["estimates"]) == len(row["estimates"])
+    assert "\n  lean, device key " in fhe_face("security").out
+
+
 def test_people_see_the_same(fhe_face: Run) -> None:
     result = fhe_face("security")
     assert result.status == 0

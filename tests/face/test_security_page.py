@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fhe_core.formats.preparation import ENTRY as PREPARATION
 from fhe_core.matching import gallery_parameters
 from fhe_core.matching.answers import ANSWER_LIMIT, answers_of, bits_left
+from fhe_core.parameters import Specification, presets
 from fhe_core.parameters import attacks as lattice
-from fhe_core.parameters import presets
 from fhe_core.secret.protection import Scheme
 from fhe_face.client.ledger import DEFAULT_LIMIT, WARNING_SHARE
 from fhe_face.client.sharing import COSINE_BOUND, Rounding, flooding_deviation
-from fhe_face.commands.security import preset_facts
+from fhe_face.commands.security import device_facts, preset_facts
 from fhe_face.places import ENTRY as BATCH
+from fhe_face.senders import ENTRY as SENDERS
 from fhe_face.shapes import RESULT_FACTS
 from fhe_face.tokens import ENTRY as REQUESTS
 
@@ -39,7 +41,16 @@ RINGS = {
 def test_the_table_of_parameters(page: str, name: str) -> None:
     ring = RINGS[name]
     assert ring is not None
-    facts = preset_facts(ring)
+    assert row_of(name, preset_facts(ring)) in page.splitlines()
+
+
+@pytest.mark.parametrize("spec", presets.SHIPPED)
+def test_the_table_has_the_keys_of_devices(page: str, spec: Specification) -> None:
+    name = f"{spec.name}, device key"
+    assert row_of(name, device_facts(presets.load(spec.name))) in page.splitlines()
+
+
+def row_of(name: str, facts: dict[str, Any]) -> str:
     cheapest = {
         model: min(e["bits"] for e in facts["estimates"] if e["model"] == model)
         for model in COLUMNS
@@ -54,14 +65,13 @@ def test_the_table_of_parameters(page: str, name: str) -> None:
         f"{facts['margin_bits_quantum']:.0f}",
         *(f"{cheapest[model]:.1f}" for model in COLUMNS),
     ]
-    assert "| " + " | ".join(str(cell) for cell in cells) + " |" in page.splitlines()
+    return "| " + " | ".join(str(cell) for cell in cells) + " |"
 
 
 def test_the_table_has_no_other_presets(page: str) -> None:
     rows = re.findall(r"^\| ([\w, -]+) \| (?:65536|32768) \|", page, re.MULTILINE)
-    assert sorted(rows) == sorted(
-        name for name, ring in RINGS.items() if ring is not None and name != "gallery"
-    )
+    rings = [name for name, ring in RINGS.items() if ring is not None and name != "gallery"]
+    assert sorted(rows) == sorted([*rings, *(f"{one.name}, device key" for one in presets.SHIPPED)])
 
 
 def test_every_cost_model_is_explained(page: str) -> None:
@@ -130,7 +140,7 @@ def test_what_the_answers_of_a_gallery_are_worth(page: str) -> None:
 
 def test_every_fact_of_a_result_is_in_the_table(page: str) -> None:
     section = page.split("## What a result decides")[1].split("\n## ")[0]
-    for name in (*RESULT_FACTS, PREPARATION, BATCH, REQUESTS, "weights"):
+    for name in (*RESULT_FACTS, PREPARATION, BATCH, REQUESTS, SENDERS, "weights"):
         assert f"| facts: `{name}`" in section
     for field in ("parameter_hash", "key_id", "what", "items"):
         assert f"`{field}`" in section

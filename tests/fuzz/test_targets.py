@@ -16,7 +16,15 @@ from fuzz.target import MAX_TEXT, FuzzFindingError, Target, accepts
 #: What a target imports beside the package.
 NEEDS = {"torch": "torch", "safetensors": "torch", "training-state": "torch", "hdf5": "h5py"}
 #: Mutations of one test run: `make fuzz` makes millions. Some parsers take whole networks.
-SLOW = {"safetensors": 5, "torch": 3, "photo": 3, "results": 10, "plan": 15, "hdf5": 10}
+SLOW = {
+    "device-faces": 10,
+    "safetensors": 5,
+    "torch": 3,
+    "photo": 3,
+    "results": 10,
+    "plan": 15,
+    "hdf5": 10,
+}
 RUNS = 40
 
 Get = Callable[[str], Target]

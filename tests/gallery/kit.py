@@ -19,6 +19,7 @@ from PIL import Image
 from fhe_core.matching import MatchParameters
 from fhe_face.client.decryption import Embedding
 from fhe_face.client.health import Cause, HealthReport
+from fhe_face.gallery.decisions import Answer
 from fhe_face.gallery.gallery import Gallery
 from fhe_face.models.faces import Alignment, Crop, Flag, NoFaceError, Preparation
 from fhe_face.models.faces.face import Face
@@ -178,3 +179,13 @@ def consistent(gallery: Gallery) -> None:
         assert set(owners) == {row.id for row in store.templates()}
     assert [one for one in gallery.check() if one.severity == "error"] == []
     same_scores(gallery, direction(99, gallery.opened.parameters.features))
+
+
+def recognises(gallery: Gallery, count: int, embedder: Painted | None = None) -> None:
+    """New photos of everybody are matched, both ways."""
+    for person in range(count):
+        for match in ("encrypted", "local"):
+            (found,) = gallery.identify(photo(face(person, 40)), match=match, embedder=embedder)
+            assert found.answer is Answer.MATCH, found
+            assert found.best is not None
+            assert found.best.name == f"person{person:02}"

@@ -107,8 +107,16 @@ def test_settings_come_back() -> None:
     assert (again.secret, again.weights) == (b"s" * 32, "official")
     assert again.calibration == {"eer": 0.1}
     assert "ssss" not in repr(settings)
-    with pytest.raises(GalleryError, match="version 2"):
-        Settings.from_bytes(b'{"version": 2}')
+    assert b'"version": 1' in settings.to_bytes()
+    with pytest.raises(GalleryError, match="version 3"):
+        Settings.from_bytes(b'{"version": 3}')
+
+
+def test_settings_of_a_crossed_gallery_are_for_those_who_know_it() -> None:
+    """An older program would seal templates into it in other coordinates."""
+    settings = Settings(b"s" * 32, crossing={"weights": "ab"})
+    assert b'"version": 2' in settings.to_bytes()
+    assert Settings.from_bytes(settings.to_bytes()).crossing == {"weights": "ab"}
 
 
 def test_facts_come_back_or_are_damaged() -> None:

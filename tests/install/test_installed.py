@@ -119,9 +119,11 @@ def test_a_checkout_beside_it_is_not_mixed_in(installed: Installed, repository: 
     assert installed.run("-I", "-c", NAMES, folder=repository) == "ours\n"
 
 
-@pytest.mark.full
 def test_the_example_of_the_readme(installed: Installed, repository: Path) -> None:
-    """With the bundled weights: the official ones need torch (tests/face/test_transcript.py)."""
+    """With the bundled weights: the official ones need torch (tests/face/test_transcript.py).
+
+    At full size, and not marked so: among those, a wheel and its environment would be made again.
+    """
     text = (repository / "README.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     assert example.count('"official"') == 2

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -23,15 +24,20 @@ from numpy.typing import NDArray
 
 from fhe_core import encoding
 from fhe_core.formats import matching as formats
+from fhe_core.formats import switching
 from fhe_core.formats.ciphertexts import Bundle, save_bundle
 from fhe_core.matching import Matcher, MatchParameters, Probe
+from fhe_core.matching.crossed import Findings, SwitchedFace, token_of
 from fhe_core.parameters import Parameters, Ring, Specification, Tier, build
 from fhe_core.plan import KeyName, KeySpecification
 from fhe_core.secret.files import save_evaluation_keys, save_secret_key
 from fhe_core.secret.gallery_files import save_gallery_key, save_gallery_keys
 from fhe_core.secret.key import SecretKey
 from fhe_core.secret.matching import Sealer
+from fhe_core.secret.switching import switch_bodies
 from tests.core import tiny
+from tests.core.switch_kit import SCALE as RESULT_SCALE
+from tests.core.switch_kit import Crossing, crossing_of
 
 SPECIFICATION = Specification(
     name="insecure-frozen",
@@ -60,6 +66,8 @@ GALLERY = Specification(
 VECTOR = np.array([0.6, -0.8])
 TEMPLATES = np.array([[1.0, 0.0], [0.0, 1.0], [-0.6, 0.8]])
 BLOCK = "0a" * 32
+REQUEST = "0c" * 48
+SWITCH_FACTS = switching.KeyFacts(("normalise", "health"), {"degree": 2}, "0d" * 16)
 LIVE = np.arange(16) < 2
 
 
@@ -138,6 +146,42 @@ def _scores(path: Path) -> None:
     formats.save(path, matcher.answer(matcher.expand(probe()), [(BLOCK, block, LIVE)]))
 
 
+def crossing() -> Crossing:
+    """From the engine's key to the gallery's; two parts, and one key of the expansion."""
+    ring = replace(gallery(), probe_scale=2.0**22)
+    with fixed_randomness("crossing"):
+        return crossing_of(secret(), gallery_secret(), ring)
+
+
+def face() -> SwitchedFace:
+    """Its squared norm is its embedding: what they hold is nobody's."""
+    own = crossing()
+    with fixed_randomness("face"):
+        words = own.switcher.embedding(secret().encrypt(slots(), RESULT_SCALE)[0])
+    key_id = own.gallery.key_id
+    return SwitchedFace(own.plan.gallery, key_id, REQUEST, "badge-7", words, words)
+
+
+def findings() -> Findings:
+    """Of one block with dead positions, and of one face that waits."""
+    own, sent = crossing(), face()
+    matcher = Matcher(own.plan.gallery, own.keys, 1)
+    block = matcher.load(Sealer(own.gallery, own.plan.gallery, True).seal_block(TEMPLATES))
+    constants = own.switcher.constants(sent.embedding, token_of(sent.request))
+    scores = matcher.answer(constants, [(BLOCK, block, LIVE)])
+    products = own.switcher.products(sent.embedding, [sent.embedding] * 2)
+    return Findings(scores, sent.norm, products, ("0b" * 32,))
+
+
+def _switch(path: Path) -> None:
+    own = crossing()
+    plan, seed = own.plan, os.urandom(32)
+    bodies = list(switch_bodies(own.engine, own.gallery, plan, seed))
+    description = switching.described(plan, own.engine.key_id, SWITCH_FACTS)
+    key_id = own.gallery.key_id
+    switching.save_switch_key(path, plan.gallery, key_id, description, seed, bodies)
+
+
 WRITERS: dict[str, Callable[[Path], object]] = {
     "secret-key": lambda path: save_secret_key(path, secret(), FACTS),
     "protected-key": lambda path: save_secret_key(path, secret(), FACTS, passphrase=PASSPHRASE),
@@ -151,6 +195,9 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "sealed-block": _block,
     "probe": lambda path: formats.save(path, probe()),
     "scores": _scores,
+    "gallery-switch": _switch,
+    "switched-face": lambda path: path.write_bytes(switching.face_to_bytes(face())),
+    "findings": lambda path: path.write_bytes(switching.findings_to_bytes(findings())),
 }
 
 

@@ -11,12 +11,16 @@ import pytest
 from fhe_core import container
 from fhe_core.ciphertext import Ciphertext
 from fhe_core.formats import matching as formats
+from fhe_core.formats import switching
 from fhe_core.formats.ciphertexts import load_bundle, load_evaluation_keys
-from fhe_core.matching import Matcher
+from fhe_core.matching import Asked, Matcher, masks_digest
+from fhe_core.matching.crossed import token_of
+from fhe_core.matching.switching import Switcher
 from fhe_core.runtime.evaluator import Evaluator
 from fhe_core.secret.files import load_secret_key
 from fhe_core.secret.gallery_files import load_gallery_key
 from fhe_core.secret.key import SecretKey
+from fhe_core.secret.switching import open_embedding, open_products
 from tests.known_answers import frozen
 
 VERSIONS = range(1, container.FORMAT_VERSION + 1)
@@ -140,3 +144,21 @@ def test_a_gallery_is_read_and_searched(unpack: Unpack) -> None:
         (found,) = sealer.open_scores(scores, probe, [frozen.BLOCK], [frozen.LIVE])
         assert found[:2] == pytest.approx(frozen.VECTOR, abs=TOLERANCE * 10)
         assert np.all(np.isnan(found[2:]))
+
+
+def test_files_of_a_server_alone_are_read(unpack: Unpack) -> None:
+    own, face = frozen.crossing(), frozen.face()
+    p, key_id = own.plan.gallery, own.gallery.key_id
+    key, facts = switching.load_switch_key(unpack("gallery-switch"), p, key_id, frozen.load)
+    assert (key.engine_key, facts) == (own.engine.key_id, frozen.SWITCH_FACTS)
+    again = Switcher(key, own.keys, 1).embedding(own.result(np.array([0.6, -0.8])))
+    assert np.abs(open_embedding(own.gallery, own.plan, again) - [0.6, -0.8]).max() < 1e-3
+    read = switching.face_from_bytes(unpack("switched-face").read_bytes(), p, key_id)
+    assert (read.request, read.subject) == (face.request, face.subject)
+    assert np.array_equal(read.embedding, face.embedding)
+    masks = masks_digest([frozen.LIVE])
+    asked = Asked(p, key_id, token_of(frozen.REQUEST), (frozen.BLOCK,), masks)
+    found = switching.findings_from_bytes(unpack("findings").read_bytes(), asked)
+    assert found.waiting == ("0b" * 32,)
+    products = open_products(own.gallery, own.plan, found.products)
+    assert abs(products[0] - products[1]) < 1e-2

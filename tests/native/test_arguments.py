@@ -145,6 +145,7 @@ EXPANSION = (small, residues((2, 2, N), (1, 2, N)), several(KEY), several(galois
 FUNCTION_MOULDS = {
     "expand_constants": EXPANSION,
     "expand_probe": EXPANSION,
+    "expand_mirrored": EXPANSION,
     "search": (small, probe, several(block)),
     "switch_to_bits": (small, residues((1, 3, N), (2, 3, N), (2, 2, N)), KEY, number),
 }

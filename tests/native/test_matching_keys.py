@@ -63,6 +63,41 @@ def test_an_expanded_probe_holds_the_expanded_constants(
     assert np.array_equal(_native.search(model.context, probe, blocks), expected)
 
 
+def grown(levels: int) -> list[int]:
+    """The leaves of a mirrored expansion: of every number and its mirror image one."""
+    numbers = [0]
+    for level in range(levels):
+        odd = [i + (1 << level) for i in numbers if i == 0 or 2 * i != 1 << level]
+        numbers += odd
+    return numbers
+
+
+@pytest.mark.parametrize("threads", [1, 2, 7, 100])
+@pytest.mark.parametrize("levels", [1, 2, 3, 5])
+def test_a_mirrored_probe_holds_half_of_the_constants(levels: int, threads: int) -> None:
+    """Each is one of the whole expansion, or of its mirror image with the other sign."""
+    model, n = Model(32, threads=threads), 32
+    generator = np.random.default_rng(levels)
+    q, count = model.moduli[0], 1 << levels
+    keys = [model.random_key(generator) for _ in range(levels)]
+    moves = [_native.galois_permutation(n, e) for e in (3, 5, 9, 17, 33)[:levels]]
+    given = generator.integers(0, q, (1, 2, n), dtype=np.uint64)
+    arguments = (given, keys, moves, list(range(levels)))
+    every = _native.expand_constants(model.context, *arguments)
+    assert len(grown(levels)) == count // 2 + 1  # with that of the middle, which is nothing
+    expected = np.zeros((count // 2, 2, n), np.uint64)
+    for number in grown(levels):
+        if 2 * number < count:
+            expected[number] = every[number]
+        elif 2 * number > count:
+            expected[count - number] = (q - every[number]) % np.uint64(q)
+    blocks = [block_of(generator.integers(0, q, (count // 2, 2, n), dtype=np.uint64))]
+    probe = _native.expand_mirrored(model.context, *arguments)
+    assert (probe.features, probe.n) == (count // 2, n)
+    wanted = _native.search(model.context, _native.ProbeTiles(expected), blocks)
+    assert np.array_equal(_native.search(model.context, probe, blocks), wanted)
+
+
 @pytest.mark.parametrize("n", [64, 256])
 def test_numbers_become_constants_in_their_order(n: int) -> None:
     """With keys of a secret: what a probe is, and what comes of it."""

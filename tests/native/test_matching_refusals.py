@@ -114,6 +114,16 @@ BAD: list[tuple[str, Callable[[], Any]]] = [
         "below 2\\^48",
         lambda: expand(_native.expand_probe, context=context_of(N, bits=(49, 50))),
     ),
+    ("standard ring", lambda: expand(_native.expand_mirrored, context=REAL)),
+    ("a single one", lambda: expand(_native.expand_mirrored, roots=np.concatenate([ROOTS] * 2))),
+    (
+        "at least one level",
+        lambda: expand(_native.expand_mirrored, keys=[], permutations=[], powers=[]),
+    ),
+    (
+        "below 2\\^48",
+        lambda: expand(_native.expand_mirrored, context=context_of(N, bits=(49, 50))),
+    ),
     ("two moduli", lambda: switch(context=context_of(N, bits=(48,)))),
     ("products", lambda: switch(products=PRODUCTS[0])),
     ("products", lambda: switch(products=PRODUCTS[:, :2].copy())),

@@ -54,7 +54,7 @@ class Bench:
         names = tuple(self.plan.values) if every_value else self.plan.outputs
         packed = pack(replace(self.plan, outputs=names), self.tables, self.parameters)
         results = native.run(packed, evaluator or self.evaluator(), self.encrypted())
-        return {n: self.key.decrypt(c) for n, c in zip(names, results, strict=True)}
+        return {n: self.key.at(c.level).decrypt(c) for n, c in zip(names, results, strict=True)}
 
     def predicted(self, model: ErrorModel) -> dict[str, float]:
         """Standard deviation of every value's slot error."""

@@ -46,6 +46,13 @@ class OneWrongTwiddle(Faulty):
         return int(self._context.embed_signed(minus, [limb])[0, 0]) + 1
 
 
+class SwappedHalves(Faulty):
+    """Even and odd part of an element change places on the way to the smaller ring."""
+
+    def halves(self, a: Words, rows: Any) -> Words:
+        return np.ascontiguousarray(self._context.halves(a, rows)[::-1])
+
+
 class FlippedConstant(Faulty):
     """One bit of P mod q is wrong."""
 

@@ -28,6 +28,19 @@ SEAL_PARAMETERS = Specification(
     special_bits=(50,),
     tiers=(Tier(6, 1, 1),),
 )
+#: With a ring of half the degree, in which values are from the fourth limb on.
+RINGS = replace(
+    PARAMETERS,
+    name="insecure-oracle-rings",
+    half_tiers=(Tier(4, 2, 2),),
+    half_levels=((1,), (2,), (3,), (4,)),
+)
+SEAL_RINGS = replace(
+    SEAL_PARAMETERS,
+    name="insecure-oracle-seal-rings",
+    half_tiers=(Tier(4, 1, 1),),
+    half_levels=RINGS.half_levels,
+)
 PERIOD = 8
 
 #: What each value of the plan shows. The name of the value, and of the primitive.
@@ -60,6 +73,57 @@ def make(specification: Specification = PARAMETERS) -> Bench:
     plan = _with_bare_steps(builder, parameters)
     tables = {name: filler(None, lane) for name, (filler, lane) in builder.fillers.items()}
     return bench_of(parameters, plan, tables, [x, y])
+
+
+def make_rings(specification: Specification = RINGS) -> Bench:
+    """Into the ring of half the degree, every primitive there, and back."""
+    parameters = build(specification)
+    draw = np.random.default_rng(1)
+    builder, half = PlanBuilder(parameters, SAFE), len(specification.half_levels)
+    values = draw.uniform(-1, 1, (2, parameters.slots))
+    for name in "xy":
+        builder.input(name, parameters.top, tiny.SCALE)
+        builder.drop_level("leave", name, f"{name} leaves", half)
+        builder.switch_ring("switch", f"{name} leaves", f"{name} half", half - 1)
+    slots, level = parameters.slots // 2, half - 1
+    builder.rotate("rotate", "x half", level, [3, slots - 5])
+    builder.fold("fold", "x half", "folded", [1, slots // 2])
+    pattern = np.arange(slots) % 3 > 0
+    builder.multiply_mask("mask", "x half", "masked", pattern)
+    builder.multiply("product", "x half", "y half", "product", 1)
+    constant = draw.normal(size=(1, PERIOD))
+    builder.square("squared", ["y half"], lambda *_: constant, 0)
+    weights, dense = draw.normal(size=(3, PERIOD)), draw.normal(size=(2, slots))
+    builder.linear(
+        "mixed",
+        ["x half", "y half"],
+        ["mixed"],
+        level,
+        Sums(
+            babies=[(0, 0), (0, 1), (1, 3)],
+            terms=[(0, -1), (1, builder.mask(pattern)), (2, builder.mask(~pattern))],
+            giants=[(0, 0), (0, 16)],
+            entries=[[(0, 0), (1, 1)], [(2, 2)]],
+            period=PERIOD,
+        ),
+        LinearTables(lambda *_: weights, lambda *_: constant, 0),
+        scale=tiny.SCALE,
+    )
+    builder.linear(
+        "dense",
+        ["x half"],
+        ["dense"],
+        level,
+        Sums([(0, 0), (0, 7)], [(0, -1), (1, -1)], [(0, 0)], [[(0, 0), (1, 1)]], slots),
+        LinearTables(lambda *_: dense, None, 0),
+        scale=tiny.SCALE,
+    )
+    level = builder.values["mixed"].level
+    (back,) = [x for x in parameters.other_ring(level) if x > level]
+    builder.lift_ring("lift", "mixed", "lifted", back)
+    plan = builder.finish("rings", ["x", "y"], ["lifted", "dense"], {})
+    tables = {name: filler(None, lane) for name, (filler, lane) in builder.fillers.items()}
+    return bench_of(parameters, plan, tables, list(values))
 
 
 def _builder(parameters: Parameters, draw: np.random.Generator) -> PlanBuilder:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from fhe_core.analysis.precision import ErrorModel
 from fhe_core.compiler.builder import PlanBuilder
 from fhe_core.compiler.policy import SAFE
 from fhe_core.oracles import seal_backend
 from fhe_core.oracles.compare import Difference, OracleMismatch, require_agreement
-from fhe_core.oracles.errors import SameEncodings, SealErrors
+from fhe_core.oracles.errors import SameEncodings, SealErrors, StandardErrors
 from fhe_core.oracles.excerpt import excerpt, limbs_needed
 from fhe_core.oracles.interface import OracleError
 from fhe_core.parameters import Parameters, presets
@@ -57,6 +58,16 @@ def test_a_broken_kernel_is_found(shown: Bench) -> None:
         evaluator.context = fault(evaluator.context)  # type: ignore[assignment]
         with pytest.raises(OracleMismatch):
             require_agreement(compared(shown, shown.native(evaluator), theirs))
+
+
+def test_two_rings() -> None:
+    """SEAL has one; the values of the smaller repeat in it. It adds halves where our switch has
+    their mean, so that the weights that follow are rounded at another scale."""
+    bench = primitives.make_rings(primitives.SEAL_RINGS)
+    models = (ErrorModel(bench.parameters), StandardErrors(bench.parameters))
+    found = bench.differences(bench.native(), theirs_of(bench), models)
+    require_agreement(found)
+    assert all(difference.rms > 0 for difference in found.values())
 
 
 @pytest.mark.parametrize("layer", ["stem", "block 0", "block 1"])

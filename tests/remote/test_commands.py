@@ -17,6 +17,8 @@ from fhe_core.secret.files import save_secret_key
 from fhe_core.secret.key import SecretKey
 from fhe_face.commands import remote_jobs, remote_keys
 from fhe_face.demo_faces import demo_faces
+from fhe_face.gallery.errors import GalleryError
+from fhe_face.gallery.gallery import Gallery
 from fhe_face.remote import jobs, login, waiting
 from fhe_face.remote.pushing import push_keys
 from tests.face.kit import Run
@@ -70,7 +72,8 @@ def test_a_wrong_token_is_not_kept(service: Live, tmp_path: Path, fhe_face: Run)
     assert "HTTP 401" in fhe_face("remote", "login", service.url, "--token-file", path).refused()
     assert not login.profile_path().exists()
     path.write_text("two words\n")
-    assert "no token" in fhe_face("remote", "login", service.url, "--token-file", path).refused()
+    said = fhe_face("remote", "login", service.url, "--token-file", path).refused()
+    assert f"what stands in {path} is no token" in said
     assert "--token-file" in fhe_face("remote", "login", service.url).refused()
     path.write_text("fhe_" + "x" * 43)
     said = fhe_face("remote", "login", "http://faces.example", "--token-file", path).refused()
@@ -214,13 +217,16 @@ def test_people_are_enrolled_and_found(tmp_path: Path, photos: Path, fhe_face: R
     assert fhe_face(*again, tmp_path / "again", "--json").json()["templates"] == 1
     assert fhe_face("remote", "identify", face, "--gallery", tmp_path / "again").status == 0
     assert "remote gallery create" in fhe_face(*again[:2], "rebuild", photos, photos).refused()
-    assert "holds no gallery" in fhe_face(*again[:3], friends, tmp_path / "b").refused()
+    assert "is no backup" in fhe_face(*again[:3], friends, tmp_path / "b").refused()
     assert fhe_face("remote", "gallery", "remove", tmp_path / "again", "--yes").status == 0
     assert fhe_face("remote", "gallery", "accept", friends, "--yes", "--json").status == 0
     assert "--yes" in fhe_face("remote", "gallery", "remove", friends).refused(2)
     assert fhe_face("remote", "gallery", "remove", friends, "--yes").status == 0
     assert fhe_face("remote", "gallery", "list", "--json").json()["galleries"] == []
-    assert "HTTP 404" in fhe_face("remote", "gallery", "check", friends).refused()
+    for command in ("check", "show", "accept --yes", "remove --yes", "rekey --yes"):
+        said = fhe_face("remote", "gallery", *command.split(), friends).refused()
+        assert "HTTP 404" in said
+        assert "friends" in said, command
 
 
 @pytest.mark.usefixtures("logged_in")
@@ -230,11 +236,57 @@ def test_what_makes_no_sense_is_told(tmp_path: Path, photos: Path, fhe_face: Run
     assert "--subject" in fhe_face("remote", "verify", face).refused(2)
     said = fhe_face("remote", "verify", face, face, "--subject", "Ann").refused(2)
     assert "second photo" in said
-    said = fhe_face("remote", "enroll", photos, "--gallery", tmp_path / "none").refused()
-    assert "no gallery at a server" in said
     bad = tmp_path / "a b"
     assert "--name" in fhe_face("remote", "gallery", "create", bad).refused()
     assert not bad.exists()
+
+
+TAKE_A_GALLERY = (
+    "enroll PHOTO --gallery",
+    "identify PHOTO --gallery",
+    "verify PHOTO --subject Ann --gallery",
+    "gallery show",
+    "gallery check",
+    "gallery accept --yes",
+    "gallery remove --yes",
+    "gallery backup",
+    "gallery rekey --yes",
+    "gallery rebuild",
+)
+
+
+@pytest.mark.parametrize("command", TAKE_A_GALLERY)
+def test_a_folder_that_is_of_no_gallery_at_a_server(
+    command: str, tmp_path: Path, fhe_face: Run
+) -> None:
+    """The hint is about servers; a gallery on this machine is not taken for one at a server."""
+    face = tmp_path / "face.png"
+    Image.fromarray(demo_faces(64)[0]).save(face)
+    more = {"gallery backup": [tmp_path / "copy"], "gallery rebuild": [face]}.get(command, [])
+    asked = ("remote", *(face if part == "PHOTO" else part for part in command.split()))
+    said = fhe_face(*asked, tmp_path / "none", *more).refused()
+    assert said.endswith("(remote.json is missing): fhe-face remote gallery create")
+    (tmp_path / "here" / "server").mkdir(parents=True)
+    said = fhe_face(*asked, tmp_path / "here", *more).refused()
+    assert "here: is a gallery on this machine, at no server" in said
+    assert not (tmp_path / "copy").exists()
+
+
+@pytest.mark.parametrize("there", ["gallery", "remote gallery"])
+def test_what_is_no_backup_is_told_as_such(there: str, tmp_path: Path, fhe_face: Run) -> None:
+    said = fhe_face(*there.split(), "restore", tmp_path / "none", tmp_path / "new").refused()
+    assert "none: is no backup of a gallery (server is missing)" in said
+    (tmp_path / "old" / "server").mkdir(parents=True)
+    said = fhe_face(*there.split(), "restore", tmp_path / "old", tmp_path / "new").refused()
+    assert "old: is no backup of a gallery (client/gallery.key is missing)" in said
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_gallery_at_a_server_is_none_on_this_machine(tmp_path: Path, fhe_face: Run) -> None:
+    (tmp_path / "remote.json").write_text("{}")
+    assert "remote.json: is damaged" in fhe_face("gallery", "show", tmp_path).refused()
+    with pytest.raises(GalleryError, match="is of a gallery at a server"):
+        Gallery.open(tmp_path)
 
 
 def test_nothing_of_the_network_is_loaded_for_help() -> None:

@@ -76,7 +76,7 @@ def thread(world: kit.World, address: Address | None = None) -> Iterator[str]:
     """The app of a world behind a real socket; its URL."""
     chosen = address or Address(port=0)
     listening = chosen.bind()
-    server = server_of(world.app, chosen, world.context.settings)
+    server = server_of(world.app, chosen, world.context.settings.connections)
     running = threading.Thread(target=server.run, args=([listening],))
     running.start()
     try:

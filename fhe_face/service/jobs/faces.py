@@ -10,6 +10,7 @@ from fhe_core.ciphertext import Ciphertext
 from fhe_core.formats.ciphertexts import Bundle, load_bundle, save_bundle
 from fhe_face.places import EMBEDDING, ENTRY, IMAGE, Run, describe, numbered, runs_of
 from fhe_face.progress import Stage
+from fhe_face.server.devices import NoDevices, OneDevice
 from fhe_face.server.server import FaceServer
 from fhe_face.service.jobs.records import Kind
 from fhe_face.tokens import ENTRY as REQUESTS
@@ -28,9 +29,13 @@ class FaceResident:
         return self.server.evaluation_key_memory_bytes + self.server.packed_weight_bytes
 
     def open(self, kind: Kind, files: Sequence[Path]) -> Embedding | Comparing:
-        """Failure: a file is damaged, or not for these keys."""
+        """Failure: a file is damaged, or not for these keys.
+
+        files: of faces that a device sent, the second one is its switching key.
+        """
         if kind is Kind.EMBEDDING:
-            images = self.server.read(files[0], IMAGE)
+            devices = OneDevice(files[1]) if len(files) > 1 else NoDevices()
+            images = self.server.read(files[0], IMAGE, devices)
             return Embedding(
                 self.server, images, runs_of(images.facts, self.server.engine.capacity)
             )

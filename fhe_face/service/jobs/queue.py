@@ -60,7 +60,8 @@ class JobQueue:
 
         While the same job of the tenant waits, runs, or has its output in place, that is the one.
 
-        inputs: names of complete resources: "key", and "faces" or "left" and "right"; "model".
+        inputs: names of complete resources: "key", and "faces" or "left" and "right"; "device"
+            where the faces are of one; "model".
 
         Raises:
             NotHere, NotComplete: an input is not there.
@@ -68,7 +69,7 @@ class JobQueue:
             Busy: too many jobs wait.
         """
         what, model = checked(kind, inputs)
-        names = (*what.inputs, "key")
+        names = (*what.files(inputs), "key")
         digests = {name: self._digest(tenant, name, inputs[name]) for name in names}
         work = naming.work_name(what, digests, model)
         room, place = target

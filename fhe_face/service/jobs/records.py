@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Final
 
 from fhe_core.errors import Failure
+from fhe_core.formats.purpose import DEVICE_ID
 from fhe_face.service.rows import Room
 from fhe_face.service.settings import Settings
 
@@ -25,6 +26,11 @@ class Kind(str, Enum):
         """What the files are called that it takes beside the evaluation keys, in order."""
         return ("faces",) if self is Kind.EMBEDDING else ("left", "right")
 
+    def files(self, inputs: Mapping[str, str]) -> tuple[str, ...]:
+        """The same with the switching key, where the faces are of a device."""
+        device = self is Kind.EMBEDDING and DEVICE_ID in inputs
+        return (*self.inputs, DEVICE_ID) if device else self.inputs
+
     def __str__(self) -> str:
         return self.value
 
@@ -34,6 +40,7 @@ ROOMS: Final = {
     "faces": Room.FACES,
     "left": Room.EMBEDDINGS,
     "right": Room.EMBEDDINGS,
+    DEVICE_ID: Room.DEVICE_KEYS,
     "key": Room.KEYS,
 }
 

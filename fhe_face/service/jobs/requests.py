@@ -22,7 +22,7 @@ def checked(kind: str, inputs: Mapping[str, str]) -> tuple[Kind, str]:
         what = Kind(kind)
     except ValueError:
         raise Invalid("a job is an embedding or a score") from None
-    wanted = {*what.inputs, "key"}
+    wanted = {*what.files(inputs), "key"}
     if not wanted <= set(inputs) <= {*wanted, "model"}:
         raise Invalid(f"a job of kind {what.value} takes {', '.join(sorted(wanted))}")
     model = inputs.get("model", DEFAULT_MODEL)

@@ -78,7 +78,7 @@ class Runner:
         if done is None:
             watch.stage("loading keys", 0, 0)
             key = inputs.pop("key")
-            files = [inputs[what] for what in claim.kind.inputs]
+            files = [inputs[what] for what in claim.kind.files(claim.inputs)]
             before = list(self.residents.loaded)
             resident = self.residents.get(claim.key, key, watch.stage, expanded_bytes(files))
             if claim.key not in before:
@@ -94,7 +94,7 @@ class Runner:
     def _inputs(self, claim: Claim, places: dict[str, str]) -> dict[str, Path]:
         """Files by what they are; `places` gets what paths are called in messages."""
         found = {}
-        for what in (*claim.kind.inputs, "key"):
+        for what in (*claim.kind.files(claim.inputs), "key"):
             path = self.blobs.path(claim.tenant, ROOMS[what], claim.inputs[what])
             digest = self.blobs.find(claim.tenant, ROOMS[what], claim.inputs[what]).digest
             if what == "key" and digest != claim.key:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from typing import Annotated, Any, Final
 
 import anyio
@@ -13,7 +14,7 @@ from fhe_core.container import Corrupt
 from fhe_face.service.context import Asking, Context, Here, needs
 from fhe_face.service.errors import BodyTooLarge, LengthRequired, NotHere
 from fhe_face.service.models import Digest, File, FilePage, MissingSection
-from fhe_face.service.rows import ID_PATTERN, SCOPES, Resource, Room
+from fhe_face.service.rows import ID_PATTERN, SCOPES, SENDING, Resource, Room
 from fhe_face.service.sections import Incoming
 
 BINARY: Final = "application/octet-stream"
@@ -28,7 +29,7 @@ RAW: Final[dict[str, Any]] = {
 Id = Annotated[str, Path(pattern=f"^{ID_PATTERN}$", max_length=128)]
 Sha256 = Annotated[Digest, Path()]
 #: Rooms that clients may send files to; scores are made here only.
-SENT: Final = (Room.KEYS, Room.GALLERY_KEYS, Room.FACES, Room.EMBEDDINGS)
+SENT: Final = (Room.KEYS, Room.GALLERY_KEYS, Room.DEVICE_KEYS, Room.FACES, Room.EMBEDDINGS)
 
 
 def file_of(resource: Resource, missing: list[MissingSection] | None = None) -> File:
@@ -49,8 +50,7 @@ def file_of(resource: Resource, missing: list[MissingSection] | None = None) -> 
 
 def files_router(room: Room) -> APIRouter:
     """All routes of a room."""
-    may = Depends(needs(SCOPES[room]))
-    router = APIRouter(prefix=f"/v1/{room}", tags=[room.value], dependencies=[may])
+    router = APIRouter(prefix=f"/v1/{room}", tags=[room.value])
     _add_reading(router, room)
     if room in SENT:
         _add_sending(router, room)
@@ -88,7 +88,7 @@ def _add_reading(router: APIRouter, room: Room) -> None:
         here.service.blobs.delete(caller.tenant, room, id)
 
     name = room.value.replace("-", "_")
-    add = router.add_api_route
+    add = partial(router.add_api_route, dependencies=[Depends(needs(SCOPES[room]))])
     add("", page, methods=["GET"], operation_id=f"list_{name}")
     add("/{id}", get, methods=["GET"], operation_id=f"get_{name}")
     add(
@@ -132,7 +132,7 @@ def _add_sending(router: APIRouter, room: Room) -> None:
             await _receive(request, incoming, int(length))
 
     name = room.value.replace("-", "_")
-    add = router.add_api_route
+    add = partial(router.add_api_route, dependencies=[Depends(needs(SENDING[room]))])
     add(
         "/{id}",
         put,

@@ -12,8 +12,8 @@ from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from fhe_face.service.blobs import Blobs
-from fhe_face.service.context import Context, Embedder, Here
+from fhe_core.formats.purpose import DEVICE_ID
+from fhe_face.service.context import Context, Embedder, Here, Submitter
 from fhe_face.service.errors import Busy, NotComplete, NotHere, TooManyRequests
 from fhe_face.service.models import EmbeddingJob, Job, JobError, Jobs, Progress, Result, ScoreJob
 from fhe_face.service.queueing import JobStatus, State
@@ -36,12 +36,19 @@ JobId = Annotated[str, Path(max_length=128, pattern="^[A-Za-z0-9_-]+$")]
 
 
 @router.post("/embeddings", status_code=202, responses={200: {"model": Job}})
-def embed(body: EmbeddingJob, caller: Embedder, here: Here, response: Response) -> Job:
-    """Ask for the encrypted embeddings of encrypted faces; 200 where they are there already."""
+def embed(body: EmbeddingJob, caller: Submitter, here: Here, response: Response) -> Job:
+    """Ask for the encrypted embeddings of encrypted faces; 200 where they are there already.
+
+    Faces of a device take its switching key, which must be there still: else it was revoked.
+    """
     faces = _input(here, caller, Room.FACES, body.faces)
     key = _input(here, caller, Room.KEYS, body.key)
     inputs = {"faces": body.faces, "key": body.key, "model": body.model}
-    names = EMBEDDING, faces.digest, key.digest, body.model, here.queue.identity()
+    names = [EMBEDDING, faces.digest, key.digest, body.model, here.queue.identity()]
+    device = faces.facts.get(DEVICE_ID)
+    if device is not None:
+        names.append(_input(here, caller, Room.DEVICE_KEYS, device).digest)
+        inputs[DEVICE_ID] = device
     asked = Asked(EMBEDDING, inputs, Room.EMBEDDINGS, result_name(*names), body.id)
     return _submit(here, caller, asked, response)
 
@@ -184,7 +191,7 @@ def _submit(here: Context, caller: Caller, asked: Asked, response: Response) -> 
     Of a name that the caller chose, only the queue knows whether what has it is this result.
     """
     kind, room, id = asked.kind, asked.room, asked.chosen or asked.name
-    if id == asked.name and _is_there(here.service.blobs, caller.tenant, room, id):
+    if id == asked.name and here.service.blobs.holds(caller.tenant, room, id):
         response.status_code = 200
         none = Progress(done=0, total=0, stage="")
         return Job(id=None, kind=kind, state="done", progress=none, result=_result(room, id))
@@ -192,13 +199,6 @@ def _submit(here: Context, caller: Caller, asked: Asked, response: Response) -> 
     job_id = here.queue.submit(caller.tenant, kind, asked.inputs, (room, id))
     response.headers["Location"] = f"/v1/jobs/{job_id}"
     return job_of(here.queue.status(caller.tenant, job_id))
-
-
-def _is_there(blobs: Blobs, tenant: str, room: Room, id: str) -> bool:
-    try:
-        return blobs.find(tenant, room, id).complete
-    except NotHere:
-        return False
 
 
 def _require_quota(here: Context, tenant: str) -> None:

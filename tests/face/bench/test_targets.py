@@ -65,7 +65,7 @@ def test_every_promised_number(subject: Subject, tmp_path: Path, server: HereSer
     assert packed(batch) == ["alone"] * 3
     assert len(data["latency_runs"]) == 2
     assert data["evaluation_key_bytes"] == (tmp_path / "faces" / "evaluation.key").stat().st_size
-    assert data["pair_ratio"] == pytest.approx(data["pair_seconds"] / data["latency_seconds"])
+    assert not [field for field in data if field.startswith("pair")]  # two faces are two runs
     assert len(data["busy_runs"]) == 2
     assert data["busy_ratio"] * data["latency_seconds"] == pytest.approx(sum(data["busy_runs"]) / 2)
     assert data["embeddings"] == 2 + 4

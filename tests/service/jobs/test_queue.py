@@ -23,7 +23,6 @@ from fhe_face.service.jobs.opening import open_jobs
 from fhe_face.service.jobs.queue import JobQueue, open_queue
 from fhe_face.service.jobs.records import Limits
 from fhe_face.service.jobs.tables import jobs, metadata
-from fhe_face.service.jobs.turns import Turns
 from fhe_face.service.queueing import Queue, State
 from fhe_face.service.rows import Room
 from fhe_face.service.settings import Settings
@@ -286,109 +285,6 @@ def test_insecure_engines_are_refused(kit: Kit) -> None:
     require_secure("fhe-face", insecure=False)
 
 
-# --- Claims --------------------------------------------------------------------------------------
-
-
-def test_a_worker_that_was_taken_for_dead_can_write_nothing(kit: Kit) -> None:
-    from fhe_face.service.jobs.claims import Lost
-
-    kit.tenant("alice")
-    kit.faces("alice", "face")
-    job = kit.embed("alice", "face", "out")
-    database = open_jobs(kit.service)
-    first, second = (Claims(database, name, LIMITS) for name in ("first", "second"))
-    lost = first.claim(Turns(1.0))
-    assert lost is not None
-    assert second.claim(Turns(1.0)) is None
-    assert second.died("it was killed", ["first"]) == 1
-    mine = second.claim(Turns(1.0))
-    assert mine is not None
-    assert mine.deaths == 1
-    for write in (first.hand_back, first.cancelled, lambda c: first.finish(c, "n", "d")):
-        with pytest.raises(Lost):
-            write(lost)
-    with pytest.raises(Lost):
-        first.progress(lost, "stage", 1, 2)
-    second.finish(mine, "name", "digest")
-    assert kit.queue.status("alice", job).state is State.DONE
-    database.engine.dispose()
-
-
-def test_a_job_that_kills_its_workers_is_set_aside(kit: Kit) -> None:
-    kit.tenant("alice")
-    kit.faces("alice", "face")
-    job = kit.embed("alice", "face", "out")
-    database = open_jobs(kit.service)
-    claims = Claims(database, "worker", replace(LIMITS, deaths=3, pause_seconds=0.0))
-    for _ in range(3):
-        assert claims.claim(Turns(1.0)) is not None
-        assert claims.died("the process was ended by SIGABRT") == 1
-    assert claims.claim(Turns(1.0)) is None
-    failed = kit.queue.status("alice", job)
-    assert failed.error is not None
-    assert failed.error["code"] == "set-aside"
-    assert "SIGABRT" in failed.error["detail"]
-    database.engine.dispose()
-
-
-def test_a_lease_that_has_run_out_gives_the_job_to_others(kit: Kit) -> None:
-    kit.tenant("alice")
-    kit.faces("alice", "face")
-    kit.embed("alice", "face", "out")
-    database = open_jobs(kit.service)
-    gone = Claims(database, "gone", replace(LIMITS, lease_seconds=-1.0))
-    assert gone.claim(Turns(1.0)) is not None
-    other = Claims(database, "other", LIMITS)
-    assert other.bury_expired() == 1
-    assert other.claim(Turns(1.0)) is not None
-    other.beat()
-    assert other.bury_expired() == 0
-    database.engine.dispose()
-
-
-def test_the_same_work_is_not_begun_twice_at_once(kit: Kit) -> None:
-    kit.tenant("alice")
-    kit.faces("alice", "face")
-    kit.embed("alice", "face", "one")
-    kit.embed("alice", "face", "two")
-    database = open_jobs(kit.service)
-    first, second = (Claims(database, name, LIMITS) for name in ("first", "second"))
-    assert first.claim(Turns(1.0)) is not None
-    assert second.claim(Turns(1.0)) is None
-    database.engine.dispose()
-
-
-def test_old_results_are_removed(kit: Kit, counts: Path) -> None:
-    kit.tenant("alice")
-    kit.faces("alice", "face")
-    job = kit.embed("alice", "face", "out")
-    kit.faces("alice", "other", seed=2)
-    work(kit.service, TinyEngines())
-    waiting = kit.embed("alice", "other", "later")
-    stray = kit.service.folder / "parts" / "0123"
-    kept = kit.service.folder / "parts" / waiting
-    for folder in (stray, kept):
-        folder.mkdir()
-    database = open_jobs(kit.service)
-
-    def sweep(seconds: float) -> int:
-        claims = Claims(database, "worker", replace(LIMITS, results_seconds=seconds))
-        presence = Presence(kit.service.folder / "run", "worker")
-        return Keeper(claims, presence, kit.service.blobs, kit.service.folder).sweep()
-
-    assert sweep(60.0) == 0
-    assert kit.output("alice", "out")
-    assert sweep(-1.0) == 1
-    with pytest.raises(NotHere):
-        kit.output("alice", "out")
-    with pytest.raises(NotHere):
-        kit.queue.status("alice", job)
-    assert kit.queue.status("alice", waiting).state is State.QUEUED
-    assert kept.is_dir()
-    assert not stray.exists()
-    database.engine.dispose()
-
-
 def test_files_that_were_sent_are_no_old_results(kit: Kit, counts: Path) -> None:
     """Who deletes a result may send a file of its own under that name."""
     kit.tenant("alice")
@@ -460,39 +356,6 @@ def test_a_header_says_what_keys_take(kit: Kit) -> None:
     assert forecast <= 1.01 * server.evaluation_key_memory_bytes
 
 
-def test_another_engine_computes_anew(kit: Kit, counts: Path) -> None:
-    class Newer(TinyEngines):
-        def identity(self) -> str:
-            return "insecure-newer"
-
-    kit.tenant("alice")
-    kit.faces("alice", "face")
-    job = kit.embed("alice", "face", "out")
-    work(kit.service, TinyEngines())
-    assert kit.embed("alice", "face", "out") == job
-    work(kit.service, Newer())
-    again = kit.embed("alice", "face", "new")
-    assert work(kit.service, Newer()) == [again]
-    assert len(counted(counts, "end")) == 2
-    assert kit.embed("alice", "face", "new") == again
-
-
-def test_what_was_put_into_the_target_by_others_is_no_output(kit: Kit, counts: Path) -> None:
-    kit.tenant("alice")
-    for seed, name in enumerate(("one", "two")):
-        kit.faces("alice", name, seed=seed)
-        kit.embed("alice", name, name)
-    work(kit.service, TinyEngines())
-    kit.service.blobs.delete("alice", Room.EMBEDDINGS, "one")
-    other = kit.service.blobs.path("alice", Room.EMBEDDINGS, "two")
-    kit.put("alice", Room.EMBEDDINGS, "one", other)
-    job = kit.embed("alice", "one", "one")
-    assert work(kit.service, TinyEngines()) == [job]
-    failed = kit.queue.status("alice", job)
-    assert failed.error is not None
-    assert failed.error["code"] == "other-content"
-
-
 def test_a_file_of_too_many_faces_is_refused(kit: Kit, counts: Path) -> None:
     kit.tenant("alice")
     kit.faces("alice", "faces", 3)
@@ -503,37 +366,6 @@ def test_a_file_of_too_many_faces_is_refused(kit: Kit, counts: Path) -> None:
     assert failed.error["code"] == "memory"
     assert "fewer faces" in failed.error["detail"]
     assert not counted(counts, "load")
-
-
-@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
-def test_each_part_has_the_time_that_a_part_may_take(
-    kit: Kit, counts: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """All parts together take longer, each a tenth of it, so that a busy machine has room."""
-    monkeypatch.setenv("JOBS_TEST_PAUSE", "0.7")
-    kit.tenant("alice")
-    kit.faces("alice", "faces", 10)
-    job = kit.embed("alice", "faces", "out")
-    work(kit.service, TinyEngines(), replace(LIMITS, job_seconds=6.5))
-    assert kit.queue.status("alice", job).state is State.DONE
-
-
-def test_deaths_before_a_part_ended_do_not_count(kit: Kit) -> None:
-    kit.tenant("alice")
-    kit.faces("alice", "face")
-    job = kit.embed("alice", "face", "out")
-    database = open_jobs(kit.service)
-    claims = Claims(database, "worker", replace(LIMITS, deaths=2, pause_seconds=0.0))
-    for _ in range(5):
-        claim = claims.claim(Turns(1.0))
-        assert claim is not None
-        claims.next_part(claim)
-        claims.died("the process was killed")
-    assert kit.queue.status("alice", job).state is State.QUEUED
-    assert claims.claim(Turns(1.0)) is not None
-    claims.died("the process was killed")
-    assert kit.queue.status("alice", job).state is State.FAILED
-    database.engine.dispose()
 
 
 def test_a_tenant_is_forgotten(kit: Kit, counts: Path) -> None:

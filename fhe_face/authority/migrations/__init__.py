@@ -1,0 +1,1 @@
+"""The steps from one schema to the next; Alembic reads the files of `versions`."""
