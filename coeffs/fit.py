@@ -267,12 +267,12 @@ def _check(method: str, interval: Interval, degree: int, points: int, newton_ste
 
 def _interval(request: Request, sample: Sample | None) -> tuple[Interval, str]:
     """The interval, and where it comes from."""
+    if not 1 <= request.margin < math.inf:
+        raise CoefficientError(f"margin {request.margin}; it must be a factor of 1 or more")
     if request.interval is not None:
         return request.interval, "given"
     if sample is None:
         return DEFAULT_INTERVAL, "by default"
-    if not 1 <= request.margin < math.inf:
-        raise CoefficientError(f"margin {request.margin}; it must be a factor of 1 or more")
     usable = sample.usable
     name = shown(sample.path)
     if np.unique(usable).size < 2:

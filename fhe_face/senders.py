@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from fhe_core.container import Corrupt, KeyMismatch
-from fhe_core.formats.devices import OWNER, is_device_id
+from fhe_core.formats.devices import is_device_id
 from fhe_core.formats.heads import Head
+from fhe_core.formats.purpose import OWNER
 
 #: In the facts of results.
 ENTRY: Final = "devices"

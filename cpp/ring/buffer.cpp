@@ -18,6 +18,13 @@ constexpr std::size_t kHugePage = std::size_t{2} << 20;
 // processor keeps translations for.
 constexpr std::size_t kSmall = kHugePage / 8;
 
+// So much is on huge pages, which is more than a face alone takes; beyond that only the working
+// buffers are. A batch touches many times as much for the first time, and where a virtual machine
+// has its memory from its host page by page, a huge page takes six times as long as the same memory
+// in small ones (benchmarks/RESULTS.md), while long rows gain nothing that could be measured.
+constexpr std::size_t kHugeBytes = std::size_t{1} << 30;
+constexpr std::size_t kWorking = 2 * kHugePage;
+
 // A block may be so many times as large as what it is for: ciphertexts shrink as a plan goes on,
 // and a page's first touch takes as long as several passes over it.
 constexpr std::size_t kRoom = 8;
@@ -58,6 +65,7 @@ void BufferPool::shrink() noexcept {
 Block BufferPool::acquire(std::size_t words) {
     const std::size_t wanted = words * sizeof(std::uint64_t) + (words == 0);
     const std::size_t bytes = (wanted + unit(wanted) - 1) / unit(wanted) * unit(wanted);
+    bool huge = bytes >= kHugePage;
     {
         const std::lock_guard lock(mutex_);
         const auto found = by_size_.lower_bound(bytes);
@@ -71,6 +79,7 @@ Block BufferPool::acquire(std::size_t words) {
         used_bytes_ += bytes;
         most_used_bytes_ = std::max(most_used_bytes_, used_bytes_);
         shrink();
+        huge = huge && (bytes <= kWorking || used_bytes_ + idle_bytes_ <= kHugeBytes);
     }
     void* data = std::aligned_alloc(unit(bytes), bytes);
     if (data == nullptr) {
@@ -78,7 +87,7 @@ Block BufferPool::acquire(std::size_t words) {
         used_bytes_ -= bytes;
         throw std::bad_alloc();
     }
-    if (bytes >= kHugePage) madvise(data, bytes, MADV_HUGEPAGE);  // a hint: failure costs only time
+    if (huge) madvise(data, bytes, MADV_HUGEPAGE);  // a hint: failure costs only time
     return {static_cast<std::uint64_t*>(data), bytes};
 }
 

@@ -1,7 +1,8 @@
-// Large arrays that are used again and again: a pool of blocks on huge pages, so that a result does
-// not cost a page fault per 4 KiB. Blocks return to the pool when their last owner lets go.
-// Ciphertexts shrink from level to level, so a block also serves requests of down to an eighth of
-// its size; otherwise blocks of every level would pile up and push each other out.
+// Large arrays that are used again and again: a pool of blocks, the first GiB of them on huge
+// pages, so that results do not cost a page fault per 4 KiB each time. Blocks return to the pool
+// when their last owner lets go. Ciphertexts shrink from level to level, so a block also serves
+// requests of down to an eighth of its size; otherwise blocks of every level would pile up and push
+// each other out.
 #pragma once
 
 #include <cstddef>

@@ -57,22 +57,56 @@ void add_groups(SumPlan& plan, const std::vector<Pending>& sums) {
 }  // namespace
 
 MaskOrder::MaskOrder(const LinearTransform& transform) {
-    const std::size_t masks = transform.masks.size();
-    std::vector<std::size_t> terms(masks);
+    const std::size_t masks = transform.masks.size(), count = transform.terms.size();
+    std::vector<std::size_t> terms(masks), uses(transform.babies.size());
     std::vector<std::set<std::size_t>> outputs(masks);
+    std::vector<std::vector<std::pair<std::size_t, std::size_t>>> sums(count);  // (sum, weight)
     for (const Term& term : transform.terms) {
+        ++uses[term.baby];
         if (term.mask >= 0) ++terms[static_cast<std::size_t>(term.mask)];
     }
     for (std::size_t o = 0; o < transform.outputs.size(); ++o) {
         for (const Entry& entry : transform.outputs[o]) {
             const std::ptrdiff_t mask = transform.terms[entry.term].mask;
             if (mask >= 0) outputs[static_cast<std::size_t>(mask)].insert(o);
+            sums[entry.term].emplace_back(o, entry.weight);
         }
     }
     // A sum that is masked later costs a reduction of its own: 1.6 times a product with a mask.
     for (std::size_t m = 0; m < masks; ++m) after.push_back(8 * outputs[m].size() < 5 * terms[m]);
+    std::map<std::vector<std::pair<std::size_t, std::size_t>>, std::vector<std::size_t>> alike;
+    for (std::size_t i = 0; i < count; ++i) {
+        if (transform.terms[i].mask >= 0 && !sums[i].empty()) alike[sums[i]].push_back(i);
+    }
+    for (const auto& [unused, own] : alike) {
+        if (own.size() == 1) continue;
+        for (const std::size_t i : own)
+            after[static_cast<std::size_t>(transform.terms[i].mask)] = false;
+    }
     rows = transform.babies.size();
-    for (const Term& term : transform.terms) term_row.push_back(before(term) ? rows++ : term.baby);
+    for (const Term& term : transform.terms) term_row.push_back(term.baby);
+    for (auto& [unused, own] : alike) {
+        if (!before(transform.terms[own.front()])) continue;
+        // What nothing else reads is masked where it lies.
+        const std::size_t baby = transform.terms[own.front()].baby;
+        const std::size_t row = uses[baby] == 1 ? baby : rows++;
+        for (const std::size_t i : own) term_row[i] = row;
+        groups.push_back({row, std::move(own)});
+    }
+}
+
+std::vector<bool> MaskOrder::counted(const LinearTransform& transform,
+                                     const std::vector<bool>& skipped) const {
+    std::vector<bool> found;
+    for (const Term& term : transform.terms) found.push_back(!skipped[term.baby]);
+    for (const MaskedTerms& group : groups) {
+        bool first = true;
+        for (const std::size_t i : group.terms) {
+            found[i] = found[i] && first;
+            first = first && !found[i];
+        }
+    }
+    return found;
 }
 
 SumPlan plan_sums(const LinearTransform& transform, const MaskOrder& order,
@@ -82,13 +116,14 @@ SumPlan plan_sums(const LinearTransform& transform, const MaskOrder& order,
     plan.count = outputs;
     plan.direct.resize(outputs);
     plan.masked.resize(outputs);
+    const std::vector<bool> counted = order.counted(transform, skipped);
     std::map<std::ptrdiff_t, std::vector<Pending>> pending;  // by mask after the sum, or -1
     for (std::size_t o = 0; o < outputs; ++o) {
         std::map<std::ptrdiff_t, Terms> sums;
         std::map<std::pair<std::ptrdiff_t, std::size_t>, std::size_t> times;  // by sum and row
         for (const Entry& entry : transform.outputs[o]) {
             const Term& term = transform.terms[entry.term];
-            if (skipped[term.baby]) continue;
+            if (!counted[entry.term]) continue;
             const std::ptrdiff_t mask = order.before(term) ? -1 : term.mask;
             const std::size_t row = order.term_row[entry.term];
             sums[mask][{row, times[{mask, row}]++}] = entry.weight;

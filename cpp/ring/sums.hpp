@@ -29,11 +29,20 @@ struct SumPlan {
     std::size_t count = 0;  // of all sums
 };
 
-// Where the mask of a term is applied: per mask, whichever takes fewer products.
+// Terms that are masked before they are summed: one, or several that all sums take with the same
+// weights, which are added up first.
+struct MaskedTerms {
+    std::size_t row;  // scratch row of the result
+    std::vector<std::size_t> terms;
+};
+
+// Where the mask of a term is applied: per mask, whichever takes fewer products; before the sum
+// where that makes one term of several.
 struct MaskOrder {
     // Masks that multiply sums; those left out multiply every term before it is summed.
     std::vector<bool> after;
-    // Scratch rows: babies, then terms that were masked before the sum.
+    std::vector<MaskedTerms> groups;
+    // Scratch rows: babies, then masked terms that do not take the place of theirs.
     std::vector<std::size_t> term_row;
     std::size_t rows;
 
@@ -41,6 +50,9 @@ struct MaskOrder {
     bool before(const Term& term) const {
         return term.mask >= 0 && !after[static_cast<std::size_t>(term.mask)];
     }
+    // Per term, whether sums take it: of a group the first one only, and none that is skipped.
+    std::vector<bool> counted(const LinearTransform& transform,
+                              const std::vector<bool>& skipped) const;
 };
 
 // skipped[baby]: the baby step is zero.

@@ -15,10 +15,11 @@ namespace {
 
 constexpr std::size_t kScratchWords = std::size_t{112} * 1024;  // 896 KiB: stays in the L2 cache
 constexpr std::size_t kMaxTile = 1024;
-constexpr std::size_t kTasks = 8;               // for each thread, at least
+constexpr std::size_t kParts = 4;               // of the last rows
 constexpr std::size_t kStrip = 64;              // positions that are summed before the next ones
 constexpr std::size_t kLine = kernels::kBlock;  // words of a cache line
 constexpr std::size_t kStepsInLine = 2 * kLine;
+constexpr std::size_t kLinesAtOnce = 8;  // of weights, which are written side by side
 constexpr std::size_t kPad =
     kLine;  // words between scratch rows: no two share all their cache sets
 
@@ -27,23 +28,21 @@ struct Preparation {
     MaskOrder order;
     SumPlan sums[2];                  // for limbs, for specials
     std::vector<std::size_t> babies;  // by rotation: a key's tile then serves all inputs at once
-    std::map<const std::uint32_t*, BlockMap> maps;        // by permutation
-    std::vector<const BlockMap*> moves;                   // of each baby step, or null
-    std::vector<std::vector<std::size_t>> masked_before;  // terms of each baby step
+    std::map<const std::uint32_t*, BlockMap> maps;  // by permutation
+    std::vector<const BlockMap*> moves;             // of each baby step, or null
+    // What is masked when that many baby steps are there, in their order; the last one is needed.
+    std::vector<std::vector<const MaskedTerms*>> masked_after;
     std::size_t tile, strip;
     std::vector<std::size_t> sources;  // [n / tile][babies in their order]: BlockMap::source
     // The weights of the slots, kLine slots side by side: [slots / kLine][period][kLine].
     std::deque<Buffer> weights;
 
     Preparation(const Context& context, const LinearTransform& t)
-        : order(t), babies(t.babies.size()), masked_before(t.babies.size()) {
+        : order(t), babies(t.babies.size()), masked_after(t.babies.size()) {
         const std::size_t n = context.n();
         for (const BabyStep& baby : t.babies) {
             if (!vanishes(baby)) maps.try_emplace(baby.permutation, baby.permutation, n);
             moves.push_back(vanishes(baby) ? nullptr : &maps.at(baby.permutation));
-        }
-        for (std::size_t i = 0; i < t.terms.size(); ++i) {
-            if (order.before(t.terms[i])) masked_before[t.terms[i].baby].push_back(i);
         }
         std::vector<bool> skipped(t.babies.size());
         sums[0] = plan_sums(t, order, skipped);
@@ -53,6 +52,13 @@ struct Preparation {
         std::stable_sort(babies.begin(), babies.end(), [&](std::size_t a, std::size_t b) {
             return t.babies[a].key.data < t.babies[b].key.data;
         });
+        std::vector<std::size_t> place(babies.size());
+        for (std::size_t i = 0; i < babies.size(); ++i) place[babies[i]] = i;
+        for (const MaskedTerms& group : order.groups) {
+            std::size_t last = 0;
+            for (const std::size_t i : group.terms) last = std::max(last, place[t.terms[i].baby]);
+            masked_after[last].push_back(&group);
+        }
         tile = std::min(n, kMaxTile);
         while (tile > kStrip && tile * 2 * order.rows > kScratchWords) tile /= 2;
         strip = std::min({kStrip, n / t.period, tile});
@@ -68,16 +74,22 @@ struct Preparation {
         const std::size_t lines = (plan.slots.size() + kLine - 1) / kLine;
         weights.emplace_back(context.pool(), lines * kLine * t.period);
         std::uint64_t* const data = weights.back().data();
-        std::fill(data, data + lines * kLine * t.period, 0);
-        for (std::size_t slot = 0; slot < plan.slots.size(); ++slot) {
-            if (plan.slots[slot] < 0) continue;
-            const auto row = static_cast<std::size_t>(plan.slots[slot]);
-            const std::int64_t* from = t.weights + row * t.period;
-            std::uint64_t* to = data + slot / kLine * kLine * t.period + slot % kLine;
-            for (std::size_t i = 0; i < t.period; ++i) {
-                to[i * kLine] = static_cast<std::uint64_t>(from[i]);
+        const std::vector<std::int64_t> zeros(t.period);
+        parallel_for(context.threads(), lines, [&](std::size_t line, std::size_t) {
+            const std::int64_t* rows[kLine];
+            for (std::size_t k = 0; k < kLine; ++k) {
+                const std::size_t slot = line * kLine + k;
+                const bool used = slot < plan.slots.size() && plan.slots[slot] >= 0;
+                rows[k] = used ? t.weights + static_cast<std::size_t>(plan.slots[slot]) * t.period
+                               : zeros.data();
             }
-        }
+            std::uint64_t* to = data + line * kLine * t.period;
+            for (std::size_t i = 0; i < t.period; ++i, to += kLine) {
+                for (std::size_t k = 0; k < kLine; ++k) {
+                    to[k] = static_cast<std::uint64_t>(rows[k][i]);
+                }
+            }
+        });
     }
 
     // P * x vanishes modulo the specials, so an unrotated input has no part there.
@@ -98,7 +110,7 @@ class LimbWorker {
           strip_(prepared.strip),
           weights_(context.scratch(
               std::max(prepared.sums[0].slots.size(), prepared.sums[1].slots.size()) * t.period)),
-          transformed_(context.scratch(kLine * t.period)),
+          transformed_(context.scratch(kLinesAtOnce * kLine * t.period)),
           masks_(context.scratch(
               static_cast<std::size_t>(std::count(t.kept.begin(), t.kept.end(), nullptr)) * n_)),
           mask_rows_(t.masks.size()),
@@ -116,14 +128,17 @@ class LimbWorker {
     // The values [begin, end) of a row.
     void run(const std::vector<std::uint64_t*>& outs, std::size_t row, std::size_t begin,
              std::size_t end) {
-        row_ = row;
-        transform_weights();
-        transform_masks();
+        if (!started_ || row != row_) {
+            row_ = row;
+            started_ = true;
+            transform_weights();
+            transform_masks();
+        }
         for (std::size_t start = begin; start < end; start += tile_) {
             for (std::size_t i = 0; i < prepared_.babies.size(); ++i) {
                 look_ahead(i, start);
                 rotate(i, start);
-                mask(prepared_.babies[i], start);
+                for (const MaskedTerms* group : prepared_.masked_after[i]) mask(*group, start);
             }
             for (std::size_t poly = 0; poly < 2; ++poly) {
                 sum(outs, poly, start);
@@ -147,29 +162,38 @@ class LimbWorker {
         const std::size_t slots = sums().slots.size();
         const std::size_t words = kLine * t_.period;
         const std::uint64_t* from = prepared_.weights[special()].data();
-        std::uint64_t* const line = transformed_.data();
+        for (std::size_t first = 0; first < slots; first += kLinesAtOnce * kLine) {
+            const std::size_t count = std::min(kLinesAtOnce * kLine, slots - first);
+            for (std::size_t done = 0; done < count; done += kLine, from += words) {
+                transform_line(transformed_.data() + done * t_.period, from);
+            }
+            write_lines(weights_.data() + first, count);
+        }
+    }
+
+    // The residues of eight weights, which stand side by side.
+    void transform_line(std::uint64_t* line, const std::uint64_t* from) {
+        const std::size_t words = kLine * t_.period;
         const Modulus& m = modulus();
-        const ShoupFactor form(m.r52, m);
-        for (std::size_t first = 0; first < slots; first += kLine, from += words) {
-            if (t_.largest_weight < m.q) {
-                kernels().lift(line, from, words, m);
-            } else {
-                reduce_signed(kernels(), line, reinterpret_cast<const std::int64_t*>(from), words,
-                              m);
+        if (t_.largest_weight < m.q) {
+            kernels().lift(line, from, words, m);
+        } else {
+            reduce_signed(kernels(), line, reinterpret_cast<const std::int64_t*>(from), words, m);
+        }
+        context_.ntt_forward_block(line, t_.period, t_.rows[row_]);
+        kernels().multiply_scalar(line, line, ShoupFactor(m.r52, m), words, m);
+    }
+
+    // `count` weights to where they are read, from the lines of eight that they stand in.
+    void write_lines(std::uint64_t* to, std::size_t count) const {
+        const std::size_t words = kLine * t_.period;
+        const std::uint64_t* from = transformed_.data();
+        const std::size_t whole = count / kLine, rest = count % kLine;
+        for (std::size_t i = 0; i < t_.period; ++i, from += kLine, to += sums().slots.size()) {
+            for (std::size_t line = 0; line < whole; ++line) {  // unrolled: nearly always the case
+                std::copy(from + line * words, from + line * words + kLine, to + line * kLine);
             }
-            context_.ntt_forward_block(line, t_.period, t_.rows[row_]);
-            kernels().multiply_scalar(line, line, form, words, m);
-            const std::size_t count = std::min(kLine, slots - first);
-            std::uint64_t* to = weights_.data() + first;
-            if (count == kLine) {  // nearly always; unrolled
-                for (std::size_t i = 0; i < t_.period; ++i, to += slots) {
-                    std::copy(line + i * kLine, line + (i + 1) * kLine, to);
-                }
-                continue;
-            }
-            for (std::size_t i = 0; i < t_.period; ++i, to += slots) {
-                std::copy(line + i * kLine, line + i * kLine + count, to);
-            }
+            std::copy(from + whole * words, from + whole * words + rest, to + whole * kLine);
         }
     }
 
@@ -258,17 +282,22 @@ class LimbWorker {
                               tile_, modulus());
     }
 
-    // The terms of a baby step that are masked before they are summed.
-    void mask(std::size_t baby, std::size_t start) {
-        if (special() && Preparation::vanishes(t_.babies[baby])) return;
-        for (const std::size_t i : prepared_.masked_before[baby]) {
-            const std::uint64_t* const values =
-                mask_row(static_cast<std::size_t>(t_.terms[i].mask)) + start;
-            for (const std::size_t poly : {0, 1}) {
-                const std::uint64_t* const from = scratch(baby, poly);
-                kernels().scaled_dot_product(scratch(prepared_.order.term_row[i], poly), &from,
-                                             &values, 1, tile_, modulus());
-            }
+    // Terms that are masked before they are summed.
+    void mask(const MaskedTerms& group, std::size_t start) {
+        chosen_masks_.clear();
+        chosen_.clear();
+        for (const std::size_t i : group.terms) {
+            const Term& term = t_.terms[i];
+            if (special() && Preparation::vanishes(t_.babies[term.baby])) continue;
+            chosen_.push_back(term.baby);
+            chosen_masks_.push_back(mask_row(static_cast<std::size_t>(term.mask)) + start);
+        }
+        if (chosen_.empty()) return;
+        for (const std::size_t poly : {0, 1}) {
+            parts_.clear();
+            for (const std::size_t baby : chosen_) parts_.push_back(scratch(baby, poly));
+            kernels().scaled_dot_product(scratch(group.row, poly), parts_.data(),
+                                         chosen_masks_.data(), parts_.size(), tile_, modulus());
         }
     }
 
@@ -339,17 +368,40 @@ class LimbWorker {
     std::size_t stride_;
     std::size_t strip_;
     std::size_t row_ = 0;
+    bool started_ = false;
     Buffer weights_;
-    Buffer transformed_;
-    Buffer masks_;  // those that are not kept
+    Buffer transformed_;  // lines of eight weights
+    Buffer masks_;        // those that are not kept
     std::vector<const std::uint64_t*> mask_rows_;
     Buffer scratch_;
     Buffer partial_;  // a strip of every sum that is masked later
     // Kept for their memory.
     std::vector<const std::uint64_t*> digits_, ahead_, parts_, chosen_masks_;
+    std::vector<std::size_t> chosen_;
     const std::uint64_t* ahead_key_ = nullptr;
     std::vector<std::vector<const std::uint64_t*>> rows_[2];  // what each group sums
 };
+
+// Values of a row that one thread forms at a time.
+struct Part {
+    std::size_t row, begin, end;
+};
+
+// Whole rows, as who starts one transforms its weights; only the last ones in parts, so that no
+// thread waits long for another one.
+std::vector<Part> parts_of(std::size_t rows, std::size_t n, std::size_t threads, std::size_t tile) {
+    std::size_t count = 1;
+    while (threads > 1 && count < kParts && n / (2 * count) >= tile) count *= 2;
+    const std::size_t divided = std::min(rows, threads + rows % threads);
+    std::vector<Part> parts;
+    for (std::size_t row = 0; row < rows; ++row) {
+        const std::size_t size = row + divided < rows ? n : n / count;
+        for (std::size_t begin = 0; begin < n; begin += size) {
+            parts.push_back({row, begin, begin + size});
+        }
+    }
+    return parts;
+}
 
 }  // namespace
 
@@ -360,18 +412,12 @@ void accumulate(const Context& context, const std::vector<std::uint64_t*>& outs,
     for (KeptRows* mask : transform.kept) {
         if (mask != nullptr) mask->prepare(context, transform.rows);
     }
-    // Some tasks more than threads, so that none waits long for the last one.
-    const auto threads = static_cast<std::size_t>(context.threads());
-    const std::size_t rows = transform.rows.size();
-    std::size_t parts = 1;
-    while (threads > 1 && parts * rows < kTasks * threads && n / (2 * parts) >= prepared.tile) {
-        parts *= 2;
-    }
     std::deque<LimbWorker> workers;
+    const auto threads = static_cast<std::size_t>(context.threads());
     while (workers.size() < threads) workers.emplace_back(context, transform, prepared);
-    parallel_for(context.threads(), rows * parts, [&](std::size_t i, std::size_t thread) {
-        const std::size_t begin = i % parts * (n / parts);
-        workers[thread].run(outs, i / parts, begin, begin + n / parts);
+    const std::vector<Part> parts = parts_of(transform.rows.size(), n, threads, prepared.tile);
+    parallel_for(context.threads(), parts.size(), [&](std::size_t i, std::size_t thread) {
+        workers[thread].run(outs, parts[i].row, parts[i].begin, parts[i].end);
     });
 }
 

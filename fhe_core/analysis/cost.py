@@ -21,7 +21,8 @@ linear step          a decompose per input that has a rotated baby step, an *inn
 bias, offset         one limb NTT per limb of every output, shorter where values repeat
 masks                one limb NTT per row for every mask of a step, of the diagonals too
 periodic weights     a short NTT of ``period`` values per product and row, on top of ``ntts``
-mask products        of terms before the sum, or of sums, per mask whichever is cheaper
+mask products        of terms before the sum, or of sums, per mask whichever is cheaper; terms that
+                     all sums take with the same weights are added up before, and weighted once
 ===================  ==========================================================================
 
 A limb NTT transforms N residues modulo one prime. Limb products are multiply-accumulates of N
@@ -328,14 +329,13 @@ class _Counter:
     def plain(self, step: steps.LinearTransform) -> Iterator[Work]:
         """Masks and weights. P times an identity baby step vanishes modulo the special primes."""
         term_rows = [self.rows if step.babies[b][1] else self.limbs for b, _ in step.terms]
-        used = [term for entries in step.entries for term, _ in entries]
-        sums = sum(term_rows[term] for term in used)
         if step.period == self.n:  # weights without a period are masks, times the constant one
-            masks, masked, period = len(used), sums, MIN_PERIOD_COEFFICIENTS
+            used = [[term_rows[term] for term, _ in entries] for entries in step.entries]
+            masks, masked = sum(map(len, used)), sum(map(sum, used))
+            sums, period = sum(max(rows, default=0) for rows in used), MIN_PERIOD_COEFFICIENTS
         else:
             masks = len({mask for _, mask in step.terms if mask >= 0})
-            entries = [[term for term, _ in entries] for entries in step.entries]
-            masked = mask_products([mask for _, mask in step.terms], term_rows, entries)
+            masked, sums = plain_products([mask for _, mask in step.terms], term_rows, step.entries)
             period = max(step.period, MIN_PERIOD_COEFFICIENTS)
         values = sums * period
         yield Work(short_ntt_values=values, bytes_read=values * WORD_BYTES)
@@ -343,19 +343,40 @@ class _Counter:
         yield Work(plaintext_products=2 * (masked + sums), bytes_read=masked * self.limb_bytes)
 
 
-def mask_products(
-    masks: Sequence[int], term_rows: Sequence[int], outputs: Sequence[Sequence[int]]
-) -> int:
-    """Limb products with masks of one polynomial, as cpp/ring/sums.cpp arranges them.
+def plain_products(
+    masks: Sequence[int],
+    term_rows: Sequence[int],
+    outputs: Sequence[Sequence[tuple[int, int]]],
+) -> tuple[int, int]:
+    """Limb products with masks and with weights, of one polynomial, as cpp/ring/sums.cpp arranges
+    them.
 
-    masks: the mask of each term, or -1; term_rows: limbs of each term; outputs: terms of each sum.
+    masks: the mask of each term, or -1; term_rows: limbs of each term; outputs: (term, weight row)
+    pairs of each sum.
     """
-    products = 0
+    taken: dict[int, list[tuple[int, int]]] = {}
+    for number, entries in enumerate(outputs):
+        for term, weight in entries:
+            taken.setdefault(term, []).append((number, weight))
+    alike: dict[tuple[tuple[int, int], ...], list[int]] = {}
+    for term, pairs in taken.items():
+        if masks[term] >= 0:
+            alike.setdefault(tuple(pairs), []).append(term)
+    groups = [terms for terms in alike.values() if len(terms) > 1]
+    early = {masks[term] for terms in groups for term in terms}
+    spared = {term for terms in groups for term in terms}
+    for terms in groups:  # added up first: the longest one stands for all
+        spared.remove(max(terms, key=lambda term: term_rows[term]))
+    weighted = sum(
+        term_rows[term] for entries in outputs for term, _ in entries if term not in spared
+    )
+    masked = 0
     for mask in {mask for mask in masks if mask >= 0}:
         own = [term for term, m in enumerate(masks) if m == mask]
         sums = [
-            max((term_rows[t] for t in terms if masks[t] == mask), default=0) for terms in outputs
+            max((term_rows[t] for t, _ in entries if masks[t] == mask), default=0)
+            for entries in outputs
         ]
-        after = 8 * sum(1 for rows in sums if rows) < 5 * len(own)
-        products += sum(sums) if after else sum(term_rows[term] for term in own)
-    return products
+        after = mask not in early and 8 * sum(1 for rows in sums if rows) < 5 * len(own)
+        masked += sum(sums) if after else sum(term_rows[term] for term in own)
+    return masked, weighted

@@ -24,9 +24,10 @@ from fhe_core.compiler.spread import build_spread
 from fhe_core.normalisation import Normalisation
 from fhe_core.parameters import Parameters
 
-#: Channels that share the gaps of a pixel, vertically and horizontally. Two in a row halve the
-#: squares behind the second stride; more would need many more rotation keys.
-FILL = (1, 2)
+#: Channels that share the gaps of a pixel, vertically and horizontally. Four leave no gap behind
+#: the second stride: a quarter of the squares and, with terms that are added up before they meet
+#: their weights, of the products, for more rotation keys.
+FILL = (2, 2)
 
 
 @dataclass(frozen=True, kw_only=True)

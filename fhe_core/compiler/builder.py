@@ -247,17 +247,23 @@ class PlanBuilder:
         *,
         log_scale: float,
         rescale: int = 1,
+        clean: bool = False,
     ) -> list[str]:
         """A linear step from tensors (with their ciphertexts) to a layout.
 
-        ``tables(structure)`` says what fills its tables.
+        ``tables(structure)`` says what fills its tables. clean: free slots of the layout get zeros;
+        otherwise they may get anything of the size of the outputs.
         """
+        level = min(self.values[name].level for _, names in tensors for name in names)
+        moves = any(source.kernel > 1 for source, _ in tensors)
+        few = target.shape[1] <= self.policy.column_channels
         structure = build_structure(
             [source for source, _ in tensors],
             target,
             self._pre_steps([source.layout for source, _ in tensors], target),
+            clean=clean,
+            by_columns=moves and few,
         )
-        level = min(self.values[name].level for _, names in tensors for name in names)
         digits = self.policy.row_digits
         if digits is not None and self.parameters.digits(level) >= digits:
             structure = by_rows(structure, tensors[0][0].layout)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core.compiler.layouts import Layout
+from fhe_core.compiler.masking import Masks, Pattern, Spread, distinct
 
 Int = NDArray[np.int64]
 
@@ -89,11 +90,12 @@ def group_pixels(source: Source, target: Layout) -> PixelGroups:
 
 def enumerate_products(
     source: Source, target: Layout, groups: PixelGroups, pre_steps: int
-) -> tuple[Products, list[NDArray[np.bool_]]]:
+) -> tuple[Products, list[tuple[int, int]]]:
     """Every product of a convolution, with its slot distance split into three rotations.
 
     Channel distances 0..C-1 (cyclic in a group of C channels) are pre + giant with
-    pre < ``pre_steps`` channels. Also returns the patterns that ``pixels`` counts.
+    pre < ``pre_steps`` channels. Also returns what ``pixels`` counts: the pixel group, and by how
+    many pixels a giant step moves its outputs.
     """
     layout = source.layout
     lanes = channel_stride(layout)
@@ -125,7 +127,7 @@ def enumerate_products(
         weight,
     )
     flat = [column.ravel() for column in np.broadcast_arrays(*columns)]
-    return Products(*flat), [np.roll(groups.patterns[g], c) for g, c in rows]
+    return Products(*flat), [(group, moved) for group, moved in rows]
 
 
 def channel_stride(layout: Layout) -> int:
@@ -193,37 +195,52 @@ def by_rows(structure: Structure, layout: Layout) -> Structure:
     )
 
 
-def build_structure(sources: list[Source], target: Layout, pre_steps: list[int]) -> Structure:
-    """Group all products of all sources into accumulators, terms and weight rows."""
+def build_structure(
+    sources: list[Source],
+    target: Layout,
+    pre_steps: list[int],
+    *,
+    clean: bool = True,
+    by_columns: bool = False,
+) -> Structure:
+    """Group all products of all sources into accumulators, terms and weight rows.
+
+    clean: free slots of the target get zeros; otherwise they may get anything.
+    by_columns: weights may change along the rows of pixels, for fewer products and masks.
+    """
     lanes = channel_stride(target)
-    period = target.group
+    columns = target.row_pixels if by_columns else 1
+    group = target.group // lanes
+    used = np.ones(target.slots // target.group, dtype=bool) if clean else target.used_groups()
     products: list[Products] = []
-    masks: list[NDArray[np.bool_]] = []
-    mask_of: dict[bytes, int] = {np.ones(target.slots // period, dtype=bool).tobytes(): -1}
-    mask_columns = []
+    patterns: list[Pattern] = []
+    numbers = []
     for source, steps in zip(sources, pre_steps, strict=True):
-        found, patterns = enumerate_products(source, target, group_pixels(source, target), steps)
-        numbers = []
-        for pattern in patterns:
-            if pattern.tobytes() not in mask_of:
-                mask_of[pattern.tobytes()] = len(masks)
-                masks.append(pattern)
-            numbers.append(mask_of[pattern.tobytes()])
+        groups = group_pixels(source, target)
+        found, moved = enumerate_products(source, target, groups, steps)
         products.append(found)
-        mask_columns.append(np.array(numbers, dtype=np.int64)[found.pixels])
+        numbers.append(found.pixels + len(patterns))
+        for number, carry in moved:
+            on = groups.patterns[number]
+            patterns.append(Pattern(np.roll(on, carry), np.roll(used & ~on, carry)))
     which = np.concatenate([np.full(p.weight.size, i) for i, p in enumerate(products)])
-    mask = np.concatenate(mask_columns)
 
     def column(name: str) -> Int:
         return np.concatenate([getattr(p, name) for p in products])
 
     accumulator, giants = unique_rows(column("output"), column("giant"))
     baby, babies = unique_rows(which, column("source"), column("pre"), column("baby"))
-    channel, weight = column("channel"), column("weight")
-    term, terms = unique_rows(baby, mask)
-    row, rows = unique_rows(accumulator, term)
-    row_index = np.full((len(rows), period // lanes), -1, dtype=np.int64)
-    row_index[row, channel] = weight
+    pattern, shapes = distinct(np.concatenate(numbers), patterns)
+    masks = Masks(columns)
+    pair, pairs = unique_rows(baby, pattern)
+    counts = np.bincount(pair)
+    uses = masks.assign([(b, p, int(n)) for (b, p), n in zip(pairs, counts, strict=True)], shapes)
+    spread = Spread(pair, {key: number for number, key in enumerate(pairs)}, uses)
+    term, terms = unique_rows(baby[spread.product], spread.mask)
+    row, rows = unique_rows(accumulator[spread.product], term)
+    row_index = np.full((len(rows), columns * group), -1, dtype=np.int64)
+    place = spread.column * group + column("channel")[spread.product]
+    row_index[row, place] = column("weight")[spread.product]
     entries: list[list[tuple[int, int]]] = [[] for _ in giants]
     for row_number, (acc, term_number) in enumerate(rows):
         entries[acc].append((term_number, row_number))
@@ -233,13 +250,13 @@ def build_structure(sources: list[Source], target: Layout, pre_steps: list[int])
     return Structure(
         pre_rotations={key: tuple(sorted(value)) for key, value in pre_rotations.items()},
         babies=tuple(babies),  # type: ignore[arg-type]
-        masks=tuple(masks),
+        masks=tuple(masks.patterns),
         terms=tuple(terms),  # type: ignore[arg-type]
         giants=tuple(giants),  # type: ignore[arg-type]
         entries=tuple(tuple(e) for e in entries),
         row_sources=tuple(babies[terms[t][0]][0] for _, t in rows),
         row_index=row_index,
-        period=period,
+        period=columns * target.group,
     )
 
 

@@ -92,21 +92,12 @@ class Grid:
 
     def period(self, layout: Layout) -> int:
         """Slots after which values per channel and lane repeat in every ciphertext."""
-        return self._period(layout, self.block)
-
-    def weight_period(self, layout: Layout) -> int:
-        """As `period`, but channels in other rows of a gap are told apart by masks."""
-        return self._period(layout, self.lanes * self.width)
-
-    def _period(self, layout: Layout, limit: int) -> int:
         strides = [d.stride for d in layout.digits if d.axis == "channel" and not d.across]
-        inside = [stride for stride in strides if stride < limit]
-        if not inside:
+        if not strides:
             return self.lanes
         row = self.lanes * self.width
-        size = layout.shape[2]
-        gap_y, gap_x = self.gaps(size)
-        return row * gap_y if inside[-1] >= row else self.lanes * gap_x
+        gap_y, gap_x = self.gaps(layout.shape[2])
+        return row * gap_y if strides[-1] >= row else self.lanes * gap_x
 
     def unpack(self, layout: Layout, slots: NDArray[np.generic]) -> NDArray[np.float64]:
         """Feature maps (images, lanes, channels, size, size) of slots [ciphertexts, slots]."""

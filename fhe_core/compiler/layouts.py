@@ -91,6 +91,19 @@ class Layout:
             total = total + (ciphertext * self.slots + slot).reshape(shape)
         return total
 
+    @property
+    def row_pixels(self) -> int:
+        """Pixels of a row that lie side by side, in groups; 1: they do not."""
+        digits = [digit for digit in self.digits if digit.axis == "x"]
+        beside = len(digits) == 1 and not digits[0].across and digits[0].stride == self.group
+        return digits[0].extent if beside else 1
+
+    def used_groups(self) -> NDArray[np.bool_]:
+        """Which groups of slots hold a pixel, of any ciphertext."""
+        used = np.zeros(self.slots // self.group, dtype=bool)
+        used[self.positions().ravel() % self.slots // self.group] = True
+        return used
+
     def pack(self, tensor: NDArray[np.generic]) -> NDArray[np.float64]:
         """Slots [ciphertexts, slots] of a tensor of this layout's shape; free slots are zero.
 

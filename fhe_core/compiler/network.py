@@ -275,6 +275,7 @@ class _Backbone:
             ),
             log_scale=self._scale_within(number),
             rescale=rescale,
+            clean=switches,
         )
         if switches:
             h = switched(builder, label, h, levels)

@@ -63,6 +63,9 @@ class Policy:
             (baby steps of the channel dimension), at most; a power of two.
         row_digits: convolutions at levels of so many digits or more rotate their inputs by rows
             beforehand: fewer keys, which are large there, for more key switches. None: none does.
+        column_channels: convolutions with so many outputs or fewer have weights that may change
+            along the rows of pixels: fewer products and masks, for weights that repeat later and
+            round more.
         switch: where and how to go on in the ring of half the degree, if the parameters have one.
         health_level: level of the squared norm that travels with a result.
     """
@@ -77,6 +80,7 @@ class Policy:
     rescales: Rescales = Rescales()
     pre_rotations: int = 4
     row_digits: int | None = None
+    column_channels: int = 0
     switch: Switch | None = None
     health_level: int = 1
 
@@ -112,6 +116,7 @@ LEAN = Policy(
     rescales=Rescales(square1=0, square2=0, final_square=0, pool_mask=0, linear=0, embedding=1),
     pre_rotations=2,
     row_digits=3,
+    column_channels=16,
     switch=Switch(1, 29.25, 32.0, 25.0, 25.0, 15.5),
 )
 
@@ -126,5 +131,6 @@ LEAN_BATCH = replace(
     log_pool_mask_scale=17.0,
     log_input_scale=26.0,
     row_digits=None,
+    column_channels=0,
     switch=None,
 )

@@ -2,7 +2,8 @@
 
 Channels go across ciphertexts, so that a convolution is one rotation per tap of every input and no
 rotation of sums. Products of one rotation share one mask: the positions where any of them is
-wanted. Zero padding, and gaps that hold nothing, come out of that.
+wanted. Zero padding, and gaps that hold nothing, come out of that. Where channels share a gap, a
+rotation may serve some of them only; such terms are added up before they meet their weights.
 """
 
 from __future__ import annotations
@@ -32,7 +33,6 @@ class _Products:
     output: Int  # output ciphertext
     source: Int  # input ciphertext
     amount: Int  # rotation
-    carry: Int  # whole periods between the first channel and this one, in the target
     weight: Int  # index into weight.reshape(lanes, -1)
     pattern: Int  # which row of ``patterns``
     patterns: NDArray[np.bool_]  # [patterns, positions of a block]: where the outputs lie
@@ -44,21 +44,27 @@ def build_spread(sources: Sequence[Source], target: Layout, grid: Grid) -> Struc
     Raises:
         LayoutError: products that share a rotation need different masks.
     """
-    period = grid.weight_period(target)
-    found = [_enumerate(source, target, grid, period) for source in sources]
+    period = grid.period(target)
+    found = [_enumerate(source, target, grid) for source in sources]
     which = np.concatenate([np.full(p.weight.size, i) for i, p in enumerate(found)])
 
     def column(name: str) -> Int:
         return np.concatenate([getattr(p, name) for p in found])
 
-    shift, shifts = unique_rows(column("amount"), column("carry"))
+    shift, shifts = unique_rows(column("amount"), which)
     wanted = _union(found, shift, len(shifts))
     numbers, masks = _numbered(wanted)
     # Amounts outermost: consecutive baby steps share a key.
     baby, babies = unique_rows(column("amount"), which, column("source"))
     term, terms = unique_rows(baby, numbers[shift])
-    row, rows = unique_rows(column("output"), term)
     residues = period // grid.lanes
+    everywhere = np.ones((1, residues), dtype=bool)
+    occupied = [*everywhere, *_residues(np.array(masks), residues)] if masks else [*everywhere]
+    groups = _merged([babies[b][1:] for b, _ in terms], [occupied[m] for _, m in terms])
+    group = np.empty(len(terms), dtype=np.int64)
+    for number, members in enumerate(groups):
+        group[members] = number
+    row, rows = unique_rows(column("output"), group[term])
     index = np.full((len(rows), residues), -1, dtype=np.int64)
     start = 0
     for products in found:
@@ -73,7 +79,7 @@ def build_spread(sources: Sequence[Source], target: Layout, grid: Grid) -> Struc
         start = stop
     entries: list[list[tuple[int, int]]] = [[] for _ in range(target.ciphertexts)]
     for number, (output, own) in enumerate(rows):
-        entries[output].append((own, number))
+        entries[output] += [(member, number) for member in groups[own]]
     inputs = sorted({(source, ciphertext) for _, source, ciphertext in babies})
     return Structure(
         pre_rotations=dict.fromkeys(inputs, (0,)),
@@ -82,13 +88,13 @@ def build_spread(sources: Sequence[Source], target: Layout, grid: Grid) -> Struc
         terms=tuple((b, m - 1) for b, m in terms),
         giants=tuple((output, 0) for output in range(target.ciphertexts)),
         entries=tuple(tuple(e) for e in entries),
-        row_sources=tuple(babies[terms[t][0]][1] for _, t in rows),
+        row_sources=tuple(babies[terms[groups[own][0]][0]][1] for _, own in rows),
         row_index=index,
         period=period,
     )
 
 
-def _enumerate(source: Source, target: Layout, grid: Grid, period: int) -> _Products:
+def _enumerate(source: Source, target: Layout, grid: Grid) -> _Products:
     groups: PixelGroups = group_pixels(source, target)
     channels_out, channels_in = target.shape[1], source.layout.shape[1]
     co = np.arange(channels_out)[:, None, None]
@@ -97,7 +103,6 @@ def _enumerate(source: Source, target: Layout, grid: Grid, period: int) -> _Prod
     weight = into * source.kernel**2 + groups.tap
     source_ct, source_slot = source.layout.axis_positions("channel")
     target_ct, target_slot = target.axis_positions("channel")
-    carry = target_slot[co] // period
     # An output channel moves the positions of a group by its place in the gap.
     place, places = unique_rows(target_slot)
     pattern = np.arange(groups.tap.size) * len(places) + place[co]
@@ -107,13 +112,12 @@ def _enumerate(source: Source, target: Layout, grid: Grid, period: int) -> _Prod
         groups.target_ct + target_ct[co],
         groups.source_ct + source_ct[ci],
         (groups.distance + source_slot[ci] - target_slot[co]) % grid.slots,
-        carry,
         weight,
         pattern,
     )
     flat = [column.ravel() for column in columns]
-    output, source_number, amount, carries, weights, numbers = flat
-    return _Products(output, source_number, amount, carries, weights, numbers, patterns)
+    output, source_number, amount, weights, numbers = flat
+    return _Products(output, source_number, amount, weights, numbers, patterns)
 
 
 def _union(found: Sequence[_Products], shift: Int, count: int) -> NDArray[np.bool_]:
@@ -139,6 +143,30 @@ def _numbered(wanted: NDArray[np.bool_]) -> tuple[Int, list[NDArray[np.bool_]]]:
             masks.append(mask)
             known[mask.tobytes()] = len(masks)
     return np.array([known[mask.tobytes()] for mask in wanted], dtype=np.int64), masks
+
+
+def _merged(
+    inputs: Sequence[tuple[int, ...]], cells: Sequence[NDArray[np.bool_]]
+) -> list[list[int]]:
+    """Terms of one input whose positions never meet modulo the period, together: their sum takes
+    one weight row. First fit.
+
+    inputs, cells: of every term, cells [residues].
+    """
+    groups: list[list[int]] = []
+    own: dict[tuple[int, ...], list[int]] = {}
+    taken: list[NDArray[np.bool_]] = []
+    for term, (source, cell) in enumerate(zip(inputs, cells, strict=True)):
+        known = own.setdefault(source, [])
+        found = next((g for g in known if not np.any(taken[g] & cell)), None)
+        if found is None:
+            known.append(len(groups))
+            groups.append([term])
+            taken.append(cell)
+        else:
+            groups[found].append(term)
+            taken[found] = taken[found] | cell
+    return groups
 
 
 def _residues(patterns: NDArray[np.bool_], residues: int) -> NDArray[np.bool_]:

@@ -11,14 +11,11 @@ from typing import Any, Final
 from fhe_core import container
 from fhe_core.container import Corrupt, DType, Header, Kind, Reader
 from fhe_core.formats.ciphertexts import Path, key_layout
-from fhe_core.formats.purpose import PURPOSE, for_device, require_device
+from fhe_core.formats.purpose import DEVICE_ID, PURPOSE, for_device, require_device
 from fhe_core.keys.evaluation import DeviceKey, device_specification, key_of_rows
 from fhe_core.keys.expand import SEED_BYTES
 from fhe_core.parameters import Parameters
 
-#: In the metadata of both files of a device: the id of its own key, and that of its owner's.
-DEVICE_ID: Final = "device"
-OWNER: Final = "owner"
 LEVEL: Final = "level"
 #: Of the computed half of the key.
 SECTION: Final = "key/0"

@@ -157,7 +157,7 @@ def _probe(reader: Reader, parameters: MatchParameters, key_id: str) -> Probe:
 def _scores(reader: Reader, asked: Asked) -> Scores:
     header = reader.header
     keys = {"parameters", "token", "blocks", "masks"}
-    _require_facts(header, asked.parameters, asked.key_id, keys)
+    require_facts(header, asked.parameters, asked.key_id, keys)
     asked.require(header.source, _token(header), _blocks(header), header.text("masks"))
     _require_sections(header, {"words": asked.shape})
     words: Bytes = reader.array("words", mmap=False)
@@ -175,13 +175,16 @@ def _halves(reader: Reader) -> tuple[bytes, Bytes]:
 def _require(
     reader: Reader, parameters: MatchParameters, key_id: str, keys: set[str], shapes: _Shapes
 ) -> None:
-    _require_facts(reader.header, parameters, key_id, keys)
+    require_facts(reader.header, parameters, key_id, keys)
     _require_sections(reader.header, shapes)
 
 
-def _require_facts(
-    header: Header, parameters: MatchParameters, key_id: str, keys: set[str]
-) -> None:
+def require_facts(header: Header, parameters: MatchParameters, key_id: str, keys: set[str]) -> None:
+    """Parameters, key and exactly these metadata, `parameters` among them.
+
+    Raises:
+        ParameterMismatch, KeyMismatch, Corrupt: the header has others.
+    """
     container.require_match(header, parameter_hash=parameters.digest, key_id=key_id)
     if set(header.metadata) != keys:
         raise Corrupt(f"{header.source}: its metadata must be {', '.join(sorted(keys))}")
@@ -198,19 +201,20 @@ def _require_sections(header: Header, shapes: _Shapes) -> None:
 
 def _token(header: Header) -> bytes:
     text = header.text("token")
-    if not _is_hex(text, TOKEN_BYTES):
+    if not is_hex(text, TOKEN_BYTES):
         raise Corrupt(f"{header.source}: its token is not {TOKEN_BYTES} bytes in hexadecimal")
     return bytes.fromhex(text)
 
 
 def _blocks(header: Header) -> list[str]:
     found = header.metadata.get("blocks")
-    if not isinstance(found, list) or not all(_is_hex(digest, 32) for digest in found):
+    if not isinstance(found, list) or not all(is_hex(digest, 32) for digest in found):
         raise Corrupt(f"{header.source}: its list of blocks is malformed")
     return found
 
 
-def _is_hex(text: Any, count: int) -> bool:
+def is_hex(text: Any, count: int) -> bool:
+    """Whether something is text of so many bytes in lowercase hexadecimal."""
     if type(text) is not str or len(text) != 2 * count:
         return False
     return all(c in "0123456789abcdef" for c in text)

@@ -14,6 +14,9 @@ PURPOSE: Final = "purpose"
 GALLERY: Final = "gallery"
 #: Of a device: its own key, and the one that switches its ciphertexts to its owner's key.
 DEVICE: Final = "device"
+#: Metadata of a device's files: the id of its own key, and that of its owner's.
+DEVICE_ID: Final = "device"
+OWNER: Final = "owner"
 
 
 def for_gallery(facts: Mapping[str, JsonValue]) -> dict[str, JsonValue]:

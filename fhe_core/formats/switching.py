@@ -19,6 +19,7 @@ from fhe_core import _native, container
 from fhe_core.ciphertext import Words
 from fhe_core.container import Corrupt, DType, Header, JsonValue, Kind, Limits, Reader, Section
 from fhe_core.formats.ciphertexts import ParameterLoader, Path
+from fhe_core.formats.matching import is_hex, require_facts
 from fhe_core.keys.evaluation import EvaluationKeys, expand_key
 from fhe_core.keys.expand import SEED_BYTES, uniform_row
 from fhe_core.matching.crossed import Findings, SwitchedFace
@@ -152,7 +153,7 @@ def switch_facts(
     if not isinstance(engine, dict) or set(engine) != set(names):
         raise Corrupt(f"{source}: does not say which engine it is for")
     name, digest, key_id = (engine[one] for one in names)
-    if not _is_hex(key_id, 16):
+    if not is_hex(key_id, 16):
         raise Corrupt(f"{source}: names no key of an engine")
     try:
         found = load(str(name))
@@ -209,6 +210,11 @@ def face_to_bytes(face: SwitchedFace) -> bytes:
     return container.dumps(Kind.SWITCHED_FACE, digest, key_id, metadata, sections)
 
 
+def face_bytes(parameters: MatchParameters) -> int:
+    """Of the file of a switched face, at most."""
+    return 2 * _HEADER_BYTES + 2 * _ciphertext_bytes(parameters)
+
+
 def face_from_bytes(
     data: bytes, parameters: MatchParameters, key_id: str, name: str = "<bytes>"
 ) -> SwitchedFace:
@@ -217,12 +223,11 @@ def face_from_bytes(
     Raises:
         ContainerError: it is damaged, something else, or of other parameters or another key.
     """
-    size = 2 * _ciphertext_bytes(parameters)
-    limits = Limits(2 * _HEADER_BYTES + size, _HEADER_BYTES, 2)
+    limits = Limits(face_bytes(parameters), _HEADER_BYTES, 2)
     kind = Kind.SWITCHED_FACE
     with container.loads(data, name=name, expect_kind=kind, limits=limits) as reader:
         header = reader.header
-        _require_facts(header, parameters, key_id, {"parameters", "request", "subject"})
+        require_facts(header, parameters, key_id, {"parameters", "request", "subject"})
         request, subject = _request(header), _subject(header)
         shape = _packed(parameters)
         _require_sections(header, [(one, DType.U8, shape) for one in ("embedding", "norm")])
@@ -232,7 +237,7 @@ def face_from_bytes(
 
 def _request(header: Header) -> str:
     request = header.text("request")
-    if not _is_hex(request, _REQUEST_DIGITS // 2):
+    if not is_hex(request, _REQUEST_DIGITS // 2):
         raise Corrupt(f"{header.source}: does not say which request it is of")
     return request
 
@@ -282,7 +287,7 @@ def findings_from_bytes(data: bytes, asked: Asked, name: str = "<bytes>") -> Fin
     with container.loads(data, name=name, expect_kind=Kind.FINDINGS, limits=limits) as reader:
         header = reader.header
         keys = {"parameters", "token", "blocks", "masks", "waiting"}
-        _require_facts(header, p, asked.key_id, keys)
+        require_facts(header, p, asked.key_id, keys)
         token, blocks, named = findings_facts(header)
         asked.require(header.source, token, blocks, header.text("masks"))
         _require_sections(
@@ -311,11 +316,11 @@ def findings_facts(header: Header) -> tuple[bytes, list[str], list[str]]:
     token = header.text("token")
     blocks, waiting = (header.metadata.get(one) for one in ("blocks", "waiting"))
     for found in (blocks, waiting):
-        if not isinstance(found, list) or not all(_is_hex(one, 32) for one in found):
+        if not isinstance(found, list) or not all(is_hex(one, 32) for one in found):
             raise Corrupt(f"{header.source}: its lists of blocks and faces are malformed")
     assert isinstance(blocks, list)
     assert isinstance(waiting, list)
-    if not _is_hex(token, 32) or len(set(map(str, waiting))) < len(waiting):
+    if not is_hex(token, 32) or len(set(map(str, waiting))) < len(waiting):
         raise Corrupt(f"{header.source}: has no token, or a face twice")
     if len(waiting) > MOST_WAITING:
         raise Corrupt(f"{header.source}: is of {len(waiting)} faces that wait")
@@ -370,23 +375,8 @@ def _require_below(header: Header, words: NDArray[np.uint64], modulus: int) -> N
         raise Corrupt(f"{header.source}: holds a residue that is not below its modulus")
 
 
-def _require_facts(
-    header: Header, parameters: MatchParameters, key_id: str, keys: set[str]
-) -> None:
-    container.require_match(header, parameter_hash=parameters.digest, key_id=key_id)
-    if set(header.metadata) != keys:
-        raise Corrupt(f"{header.source}: its metadata must be {', '.join(sorted(keys))}")
-    if header.text("parameters") != parameters.parameters.name:
-        raise Corrupt(f"{header.source}: names other parameters than its hash")
-
-
 def _require_sections(header: Header, wanted: _Forms) -> None:
     found = [(one.name, one.dtype, one.shape) for one in header.sections]
     if found != wanted:
         names = ", ".join(f"{name} {list(shape)}" for name, _, shape in wanted)
         raise Corrupt(f"{header.source}: must hold this and nothing else: {names}")
-
-
-def _is_hex(text: Any, count: int) -> bool:
-    digits = "0123456789abcdef"
-    return type(text) is str and len(text) == 2 * count and all(c in digits for c in text)

@@ -27,15 +27,17 @@ _LEAN_HALF_STEPS = (43, 26, 34, 34, 26, 71, 60, 60, 59, 60, 60, 60, 74)
 
 #: Two rescales for every block, each as large as the network's tolerance of noise allows. A tier
 #: for the levels of the stem to block 1, of blocks 1 to 3, of blocks 3 and 4, and of the head,
-#: which use the same rotations. One digit, where QP has room for it, makes the smallest keys. The
-#: first nine special primes hold every digit of the first tier with bits to spare: batches rotate
-#: images of 2^26, which the noise of larger digits would drown (errors of 3 %, measured).
+#: which use the same rotations. Batches alone use the second and third: their sums, one product for
+#: each prime of QP, cost more than digits, so two digits with half of the special primes are
+#: cheaper than one, whose keys would be smaller. The special primes of the first tier hold each of
+#: its digits with bits to spare: batches rotate images of 2^26, which the noise of larger digits
+#: would drown (errors of 3 %, measured).
 LEAN = Specification(
     name="lean",
     log_ring_dimension=16,
     limb_bits=_LEAN_LIMBS,
-    special_bits=(*(50,) * 9, *(45,) * 5),
-    tiers=(Tier(17, 9, 9), Tier(13, 13, 14), Tier(8, 8, 9), Tier(4, 4, 5)),
+    special_bits=(50,) * 9,
+    tiers=(Tier(17, 9, 9), Tier(13, 7, 7), Tier(8, 4, 5), Tier(4, 4, 5)),
     levels=levels_of(_LEAN_LIMBS, list(accumulate(_LEAN_STEPS))),
     half_tiers=(Tier(13, 4, 4), Tier(12, 4, 4), Tier(8, 4, 5), Tier(4, 4, 5)),
     half_levels=levels_of(_LEAN_LIMBS, list(accumulate(_LEAN_HALF_STEPS))),

@@ -13,8 +13,8 @@ import numpy as np
 from fhe_core import container
 from fhe_core.container import Corrupt, DType, Header, Kind, Section
 from fhe_core.formats.ciphertexts import ParameterLoader, Path, key_layout, parameters_of
-from fhe_core.formats.devices import DOMAIN, OWNER, SECTION, is_device_id, switching_metadata
-from fhe_core.formats.purpose import for_device, require_device
+from fhe_core.formats.devices import DOMAIN, SECTION, is_device_id, switching_metadata
+from fhe_core.formats.purpose import OWNER, for_device, require_device
 from fhe_core.keys.evaluation import device_specification
 from fhe_core.keys.expand import SEED_BYTES
 from fhe_core.parameters import presets

@@ -168,11 +168,11 @@ class Sealer:
         padded = np.zeros((2, p.templates, 8), np.uint8)
         padded[..., : p.result_bytes] = words
         c0, c1 = padded.view("<i8")[..., 0]
-        phase = c0 + self.key.times_secret(_centred(c1, p.result_bits))
-        return _centred(phase, p.result_bits) / p.result_scale
+        phase = c0 + self.key.times_secret(centred(c1, p.result_bits))
+        return centred(phase, p.result_bits) / p.result_scale
 
 
-def _centred(values: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
+def centred(values: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
     """Modulo 2^bits, from -2^(bits - 1); without a branch on them."""
     half = np.int64(1 << (bits - 1))
     return (values + half & np.int64((1 << bits) - 1)) - half

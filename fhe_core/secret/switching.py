@@ -13,6 +13,7 @@ from fhe_core.container import ParameterMismatch
 from fhe_core.matching.switch_plan import PART, SwitchPlan
 from fhe_core.matching.switching import wide
 from fhe_core.secret.key import SecretKey
+from fhe_core.secret.matching import centred
 
 Float = NDArray[np.float64]
 Signed = NDArray[np.int64]
@@ -88,11 +89,5 @@ def open_products(key: SecretKey, plan: SwitchPlan, words: NDArray[np.uint32]) -
     if not len(words):
         return np.zeros(0)
     values = words.astype(np.int64)
-    found = [row[0] + key.times_secret(_centred(row[1:], bits))[:1] for row in values]
-    return _centred(np.concatenate(found), bits) / plan.product_scale
-
-
-def _centred(values: Signed, bits: int) -> Signed:
-    half = np.int64(1 << (bits - 1))
-    centred: Signed = (values + half & np.int64((1 << bits) - 1)) - half
-    return centred
+    found = [row[0] + key.times_secret(centred(row[1:], bits))[:1] for row in values]
+    return centred(np.concatenate(found), bits) / plan.product_scale

@@ -86,8 +86,8 @@ def load_figures(path: Path | None = None) -> Figures:
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         wanted = ", ".join(field.name for field in fields(Figures))
         raise UsageError(
-            f"{shown(place)}: it is an object with 'figures', each a 'value' with its 'source': "
-            f"{wanted}"
+            f"{shown(place)}: it must be an object with 'figures', each a 'value' with its "
+            f"'source': {wanted}"
         ) from error
 
 

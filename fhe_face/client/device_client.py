@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 
 from fhe_core.container import Kind, read_header
 from fhe_core.formats.ciphertexts import Bundle
-from fhe_core.formats.devices import OWNER
+from fhe_core.formats.purpose import OWNER
 from fhe_core.secret.device_files import load_device_key, require_device_key
 from fhe_core.secret.key import SecretKey
 from fhe_face.circuit import Circuit

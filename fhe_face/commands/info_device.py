@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from fhe_core.container import Header, Kind
 from fhe_core.formats.ciphertexts import known_facts
-from fhe_core.formats.devices import OWNER, require_switching
+from fhe_core.formats.devices import require_switching
+from fhe_core.formats.purpose import OWNER
 from fhe_core.keys.evaluation import device_specification
 from fhe_core.parameters import Parameters
 from fhe_face.circuit import circuit_of_device

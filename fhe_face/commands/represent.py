@@ -15,7 +15,7 @@ from fhe_face.coeffs.figures import PLOT, figure_class
 from fhe_face.coeffs.normalisation import FittedNormalisation
 from fhe_face.failures import INTERRUPTED, CommandError
 from fhe_face.gallery.embedders import LocalEmbedder
-from fhe_face.local.represented import MATRIX, PARTS
+from fhe_face.local.represented import MANIFEST, MATRIX, PARTS
 from fhe_face.local.represented_pairs import PAIRS
 from fhe_face.local.representing import Represented, Representer
 from fhe_face.models.checkpoint import load
@@ -85,7 +85,8 @@ def run(request: Request, as_json: bool) -> None:
         data["plot"] = str(request.plot)
     if not found.faces:
         why = f"{found.refused[0][0]}: {found.refused[0][1]}" if found.refused else "no photo"
-        kept = "" if found.files else f"; {shown(request.out)} keeps what it held"
+        held = (request.out / MANIFEST).exists()
+        kept = f"; {shown(request.out)} keeps what it held" if held else ""
         raise CommandError(f"nothing was embedded: {why}{kept}", details=data)
     output.replaced(outputs)
     output.answer(data, lambda console: _show(console, request.out, found))

@@ -22,6 +22,7 @@ from fhe_core.formats.switching import (
     MOST_WAITING,
     KeyFacts,
     described,
+    face_bytes,
     face_from_bytes,
     save_switch_key,
     switch_facts,
@@ -235,10 +236,12 @@ def waiting_faces(
 
 def _judged(opened: Opened, ledger: Ledger, files: BlockFiles, digest: str) -> Waiting:
     try:
+        if files.path(digest).stat().st_size > face_bytes(opened.parameters):
+            return Waiting(digest, error="its file is larger than any face that waits")
         data = files.read(digest)
         name = f"face {digest[:12]}"
         face = face_from_bytes(data, opened.parameters, opened.key.key_id, name)
-    except (DamagedBlock, ContainerError) as error:
+    except (DamagedBlock, ContainerError, OSError) as error:
         return Waiting(digest, error=str(error))
     ledger.spend(hashlib.sha256(data).digest(), answers_of(_HEALTHY_OR_NOT))
     return Waiting(digest, face.subject, face.request, open_face(opened, face))

@@ -230,10 +230,11 @@ class Rebuilder:
         first = f" (first: {self.found.refused[0][1]})" if refused else ""
         lost = counted(missing, "template has", "templates have")
         now = counted(refused, "is", "are")
+        kept = "; what was embedded is kept for the next run"
         return GalleryError(
             f"{lost} no photo among those given and {now} refused now"
-            f"{first}: give all photos that were enrolled, or drop these templates; what was "
-            "embedded is kept for the next run"
+            f"{first}: give all photos that were enrolled, or drop these templates"
+            f"{kept if self.found.embedded or self.found.before else ''}"
         )
 
     def _records(self, staging: Staging) -> Iterator[Resealed]:

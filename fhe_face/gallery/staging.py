@@ -83,14 +83,24 @@ class Staging:
     def discard(self) -> None:
         """Remove the file."""
         self.close()
+        self._remove()
+
+    def _remove(self) -> None:
         for suffix in ("", "-journal", "-wal", "-shm"):
             self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """What was added stays."""
+        """What was added stays; a file without any is removed."""
         database = getattr(self, "_database", None)
-        if database is not None:
-            database.close()
+        if database is None:
+            return
+        kept: list[object] = [None]
+        with suppress(sqlite3.Error):
+            query = "SELECT 1 FROM records UNION ALL SELECT 1 FROM refusals LIMIT 1"
+            kept = database.execute(query).fetchall()
+        database.close()
+        if not kept:
+            self._remove()
 
 
 def _unusable(path: Path, error: sqlite3.Error) -> GalleryError:

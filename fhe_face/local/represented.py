@@ -100,6 +100,8 @@ class Store:
     changed: tuple[str, ...] = ()
     _group: list[Known] = field(default_factory=list)
     _parts: int = 0
+    _written: list[Path] = field(default_factory=list)
+    _is_new: bool = False
 
     @classmethod
     def opened(cls, folder: Path, settings: Mapping[str, Any]) -> Store:
@@ -108,7 +110,7 @@ class Store:
         Raises:
             FileError: it holds something else, or cannot be read or made.
         """
-        store = cls(folder, settings)
+        store = cls(folder, settings, _is_new=not folder.exists())
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             inside = {entry.name for entry in folder.iterdir()}
@@ -146,6 +148,7 @@ class Store:
         while (target := parts / f"{self._digest[:16]}-{self._parts:06}.npz").exists():
             self._parts += 1
         write_whole(target, _packed(self._group), private=True)
+        self._written.append(target)
         self._group.clear()
 
     def finish(
@@ -153,11 +156,12 @@ class Store:
     ) -> dict[str, int]:
         """Write the whole, in this order, and drop the parts. extra: further files by name.
 
-        Returns the sizes of the files. Without a face, what an earlier run has finished stays as
-        it is, and nothing is written. Raises FileError.
+        Returns the sizes of the files. Without a face nothing is written: the folder is as it was
+        before. Raises FileError.
         """
         rows = [row for one in found for row in one.rows if not row.why]
-        if not rows and (self.folder / MANIFEST).exists():
+        if not rows:
+            self._withdraw()
             return {}
         refused = [row for one in found for row in one.rows if row.why]
         matrix = _npy([vector for one in found for vector in one.embeddings])
@@ -220,6 +224,15 @@ class Store:
                 tuple(row for row, _ in faces),
                 tuple(vector for _, vector in faces if vector is not None),
             )
+
+    def _withdraw(self) -> None:
+        for part in self._written:
+            part.unlink(missing_ok=True)
+        with suppress(OSError):  # it holds parts of an earlier run
+            (self.folder / PARTS).rmdir()
+        if self._is_new:
+            with suppress(OSError):
+                self.folder.rmdir()
 
     def _drop_parts(self, contents: Mapping[str, bytes]) -> None:
         parts = self.folder / PARTS

@@ -97,7 +97,7 @@ class Representer:
 
         plot: where to draw cosines, thresholds and norms.
 
-        A result that is there is never replaced by one without a face: `files` is empty then.
+        Nothing is written where there is no face, whatever was there before: `files` is empty then.
 
         Raises:
             FileError: no such photos; or the folder holds something else, or cannot be read or

@@ -49,10 +49,10 @@ def checked_url(url: str) -> str:
     return str(parsed).rstrip("/")
 
 
-def checked_token(token: str) -> str:
-    """A token as it may stand in a header. LoginError: it is none."""
+def checked_token(token: str, what: str = "that") -> str:
+    """A token as it may stand in a header; what: it is called. LoginError: it is none."""
     if not (
         token.isascii() and token.isprintable() and " " not in token and 16 <= len(token) <= 512
     ):
-        raise LoginError("that is no token: it is one line such as fhe_..., without spaces")
+        raise LoginError(f"{what} is no token: it is one line such as fhe_..., without spaces")
     return token

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from fhe_core import container
 from fhe_core.container import Kind
 from fhe_core.formats.ciphertexts import known_facts
-from fhe_core.formats.devices import DEVICE_ID, is_device_id
-from fhe_core.formats.purpose import require_device
+from fhe_core.formats.devices import is_device_id
+from fhe_core.formats.purpose import DEVICE_ID, require_device
 from fhe_face.progress import Stage, silent
 from fhe_face.remote import jobs
 from fhe_face.remote.connection import Connection

@@ -180,7 +180,7 @@ def read_token(file: Path | None) -> str:
     """
     if file is not None:
         text = read_bounded(file, 1024).decode("ascii", "replace")
-        return checked_token(text.strip())
+        return checked_token(text.strip(), f"what stands in {shown(file)}")
     if not sys.stdin.isatty():
         raise LoginError("the token is asked for on a terminal; without one, give --token-file")
     try:

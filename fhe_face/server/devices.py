@@ -10,7 +10,8 @@ from typing import Protocol
 from fhe_core.ciphertext import Ciphertext
 from fhe_core.container import Kind, read_header
 from fhe_core.formats.ciphertexts import Bundle
-from fhe_core.formats.devices import OWNER, load_switching_key, require_switching
+from fhe_core.formats.devices import load_switching_key, require_switching
+from fhe_core.formats.purpose import OWNER
 from fhe_core.keys.evaluation import DeviceKey
 from fhe_core.parameters import Parameters
 from fhe_core.runtime.evaluator import Evaluator

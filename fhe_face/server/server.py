@@ -22,9 +22,9 @@ from fhe_core.formats.ciphertexts import (
     load_bundle,
     load_evaluation_keys,
 )
-from fhe_core.formats.devices import OWNER
 from fhe_core.formats.heads import Head
 from fhe_core.formats.preparation import ENTRY as PREPARATION
+from fhe_core.formats.purpose import OWNER
 from fhe_core.keys.evaluation import EvaluationKeys
 from fhe_core.plan import Plan, Progress, required_keys
 from fhe_core.runtime import native

@@ -24,9 +24,9 @@ from fhe_core.container import (
     require_match,
 )
 from fhe_core.formats.ciphertexts import key_layout, key_specifications, known_facts
-from fhe_core.formats.devices import DEVICE_ID, require_switching
+from fhe_core.formats.devices import require_switching
 from fhe_core.formats.heads import read_head
-from fhe_core.formats.purpose import require_device, require_gallery
+from fhe_core.formats.purpose import DEVICE_ID, require_device, require_gallery
 from fhe_core.keys.expand import SEED_BYTES
 from fhe_core.matching.parameters import MatchParameters, gallery_parameters
 from fhe_core.matching.plan import MatchPlan

@@ -132,7 +132,7 @@ def read_settings(path: Path, kind: Callable[..., S]) -> S:
         raise Invalid(f"{shown(path)}: is not JSON: {error}") from error
     known = {field.name for field in fields(default)}
     if not isinstance(content, dict) or not content.keys() <= known:
-        raise Invalid(f"{shown(path)}: it is an object with {', '.join(sorted(known))}")
+        raise Invalid(f"{shown(path)}: it must be an object with {', '.join(sorted(known))}")
     try:
         lists: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in content.items()

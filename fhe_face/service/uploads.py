@@ -20,7 +20,7 @@ from sqlalchemy import Connection, select
 from fhe_core import container
 from fhe_core.container import Header, Limits, SectionInfo
 from fhe_core.files import atomic_write, explain, publish
-from fhe_core.formats.devices import DEVICE_ID
+from fhe_core.formats.purpose import DEVICE_ID
 from fhe_face.service.blobs import Blobs, found, one, resource_of, row_of
 from fhe_face.service.errors import DiskFull, Invalid, NotHere, OtherContent
 from fhe_face.service.folders import make_private_folder

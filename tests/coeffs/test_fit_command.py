@@ -133,6 +133,8 @@ def test_data_outside_the_interval(
         ("--sample {}/negative.txt", "two different"),
         ("--sample {}/sample.npy --margin 0.9", "margin"),
         ("--sample {}/sample.npy --margin nan", "margin"),
+        ("--margin nan", "margin"),  # also where nothing is widened
+        ("--interval 100 3000 --margin 0", "margin"),
         ("--sample {}/sample.npy --margin 1e9", "interval"),
         ("--method distribution-weighted", "needs a sample"),
         (

@@ -108,7 +108,7 @@ def test_cleartext_is_exact(case: Case) -> None:
         assert np.max(np.abs(slots_out)) < 20 * limit
 
 
-@pytest.mark.parametrize("case", [CASES[0], CASES[7]], ids=str)
+@pytest.mark.parametrize("case", [CASES[0], CASES[2], CASES[7]], ids=str)
 def test_encrypted_is_as_precise_as_predicted(case: Case) -> None:
     network = case.network()
     compiled = case.compile(network)
@@ -207,22 +207,23 @@ def full_size() -> CompiledBatch:
 
 
 def test_counts_at_full_size() -> None:
-    """Per face: 11 key switches, 57 hoisted rotations and 1,457 limb NTTs; 70 keys.
+    """Per face: 8 key switches, 66 hoisted rotations and 1,335 limb NTTs; 102 keys.
 
-    With one digit, sums have more rows, which shows in the plaintext products; keys are small.
+    Behind the second stride four channels share the gaps of a pixel: half the ciphertexts, and 36
+    terms of a ciphertext, added up from 49 rotations, instead of 21 of half as many channels.
     """
     compiled = full_size()
     plan, parameters = compiled.plan, compiled.parameters
     work = totals(step_costs(plan, parameters)).work
-    assert work.key_switches <= 685
-    assert work.inner_products <= 3652
-    assert work.ntts <= 93_300
-    assert work.plaintext_products <= 5_430_000
+    assert work.key_switches <= 521
+    assert work.inner_products <= 4216
+    assert work.ntts <= 85_500
+    assert work.plaintext_products <= 3_185_000
     match = compile_match(plan, parameters, BATCH)
     keys = required_keys([plan, match], parameters)
-    assert len(keys) <= 74
+    assert len(keys) <= 106
     assert len(plan.inputs) == 12
-    assert len(plan.masks) <= 35
+    assert len(plan.masks) <= 65
 
 
 def test_no_convolution_rotates_sums() -> None:
@@ -232,4 +233,4 @@ def test_no_convolution_rotates_sums() -> None:
             # Consecutive baby steps share a key.
             amounts = [amount for _, amount in step.babies]
             assert amounts == sorted(amounts)
-            assert step.period in (4, 8)
+            assert step.period in (4, 128)

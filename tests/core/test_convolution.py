@@ -12,8 +12,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from fhe_core.compiler.builder import LinearTables, PlanBuilder
-from fhe_core.compiler.convolution import Source, Structure, fill_rows
-from fhe_core.compiler.layouts import Layout, LayoutError, raster
+from fhe_core.compiler.convolution import Source, Structure, build_structure, fill_rows
+from fhe_core.compiler.layouts import Layout, LayoutError, raster, rows_on_top
 from fhe_core.compiler.policy import SAFE
 from fhe_core.parameters import Parameters
 from fhe_core.plan import PlanError, steps
@@ -54,11 +54,18 @@ def run(
     parts: Sequence[Part],
     target: Layout,
     bias: Array | None = None,
+    by_columns: bool = False,
 ) -> tuple[Array, steps.LinearTransform]:
-    """Compile one linear step, run it in numpy, and unpack its result."""
+    """Compile one linear step, run it in numpy with anything in free slots, and unpack its result.
+
+    by_columns: with weights that may change along the rows of pixels.
+    """
     lanes = target.shape[0]
     padded = 1 << (lanes - 1).bit_length()
-    builder = PlanBuilder(parameters, replace(SAFE, pre_rotations=pre_rotations))
+    policy = replace(
+        SAFE, pre_rotations=pre_rotations, column_channels=target.shape[1] if by_columns else 0
+    )
+    builder = PlanBuilder(parameters, policy)
     inputs, tensors = [], []
     for number, (layout, part) in enumerate(zip(layouts, parts, strict=True)):
         names = [
@@ -88,12 +95,20 @@ def run(
     )
     plan = builder.finish("conv", inputs, outputs, {})
     tables = {name: filler(None, lane) for name, (filler, lane) in builder.fillers.items()}
-    packed = [layout.pack(p.tensor) for layout, p in zip(layouts, parts, strict=True)]
+    packed = [with_junk(layout, p.tensor) for layout, p in zip(layouts, parts, strict=True)]
     slots = cleartext.run(plan, tables, list(np.concatenate(packed)))
     assert all(plan.values[name].scale == 2.0**43 for name in outputs)
     step = plan.steps[-1]
     assert isinstance(step, steps.LinearTransform)
     return target.unpack(np.stack(slots)), step
+
+
+def with_junk(layout: Layout, tensor: Array) -> Array:
+    """Its slots, with anything where groups of slots hold no pixel."""
+    slots = layout.pack(tensor)
+    free = np.repeat(~layout.used_groups(), layout.group)
+    slots[:, free] = np.random.default_rng(1).normal(size=(len(slots), int(free.sum())))
+    return slots
 
 
 @st.composite
@@ -127,13 +142,15 @@ def problems(draw: st.DrawFn) -> tuple[list[Layout], list[Part], Layout, int]:
 
 
 @settings(max_examples=80)
-@given(problems())
-def test_random_convolutions(problem: tuple[list[Layout], list[Part], Layout, int]) -> None:
+@given(problems(), st.booleans())
+def test_random_convolutions(
+    problem: tuple[list[Layout], list[Part], Layout, int], by_columns: bool
+) -> None:
     layouts, parts, target, pre_rotations = problem
     parameters = tiny.chain(9, 3)
     split = any(d.axis == "channel" and d.across for d in target.digits)
     bias = np.random.default_rng(0).normal(size=target.shape[:2]) * (not split)
-    got, step = run(parameters, pre_rotations, layouts, parts, target, bias)
+    got, step = run(parameters, pre_rotations, layouts, parts, target, bias, by_columns)
     expected = sum(part.expected() for part in parts) + bias[:, :, None, None]
     assert np.max(np.abs(got - expected)) < 1e-10
     assert len(step.weight_scales) == len(step.inputs)
@@ -160,6 +177,44 @@ def test_free_slots_do_not_leak() -> None:
     got, step = run(tiny.chain(9, 3), 4, [source], [part], source)
     assert np.max(np.abs(got - part.expected())) < 1e-10
     assert all(amount < source.slots for _, amount in (*step.babies, *step.giants))
+
+
+@pytest.mark.parametrize("by_columns", [False, True])
+def test_clean_outputs_leave_zeros_in_free_slots(by_columns: bool) -> None:
+    """As behind a stride, where the switch to the smaller ring adds both halves of the slots."""
+    source = rows_on_top(raster(512, 2, 4, 8))
+    target = replace(raster(256, 2, 4, 4, pitch_x=16), slots=512)
+    found = build_structure(
+        [Source(source, 3, 2, 1)], target, [2], clean=True, by_columns=by_columns
+    )
+    kept = np.zeros((len(found.giants), 512), dtype=bool)  # what each sum may hold
+    for number, entries in enumerate(found.entries):
+        for term, row in entries:
+            mask = found.masks[found.terms[term][1]]
+            weights = np.repeat(found.row_index[row] >= 0, 2)
+            wanted = np.tile(weights, 512 // found.period)
+            kept[number] |= np.repeat(mask, 512 // mask.size) & wanted
+    for (_, giant), slots in zip(found.giants, kept, strict=True):
+        assert not np.roll(slots, -giant)[256:].any()
+        assert slots.any()
+
+
+def test_products_share_masks_and_weights_where_none_of_them_minds() -> None:
+    """Free slots may hold anything; weights that change along a row need masks for columns only."""
+    full, half_empty = raster(512, 1, 8, 8), raster(512, 1, 16, 4, pitch_x=16)
+    counts = {}
+    for name, layout in (("full", full), ("half empty", half_empty)):
+        source = Source(layout, 3, 1, 1)
+        for clean in (True, False):
+            for by_columns in (False, True):
+                found = build_structure([source], layout, [2], clean=clean, by_columns=by_columns)
+                products = sum(len(entries) for entries in found.entries)
+                counts[name, clean, by_columns] = products, len(found.masks)
+    assert counts["full", True, False] == counts["full", False, False]
+    assert counts["half empty", False, False] < counts["half empty", True, False]
+    for name in ("full", "half empty"):
+        assert counts[name, False, True][0] < 0.75 * counts[name, False, False][0]
+        assert counts[name, False, True][1] < counts[name, False, False][1]
 
 
 def test_pre_rotations_trade_giant_steps_for_inputs() -> None:

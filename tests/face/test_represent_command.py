@@ -31,6 +31,7 @@ from fhe_face.models.synthetic import untrained
 from tests.face.kit import Run
 
 PEOPLE, IMAGES = 3, 2
+NO_IMAGE = "not an image; expected PNG, JPEG, WebP, AVIF, BMP, GIF, TIFF or PPM"
 FILES = {"embeddings.npy", "index.csv", "refused.csv", "represent.json"}
 
 
@@ -236,7 +237,7 @@ def test_a_result_is_never_replaced_by_nothing(
     (broken / "0.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     result = fhe_face("represent", broken.parent, *how)
     assert f"{out} keeps what it held" in result.refused()
-    assert {file.name: file.read_bytes() for file in out.iterdir() if file.is_file()} == before
+    assert {file.name: file.read_bytes() for file in out.iterdir()} == before
     assert fhe_face("represent", people, *how, "--json").json()["known"] == PEOPLE * IMAGES
 
     def gone(photo: Any) -> bytes:
@@ -253,6 +254,13 @@ def test_nothing_to_represent_leaves_no_folder(
     out = tmp_path / "out"
     fhe_face("represent", tmp_path / "nowhere", "-o", out, "--weights", weights).refused()
     assert not out.exists()
+    (tmp_path / "letter.txt").write_text("dear")
+    asked = ("represent", tmp_path / "letter.txt", "-o", out, "--weights", weights)
+    assert fhe_face(*asked).refused().endswith("letter.txt: " + NO_IMAGE)
+    assert not out.exists()
+    out.mkdir()
+    assert "keeps" not in fhe_face(*asked).refused()
+    assert list(out.iterdir()) == [], "and a folder that was there stays"
 
 
 def test_a_photo_that_cannot_be_read_is_in_the_list(

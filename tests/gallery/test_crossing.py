@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,12 +24,13 @@ from fhe_face.gallery import crossing, findings
 from fhe_face.gallery.decisions import Answer
 from fhe_face.gallery.embedders import EncryptedEmbedder
 from fhe_face.gallery.errors import GalleryError
+from fhe_face.gallery.gallery import Gallery
 from fhe_face.keyfile import SWITCH_KEY
 from fhe_face.models.templates import unit
 from fhe_face.server.crossing import CrossingServer, NoSwitchKey, TooManyWaiting
 from tests.core import tiny
 from tests.gallery import kit
-from tests.gallery.crossing_kit import Both, F, both, crossed, empty, full, results, world
+from tests.gallery.crossing_kit import RING, Both, F, both, crossed, empty, full, results, world
 
 __all__ = ["both", "crossed", "empty", "full", "results", "world"]
 
@@ -83,6 +85,18 @@ def test_a_new_key_of_the_gallery_ends_the_switching_key(crossed: Both) -> None:
     kit.consistent(crossed.gallery)
     with pytest.raises(NoSwitchKey):
         crossed.opened()
+
+
+def test_a_copy_is_sealed_as_its_gallery_and_has_no_switching_key(
+    crossed: Both, tmp_path: Path
+) -> None:
+    crossed.gallery.backup(tmp_path / "copy")
+    Gallery.restore(tmp_path / "copy", tmp_path / "again")
+    with Gallery.open(tmp_path / "again", parameters=RING, embedder=kit.Painted()) as again:
+        kit.consistent(again)
+        assert again.settings.crossing is not None
+    with pytest.raises(NoSwitchKey):
+        CrossingServer.load(tmp_path / "again" / "server", parameters=RING, engines=tiny.load)
 
 
 def test_what_opens_waiting_faces_does_not_change_under_them(crossed: Both) -> None:
@@ -360,6 +374,15 @@ def test_damage_is_one_clear_error(crossed: Both, what: str) -> None:
         with pytest.raises(container.ContainerError):
             use(data[:length])
     server.close()
+
+
+def test_a_file_that_is_no_face_is_not_read(crossed: Both) -> None:
+    """Its owner looks at the size first."""
+    digest = crossing.files_of(crossed.gallery.opened).write(b"x" * 100_000)
+    (found,) = crossing.waiting_faces(crossed.gallery.opened, MemoryLedger())
+    assert (found.digest, found.healthy) == (digest, False)
+    assert found.error == "its file is larger than any face that waits"
+    assert crossed.gallery.server_only.drop() == 1
 
 
 def test_nothing_of_the_server_alone_is_a_secret(crossed: Both) -> None:

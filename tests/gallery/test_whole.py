@@ -184,7 +184,12 @@ def test_a_rebuild_loses_nothing_unasked(tmp_path: Path) -> None:
         gallery.enroll(folder)
         key = [row.record for row in gallery.opened.store.templates()]
         other = Painted(model=OTHER)
-        with pytest.raises(GalleryError, match="4 templates have no photo"):
+        letter = tmp_path / "letter.txt"
+        letter.write_text("dear")
+        with pytest.raises(GalleryError, match=r"6 templates have no photo .*these templates$"):
+            gallery.rebuild(letter, embedder=other)
+        assert not list((tmp_path / "g").rglob("rebuild*")), "nothing was embedded"
+        with pytest.raises(GalleryError, match=r"4 templates have no photo .*the next run$"):
             gallery.rebuild(folder / "person00", embedder=other)
         assert [row.record for row in gallery.opened.store.templates()] == key
         consistent(gallery)

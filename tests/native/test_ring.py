@@ -682,6 +682,24 @@ def test_accumulate_masks_sums_or_terms(sums: int) -> None:
     assert not job.run()[:, :, job.limbs :].any()
 
 
+@pytest.mark.parametrize("sums", [1, 4, 5])
+def test_accumulate_adds_up_terms_that_go_together(sums: int) -> None:
+    """Terms that every sum takes with the same weights: with an identity, which vanishes modulo the
+    specials, of one baby step twice, and with one that has other weights in the last sum."""
+    job = transform(Ring(64), 16)
+    terms = [(0, 0), (2, 1), (3, 0), (3, 1), (4, 0), (1, -1), (1, 0)]
+    pairs = [(0, 0), (1, 0), (2, 1), (3, 1), (4, 1), (5, 2), (6, 3), (0, 0), (1, 0)]
+    outputs = [np.array([(t, (w + o) % 7) for t, w in pairs], dtype=np.uint32) for o in range(sums)]
+    job = replace(job, terms=terms, outputs=outputs)
+    assert equal(job.run(), job.expected())
+    outputs[-1][4, 1] = 6  # term 4 parts from the others
+    assert equal(job.run(), job.expected())
+    identities = [np.array([(0, 1), (6, 1)], dtype=np.uint32)] * sums
+    job = replace(job, outputs=identities)  # a group of nothing modulo the specials
+    assert equal(job.run(), job.expected())
+    assert not job.run()[:, :, job.limbs :].any()
+
+
 def test_longest_sum() -> None:
     """4096 entries of the largest values, the most that are reduced once."""
     job = transform(Ring(16), 8)

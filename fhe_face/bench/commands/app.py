@@ -15,9 +15,12 @@ from fhe_face.commands.options import DEFAULT_WEIGHTS, Json, Threads, Weights
 app = typer.Typer(help="Measure this machine: times, ratios and limits.", no_args_is_help=True)
 
 OneThread = Annotated[int, typer.Option("--threads", min=1, max=1024, help="Threads.")]
-Repeat = Annotated[int, typer.Option("--repeat", min=1, help="Runs; medians are shown.")]
+Repeat = Annotated[
+    int, typer.Option("--repeat", min=1, max=10_000, help="Runs; medians are shown.")
+]
 Rounds = Annotated[
-    int, typer.Option("--rounds", min=1, help="How often everything is timed, in turns.")
+    int,
+    typer.Option("--rounds", min=1, max=10_000, help="How often everything is timed, in turns."),
 ]
 Plot = Annotated[
     Path | None, typer.Option("--plot", help="Draw it (.png, .svg, .pdf); needs matplotlib.")
@@ -82,7 +85,9 @@ def modes(
 @app.command(help="Latency, throughput, sizes and memory against their targets, with PASS or FAIL.")
 def targets(
     weights: Weights = DEFAULT_WEIGHTS,
-    batch: Annotated[int, typer.Option("--batch", min=2, help="Faces in the batch.")] = 64,
+    batch: Annotated[
+        int, typer.Option("--batch", min=2, max=100_000, help="Faces in the batch.")
+    ] = 64,
     repeat: Repeat = 3,
     rounds: Rounds = 5,
     threads: Threads = None,

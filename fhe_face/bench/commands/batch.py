@@ -19,6 +19,7 @@ from fhe_face.local.process import run_job
 from fhe_face.output import Output, grid
 from fhe_face.system import default_threads, seconds, size
 
+_MOST_FACES = 100_000
 _COLUMNS = ("faces", "time", "per face", "faces per hour", "peak memory", "worst error")
 
 
@@ -47,13 +48,15 @@ def run(weights: Path, sizes: str, plot: Path | None, threads: int | None, as_js
 
 
 def parse_sizes(text: str) -> list[int]:
-    """Sizes in ascending order, each once; CommandError for anything but positive numbers."""
+    """Sizes in ascending order, each once; CommandError for anything but numbers up to 100,000."""
     try:
         sizes = sorted({int(part) for part in text.split(",")})
     except ValueError:
         sizes = []
-    if not sizes or sizes[0] < 1:
-        raise CommandError(f"--sizes is '{text}'; it must be numbers as in 1,2,4,8", USAGE)
+    if not sizes or sizes[0] < 1 or sizes[-1] > _MOST_FACES:
+        raise CommandError(
+            f"--sizes is '{text}'; it must be numbers as in 1,2,4,8, up to {_MOST_FACES:,}", USAGE
+        )
     return sizes
 
 

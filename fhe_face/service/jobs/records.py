@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Final
 
 from fhe_core.errors import Failure
-from fhe_core.formats.devices import DEVICE_ID
+from fhe_core.formats.purpose import DEVICE_ID
 from fhe_face.service.rows import Room
 from fhe_face.service.settings import Settings
 

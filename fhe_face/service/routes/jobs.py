@@ -12,7 +12,7 @@ from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from fhe_core.formats.devices import DEVICE_ID
+from fhe_core.formats.purpose import DEVICE_ID
 from fhe_face.service.context import Context, Embedder, Here, Submitter
 from fhe_face.service.errors import Busy, NotComplete, NotHere, TooManyRequests
 from fhe_face.service.models import EmbeddingJob, Job, JobError, Jobs, Progress, Result, ScoreJob

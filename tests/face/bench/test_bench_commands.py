@@ -99,7 +99,7 @@ def test_batch(fhe_face: Run, small: HereServer, tmp_path: Path) -> None:
     assert "faces per hour" in fhe_face(*arguments).out
 
 
-@pytest.mark.parametrize("sizes", ["", "a", "1,,2", "0,1", "-1"])
+@pytest.mark.parametrize("sizes", ["", "a", "1,,2", "0,1", "-1", "1,100001"])
 def test_sizes_that_are_none(fhe_face: Run, small: HereServer, sizes: str) -> None:
     refused = fhe_face("bench", "batch", "--weights", "w", f"--sizes={sizes}").refused(2)
     assert "must be numbers as in 1,2,4,8" in refused
@@ -152,6 +152,20 @@ def test_an_interpreter_without_openfhe_is_refused_at_once(
         pytest.skip("this Python has openfhe")
     refused = fhe_face("bench", *command, "--openfhe-python", python).refused(2)
     assert f"--openfhe-python is '{python}'" in refused
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "kernels --rounds",
+        "operations --rounds",
+        "gallery --rounds",
+        "profile --repeat",
+        "targets --batch",
+    ],
+)
+def test_no_measurement_goes_on_for_ever(asked: str, fhe_face: Run) -> None:
+    assert "less than or equal to 10000" in fhe_face("bench", *asked.split(), 10**20).refused(2)
 
 
 def test_weights_that_are_missing(fhe_face: Run, tmp_path: Path) -> None:
