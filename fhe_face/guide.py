@@ -353,6 +353,7 @@ COMMANDS: Final = {
         "",
         ("fhe-face weights bound official -o mine.safetensors --photos people/ --plot curves.png",),
     ),
+    "weights card": ("", ("fhe-face weights card official people/ -o card.md --plot card.png",)),
     "weights verify": ("", ("fhe-face weights verify weights.safetensors",)),
     "weights convert": ("", ("fhe-face weights convert backbone-64x64.ckpt weights.safetensors",)),
     "weights download": ("", ("fhe-face weights download --size 64",)),

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import mmap as memory_map
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
 from types import TracebackType
-from typing import Any, BinaryIO, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core.container.errors import (
-    AccessError,
     ContainerError,
     Corrupt,
     NotAContainer,
@@ -36,71 +34,10 @@ from fhe_core.container.header import (
     SectionInfo,
     parse_header,
 )
-from fhe_core.files import FileError, explain, open_regular, shown
+from fhe_core.container.sources import BytesSource, FileSource, Source
+from fhe_core.files import shown
 
 _PIECE_BYTES = 1 << 20
-
-
-class _Source(Protocol):
-    """Bytes of known size that can be read at any place."""
-
-    name: str
-    size: int
-
-    def read_into(self, offset: int, buffer: memoryview) -> None: ...
-    def shared(self) -> memory_map.mmap | bytes: ...
-    def close(self) -> None: ...
-
-
-class _FileSource:
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.name = shown(path)
-        try:
-            self._file: BinaryIO = open_regular(path)
-        except FileError as error:
-            raise AccessError(str(error)) from error
-        self.size = os.fstat(self._file.fileno()).st_size
-        self._map: memory_map.mmap | None = None
-
-    def read_into(self, offset: int, buffer: memoryview) -> None:
-        done = 0
-        while done < len(buffer):
-            try:
-                count = os.preadv(self._file.fileno(), [buffer[done:]], offset + done)
-            except OSError as error:
-                raise AccessError(str(explain(self.name, "read", error))) from error
-            if count == 0:
-                raise Truncated(f"{self.name}: became shorter while it was read")
-            done += count
-
-    def shared(self) -> memory_map.mmap:
-        if self._map is None:
-            descriptor = self._file.fileno()
-            try:
-                self._map = memory_map.mmap(descriptor, self.size, access=memory_map.ACCESS_READ)
-            except (OSError, ValueError) as error:
-                raise AccessError(f"cannot map {self.name} into memory: {error}") from error
-        return self._map
-
-    def close(self) -> None:
-        self._file.close()
-        self._map = None  # arrays that still use the map keep it alive
-
-
-class _BytesSource:
-    def __init__(self, data: bytes, name: str) -> None:
-        self.name = name
-        self.size = len(data)
-        self._data = data
-
-    def read_into(self, offset: int, buffer: memoryview) -> None:
-        buffer[:] = self._data[offset : offset + len(buffer)]
-
-    def shared(self) -> bytes:
-        return self._data
-
-    def close(self) -> None:
-        self._data = b""
 
 
 class Reader:
@@ -111,7 +48,7 @@ class Reader:
     `mmap=False`, which verifies the very copy that it returns.
     """
 
-    def __init__(self, source: _Source, expect_kind: Kind | None, limits: Limits) -> None:
+    def __init__(self, source: Source, expect_kind: Kind | None, limits: Limits) -> None:
         self._source = source
         self._closed = False
         self._verified: set[str] = set()
@@ -261,7 +198,7 @@ def open(
         AccessError: the file is missing, unreadable, or not a regular file.
         NotAContainer, UnsupportedVersion, WrongKind, Truncated, Corrupt, TooLarge: see there.
     """
-    source = _FileSource(path)
+    source = FileSource(path)
     try:
         return Reader(source, expect_kind, limits)
     except BaseException:
@@ -278,7 +215,7 @@ def loads(
 ) -> Reader:
     """As `open`, for a container in memory; `name` stands for the file in messages."""
     content = data if isinstance(data, bytes) else bytes(data)  # must not change once verified
-    return Reader(_BytesSource(content, shown(name)), expect_kind, limits)
+    return Reader(BytesSource(content, shown(name)), expect_kind, limits)
 
 
 def read_header(
@@ -292,7 +229,7 @@ def read_header(
         return reader.header
 
 
-def _read(source: _Source, offset: int, length: int) -> bytes:
+def _read(source: Source, offset: int, length: int) -> bytes:
     buffer = bytearray(length)
     source.read_into(offset, memoryview(buffer))
     return bytes(buffer)
@@ -309,7 +246,7 @@ def parse_front(
     Raises:
         NotAContainer, UnsupportedVersion, WrongKind, Truncated, Corrupt, TooLarge: see there.
     """
-    source = _BytesSource(data, shown(name))
+    source = BytesSource(data, shown(name))
     kind, covered, length = _read_front(source, None, limits)
     header = parse_header(covered[PREAMBLE.size :], kind, source.name, None, limits)
     if len(data) > header.payload_offset or any(data[length:]):
@@ -317,7 +254,7 @@ def parse_front(
     return header, data[:length]
 
 
-def _read_header(source: _Source, expect_kind: Kind | None, limits: Limits) -> Header:
+def _read_header(source: Source, expect_kind: Kind | None, limits: Limits) -> Header:
     kind, covered, length = _read_front(source, expect_kind, limits)
     header = parse_header(covered[PREAMBLE.size :], kind, source.name, source.size, limits)
     _check_padding(source, header, length)
@@ -325,7 +262,7 @@ def _read_header(source: _Source, expect_kind: Kind | None, limits: Limits) -> H
 
 
 def _read_front(
-    source: _Source, expect_kind: Kind | None, limits: Limits
+    source: Source, expect_kind: Kind | None, limits: Limits
 ) -> tuple[Kind, bytes, int]:
     """The kind, what the header's checksum covers, verified, and where the checksum ends."""
     name = source.name
@@ -365,7 +302,7 @@ def _known_kind(number: int, expect_kind: Kind | None, name: str) -> Kind:
     return kind
 
 
-def _check_padding(source: _Source, header: Header, front_length: int) -> None:
+def _check_padding(source: Source, header: Header, front_length: int) -> None:
     """Every byte that no digest covers must be zero; each gap is shorter than the alignment."""
     end = front_length
     starts = [header.payload_offset + section.offset for section in header.sections]

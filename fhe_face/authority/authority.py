@@ -7,33 +7,28 @@ compared, its request is looked up, and the answer is counted; before the word l
 from __future__ import annotations
 
 import math
-import re
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from fhe_core import container
 from fhe_core.container import Kind as FileKind
 from fhe_core.errors import Failure
-from fhe_core.matching import crossed
-from fhe_core.matching.values import TOKEN_BYTES
 from fhe_face.authority import log
-from fhe_face.authority.faces import Checked, Faces
+from fhe_face.authority.faces import Checked, Claim, Faces
 from fhe_face.authority.galleries import known_gallery
 from fhe_face.authority.policy import Policy
+from fhe_face.authority.questions import Questions, opener_of, require_standard
 from fhe_face.authority.requests import Question, Request, Requests, Verdict
 from fhe_face.authority.searches import SEARCHES, CheckedFace, CheckedScores, Searches, token_of
-from fhe_face.authority.thresholds import MATCHES, Standard, standard_of
+from fhe_face.authority.thresholds import MATCHES, standard_of
 from fhe_face.authority.words import UNHEALTHY, Caller, Kind, Scope, State, Word, checked_name
 from fhe_face.client.ledger import AnswerLimitError
-from fhe_face.service.errors import Forbidden, Invalid, NotHere, OverQuota
+from fhe_face.service.errors import Forbidden, NotHere, OverQuota
 from fhe_face.store.database import Database
-from fhe_face.tokens import NONCE_BYTES, TAG_BYTES
 
-_FACE: Final = re.compile(f"[0-9a-f]{{{2 * (NONCE_BYTES + TAG_BYTES)}}}")
-_PROBE: Final = re.compile(f"[0-9a-f]{{{2 * TOKEN_BYTES}}}")
 _SPENT: Final = "the key has given as many answers as it may: make a new key"
 Clock = Callable[[], int]
 
@@ -87,68 +82,14 @@ class Authority:
     def requests(self) -> Requests:
         return Requests(self.database, self.policy)
 
-    # --- announcing -------------------------------------------------------------------------------
-
     def announce(self, caller: Caller, question: Question) -> Request:
         """Tell of a request before its result comes.
 
-        Raises:
-            Forbidden: the token may not ask this. Invalid, NotHere: the question makes no sense
-                here. Others: as `Requests.announce`.
+        Raises: as `Questions.require` and `Requests.announce`.
         """
-        caller.require(Scope.ENROL if question.kind is Kind.ENROL else Scope.ASK)
-        by_face = _FACE.fullmatch(question.token) is not None
-        question = _known_by(question)
-        if question.subject is not None:
-            checked_name(question.subject, "person")
-        if question.kind is Kind.SEARCH:
-            self._require_search(caller, question, by_face)
-        elif question.gallery is not None:
-            self._require_enrolment(question)
-        else:
-            self._require_face(question)
-        return self.requests.announce(caller, question, self.clock())
-
-    def _require_face(self, question: Question) -> None:
-        if self.faces is None:
-            raise NotHere("this authority holds no client.key")
-        if question.subject is None or question.names:
-            raise Invalid(f"a request of kind '{question.kind}' has a subject and nothing else")
-        if question.kind is Kind.MATCH:
-            self._matches()
-
-    def _require_enrolment(self, question: Question) -> None:
-        """Of a face that a server enrols in a gallery by itself."""
-        if question.kind is Kind.MATCH or question.subject is None or question.names:
-            raise Invalid("a gallery is searched, or a subject's face is enrolled in it")
-        known = known_gallery(self.database, question.gallery or "")
-        self._searches(known.key_id)
-        known.require_crossing()
-
-    def _require_search(self, caller: Caller, question: Question, by_face: bool) -> None:
-        """by_face: a server searches for the face by itself."""
-        if question.gallery is None:
-            raise Invalid("a search is of a gallery")
-        known = known_gallery(self.database, question.gallery)
-        self._searches(known.key_id)
-        if by_face:
-            known.require_crossing()
-        if question.names:
-            caller.require(Scope.NAMES)
-            if question.subject is not None:
-                raise Invalid("whoever names a subject needs no name: leave out one of both")
-
-    def _matches(self) -> Standard:
-        standard = standard_of(self.database, MATCHES)
-        if standard is None:
-            raise NotHere("this authority has no thresholds for matches")
-        return standard
-
-    def _searches(self, key_id: str) -> Searches:
-        try:
-            return self.searches[key_id]
-        except KeyError:
-            raise NotHere("this authority does not hold the gallery's key") from None
+        questions = Questions(self.database, self.faces is not None, self.searches)
+        asked = questions.require(caller, question)
+        return self.requests.announce(caller, asked, self.clock())
 
     # --- deciding ---------------------------------------------------------------------------------
 
@@ -181,7 +122,7 @@ class Authority:
             raise _unannounced()
         with self._noting(caller, request):
             known = known_gallery(self.database, request.question.gallery or "")
-            opener = self._searches(known.key_id)
+            opener = opener_of(self.searches, known)
             checked = opener.check(data, token, known)
 
             def decide() -> tuple[Verdict, float]:
@@ -195,7 +136,7 @@ class Authority:
             raise _unannounced()
         with self._noting(caller, request):
             known = known_gallery(self.database, request.question.gallery)
-            opener = self._searches(known.key_id)
+            opener = opener_of(self.searches, known)
             checked = opener.check_face(data, known)
             if checked.face.subject != request.question.subject:
                 raise NotHere("the face is enrolled for another person than was announced")
@@ -207,33 +148,39 @@ class Authority:
         if self.faces is None:
             raise NotHere("this authority holds no client.key")
         faces, standard = self.faces, standard_of(self.database, MATCHES)
-        checked = faces.check(data, None if standard is None else standard.weights)
-        request = self._asked_about(checked)
+        asked: list[Request] = []
+        checked = faces.check(
+            data,
+            None if standard is None else standard.weights,
+            lambda claim: asked.append(self._asked_about(claim)),
+        )
+        (request,) = asked
 
         def decide() -> tuple[Verdict, float]:
-            if checked.is_score:
-                return faces.match(checked, self._matches(), self.policy.near_band)
+            if checked.claim.is_score:
+                band = self.policy.near_band
+                return faces.match(checked, require_standard(self.database), band)
             return faces.enrol(checked), math.nan
 
         with self._noting(caller, request):
             return self._decided(caller, request, checked, decide)
 
-    def _asked_about(self, checked: Checked) -> Request:
+    def _asked_about(self, claim: Claim) -> Request:
         """The request that a result answers: of a match, one side's; the other one's is enrolled.
 
         Raises:
             NotHere: there is none.
         """
-        wanted = Kind.MATCH if checked.is_score else Kind.ENROL
-        for place, token in enumerate(checked.tokens):
+        wanted = Kind.MATCH if claim.is_score else Kind.ENROL
+        for place, token in enumerate(claim.tokens):
             request = self.requests.by_token(token)
             if request is None or request.question.kind is not wanted:
                 continue
             if request.question.gallery is not None:
                 raise NotHere("the face was announced for a gallery")
-            if request.sender not in (None, checked.senders[place]):
+            if request.sender not in (None, claim.senders[place]):
                 raise NotHere("the face was encrypted by another device than has announced it")
-            others = [one for number, one in enumerate(checked.tokens) if number != place]
+            others = [one for number, one in enumerate(claim.tokens) if number != place]
             subject = request.question.subject
             if all(self.requests.enrolled(subject, other) for other in others):
                 return request
@@ -315,24 +262,6 @@ class _Noting:
         self.authority.requests.note(line, self.authority.clock())
         if spent:
             raise OverQuota(_SPENT) from error
-
-
-def _known_by(question: Question) -> Question:
-    """The question, with the token that its result carries.
-
-    A search by a sealed probe has the probe's token, one that a server does by itself that which
-    follows from the face's.
-
-    Raises:
-        Invalid: that is no token.
-    """
-    if question.kind is Kind.SEARCH and _PROBE.fullmatch(question.token):
-        return question
-    if not _FACE.fullmatch(question.token):
-        raise Invalid("that is no token of such a request, in hexadecimal")
-    if question.kind is Kind.SEARCH:
-        return replace(question, token=crossed.token_of(question.token).hex())
-    return question
 
 
 def _unannounced() -> NotHere:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fhe_core.container import ParameterMismatch, WrongKind
@@ -40,21 +40,23 @@ class Weighted:
         self.inner.spend(digest, answers * self.worth)
 
 
-@dataclass(frozen=True, eq=False)
-class Checked:
-    """A result whose shape is right, not yet opened.
+@dataclass(frozen=True)
+class Claim:
+    """What a result says it answers, by tokens of this key. senders: ids of the devices that
+    encrypted its faces."""
 
-    senders: ids of the devices that encrypted its faces; digest: names its content.
-    """
-
-    bundle: Bundle
+    is_score: bool
     tokens: tuple[str, ...]
     senders: tuple[str | None, ...]
-    digest: str
 
-    @property
-    def is_score(self) -> bool:
-        return self.bundle.what == SCORE
+
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """A result whose shape is right, not yet opened. digest: names its content."""
+
+    bundle: Bundle
+    claim: Claim
+    digest: str
 
 
 class Faces:
@@ -75,14 +77,16 @@ class Faces:
         """Public name of the key."""
         return self._clients[SCORE].key_id
 
-    def check(self, data: bytes, weights: str | None = None) -> Checked:
+    def check(self, data: bytes, weights: str | None, asked: Callable[[Claim], object]) -> Checked:
         """Compare a result with what this key's plans give, from its header.
 
-        weights: the digest that it must name, where one is known.
+        weights: the digest that it must name, where one is known. asked: refuses what nobody has
+        asked for, before a ciphertext is read.
 
         Raises:
             ContainerError: another shape, key or plan, no token of this key, or not one face.
         """
+        claims: list[Claim] = []
 
         def admit(head: Head) -> None:
             runs = self._clients[SCORE].expected.require(head)
@@ -92,12 +96,14 @@ class Faces:
                 raise ParameterMismatch(
                     f"{head.source}: was computed with other weights than the thresholds are for"
                 )
+            sides = sides_of(head.what)
+            tokens = tuple(tokens_of(head.source, head.facts, sides))
+            senders = senders_of(head.source, head.facts, sides)
+            claims.append(Claim(head.what == SCORE, tokens, senders))
+            asked(claims[0])
 
         bundle = bundle_from_bytes(data, "the result", self._load, admit)
-        sides = sides_of(bundle.what)
-        tokens = tokens_of("the result", bundle.facts, sides)
-        senders = senders_of("the result", bundle.facts, sides)
-        return Checked(bundle, tuple(tokens), senders, result_digest(bundle).hex())
+        return Checked(bundle, claims[0], result_digest(bundle).hex())
 
     def match(self, checked: Checked, standard: Standard, band: float) -> tuple[Verdict, float]:
         """The verdict on a score, and the score, which must not leave.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fhe_face.commands import bounding
+from fhe_face.commands import bounding, carding
 from fhe_face.commands.options import Json
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="List, check, convert and download weights files.", no_args_is_help=True)
 
 app.command("bound", help=bounding.HELP)(bounding.bound)
+app.command("card", help=carding.HELP)(carding.card)
 
 _SUFFIXES = (".safetensors", ".ckpt")
 

@@ -175,6 +175,7 @@ def embed_encrypted(
     if not missing:
         return [outcome for outcome in outcomes if outcome is not None]
     pipeline = start(len(missing))
+    report(_plan(len(missing), pipeline.together))
     started = time.perf_counter()
     done, healthy, again = 0, 0, 0
     for first in range(0, len(missing), pipeline.together):
@@ -195,6 +196,13 @@ def embed_encrypted(
         f"{per_hour:.0f} healthy embeddings per hour"
     )
     return [outcome for outcome in outcomes if outcome is not None]
+
+
+def _plan(faces: int, together: int) -> str:
+    if together >= faces:
+        return f"encrypting {faces} faces, all together; they are kept when they are done"
+    many = "one by one" if together == 1 else f"{together} at a time"
+    return f"encrypting {faces} faces, {many}; an interruption loses those at work"
 
 
 def _outcome(result: Embedding | HealthReport, seconds: float) -> Outcome:

@@ -37,12 +37,19 @@ _NUMBERS: Final = (
 )
 
 
-def measure(folder: Path, teacher: Teacher) -> dict[str, Any]:
-    """Numbers of `models.evaluation` by kind of crop. TrainingError: no photos of people."""
+def aligned_people(folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Faces (N, 112, 112, 3) RGB of FOLDER/person/photo, and whose they are (N,).
+
+    Photos without a face are left out. TrainingError: there is none.
+    """
     aligner = Aligner()
     crops: list[NDArray[np.uint8]] = []
     labels: list[int] = []
-    for number, person in enumerate(sorted(p for p in folder.iterdir() if p.is_dir())):
+    try:
+        people = sorted(p for p in folder.iterdir() if p.is_dir())
+    except OSError as error:
+        raise TrainingError(f"{folder}: cannot be read ({error.strerror})") from None
+    for number, person in enumerate(people):
         for file in sorted(person.iterdir()):
             if file.suffix.lower() not in _SUFFIXES:
                 continue
@@ -57,13 +64,24 @@ def measure(folder: Path, teacher: Teacher) -> dict[str, Any]:
                 labels.append(number)
     if not crops:
         raise TrainingError(f"{folder}: no faces in folders of people")
-    whole = np.stack(crops)
+    return np.stack(crops), np.array(labels, np.int64)
+
+
+def as_students_see(faces: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Faces (N, 112, 112, 3) with 64 x 64 pixels."""
     cv2 = opencv()
-    small = [cv2.resize(cv2.resize(c, (64, 64)), (SIDE, SIDE)) for c in crops]
+    return np.stack([cv2.resize(face, (64, 64)) for face in faces])
+
+
+def measure(folder: Path, teacher: Teacher) -> dict[str, Any]:
+    """Numbers of `models.evaluation` by kind of crop. TrainingError: no photos of people."""
+    whole, labels = aligned_people(folder)
+    cv2 = opencv()
+    small = [cv2.resize(face, (SIDE, SIDE)) for face in as_students_see(whole)]
     answer = {}
     for name, pictures in (("teacher at 112", whole), ("teacher at 64", np.stack(small))):
         embeddings = teacher.embed(pictures).double().cpu().numpy()
-        facts = evaluate(embeddings, labels).to_json()
+        facts = evaluate(embeddings, labels.tolist()).to_json()
         answer[name] = {key: facts[key] for key in _NUMBERS}
     return answer
 

@@ -1,7 +1,7 @@
 """The bundled weights from nothing, by one command that can be stopped and goes on at any time.
 
     python -m fhe_face.models.training.retrain RUN
-    python -m fhe_face.models.training.retrain RUN --device cuda --half --minutes 10
+    python -m fhe_face.models.training.retrain RUN --device cuda --half --workers 16 --minutes 10
 
 draws generated faces with the teacher's embeddings into RUN/faces, trains with weaker changes
 first, batches of neighbours and several views of each face, then bounded, and writes
@@ -12,6 +12,7 @@ anybody are its start or its teacher but those that the record names.
 import argparse
 import json
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
@@ -22,9 +23,11 @@ from fhe_core.streams import early_end_is_quiet
 from fhe_face.models.checkpoint import save_safetensors
 from fhe_face.models.cryptoface import CryptoFaceNet
 from fhe_face.models.manifest import WeightsManifest, tensors_digest
+from fhe_face.models.training.baseline import aligned_people, as_students_see
 from fhe_face.models.training.distil import HELD_OUT, Distil, Faces
 from fhe_face.models.training.gan import GAN_SHA256
-from fhe_face.models.training.loop import STATE_FILE, Trainer
+from fhe_face.models.training.loop import STATE_FILE, Record, Trainer
+from fhe_face.models.training.people import People, RankOne
 from fhe_face.models.training.plan import Plan
 from fhe_face.models.training.shards import make
 from fhe_face.models.training.teacher import SFACE_SHA256, Teacher
@@ -47,12 +50,15 @@ def main(arguments: list[str] | None = None) -> None:
 
     folder = options.run / _FACES_FOLDER
     teacher = Teacher(device=options.device)
-    for done in make(folder, options.count, options.seed, teacher):
-        _print({"faces": done, "of": options.count})
-        if over() and done < options.count:
-            return
+    development = None if options.development is None else _people(options.development)
+    with closing(make(folder, options.count, options.seed, teacher, options.workers)) as drawn:
+        for done in drawn:
+            _print({"faces": done, "of": options.count})
+            if over() and done < options.count:
+                return
     trainer, objective = _trainer(options, Faces(folder), teacher)
-    steps = trainer.run(save_every=_SAVE_EVERY, check=objective.check, check_every=_CHECK_EVERY)
+    check = _check(objective, development)
+    steps = trainer.run(save_every=_SAVE_EVERY, check=check, check_every=_CHECK_EVERY)
     first, began = trainer.step, time.monotonic()
     with closing(steps):
         for record in steps:
@@ -63,7 +69,7 @@ def main(arguments: list[str] | None = None) -> None:
             if over() and trainer.step < trainer.plan.steps:
                 break
     if trainer.step == trainer.plan.steps:
-        _write(options, trainer, objective)
+        _write(options, trainer, objective, development)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -82,6 +88,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--match", action="store_true",
         help="function matching: the teacher looks at changed pictures too (slow without a GPU)",
+    )  # fmt: skip
+    parser.add_argument("--workers", type=int, default=1, help="processes that draw faces")
+    parser.add_argument(
+        "--development", type=Path,
+        help="photos of people that are looked at while training, and never reported: "
+        "a folder for each of them",
     )  # fmt: skip
     parser.add_argument("--minutes", type=float, help="stop after so long; go on later")
     parser.add_argument("--device", default="cpu")
@@ -109,7 +121,29 @@ def _trainer(options: argparse.Namespace, faces: Faces, teacher: Teacher) -> tup
     return trainer, objective
 
 
-def _write(options: argparse.Namespace, trainer: Trainer, objective: Distil) -> None:
+def _people(folder: Path) -> People:
+    """Of a development set: what decisions may be made by, as no card reports it."""
+    faces, labels = aligned_people(folder)
+    return People(as_students_see(faces), labels)
+
+
+def _check(objective: Distil, development: People | None) -> Callable[[CryptoFaceNet], Record]:
+    """Held-out generated faces, and people of the development set where there is one."""
+    if development is None:
+        return objective.check
+    people = RankOne(development)
+
+    def check(network: CryptoFaceNet) -> Record:
+        found = people(network)
+        named = {f"development_{name}": found[name] for name in ("rank1", "eer")}
+        return objective.check(network) | named
+
+    return check
+
+
+def _write(
+    options: argparse.Namespace, trainer: Trainer, objective: Distil, development: People | None
+) -> None:
     """The weights with the record of what they are from."""
     state = trainer.network.state()
     record = {
@@ -120,6 +154,13 @@ def _write(options: argparse.Namespace, trainer: Trainer, objective: Distil) -> 
         "views": options.views,
         "function_matching": options.match,
         "held_out": options.held_out,
+        "development": None
+        if development is None
+        else {
+            "people": development.count,
+            "images": len(development.labels),
+            "pictures_sha256": development.digest,
+        },
         "plan": trainer.plan.facts(),
         "last": trainer.records[-1],
     }

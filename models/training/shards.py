@@ -5,12 +5,19 @@ the seed and its number alone.
 """
 
 import io
-from collections.abc import Iterator
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from fhe_face.models.training.errors import TrainingError
@@ -51,28 +58,46 @@ class Canvases:
         return out
 
 
-def make(folder: Path, count: int, seed: int, teacher: Teacher | None = None) -> Iterator[int]:
+def make(
+    folder: Path, count: int, seed: int, teacher: Teacher | None = None, workers: int = 1
+) -> Generator[int, None, None]:
     """Fill `folder` up to `count` faces, rounded up to whole files; yields how many there are.
 
     teacher: writes what it makes of every face beside it, targets-00000.npy (N, 128) float32.
-    TrainingError: a package is missing, the folder holds faces of another seed, or count < 1.
+    workers: processes that draw, one file each at a time; the faces are the same.
+    TrainingError: a package is missing, the folder holds faces of another seed, or count or
+    workers < 1.
     """
-    if count < 1:
-        raise TrainingError(f"count is {count}; it must be at least 1")
+    if count < 1 or workers < 1:
+        raise TrainingError(f"count is {count}, workers {workers}; both must be at least 1")
     facts = {"seed": seed, "canvas": CANVAS, "shard": SHARD}
     found = read_record(folder / FACTS_FILE)
     if found and found != facts:
         raise TrainingError(f"{folder}: holds faces of {found}, not {facts}; name another folder")
-    for number in range(-(-count // SHARD)):
-        file = folder / f"faces-{number:05}.npy"
-        targets = folder / f"targets-{number:05}.npy"
-        if not file.exists() or (teacher is not None and not targets.exists()):
-            faces = _drawn(seed_of(seed, "faces", number))
-            write_record(folder / FACTS_FILE, facts)
-            if teacher is not None:
-                _save(targets, teacher.embed(faces.large).cpu().numpy())
-            _save(file, faces.small)
-        yield (number + 1) * SHARD
+    missing = [
+        number
+        for number in range(-(-count // SHARD))
+        if not _faces_file(folder, number).exists()
+        or (teacher is not None and not _targets_file(folder, number).exists())
+    ]
+    done = -(-count // SHARD) - len(missing)
+    if done:
+        yield done * SHARD
+    for number, faces in zip(missing, _all_drawn(seed, missing, workers), strict=True):
+        write_record(folder / FACTS_FILE, facts)
+        if teacher is not None:
+            _save(_targets_file(folder, number), teacher.embed(faces.large).cpu().numpy())
+        _save(_faces_file(folder, number), faces.small)
+        done += 1
+        yield done * SHARD
+
+
+def _faces_file(folder: Path, number: int) -> Path:
+    return folder / f"faces-{number:05}.npy"
+
+
+def _targets_file(folder: Path, number: int) -> Path:
+    return folder / f"targets-{number:05}.npy"
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +106,43 @@ class _Drawn:
 
     small: NDArray[np.uint8]
     large: NDArray[np.uint8]
+
+
+def _all_drawn(seed: int, numbers: Sequence[int], workers: int) -> Iterator[_Drawn]:
+    """In order; at most two files for each process wait in memory."""
+    seeds = [seed_of(seed, "faces", number) for number in numbers]
+    if workers == 1 or len(seeds) < 2:
+        yield from map(_drawn, seeds)
+        return
+    context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
+    with ProcessPoolExecutor(min(workers, len(seeds)), context, _alone) as pool:
+        try:
+            waiting = deque(pool.submit(_drawn, one) for one in seeds[: 2 * workers])
+            for following in [*seeds[2 * workers :], *[None] * len(waiting)]:
+                drawn = waiting.popleft().result()
+                if following is not None:
+                    waiting.append(pool.submit(_drawn, following))
+                yield drawn
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _alone() -> None:
+    """One process of many: one thread, told of Ctrl-C by its parent alone, and ending with it."""
+    from fhe_face.models.faces.opencv import opencv
+
+    threading.Thread(target=_follow, daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    opencv().setNumThreads(1)
+
+
+def _follow() -> None:
+    """A parent that was killed leaves nobody behind: they would wait for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _drawn(seed: int) -> _Drawn:

@@ -59,10 +59,12 @@ def test_no_request_is_a_server_error(tmp_path: Path) -> None:
     assert len(operations) >= 45
     for operation in operations:
         for mode in GenerationMode:  # as the description allows, and as it does not
-            _try(operation, mode, token)
+            attempt(operation, mode, token)
 
 
-def _try(operation: Any, mode: Any, token: str) -> None:
+def attempt(operation: Any, mode: Any, token: str) -> None:
+    """Requests of one kind, right or wrong ones."""
+
     @hypothesis.settings(
         max_examples=EXAMPLES,
         deadline=None,

@@ -1,6 +1,7 @@
 """Generated faces, the teacher, and the distillation; parts skip where a package is missing."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ import torch
 from fhe_face.models.checkpoint import load
 from fhe_face.models.cryptoface import CryptoFaceNet
 from fhe_face.models.faces import Aligner
-from fhe_face.models.training import distil, retrain
+from fhe_face.models.training import distil, retrain, shards
 from fhe_face.models.training.distil import Distil, Faces
 from fhe_face.models.training.errors import TrainingError
 from fhe_face.models.training.gan import FaceGenerator
@@ -80,7 +81,10 @@ def test_retraining_stops_and_goes_on(
     made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retrain, "Teacher", lambda device: None)
-    monkeypatch.setattr(retrain, "make", lambda *_: iter([24]))
+    monkeypatch.setattr(retrain, "make", lambda *_: (count for count in [24]))
+    draw = np.random.default_rng(4)
+    photos = draw.integers(0, 256, (8, 112, 112, 3), dtype=np.uint8), np.repeat(np.arange(4), 2)
+    monkeypatch.setattr(retrain, "aligned_people", lambda _: photos)
     digests = []
     for name, stops in (("whole", 0), ("stopped", 2)):
         run = tmp_path / name
@@ -89,7 +93,7 @@ def test_retraining_stops_and_goes_on(
             (run / "faces" / file).write_bytes((made / file).read_bytes())
         given = [
             str(run), "--count", "24", "--steps", "3", "--batch", "8", "--neighbours", "2",
-            "--views", "2", "--held-out", "8",
+            "--views", "2", "--held-out", "8", "--development", str(tmp_path / "people"),
         ]  # fmt: skip
         for _ in range(stops):
             retrain.main([*given, "--minutes", "0"])
@@ -98,9 +102,38 @@ def test_retraining_stops_and_goes_on(
         weights = load(run / retrain.RETRAINED_FILE)
         assert weights.manifest is not None
         assert weights.manifest.training["faces"]["count"] == 24
+        assert weights.manifest.training["development"]["people"] == 4
+        last = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
+        assert 0 <= last["development_eer"] <= 1
         digests.append(weights.tensors_sha256)
     assert digests[0] == digests[1]
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["tensors_sha256"] == digests[1]
+
+
+def test_workers_draw_the_same_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In order, going on where a run was stopped, and no more than needed at a time."""
+    drawn: list[int] = []
+
+    def draw(seed: int) -> shards._Drawn:
+        drawn.append(seed)
+        pixels = np.random.default_rng(seed).integers(0, 256, (2, 80, 80, 3), dtype=np.uint8)
+        return shards._Drawn(pixels, np.zeros((2, 112, 112, 3), np.uint8))
+
+    monkeypatch.setattr(shards, "_drawn", draw)
+    monkeypatch.setattr(shards, "ProcessPoolExecutor", lambda count, *_: ThreadPoolExecutor(count))
+    assert list(shards.make(tmp_path / "one", 3500, 5)) == list(range(500, 4000, 500))
+    stopped = shards.make(tmp_path / "many", 3500, 5, workers=2)
+    assert (next(stopped), next(stopped)) == (500, 1000)
+    stopped.close()
+    drawn.clear()
+    assert list(shards.make(tmp_path / "many", 3500, 5, workers=2)) == list(range(1000, 4000, 500))
+    assert len(drawn) == 5
+    files = sorted(file.name for file in (tmp_path / "one").iterdir())
+    assert len(files) == 8
+    for name in files:
+        assert (tmp_path / "many" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+    with pytest.raises(TrainingError, match="workers 0"):
+        next(shards.make(tmp_path / "none", 500, 5, workers=0))
 
 
 def test_function_matching_where_the_face_is_still_seen(made: Path) -> None:
