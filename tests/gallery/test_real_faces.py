@@ -15,7 +15,6 @@ from fhe_face.client.health import HealthReport
 from fhe_face.gallery.decisions import Answer
 from fhe_face.gallery.embedders import LocalEmbedder
 from fhe_face.gallery.gallery import Gallery
-from fhe_face.gallery.report import Why
 from fhe_face.models.evaluation.scores import pair_scores, roc
 from fhe_face.models.templates import Array, unit
 from fhe_face.photos.preparation import PreparedFace
@@ -23,6 +22,8 @@ from tests.core.tiny import gallery as ring
 
 pytestmark = pytest.mark.slow
 
+#: The network diverges on this photo as it is.
+DIVERGES = "000197_02159525.jpg"
 #: Blocks of 1,024 templates of 256 numbers.
 RING = ring(10, 256, 4)
 
@@ -86,16 +87,15 @@ def created(folder: Path, embedder: Remembering, parameters: MatchParameters) ->
     )
 
 
-def test_all_are_enrolled_but_the_one_that_diverges(gallery: Gallery, johns: Path) -> None:
+def test_all_are_enrolled_and_the_one_that_diverges_with_less_contrast(
+    gallery: Gallery, johns: Path
+) -> None:
     found = gallery.enroll(johns)
-    assert [(Path(one.photo).name, one.why) for one in found.refused] == [
-        ("000197_02159525.jpg", Why.DIVERGED)
-    ]
-    assert "the network diverged on this image" in found.refused[0].reason
+    assert found.refused == []
     assert len(found.repeated) == 1, "one picture is there twice"
-    assert len(found.enrolled) == 53
-    assert {one.name: one.templates for one in gallery.subjects()}.values()
-    assert sum(one.templates for one in gallery.subjects()) == 53
+    assert DIVERGES in {Path(one.photo).name for one in found.enrolled}
+    assert len(found.enrolled) == 54
+    assert sum(one.templates for one in gallery.subjects()) == 54
     assert [one for one in gallery.check() if one.severity == "error"] == []
 
 
@@ -109,9 +109,6 @@ def test_ranks_are_those_in_the_clear(gallery: Gallery, johns: Path, embedder: R
     for person, path in probes:
         (sealed,) = gallery.identify(path, top=len(people))
         (local,) = gallery.identify(path, top=len(people), match="local")
-        if sealed.answer is None:
-            assert path.name == "000197_02159525.jpg"
-            continue
         face = gallery.finder.reader.read(path, every=False)[0]
         (result,) = embedder.embed([face.prepared])
         assert isinstance(result, Embedding)
@@ -124,7 +121,7 @@ def test_ranks_are_those_in_the_clear(gallery: Gallery, johns: Path, embedder: R
         assert order[0] == person
         assert sealed.answer is Answer.MATCH
         compared += 1
-    assert compared >= 28
+    assert compared == len(probes) == 30
 
 
 def _clear(gallery: Gallery, person: str) -> Array:
