@@ -19,7 +19,7 @@ SAFE = Specification(
 #: By how many bits `LEAN` is rescaled (policy LEAN), from the bottom: what remains for the score;
 #: match; normalisation: product, factor, squared norm; head; two for each of five blocks, the last
 #: block first; stem. Whole numbers, as levels have primes of whole bits.
-_LEAN_STEPS = (43, 26, 34, 34, 26, 74, 63, *(62, 62), *(61,) * 3, *(62,) * 3, 63, 30)
+_LEAN_STEPS = (43, 26, 34, 34, 26, 74, 63, *(62, 62), *(61,) * 3, 62, 61, 63, 63, 30)
 _LEAN_LIMBS = (43, *(50,) * 16)
 #: The same behind block 1's first convolution, where faces that are computed alone go on in the
 #: ring of half the degree: its noise is a bit less, and so are scales.

@@ -101,7 +101,10 @@ def read_findings(
     searched = set(blocks)
     chosen = [place for place in snapshot.places if place.digest in searched]
     if len(searched) != len(blocks) or len(chosen) != len(searched):
-        raise AnswerMismatch(f"{name}: are of blocks that the gallery does not have")
+        raise AnswerMismatch(
+            f"{name}: are of blocks that the gallery does not have; where it has changed since, "
+            "search again"
+        )
     digests, masks = [p.digest for p in chosen], masks_digest([p.live for p in chosen])
     asked = Asked(opened.parameters, opened.key.key_id, token, tuple(digests), masks)
     return findings_from_bytes(data, asked, name), chosen

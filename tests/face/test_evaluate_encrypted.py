@@ -102,9 +102,10 @@ def test_encrypted_embeddings(world: tiny.World, crops: list[Pixels]) -> None:
             assert np.linalg.norm(outcome.values - expected) < 0.02 * np.linalg.norm(expected)
     assert [outcome.values is None for outcome in outcomes] == [False, True, False]
     assert "outside [2, 200]" in outcomes[1].reason
-    assert [line.split(",")[0] for line in lines[:3]] == [f"encrypted {k} of 3" for k in (1, 2, 3)]
-    assert lines[0].endswith(" left")
-    assert not lines[2].endswith(" left")
+    assert lines[0] == "encrypting 3 faces, one by one; an interruption loses those at work"
+    assert [line.split(",")[0] for line in lines[1:4]] == [f"encrypted {k} of 3" for k in (1, 2, 3)]
+    assert lines[1].endswith(" left")
+    assert not lines[3].endswith(" left")
 
 
 def test_a_diverging_face_has_less_contrast_in_the_end(
@@ -153,7 +154,7 @@ def test_one_at_a_time(crops: list[Pixels]) -> None:
     assert [outcome.values is None for outcome in found] == [False, False, True, False, False]
     assert pipeline.rounds == 7 * [[("alone", 1)]]  # one of them three times
     require_right(world, chosen, found)
-    *steps, last = lines
+    _, *steps, last = lines
     assert [line.split(",")[0] for line in steps] == [f"encrypted {k} of 5" for k in range(1, 6)]
     assert "4 of 5 are healthy" in last
     assert "healthy embeddings per hour" in last
@@ -162,7 +163,8 @@ def test_one_at_a_time(crops: list[Pixels]) -> None:
 def test_in_batches(crops: list[Pixels]) -> None:
     world = tiny.make_world([Packing.BATCH])
     chosen = [*(6 * [crops[0]]), crops[1], *(4 * [crops[2]])]
-    found, pipeline, _ = run(world, chosen, Cache(None, "tiny"))
+    found, pipeline, lines = run(world, chosen, Cache(None, "tiny"))
+    assert lines[0] == "encrypting 11 faces, 8 at a time; an interruption loses those at work"
     assert pipeline.rounds[0] == [("batch", 8)]
     assert [outcome.values is None for outcome in found] == [False] * 6 + [True] + [False] * 4
     require_right(world, chosen, found)
