@@ -110,7 +110,7 @@ class Place:
 
 
 def _nothing(folder: Folder) -> GalleryError:
-    if folder.is_here:
+    if folder.evaluation_key.is_file():  # in server/, a name that other folders have as well
         return GalleryError(
             f"{shown(folder.root)}: is a gallery on this machine, at no server: fhe-face gallery "
             "backup and fhe-face remote gallery restore bring it to one"

@@ -267,6 +267,7 @@ def test_a_folder_that_is_of_no_gallery_at_a_server(
     said = fhe_face(*asked, tmp_path / "none", *more).refused()
     assert said.endswith("(remote.json is missing): fhe-face remote gallery create")
     (tmp_path / "here" / "server").mkdir(parents=True)
+    (tmp_path / "here" / "server" / "gallery.evaluation.key").touch()
     said = fhe_face(*asked, tmp_path / "here", *more).refused()
     assert "here: is a gallery on this machine, at no server" in said
     assert not (tmp_path / "copy").exists()
