@@ -37,7 +37,7 @@ def test_a_token_from_the_command_line(run: Run, tmp_path: Path) -> None:
     assert "office" in told
     with open_service(data) as service:
         caller = authenticate(service.database, f"Bearer {secret.strip()}")
-        assert caller.scopes == set(Scope) - {Scope.ADMIN}
+        assert caller.scopes == set(Scope) - {Scope.ADMIN, Scope.SUBMIT}
     status, out, _ = run("token", "list", "--folder", data, "--json")
     (token,) = json.loads(out)["tokens"]
     assert token["state"] == "valid"
