@@ -76,7 +76,13 @@ class Asked:
         """Tell of it. ContainerError: the file has no token."""
         if self.face is not None:
             header = read_header(self.face, expect_kind=Kind.CIPHERTEXT)
-            (token,) = tokens_of(header.source, known_facts(header), 1)
+            tokens = tokens_of(header.source, known_facts(header))
+            if len(tokens) != 1:
+                raise UsageError(
+                    f"{header.source}: holds {len(tokens)} faces, and a request is of one: encrypt "
+                    "each photo into a file of its own"
+                )
+            (token,) = tokens
             kind = "enrol" if self.enrol else "match" if self.gallery is None else "search"
         else:
             assert self.probe is not None

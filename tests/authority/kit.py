@@ -105,9 +105,9 @@ def embedding(face: str, norm: float = NORM) -> Bundle:
     return _bundle(EMBEDDING, [values, norm], [face])
 
 
-def image(face: str) -> Bundle:
-    """The encrypted face that a device has sent, as far as its token goes."""
-    return Bundle("image", engine().parameters, key().key_id, {}, {"requests": [face]}, {})
+def image(*faces: str) -> Bundle:
+    """Encrypted faces that a device has sent, as far as their tokens go."""
+    return Bundle("image", engine().parameters, key().key_id, {}, {"requests": [*faces]}, {})
 
 
 @dataclass

@@ -52,6 +52,15 @@ def saved(path: Path, text: str | bytes) -> Path:
     return path
 
 
+def test_a_request_is_of_one_face(world: kit.World, fhe_face: Run, tmp_path: Path) -> None:
+    token = saved(tmp_path / "token", world.secret())
+    kit.image(kit.token(), kit.token()).save(tmp_path / "face.ct")
+    with listening(world) as url:
+        named = ("--face", tmp_path / "face.ct", "--subject", "ann", "--token-file", token)
+        told = fhe_face("authority", "announce", url, *named).refused(2)
+    assert "face.ct: holds 2 faces, and a request is of one" in told
+
+
 def test_a_device_on_the_command_line(
     world: kit.World, fhe_face: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
