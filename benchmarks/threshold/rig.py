@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from benchmarks.threshold.circuit import Circuit, Design, compile_threshold
-from benchmarks.threshold.search import Float, Layout, make_keys, scores, turned
+from benchmarks.threshold.search import Float, Layout, scores, turned
 from fhe_core import encoding
 from fhe_core.ciphertext import Ciphertext
 from fhe_core.parameters import Parameters
@@ -16,6 +16,7 @@ from fhe_core.plan import KeySpecification, Progress
 from fhe_core.runtime import native, packed
 from fhe_core.runtime.evaluator import Evaluator
 from fhe_core.secret.key import SecretKey, decrypted_rows
+from fhe_face.bench.keys import evaluation_keys
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +40,7 @@ class Rig:
         circuit = compile_threshold(design, parameters)
         layout = Layout(features)
         key = SecretKey.generate(parameters, threads)
-        keys = make_keys(key, layout.keys(parameters))
+        keys = evaluation_keys(key, layout.keys(parameters))
         plan = packed.pack(circuit.plan, circuit.tables, parameters)
         evaluator = Evaluator(parameters, keys, threads)
         return cls(design, parameters, circuit, layout, key, evaluator, plan)

@@ -8,7 +8,6 @@ rotations of the probe and as many of the sums are enough. Both by Horner's sche
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,12 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core.ciphertext import Ciphertext, Words
-from fhe_core.keys.evaluation import EvaluationKeys, expand_key
-from fhe_core.keys.expand import SEED_BYTES
 from fhe_core.parameters import Parameters
 from fhe_core.plan import KeyName, KeySpecification
 from fhe_core.runtime.evaluator import Evaluator
-from fhe_core.secret.key import SecretKey
 
 Float = NDArray[np.float64]
 
@@ -63,16 +59,6 @@ class Layout:
             KeySpecification(KeyName(1, top), (parameters.top,)),
             KeySpecification(KeyName(self.steps, top), (parameters.top,)),
         ]
-
-
-def make_keys(key: SecretKey, specifications: Sequence[KeySpecification]) -> EvaluationKeys:
-    """Evaluation keys in memory, as they are after they were read from a file."""
-    keys = {}
-    for domain, specification in enumerate(specifications, 1):
-        seed = os.urandom(SEED_BYTES)
-        bodies = key.evaluation_key(specification, seed, domain)
-        keys[specification.name] = expand_key(key.parameters, specification, bodies, seed, domain)
-    return EvaluationKeys(key.parameters, key.key_id, keys)
 
 
 def turned(evaluator: Evaluator, layout: Layout, probe: Ciphertext) -> list[Ciphertext]:
