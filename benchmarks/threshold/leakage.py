@@ -17,7 +17,7 @@ from scipy.special import erf, ndtr, ndtri
 
 from benchmarks.threshold.circuit import Design
 from benchmarks.threshold.signs import evaluate
-from fhe_core.parameters import ERROR_ETA, attacks
+from fhe_core.matching.answers import ring_bits_left
 
 Float = NDArray[np.float64]
 
@@ -197,11 +197,7 @@ def of_answers(threshold: float, impostors: Impostors) -> dict[str, float]:
 def bits_left(design: Design, answers: int) -> float:
     """log2 of the cheapest attack's cost, model matzov, once so many coefficients of the secret are
     known, of which an answer may be worth one (docs/security.md)."""
-    parameters = design.parameters()
-    instance = attacks.Instance(
-        parameters.ring_dimension - answers, parameters.log2_qp, math.sqrt(ERROR_ETA / 2)
-    )
-    return min(attack(instance, attacks.MATZOV).bits for attack in attacks.ATTACKS)
+    return ring_bits_left(design.parameters(), answers)
 
 
 def domain(design: Design) -> dict[str, float]:

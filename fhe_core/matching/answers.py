@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 
 from fhe_core.matching.parameters import MatchParameters
-from fhe_core.parameters import ERROR_ETA, attacks
+from fhe_core.parameters import ERROR_ETA, Parameters, attacks
 
 #: Three-way answers of one key in its life: 140 bits are left then. Sealing the gallery again
 #: under a new key starts anew.
@@ -35,7 +35,11 @@ def answers_of(outcomes: int) -> int:
 
 def bits_left(parameters: MatchParameters, answers: int) -> float:
     """log2 of the cheapest attack's cost, model matzov, once so many coefficients are known."""
-    ring = parameters.parameters
+    return ring_bits_left(parameters.parameters, answers)
+
+
+def ring_bits_left(ring: Parameters, known: int) -> float:
+    """As `bits_left`, of any ring, with so many coefficients of its secret known."""
     deviation = math.sqrt(ERROR_ETA / 2)
-    instance = attacks.Instance(ring.ring_dimension - answers, ring.log2_qp, deviation)
+    instance = attacks.Instance(ring.ring_dimension - known, ring.log2_qp, deviation)
     return min(attack(instance, attacks.MATZOV).bits for attack in attacks.ATTACKS)
