@@ -117,7 +117,7 @@ def _check(request: Request) -> Outputs:
             raise CommandError(f"{shown(request.sets[two])}: is given twice", USAGE)
     if request.plot is not None:
         figure_class(request.plot, CommandError)
-    if request.bounds:
+    if request.bounds or request.teacher:
         from fhe_face.commands.train import require_torch
 
         require_torch()
@@ -167,9 +167,6 @@ def _measured(
 
 
 def _teacher(folder: Path) -> dict[str, Any]:
-    from fhe_face.commands.train import require_torch
-
-    require_torch()
     from fhe_face.models.training.baseline import measure
     from fhe_face.models.training.errors import TrainingError
     from fhe_face.models.training.teacher import Teacher

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from fhe_face.commands import weights_card
 from fhe_face.models.calibration import images
 from tests.face.kit import Run
 
@@ -79,3 +81,20 @@ def test_sets_must_be_apart(
     letter.write_text("# Dear all\n")
     assert "is not a model card" in fhe_face(*given, "-o", letter).refused(2)
     assert letter.read_text() == "# Dear all\n"
+
+
+@pytest.mark.parametrize("option", ["--bounds", "--teacher"])
+def test_without_torch_no_photo_is_read(
+    option: str,
+    fhe_face: Run,
+    sets: tuple[Path, Path],
+    weights: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None if name == "torch" else found(name)
+    )
+    monkeypatch.setattr(weights_card, "read_faces", lambda *_, **__: pytest.fail("photos are read"))
+    given = ("weights", "card", weights, sets[0], "--aligned", option)
+    assert "torch, which is not installed" in fhe_face(*given).refused()
