@@ -221,9 +221,7 @@ class _Run:
             repeated,
             len({row.person for row in rows if row.person}),
             tuple(refused),
-            tuple(
-                (row.photo, float(row.contrast)) for row in rows if row.contrast not in ("", "1")
-            ),
+            tuple((row.photo, float(row.contrast)) for row in rows if row.softened),
             report.same,
             report.different,
             report.verdicts,
