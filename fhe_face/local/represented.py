@@ -292,6 +292,7 @@ def rows_of(content: bytes) -> list[Row]:
         contrast = values.get("contrast") or "1"
         if not 0 < float(contrast) <= 1:
             raise ValueError("not a part of the contrast")
+        float(values.get("squared_norm") or "0")  # any number: a face may diverge
         found.append(Row(**{**values, "face": int(line["face"]), "faces": int(line["faces"])}))
     return found
 

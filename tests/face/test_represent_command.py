@@ -355,3 +355,12 @@ def test_a_refused_face_is_tried_with_less_contrast(
 def test_contrasts_of_a_kept_index_are_parts(contrast: str) -> None:
     with pytest.raises(ValueError, match=r"contrast|convert"):
         rows_of(f"photo,sha256,face,faces,person,contrast\n0.png,,1,1,,{contrast}\n".encode())
+
+
+def test_squared_norms_of_a_kept_index_are_numbers() -> None:
+    """A plot draws them. Infinite ones are: of a face that diverged."""
+    head = "photo,sha256,face,faces,person,squared_norm\n0.png,,1,1,,"
+    for norm in ("", "inf", "4e9"):
+        assert rows_of(f"{head}{norm}\n".encode())[0].squared_norm == norm
+    with pytest.raises(ValueError, match="convert"):
+        rows_of(f"{head}much\n".encode())
