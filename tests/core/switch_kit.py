@@ -48,7 +48,6 @@ def switch_key(engine: SecretKey, gallery: SecretKey, plan: SwitchPlan) -> Switc
         expand_key(ring, one, [body], seed, number)
         for number, (one, body) in enumerate(zip(specifications, bodies, strict=True), 1)
     ]
-    held = EvaluationKeys(ring, gallery.key_id, {})
     parts = [
         EvaluationKeys(ring, gallery.key_id, {PART.name: key}).residues(0, 0)[0]
         for key in keys[: plan.parts]
