@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from fhe_core.container import ContainerError, JsonValue
-from fhe_core.files import shown
 from fhe_core.formats.switching import (
     MOST_WAITING,
     KeyFacts,
@@ -48,7 +48,7 @@ from fhe_face.keyfile import SWITCH_KEY, WAITING
 from fhe_face.models.templates import unit
 from fhe_face.places import Packing
 from fhe_face.progress import Stage, silent
-from fhe_face.store import DamagedBlock, Template
+from fhe_face.store import DamagedBlock, NotStored, Template
 from fhe_face.store.blocks import BlockFiles
 
 
@@ -230,8 +230,8 @@ def waiting_faces(
         AnswerLimitError: the key has given as many answers as it may.
     """
     files = files_of(opened)
-    names = sorted(files.names())[: 2 * MOST_WAITING]
-    return [_judged(opened, ledger, files, name) for name in names if only is None or name in only]
+    names = sorted(files.names())[: 2 * MOST_WAITING] if only is None else only
+    return [_judged(opened, ledger, files, name) for name in names]
 
 
 def _judged(opened: Opened, ledger: Ledger, files: BlockFiles, digest: str) -> Waiting:
@@ -251,7 +251,7 @@ _HEALTHY_OR_NOT = 2
 
 
 def find_waiting(opened: Opened, given: Sequence[str]) -> list[str]:
-    """The digests that these begin, each of one face.
+    """The digests that these begin, each of one face, and each once.
 
     Raises:
         GalleryError: none begins so, or several do.
@@ -263,7 +263,7 @@ def find_waiting(opened: Opened, given: Sequence[str]) -> list[str]:
             why = f"{len(own)} faces that wait begin so" if own else "no face of that name waits"
             raise GalleryError(f"{text[:80]!r}: {why}")
         found += own
-    return found
+    return list(dict.fromkeys(found))
 
 
 #: Digits of a digest that a person has to give.
@@ -276,7 +276,8 @@ def confirm(opened: Opened, people: People, face: Waiting, name: str | None = No
     name: of the person; default: the subject that the server was told.
 
     Raises:
-        GalleryError: the face is not healthy, or belongs to nobody. StoreError: as `Store.add`.
+        GalleryError: the face is not healthy, belongs to nobody, or came before for somebody else.
+        StoreError: as `Store.add`.
     """
     if not isinstance(face.result, Embedding):
         why = face.to_json()["reason"]
@@ -288,11 +289,25 @@ def confirm(opened: Opened, people: People, face: Waiting, name: str | None = No
     ids = opened.settings.ids
     source = ids.source(hashlib.sha256(bytes.fromhex(face.request)).digest())
     template = ids.template(source, 1)
+    _require_own(opened, face, template, subject.id)
     # Nobody has seen the photo here, so that it weighs one.
     record = opened.vault.seal_record(template, unit(face.result.values))
     opened.store.add([subject], [Template(template, subject.id, source, record)], [])
     files_of(opened).remove(face.digest)
     return template
+
+
+def _require_own(opened: Opened, face: Waiting, template: str, subject: str) -> None:
+    """That a face's template is new, or what an interrupted `confirm` has left: a store keeps the
+    first template of an id, and the server says which request a face is of."""
+    with suppress(NotStored):
+        known = opened.store.template(template)
+        if known.deleted or known.subject != subject:
+            state = "deleted since" if known.deleted else f"of subject {known.subject[:80]!r}"
+            raise GalleryError(
+                f"face {face.digest[:12]}: one of the same request was confirmed before, and is "
+                f"{state}; drop this one"
+            )
 
 
 def drop(opened: Opened, digests: Sequence[str]) -> int:
@@ -301,11 +316,6 @@ def drop(opened: Opened, digests: Sequence[str]) -> int:
     for digest in digests:
         files.remove(digest)
     return len(digests)
-
-
-def unsure(face: Waiting) -> str:
-    """A line about a damaged file, for people."""
-    return f"{shown(Path(WAITING) / face.digest[:2] / face.digest)}: {face.error}"
 
 
 def length_of(face: Waiting) -> float:

@@ -177,6 +177,41 @@ def test_faces_are_dropped_and_found_by_the_beginning_of_their_name(crossed: Bot
     server.close()
 
 
+def test_a_request_makes_one_template_and_no_confirmed_face_is_lost(crossed: Both) -> None:
+    """The server says of which request a face is: the same one for two people, for example."""
+    server, gallery = crossed.opened(), crossed.gallery
+    for subject in ("badge-7", "badge-8"):
+        server.enrol(server.faces(crossed.result(1), subject)[0])
+    server.close()
+    waiting = {one.subject: one for one in crossing.waiting_faces(gallery.opened, MemoryLedger())}
+    one, other = waiting["badge-7"], waiting["badge-8"]
+    template = crossing.confirm(gallery.opened, gallery.people, one)
+    # As after a run that was killed before it removed the file.
+    assert crossing.confirm(gallery.opened, gallery.people, one) == template
+    with pytest.raises(GalleryError, match="confirmed before, and is of subject 'badge-7'"):
+        crossing.confirm(gallery.opened, gallery.people, other)
+    assert list(crossing.files_of(gallery.opened).names()) == [other.digest]
+    assert [one.id for one in gallery.subjects()].count("badge-8") == 0
+    gallery.delete(templates=[template])
+    with pytest.raises(GalleryError, match="confirmed before, and is deleted since"):
+        crossing.confirm(gallery.opened, gallery.people, one)
+
+
+def test_faces_that_are_named_are_judged_however_many_wait(
+    crossed: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server may let more files lie there than it should."""
+    server, opened = crossed.opened(), crossed.gallery.opened
+    digests = sorted(server.enrol(one) for one in server.faces(crossed.result(0, 1, 2), "x"))
+    server.close()
+    monkeypatch.setattr(crossing, "MOST_WAITING", 1)
+    assert len(crossing.waiting_faces(opened, MemoryLedger())) == 2
+    last = digests[2]
+    assert crossing.find_waiting(opened, [last[:8], last]) == [last]
+    (found,) = crossing.waiting_faces(opened, MemoryLedger(), [last])
+    assert (found.digest, found.healthy) == (last, True)
+
+
 # --- health --------------------------------------------------------------------------------------
 
 
