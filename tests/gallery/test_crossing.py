@@ -321,6 +321,15 @@ def test_results_that_do_not_belong_here_are_refused(
         server.close()
 
 
+@pytest.mark.parametrize("subject", ["Ann Smith", "a/b", "x" * 65, "x\n"])
+def test_nobody_waits_under_what_is_no_id(crossed: Both, subject: str) -> None:
+    """Its file could never be read again."""
+    server = crossed.opened()
+    with pytest.raises(ValueError, match="an id has 1 to 64 of the characters"):
+        server.faces(crossed.result(0), subject)
+    server.close()
+
+
 def test_so_many_wait_and_no_more(crossed: Both, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fhe_face.server.crossing.MOST_WAITING", 1)
     server = crossed.opened()
