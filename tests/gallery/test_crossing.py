@@ -368,6 +368,23 @@ def test_an_answer_is_of_the_face_and_of_the_gallery_as_it_is(crossed: Both) -> 
     server.close()
 
 
+def test_scores_that_nothing_can_have_are_refused(crossed: Both) -> None:
+    """Of templates and of faces that wait alike: both are a server's word."""
+    server, opened = crossed.opened(), crossed.gallery.opened
+    server.enrol(server.faces(crossed.result(1), "badge-7")[0])
+    found = server.look_up(server.faces(crossed.result(0))[0])
+    server.close()
+    waiting = crossing.waiting_faces(opened, MemoryLedger())
+    assert len(crossed.answer(found, waiting=waiting).waiting) == 1
+    products, words = found.products.copy(), found.scores.words.copy()
+    products[1, 0] ^= 1 << RING.result_bits - 1
+    with pytest.raises(AnswerMismatch, match="larger than any of this gallery"):
+        crossed.answer(replace(found, products=products), waiting=waiting)
+    words[:, 0, :, -1] ^= 0x80
+    with pytest.raises(AnswerMismatch, match="larger than any of this gallery"):
+        crossed.answer(replace(found, scores=replace(found.scores, words=words)))
+
+
 def test_answers_are_counted_before_they_are_opened(crossed: Both) -> None:
     server = crossed.opened()
     data = findings_to_bytes(server.look_up(server.faces(crossed.result(0))[0]))
