@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -202,17 +203,11 @@ def require_none_waiting(opened: Opened) -> None:
         raise GalleryError("faces wait that a server has enrolled: confirm or drop them first")
 
 
-def open_face(opened: Opened, face: SwitchedFace) -> Embedding | HealthReport:
+def judged_face(key: SecretKey, crossing: Crossing, face: SwitchedFace) -> Embedding | HealthReport:
     """A face that a server switched, with the checks that every embedding passes.
 
-    Raises:
-        GalleryError: the gallery has no switching key.
+    key: the gallery's.
     """
-    return judged_face(opened.key, crossing_of(opened), face)
-
-
-def judged_face(key: SecretKey, crossing: Crossing, face: SwitchedFace) -> Embedding | HealthReport:
-    """The same, for whoever has no gallery but its key; key: the gallery's."""
     values = open_embedding(key, crossing.plan, face.embedding)
     norm = open_norm(key, crossing.plan, face.norm)
     report = check_embedding(values, norm, crossing.normalisation)
@@ -228,13 +223,21 @@ def waiting_faces(
 
     Raises:
         AnswerLimitError: the key has given as many answers as it may.
+        GalleryError: a face waits, and the gallery has no switching key.
     """
     files = files_of(opened)
     names = sorted(files.names())[: 2 * MOST_WAITING] if only is None else only
-    return [_judged(opened, ledger, files, name) for name in names]
+    found = cache(partial(crossing_of, opened))  # once, and only where a face is to be opened
+    return [_judged(opened, found, ledger, files, name) for name in names]
 
 
-def _judged(opened: Opened, ledger: Ledger, files: BlockFiles, digest: str) -> Waiting:
+def _judged(
+    opened: Opened,
+    crossing: Callable[[], Crossing],
+    ledger: Ledger,
+    files: BlockFiles,
+    digest: str,
+) -> Waiting:
     try:
         if files.path(digest).stat().st_size > face_bytes(opened.parameters):
             return Waiting(digest, error="its file is larger than any face that waits")
@@ -244,7 +247,8 @@ def _judged(opened: Opened, ledger: Ledger, files: BlockFiles, digest: str) -> W
     except (DamagedBlock, ContainerError, OSError) as error:
         return Waiting(digest, error=str(error))
     ledger.spend(hashlib.sha256(data).digest(), answers_of(_HEALTHY_OR_NOT))
-    return Waiting(digest, face.subject, face.request, open_face(opened, face))
+    result = judged_face(opened.key, crossing(), face)
+    return Waiting(digest, face.subject, face.request, result)
 
 
 _HEALTHY_OR_NOT = 2
