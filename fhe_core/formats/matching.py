@@ -6,7 +6,7 @@ list of sections and their sizes, is compared with the header before anything el
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -159,7 +159,7 @@ def _scores(reader: Reader, asked: Asked) -> Scores:
     keys = {"parameters", "token", "blocks", "masks"}
     require_facts(header, asked.parameters, asked.key_id, keys)
     asked.require(header.source, _token(header), _blocks(header), header.text("masks"))
-    _require_sections(header, {"words": asked.shape})
+    require_sections(header, [("words", DType.U8, asked.shape)])
     words: Bytes = reader.array("words", mmap=False)
     return Scores(asked.parameters, asked.key_id, asked.token, asked.blocks, asked.masks, words)
 
@@ -176,7 +176,7 @@ def _require(
     reader: Reader, parameters: MatchParameters, key_id: str, keys: set[str], shapes: _Shapes
 ) -> None:
     require_facts(reader.header, parameters, key_id, keys)
-    _require_sections(reader.header, shapes)
+    require_sections(reader.header, [(name, DType.U8, shape) for name, shape in shapes.items()])
 
 
 def require_facts(header: Header, parameters: MatchParameters, key_id: str, keys: set[str]) -> None:
@@ -192,11 +192,16 @@ def require_facts(header: Header, parameters: MatchParameters, key_id: str, keys
         raise Corrupt(f"{header.source}: names other parameters than its hash")
 
 
-def _require_sections(header: Header, shapes: _Shapes) -> None:
-    found = [(s.name, s.dtype, s.shape) for s in header.sections]
-    if found != [(name, DType.U8, shape) for name, shape in shapes.items()]:
-        wanted = ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
-        raise Corrupt(f"{header.source}: must hold these bytes and nothing else: {wanted}")
+def require_sections(header: Header, wanted: Sequence[tuple[str, DType, tuple[int, ...]]]) -> None:
+    """Exactly these sections, in this order: name, type of the numbers, shape.
+
+    Raises:
+        Corrupt: the header has others.
+    """
+    found = [(one.name, one.dtype, one.shape) for one in header.sections]
+    if found != list(wanted):
+        names = ", ".join(f"{name} {list(shape)}" for name, _, shape in wanted)
+        raise Corrupt(f"{header.source}: must hold this and nothing else: {names}")
 
 
 def _token(header: Header) -> bytes:

@@ -7,7 +7,6 @@ anything else is read.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,10 +18,10 @@ from fhe_core import _native, container
 from fhe_core.ciphertext import Words
 from fhe_core.container import Corrupt, DType, Header, JsonValue, Kind, Limits, Reader, Section
 from fhe_core.formats.ciphertexts import ParameterLoader, Path
-from fhe_core.formats.matching import is_hex, require_facts
+from fhe_core.formats.matching import is_hex, require_facts, require_sections
 from fhe_core.keys.evaluation import EvaluationKeys, expand_key
 from fhe_core.keys.expand import SEED_BYTES, uniform_row
-from fhe_core.matching.crossed import Findings, SwitchedFace
+from fhe_core.matching.crossed import SUBJECT, Findings, SwitchedFace
 from fhe_core.matching.parameters import RESIDUE_BYTES, MatchParameters
 from fhe_core.matching.switch_plan import Form, SwitchPlan
 from fhe_core.matching.switching import SwitchKey
@@ -35,9 +34,6 @@ _DIGEST_BYTES = 67
 #: Faces that may wait in one gallery: a search multiplies with each of them.
 MOST_WAITING = 256
 _REQUEST_DIGITS = 96
-_SUBJECT = re.compile(r"[A-Za-z0-9._-]{0,64}")
-
-_Forms = list[tuple[str, DType, tuple[int, ...]]]
 
 
 @dataclass(frozen=True)
@@ -115,7 +111,7 @@ def load_switch_key(
         ring, wanted = parameters.parameters, plan.parts + len(plan.added_keys())
         rows = [*ring.moduli, *ring.specials]
         shape = (wanted, len(rows), ring.ring_dimension)
-        _require_sections(header, [("seed", DType.U8, (SEED_BYTES,)), ("bodies", DType.U64, shape)])
+        require_sections(header, [("seed", DType.U8, (SEED_BYTES,)), ("bodies", DType.U64, shape)])
         seed = reader.array("seed", mmap=False).tobytes()
         bodies: Words = reader.array("bodies", mmap=False)
     for place, modulus in enumerate(rows):
@@ -230,7 +226,7 @@ def face_from_bytes(
         require_facts(header, parameters, key_id, {"parameters", "request", "subject"})
         request, subject = _request(header), _subject(header)
         shape = _packed(parameters)
-        _require_sections(header, [(one, DType.U8, shape) for one in ("embedding", "norm")])
+        require_sections(header, [(one, DType.U8, shape) for one in ("embedding", "norm")])
         both = [_ciphertext(reader, one, parameters) for one in ("embedding", "norm")]
     return SwitchedFace(parameters, key_id, request, subject, *both)
 
@@ -244,7 +240,7 @@ def _request(header: Header) -> str:
 
 def _subject(header: Header) -> str:
     subject = header.text("subject")
-    if not _SUBJECT.fullmatch(subject):
+    if subject and not SUBJECT.fullmatch(subject):
         raise Corrupt(f"{header.source}: its subject is no id")
     return subject
 
@@ -290,7 +286,7 @@ def findings_from_bytes(data: bytes, asked: Asked, name: str = "<bytes>") -> Fin
         require_facts(header, p, asked.key_id, keys)
         token, blocks, named = findings_facts(header)
         asked.require(header.source, token, blocks, header.text("masks"))
-        _require_sections(
+        require_sections(
             header,
             [
                 ("words", DType.U8, asked.shape),
@@ -373,10 +369,3 @@ def _ciphertext(reader: Reader, name: str, parameters: MatchParameters) -> Words
 def _require_below(header: Header, words: NDArray[np.uint64], modulus: int) -> None:
     if words.max() >= modulus:
         raise Corrupt(f"{header.source}: holds a residue that is not below its modulus")
-
-
-def _require_sections(header: Header, wanted: _Forms) -> None:
-    found = [(one.name, one.dtype, one.shape) for one in header.sections]
-    if found != wanted:
-        names = ", ".join(f"{name} {list(shape)}" for name, _, shape in wanted)
-        raise Corrupt(f"{header.source}: must hold this and nothing else: {names}")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,8 @@ from fhe_core.matching.parameters import MatchParameters
 from fhe_core.matching.values import Scores
 
 Products = NDArray[np.uint32]
+#: The id of a person that a face is enrolled for.
+SUBJECT: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 @dataclass(frozen=True, eq=False)

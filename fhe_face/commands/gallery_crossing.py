@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
 from fhe_core.container import Kind, file_kind
 from fhe_core.files import shown, write_whole
 from fhe_core.formats.switching import findings_to_bytes
+from fhe_core.matching.crossed import SUBJECT
 from fhe_core.outputs import Outputs
 from fhe_face.failures import USAGE, CommandError
 from fhe_face.output import Output, facts
 from fhe_face.server.crossing import CrossingServer
 from fhe_face.system import seconds, size
-
-_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 @contextmanager
@@ -35,7 +32,7 @@ def _opened(folder: Path, threads: int | None, output: Output) -> Iterator[Cross
 
 def enroll(folder: Path, result: Path, subject: str, threads: int | None, as_json: bool) -> None:
     output = Output(as_json)
-    if not _ID.fullmatch(subject):
+    if not SUBJECT.fullmatch(subject):
         raise CommandError(
             f"--subject-id is {subject[:80]!r}; it has 1 to 64 of A-Z a-z 0-9 . _ -", USAGE
         )

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from fhe_core.container import Kind, read_header
-from fhe_core.files import shown
+from fhe_core.files import read_bounded, shown
 from fhe_core.formats.ciphertexts import known_facts
 from fhe_face.commands.gallery_opening import Opening, counted, facts_of, require_thresholds
 from fhe_face.commands.identify import sentence, status_of
@@ -47,12 +47,10 @@ def _content(path: Path) -> bytes:
     """Of a file of findings, which is small.
 
     Raises:
-        ContainerError: it is something else.
+        ContainerError: it is something else. FileError: it is larger than any findings.
     """
-    header = read_header(path, expect_kind=Kind.FINDINGS)
-    if header.total_bytes > _LARGEST:
-        raise CommandError(f"{shown(path)}: is larger than any findings")
-    return path.read_bytes()
+    read_header(path, expect_kind=Kind.FINDINGS)
+    return read_bounded(path, _LARGEST)
 
 
 def _request(path: Path) -> str:

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from fhe_face.commands import gallery
 from fhe_face.commands.gallery import REBUILD, REKEY, SHOW
 from fhe_face.commands.gallery_options import (
     BackupSource,
-    BackupTarget,
-    Deleted,
     Drop,
     EnrolledPhotos,
     Gallery,
     KeepNames,
     MaybeFlip,
     NewPassphrase,
-    NewPassphraseFile,
     OfCrops,
     Searched,
-    SubjectOrAll,
 )
 from fhe_face.commands.options import (
     DEFAULT_WEIGHTS,
@@ -147,45 +146,21 @@ def rebuild(
     command.rebuild(opened, photos, embedding(keys, weights, gallery), flip, drop, yes, json)
 
 
-@app.command("show", help=SHOW)
-def show(
-    gallery: Gallery,
-    subject: SubjectOrAll = None,
-    deleted: Deleted = False,
-    passphrase_file: PassphraseFile = None,
-    json: Json = False,
-) -> None:
-    from fhe_face.commands import gallery_showing as command
-    from fhe_face.commands.remote_opening import opening
+def _there(command: Callable[..., None]) -> Callable[..., None]:
+    """A command for galleries anywhere, of those at a server only."""
 
-    command.show(opening(gallery, passphrase_file), subject, deleted, json)
+    @wraps(command)
+    def checked(gallery: Path, **options: Any) -> None:
+        from fhe_face.remote.place import Place
 
+        Place.load(gallery)  # says what else it is
+        command(gallery, **options)
 
-@app.command("backup", help="Copy all of a gallery there, with its key, into a new folder here.")
-def backup(
-    gallery: Gallery,
-    target: BackupTarget,
-    passphrase_file: PassphraseFile = None,
-    json: Json = False,
-) -> None:
-    from fhe_face.commands import gallery_making as command
-    from fhe_face.commands.remote_opening import opening
-
-    command.backup(opening(gallery, passphrase_file), target, json)
+    return checked
 
 
-@app.command("rekey", help=REKEY)
-def rekey(
-    gallery: Gallery,
-    passphrase: NewPassphrase = False,
-    new_passphrase_file: NewPassphraseFile = None,
-    yes: Yes = False,
-    passphrase_file: PassphraseFile = None,
-    threads: Threads = None,
-    json: Json = False,
-) -> None:
-    from fhe_face.commands import gallery_making as command
-    from fhe_face.commands.remote_opening import opening
-
-    opened = opening(gallery, passphrase_file, threads)
-    command.rekey(opened, passphrase, new_passphrase_file, yes, json)
+app.command("show", help=SHOW)(_there(gallery.show))
+app.command("backup", help="Copy all of a gallery there, with its key, into a new folder here.")(
+    _there(gallery.backup)
+)
+app.command("rekey", help=REKEY)(_there(gallery.rekey))

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fhe_core.container import ContainerError, JsonValue
-from fhe_core.files import shown
 from fhe_core.formats.switching import (
     MOST_WAITING,
     KeyFacts,
@@ -48,7 +49,7 @@ from fhe_face.keyfile import SWITCH_KEY, WAITING
 from fhe_face.models.templates import unit
 from fhe_face.places import Packing
 from fhe_face.progress import Stage, silent
-from fhe_face.store import DamagedBlock, Template
+from fhe_face.store import DamagedBlock, NotStored, Template
 from fhe_face.store.blocks import BlockFiles
 
 
@@ -202,17 +203,11 @@ def require_none_waiting(opened: Opened) -> None:
         raise GalleryError("faces wait that a server has enrolled: confirm or drop them first")
 
 
-def open_face(opened: Opened, face: SwitchedFace) -> Embedding | HealthReport:
+def judged_face(key: SecretKey, crossing: Crossing, face: SwitchedFace) -> Embedding | HealthReport:
     """A face that a server switched, with the checks that every embedding passes.
 
-    Raises:
-        GalleryError: the gallery has no switching key.
+    key: the gallery's.
     """
-    return judged_face(opened.key, crossing_of(opened), face)
-
-
-def judged_face(key: SecretKey, crossing: Crossing, face: SwitchedFace) -> Embedding | HealthReport:
-    """The same, for whoever has no gallery but its key; key: the gallery's."""
     values = open_embedding(key, crossing.plan, face.embedding)
     norm = open_norm(key, crossing.plan, face.norm)
     report = check_embedding(values, norm, crossing.normalisation)
@@ -228,13 +223,21 @@ def waiting_faces(
 
     Raises:
         AnswerLimitError: the key has given as many answers as it may.
+        GalleryError: a face waits, and the gallery has no switching key.
     """
     files = files_of(opened)
-    names = sorted(files.names())[: 2 * MOST_WAITING]
-    return [_judged(opened, ledger, files, name) for name in names if only is None or name in only]
+    names = sorted(files.names())[: 2 * MOST_WAITING] if only is None else only
+    found = cache(partial(crossing_of, opened))  # once, and only where a face is to be opened
+    return [_judged(opened, found, ledger, files, name) for name in names]
 
 
-def _judged(opened: Opened, ledger: Ledger, files: BlockFiles, digest: str) -> Waiting:
+def _judged(
+    opened: Opened,
+    crossing: Callable[[], Crossing],
+    ledger: Ledger,
+    files: BlockFiles,
+    digest: str,
+) -> Waiting:
     try:
         if files.path(digest).stat().st_size > face_bytes(opened.parameters):
             return Waiting(digest, error="its file is larger than any face that waits")
@@ -244,14 +247,15 @@ def _judged(opened: Opened, ledger: Ledger, files: BlockFiles, digest: str) -> W
     except (DamagedBlock, ContainerError, OSError) as error:
         return Waiting(digest, error=str(error))
     ledger.spend(hashlib.sha256(data).digest(), answers_of(_HEALTHY_OR_NOT))
-    return Waiting(digest, face.subject, face.request, open_face(opened, face))
+    result = judged_face(opened.key, crossing(), face)
+    return Waiting(digest, face.subject, face.request, result)
 
 
 _HEALTHY_OR_NOT = 2
 
 
 def find_waiting(opened: Opened, given: Sequence[str]) -> list[str]:
-    """The digests that these begin, each of one face.
+    """The digests that these begin, each of one face, and each once.
 
     Raises:
         GalleryError: none begins so, or several do.
@@ -263,7 +267,7 @@ def find_waiting(opened: Opened, given: Sequence[str]) -> list[str]:
             why = f"{len(own)} faces that wait begin so" if own else "no face of that name waits"
             raise GalleryError(f"{text[:80]!r}: {why}")
         found += own
-    return found
+    return list(dict.fromkeys(found))
 
 
 #: Digits of a digest that a person has to give.
@@ -276,7 +280,8 @@ def confirm(opened: Opened, people: People, face: Waiting, name: str | None = No
     name: of the person; default: the subject that the server was told.
 
     Raises:
-        GalleryError: the face is not healthy, or belongs to nobody. StoreError: as `Store.add`.
+        GalleryError: the face is not healthy, belongs to nobody, or came before for somebody else.
+        StoreError: as `Store.add`.
     """
     if not isinstance(face.result, Embedding):
         why = face.to_json()["reason"]
@@ -288,11 +293,25 @@ def confirm(opened: Opened, people: People, face: Waiting, name: str | None = No
     ids = opened.settings.ids
     source = ids.source(hashlib.sha256(bytes.fromhex(face.request)).digest())
     template = ids.template(source, 1)
+    _require_own(opened, face, template, subject.id)
     # Nobody has seen the photo here, so that it weighs one.
     record = opened.vault.seal_record(template, unit(face.result.values))
     opened.store.add([subject], [Template(template, subject.id, source, record)], [])
     files_of(opened).remove(face.digest)
     return template
+
+
+def _require_own(opened: Opened, face: Waiting, template: str, subject: str) -> None:
+    """That a face's template is new, or what an interrupted `confirm` has left: a store keeps the
+    first template of an id, and the server says which request a face is of."""
+    with suppress(NotStored):
+        known = opened.store.template(template)
+        if known.deleted or known.subject != subject:
+            state = "deleted since" if known.deleted else f"of subject {known.subject[:80]!r}"
+            raise GalleryError(
+                f"face {face.digest[:12]}: one of the same request was confirmed before, and is "
+                f"{state}; drop this one"
+            )
 
 
 def drop(opened: Opened, digests: Sequence[str]) -> int:
@@ -301,11 +320,6 @@ def drop(opened: Opened, digests: Sequence[str]) -> int:
     for digest in digests:
         files.remove(digest)
     return len(digests)
-
-
-def unsure(face: Waiting) -> str:
-    """A line about a damaged file, for people."""
-    return f"{shown(Path(WAITING) / face.digest[:2] / face.digest)}: {face.error}"
 
 
 def length_of(face: Waiting) -> float:

@@ -155,9 +155,13 @@ def _cosines(
         return Found((), np.zeros(0))
     live = [place.live for place in places]
     scores = np.concatenate(cosines(opened.sealer, crossing, found, live, length))
+    _require_cosines(scores)
+    return Found(owners, scores)
+
+
+def _require_cosines(scores: Sequence[float] | Array) -> None:
     if np.max(np.abs(scores), initial=0.0) > LARGEST:
         raise AnswerMismatch("the scores are larger than any of this gallery can be")
-    return Found(owners, scores)
 
 
 def cosines(
@@ -185,4 +189,5 @@ def _beside(
         for digest, product in zip(found.waiting, products, strict=True)
         if digest in known
     ]
+    _require_cosines([one.score for one in told])
     return tuple(sorted(told, key=lambda one: -one.score))

@@ -33,7 +33,7 @@ from fhe_core.formats.switching import (
     load_switch_key,
 )
 from fhe_core.matching import MatchParameters, gallery_parameters
-from fhe_core.matching.crossed import Findings, SwitchedFace, token_of
+from fhe_core.matching.crossed import SUBJECT, Findings, SwitchedFace, token_of
 from fhe_core.matching.switch_plan import Form
 from fhe_core.matching.switching import Switcher
 from fhe_core.parameters import presets
@@ -185,7 +185,15 @@ class CrossingServer:
             raise Corrupt(f"{head.source}: does not hold what the engine makes of its faces")
 
     def faces(self, bundle: Bundle, subject: str = "") -> list[SwitchedFace]:
-        """The faces of embeddings, in the gallery's ring; errors as `require`."""
+        """The faces of embeddings, in the gallery's ring; subject: whom they are enrolled for.
+
+        Raises:
+            ValueError: the subject is no id. Others as `require`.
+        """
+        if subject and not SUBJECT.fullmatch(subject):
+            raise ValueError(
+                f"subject {subject[:80]!r}: an id has 1 to 64 of the characters A-Z a-z 0-9 . _ -"
+            )
         runs = self.require(head_of(bundle))
         requests = tokens_of("the embeddings", bundle.facts, len(runs))
         found = []

@@ -177,6 +177,41 @@ def test_faces_are_dropped_and_found_by_the_beginning_of_their_name(crossed: Bot
     server.close()
 
 
+def test_a_request_makes_one_template_and_no_confirmed_face_is_lost(crossed: Both) -> None:
+    """The server says of which request a face is: the same one for two people, for example."""
+    server, gallery = crossed.opened(), crossed.gallery
+    for subject in ("badge-7", "badge-8"):
+        server.enrol(server.faces(crossed.result(1), subject)[0])
+    server.close()
+    waiting = {one.subject: one for one in crossing.waiting_faces(gallery.opened, MemoryLedger())}
+    one, other = waiting["badge-7"], waiting["badge-8"]
+    template = crossing.confirm(gallery.opened, gallery.people, one)
+    # As after a run that was killed before it removed the file.
+    assert crossing.confirm(gallery.opened, gallery.people, one) == template
+    with pytest.raises(GalleryError, match="confirmed before, and is of subject 'badge-7'"):
+        crossing.confirm(gallery.opened, gallery.people, other)
+    assert list(crossing.files_of(gallery.opened).names()) == [other.digest]
+    assert [one.id for one in gallery.subjects()].count("badge-8") == 0
+    gallery.delete(templates=[template])
+    with pytest.raises(GalleryError, match="confirmed before, and is deleted since"):
+        crossing.confirm(gallery.opened, gallery.people, one)
+
+
+def test_faces_that_are_named_are_judged_however_many_wait(
+    crossed: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server may let more files lie there than it should."""
+    server, opened = crossed.opened(), crossed.gallery.opened
+    digests = sorted(server.enrol(one) for one in server.faces(crossed.result(0, 1, 2), "x"))
+    server.close()
+    monkeypatch.setattr(crossing, "MOST_WAITING", 1)
+    assert len(crossing.waiting_faces(opened, MemoryLedger())) == 2
+    last = digests[2]
+    assert crossing.find_waiting(opened, [last[:8], last]) == [last]
+    (found,) = crossing.waiting_faces(opened, MemoryLedger(), [last])
+    assert (found.digest, found.healthy) == (last, True)
+
+
 # --- health --------------------------------------------------------------------------------------
 
 
@@ -286,6 +321,15 @@ def test_results_that_do_not_belong_here_are_refused(
         server.close()
 
 
+@pytest.mark.parametrize("subject", ["Ann Smith", "a/b", "x" * 65, "x\n"])
+def test_nobody_waits_under_what_is_no_id(crossed: Both, subject: str) -> None:
+    """Its file could never be read again."""
+    server = crossed.opened()
+    with pytest.raises(ValueError, match="an id has 1 to 64 of the characters"):
+        server.faces(crossed.result(0), subject)
+    server.close()
+
+
 def test_so_many_wait_and_no_more(crossed: Both, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fhe_face.server.crossing.MOST_WAITING", 1)
     server = crossed.opened()
@@ -322,6 +366,23 @@ def test_an_answer_is_of_the_face_and_of_the_gallery_as_it_is(crossed: Both) -> 
     with pytest.raises(AnswerMismatch, match="blocks that the gallery does not have"):
         crossed.answer(strange)
     server.close()
+
+
+def test_scores_that_nothing_can_have_are_refused(crossed: Both) -> None:
+    """Of templates and of faces that wait alike: both are a server's word."""
+    server, opened = crossed.opened(), crossed.gallery.opened
+    server.enrol(server.faces(crossed.result(1), "badge-7")[0])
+    found = server.look_up(server.faces(crossed.result(0))[0])
+    server.close()
+    waiting = crossing.waiting_faces(opened, MemoryLedger())
+    assert len(crossed.answer(found, waiting=waiting).waiting) == 1
+    products, words = found.products.copy(), found.scores.words.copy()
+    products[1, 0] ^= 1 << RING.result_bits - 1
+    with pytest.raises(AnswerMismatch, match="larger than any of this gallery"):
+        crossed.answer(replace(found, products=products), waiting=waiting)
+    words[:, 0, :, -1] ^= 0x80
+    with pytest.raises(AnswerMismatch, match="larger than any of this gallery"):
+        crossed.answer(replace(found, scores=replace(found.scores, words=words)))
 
 
 def test_answers_are_counted_before_they_are_opened(crossed: Both) -> None:
