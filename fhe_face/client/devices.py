@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,7 +22,6 @@ from fhe_core.files import (
     FileError,
     FileKind,
     explain,
-    publish,
     read_bounded,
     shown,
     write_whole,
@@ -142,13 +140,9 @@ class Register:
             require_space(self.folder, switching_bytes(key.parameters))
             own = SecretKey.generate(key.parameters, threads)
             made = Device(own.key_id, self.owner, label, int(time.time()))
-            with self._removed_on_failure(own.key_id), self._workspace() as work:
-                save_switching_key(work / "switching", key, own)
+            with self._removed_on_failure(own.key_id):
+                save_switching_key(self.switching_key(own.key_id), key, own)
                 self._write(made)
-                try:
-                    publish(work / "switching", self.switching_key(own.key_id), overwrite=False)
-                except OSError as error:
-                    raise explain(self.folder, "write to", error) from error
                 tokens = device_tokens(key, own.key_id)
                 save_device_key(target, own, self.owner, tokens, engine.facts() | {"label": label})
         return made
@@ -216,17 +210,6 @@ class Register:
                 with suppress(OSError):
                     self.folder.rmdir()
             raise
-
-    @contextmanager
-    def _workspace(self) -> Iterator[Path]:
-        try:
-            temporary = tempfile.TemporaryDirectory(
-                prefix=".device-", suffix=".tmp", dir=self.folder, ignore_cleanup_errors=True
-            )
-        except OSError as error:
-            raise explain(self.folder, "write to", error) from error
-        with temporary as name:
-            yield Path(name)
 
     @contextmanager
     def _removed_on_failure(self, device: str) -> Iterator[None]:
