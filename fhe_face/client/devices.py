@@ -94,10 +94,12 @@ class Register:
             FileError: a note is damaged or cannot be read.
         """
         try:
-            names = sorted(path.name for path in self.folder.glob(f"*{RECORD}"))
+            names = os.listdir(self.folder)
+        except FileNotFoundError:
+            return []
         except OSError as error:
             raise explain(self.folder, "read", error) from error
-        ids = [name.removesuffix(RECORD) for name in names]
+        ids = [name.removesuffix(RECORD) for name in names if name.endswith(RECORD)]
         found = (self._read(device) for device in ids if is_device_id(device))
         mine = [one for one in found if one is not None and one.owner == self.owner]
         return sorted(mine, key=lambda one: (one.created, one.id))
@@ -182,8 +184,12 @@ class Register:
 
     def _read(self, device: str) -> Device | None:
         path = self._path(device)
-        if not os.path.lexists(path):
+        try:
+            os.lstat(path)
+        except FileNotFoundError:
             return None
+        except OSError as error:
+            raise explain(path, "read", error) from error
         try:
             content = json.loads(read_bounded(path, _MAX_BYTES))
             valid = set(content) == _FIELDS and content["version"] == _VERSION

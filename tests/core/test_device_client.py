@@ -327,6 +327,14 @@ def test_a_damaged_note_is_never_taken_for_no_note(
             use()
 
 
+def test_a_folder_that_cannot_be_read_is_not_taken_for_no_notes(register: Register) -> None:
+    """Neither: a revoked device would come back."""
+    register.folder.symlink_to(register.folder.name)
+    for use in (register.all, lambda: register.revoked("0" * 32)):
+        with pytest.raises(FileError, match=str(register.folder)):
+            use()
+
+
 def test_tokens_of_devices_differ(world: tiny.World) -> None:
     keys = {device_tokens(world.key, device) for device in ("0" * 32, "1" * 32)}
     assert len(keys) == 2
