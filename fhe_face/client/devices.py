@@ -40,6 +40,8 @@ RECORD: Final = ".json"
 MAX_LABEL: Final = 100
 _VERSION: Final = 1
 _MAX_BYTES: Final = 1 << 14
+#: Times of notes are below it; of much later ones (10^30 s, say) no date can be shown.
+_END_OF_TIME: Final = 1 << 40
 _FIELDS: Final = {"version", "device", "owner", "label", "created", "revoked"}
 
 
@@ -198,7 +200,8 @@ class Register:
             valid, values = False, []
         wanted: tuple[Any, ...] = (str, str, str, int, (int, type(None)))
         types = (isinstance(v, t) for v, t in zip(values, wanted, strict=False))
-        if not valid or not all(types) or values[0] != device:
+        times = (0 <= when < _END_OF_TIME for when in values[3:] if when is not None)
+        if not valid or not all(types) or values[0] != device or not all(times):
             raise FileError(f"{shown(path)}: is damaged, or no note of a device; put back the file")
         return Device(*values)
 
