@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from fhe_core.container import Corrupt, KeyMismatch
-from fhe_core.formats.devices import is_device_id
+from fhe_core.formats.devices import is_device_id, owner_in
 from fhe_core.formats.heads import Head
 from fhe_core.formats.purpose import OWNER
 
@@ -33,12 +33,7 @@ def owner_of(source: str, key_id: str, facts: Mapping[str, Any]) -> str | None:
     """
     if ENTRY in facts:
         raise Corrupt(f"{source}: faces say that they came through a device; only results do")
-    owner = facts.get(OWNER)
-    if owner is None and OWNER not in facts:
-        return None
-    if not isinstance(owner, str) or not is_device_id(owner) or owner == key_id:
-        raise Corrupt(f"{source}: does not say whose device it is of")
-    return owner
+    return owner_in(source, key_id, facts) if OWNER in facts else None
 
 
 def sender_of(head: Head, key_id: str) -> str | None:

@@ -6,12 +6,13 @@ It is of kind evaluation-keys, under the id of its owner's key, and names the de
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, TypeGuard
 
 from fhe_core import container
 from fhe_core.container import Corrupt, DType, Header, Kind, Reader
 from fhe_core.formats.ciphertexts import Path, key_layout
-from fhe_core.formats.purpose import DEVICE_ID, PURPOSE, for_device, require_device
+from fhe_core.formats.purpose import DEVICE_ID, OWNER, PURPOSE, for_device, require_device
 from fhe_core.keys.evaluation import DeviceKey, device_specification, key_of_rows
 from fhe_core.keys.expand import SEED_BYTES
 from fhe_core.parameters import Parameters
@@ -35,9 +36,34 @@ def switching_bytes(parameters: Parameters) -> int:
     return SEED_BYTES + key_layout(device_specification(parameters), parameters).bytes
 
 
-def is_device_id(value: object) -> bool:
+def is_device_id(value: object) -> TypeGuard[str]:
     """Whether it can name a device."""
     return isinstance(value, str) and _ID.fullmatch(value) is not None
+
+
+def device_of(header: Header) -> str:
+    """The device that a switching key's header names.
+
+    Raises:
+        WrongKind: it is no key file of a device. Corrupt: it names none.
+    """
+    require_device(header)
+    found = header.metadata.get(DEVICE_ID)
+    if not is_device_id(found):
+        raise Corrupt(f"{header.source}: does not say which device it is of")
+    return found
+
+
+def owner_in(source: str, key_id: str, facts: Mapping[str, Any]) -> str:
+    """The owner that facts beside a device's key, or faces under it, name; key_id: the device's.
+
+    Raises:
+        Corrupt: they name none, or the device itself.
+    """
+    owner = facts.get(OWNER)
+    if not is_device_id(owner) or owner == key_id:
+        raise Corrupt(f"{source}: does not say whose device it is of")
+    return owner
 
 
 def require_switching(
@@ -57,11 +83,8 @@ def require_switching(
         raise container.WrongKind(
             f"{header.source}: is of kind {header.kind.label}, expected {expected}"
         )
-    require_device(header)
+    found = device_of(header)
     container.require_match(header, parameter_hash=parameters.digest, key_id=key_id)
-    found = header.metadata.get(DEVICE_ID)
-    if not isinstance(found, str) or not is_device_id(found):
-        raise Corrupt(f"{header.source}: does not say which device it is of")
     wanted = switching_metadata(parameters, found)
     names = ("parameters", LEVEL, PURPOSE)
     if header.metadata.keys() != wanted.keys() or any(

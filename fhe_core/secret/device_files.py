@@ -13,7 +13,7 @@ import numpy as np
 from fhe_core import container
 from fhe_core.container import Corrupt, DType, Header, Kind, Section
 from fhe_core.formats.ciphertexts import ParameterLoader, Path, key_layout, parameters_of
-from fhe_core.formats.devices import DOMAIN, SECTION, is_device_id, switching_metadata
+from fhe_core.formats.devices import DOMAIN, SECTION, owner_in, switching_metadata
 from fhe_core.formats.purpose import OWNER, for_device, require_device
 from fhe_core.keys.evaluation import device_specification
 from fhe_core.keys.expand import SEED_BYTES
@@ -58,10 +58,7 @@ def require_device_key(header: Header) -> str:
         WrongKind: it is another key file. Corrupt: it does not say whose it is.
     """
     require_device(header)
-    owner = header.metadata.get(OWNER)
-    if not isinstance(owner, str) or not is_device_id(owner) or owner == header.key_id:
-        raise Corrupt(f"{header.source}: does not say whose device it is of")
-    return owner
+    return owner_in(header.source, header.key_id, header.metadata)
 
 
 def load_device_key(

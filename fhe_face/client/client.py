@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ from fhe_core.container import Kind, WrongKind, read_header
 from fhe_core.formats.ciphertexts import Bundle, head_of, load_bundle
 from fhe_core.secret.files import Passphrase, load_secret_key
 from fhe_core.secret.key import SecretKey
-from fhe_face.circuit import Circuit
 from fhe_face.client.copies import agreed, doubled
 from fhe_face.client.decryption import Embedding, Reader, Score
 from fhe_face.client.devices import Register
@@ -36,14 +35,14 @@ from fhe_face.client.sharing import Decision
 from fhe_face.client.verification import Verification, verify_photos
 from fhe_face.engine import Engine, choose_engine, engine_for
 from fhe_face.models.thresholds import Thresholds
-from fhe_face.places import EMBEDDING, SCORE, Packing, Run
+from fhe_face.places import EMBEDDING, SCORE
 from fhe_face.progress import Stage, silent
 from fhe_face.system import default_threads
 
 Result = Embedding | Score | HealthReport
 
 
-class FaceClient:
+class FaceClient(Encryptor):
     """Holds the secret key. What it decrypts must not be shared as it is (docs/security.md)."""
 
     def __init__(
@@ -59,12 +58,11 @@ class FaceClient:
         devices: says which of its devices were revoked; default: none.
         """
         self.key = key
-        self.engine = engine
         self.ledger: Ledger = MemoryLedger() if ledger is None else ledger
         self.devices = devices
         revoked = None if devices is None else devices.revoked
         self.expected = Expected(key, engine, revoked)
-        self._encryptor = Encryptor(key, engine, self.expected.requests)
+        super().__init__(key, engine, self.expected.requests, {})
 
     @classmethod
     def create(
@@ -131,34 +129,6 @@ class FaceClient:
     def __repr__(self) -> str:
         packings = ", ".join(packing.value for packing in self.engine.packings)
         return f"<FaceClient of key {self.key_id[:8]}, for {packings}>"
-
-    @property
-    def circuit(self) -> Circuit:
-        """What results of these keys are computed with."""
-        return self.engine.circuit
-
-    @property
-    def key_id(self) -> str:
-        """Public name of the key; every file that belongs to it carries it."""
-        return self.key.key_id
-
-    # --- encryption -------------------------------------------------------------------------------
-
-    def plan(
-        self,
-        faces: int,
-        *,
-        packings: Collection[Packing] | None = None,
-        memory: int | None = None,
-    ) -> tuple[Run, ...]:
-        """How `encrypt` packs so many faces: see `Encryptor.plan`."""
-        return self._encryptor.plan(faces, packings=packings, memory=memory)
-
-    def encrypt(
-        self, faces: Faces, *, runs: Sequence[Run] | None = None, contrast: float = 1.0
-    ) -> Bundle:
-        """Encrypt an aligned face, or several in one bundle: see `Encryptor.encrypt`."""
-        return self._encryptor.encrypt(faces, runs=runs, contrast=contrast)
 
     # --- decryption -------------------------------------------------------------------------------
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,7 +22,6 @@ from fhe_core.files import (
     FileError,
     FileKind,
     explain,
-    publish,
     read_bounded,
     shown,
     write_whole,
@@ -42,6 +40,8 @@ RECORD: Final = ".json"
 MAX_LABEL: Final = 100
 _VERSION: Final = 1
 _MAX_BYTES: Final = 1 << 14
+#: Times of notes are below it; of much later ones (10^30 s, say) no date can be shown.
+_END_OF_TIME: Final = 1 << 40
 _FIELDS: Final = {"version", "device", "owner", "label", "created", "revoked"}
 
 
@@ -96,10 +96,12 @@ class Register:
             FileError: a note is damaged or cannot be read.
         """
         try:
-            names = sorted(path.name for path in self.folder.glob(f"*{RECORD}"))
+            names = os.listdir(self.folder)
+        except FileNotFoundError:
+            return []
         except OSError as error:
             raise explain(self.folder, "read", error) from error
-        ids = [name.removesuffix(RECORD) for name in names]
+        ids = [name.removesuffix(RECORD) for name in names if name.endswith(RECORD)]
         found = (self._read(device) for device in ids if is_device_id(device))
         mine = [one for one in found if one is not None and one.owner == self.owner]
         return sorted(mine, key=lambda one: (one.created, one.id))
@@ -142,13 +144,9 @@ class Register:
             require_space(self.folder, switching_bytes(key.parameters))
             own = SecretKey.generate(key.parameters, threads)
             made = Device(own.key_id, self.owner, label, int(time.time()))
-            with self._removed_on_failure(own.key_id), self._workspace() as work:
-                save_switching_key(work / "switching", key, own)
+            with self._removed_on_failure(own.key_id):
+                save_switching_key(self.switching_key(own.key_id), key, own)
                 self._write(made)
-                try:
-                    publish(work / "switching", self.switching_key(own.key_id), overwrite=False)
-                except OSError as error:
-                    raise explain(self.folder, "write to", error) from error
                 tokens = device_tokens(key, own.key_id)
                 save_device_key(target, own, self.owner, tokens, engine.facts() | {"label": label})
         return made
@@ -188,8 +186,12 @@ class Register:
 
     def _read(self, device: str) -> Device | None:
         path = self._path(device)
-        if not os.path.lexists(path):
+        try:
+            os.lstat(path)
+        except FileNotFoundError:
             return None
+        except OSError as error:
+            raise explain(path, "read", error) from error
         try:
             content = json.loads(read_bounded(path, _MAX_BYTES))
             valid = set(content) == _FIELDS and content["version"] == _VERSION
@@ -198,7 +200,8 @@ class Register:
             valid, values = False, []
         wanted: tuple[Any, ...] = (str, str, str, int, (int, type(None)))
         types = (isinstance(v, t) for v, t in zip(values, wanted, strict=False))
-        if not valid or not all(types) or values[0] != device:
+        times = (0 <= when < _END_OF_TIME for when in values[3:] if when is not None)
+        if not valid or not all(types) or values[0] != device or not all(times):
             raise FileError(f"{shown(path)}: is damaged, or no note of a device; put back the file")
         return Device(*values)
 
@@ -216,17 +219,6 @@ class Register:
                 with suppress(OSError):
                     self.folder.rmdir()
             raise
-
-    @contextmanager
-    def _workspace(self) -> Iterator[Path]:
-        try:
-            temporary = tempfile.TemporaryDirectory(
-                prefix=".device-", suffix=".tmp", dir=self.folder, ignore_cleanup_errors=True
-            )
-        except OSError as error:
-            raise explain(self.folder, "write to", error) from error
-        with temporary as name:
-            yield Path(name)
 
     @contextmanager
     def _removed_on_failure(self, device: str) -> Iterator[None]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from fhe_core.ciphertext import Ciphertext
 from fhe_core.formats.ciphertexts import Bundle
 from fhe_core.formats.preparation import ENTRY as PREPARATION
 from fhe_core.secret.key import SecretKey
-from fhe_face.circuit import CircuitError
+from fhe_face.circuit import Circuit, CircuitError
 from fhe_face.client.requests import Requests, asked_of
 from fhe_face.engine import Engine
 from fhe_face.facts import differences
@@ -29,17 +28,29 @@ Face = str | os.PathLike[str] | NDArray[np.uint8] | NDArray[np.float64] | Prepar
 Faces = Face | Sequence[Face]
 
 
-@dataclass(frozen=True)
 class Encryptor:
-    """Encrypts under one key, for the plans of one engine.
+    """Encrypts under one key, for the plans of one engine."""
 
-    requests: makes the tokens that results are recognised by. facts: join those of every bundle.
-    """
+    def __init__(
+        self, key: SecretKey, engine: Engine, requests: Requests, facts: Mapping[str, Any]
+    ) -> None:
+        """requests: makes the tokens that results are recognised by. facts: join those of every
+        bundle.
+        """
+        self.engine = engine
+        self._key = key
+        self._requests = requests
+        self._facts = facts
 
-    key: SecretKey
-    engine: Engine
-    requests: Requests
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    @property
+    def circuit(self) -> Circuit:
+        """What results are computed with."""
+        return self.engine.circuit
+
+    @property
+    def key_id(self) -> str:
+        """Public name of the key; every file that belongs to it carries it."""
+        return self._key.key_id
 
     def plan(
         self,
@@ -89,9 +100,10 @@ class Encryptor:
                 for packing in sorted({run.packing for run in chosen})
             },
             PREPARATION: self._preparation(prepared),
-            **self.facts,
+            **self._facts,
         }
-        facts[REQUESTS] = [self.requests.issue(asked_of(self.engine, run, facts)) for run in chosen]
+        asked = [asked_of(self.engine, run, facts) for run in chosen]
+        facts[REQUESTS] = [self._requests.issue(one) for one in asked]
         items: dict[str, Ciphertext] = {}
         seeds: dict[str, bytes] = {}
         for run in chosen:
@@ -100,8 +112,8 @@ class Encryptor:
             rows = self._packed(run, [prepared[number].unit for number in run.numbers])
             names = self.engine.item_names(IMAGE, run)
             for name, row, scale in zip(names, rows, scales, strict=True):
-                items[name], seeds[name] = self.key.encrypt(row, scale)
-        return Bundle(IMAGE, self.key.parameters, self.key.key_id, items, facts, seeds)
+                items[name], seeds[name] = self._key.encrypt(row, scale)
+        return Bundle(IMAGE, self._key.parameters, self._key.key_id, items, facts, seeds)
 
     def _given(self, face: Face) -> PreparedFace:
         size = self.engine.architecture.input_size

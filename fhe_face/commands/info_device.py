@@ -8,9 +8,9 @@ from typing import Any, Final
 from fhe_core.container import Header, Kind
 from fhe_core.formats.ciphertexts import known_facts
 from fhe_core.formats.devices import require_switching
-from fhe_core.formats.purpose import OWNER
 from fhe_core.keys.evaluation import device_specification
 from fhe_core.parameters import Parameters
+from fhe_core.secret.device_files import require_device_key
 from fhe_face.circuit import circuit_of_device
 from fhe_face.engine import key_memory
 from fhe_face.places import IMAGE
@@ -33,7 +33,7 @@ def content(header: Header, parameters: Parameters) -> dict[str, Any]:
         circuit = circuit_of_device(header)
         return {
             "device": header.key_id,
-            "owner": header.metadata.get(OWNER),
+            "owner": require_device_key(header),
             "label": header.text("label"),
             "circuit": circuit.describe(),
             "summary": circuit.summary(),

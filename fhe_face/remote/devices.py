@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from fhe_core import container
 from fhe_core.container import Kind
 from fhe_core.formats.ciphertexts import known_facts
-from fhe_core.formats.devices import is_device_id
-from fhe_core.formats.purpose import DEVICE_ID, require_device
+from fhe_core.formats.devices import device_of
 from fhe_face.progress import Stage, silent
 from fhe_face.remote import jobs
 from fhe_face.remote.connection import Connection
-from fhe_face.remote.errors import PushError
 from fhe_face.remote.pushing import Pushed, push, require_kind
 from fhe_face.remote.resources import Resource, Room, every, remove
 from fhe_face.senders import owner_of
@@ -35,15 +33,13 @@ def push_device(connection: Connection, file: Path, *, stage: Stage = silent) ->
     """Send the switching key of a device, named after the device: from then on it may send.
 
     Raises:
-        PushError, WrongKind: it is another file; not a byte of it was sent.
+        PushError, WrongKind, Corrupt: it is another file, or names no device; not a byte of it was
+            sent.
         Others: as `push`.
     """
     header = container.read_header(file)
     require_kind(header, Room.DEVICE_KEYS)
-    require_device(header)
-    device = header.metadata.get(DEVICE_ID)
-    if not isinstance(device, str) or not is_device_id(device):
-        raise PushError(f"{header.source}: does not say which device it is of; nothing was sent")
+    device = device_of(header)
     what = "sending the switching key"
     return push(connection, Room.DEVICE_KEYS, file, device, stage=stage, what=what)
 

@@ -65,26 +65,28 @@ class Switching:
     key_id: str
     devices: Devices
 
-    def require(self, source: str, device: str) -> Path:
-        """The file of a device, after a look at its header; source: names the faces in messages.
+    def require(self, source: str, device: str) -> None:
+        """Look for a device's file, and at its header; source: names the faces in messages.
 
         Raises:
             UnknownDevice: it was never added, or was revoked.
             ContainerError: its file is none for this device, this owner and these parameters.
         """
+        header = read_header(self._file(source, device), expect_kind=Kind.EVALUATION_KEYS)
+        require_switching(header, self.parameters, self.key_id, device)
+
+    def load(self, source: str, device: str) -> DeviceKey:
+        """Its key; errors as `require`, and of a damaged file."""
+        path = self._file(source, device)
+        return load_switching_key(path, self.parameters, self.key_id, device)
+
+    def _file(self, source: str, device: str) -> Path:
         path = self.devices.find(device)
         if path is None:
             raise UnknownDevice(
                 f"{source}: is of device {device[:8]}, which was never added here or was revoked"
             )
-        header = read_header(path, expect_kind=Kind.EVALUATION_KEYS)
-        require_switching(header, self.parameters, self.key_id, device)
         return path
-
-    def load(self, source: str, device: str) -> DeviceKey:
-        """Its key; errors as `require`, and of a damaged file."""
-        path = self.require(source, device)
-        return load_switching_key(path, self.parameters, self.key_id, device)
 
     def switched(self, images: Bundle, evaluator: Evaluator) -> Bundle:
         """The same faces under the owner's key, in whose facts the device stands.

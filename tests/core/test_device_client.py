@@ -327,6 +327,25 @@ def test_a_damaged_note_is_never_taken_for_no_note(
             use()
 
 
+@pytest.mark.parametrize("times", [{"created": 10**30}, {"created": -1}, {"revoked": 10**30}])
+def test_times_that_no_calendar_has(
+    world: tiny.World, register: Register, tmp_path: Path, times: dict[str, int]
+) -> None:
+    made = register.make(world.key, world.engine, tmp_path / "door.key", "door")
+    note = register.folder / f"{made.id}.json"
+    note.write_text(json.dumps(json.loads(note.read_text()) | times))
+    with pytest.raises(FileError, match="is damaged"):
+        register.all()
+
+
+def test_a_folder_that_cannot_be_read_is_not_taken_for_no_notes(register: Register) -> None:
+    """Neither: a revoked device would come back."""
+    register.folder.symlink_to(register.folder.name)
+    for use in (register.all, lambda: register.revoked("0" * 32)):
+        with pytest.raises(FileError, match=str(register.folder)):
+            use()
+
+
 def test_tokens_of_devices_differ(world: tiny.World) -> None:
     keys = {device_tokens(world.key, device) for device in ("0" * 32, "1" * 32)}
     assert len(keys) == 2
