@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from fhe_face.authority import log
+from fhe_face.authority import log, tables
 from fhe_face.authority.alarms import all_alarms, close_alarm
 from fhe_face.authority.requests import Question
 from fhe_face.authority.words import Kind, State, Word
@@ -195,6 +195,18 @@ def test_a_changed_line_is_noticed(world: kit.World, change: str) -> None:
         raw.cursor().execute(f"DROP TRIGGER {trigger}")
     raw.cursor().execute(change)
     raw.close()
+    with pytest.raises(log.BrokenLog):
+        log.verify(world.database)
+
+
+@pytest.mark.parametrize("number", [-1, 0, 10**15])
+def test_a_line_beside_the_chain_is_noticed(world: kit.World, number: int) -> None:
+    """Adding is what the triggers allow."""
+    world.enrolled()
+    words = {name: "" for name in ("device", "token", "subject", "request", "word")}
+    forged = {"number": number, "at": 0, "event": "answered", "hash": log.START, **words}
+    with world.database.locked() as connection:
+        connection.execute(tables.log.insert().values(**forged))
     with pytest.raises(log.BrokenLog):
         log.verify(world.database)
 
