@@ -153,8 +153,7 @@ class Authority:
 
         def decide() -> tuple[Verdict, float]:
             if checked.claim.is_score:
-                band = self.policy.near_band
-                return faces.match(checked, require_standard(self.database), band)
+                return faces.match(checked, require_standard(standard), self.policy.near_band)
             return faces.enrol(checked), math.nan
 
         with self._noting(caller, request):
