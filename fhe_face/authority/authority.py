@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -27,15 +26,11 @@ from fhe_face.authority.thresholds import MATCHES, standard_of
 from fhe_face.authority.words import UNHEALTHY, Caller, Kind, Scope, State, Word, checked_name
 from fhe_face.client.ledger import AnswerLimitError
 from fhe_face.service.errors import Forbidden, NotHere, OverQuota
+from fhe_face.service.rows import now
 from fhe_face.store.database import Database
 
 _SPENT: Final = "the key has given as many answers as it may: make a new key"
 Clock = Callable[[], int]
-
-
-def now() -> int:
-    """UTC seconds."""
-    return int(time.time())
 
 
 @dataclass(frozen=True)
@@ -158,8 +153,7 @@ class Authority:
 
         def decide() -> tuple[Verdict, float]:
             if checked.claim.is_score:
-                band = self.policy.near_band
-                return faces.match(checked, require_standard(self.database), band)
+                return faces.match(checked, require_standard(standard), self.policy.near_band)
             return faces.enrol(checked), math.nan
 
         with self._noting(caller, request):

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from fhe_core.errors import Failure
 from fhe_face.authority.tables import log
@@ -21,7 +21,6 @@ from fhe_face.store.database import Database
 
 #: Before the first line.
 START: Final = "0" * 64
-_AT_ONCE: Final = 1000
 
 
 class BrokenLog(Failure):
@@ -102,12 +101,10 @@ def verify(database: Database, head: str | None = None) -> Verified:
 
 
 def _all(database: Database) -> Iterator[Written]:
+    """Whatever is in the table, by number; one line at a time is in memory."""
     with database.snapshot() as connection:
-        count = int(connection.execute(select(func.max(log.c.number))).scalar() or 0)
-        for start in range(0, count, _AT_ONCE):
-            chosen = log.c.number.between(start + 1, start + _AT_ONCE)
-            for row in connection.execute(select(log).where(chosen).order_by(log.c.number)):
-                yield _written(row)
+        for row in connection.execute(select(log).order_by(log.c.number)):
+            yield _written(row)
 
 
 def _written(row: Any) -> Written:

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from fhe_face.service.errors import Invalid
 from fhe_face.service.settings import read_settings, require_values, write_settings
 
 FILE: Final = "policy.json"
 _MIB: Final = 1 << 20
+#: Of a request, far below what the database holds as a time.
+_MOST_HOURS: Final = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class Policy:
     def __post_init__(self) -> None:
         """Raise Invalid for what cannot be."""
         require_values(self)
+        if self.request_hours > _MOST_HOURS:
+            raise Invalid(f"settings: request_hours must be at most {_MOST_HOURS:,}")
 
 
 def load_policy(folder: Path) -> Policy:

@@ -55,7 +55,7 @@ class Questions:
         if question.subject is None or question.names:
             raise Invalid(f"a request of kind '{question.kind}' has a subject and nothing else")
         if question.kind is Kind.MATCH:
-            require_standard(self.database)
+            require_standard(standard_of(self.database, MATCHES))
 
     def _require_enrolment(self, question: Question) -> None:
         """Of a face that a server enrols in a gallery by itself."""
@@ -89,9 +89,8 @@ def opener_of(searches: Mapping[str, Searches], known: Known) -> Searches:
         raise NotHere("this authority does not hold the gallery's key") from None
 
 
-def require_standard(database: Database) -> Standard:
-    """The thresholds of matches. NotHere: there are none."""
-    standard = standard_of(database, MATCHES)
+def require_standard(standard: Standard | None) -> Standard:
+    """The thresholds of matches, which were looked up. NotHere: there are none."""
     if standard is None:
         raise NotHere("this authority has no thresholds for matches")
     return standard

@@ -13,7 +13,7 @@ from fhe_core.formats.devices import is_device_id
 from fhe_face.authority.tables import tokens
 from fhe_face.authority.words import Caller, Scope, checked_name
 from fhe_face.service import bearer
-from fhe_face.service.errors import Invalid, NotHere
+from fhe_face.service.errors import Invalid
 from fhe_face.service.rows import now
 from fhe_face.store.database import Database
 
@@ -92,14 +92,7 @@ def all_tokens(database: Database) -> list[Token]:
 
 def revoke_token(database: Database, id: str) -> Token:
     """End a token at once. NotHere: there is none of that public id."""
-    with database.locked() as connection:
-        chosen = tokens.c.id == id
-        unused = tokens.update().where(chosen, tokens.c.revoked.is_(None))
-        connection.execute(unused.values(revoked=now()))
-        row = connection.execute(select(tokens).where(chosen)).first()
-    if row is None:
-        raise NotHere(f"there is no token '{id[:40]}'")
-    return _token(row)
+    return _token(bearer.revoke(database, tokens, id, now()))
 
 
 def authenticate(database: Database, authorization: str | None) -> Caller:
@@ -108,11 +101,7 @@ def authenticate(database: Database, authorization: str | None) -> Caller:
     Raises:
         Unauthorized: no token, or none that can be used; the text does not say which.
     """
-    digest = bearer.presented(authorization)
-    with database.reading() as connection:
-        row = connection.execute(select(tokens).where(tokens.c.digest == digest)).first()
-    bearer.require_same(digest, None if row is None else str(row.digest))
-    token = _token(row)
+    token = _token(bearer.find(database, tokens, authorization))
     if token.state != "valid":
         raise bearer.refused()
     return Caller(token.device, token.id, frozenset(token.scopes), token.sender)

@@ -76,10 +76,6 @@ class Scope(str, Enum):
         return self.value
 
 
-#: Of a new token.
-DEFAULT_SCOPES: Final = (Scope.ASK, Scope.DELIVER)
-
-
 @dataclass(frozen=True)
 class Caller:
     """Who asks: a device by one of its tokens (its public id).

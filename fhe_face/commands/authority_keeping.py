@@ -13,7 +13,6 @@ from fhe_core.container import Kind, read_header
 from fhe_core.files import shown
 from fhe_face.authority import log
 from fhe_face.authority.alarms import Alarm, all_alarms, close_alarm
-from fhe_face.authority.authority import now
 from fhe_face.authority.galleries import keep_gallery
 from fhe_face.authority.opening import create_authority, opened
 from fhe_face.authority.policy import FILE, load_policy
@@ -29,6 +28,7 @@ from fhe_face.models.checkpoint import load
 from fhe_face.network import load_network, require_thresholds, weights_file
 from fhe_face.output import Output, grid
 from fhe_face.plaintexts import digest_of
+from fhe_face.service.rows import now
 
 
 def create(folder: Path, weights: Path | None, given: str | None, key: Path | None) -> None:

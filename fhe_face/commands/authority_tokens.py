@@ -41,19 +41,14 @@ def create(
     """On stdout only the token, so that a script can take it."""
     from fhe_face.authority.opening import opened
     from fhe_face.authority.tokens import create_token
-    from fhe_face.commands.service_people import seconds_of
-    from fhe_face.output import print_json
+    from fhe_face.commands.service_people import seconds_of, show_new
 
     chosen, seconds = _scopes(scopes), seconds_of(days)
     with opened(folder) as database:
         token, secret = create_token(
             database, device, chosen, seconds=seconds, label=label, sender=sender
         )
-    if json:
-        print_json({**_described(token), "token": secret})
-    else:
-        typer.echo(f"token {token.id} of {device}; it is shown only now:", err=True)
-        print(secret)
+    show_new(_described(token), "device", secret, json)
 
 
 @token_app.command("list", help="All tokens, without their secrets.")
@@ -61,16 +56,11 @@ def list_tokens(folder: _Folder, json: Json = False) -> None:
     """A secret is nowhere any more."""
     from fhe_face.authority.opening import opened
     from fhe_face.authority.tokens import all_tokens
-    from fhe_face.commands.service_people import cell
-    from fhe_face.output import Output
-    from fhe_face.tables import Grid
+    from fhe_face.commands.service_people import show_tokens
 
     with opened(folder) as database:
         tokens = [_described(token) for token in all_tokens(database)]
-    names = ["id", "device", "state", "scopes", "expires", "label"]
-    cells = [[cell(token[name]) for name in names] for token in tokens]
-    grid = Grid("Tokens", names, cells, len(names))
-    Output(json).answer({"tokens": tokens}, lambda console: console.print(grid))
+    show_tokens(tokens, "device", json)
 
 
 @token_app.command("revoke", help="End a token at once.")

@@ -41,7 +41,6 @@ def create(
     json: Json = False,
 ) -> None:
     """On stdout only the token, so that a script can take it."""
-    from fhe_face.output import print_json
     from fhe_face.service.opening import make_or_open
     from fhe_face.service.settings import load_settings
     from fhe_face.service.tenants import make_tenant, quotas_of
@@ -52,11 +51,7 @@ def create(
         if quotas_of(service.database, tenant) is None:
             make_tenant(service.database, tenant, _default(load_settings(folder)))
         token, secret = create_token(service.database, tenant, chosen, seconds=seconds, label=label)
-    if json:
-        print_json({**_described(token), "token": secret})
-    else:
-        typer.echo(f"token {token.id} of {tenant}; it is shown only now:", err=True)
-        print(secret)
+    show_new(_described(token), "tenant", secret, json)
 
 
 @token_app.command("list", help="All tokens, without their secrets.")
@@ -66,17 +61,12 @@ def list_tokens(
     json: Json = False,
 ) -> None:
     """A secret is nowhere any more."""
-    from fhe_face.output import Output
     from fhe_face.service.opening import open_service
     from fhe_face.service.tokens import all_tokens
-    from fhe_face.tables import Grid
 
     with open_service(folder) as service:
         tokens = [_described(token) for token in all_tokens(service.database, tenant)]
-    names = ["id", "tenant", "state", "scopes", "expires", "label"]
-    cells = [[cell(token[name]) for name in names] for token in tokens]
-    grid = Grid("Tokens", names, cells, len(names))
-    Output(json).answer({"tokens": tokens}, lambda console: console.print(grid))
+    show_tokens(tokens, "tenant", json)
 
 
 @token_app.command("revoke", help="End a token at once.")
@@ -116,7 +106,7 @@ def list_tenants(folder: Data, json: Json = False) -> None:
                 }
             )
     names = ["tenant", "bytes_used", "bytes", "jobs", "requests"]
-    cells = [[cell(row[name]) for name in names] for row in tenants]
+    cells = [[_cell(row[name]) for name in names] for row in tenants]
     grid = Grid("Tenants", names, cells, 1)
     Output(json).answer({"tenants": tenants}, lambda console: console.print(grid))
 
@@ -199,7 +189,29 @@ def _described(token: Token) -> dict[str, Any]:
     }
 
 
-def cell(value: Any) -> str:
+def show_new(token: dict[str, Any], whose: str, secret: str, json: bool) -> None:
+    """A token that was made. whose: which entry of it says who has it."""
+    from fhe_face.output import print_json
+
+    if json:
+        print_json({**token, "token": secret})
+    else:
+        typer.echo(f"token {token['id']} of {token[whose]}; it is shown only now:", err=True)
+        print(secret)
+
+
+def show_tokens(tokens: list[dict[str, Any]], whose: str, json: bool) -> None:
+    """All tokens of a kind. whose: as in `show_new`."""
+    from fhe_face.output import Output
+    from fhe_face.tables import Grid
+
+    names = ["id", whose, "state", "scopes", "expires", "label"]
+    cells = [[_cell(token[name]) for name in names] for token in tokens]
+    grid = Grid("Tokens", names, cells, len(names))
+    Output(json).answer({"tokens": tokens}, lambda console: console.print(grid))
+
+
+def _cell(value: Any) -> str:
     """A value in a table."""
     if isinstance(value, list):
         return ", ".join(value)

@@ -9,9 +9,12 @@ import hashlib
 import hmac
 import re
 import secrets
-from typing import Final
+from typing import Any, Final
 
-from fhe_face.service.errors import Invalid, Unauthorized
+from sqlalchemy import Row, Table, select
+
+from fhe_face.service.errors import Invalid, NotHere, Unauthorized
+from fhe_face.store.database import Database
 
 PREFIX: Final = "fhe_"
 _TOKEN: Final = re.compile(PREFIX + "[A-Za-z0-9_-]{43}")
@@ -30,21 +33,34 @@ def digest_of(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def presented(authorization: str | None) -> str:
-    """The digest of the token in an `Authorization` header. Unauthorized: there is none."""
+def find(database: Database, tokens: Table, authorization: str | None) -> Row[Any]:
+    """The row of the token in an `Authorization` header, whatever its state.
+
+    tokens: has the columns `id`, `digest` and `revoked`. Unauthorized: no token, or an unknown one.
+    """
     scheme, _, secret = (authorization or "").partition(" ")
     if scheme.lower() != "bearer" or not _TOKEN.fullmatch(secret):
         raise refused()
-    return digest_of(secret)
-
-
-def require_same(presented: str, kept: str | None) -> None:
-    """What was found by its digest, of which nobody can choose a part, compared without haste.
-
-    kept: None where nothing was found. Unauthorized: they differ.
-    """
-    if not hmac.compare_digest(presented, _NOBODY if kept is None else kept) or kept is None:
+    digest = digest_of(secret)
+    with database.reading() as connection:
+        row = connection.execute(select(tokens).where(tokens.c.digest == digest)).first()
+    # Found by its digest, of which nobody can choose a part; compared once more without haste.
+    same = hmac.compare_digest(digest, _NOBODY if row is None else str(row.digest))
+    if row is None or not same:
         raise refused()
+    return row
+
+
+def revoke(database: Database, tokens: Table, id: str, at: int) -> Row[Any]:
+    """End a token at once; its row. NotHere: there is none of that public id."""
+    with database.locked() as connection:
+        chosen = tokens.c.id == id
+        unused = tokens.update().where(chosen, tokens.c.revoked.is_(None))
+        connection.execute(unused.values(revoked=at))
+        row = connection.execute(select(tokens).where(chosen)).first()
+    if row is None:
+        raise NotHere(f"there is no token '{id[:40]}'")
+    return row
 
 
 def refused() -> Unauthorized:

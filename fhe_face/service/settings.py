@@ -128,7 +128,7 @@ def read_settings(path: Path, kind: Callable[..., S]) -> S:
         return kind()
     try:
         content: Any = json.loads(read_bounded(path, _LARGEST))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Invalid(f"{shown(path)}: is not JSON: {error}") from error
     known = {field.name for field in fields(default)}
     if not isinstance(content, dict) or not content.keys() <= known:

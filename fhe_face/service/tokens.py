@@ -84,14 +84,7 @@ def all_tokens(database: Database, tenant: str | None = None) -> list[Token]:
 
 def revoke_token(database: Database, id: str) -> Token:
     """End a token at once. NotHere: there is none of that public id."""
-    with database.locked() as connection:
-        chosen = tokens.c.id == id
-        unused = tokens.update().where(chosen, tokens.c.revoked.is_(None))
-        connection.execute(unused.values(revoked=now()))
-        row = connection.execute(select(tokens).where(chosen)).first()
-    if row is None:
-        raise NotHere(f"there is no token '{id}'")
-    return _token(row)
+    return _token(bearer.revoke(database, tokens, id, now()))
 
 
 def authenticate(database: Database, authorization: str | None) -> Caller:
@@ -100,11 +93,7 @@ def authenticate(database: Database, authorization: str | None) -> Caller:
     Raises:
         Unauthorized: no token, or none that can be used; the text does not say which.
     """
-    digest = bearer.presented(authorization)
-    with database.reading() as connection:
-        row = connection.execute(select(tokens).where(tokens.c.digest == digest)).first()
-    bearer.require_same(digest, None if row is None else str(row.digest))
-    token = _token(row)
+    token = _token(bearer.find(database, tokens, authorization))
     if token.state != "valid":
         raise bearer.refused()
     return Caller(token.tenant, token.id, frozenset(token.scopes))

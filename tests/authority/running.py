@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,8 +21,8 @@ from fhe_face.authority.words import Scope
 from fhe_face.client.ledger import beside
 from tests.authority import kit
 from tests.core import tiny
+from tests.service.running import Serving, listening
 
-SECONDS = 60.0
 PEOPLE = 20
 
 
@@ -74,35 +71,9 @@ class Office:
             return create_token(database, device, chosen)[1]
 
 
-@dataclass(frozen=True)
-class Serving:
-    """A running authority."""
-
-    child: subprocess.Popen[str]
-    url: str
-
-
 @contextmanager
 def process(office: Office, *options: str) -> Iterator[Serving]:
     """`fhe-face authority serve` on a port that is free; ended at the end."""
-    words = ["authority", "serve", str(office.authority), "--key", str(office.key), "--port", "0"]
-    log = office.folder / "serve.log"
-    with log.open("ab") as errors:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "fhe_face", *words, *options],
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-        )
-    try:
-        assert child.stdout is not None
-        line = child.stdout.readline()
-        assert line.startswith("listening on "), log.read_text()
-        yield Serving(child, line.split()[-1])
-    finally:
-        if child.poll() is None:
-            child.terminate()
-            child.wait(SECONDS)
-        if child.stdout is not None:
-            child.stdout.close()
+    words = ["authority", "serve", str(office.authority), "--key", str(office.key), *options]
+    with listening(words, office.folder / "serve.log") as serving:
+        yield serving

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from fhe_face.authority import log
+from fhe_face.authority import log, tables
 from fhe_face.authority.alarms import all_alarms, close_alarm
+from fhe_face.authority.policy import load_policy
 from fhe_face.authority.requests import Question
 from fhe_face.authority.words import Kind, State, Word
 from fhe_face.client.ledger import MemoryLedger
 from fhe_face.service.errors import (
+    Invalid,
     NotHere,
     OverQuota,
     TooManyRequests,
@@ -197,6 +200,35 @@ def test_a_changed_line_is_noticed(world: kit.World, change: str) -> None:
     raw.close()
     with pytest.raises(log.BrokenLog):
         log.verify(world.database)
+
+
+@pytest.mark.parametrize("number", [-1, 0, 10**15])
+def test_a_line_beside_the_chain_is_noticed(world: kit.World, number: int) -> None:
+    """Adding is what the triggers allow."""
+    world.enrolled()
+    words = {name: "" for name in ("device", "token", "subject", "request", "word")}
+    forged = {"number": number, "at": 0, "event": "answered", "hash": log.START, **words}
+    with world.database.locked() as connection:
+        connection.execute(tables.log.insert().values(**forged))
+    with pytest.raises(log.BrokenLog):
+        log.verify(world.database)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"request_hours": Infinity}', "request_hours must be at most 1,000,000"),
+        ('{"request_hours": 1e300}', "request_hours must be at most 1,000,000"),
+        ('{"request_hours": NaN}', "request_hours must be float, and not negative"),
+        ("[" * 50_000, "is not JSON"),
+    ],
+)
+def test_a_policy_that_no_request_could_follow_is_refused(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    (tmp_path / "policy.json").write_text(text)
+    with pytest.raises(Invalid, match=f"policy.json: .*{said}"):
+        load_policy(tmp_path)
 
 
 def test_who_asks_is_told_what_state_a_request_is_in(world: kit.World) -> None:

@@ -19,7 +19,7 @@ from fhe_face.remote.authority import RemoteAuthority
 from fhe_face.remote.connection import Connection
 from fhe_face.remote.errors import Refused
 from tests.authority import kit, running
-from tests.service.running import peak_bytes
+from tests.service.running import SECONDS, peak_bytes
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_killed_it_forgets_no_count_and_no_answer(office: running.Office) -> Non
                 assert door.answer(request) == said
                 assert door.deliver(old) == said
             serving.child.send_signal(signal.SIGKILL)
-            assert serving.child.wait(running.SECONDS) == -signal.SIGKILL
+            assert serving.child.wait(SECONDS) == -signal.SIGKILL
     with opened(office.authority) as database:
         log.verify(database)
     key_id = office.sealer.key.key_id
@@ -65,7 +65,7 @@ def test_it_ends_cleanly_and_keeps_its_files_private(office: running.Office) -> 
     with running.process(office) as serving:
         assert peak_bytes(serving.child.pid) < 250e6
         serving.child.send_signal(signal.SIGTERM)
-        assert serving.child.wait(running.SECONDS) == 0
+        assert serving.child.wait(SECONDS) == 0
     for path in office.authority.iterdir():
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
     assert stat.S_IMODE(office.authority.stat().st_mode) == 0o700

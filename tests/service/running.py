@@ -20,10 +20,17 @@ SECONDS = 60.0
 @contextmanager
 def process(folder: Path, *options: str, errors: Path | None = None) -> Iterator[Serving]:
     """`fhe-face serve` on a port that is free; ended at the end, if it is still there."""
-    command = [sys.executable, "-m", "fhe_face", "serve", "--folder", str(folder)]
-    with (errors or folder.with_suffix(".log")).open("ab") as log:
+    log = errors or folder.with_suffix(".log")
+    with listening(["serve", "--folder", str(folder), *options], log) as serving:
+        yield serving
+
+
+@contextmanager
+def listening(words: Sequence[str], errors: Path) -> Iterator[Serving]:
+    """A command of `fhe-face` that listens on a port that is free; ended as `process`."""
+    with errors.open("ab") as log:
         child = subprocess.Popen(
-            [*command, "--port", "0", *options],
+            [sys.executable, "-m", "fhe_face", *words, "--port", "0"],
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
@@ -32,7 +39,7 @@ def process(folder: Path, *options: str, errors: Path | None = None) -> Iterator
     try:
         assert child.stdout is not None
         line = child.stdout.readline()
-        assert line.startswith("listening on "), (errors or folder.with_suffix(".log")).read_text()
+        assert line.startswith("listening on "), errors.read_text()
         yield Serving(child, line.split()[-1])
     finally:
         if child.poll() is None:
