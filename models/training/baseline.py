@@ -14,17 +14,16 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
 from fhe_core.streams import early_end_is_quiet
 from fhe_face.models.evaluation import evaluate
-from fhe_face.models.faces import Aligner, NoFaceError
+from fhe_face.models.faces import Aligner
 from fhe_face.models.faces.crops import warped
 from fhe_face.models.faces.opencv import opencv
 from fhe_face.models.training.errors import TrainingError
+from fhe_face.models.training.photographs import face_of, photographs
 from fhe_face.models.training.teacher import SIDE, Teacher
 
-_SUFFIXES: Final = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".pgm", ".ppm", ".webp"))
 _NUMBERS: Final = (
     "people",
     "images",
@@ -50,17 +49,9 @@ def aligned_people(folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     except OSError as error:
         raise TrainingError(f"{folder}: cannot be read ({error.strerror})") from None
     for number, person in enumerate(people):
-        for file in sorted(person.iterdir()):
-            if file.suffix.lower() not in _SUFFIXES:
-                continue
-            with Image.open(file) as opened:
-                photo = np.array(ImageOps.exif_transpose(opened).convert("RGB"), np.uint8)
-            try:
-                matrix = aligner.align(photo, fallback=False).crops[0].matrix
-            except NoFaceError:
-                continue
-            if matrix is not None:
-                crops.append(warped(photo, matrix, SIDE))
+        for file in photographs(person):
+            if (face := face_of(aligner, file)) is not None:
+                crops.append(warped(*face, SIDE))
                 labels.append(number)
     if not crops:
         raise TrainingError(f"{folder}: no faces in folders of people")

@@ -8,6 +8,7 @@ The last 500 faces of FACES are kept from training and only looked at for the lo
 
 import argparse
 import json
+import math
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,27 +35,30 @@ _SAME_FACE: Final = 0.6
 
 
 class Faces:
-    """Generated faces and their teacher embeddings, in one file of `models.training.generated` or
+    """Faces and their teacher embeddings, each folder in one file of `models.training.generated` or
     in many of `models.training.shards`."""
 
-    def __init__(self, folder: Path) -> None:
-        """TrainingError: the folder does not hold them."""
-        try:
-            self.canvases = Canvases(folder)
-            whole = folder / "targets.npy"
-            files = [whole] if whole.exists() else sorted(folder.glob("targets-*.npy"))
-            parts = [np.load(file, allow_pickle=False) for file in files]
-            self.targets: NDArray[np.float32] = np.concatenate(parts)
-        except (OSError, ValueError, EOFError) as error:
-            raise TrainingError(
-                f"{folder}: no generated faces ({error}); make them with "
-                "python -m fhe_face.models.training.generated"
-            ) from None
+    def __init__(self, *folders: Path) -> None:
+        """TrainingError: a folder does not hold them."""
+        self.canvases = Canvases(*folders)
+        targets = [_targets(folder) for folder in folders]
+        #: How many are of each folder.
+        self.counts = [len(part) for part in targets]
+        self.targets: NDArray[np.float32] = np.concatenate(targets)
         if len(self) != len(self.targets) or len(self) < 2:
-            raise TrainingError(f"{folder}: {len(self)} faces, {len(self.targets)} targets")
+            raise TrainingError(f"{folders[0]}: {len(self)} faces, {len(self.targets)} targets")
 
     def __len__(self) -> int:
         return len(self.canvases)
+
+
+def _targets(folder: Path) -> NDArray[np.float32]:
+    try:
+        whole = folder / "targets.npy"
+        files = [whole] if whole.exists() else sorted(folder.glob("targets-*.npy"))
+        return np.concatenate([np.load(file, allow_pickle=False) for file in files])
+    except (OSError, ValueError, EOFError) as error:
+        raise TrainingError(f"{folder}: no teacher's embeddings of its faces ({error})") from None
 
 
 class Distil:
@@ -87,8 +91,9 @@ class Distil:
         self.count = len(data) - held_out
         if self.count < plan.batch:
             raise TrainingError(f"{self.count} faces to train on are fewer than one batch")
-        mean = torch.from_numpy(data.targets[: self.count].mean(0))
-        self.distillation = Distillation(mean)
+        # Of the folder named last: where there are photos, they are what the mean is of.
+        own = data.targets[max(0, len(data) - data.counts[-1]) : self.count]
+        self.distillation = Distillation(torch.from_numpy(own.mean(0)))
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Every face once per epoch, in another order each time; with neighbours, every face is
@@ -140,11 +145,13 @@ class Distil:
         upper = torch.triu(torch.ones(len(raw), len(raw), device=device), 1) > 0
         pairs = torch.stack([(e @ e.T)[upper] for e in (gallery, teacher)])
         found = (probes @ gallery.T).argmax(1) == torch.arange(len(raw), device=device)
-        return {
+        measured = {
             "teacher_correlation": float(torch.corrcoef(pairs)[0, 1]),
             "teacher_cosine": float((gallery * teacher).sum(1).mean()),
             "rank1_changed": float(found.float().mean()),
         }
+        # In its first steps a network may diverge on its running statistics; JSON has no NaN.
+        return {name: value for name, value in measured.items() if math.isfinite(value)}
 
 
 def main(arguments: list[str] | None = None) -> None:

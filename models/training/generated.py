@@ -27,9 +27,10 @@ from fhe_face.models.training.teacher import DIMENSION, SFACE_SHA256, Teacher
 CANVAS: Final = 80
 MARGIN: Final = 8
 _TEMPLATE: Final = 112
-_TEMPLATE_MARGIN: Final = _TEMPLATE * MARGIN // 64
-#: Of an aligned picture, what the teacher sees.
-INNER: Final = slice(_TEMPLATE_MARGIN, -_TEMPLATE_MARGIN)
+TEMPLATE_MARGIN: Final = _TEMPLATE * MARGIN // 64
+#: Side of an aligned picture, and what of it the teacher sees.
+ALIGNED: Final = _TEMPLATE + 2 * TEMPLATE_MARGIN
+INNER: Final = slice(TEMPLATE_MARGIN, -TEMPLATE_MARGIN)
 _ENLARGE: Final = 3
 _PAD: Final = 32
 _SCORE: Final = 0.7
@@ -59,11 +60,11 @@ class QuickAligner:
         two[:, 0] = framed.shape[1] - 1 - two[:, 0]
         points = (one + two[[1, 0, 2, 4, 3]]) / 2
         matrix = similarity(points - _PAD, ARCFACE_112)
-        matrix[:, 2] += _TEMPLATE_MARGIN
-        side = _TEMPLATE + 2 * _TEMPLATE_MARGIN
+        matrix[:, 2] += TEMPLATE_MARGIN
         out: NDArray[np.uint8] = cv2.warpAffine(
-            big, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
+            big, matrix, (ALIGNED, ALIGNED), flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )  # fmt: skip
         return out
 
     def _landmarks(self, bgr: NDArray[np.uint8]) -> NDArray[np.float64] | None:

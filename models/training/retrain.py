@@ -1,18 +1,18 @@
 """The bundled weights from nothing, by one command that can be stopped and goes on at any time.
 
-    python -m fhe_face.models.training.retrain RUN
+    python -m fhe_face.models.training.retrain RUN --portraits FOLDER
     python -m fhe_face.models.training.retrain RUN --device cuda --half --workers 16 --minutes 10
 
-draws generated faces with the teacher's embeddings into RUN/faces, trains with weaker changes
-first, batches of neighbours and several views of each face, then bounded, and writes
-RUN/retrained.safetensors, whose manifest records data, steps, seeds and digests. No weights of
-anybody are its start or its teacher but those that the record names.
+draws generated faces with the teacher's embeddings into RUN/faces and mixes portraits of FOLDER
+into RUN/portraits, trains with weaker changes first and batches of neighbours, then bounded, and
+writes RUN/retrained.safetensors, whose manifest records data, steps, seeds and digests. No weights
+of anybody are its start or its teacher but those that the record names.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
@@ -29,11 +29,14 @@ from fhe_face.models.training.gan import GAN_SHA256
 from fhe_face.models.training.loop import STATE_FILE, Record, Trainer
 from fhe_face.models.training.people import People, RankOne
 from fhe_face.models.training.plan import Plan
+from fhe_face.models.training.plot import draw
+from fhe_face.models.training.portraits import Portraits, make_portraits, read_portraits
 from fhe_face.models.training.shards import make
 from fhe_face.models.training.teacher import SFACE_SHA256, Teacher
 
 RETRAINED_FILE: Final = "retrained.safetensors"
 _FACES_FOLDER: Final = "faces"
+_PORTRAITS_FOLDER: Final = "portraits"
 #: Steps that a sudden end loses at most.
 _SAVE_EVERY: Final = 50
 _TELL_EVERY: Final = 20
@@ -48,15 +51,19 @@ def main(arguments: list[str] | None = None) -> None:
     def over() -> bool:
         return options.minutes is not None and time.monotonic() - started >= 60 * options.minutes
 
-    folder = options.run / _FACES_FOLDER
     teacher = Teacher(device=options.device)
     development = None if options.development is None else _people(options.development)
-    with closing(make(folder, options.count, options.seed, teacher, options.workers)) as drawn:
-        for done in drawn:
-            _print({"faces": done, "of": options.count})
-            if over() and done < options.count:
-                return
-    trainer, objective = _trainer(options, Faces(folder), teacher)
+    portraits = None if options.portraits is None else read_portraits(options.portraits)
+    folders = [options.run / _FACES_FOLDER]
+    made = make(folders[0], options.count, options.seed, teacher, options.workers)
+    complete = _filled("faces", made, options.count, over)
+    if complete and portraits is not None:
+        folders.append(options.run / _PORTRAITS_FOLDER)
+        made = make_portraits(folders[1], portraits, options.mixes, options.seed, teacher)
+        complete = _filled("portraits", made, options.mixes, over)
+    if not complete:
+        return
+    trainer, objective = _trainer(options, Faces(*folders), teacher)
     check = _check(objective, development)
     steps = trainer.run(save_every=_SAVE_EVERY, check=check, check_every=_CHECK_EVERY)
     first, began = trainer.step, time.monotonic()
@@ -69,13 +76,32 @@ def main(arguments: list[str] | None = None) -> None:
             if over() and trainer.step < trainer.plan.steps:
                 break
     if trainer.step == trainer.plan.steps:
-        _write(options, trainer, objective, development)
+        _write(options, trainer, objective, portraits, development)
+    if options.plot is not None and trainer.records:
+        draw(trainer.records, options.plot)
+
+
+def _filled(
+    name: str, made: Generator[int, None, None], count: int, over: Callable[[], bool]
+) -> bool:
+    """Whether all pictures are there; False: time was over before."""
+    with closing(made):
+        for done in made:
+            _print({name: done, "of": count})
+            if over() and done < count:
+                return False
+    return True
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m fhe_face.models.training.retrain")
     parser.add_argument("run", type=Path)
     parser.add_argument("--count", type=int, default=100_000, help="generated faces")
+    parser.add_argument(
+        "--portraits", type=Path,
+        help="pictures of people, one of each, that may be trained on and are never reported",
+    )  # fmt: skip
+    parser.add_argument("--mixes", type=int, default=16_000, help="pictures made from portraits")
     parser.add_argument("--steps", type=int, default=14_000)
     parser.add_argument("--batch", type=int, default=96)
     parser.add_argument("--neighbours", type=int, default=6)
@@ -96,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
         "a folder for each of them",
     )  # fmt: skip
     parser.add_argument("--minutes", type=float, help="stop after so long; go on later")
+    parser.add_argument("--plot", type=Path, help="draw the curves so far; needs matplotlib")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--half", action="store_true", help="bfloat16: faster where known")
     parser.add_argument("--compiled", action="store_true", help="torch.compile: faster")
@@ -142,13 +169,25 @@ def _check(objective: Distil, development: People | None) -> Callable[[CryptoFac
 
 
 def _write(
-    options: argparse.Namespace, trainer: Trainer, objective: Distil, development: People | None
+    options: argparse.Namespace,
+    trainer: Trainer,
+    objective: Distil,
+    portraits: Portraits | None,
+    development: People | None,
 ) -> None:
     """The weights with the record of what they are from."""
     state = trainer.network.state()
+    counts = objective.data.counts
     record = {
         "source": "from nothing: random numbers of the seed",
-        "faces": {"count": len(objective.data), "seed": options.seed, "generator": GAN_SHA256},
+        "faces": {"count": counts[0], "seed": options.seed, "generator": GAN_SHA256},
+        "portraits": None
+        if portraits is None
+        else {
+            "pictures": len(portraits.faces),
+            "pictures_sha256": portraits.digest,
+            "mixes": counts[1],
+        },
         "teacher": SFACE_SHA256,
         "neighbours": options.neighbours,
         "views": options.views,

@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,13 +36,10 @@ _WHOLE: Final = "faces.npy"
 class Canvases:
     """Pictures (80, 80, 3) uint8 RGB of faces, the crop of 64 in their middle, by number."""
 
-    def __init__(self, folder: Path) -> None:
-        """`folder`: of `make`, or of `models.training.generated`. TrainingError: neither."""
-        whole = folder / _WHOLE
-        files = [whole] if whole.exists() else sorted(folder.glob("faces-*.npy"))
-        if not files:
-            raise TrainingError(f"{folder}: no generated faces in it (faces-00000.npy, ...)")
-        self._parts = [_opened(file) for file in files]
+    def __init__(self, *folders: Path) -> None:
+        """folders: of `make`, or of `models.training.generated`, one after the other.
+        TrainingError: one is neither."""
+        self._parts = [_opened(file) for folder in folders for file in _files(folder)]
         self._starts = np.cumsum([0, *(len(part) for part in self._parts)])
 
     def __len__(self) -> int:
@@ -58,6 +55,17 @@ class Canvases:
         return out
 
 
+def _files(folder: Path) -> list[Path]:
+    whole = folder / _WHOLE
+    files = [whole] if whole.exists() else sorted(folder.glob("faces-*.npy"))
+    if not files:
+        raise TrainingError(
+            f"{folder}: no generated faces in it (faces-00000.npy, ...); "
+            "python -m fhe_face.models.training.generated makes them"
+        )
+    return files
+
+
 def make(
     folder: Path, count: int, seed: int, teacher: Teacher | None = None, workers: int = 1
 ) -> Generator[int, None, None]:
@@ -71,19 +79,38 @@ def make(
     if count < 1 or workers < 1:
         raise TrainingError(f"count is {count}, workers {workers}; both must be at least 1")
     facts = {"seed": seed, "canvas": CANVAS, "shard": SHARD}
+
+    def drawn(numbers: Sequence[int]) -> Iterator[Drawn]:
+        return _all_drawn(seed, numbers, workers)
+
+    yield from fill(folder, -(-count // SHARD), facts, teacher, drawn)
+
+
+def fill(
+    folder: Path,
+    files: int,
+    facts: dict[str, Any],
+    teacher: Teacher | None,
+    drawn: Callable[[Sequence[int]], Iterator["Drawn"]],
+) -> Generator[int, None, None]:
+    """Write what is missing of `files` files of 500 faces; yields how many faces there are.
+
+    facts: what the folder's faces are a function of; drawn: the faces of files by number, in
+    order. TrainingError: the folder holds faces of other facts.
+    """
     found = read_record(folder / FACTS_FILE)
     if found and found != facts:
         raise TrainingError(f"{folder}: holds faces of {found}, not {facts}; name another folder")
     missing = [
         number
-        for number in range(-(-count // SHARD))
+        for number in range(files)
         if not _faces_file(folder, number).exists()
         or (teacher is not None and not _targets_file(folder, number).exists())
     ]
-    done = -(-count // SHARD) - len(missing)
+    done = files - len(missing)
     if done:
         yield done * SHARD
-    for number, faces in zip(missing, _all_drawn(seed, missing, workers), strict=True):
+    for number, faces in zip(missing, drawn(missing), strict=True):
         write_record(folder / FACTS_FILE, facts)
         if teacher is not None:
             _save(_targets_file(folder, number), teacher.embed(faces.large).cpu().numpy())
@@ -101,14 +128,23 @@ def _targets_file(folder: Path, number: int) -> Path:
 
 
 @dataclass(frozen=True, eq=False)
-class _Drawn:
+class Drawn:
     """The same faces as they are stored (N, 80, 80, 3), and for the teacher (N, 112, 112, 3)."""
 
     small: NDArray[np.uint8]
     large: NDArray[np.uint8]
 
+    @classmethod
+    def of(cls, aligned: NDArray[np.uint8]) -> "Drawn":
+        """From the template with its margin, (N, 140, 140, 3)."""
+        from fhe_face.models.faces.opencv import opencv
 
-def _all_drawn(seed: int, numbers: Sequence[int], workers: int) -> Iterator[_Drawn]:
+        cv2 = opencv()
+        small = [cv2.resize(f, (CANVAS, CANVAS), interpolation=cv2.INTER_LINEAR) for f in aligned]
+        return cls(np.stack(small), np.ascontiguousarray(aligned[:, INNER, INNER]))
+
+
+def _all_drawn(seed: int, numbers: Sequence[int], workers: int) -> Iterator[Drawn]:
     """In order; at most two files for each process wait in memory."""
     seeds = [seed_of(seed, "faces", number) for number in numbers]
     if workers == 1 or len(seeds) < 2:
@@ -145,18 +181,13 @@ def _follow() -> None:
         os._exit(1)
 
 
-def _drawn(seed: int) -> _Drawn:
-    from fhe_face.models.faces.opencv import opencv
-
-    cv2 = opencv()
+def _drawn(seed: int) -> Drawn:
     made: list[NDArray[np.uint8]] = []
     for batch in aligned_faces(seed):
         made += list(batch)
         if len(made) >= SHARD:
             break
-    large = np.stack(made[:SHARD])
-    small = [cv2.resize(f, (CANVAS, CANVAS), interpolation=cv2.INTER_LINEAR) for f in large]
-    return _Drawn(np.stack(small), np.ascontiguousarray(large[:, INNER, INNER]))
+    return Drawn.of(np.stack(made[:SHARD]))
 
 
 def _save(file: Path, array: NDArray[Any]) -> None:

@@ -158,9 +158,9 @@ def test_faces_of_several_files(faces: Canvases, tmp_path: Path) -> None:
 
 
 def test_drawing_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def drawn(seed: int) -> shards._Drawn:
+    def drawn(seed: int) -> shards.Drawn:
         large = np.full((500, 112, 112, 3), seed % 251, np.uint8)
-        return shards._Drawn(large[:, 16:-16, 16:-16], large)
+        return shards.Drawn(large[:, 16:-16, 16:-16], large)
 
     monkeypatch.setattr(shards, "_drawn", drawn)
     assert next(shards.make(tmp_path, 1200, 1)) == 500

@@ -19,6 +19,7 @@ from fhe_face.models.training.gan import FaceGenerator
 from fhe_face.models.training.generated import QuickAligner, generate
 from fhe_face.models.training.loop import Seen
 from fhe_face.models.training.plan import Plan
+from fhe_face.models.training.portraits import Portraits
 from fhe_face.models.training.teacher import Teacher
 
 
@@ -85,15 +86,20 @@ def test_retraining_stops_and_goes_on(
     draw = np.random.default_rng(4)
     photos = draw.integers(0, 256, (8, 112, 112, 3), dtype=np.uint8), np.repeat(np.arange(4), 2)
     monkeypatch.setattr(retrain, "aligned_people", lambda _: photos)
+    portraits = Portraits(draw.integers(0, 256, (5, 140, 140, 3), dtype=np.uint8))
+    monkeypatch.setattr(retrain, "read_portraits", lambda _: portraits)
+    monkeypatch.setattr(retrain, "make_portraits", lambda *_: (count for count in [24]))
     digests = []
     for name, stops in (("whole", 0), ("stopped", 2)):
         run = tmp_path / name
-        (run / "faces").mkdir(parents=True)
-        for file in ("faces.npy", "targets.npy"):
-            (run / "faces" / file).write_bytes((made / file).read_bytes())
+        for kind in ("faces", "portraits"):
+            (run / kind).mkdir(parents=True)
+            for file in ("faces.npy", "targets.npy"):
+                (run / kind / file).write_bytes((made / file).read_bytes())
         given = [
             str(run), "--count", "24", "--steps", "3", "--batch", "8", "--neighbours", "2",
             "--views", "2", "--held-out", "8", "--development", str(tmp_path / "people"),
+            "--portraits", str(tmp_path / "portraits"), "--plot", str(run / "curves.png"),
         ]  # fmt: skip
         for _ in range(stops):
             retrain.main([*given, "--minutes", "0"])
@@ -103,6 +109,12 @@ def test_retraining_stops_and_goes_on(
         assert weights.manifest is not None
         assert weights.manifest.training["faces"]["count"] == 24
         assert weights.manifest.training["development"]["people"] == 4
+        assert weights.manifest.training["portraits"] == {
+            "pictures": 5,
+            "pictures_sha256": portraits.digest,
+            "mixes": 24,
+        }
+        assert (run / "curves.png").stat().st_size > 1000
         last = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
         assert 0 <= last["development_eer"] <= 1
         digests.append(weights.tensors_sha256)
@@ -114,10 +126,10 @@ def test_workers_draw_the_same_files(tmp_path: Path, monkeypatch: pytest.MonkeyP
     """In order, going on where a run was stopped, and no more than needed at a time."""
     drawn: list[int] = []
 
-    def draw(seed: int) -> shards._Drawn:
+    def draw(seed: int) -> shards.Drawn:
         drawn.append(seed)
         pixels = np.random.default_rng(seed).integers(0, 256, (2, 80, 80, 3), dtype=np.uint8)
-        return shards._Drawn(pixels, np.zeros((2, 112, 112, 3), np.uint8))
+        return shards.Drawn(pixels, np.zeros((2, 112, 112, 3), np.uint8))
 
     monkeypatch.setattr(shards, "_drawn", draw)
     monkeypatch.setattr(shards, "ProcessPoolExecutor", lambda count, *_: ThreadPoolExecutor(count))
@@ -145,6 +157,16 @@ def test_function_matching_where_the_face_is_still_seen(made: Path) -> None:
     objective = Distil(Faces(made), Plan(4, 4), held_out=8, teacher=teacher)  # type: ignore[arg-type]
     wanted = objective._wanted(Seen(torch.empty(4), torch.empty(0), torch.empty(4, 256)), known)
     assert torch.equal(wanted, torch.cat([looked[:1], known[1:]]))
+
+
+def test_the_mean_is_of_the_folder_named_last(made: Path, tmp_path: Path) -> None:
+    """So that photos, where there are some, are centred as photos."""
+    np.save(tmp_path / "faces.npy", np.load(made / "faces.npy"))
+    targets = np.roll(np.load(made / "targets.npy"), 1, 1)
+    np.save(tmp_path / "targets.npy", targets)
+    objective = Distil(Faces(made, tmp_path), Plan(4, 12), held_out=8)
+    assert (objective.count, objective.data.counts) == (40, [24, 24])
+    np.testing.assert_array_equal(objective.distillation.mean, targets[:16].mean(0))
 
 
 def test_missing_faces(tmp_path: Path) -> None:
