@@ -19,6 +19,9 @@ from fhe_face.circuit import Circuit, normalisation_of
 from fhe_face.client.expected import Expected
 from fhe_face.client.ledger import beside
 from fhe_face.engine import Engine, compile_engine
+from fhe_face.models.checkpoint import load
+from fhe_face.models.thresholds import Thresholds
+from fhe_face.network import bundled_weights, require_thresholds
 from fhe_face.places import Packing, describe, numbered
 from fhe_face.shapes import RESULT_FACTS, items_of
 from fhe_face.tokens import sides_of
@@ -56,6 +59,11 @@ class Result:
 
 
 Run = Callable[..., Result]
+
+
+def bundled_thresholds() -> Thresholds:
+    """What commands judge by where no weights are named."""
+    return require_thresholds(load(bundled_weights()))
 
 
 @dataclass(frozen=True)

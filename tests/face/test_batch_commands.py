@@ -18,7 +18,7 @@ from fhe_face.demo_faces import demo_faces
 from fhe_face.engine import compile_engine
 from fhe_face.photos.images import to_unit
 from fhe_face.places import Packing
-from tests.face.kit import CIRCUIT, FACES, LENGTH, Kit, Run
+from tests.face.kit import CIRCUIT, FACES, LENGTH, Kit, Run, bundled_thresholds
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_decrypt_scores(fhe_face: Run, kit: Kit, tmp_path: Path) -> None:
     for face in answer["faces"]:
         assert face["verdict"] == "different"
         assert f"different people, cosine {face['cosine']:.6f}" in text
-    assert "same from cosine 0.742 on, at which 1 stranger in 101" in text
+    assert f"same from cosine {bundled_thresholds().same_from:.3f} on, at which 1 stranger" in text
     assert "0.200000" not in text
 
 

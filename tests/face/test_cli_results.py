@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fhe_face.failures import plain
-from tests.face.kit import CIRCUIT, LENGTH, SQUARED_NORM, Kit, Run
+from tests.face.kit import CIRCUIT, LENGTH, SQUARED_NORM, Kit, Run, bundled_thresholds
 
 NORM = float(np.sqrt(SQUARED_NORM) * CIRCUIT.normalisation.evaluate(SQUARED_NORM))
 
@@ -24,8 +24,9 @@ def test_a_score(fhe_face: Run, kit: Kit, tmp_path: Path) -> None:
     assert answer["score"] == pytest.approx(0.5 * NORM**2, abs=1e-6)
     assert answer["cosine"] == pytest.approx(0.5, abs=1e-6)
     assert answer["verdict"] == "not sure"
-    assert answer["threshold"] == pytest.approx(0.742, abs=0.001)
-    assert answer["different_below"] == pytest.approx(0.375, abs=0.001)
+    judged = bundled_thresholds()
+    assert answer["threshold"] == judged.same_from
+    assert answer["different_below"] == judged.different_below
     assert answer["weights"].endswith("cryptofacenet4.safetensors")
     assert answer["squared_norms"] == pytest.approx([SQUARED_NORM] * 2, abs=1e-3)
     assert answer["interval"] == [100.0, 3000.0]

@@ -12,11 +12,9 @@ import pytest
 
 from fhe_face.client.verification import told
 from fhe_face.local.demonstration import Demonstration
-from fhe_face.models.checkpoint import load
-from fhe_face.network import bundled_weights, require_thresholds
-from tests.face.kit import Run
+from tests.face.kit import Run, bundled_thresholds
 
-BUNDLED = require_thresholds(load(bundled_weights()))
+BUNDLED = bundled_thresholds()
 
 PROMISED = {
     "embed_seconds",
@@ -90,7 +88,8 @@ def test_what_it_shows(fhe_face: Run, monkeypatch: pytest.MonkeyPatch, tmp_path:
     pretend(monkeypatch, measured())
     result = fhe_face("demo")
     assert result.status == 0
-    assert result.out.startswith("same person: cosine 0.980, threshold 0.742, at which 1 stranger")
+    strict = f"{BUNDLED.same_from:.3f}"
+    assert result.out.startswith(f"same person: cosine 0.980, threshold {strict}, at which 1 stran")
     assert "1.123570" not in result.out  # a score above 1 beside a cosine looks broken
     for text in ("0.979730", "0.979720", "13.0 s", "3.23 GB", "10 GB", "0.99999910", "1747"):
         assert text in result.out, text

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from fhe_face.models.checkpoint import load
+from fhe_face.network import require_thresholds
 from tests.install.environments import Installed
 
 pytestmark = pytest.mark.slow
@@ -134,4 +136,5 @@ def test_the_example_of_the_readme(installed: Installed, repository: Path) -> No
     installed.run("-c", drawn)
     said, cosine = installed.run("-c", example.replace('"official"', '"bundled"')).split()
     assert said == "same"
-    assert 0.742 < float(cosine) <= 1
+    weights = load(repository / "models" / "bundled" / "cryptofacenet4.safetensors")
+    assert require_thresholds(weights).same_from < float(cosine) <= 1
