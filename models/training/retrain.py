@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     teacher = Teacher(device=options.device)
     development = None if options.development is None else _people(options.development)
-    portraits = None if options.portraits is None else read_portraits(options.portraits)
+    portraits = None if options.portraits is None else _portraits(options, teacher)
     folders = [options.run / _FACES_FOLDER]
     made = make(folders[0], options.count, options.seed, teacher, options.workers)
     complete = _filled("faces", made, options.count, over)
@@ -81,6 +81,15 @@ def main(arguments: list[str] | None = None) -> None:
         draw(trainer.records, options.plot)
 
 
+def _portraits(options: argparse.Namespace, teacher: Teacher) -> Portraits:
+    found = read_portraits(options.portraits)
+    for folder in options.apart_from:
+        before = len(found.faces)
+        found = found.apart_from(aligned_people(folder)[0], teacher)
+        _print({"apart_from": str(folder), "left_out": before - len(found.faces)})
+    return found
+
+
 def _filled(
     name: str, made: Generator[int, None, None], count: int, over: Callable[[], bool]
 ) -> bool:
@@ -101,6 +110,13 @@ def _parser() -> argparse.ArgumentParser:
         "--portraits", type=Path,
         help="pictures of people, one of each, that may be trained on and are never reported",
     )  # fmt: skip
+    parser.add_argument(
+        "--apart-from", type=Path, action="append", default=[],
+        help="photos of people that will be reported: portraits of these are left out",
+    )  # fmt: skip
+    parser.add_argument(
+        "--portraits-from", help="where these are from and under which terms, for the record"
+    )
     parser.add_argument("--mixes", type=int, default=16_000, help="pictures made from portraits")
     parser.add_argument("--steps", type=int, default=14_000)
     parser.add_argument("--batch", type=int, default=96)
@@ -180,15 +196,20 @@ def _write(
     counts = objective.data.counts
     record = {
         "source": "from nothing: random numbers of the seed",
-        "faces": {"count": counts[0], "seed": options.seed, "generator": GAN_SHA256},
+        "faces": {
+            "count": counts[0],
+            "seed": options.seed,
+            "generator": f"DCGAN of gan-face-generate, SHA-256 {GAN_SHA256}",
+        },
         "portraits": None
         if portraits is None
         else {
             "pictures": len(portraits.faces),
             "pictures_sha256": portraits.digest,
             "mixes": counts[1],
+            "from": options.portraits_from,
         },
-        "teacher": SFACE_SHA256,
+        "teacher": f"SFace, SHA-256 {SFACE_SHA256}",
         "neighbours": options.neighbours,
         "views": options.views,
         "function_matching": options.match,

@@ -100,6 +100,7 @@ def test_retraining_stops_and_goes_on(
             str(run), "--count", "24", "--steps", "3", "--batch", "8", "--neighbours", "2",
             "--views", "2", "--held-out", "8", "--development", str(tmp_path / "people"),
             "--portraits", str(tmp_path / "portraits"), "--plot", str(run / "curves.png"),
+            "--portraits-from", "drawn by lot",
         ]  # fmt: skip
         for _ in range(stops):
             retrain.main([*given, "--minutes", "0"])
@@ -113,6 +114,7 @@ def test_retraining_stops_and_goes_on(
             "pictures": 5,
             "pictures_sha256": portraits.digest,
             "mixes": 24,
+            "from": "drawn by lot",
         }
         assert (run / "curves.png").stat().st_size > 1000
         last = json.loads((run / "log.jsonl").read_text().splitlines()[-1])

@@ -81,6 +81,16 @@ def test_the_last_file_shows_people_whom_no_other_file_shows(tmp_path: Path, tea
     np.testing.assert_allclose(np.linalg.norm(made.targets, axis=1), 1, atol=1e-5)
 
 
+def test_people_who_are_reported_are_left_out(teacher: Any) -> None:
+    """By the teacher's eyes: colours here, in any light."""
+    base = np.eye(3, dtype=np.uint8)[[0, 1, 2, 0]] * 200
+    people = Portraits(np.broadcast_to(base[:, None, None], (4, 140, 140, 3)))
+    reported = np.broadcast_to(base[:1] // 2, (1, 112, 112, 3))
+    left = people.apart_from(reported, teacher)
+    assert np.array_equal(left.faces, people.faces[1:3])
+    assert left.digest != people.digest
+
+
 def test_it_goes_on_where_it_was_stopped(tmp_path: Path, teacher: Any) -> None:
     stopped = make_portraits(tmp_path / "one", _people(), 1500, 7, teacher)
     next(stopped)
