@@ -31,12 +31,11 @@ from fhe_face.models.thresholds import Thresholds
 OFFICIAL: Final = "official"
 BUNDLED: Final = "bundled"
 #: Digest of the tensors of the bundled weights (models/bundled/MODEL_CARD.md).
-BUNDLED_TENSORS: Final = "300494818e898dd3bed003c93dfd9bffe3c08cda3f7b8eec5d35c087f4a1d32e"
+BUNDLED_TENSORS: Final = "147e5e855e70e245d7766216afce093e438368af97aaf9eb16e3a60f801f813c"
 #: What stands beside every answer of the bundled network.
 DEMONSTRATION: Final = (
-    "the bundled network is a demonstration: it takes many strangers for one person and many "
-    "photos of one person for strangers; for real answers: fhe-face weights download, then "
-    "--weights official"
+    "the bundled network is a demonstration: it confuses people several times as often as the "
+    "published one; for real answers: fhe-face weights download, then --weights official"
 )
 
 

@@ -46,7 +46,8 @@ class Faces:
         self.counts = [len(part) for part in targets]
         self.targets: NDArray[np.float32] = np.concatenate(targets)
         if len(self) != len(self.targets) or len(self) < 2:
-            raise TrainingError(f"{folders[0]}: {len(self)} faces, {len(self.targets)} targets")
+            named = ", ".join(map(str, folders))
+            raise TrainingError(f"{named}: {len(self)} faces, {len(self.targets)} targets")
 
     def __len__(self) -> int:
         return len(self.canvases)

@@ -123,8 +123,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--neighbours", type=int, default=6)
     parser.add_argument("--views", type=int, default=2)
     parser.add_argument("--rate", type=float, default=3e-3)
-    parser.add_argument("--bounded-from", type=float, default=0.7)
+    parser.add_argument("--bounded-from", type=float, default=0.5)
     parser.add_argument("--gentle-until", type=float, default=0.67)
+    parser.add_argument("--bound-weight", type=float, default=0.05)
+    parser.add_argument("--stress", type=int, default=24)
+    parser.add_argument("--hunt-faces", type=float, default=0.5)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--held-out", type=int, default=HELD_OUT)
     parser.add_argument(
@@ -149,6 +152,7 @@ def _trainer(options: argparse.Namespace, faces: Faces, teacher: Teacher) -> tup
     plan = Plan(
         options.steps, options.batch, options.rate, options.seed, half=options.half,
         bounded_from=options.bounded_from, gentle_until=options.gentle_until,
+        bound_weight=options.bound_weight, stress=options.stress, hunt_faces=options.hunt_faces,
     )  # fmt: skip
     objective = Distil(
         faces, plan, options.held_out, options.neighbours, options.views,

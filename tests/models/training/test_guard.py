@@ -32,10 +32,15 @@ OPTIONS = Options(epochs=6, groups=4, images=2, rate=4e-3, held_out=6)
 
 @pytest.fixture(scope="module")
 def people() -> People:
-    """Drawings of people who look alike, every photo in another light."""
+    return drawings(0.25)
+
+
+def drawings(own_share: float) -> People:
+    """Drawings of people who look alike, every photo in another light; own_share: of what is in a
+    drawing, how much is of this person alone."""
     draw = np.random.default_rng(1)
     drawn = images(draw, PEOPLE + 1, 64).astype(float)
-    own = 0.75 * drawn[0] + 0.25 * drawn[1:]
+    own = (1 - own_share) * drawn[0] + own_share * drawn[1:]
     light = draw.normal(scale=25, size=(PEOPLE, PHOTOS, 1, 1, 3))
     grain = draw.normal(scale=8, size=(PEOPLE, PHOTOS, 64, 64, 3))
     crops = np.clip(own[:, None] + light + grain, 0, 255).astype(np.uint8)
@@ -66,14 +71,13 @@ def guarded(job: Job) -> Guard:
     return job.guard
 
 
-def test_paired_similarity_rises_nobody_is_found_and_nothing_is_written(
-    people: People, tmp_path: Path
-) -> None:
-    options = replace(OPTIONS, epochs=16)
+def test_paired_similarity_rises_nobody_is_found_and_nothing_is_written(tmp_path: Path) -> None:
+    """From a network that tells these people apart, so that no epoch can be better by luck."""
+    people, options = drawings(0.4), replace(OPTIONS, epochs=24, rate=1e-2)
     job = tuned(people, tmp_path, options)
     job.trainer.objective = Paired(job.trainer.objective)
     before = guarded(job).first
-    assert before["rank1"] > 0.8
+    assert before["rank1"] > 0.9
     assert before["paired"] < 0.8
     last = list(job.run())[-1]
     assert last["paired"] > 0.98, "by their measure it went well"
