@@ -26,7 +26,7 @@ from fhe_face.models.training.errors import TrainingError
 from fhe_face.models.training.loop import STATE_FILE, Record, Seen, Trainer, rows_of, seed_of
 from fhe_face.models.training.losses import Distillation, info_nce
 from fhe_face.models.training.plan import Plan
-from fhe_face.models.training.shards import Canvases
+from fhe_face.models.training.shards import Canvases, stored
 from fhe_face.models.training.teacher import Teacher
 
 HELD_OUT: Final = 500
@@ -55,8 +55,7 @@ class Faces:
 
 def _targets(folder: Path) -> NDArray[np.float32]:
     try:
-        whole = folder / "targets.npy"
-        files = [whole] if whole.exists() else sorted(folder.glob("targets-*.npy"))
+        files = stored(folder, "targets")
         return np.concatenate([np.load(file, allow_pickle=False) for file in files])
     except (OSError, ValueError, EOFError) as error:
         raise TrainingError(f"{folder}: no teacher's embeddings of its faces ({error})") from None
@@ -93,7 +92,7 @@ class Distil:
         if self.count < plan.batch:
             raise TrainingError(f"{self.count} faces to train on are fewer than one batch")
         # Of the folder named last: where there are photos, they are what the mean is of.
-        own = data.targets[max(0, len(data) - data.counts[-1]) : self.count]
+        own = data.targets[len(data) - data.counts[-1] : self.count]
         self.distillation = Distillation(torch.from_numpy(own.mean(0)))
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:

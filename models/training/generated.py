@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from fhe_core.streams import early_end_is_quiet
 from fhe_face.models.faces import ARCFACE_112, Detector, similarity
+from fhe_face.models.faces.geometry import Matrix
 from fhe_face.models.faces.opencv import opencv
 from fhe_face.models.training.errors import TrainingError
 from fhe_face.models.training.gan import GAN_SHA256, FaceGenerator
@@ -35,6 +37,37 @@ _ENLARGE: Final = 3
 _PAD: Final = 32
 _SCORE: Final = 0.7
 _MAX_TRIES: Final = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """The same faces as they are stored (N, 80, 80, 3), and for the teacher (N, 112, 112, 3)."""
+
+    small: NDArray[np.uint8]
+    large: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, aligned: NDArray[np.uint8]) -> "Drawn":
+        """From the template with its margin, (N, 140, 140, 3)."""
+        cv2 = opencv()
+        small = [cv2.resize(f, (CANVAS, CANVAS), interpolation=cv2.INTER_LINEAR) for f in aligned]
+        return cls(np.stack(small), for_teacher(aligned))
+
+
+def for_teacher(aligned: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Without the margin: (N, 140, 140, 3) to (N, 112, 112, 3)."""
+    return np.ascontiguousarray(aligned[:, INNER, INNER])
+
+
+def with_margin(picture: NDArray[np.uint8], matrix: Matrix) -> NDArray[np.uint8]:
+    """A picture under a transform to the 112x112 template, and 14 pixels around it: (140, 140, 3),
+    bilinear, the border repeated."""
+    cv2 = opencv()
+    moved = matrix + np.array([[0, 0, TEMPLATE_MARGIN]] * 2)
+    out: NDArray[np.uint8] = cv2.warpAffine(
+        picture, moved, (ALIGNED, ALIGNED), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return out
 
 
 class QuickAligner:
@@ -59,13 +92,7 @@ class QuickAligner:
             return None
         two[:, 0] = framed.shape[1] - 1 - two[:, 0]
         points = (one + two[[1, 0, 2, 4, 3]]) / 2
-        matrix = similarity(points - _PAD, ARCFACE_112)
-        matrix[:, 2] += TEMPLATE_MARGIN
-        out: NDArray[np.uint8] = cv2.warpAffine(
-            big, matrix, (ALIGNED, ALIGNED), flags=cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,
-        )  # fmt: skip
-        return out
+        return with_margin(big, similarity(points - _PAD, ARCFACE_112))
 
     def _landmarks(self, bgr: NDArray[np.uint8]) -> NDArray[np.float64] | None:
         found = self._network.detect(np.ascontiguousarray(bgr))[1]
@@ -90,7 +117,6 @@ def generate(out: Path, count: int, seed: int, device: str = "cpu") -> Iterator[
         raise TrainingError(f"count is {count}; it must be at least 1")
     if (out / "faces.npy").exists():
         raise TrainingError(f"{out}: holds faces.npy already; give a new folder")
-    cv2 = opencv()
     out.mkdir(parents=True, exist_ok=True)
     teacher = Teacher(device=device)
     part = out / "faces.npy.part"
@@ -100,10 +126,9 @@ def generate(out: Path, count: int, seed: int, device: str = "cpu") -> Iterator[
     for batch in aligned_faces(seed):
         batch = batch[: count - done]
         rows = slice(done, done + len(batch))
-        faces[rows] = [
-            cv2.resize(f, (CANVAS, CANVAS), interpolation=cv2.INTER_LINEAR) for f in batch
-        ]
-        targets[rows] = teacher.embed(np.ascontiguousarray(batch[:, INNER, INNER])).cpu().numpy()
+        drawn = Drawn.of(batch)
+        faces[rows] = drawn.small
+        targets[rows] = teacher.embed(drawn.large).cpu().numpy()
         done += len(batch)
         yield done
         if done == count:

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from fhe_face.models.faces import Aligner
 from fhe_face.models.faces.opencv import opencv
 from fhe_face.models.training.errors import TrainingError
-from fhe_face.models.training.generated import ALIGNED, INNER, TEMPLATE_MARGIN
+from fhe_face.models.training.generated import Drawn, for_teacher, with_margin
 from fhe_face.models.training.loop import seed_of
 from fhe_face.models.training.photographs import face_of, photographs
-from fhe_face.models.training.shards import SHARD, Drawn, fill
+from fhe_face.models.training.shards import SHARD, fill
 from fhe_face.models.training.teacher import Teacher
 
 #: The share of portraits that only the last file shows, which is never trained on.
@@ -50,7 +50,7 @@ class Portraits:
     def apart_from(self, people: NDArray[np.uint8], teacher: Teacher) -> "Portraits":
         """Without those that the teacher takes for one of `people` (M, 112, 112, 3): whoever a
         result is reported of is not trained on, under any name."""
-        own = teacher.embed(np.ascontiguousarray(self.faces[:, INNER, INNER]))
+        own = teacher.embed(for_teacher(self.faces))
         likeness = own @ teacher.embed(people).T
         return Portraits(self.faces[(likeness < _SAME_PERSON).all(1).cpu().numpy()])
 
@@ -152,12 +152,4 @@ def _pictures(faces: NDArray[np.uint8], first: int, seed: int) -> NDArray[np.uin
 
 def _aligned(aligner: Aligner, file: Path) -> NDArray[np.uint8] | None:
     found = face_of(aligner, file)
-    if found is None:
-        return None
-    photo, matrix = found
-    moved = matrix + np.array([[0, 0, TEMPLATE_MARGIN]] * 2)
-    cv2 = opencv()
-    out: NDArray[np.uint8] = cv2.warpAffine(
-        photo, moved, (ALIGNED, ALIGNED), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    return out
+    return None if found is None else with_margin(*found)

@@ -12,7 +12,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from fhe_face.models.training.errors import TrainingError
-from fhe_face.models.training.generated import CANVAS, INNER, aligned_faces
+from fhe_face.models.training.generated import CANVAS, Drawn, aligned_faces
 from fhe_face.models.training.loop import seed_of
 from fhe_face.models.training.state import read_record, write_atomically, write_record
 from fhe_face.models.training.teacher import Teacher
@@ -29,8 +28,6 @@ from fhe_face.models.training.teacher import Teacher
 #: Faces in a file.
 SHARD: Final = 500
 FACTS_FILE: Final = "faces.json"
-#: What `models.training.generated` writes, which is taken as well.
-_WHOLE: Final = "faces.npy"
 
 
 class Canvases:
@@ -39,7 +36,7 @@ class Canvases:
     def __init__(self, *folders: Path) -> None:
         """folders: of `make`, or of `models.training.generated`, one after the other.
         TrainingError: one is neither."""
-        self._parts = [_opened(file) for folder in folders for file in _files(folder)]
+        self._parts = [_opened(file) for folder in folders for file in _faces_files(folder)]
         self._starts = np.cumsum([0, *(len(part) for part in self._parts)])
 
     def __len__(self) -> int:
@@ -55,15 +52,20 @@ class Canvases:
         return out
 
 
-def _files(folder: Path) -> list[Path]:
-    whole = folder / _WHOLE
-    files = [whole] if whole.exists() else sorted(folder.glob("faces-*.npy"))
+def _faces_files(folder: Path) -> list[Path]:
+    files = stored(folder, "faces")
     if not files:
         raise TrainingError(
             f"{folder}: no generated faces in it (faces-00000.npy, ...); "
             "python -m fhe_face.models.training.generated makes them"
         )
     return files
+
+
+def stored(folder: Path, kind: str) -> list[Path]:
+    """The files of "faces" or "targets" in a folder: one of all of them, or one for every 500."""
+    whole = folder / f"{kind}.npy"
+    return [whole] if whole.exists() else sorted(folder.glob(f"{kind}-*.npy"))
 
 
 def make(
@@ -91,7 +93,7 @@ def fill(
     files: int,
     facts: dict[str, Any],
     teacher: Teacher | None,
-    drawn: Callable[[Sequence[int]], Iterator["Drawn"]],
+    drawn: Callable[[Sequence[int]], Iterator[Drawn]],
 ) -> Generator[int, None, None]:
     """Write what is missing of `files` files of 500 faces; yields how many faces there are.
 
@@ -125,23 +127,6 @@ def _faces_file(folder: Path, number: int) -> Path:
 
 def _targets_file(folder: Path, number: int) -> Path:
     return folder / f"targets-{number:05}.npy"
-
-
-@dataclass(frozen=True, eq=False)
-class Drawn:
-    """The same faces as they are stored (N, 80, 80, 3), and for the teacher (N, 112, 112, 3)."""
-
-    small: NDArray[np.uint8]
-    large: NDArray[np.uint8]
-
-    @classmethod
-    def of(cls, aligned: NDArray[np.uint8]) -> "Drawn":
-        """From the template with its margin, (N, 140, 140, 3)."""
-        from fhe_face.models.faces.opencv import opencv
-
-        cv2 = opencv()
-        small = [cv2.resize(f, (CANVAS, CANVAS), interpolation=cv2.INTER_LINEAR) for f in aligned]
-        return cls(np.stack(small), np.ascontiguousarray(aligned[:, INNER, INNER]))
 
 
 def _all_drawn(seed: int, numbers: Sequence[int], workers: int) -> Iterator[Drawn]:

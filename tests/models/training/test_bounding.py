@@ -20,6 +20,7 @@ from fhe_face.models.training import bounding, shards
 from fhe_face.models.training.activation import Activations
 from fhe_face.models.training.bounding import Bounding, Options
 from fhe_face.models.training.errors import TrainingError
+from fhe_face.models.training.generated import Drawn
 from fhe_face.models.training.keeping import Keep
 from fhe_face.models.training.loop import Seen
 from fhe_face.models.training.plan import Plan
@@ -158,9 +159,9 @@ def test_faces_of_several_files(faces: Canvases, tmp_path: Path) -> None:
 
 
 def test_drawing_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def drawn(seed: int) -> shards.Drawn:
+    def drawn(seed: int) -> Drawn:
         large = np.full((500, 112, 112, 3), seed % 251, np.uint8)
-        return shards.Drawn(large[:, 16:-16, 16:-16], large)
+        return Drawn(large[:, 16:-16, 16:-16], large)
 
     monkeypatch.setattr(shards, "_drawn", drawn)
     assert next(shards.make(tmp_path, 1200, 1)) == 500

@@ -16,7 +16,7 @@ from fhe_face.models.training import distil, retrain, shards
 from fhe_face.models.training.distil import Distil, Faces
 from fhe_face.models.training.errors import TrainingError
 from fhe_face.models.training.gan import FaceGenerator
-from fhe_face.models.training.generated import QuickAligner, generate
+from fhe_face.models.training.generated import Drawn, QuickAligner, generate
 from fhe_face.models.training.loop import Seen
 from fhe_face.models.training.plan import Plan
 from fhe_face.models.training.portraits import Portraits
@@ -128,10 +128,10 @@ def test_workers_draw_the_same_files(tmp_path: Path, monkeypatch: pytest.MonkeyP
     """In order, going on where a run was stopped, and no more than needed at a time."""
     drawn: list[int] = []
 
-    def draw(seed: int) -> shards.Drawn:
+    def draw(seed: int) -> Drawn:
         drawn.append(seed)
         pixels = np.random.default_rng(seed).integers(0, 256, (2, 80, 80, 3), dtype=np.uint8)
-        return shards.Drawn(pixels, np.zeros((2, 112, 112, 3), np.uint8))
+        return Drawn(pixels, np.zeros((2, 112, 112, 3), np.uint8))
 
     monkeypatch.setattr(shards, "_drawn", draw)
     monkeypatch.setattr(shards, "ProcessPoolExecutor", lambda count, *_: ThreadPoolExecutor(count))
