@@ -45,9 +45,10 @@ class Faces:
         #: How many are of each folder.
         self.counts = [len(part) for part in targets]
         self.targets: NDArray[np.float32] = np.concatenate(targets)
-        if len(self) != len(self.targets) or len(self) < 2:
-            named = ", ".join(map(str, folders))
-            raise TrainingError(f"{named}: {len(self)} faces, {len(self.targets)} targets")
+        for folder, count in zip(folders, self.counts, strict=True):
+            # Each by itself: two wrong counts may add up to a right one.
+            if (faces := len(Canvases(folder))) != count or count < 2:
+                raise TrainingError(f"{folder}: {faces} faces, {count} targets")
 
     def __len__(self) -> int:
         return len(self.canvases)

@@ -171,6 +171,17 @@ def test_the_mean_is_of_the_folder_named_last(made: Path, tmp_path: Path) -> Non
     np.testing.assert_array_equal(objective.distillation.mean, targets[:16].mean(0))
 
 
+def test_every_folder_has_a_target_for_each_face(made: Path, tmp_path: Path) -> None:
+    """Also where too many of one folder are as many as another one lacks."""
+    faces, targets = np.load(made / "faces.npy"), np.load(made / "targets.npy")
+    for name, few, many in (("one", 20, 24), ("two", 24, 20)):
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / "faces.npy", faces[:few])
+        np.save(tmp_path / name / "targets.npy", targets[:many])
+    with pytest.raises(TrainingError, match="one: 20 faces, 24 targets"):
+        Faces(tmp_path / "one", tmp_path / "two")
+
+
 def test_missing_faces(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"models\.training\.generated"):
         Faces(tmp_path)
