@@ -17,6 +17,8 @@ from fhe_core.files import explain
 from fhe_face.service.context import Context
 from fhe_face.service.errors import Busy, DiskFull
 
+#: How the names of such files begin. A killed process leaves them to housekeeping.
+PREFIX: Final = "body-"
 #: How often the disk is looked at.
 _LOOK_BYTES: Final = 16 << 20
 
@@ -32,7 +34,7 @@ async def received(request: Request, here: Context) -> AsyncIterator[tuple[Path,
         here.blocks.acquire_on_behalf_of_nowait(request)
     except anyio.WouldBlock:
         raise Busy("other files are being received", 1.0) from None
-    file = here.service.blobs.scratch() / f"body-{secrets.token_hex(8)}"
+    file = here.service.blobs.scratch() / f"{PREFIX}{secrets.token_hex(8)}"
     try:
         yield file, await _save(request, file, here.settings.free_bytes)
     finally:

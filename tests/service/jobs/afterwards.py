@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from fhe_face.service import receiving
 from fhe_face.service.jobs.claims import Claims
 from fhe_face.service.jobs.keeping import Keeper, Presence
 from fhe_face.service.jobs.opening import open_jobs
@@ -56,9 +57,8 @@ def nothing_left(service: Service, limits: Limits) -> None:
     keeper.sweep()
     assert not list((service.folder / "parts").iterdir())
     for path in service.blobs.scratch().iterdir():
-        assert path.name.startswith("block-"), (
-            path
-        )  # of a request to an API process that was killed
+        # Of a request to an API process that was killed.
+        assert path.name.startswith(receiving.PREFIX), path
         os.utime(path, (0, 0))
     tidy(service, Settings())
     assert not list(service.blobs.scratch().iterdir())
