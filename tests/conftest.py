@@ -27,17 +27,9 @@ hypothesis.settings.load_profile("fhe-face")
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Slow tests first, as the last one is waited for by all; a file in one process.
-
-    tests/install is one group: its files share a wheel, which takes a minute to build.
-    """
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests first, as the last one is waited for by all."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            path = item.path.relative_to(config.rootpath)
-            group = path.parent if path.parent.name == "install" else path
-            item.add_marker(pytest.mark.xdist_group(group.with_suffix("").as_posix()))
 
 
 @pytest.fixture(scope="session")
