@@ -47,10 +47,11 @@ WORD_BYTES = 8
 class Machine:
     """Times of one core on limbs of 65,536 residues, and the memory that all threads share.
 
-    The defaults were measured on the 2-core Sapphire Rapids machine (AVX-512 IFMA): processor time
-    of ``Context.decompose``, ``divide_and_round``, ``switch_key`` and ``accumulate`` at 20 and 29
-    limbs of the preset 'safe', which they reproduce to about 20 % (a lone inner product on one
-    thread takes twice as long).
+    The defaults were fitted to the processor time of the steps of one face on two cores of an AMD
+    EPYC (family 25, model 17: Zen 4, AVX-512 IFMA), by least squares: they reproduce steps of more
+    than 50 ms to 7 % but the stem (14 %) and the head's matrix (24 %), and their sum to 1 %. An
+    operation's time holds what goes with it: a transform's also the copies and base conversions.
+    The bandwidth is the one at which two threads take the time that was measured, to 4 %.
 
     Attributes:
         ntt_seconds: one limb NTT of data that is not in the cache.
@@ -59,10 +60,10 @@ class Machine:
         bytes_per_second: streaming keys and masks from memory.
     """
 
-    ntt_seconds: float = 2.5e-4
-    key_product_seconds: float = 3.2e-5
-    plaintext_product_seconds: float = 1.3e-5
-    bytes_per_second: float = 1.2e10
+    ntt_seconds: float = 1.95e-4
+    key_product_seconds: float = 2.0e-5
+    plaintext_product_seconds: float = 5.6e-6
+    bytes_per_second: float = 3.8e10
     threads: int = 2
 
     def seconds(self, work: Work, ring_dimension: int) -> float:
