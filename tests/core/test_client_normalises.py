@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,14 @@ from fhe_core.secret.key import SecretKey
 from fhe_face.circuit import Circuit, CircuitError, NoScoresError
 from fhe_face.client.client import FaceClient
 from fhe_face.client.decryption import Embedding, Reader
+from fhe_face.client.devices import Register
 from fhe_face.client.health import Cause, HealthReport, UnhealthyResultError
 from fhe_face.client.normalising import normalised
 from fhe_face.engine import choose_engine, compile_engine
 from fhe_face.models.reference import embed, squared_norm
 from fhe_face.models.synthetic import random_fused
 from fhe_face.places import Packing, Places, Run, numbered
+from fhe_face.server.devices import DeviceFolder
 from fhe_face.server.server import FaceServer
 from fhe_face.shapes import ShapeMismatch
 from tests.core import tiny
@@ -83,6 +86,16 @@ def test_batches_and_single_faces_give_the_same(raw: tiny.World) -> None:
 def test_copies_are_compared_before_normalisation(raw: tiny.World) -> None:
     (found,) = raw.client.embed(tiny.faces(raw.images[:1]), raw.server, twice=True).results
     assert isinstance(found, Embedding)
+
+
+def test_what_a_device_sends_is_answered_to_its_owner(raw: tiny.World, tmp_path: Path) -> None:
+    register = Register.beside(tmp_path / "client.key", raw.key.key_id)
+    register.make(raw.key, raw.engine, tmp_path / "door.key", "door")
+    images = tiny.device(raw.engine, tmp_path / "door.key").encrypt(tiny.faces(raw.images[0]))
+    devices = DeviceFolder(register.folder)
+    result = FaceServer(raw.keys, raw.engine, raw.network, 1, devices).embed(images)
+    found = FaceClient(raw.key, raw.engine, devices=register).embedding(result, [images])
+    assert np.linalg.norm(found.values - expected(raw, raw.images[:1])[0]) < 1e-3
 
 
 # --- health ---------------------------------------------------------------------------------------
