@@ -50,7 +50,7 @@ demo: $(DEMO_NEEDS)
 test: $(VENV)/.oracles
 	@$(MAKE) --no-print-directory --output-sync=target -j 3 lint sanitized
 	@$(WITH_OPENFHE) PIP_FLAGS='$(PIP_FLAGS)' $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 \
-	    --dist loadgroup --no-loadscope-reorder -m '$(BESIDE)' --durations=25 $(PYTEST_FLAGS)
+	    --dist loadfile --no-loadscope-reorder -m '$(BESIDE)' --durations=25 $(PYTEST_FLAGS)
 	@$(WITH_OPENFHE) PIP_FLAGS='$(PIP_FLAGS)' $(BIN)/python -m pytest -m 'not ($(BESIDE))' --durations=25 \
 	    $(PYTEST_FLAGS)
 

@@ -33,6 +33,7 @@ NAMES = (
     "dot_product",
     "weighted_sum",
     "weighted_sums",
+    "rounded_sum",
     "permute",
     "key_product",
     "packed_products",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 _Words = NDArray[np.uint64]
 _Index = NDArray[np.uint32]
 _Signed = NDArray[np.int64]
+_Reals = NDArray[np.float64]
 _Bytes = NDArray[np.uint8]
 
 def galois_permutation(n: int, galois_element: int, ring: str = "standard") -> _Index:
@@ -333,10 +334,11 @@ class kernels:  # a module, written as a class so that one stub file is enough
         @property
         def psi(self) -> int: ...
         def ntt_forward(self, a: _Words) -> _Words: ...
-        def ntt_inverse(self, a: _Words) -> _Words: ...
+        def ntt_inverse(self, a: _Words, factor: int = 1) -> _Words:
+            """Times a factor below q, as ``real_ntt_inverse``."""
         def real_ntt_forward(self, a: _Words) -> _Words:
             """Of the real ring, and half as long: see ``Context``."""
-        def real_ntt_inverse(self, a: _Words) -> _Words: ...
+        def real_ntt_inverse(self, a: _Words, factor: int = 1) -> _Words: ...
         def add(self, a: _Words, b: _Words) -> _Words: ...
         def subtract(self, a: _Words, b: _Words) -> _Words: ...
         def multiply(self, a: _Words, b: _Words) -> _Words: ...
@@ -359,12 +361,22 @@ class kernels:  # a module, written as a class so that one stub file is enough
         def ntt_forward_block(self, a: _Words) -> _Words:
             """The transforms of all columns of a [length, 8]."""
         def real_ntt_forward_block(self, a: _Words) -> _Words: ...
+        def rounded_sum(self, x: _Words, factors: _Reals) -> _Words:
+            """The sum of rows x [terms, n], below 2^52, times factors [terms], as doubles, rounded
+            to the nearest integers."""
         def permute(self, a: _Words, index: _Index) -> _Words:
             """a[index], where index maps aligned blocks of 8 to aligned blocks of 8."""
         def key_product(
-            self, digits: _Words, keys: _Words, addends: _Words, factor: int, index: _Index
-        ) -> _Words:
-            """(sum of digits [terms, n] times keys [2, terms, n] + factor addends [2, n])[index].
+            self,
+            digits: _Words,
+            keys: _Words,
+            addends: _Words,
+            factor: int,
+            index: _Index,
+            bases: _Words,
+        ) -> tuple[_Words, _Words]:
+            """(sum of digits [terms, n] times keys [2, terms, n] + factor addends [2, n])[index],
+            and the same plus bases [2, n], in place.
 
             index: of a Galois element (``galois_permutation``).
             """

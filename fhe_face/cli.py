@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import cache
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -101,12 +102,18 @@ _INTERRUPTED = 130
 _USAGE_ERROR = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 
+@cache
+def _commands() -> Any:
+    """All commands, which take a tenth of a second to be made: once in a process."""
+    return typer.main.get_command(app)
+
+
 def _run(given: list[str]) -> int:
     """The exit status."""
     as_json = "--json" in given
     process.spare_threads()
     try:
-        status = typer.main.get_command(app).main(given, "fhe-face", standalone_mode=False)
+        status = _commands().main(given, "fhe-face", standalone_mode=False)
         sys.stdout.flush()
     except BaseException as error:
         return _report(error, as_json=as_json)

@@ -7,7 +7,8 @@ each other's processors, and small networks took ten to thirty times their proce
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import signal
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,17 +28,23 @@ hypothesis.settings.load_profile("fhe-face")
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Slow tests first, as the last one is waited for by all; a file in one process.
-
-    tests/install is one group: its files share a wheel, which takes a minute to build.
-    """
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests first, as the last one is waited for by all."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            path = item.path.relative_to(config.rootpath)
-            group = path.parent if path.parent.name == "install" else path
-            item.add_marker(pytest.mark.xdist_group(group.with_suffix("").as_posix()))
+
+
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """SIGINT and SIGHUP do what they do in a terminal, here and in processes that are started.
+
+    A job in the background ignores interrupts, one under nohup the terminal's end, and so would
+    all their children.
+    """
+    interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
+    hangup = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGINT, interrupt)
+    signal.signal(signal.SIGHUP, hangup)
 
 
 @pytest.fixture(scope="session")

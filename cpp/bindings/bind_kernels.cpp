@@ -28,6 +28,7 @@ using fhe::bindings::require;
 using fhe::bindings::Words;
 using Bytes = py::array_t<std::uint8_t, py::array::c_style>;
 using Signed = py::array_t<std::int64_t, py::array::c_style>;
+using Reals = py::array_t<double, py::array::c_style>;
 using Word = std::uint64_t;
 
 constexpr Word kBelow50Bits = Word{1} << fk::kMaxModulusBits;
@@ -97,12 +98,13 @@ class Kernels {
     }
 
     using Inverse = decltype(fk::KernelTable::ntt_inverse);
-    Words inverse(Inverse run, const Words& a, std::size_t longest) const {
+    Words inverse(Inverse run, const Words& a, std::size_t longest, Word w) const {
         const std::size_t length = checked_transform(a, longest);
         Words out = empty(length);
-        run(out.mutable_data(), a.data(), length, tables_);
+        require(w < q(), "factor must be below q");
+        run(out.mutable_data(), a.data(), length, tables_, w);
         Words in_place = copy_of(a);
-        run(in_place.mutable_data(), in_place.data(), length, tables_);
+        run(in_place.mutable_data(), in_place.data(), length, tables_, w);
         require(std::equal(out.data(), out.data() + length, in_place.data()),
                 "the inverse in place is another one");
         return out;
@@ -190,6 +192,17 @@ class Kernels {
         return out;
     }
 
+    // x [terms][n] below 2^52, factors [terms].
+    Words rounded_sum(const Words& x, const Reals& factors) const {
+        const std::vector<const Word*> rows = checked_rows(x, kBelow52Bits, "x");
+        require(factors.ndim() == 1 && factors.size() == x.shape(0),
+                "factors is not one number for each row of x");
+        Words out = empty(static_cast<std::size_t>(x.shape(1)));
+        kernels_.rounded_sum(out.mutable_data(), rows.data(), 0, factors.data(), rows.size(),
+                             static_cast<std::size_t>(x.shape(1)));
+        return out;
+    }
+
     // x [terms][n], w [terms][kSumsAtOnce]; all sums modulo the same q.
     using WeightedSums = decltype(fk::KernelTable::weighted_sums);
     Words weighted_sums(WeightedSums run, const Words& x, const Words& w) const {
@@ -243,8 +256,9 @@ class Kernels {
     }
 
     // digits [terms][n], keys [2][terms][n], addends [2][n]; all reduced.
-    Words key_product(const Words& digits, const Words& keys, const Words& addends, Word factor,
-                      const Index& index) const {
+    // Returns the product, and what is left when it is added to `bases` [2][n], reduced, in place.
+    py::tuple key_product(const Words& digits, const Words& keys, const Words& addends, Word factor,
+                          const Index& index, const Words& bases) const {
         const std::vector<const Word*> a = checked_rows(digits, q(), "digits");
         require(keys.ndim() == 3 && keys.shape(0) == 2 && keys.shape(1) == digits.shape(0) &&
                     keys.shape(2) == digits.shape(1),
@@ -254,6 +268,8 @@ class Kernels {
                     addends.shape(1) == digits.shape(1),
                 "addends is not an array of 2 by the length of digits");
         require(factor < q(), "factor is not below q");
+        require(checked_rows(bases, q(), "bases").size() == 2 && bases.shape(1) == digits.shape(1),
+                "bases is not an array of 2 by the length of digits");
         const auto n = static_cast<std::size_t>(digits.shape(1));
         require_blocks(index, digits.shape(1));
         const fhe::ring::BlockMap map(index.data(), n);
@@ -264,22 +280,29 @@ class Kernels {
                                          keys.data() + (k * a.size() + t) * n, modulus());
             }
         }
+        fk::KeyProduct job{a.size(),
+                           a.data(),
+                           key.data(),
+                           a.size(),
+                           {addends.data(), addends.data() + n},
+                           fhe::ring::key_factor(factor, modulus()),
+                           {nullptr, nullptr},
+                           map.steps(0),
+                           map.patterns(),
+                           a.data(),
+                           a.size(),
+                           key.data()};
         Words out(std::vector<py::ssize_t>{2, digits.shape(1)});
         Word* targets[] = {out.mutable_data(), out.mutable_data() + n};
-        kernels_.key_product(targets,
-                             {a.size(),
-                              a.data(),
-                              key.data(),
-                              a.size(),
-                              {addends.data(), addends.data() + n},
-                              fhe::ring::key_factor(factor, modulus()),
-                              map.steps(0),
-                              map.patterns(),
-                              a.data(),
-                              a.size(),
-                              key.data()},
-                             n, modulus());
-        return out;
+        kernels_.key_product(targets, job, n, modulus());
+        Words added(std::vector<py::ssize_t>{2, digits.shape(1)});
+        std::copy(bases.data(), bases.data() + 2 * n, added.mutable_data());
+        for (std::size_t k = 0; k < 2; ++k) {
+            targets[k] = added.mutable_data() + k * n;
+            job.bases[k] = targets[k];
+        }
+        kernels_.key_product(targets, job, n, modulus());
+        return py::make_tuple(out, added);
     }
 
     // plain [strips][terms][2][kStrip], packed [blocks] of the same in bytes; returns
@@ -397,12 +420,12 @@ class Workload {
             {"copy", [](Workload& w) { std::copy(w.a(), w.a() + w.n_, w.out()); }},
             {"ntt_forward", [](Workload& w) { w.k().ntt_forward(w.out(), w.n_, w.tables()); }},
             {"ntt_inverse",
-             [](Workload& w) { w.k().ntt_inverse(w.out(), w.out(), w.n_, w.tables()); }},
+             [](Workload& w) { w.k().ntt_inverse(w.out(), w.out(), w.n_, w.tables(), 1); }},
             {"real_ntt_forward",
              [](Workload& w) { w.k().real_ntt_forward(w.out(), w.n_, w.longer_tables()); }},
             {"real_ntt_inverse",
              [](Workload& w) {
-                 w.k().real_ntt_inverse(w.out(), w.out(), w.n_, w.longer_tables());
+                 w.k().real_ntt_inverse(w.out(), w.out(), w.n_, w.longer_tables(), 1);
              }},
             // A limb as kBlock transforms, an eighth as long each.
             {"ntt_forward_block",
@@ -442,6 +465,12 @@ class Workload {
             {"weighted_sum_lazy", [](Workload& w) { w.weighted_sum(w.k().weighted_sum_lazy); }},
             {"weighted_sums", [](Workload& w) { w.weighted_sums(w.k().weighted_sums); }},
             {"weighted_sums_lazy", [](Workload& w) { w.weighted_sums(w.k().weighted_sums_lazy); }},
+            {"rounded_sum",
+             [](Workload& w) {
+                 const std::vector<double> factors(w.pointers_.size(), 0x1p-50);
+                 w.k().rounded_sum(w.out(), w.pointers_.data(), 0, factors.data(), factors.size(),
+                                   w.n_);
+             }},
             {"permute", [](Workload& w) { w.k().permute(w.out(), w.a(), w.index_.data(), w.n_); }},
             {"key_product",
              [](Workload& w) {
@@ -456,6 +485,7 @@ class Workload {
                                     terms,
                                     {rows[3 * terms], nullptr},
                                     w.weights_[0],
+                                    {nullptr, nullptr},
                                     w.map_->steps(0),
                                     w.map_->patterns(),
                                     nullptr,
@@ -545,10 +575,10 @@ void bind_kernels(py::module_& m) {
             a)
         .def(
             "ntt_inverse",
-            [](const Kernels& k, const Words& y) {
-                return k.inverse(k.table().ntt_inverse, y, k.tables().n);
+            [](const Kernels& k, const Words& y, Word factor) {
+                return k.inverse(k.table().ntt_inverse, y, k.tables().n, factor);
             },
-            a)
+            a, py::arg("factor") = 1)
         .def(
             "real_ntt_forward",
             [](const Kernels& k, const Words& y) {
@@ -557,10 +587,10 @@ void bind_kernels(py::module_& m) {
             a)
         .def(
             "real_ntt_inverse",
-            [](const Kernels& k, const Words& y) {
-                return k.inverse(k.table().real_ntt_inverse, y, k.tables().n / 2);
+            [](const Kernels& k, const Words& y, Word factor) {
+                return k.inverse(k.table().real_ntt_inverse, y, k.tables().n / 2, factor);
             },
-            a)
+            a, py::arg("factor") = 1)
         .def(
             "add",
             [](const Kernels& k, const Words& left, const Words& right) {
@@ -623,10 +653,11 @@ void bind_kernels(py::module_& m) {
                 return k.weighted_sum(k.table().weighted_sum_lazy, rows, factors);
             },
             x, weights)
+        .def("rounded_sum", &Kernels::rounded_sum, x, py::arg("factors").noconvert())
         .def("permute", &Kernels::permute, a, py::arg("index").noconvert())
         .def("key_product", &Kernels::key_product, py::arg("digits").noconvert(),
              py::arg("keys").noconvert(), py::arg("addends").noconvert(), py::arg("factor"),
-             py::arg("index").noconvert())
+             py::arg("index").noconvert(), py::arg("bases").noconvert())
         .def("packed_products", &Kernels::packed_products, py::arg("plain").noconvert(),
              py::arg("packed").noconvert());
 

@@ -239,10 +239,7 @@ Words divide_and_round(const Context& context, const Words& x, const Rows& rows,
     std::uint64_t* data = out.mutable_data();
     const std::uint64_t* in = x.data();
     const Released release;
-    for (std::size_t p = 0; p < polys; ++p) {
-        ring::divide_and_round(context, data + p * wanted.size() * n, in + p * rows.size() * n,
-                               rows, wanted, factors);
-    }
+    ring::divide_and_round(context, data, in, polys, rows, wanted, factors);
     return out;
 }
 

@@ -36,6 +36,7 @@ struct Avx2 {
     static Real two52() { return _mm256_set1_pd(0x1p52); }
 
     // Integers below 2^52 to doubles and back: the mantissa of 2^52 + x is x.
+    static Real real(double x) { return _mm256_set1_pd(x); }
     static Real to_real(Vec x) {
         return _mm256_sub_pd(_mm256_castsi256_pd(_mm256_or_si256(x, _mm256_castpd_si256(two52()))),
                              two52());
@@ -43,6 +44,9 @@ struct Avx2 {
     static Vec to_word(Real x) {
         return _mm256_xor_si256(_mm256_castpd_si256(_mm256_add_pd(x, two52())),
                                 _mm256_castpd_si256(two52()));
+    }
+    static Real plus_product(Real sum, Real a, Real b) {
+        return _mm256_add_pd(sum, _mm256_mul_pd(a, b));
     }
     static Real round_product(Real a, Real b) {  // round(a * b) for |a * b| <= 2^51
         const Real magic = _mm256_set1_pd(0x1.8p52);

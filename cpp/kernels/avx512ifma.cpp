@@ -53,6 +53,23 @@ struct Ifma {
         return unless_negative(_mm512_sub_epi64(x, bound), x);
     }
 
+    using Real = __m512d;
+    static Real real(double x) { return _mm512_set1_pd(x); }
+    // The mantissa of 2^52 + x is x.
+    static Real to_real(Vec x) {
+        const Real two52 = _mm512_set1_pd(0x1p52);
+        return _mm512_sub_pd(_mm512_castsi512_pd(_mm512_or_si512(x, _mm512_castpd_si512(two52))),
+                             two52);
+    }
+    static Vec to_word(Real x) {
+        const Real two52 = _mm512_set1_pd(0x1p52);
+        return _mm512_xor_si512(_mm512_castpd_si512(_mm512_add_pd(x, two52)),
+                                _mm512_castpd_si512(two52));
+    }
+    static Real plus_product(Real sum, Real a, Real b) {
+        return _mm512_add_pd(sum, _mm512_mul_pd(a, b));
+    }
+
     struct Scalar {
         Vec value, quotient;
         Scalar(ShoupFactor factor, const Modulus&)

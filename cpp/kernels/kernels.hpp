@@ -66,8 +66,8 @@ struct NttTables {
     NttTables(std::size_t n, std::uint64_t q);  // psi = the smallest primitive 2n-th root of unity
 };
 
-// 1 / length modulo q, where length is a power of two and q = 1 mod length.
-ShoupFactor inverse_length(std::size_t length, const Modulus& modulus);
+// factor / length modulo q, where length is a power of two, q = 1 mod length and factor reduced.
+ShoupFactor over_length(std::uint64_t factor, std::size_t length, const Modulus& modulus);
 
 // Operands of a tile of a key switch, reduced; a null addend is left out. Keys and the factor are
 // 2^52 times what they stand for, modulo q: the reduction then divides by 2^52 (Montgomery 1985),
@@ -81,6 +81,7 @@ struct KeyProduct {
     std::size_t key_terms;
     const std::uint64_t* addends[2];
     std::uint64_t factor;
+    const std::uint64_t* bases[2];  // reduced; see key_product
     // Block j goes to block steps[j] / kBlock, modulo the number of blocks, and position i of it
     // comes from position patterns[steps[j] % kBlock][i]. Null: nothing moves.
     const std::uint32_t* steps;
@@ -95,15 +96,16 @@ struct KernelTable {
     const char* name;
 
     // In place, or the inverse from elsewhere; length is a power of two, 8 <= length <= tables.n.
+    // Inverses are multiplied by `factor`, reduced, together with 1 / length: it takes no time.
     void (*ntt_forward)(std::uint64_t* a, std::size_t length, const NttTables& tables);
     void (*ntt_inverse)(std::uint64_t* out, const std::uint64_t* a, std::size_t length,
-                        const NttTables& tables);
+                        const NttTables& tables, std::uint64_t factor);
     // The same of the real ring, for an element a[0] + sum of a[i] (X^i + X^-i), X^(2 length) = -1:
     // out[i] = its value at psi^(4 bitrev(i) + 1), psi the primitive 4 length-th root. In place;
     // length is a power of two, 8 <= length <= tables.n / 2, and a prefix of the tables will do.
     void (*real_ntt_forward)(std::uint64_t* a, std::size_t length, const NttTables& tables);
     void (*real_ntt_inverse)(std::uint64_t* out, const std::uint64_t* a, std::size_t length,
-                             const NttTables& tables);
+                             const NttTables& tables, std::uint64_t factor);
     // kBlock forward transforms side by side: entry i of number k stands at a[kBlock i + k].
     void (*ntt_forward_block)(std::uint64_t* a, std::size_t length, const NttTables& tables);
     void (*real_ntt_forward_block)(std::uint64_t* a, std::size_t length, const NttTables& tables);
@@ -159,14 +161,19 @@ struct KernelTable {
     void (*weighted_sums_lazy)(std::uint64_t* const* out, const std::uint64_t* const* x,
                                std::size_t offset, const std::uint64_t* w, std::size_t terms,
                                std::size_t n, const Modulus* const* m);
+    // out[i] = round(sum over t of x[t][offset + i] * factors[t]), products and sums as doubles,
+    // one by one in the order of t; x below 2^52, the sum in [0, 2^51). out may not alias x.
+    void (*rounded_sum)(std::uint64_t* out, const std::uint64_t* const* x, std::size_t offset,
+                        const double* factors, std::size_t terms, std::size_t n);
     // out[i] = in[index[i]], where index maps aligned blocks of kBlock positions to such blocks, as
     // Galois elements do in bit-reversed order; n is a multiple of kBlock. out may not alias in
     void (*permute)(std::uint64_t* out, const std::uint64_t* in, const std::uint32_t* index,
                     std::size_t n);
     // Both polynomials of a key switch, for one tile:
-    // out[k][i] = (sum over t of digits[t][j] * key k of t at j + factor * addends[k][j]) / 2^52,
+    // out[k][i] = bases[k][i]
+    //     + (sum over t of digits[t][j] * key k of t at j + factor * addends[k][j]) / 2^52,
     // where i is j moved by the job's permutation. n is a power of two and a multiple of kBlock;
-    // out may not alias anything.
+    // out may alias nothing but the bases.
     void (*key_product)(std::uint64_t* const* out, const KeyProduct& job, std::size_t n,
                         const Modulus& m);
     // Sums of tensor products of ciphertexts (p0, p1) with packed ones (t0, t1) of every block:

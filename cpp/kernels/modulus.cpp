@@ -121,8 +121,9 @@ Modulus::Modulus(std::uint64_t modulus) {
 ShoupFactor::ShoupFactor(std::uint64_t factor, const Modulus& modulus)
     : value(factor), quotient(shoup_quotient(factor, modulus.q)) {}
 
-ShoupFactor inverse_length(std::size_t length, const Modulus& modulus) {
-    return {modulus.q - (modulus.q - 1) / length, modulus};
+ShoupFactor over_length(std::uint64_t factor, std::size_t length, const Modulus& modulus) {
+    const std::uint64_t inverse = modulus.q - (modulus.q - 1) / length;
+    return {multiply_mod(factor, inverse, modulus.q), modulus};
 }
 
 NttTables::NttTables(std::size_t length, std::uint64_t q) : modulus(q), n(length) {

@@ -65,8 +65,9 @@ void forward_layers(Word* a, std::size_t length, std::size_t top, std::size_t wi
     }
 }
 
-// Values stay in [0, 2q); the last layer also multiplies by 1 / (top length).
-void inverse_layers(Word* a, std::size_t length, std::size_t top, const NttTables& tables) {
+// Values stay in [0, 2q); the last layer also multiplies by factor / (top length).
+void inverse_layers(Word* a, std::size_t length, std::size_t top, const NttTables& tables,
+                    Word factor) {
     const Modulus& m = tables.modulus;
     const Word q = m.q;
     for (std::size_t blocks = length / 2, t = 1; blocks >= 2; blocks /= 2, t *= 2) {
@@ -83,7 +84,7 @@ void inverse_layers(Word* a, std::size_t length, std::size_t top, const NttTable
             }
         }
     }
-    const ShoupFactor scale = inverse_length(top * length, m);
+    const ShoupFactor scale = over_length(factor, top * length, m);
     const ShoupFactor scaled_root(multiply_mod(scale.value, tables.inverse_roots[top], q), m);
     for (std::size_t j = 0; j < length / 2; ++j) {
         const Word u = a[j];
@@ -103,9 +104,10 @@ void copy(Word* out, const Word* a, std::size_t length) {
     for (std::size_t i = 0; i < length; ++i) out[i] = a[i];
 }
 
-void ntt_inverse(Word* out, const Word* a, std::size_t length, const NttTables& tables) {
+void ntt_inverse(Word* out, const Word* a, std::size_t length, const NttTables& tables,
+                 Word factor) {
     copy(out, a, length);
-    inverse_layers(out, length, 1, tables);
+    inverse_layers(out, length, 1, tables, factor);
 }
 
 void ntt_forward_block(Word* a, std::size_t length, const NttTables& tables) {
@@ -139,10 +141,11 @@ void real_ntt_forward_block(Word* a, std::size_t length, const NttTables& tables
     forward_layers(a, length, 2, kBlock, tables);
 }
 
-void real_ntt_inverse(Word* out, const Word* a, std::size_t length, const NttTables& tables) {
+void real_ntt_inverse(Word* out, const Word* a, std::size_t length, const NttTables& tables,
+                      Word factor) {
     const Word q = tables.modulus.q;
     copy(out, a, length);
-    inverse_layers(out, length, 2, tables);
+    inverse_layers(out, length, 2, tables, factor);
     out[0] = subtract_if_above(2 * out[0], q);
     fold(out, length, 1, tables.inverse_roots[1], tables.inverse_roots_shoup[1], q);
 }
@@ -239,6 +242,18 @@ void weighted_sums(Word* const* out, const Word* const* x, std::size_t offset, c
     }
 }
 
+void rounded_sum(Word* out, const Word* const* x, std::size_t offset, const double* factors,
+                 std::size_t terms, std::size_t n) {
+    for (std::size_t i = 0; i < n; ++i) {
+        double sum = 0;
+        for (std::size_t t = 0; t < terms; ++t) {
+            sum += static_cast<double>(x[t][offset + i]) * factors[t];
+        }
+        // What 2^52 is added to is rounded to the nearest integer, the even one of two.
+        out[i] = static_cast<Word>((sum + 0x1p52) - 0x1p52);
+    }
+}
+
 void permute(Word* out, const Word* in, const std::uint32_t* index, std::size_t n) {
     for (std::size_t i = 0; i < n; ++i) out[i] = in[index[i]];
 }
@@ -264,7 +279,8 @@ void key_product(Word* const* out, const KeyProduct& job, std::size_t n, const M
             }
             for (std::size_t j = 0; j < kBlock; ++j) {
                 const std::size_t from = job.steps == nullptr ? j : job.patterns[step % kBlock][j];
-                out[k][target + j] = values[from];
+                const Word base = job.bases[k] == nullptr ? 0 : job.bases[k][target + j];
+                out[k][target + j] = subtract_if_above(base + values[from], m.q);
             }
         }
     }
@@ -331,6 +347,7 @@ const KernelTable* scalar() {
         weighted_sums,
         weighted_sum,
         weighted_sums,
+        rounded_sum,
         permute,
         key_product,
         packed_products,

@@ -1,6 +1,8 @@
 // The loops shared by the vector implementations. The template parameter Simd supplies what depends
 // on the instruction set:
 //   Vec, kLanes, load, store        residues as 64-bit words
+//   Real, real(double), to_real     doubles; those of words below 2^52, and back: to the nearest
+//   plus_product, to_word           integer, the even one of two; the product is rounded by itself
 //   Field(modulus)                  add ... reduce on Vec, the contract of KernelTable lane by lane
 //                                   (lift_word: lift)
 //   Scalar(factor, modulus)         a broadcast ShoupFactor, used by Field
@@ -210,6 +212,41 @@ struct Sums {
         products<Divided<Simd, kNoBound, false>>(out, a, b, terms, n, m);
     }
 
+    template <std::size_t width, class Load, class Store>
+    static void rounded_strip(Word* out, const Word* const* x, std::size_t at,
+                              const double* factors, std::size_t terms, Load load, Store store) {
+        typename Simd::Real sums[width];
+        for (auto& sum : sums) sum = Simd::real(0);
+        for (std::size_t t = 0; t < terms; ++t) {
+            const typename Simd::Real factor = Simd::real(factors[t]);
+            for (std::size_t s = 0; s < width; ++s) {
+                const typename Simd::Real value = Simd::to_real(load(x[t] + at + s * kLanes));
+                sums[s] = Simd::plus_product(sums[s], value, factor);
+            }
+        }
+        for (std::size_t s = 0; s < width; ++s) store(out + s * kLanes, Simd::to_word(sums[s]));
+    }
+
+    static void rounded_sum(Word* out, const Word* const* x, std::size_t offset,
+                            const double* factors, std::size_t terms, std::size_t n) {
+        const auto load = [](const Word* p) { return Simd::load(p); };
+        const auto store = [](Word* p, auto v) { Simd::store(p, v); };
+        std::size_t i = 0;
+        for (; i + kWidth * kLanes <= n; i += kWidth * kLanes) {
+            rounded_strip<kWidth>(out + i, x, offset + i, factors, terms, load, store);
+        }
+        for (; i + kLanes <= n; i += kLanes) {
+            rounded_strip<1>(out + i, x, offset + i, factors, terms, load, store);
+        }
+        if (i < n) {
+            const std::size_t count = n - i;
+            rounded_strip<1>(
+                out + i, x, offset + i, factors, terms,
+                [&](const Word* p) { return Pointwise<Simd>::load_part(p, count); },
+                [&](Word* p, auto v) { Pointwise<Simd>::store_part(p, v, count); });
+        }
+    }
+
     static void permute(Word* out, const Word* in, const std::uint32_t* index, std::size_t n) {
         constexpr auto kFirst = ~static_cast<std::uint32_t>(kBlock - 1);
         for (std::size_t i = 0; i < n; i += kBlock) {
@@ -244,6 +281,7 @@ struct Sums {
 // Key products: both polynomials of a strip stay in registers until they are stored where they go.
 template <class Simd>
 struct KeyProducts {
+    using Field = typename Simd::Field;
     static constexpr std::size_t kLanes = Simd::kLanes;
     static constexpr std::size_t kWidth = Simd::kSumWidth / 2;  // vectors of each polynomial
     static constexpr std::size_t kBlockVectors = kBlock / kLanes;
@@ -252,21 +290,26 @@ struct KeyProducts {
     // A null pointer of steps: nothing moves.
     static void place(Word* const* out, const typename Simd::Vec (&values)[2][kWidth],
                       std::size_t width, const KeyProduct& job, std::size_t i,
-                      std::size_t last_block) {
+                      std::size_t last_block, const Field& field) {
         for (std::size_t s = 0; s < width; s += kBlockVectors, i += kBlock) {
-            if (job.steps == nullptr) {
-                for (std::size_t k = 0; k < 2; ++k) {
-                    for (std::size_t v = 0; v < kBlockVectors; ++v) {
-                        Simd::store(out[k] + i + v * kLanes, values[k][s + v]);
-                    }
-                }
-                continue;
-            }
-            const std::uint32_t step = job.steps[i / kBlock];
-            const std::size_t target = (step / kBlock & last_block) * kBlock;
-            const Word* pattern = job.patterns[step % kBlock];
+            const std::uint32_t step = job.steps == nullptr ? 0 : job.steps[i / kBlock];
+            const std::size_t target =
+                job.steps == nullptr ? i : (step / kBlock & last_block) * kBlock;
             for (std::size_t k = 0; k < 2; ++k) {
-                Simd::place_block(out[k] + target, values[k] + s, pattern);
+                Word moved[kBlock];
+                Word* const to = job.bases[k] == nullptr ? out[k] + target : moved;
+                if (job.steps == nullptr) {
+                    for (std::size_t v = 0; v < kBlockVectors; ++v) {
+                        Simd::store(to + v * kLanes, values[k][s + v]);
+                    }
+                } else {
+                    Simd::place_block(to, values[k] + s, job.patterns[step % kBlock]);
+                }
+                if (job.bases[k] == nullptr) continue;
+                for (std::size_t j = 0; j < kBlock; j += kLanes) {
+                    const auto base = Simd::load(job.bases[k] + target + j);
+                    Simd::store(out[k] + target + j, field.add(Simd::load(moved + j), base));
+                }
             }
         }
     }
@@ -274,7 +317,8 @@ struct KeyProducts {
     // width vectors from position i, whose keys begin at `key` and lie `strip` apart.
     template <std::size_t fixed, std::size_t width, class KeySums>
     static void part(Word* const* out, const KeyProduct& job, const Word* key, std::size_t strip,
-                     std::size_t i, std::size_t last_block, const KeySums& dividing) {
+                     std::size_t i, std::size_t last_block, const KeySums& dividing,
+                     const Field& field) {
         const std::size_t terms = fixed != 0 ? fixed : job.terms;
         const typename Simd::Operand factor = Simd::broadcast(job.factor);
         typename KeySums::Sum sums[2][width];
@@ -303,7 +347,7 @@ struct KeyProducts {
         for (std::size_t k = 0; k < 2; ++k) {
             for (std::size_t s = 0; s < width; ++s) values[k][s] = dividing.finish(sums[k][s]);
         }
-        place(out, values, width, job, i, last_block);
+        place(out, values, width, job, i, last_block, field);
     }
 
     // fixed: the number of terms where it is known when this is compiled, or 0.
@@ -313,6 +357,7 @@ struct KeyProducts {
         constexpr std::size_t kBound = fixed == 0 ? kNoBound : fixed < 4 ? 1 : 2;
         constexpr std::size_t kLine = 8;  // words
         const typename Simd::template KeySums<kBound> dividing(m, job.terms + 1);
+        const Field field(m);
         const std::size_t strip = n < kKeyStrip ? n : kKeyStrip;
         const std::size_t last_block = n / kBlock - 1;
         const std::size_t key_words = 2 * job.key_terms * strip;
@@ -332,10 +377,11 @@ struct KeyProducts {
             }
             std::size_t j = 0;
             for (; j + kWidth * kLanes <= strip; j += kWidth * kLanes) {
-                part<fixed, kWidth>(out, job, key + j, strip, i + j, last_block, dividing);
+                part<fixed, kWidth>(out, job, key + j, strip, i + j, last_block, dividing, field);
             }
             for (; j < strip; j += kBlock) {
-                part<fixed, kBlockVectors>(out, job, key + j, strip, i + j, last_block, dividing);
+                part<fixed, kBlockVectors>(out, job, key + j, strip, i + j, last_block, dividing,
+                                           field);
             }
         }
     }
@@ -694,10 +740,11 @@ struct Transform {
         forward_block<true>(a, length, 1, roots, Ntt(tables.modulus, roots, length));
     }
 
-    static void inverse(Word* out, const Word* a, std::size_t length, const NttTables& tables) {
-        if (length < kShortest) return Simd::shorter().ntt_inverse(out, a, length, tables);
+    static void inverse(Word* out, const Word* a, std::size_t length, const NttTables& tables,
+                        Word factor) {
+        if (length < kShortest) return Simd::shorter().ntt_inverse(out, a, length, tables, factor);
         const Roots roots{tables.inverse_roots.data(), tables.inverse_roots_shoup.data()};
-        const Ntt ntt = scaling(1, length, roots, tables.modulus);
+        const Ntt ntt = scaling(1, length, roots, tables.modulus, factor);
         inverse_block<true>(out, a, length, 1, roots, ntt);
     }
 
@@ -714,20 +761,23 @@ struct Transform {
     }
 
     // Up to a factor of 2 the folding is undone by one with -w, which is inverse_roots[1].
-    static void real_inverse(Word* out, const Word* a, std::size_t length,
-                             const NttTables& tables) {
-        if (length < kShortest) return Simd::shorter().real_ntt_inverse(out, a, length, tables);
+    static void real_inverse(Word* out, const Word* a, std::size_t length, const NttTables& tables,
+                             Word factor) {
+        if (length < kShortest) {
+            return Simd::shorter().real_ntt_inverse(out, a, length, tables, factor);
+        }
         const Roots roots{tables.inverse_roots.data(), tables.inverse_roots_shoup.data()};
-        const Ntt ntt = scaling(2, length, roots, tables.modulus);
+        const Ntt ntt = scaling(2, length, roots, tables.modulus, factor);
         inverse_parts(out, a, length, 2, roots, ntt);
         unfolding_pass(out, length, roots, ntt);
     }
 
   private:
-    // For the layers below node `top`, 1 or 2, which are undone and divided by top * length.
-    static Ntt scaling(std::size_t top, std::size_t length, Roots roots, const Modulus& m) {
+    // For the layers below node `top`, 1 or 2, which are undone, times factor / (top * length).
+    static Ntt scaling(std::size_t top, std::size_t length, Roots roots, const Modulus& m,
+                       Word factor) {
         Ntt ntt(m, roots, top * length);
-        const ShoupFactor scale = inverse_length(top * length, m);
+        const ShoupFactor scale = over_length(factor, top * length, m);
         ntt.set_scale(scale, ShoupFactor(multiply_mod(scale.value, roots.values[top], m.q), m));
         return ntt;
     }
@@ -1045,6 +1095,7 @@ constexpr KernelTable make_table(const char* name) {
             Guarded<SharedSums<Simd>::template run<false>>::run,
             Guarded<S::template weighted_sum<true>>::run,
             Guarded<SharedSums<Simd>::template run<true>>::run,
+            Guarded<S::rounded_sum>::run,
             Guarded<S::permute>::run,
             Guarded<KeyProducts<Simd>::run>::run,
             Guarded<PackedProducts<Simd>::run>::run};

@@ -45,12 +45,12 @@ void KeySwitcher::run(std::uint64_t* out, const std::uint64_t* c, const std::uin
     const ring::NttTables& special = context_.tables(kSpecial);
     std::uint64_t* digit = scratch;  // c modulo the special prime
     std::uint64_t* rest = scratch + n;
-    kernels.ntt_inverse(digit, c, n, limb);
+    kernels.ntt_inverse(digit, c, n, limb, 1);
     up_.apply(digit);
     kernels.ntt_forward(digit, n, special);
     for (std::size_t poly = 0; poly < 2; ++poly, out += n, key += 2 * n) {
         kernels.multiply(rest, digit, key + n, n, special.modulus);
-        kernels.ntt_inverse(rest, rest, n, special);
+        kernels.ntt_inverse(rest, rest, n, special, 1);
         down_.apply(rest);
         kernels.ntt_forward(rest, n, limb);
         kernels.multiply(out, c, key, n, limb.modulus);

@@ -44,7 +44,7 @@ void switch_to_bits(const ring::Context& context, std::uint32_t* out, const std:
         switcher.run(sum, d + 2 * n, key, scratch[thread].data());
         for (std::size_t poly = 0; poly < 2; ++poly, sum += n, d += n) {
             kernels.add(sum, sum, d, n, limb.modulus);
-            kernels.ntt_inverse(sum, sum, n, limb);
+            kernels.ntt_inverse(sum, sum, n, limb, 1);
             round_to_bits(out + (b * 2 + poly) * n, sum, n, limb.modulus.q, bits);
         }
     });

@@ -1,8 +1,6 @@
 #include "ring/basis.hpp"
 
 #include <algorithm>
-#include <bit>
-#include <numeric>
 
 #include "ring/parallel.hpp"
 
@@ -11,17 +9,11 @@ namespace fhe::ring {
 namespace {
 
 constexpr std::size_t kTile = 512;  // coefficients; a digit's tile stays in the first caches
-constexpr std::size_t kPad = 8;     // words between its rows: no two share all their cache sets
 constexpr std::size_t kAtOnce = kernels::kSumsAtOnce;
 constexpr std::size_t kMaxConversions = 1024;  // kept by a context: more than any plan uses
 
-// Integers below 2^52 to doubles and back: the mantissa of 2^52 + x is x. Unlike the processor's
-// conversions these exist as vector instructions everywhere.
-constexpr std::uint64_t kTwo52Bits = 0x4330000000000000;
-double to_real(std::uint64_t x) { return std::bit_cast<double>(x | kTwo52Bits) - 0x1p52; }
-std::uint64_t round_to_word(double x) {
-    return std::bit_cast<std::uint64_t>(x + 0x1p52) ^ kTwo52Bits;
-}
+// Words between rows of coefficients: tiles of neighbouring rows share no cache sets.
+std::size_t stride_of(const Context& context) { return context.n() + std::min(context.n(), kTile); }
 
 // Of the moduli of all rows but rows[skip], modulo q.
 std::uint64_t product_of(const Context& context, const Rows& rows, std::uint64_t q,
@@ -44,8 +36,9 @@ BaseConversion::BaseConversion(const Context& context, Rows from, Rows to,
     for (std::size_t i = 0; i < from_.size(); ++i) {
         const std::uint64_t d = context.modulus(from_[i]).q;
         const std::uint64_t inverse = inverse_mod(punctured(i, d), d);
-        punctured_inverse_.push_back(
-            from_factors.empty() ? inverse : multiply_mod(inverse, from_factors[i], d));
+        scales_.push_back(from_factors.empty() ? inverse
+                                               : multiply_mod(inverse, from_factors[i], d));
+        inverses_.push_back(1.0 / static_cast<double>(d));
     }
     const std::size_t terms = from_.size() + 1;
     for (std::size_t t = 0; t < to_.size(); ++t) {
@@ -78,47 +71,28 @@ std::shared_ptr<const BaseConversion> BaseConversion::get(const Context& context
     return found;
 }
 
-void BaseConversion::apply(const Context& context, const std::uint64_t* coefficients,
+void BaseConversion::apply(const Context& context, const std::uint64_t* scaled, std::size_t stride,
                            const std::vector<std::uint64_t*>& out_rows) const {
     const std::size_t n = context.n();
     const std::size_t tile = std::min(n, kTile);
     const std::size_t count = from_.size();
-    const std::size_t stride = tile + kPad;
     const KernelTable& kernels = context.kernels();
-    struct Scratch {
-        Buffer scaled;  // [count + 1][stride]
-        std::vector<const std::uint64_t*> rows;
-        std::vector<double> sum;
-        Scratch(const Context& context_, std::size_t count_, std::size_t tile_)
-            : scaled(context_.scratch((count_ + 1) * (tile_ + kPad))),
-              rows(count_ + 1),
-              sum(tile_) {
-            for (std::size_t i = 0; i <= count_; ++i) rows[i] = scaled.data() + i * (tile_ + kPad);
-        }
-    };
-    std::deque<Scratch> scratch;
-    for (int thread = 0; thread < context.threads(); ++thread) {
-        scratch.emplace_back(context, count, tile);
-    }
+    const std::deque<Buffer> quotients = context.scratch_each(tile);
+    std::vector<std::vector<const std::uint64_t*>> tiles(
+        quotients.size(), std::vector<const std::uint64_t*>(count + 1));
     parallel_for(context.threads(), n / tile, [&](std::size_t number, std::size_t thread) {
         const std::size_t start = number * tile;
-        auto& [scaled, x, sum] = scratch[thread];
-        std::uint64_t* quotient = scaled.data() + count * stride;
-        std::fill(sum.begin(), sum.end(), 0.0);
-        for (std::size_t i = 0; i < count; ++i) {
-            const Modulus& m = context.modulus(from_[i]);
-            std::uint64_t* row = scaled.data() + i * stride;
-            kernels.multiply_scalar(row, coefficients + i * n + start,
-                                    ShoupFactor(punctured_inverse_[i], m), tile, m);
-            const double inverse = 1.0 / static_cast<double>(m.q);
-            for (std::size_t j = 0; j < tile; ++j) sum[j] += to_real(row[j]) * inverse;
-        }
-        for (std::size_t j = 0; j < tile; ++j) quotient[j] = round_to_word(sum[j]);
+        std::uint64_t* const quotient = quotients[thread].data();
+        std::vector<const std::uint64_t*>& rows = tiles[thread];
+        for (std::size_t i = 0; i < count; ++i) rows[i] = scaled + i * stride + start;
+        rows[count] = quotient;
+        const std::uint64_t* const* const x = rows.data();
+        kernels.rounded_sum(quotient, x, 0, inverses_.data(), count, tile);
         std::size_t t = 0;
         for (const std::vector<std::uint64_t>& weights : weights_) {
             if (weights.size() == count + 1) {
-                kernels.weighted_sum(out_rows[t] + start, x.data(), 0, weights.data(), count + 1,
-                                     tile, context.modulus(to_[t]));
+                kernels.weighted_sum(out_rows[t] + start, x, 0, weights.data(), count + 1, tile,
+                                     context.modulus(to_[t]));
                 ++t;
                 continue;
             }
@@ -128,7 +102,7 @@ void BaseConversion::apply(const Context& context, const std::uint64_t* coeffici
                 out[k] = out_rows[t] + start;
                 moduli[k] = &context.modulus(to_[t]);
             }
-            kernels.weighted_sums(out, x.data(), 0, weights.data(), count + 1, tile, moduli);
+            kernels.weighted_sums(out, x, 0, weights.data(), count + 1, tile, moduli);
         }
     });
 }
@@ -138,17 +112,17 @@ void extend(const Context& context, std::uint64_t* out, const std::uint64_t* c, 
     const std::size_t n = context.n();
     const std::size_t limbs = own.size();
     const std::size_t total = limbs + specials.size();
-
-    const Buffer coefficients = context.scratch(limbs * n);
-    parallel_for(context.threads(), limbs, [&](std::size_t r, std::size_t) {
-        context.ntt_inverse(coefficients.data() + r * n, c + r * n, own[r]);
-    });
-
+    struct Digit {
+        std::size_t first;  // of its limbs
+        std::shared_ptr<const BaseConversion> conversion;
+        std::vector<std::uint64_t*> targets;
+    };
+    std::vector<Digit> all;
+    std::vector<std::uint64_t> scales;
     std::vector<std::pair<std::uint64_t*, int>> pending;  // extended rows still to be transformed
     for (std::size_t d = 0; d < digits; ++d) {
         const std::size_t first = d * digit_limbs;
         const std::size_t last = d + 1 == digits ? limbs : first + digit_limbs;
-        std::uint64_t* digit = out + d * total * n;
         const Rows from(own.begin() + static_cast<std::ptrdiff_t>(first),
                         own.begin() + static_cast<std::ptrdiff_t>(last));
         Rows to;
@@ -156,11 +130,21 @@ void extend(const Context& context, std::uint64_t* out, const std::uint64_t* c, 
         for (std::size_t r = 0; r < total; ++r) {
             if (r >= first && r < last) continue;
             to.push_back(r < limbs ? own[r] : specials[r - limbs]);
-            targets.push_back(digit + r * n);
+            targets.push_back(out + (d * total + r) * n);
             pending.emplace_back(targets.back(), to.back());
         }
-        BaseConversion::get(context, from, to)
-            ->apply(context, coefficients.data() + first * n, targets);
+        const auto conversion = BaseConversion::get(context, from, to);
+        for (std::size_t i = 0; i < from.size(); ++i) scales.push_back(conversion->scale(i));
+        all.push_back({first, conversion, std::move(targets)});
+    }
+    const std::size_t stride = stride_of(context);
+    const Buffer coefficients = context.scratch(limbs * stride);
+    parallel_for(context.threads(), limbs, [&](std::size_t r, std::size_t) {
+        context.ntt_inverse(coefficients.data() + r * stride, c + r * n, own[r], scales[r]);
+    });
+    for (const Digit& digit : all) {
+        digit.conversion->apply(context, coefficients.data() + digit.first * stride, stride,
+                                digit.targets);
     }
     parallel_for(context.threads(), pending.size(), [&](std::size_t i, std::size_t) {
         context.ntt_forward(pending[i].first, n, pending[i].second);
@@ -250,26 +234,36 @@ struct Division {
 };
 
 void divide_and_round(const Context& context, std::uint64_t* out, const std::uint64_t* x,
-                      const Rows& rows, const Rows& wanted,
+                      std::size_t polys, const Rows& rows, const Rows& wanted,
                       const std::vector<std::uint64_t>& factors) {
     const std::size_t n = context.n();
     const auto known = Division::get(context, rows, wanted, factors);
     const Division& division = *known;
     const std::size_t dropped = division.dropped.size();
-    const Buffer remainder = context.scratch(dropped * n);
-    parallel_for(context.threads(), dropped, [&](std::size_t r, std::size_t) {
-        context.ntt_inverse(remainder.data() + r * n, x + division.dropped_at[r] * n,
-                            division.dropped[r]);
+    const std::size_t stride = stride_of(context);
+    const Buffer remainders = context.scratch(polys * dropped * stride);
+    parallel_for(context.threads(), polys * dropped, [&](std::size_t i, std::size_t) {
+        const std::size_t poly = i / dropped, r = i % dropped;
+        context.ntt_inverse(remainders.data() + i * stride,
+                            x + (poly * rows.size() + division.dropped_at[r]) * n,
+                            division.dropped[r], division.conversion->scale(r));
     });
-    std::vector<std::uint64_t*> targets;
-    for (std::size_t r = 0; r < wanted.size(); ++r) targets.push_back(out + r * n);
-    division.conversion->apply(context, remainder.data(), targets);
-    parallel_for(context.threads(), wanted.size(), [&](std::size_t r, std::size_t) {
+    for (std::size_t poly = 0; poly < polys; ++poly) {
+        std::vector<std::uint64_t*> targets;
+        for (std::size_t r = 0; r < wanted.size(); ++r) {
+            targets.push_back(out + (poly * wanted.size() + r) * n);
+        }
+        division.conversion->apply(context, remainders.data() + poly * dropped * stride, stride,
+                                   targets);
+    }
+    parallel_for(context.threads(), polys * wanted.size(), [&](std::size_t i, std::size_t) {
+        const std::size_t poly = i / wanted.size(), r = i % wanted.size();
         const Modulus& m = context.modulus(wanted[r]);
-        std::uint64_t* row = out + r * n;
+        std::uint64_t* row = out + i * n;
         context.ntt_forward(row, n, wanted[r]);
         if (division.kept_at[r] == kNone) return;
-        context.kernels().subtract_multiply_scalar(row, x + division.kept_at[r] * n, row,
+        const std::uint64_t* kept = x + (poly * rows.size() + division.kept_at[r]) * n;
+        context.kernels().subtract_multiply_scalar(row, kept, row,
                                                    ShoupFactor(division.quotients[r], m), n, m);
     });
 }

@@ -29,14 +29,19 @@ class BaseConversion {
                                                      const Factors& from_factors = {},
                                                      const Factors& to_factors = {});
 
-    // In: coefficient rows of `from`, [from][n]. Out: coefficient rows of `to`.
-    // out_rows[t] points to the row of to[t].
-    void apply(const Context& context, const std::uint64_t* coefficients,
+    // By what the coefficients of row i of `from` are multiplied before they are converted: the
+    // inverse transform that they come from does it for nothing.
+    std::uint64_t scale(std::size_t i) const { return scales_[i]; }
+
+    // In: coefficient rows of `from`, row i times scale(i), `stride` words apart. Out: coefficient
+    // rows of `to`. out_rows[t] points to the row of to[t].
+    void apply(const Context& context, const std::uint64_t* scaled, std::size_t stride,
                const std::vector<std::uint64_t*>& out_rows) const;
 
   private:
     Rows from_, to_;
-    std::vector<std::uint64_t> punctured_inverse_;  // (D/d_i)^-1 mod d_i
+    std::vector<std::uint64_t> scales_;  // (D/d_i)^-1 mod d_i, times from_factors[i]
+    std::vector<double> inverses_;       // 1/d_i
     // Per target t the weights D/d_i mod t, then -D mod t, all times 2^52. Those of kSumsAtOnce
     // targets that are computed together lie side by side, those of the others in a row each.
     std::vector<std::vector<std::uint64_t>> weights_;
@@ -61,8 +66,10 @@ void extend(const Context& context, std::uint64_t* out, const std::uint64_t* c, 
 // a rescale by any ratio of two moduli costs a transform for every new row, and key switching above
 // it needs no row for them. (Scaling up by A, then down by D: BitPacker, Samardzic-Sanchez 2024;
 // rational rescaling in Grafting, ia.cr/2024/1014, section 3.)
+//
+// Of `polys` polynomials: x [polys][rows][n], out [polys][wanted][n].
 void divide_and_round(const Context& context, std::uint64_t* out, const std::uint64_t* x,
-                      const Rows& rows, const Rows& wanted,
+                      std::size_t polys, const Rows& rows, const Rows& wanted,
                       const std::vector<std::uint64_t>& factors);
 
 }  // namespace fhe::ring

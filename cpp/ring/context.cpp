@@ -100,9 +100,10 @@ void Context::ntt_forward(std::uint64_t* row, std::size_t length, int index) con
     kernel(row, length, tables(index));
 }
 
-void Context::ntt_inverse(std::uint64_t* out, const std::uint64_t* row, int index) const {
+void Context::ntt_inverse(std::uint64_t* out, const std::uint64_t* row, int index,
+                          std::uint64_t factor) const {
     const auto kernel = kind_ == Kind::real ? kernels_->real_ntt_inverse : kernels_->ntt_inverse;
-    kernel(out, row, n_, tables(index));
+    kernel(out, row, n_, tables(index), factor);
 }
 
 void Context::ntt_forward_block(std::uint64_t* rows, std::size_t length, int index) const {

@@ -74,7 +74,8 @@ class Context {
     // kernels::kBlock of them side by side.
     void ntt_forward_block(std::uint64_t* rows, std::size_t length, int index) const;
     // Of a whole row [n]; out may be row.
-    void ntt_inverse(std::uint64_t* out, const std::uint64_t* row, int index) const;
+    void ntt_inverse(std::uint64_t* out, const std::uint64_t* row, int index,
+                     std::uint64_t factor = 1) const;
     void ntt_forward(std::uint64_t* data, const Rows& rows) const;
     void ntt_inverse(std::uint64_t* data, const Rows& rows) const;
 

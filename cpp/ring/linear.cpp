@@ -29,7 +29,6 @@ void switch_key(const Context& context, std::uint64_t* out, bool adds, const Key
             return job.own_rows.covers(d, r) ? job.source + r * n : job.digits + (d * rows + r) * n;
         };
         std::vector<const std::uint64_t*> digits(job.digit_count), ahead;
-        std::vector<std::uint64_t> sums(adds ? 2 * tile : 0);
         for (std::size_t start = 0; start < n; start += tile) {
             const bool last = start + tile == n;
             const auto from = [&](std::size_t at) { return map ? map->source(at, tile) : at; };
@@ -49,6 +48,7 @@ void switch_key(const Context& context, std::uint64_t* out, bool adds, const Key
                                         job.key.digits,
                                         {nullptr, nullptr},
                                         factor,
+                                        {nullptr, nullptr},
                                         map ? map->steps(source) : nullptr,
                                         map ? map->patterns() : nullptr,
                                         ahead.data(),
@@ -59,15 +59,10 @@ void switch_key(const Context& context, std::uint64_t* out, bool adds, const Key
                 if (poly < job.addend_polys && r < job.addend_rows) {
                     product.addends[poly] = job.addend + (poly * job.addend_rows + r) * n + source;
                 }
-                targets[poly] =
-                    adds ? sums.data() + poly * tile : out + (poly * rows + r) * n + start;
+                targets[poly] = out + (poly * rows + r) * n + start;
+                if (adds) product.bases[poly] = targets[poly];
             }
             kernels.key_product(targets, product, tile, m);
-            if (!adds) continue;
-            for (std::size_t poly = 0; poly < 2; ++poly) {
-                std::uint64_t* const total = out + (poly * rows + r) * n + start;
-                kernels.add(total, total, targets[poly], tile, m);
-            }
         }
     });
 }

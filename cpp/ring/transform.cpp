@@ -1,6 +1,7 @@
 #include "ring/transform.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <deque>
 #include <map>
 #include <numeric>
@@ -191,7 +192,8 @@ class LimbWorker {
         const std::size_t whole = count / kLine, rest = count % kLine;
         for (std::size_t i = 0; i < t_.period; ++i, from += kLine, to += sums().slots.size()) {
             for (std::size_t line = 0; line < whole; ++line) {  // unrolled: nearly always the case
-                std::copy(from + line * words, from + line * words + kLine, to + line * kLine);
+                std::memcpy(to + line * kLine, from + line * words,
+                            kLine * sizeof(*to));  // inlined
             }
             std::copy(from + whole * words, from + whole * words + rest, to + whole * kLine);
         }
@@ -274,6 +276,7 @@ class LimbWorker {
                                baby.key.digits,
                                {special() ? nullptr : values(0) + at, nullptr},
                                special() ? 0 : key_factor(t_.p_mod_q[row_], modulus()),
+                               {nullptr, nullptr},
                                moves.steps(at),
                                moves.patterns(),
                                ahead_.data(),

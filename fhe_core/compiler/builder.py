@@ -248,11 +248,12 @@ class PlanBuilder:
         log_scale: float,
         rescale: int = 1,
         clean: bool = False,
+        log_mask_scale: float | None = None,
     ) -> list[str]:
         """A linear step from tensors (with their ciphertexts) to a layout.
 
         ``tables(structure)`` says what fills its tables. clean: free slots of the layout get zeros;
-        otherwise they may get anything of the size of the outputs.
+        otherwise they may get anything of the size of the outputs. log_mask_scale: as for `linear`.
         """
         level = min(self.values[name].level for _, names in tensors for name in names)
         moves = any(source.kernel > 1 for source, _ in tensors)
@@ -260,7 +261,7 @@ class PlanBuilder:
         structure = build_structure(
             [source for source, _ in tensors],
             target,
-            self._pre_steps([source.layout for source, _ in tensors], target),
+            self.pre_steps([source.layout for source, _ in tensors], target),
             clean=clean,
             by_columns=moves and few,
         )
@@ -275,6 +276,7 @@ class PlanBuilder:
             tables(structure),
             log_scale=log_scale,
             rescale=rescale,
+            log_mask_scale=log_mask_scale,
         )
 
     def structured(
@@ -287,6 +289,7 @@ class PlanBuilder:
         *,
         log_scale: float,
         rescale: int = 1,
+        log_mask_scale: float | None = None,
     ) -> list[str]:
         """A linear step of that structure, from the ciphertexts of every source."""
         level = min(self.values[name].level for names in tensors for name in names)
@@ -316,6 +319,7 @@ class PlanBuilder:
             tables,
             scale=2.0**log_scale,
             rescale=rescale,
+            log_mask_scale=log_mask_scale,
         )
 
     def linear(
@@ -381,7 +385,7 @@ class PlanBuilder:
             metadata=metadata,
         )
 
-    def _pre_steps(self, sources: Sequence[Layout], target: Layout) -> list[int]:
+    def pre_steps(self, sources: Sequence[Layout], target: Layout) -> list[int]:
         """Pre-rotations for groups of C channels: about sqrt(C), at most the policy's, unless an
         output would then take more than 16 giant steps."""
         lanes = channel_stride(target)

@@ -20,7 +20,7 @@ from fhe_core.compiler.masking import Masks, Pattern, Spread, distinct
 Int = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Source:
     """One input tensor of a linear step.
 
@@ -28,6 +28,8 @@ class Source:
         layout: where it lives.
         kernel, stride, padding: the convolution that reads it.
         diagonal: a product per channel instead of a full channel matrix (kernel 1).
+        places: which channel of the layout each output reads for each channel of the tensor,
+            [outputs, channels], where the layout holds copies; None: it holds the tensor itself.
     """
 
     layout: Layout
@@ -35,6 +37,7 @@ class Source:
     stride: int
     padding: int
     diagonal: bool = False
+    places: Int | None = None
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ def enumerate_products(
     """
     layout = source.layout
     lanes = channel_stride(layout)
-    inputs = layout.shape[1]
+    inputs = layout.shape[1] if source.places is None else source.places.shape[1]
     co = np.arange(target.shape[1])[:, None, None]
     if source.diagonal:
         ci = co
@@ -107,7 +110,8 @@ def enumerate_products(
     else:
         ci = np.arange(inputs)[None, :, None]
         weight = (co * inputs + ci) * source.kernel**2 + groups.tap
-    source_ct, source_slot = _position(layout, {"channel": ci})
+    place = ci if source.places is None else source.places[:, :, None]
+    source_ct, source_slot = _position(layout, {"channel": place})
     target_ct, target_slot = _position(target, {"channel": co})
     distance = (groups.distance + source_slot - target_slot) % layout.slots
     channel = distance % min(layout.group, target.group) // lanes

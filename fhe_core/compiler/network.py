@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,13 +14,13 @@ from fhe_core.compiler.compiled import Compiled
 from fhe_core.compiler.convolution import Source, Structure, fill_rows
 from fhe_core.compiler.ending import Ending
 from fhe_core.compiler.head import HeadInput, append_head
+from fhe_core.compiler.image_copies import ImageCopies
 from fhe_core.compiler.layouts import (
     Layout,
     LayoutError,
     power_of_two,
     raster,
     rows_on_top,
-    widen,
 )
 from fhe_core.compiler.policy import Policy
 from fhe_core.compiler.smaller_ring import below, even_rows, switch_of, switched
@@ -39,16 +38,14 @@ class CompiledNetwork(Compiled):
     views: images of one face whose embeddings are averaged before they are normalised.
     """
 
-    input_layout: Layout
+    copies: ImageCopies
     views: int
     lanes: int
 
     def pack_image(self, image: Array) -> Array:
         """Slots [ciphertexts, slots] of an image (channels, size, size), values in [-1, 1].
 
-        Two views are (2, channels, size, size); their ciphertexts follow one another. The
-        neighbourhood of every pixel is gathered here (im2col), so that the first convolution needs
-        no spatial rotation and no border mask.
+        Two views are (2, channels, size, size); their ciphertexts follow one another.
 
         Raises:
             ValueError: another shape.
@@ -62,29 +59,12 @@ class CompiledNetwork(Compiled):
         return np.concatenate([self._pack_view(view) for view in views])
 
     def _pack_view(self, image: Array) -> Array:
-        columns = gather_patches(self.architecture, image)
-        packed = []
-        for lane in range(0, self.architecture.patches, self.lanes):
-            padded = np.zeros(self.input_layout.shape)
-            chosen = columns[lane : lane + self.lanes]
-            padded[: len(chosen), : chosen.shape[1]] = chosen
-            packed.append(self.input_layout.pack(padded))
-        return np.concatenate(packed)
-
-
-def gather_patches(architecture: Architecture, image: Array) -> Array:
-    """(patches, channels * k * k, patch_size, patch_size): each pixel's neighbourhood."""
-    arch = architecture
-    shape = (arch.image_channels, arch.input_size, arch.input_size)
-    if image.shape != shape:
-        raise ValueError(f"expected an image of shape {shape}, got {image.shape}")
-    side, size, k = arch.input_size // arch.patch_size, arch.patch_size, arch.stem_kernel
-    patches = image.reshape(-1, side, size, side, size).transpose(1, 3, 0, 2, 4)
-    patches = patches.reshape(side * side, -1, size, size)
-    edge = k // 2
-    padded = np.pad(patches, ((0, 0), (0, 0), (edge, edge), (edge, edge)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size), axis=(2, 3))
-    return np.ascontiguousarray(windows).reshape(side * side, -1, size, size)
+        arch = self.architecture
+        side, size = arch.input_size // arch.patch_size, arch.patch_size
+        patches = image.reshape(-1, side, size, side, size).transpose(1, 3, 0, 2, 4)
+        patches = patches.reshape(side * side, -1, size, size)
+        groups = range(0, arch.patches, self.lanes)
+        return np.concatenate([self.copies.pack(patches[g : g + self.lanes]) for g in groups])
 
 
 def compile_network(
@@ -132,7 +112,7 @@ def compile_network(
             "architecture": architecture.describe(),
             "normalisation": ending.describe(),
             "packing": "one" if views == 1 else "mirror",
-            "input_layout": backbone.input_layout.describe(),
+            "input_layout": backbone.copies.layout.describe(),
             "embedding": architecture.embedding,
             "period": period,
         },
@@ -142,7 +122,7 @@ def compile_network(
         architecture=architecture,
         parameters=parameters,
         fillers=builder.fillers,
-        input_layout=backbone.input_layout,
+        copies=backbone.copies,
         views=views,
         lanes=lanes,
     )
@@ -164,10 +144,11 @@ class _Backbone:
         self.builder, self.architecture, self.views = builder, architecture, views
         self.policy, self.together = builder.policy, lanes
         self.lane, self.lanes, self.prefix = 0, 0, ""
-        gathered = architecture.image_channels * architecture.stem_kernel**2
         self.room = power_of_two(min(lanes, architecture.patches))
         self.switch = switch_of(builder, architecture.blocks, self.room, architecture.patch_size)
-        self.input_layout = widen(self._stem_layout(), gathered)
+        layout = self._stem_layout()
+        (width,) = builder.pre_steps([layout], layout)
+        self.copies = ImageCopies.make(layout, architecture.image_channels, width)
 
     def _stem_layout(self) -> Layout:
         layout = self._natural_stem_layout()
@@ -208,23 +189,25 @@ class _Backbone:
         return [
             self.builder.input(f"{prefix}input.{i}", self.builder.parameters.top, scale)
             for _, _, prefix in self.groups
-            for i in range(self.input_layout.ciphertexts)
+            for i in range(self.copies.layout.ciphertexts)
         ]
 
     def append(self, lane: int, lanes: int, prefix: str, inputs: list[str]) -> tuple[str, Layout]:
         """The last square's ciphertext and its layout, for networks from ``lane`` on."""
         self.lane, self.lanes, self.prefix = lane, lanes, prefix
         builder, arch, layout = self.builder, self.architecture, self._stem_layout()
-        gathered = self.input_layout.shape[1]
+        kernel = arch.stem_kernel
+        source = Source(self.copies.layout, kernel, 1, kernel // 2, places=self.copies.places)
         z = builder.convolution(
             f"{self.prefix}stem",
-            [(Source(self.input_layout, 1, 1, 0), inputs)],
+            [(source, inputs)],
             layout,
             self._tables(
-                lambda net: [_stem(net, gathered)],
+                lambda net: [_flat(net.stem.weight)],
                 self._channels(lambda net: net.stem.bias, layout),
             ),
             log_scale=self.policy.log_scale,
+            log_mask_scale=self.policy.log_stem_mask_scale,
         )
         for number, block in enumerate(arch.blocks):
             z, layout = self._block(number, block, z, layout)
@@ -351,13 +334,4 @@ def _flat(weight: Array) -> Array:
     return weight.reshape(weight.shape[0], -1)
 
 
-def _stem(network: Network, gathered: int) -> Array:
-    """The first convolution on gathered neighbourhoods, 1 x 1: (patches, out * gathered)."""
-    weight = network.stem.weight
-    patches, outputs = weight.shape[:2]
-    padded = np.zeros((patches, outputs, gathered))
-    padded[:, :, : math.prod(weight.shape[2:])] = weight.reshape(patches, outputs, -1)
-    return padded.reshape(patches, -1)
-
-
-__all__ = ["LANES", "POOL", "CompiledNetwork", "compile_network", "gather_patches"]
+__all__ = ["LANES", "POOL", "CompiledNetwork", "compile_network"]

@@ -57,6 +57,7 @@ class Policy:
         log_mask_scale: of 0/1 masks; their rounding error is about sqrt(N/6) / scale.
         log_pool_mask_scale: of the mask behind the pool, or of what gathers a batch's features.
         log_input_scale: of the encrypted image.
+        log_stem_mask_scale: of the masks that the image's pixels meet, in plans for single faces.
         log_result_scale: of the embedding that is the result, normalised or not.
         rescales: by how many levels each kind of step is rescaled.
         pre_rotations: channel distances that are covered by rotating inputs instead of sums
@@ -76,6 +77,7 @@ class Policy:
     log_mask_scale: float
     log_pool_mask_scale: float
     log_input_scale: float = 43.0
+    log_stem_mask_scale: float = 19.0
     log_result_scale: float = 43.0
     rescales: Rescales = Rescales()
     pre_rotations: int = 4
@@ -111,7 +113,8 @@ LEAN = Policy(
     log_last_scale=26.25,
     log_mask_scale=16.75,
     log_pool_mask_scale=20.0,
-    log_input_scale=33.0,
+    log_input_scale=26.0,
+    log_stem_mask_scale=17.25,
     log_result_scale=31.0,
     rescales=Rescales(square1=0, square2=0, final_square=0, pool_mask=0, linear=0, embedding=1),
     pre_rotations=2,
@@ -121,7 +124,6 @@ LEAN = Policy(
 )
 
 #: As LEAN, for batches: masks and weights have smaller errors, which leaves bits for activations.
-#: The stem has masks as well, for which images have a smaller scale.
 LEAN_BATCH = replace(
     LEAN,
     log_scale=27.75,
@@ -129,7 +131,6 @@ LEAN_BATCH = replace(
     log_last_scale=27.75,
     log_mask_scale=14.75,
     log_pool_mask_scale=17.0,
-    log_input_scale=26.0,
     row_digits=None,
     column_channels=0,
     switch=None,

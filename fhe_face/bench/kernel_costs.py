@@ -93,6 +93,8 @@ def kernel_costs(n: int, terms: int) -> dict[str, KernelCost]:
         "weighted_sum_lazy": sums,
         "weighted_sums": four_sums,
         "weighted_sums_lazy": four_sums,
+        # Of doubles: no half products.
+        "rounded_sum": KernelCost(0, terms * WORD, WORD, terms + 1),
         "permute": KernelCost(0, WORD + INDEX, WORD, 2.5),
         # Two results from a third of the rows as digits, two thirds as keys, and one addend.
         "key_product": KernelCost(

@@ -218,7 +218,8 @@ def test_counts_at_full_size() -> None:
     assert work.key_switches <= 521
     assert work.inner_products <= 4216
     assert work.ntts <= 85_500
-    assert work.plaintext_products <= 3_185_000
+    # One prime more at the highest level, in its place two fewer in the keys.
+    assert work.plaintext_products <= 3_188_000
     match = compile_match(plan, parameters, BATCH)
     keys = required_keys([plan, match], parameters)
     assert len(keys) <= 106

@@ -70,11 +70,11 @@ def test_fewer_levels_than_the_safe_policy(parameters: Parameters) -> None:
 
 
 def test_the_preset_has_no_level_too_many() -> None:
-    """Base, match, normalisation (3), head, blocks, stem; in 17 limbs and a sprout. In the ring of
+    """Base, match, normalisation (3), head, blocks, stem; 16 limbs, three sprouts. In the ring of
     half the degree those behind block 1's first convolution, where the other ring has one more."""
     lean = presets.load("lean")
     assert len(lean.levels) == (2 + 3 + 1 + 2 * 5 + 1) + (2 + 3 + 1 + 2 * 3 + 1) + 1
-    assert lean.levels[-1].limbs == 18
+    assert lean.levels[-1].limbs == 19
 
 
 def test_a_sum_that_is_rescaled(parameters: Parameters, key: SecretKey) -> None:

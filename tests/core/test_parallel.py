@@ -101,7 +101,7 @@ def test_errors_of_a_thread_are_raised(alone: Alone, world: tiny.World) -> None:
 
 
 def test_wrong_inputs_are_refused(alone: Alone) -> None:
-    with pytest.raises(PlanError, match="takes 28 ciphertexts"):
+    with pytest.raises(PlanError, match="takes 8 ciphertexts"):
         parallel.run(alone.packed, alone.keys, alone.inputs[:1], 1)
     low = [ciphertext.drop_to(2, alone.keys.parameters) for ciphertext in alone.inputs]
     with pytest.raises(PlanError, match=r"at level .* and scale"):

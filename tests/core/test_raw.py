@@ -105,10 +105,10 @@ def test_batches_at_full_size_are_cheaper() -> None:
     work = totals(step_costs(plan, parameters)).work
     assert work.key_switches <= 506
     assert work.inner_products <= 4_216
-    assert work.ntts <= 76_986
-    assert work.plaintext_products <= 3_037_880
+    assert work.ntts <= 76_622
+    assert work.plaintext_products <= 3_041_408
     size = sum(key_layout(key, parameters).bytes for key in required_keys([plan], parameters))
-    assert size <= 971e6
+    assert size <= 866e6
 
 
 def test_scales_of_the_network_are_those_of_the_other_circuit() -> None:

@@ -141,7 +141,7 @@ def test_a_block_that_halves_no_map_first_stays_in_its_ring(block: int) -> None:
 def test_maps_of_two_ciphertexts_stay_in_their_ring() -> None:
     """Rows alternate between two ciphertexts there."""
     network = random_fused(3)
-    slots = compiled_for(network).input_layout
+    slots = compiled_for(network).copies.layout
     used = slots.group * slots.shape[2] * slots.shape[3]
     parameters = two_rings(used.bit_length() - 2)
     plan = compile_network(architecture_of(network), parameters, POLICY, tiny.ROOT).plan

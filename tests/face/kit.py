@@ -113,8 +113,7 @@ def make_raw_kit(folder: Path) -> Kit:
     engine = compile_engine(RAW_CIRCUIT)
     key = SecretKey.generate(engine.parameters)
     save_secret_key(folder / "client.key", key, engine.facts())
-    keys = [KeySpecification(KeyName(0, 5), (8,))]
-    save_evaluation_keys(folder / "evaluation.key", key, keys, engine.facts())
+    save_evaluation_keys(folder / "evaluation.key", key, engine.keys()[-1:], engine.facts())
     beside(folder / "client.key", key.key_id).create()
     draw = np.random.default_rng(1)
     direction = draw.normal(size=LENGTH)

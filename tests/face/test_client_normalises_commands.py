@@ -85,7 +85,7 @@ def test_the_plan(fhe_face: Run) -> None:
     answer = fhe_face("plan", "--client-normalises", "--json").json()
     (plan,) = answer["plans"]
     assert answer["circuit"] == compile_engine(RAW_CIRCUIT).circuit.describe()
-    assert plan["totals"]["key_switches"] == 189
+    assert plan["totals"]["key_switches"] == 181
     usual = fhe_face("plan", "--json").json()
     assert answer["evaluation_key_bytes"] < 0.8 * usual["evaluation_key_bytes"]
     times = [one["plans"][0]["totals"]["estimated_seconds"] for one in (answer, usual)]

@@ -120,7 +120,7 @@ def test_sizes(evening: Evening, capsys: pytest.CaptureFixture[str]) -> None:
             f"embedding {embedding / MB:.2f} MB, embedding {min(seconds):.1f} to "
             f"{max(seconds):.1f} s, {evening.report['threads']} threads"
         )
-    assert keys <= 710 * MB
+    assert keys <= 670 * MB
     assert face <= 14 * MB
 
 

@@ -42,6 +42,7 @@ def started(*arguments: str | Path, **environment: str) -> subprocess.CompletedP
 # --- signals --------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_through_finally(number: int) -> None:
     before = signal.getsignal(number)
@@ -88,6 +89,7 @@ def test_the_command_line_in_a_thread(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("heard")
 def test_a_closed_terminal_leaves_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "keys"
     command = [*CLI, "keygen", "--out", str(folder)]

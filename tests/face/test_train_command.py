@@ -100,6 +100,7 @@ def test_what_makes_it_worse_is_not_written(fhe_face: Run, folder: Path, tmp_pat
     assert load(out / "weights.safetensors").sha256 == json.loads(result.out)["weights_sha256"]
 
 
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_ends_the_step_and_saves(
     folder: Path, tmp_path: Path, number: signal.Signals

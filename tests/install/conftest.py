@@ -1,24 +1,24 @@
-"""The sdist and its wheels, built once, and the environments that they are installed in."""
+"""The sdist, its wheel and the environment that it is installed in.
+
+Each process of a run that takes several makes its own. A file's tests are in one process: what asks
+for the wheel stands in test_installed.py.
+"""
 
 from __future__ import annotations
 
-import sys
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.extent import LONG
 from tests.install.environments import (
-    QUICK,
+    OWN,
     STRICT,
     Installed,
     base_pythons,
     build_sdist,
     build_wheel,
 )
-
-#: The Python on which everything is tried; the others get the quick part.
-OWN = sys.version_info[:2]
 
 
 @pytest.fixture(scope="session")
@@ -43,17 +43,23 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installe
     return Installed.make(base_pythons()[OWN], f"{wheel}[client]", root)
 
 
-def others() -> list[tuple[int, int]]:
-    """Other Pythons: the oldest and the newest that this machine has, in the long run all."""
-    found = [version for version in base_pythons() if version != OWN]
-    return found if LONG or len(found) < 3 else [found[0], found[-1]]
+@pytest.fixture(scope="session")
+def tracked(repository: Path) -> list[str]:
+    """The files of the repository that still exist."""
+    if not (repository / ".git").exists():
+        pytest.skip("not a git checkout: nothing says which files belong to it")
+    listing = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    names = listing.stdout.strip("\0").split("\0")
+    return [
+        name for name in names if (repository / name).is_symlink() or _is_file(repository, name)
+    ]
 
 
-@pytest.fixture(scope="session", params=others(), ids=str)
-def elsewhere(
-    request: pytest.FixtureRequest, sdist: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Installed:
-    """What a server has, on every other Python: the wheel without extras."""
-    python = base_pythons()[request.param]
-    built = build_wheel(python, sdist, tmp_path_factory.mktemp("wheel"), [STRICT, *QUICK])
-    return Installed.make(python, str(built), tmp_path_factory.mktemp("installed"))
+def _is_file(repository: Path, name: str) -> bool:
+    return (repository / name).is_file()

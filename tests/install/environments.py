@@ -13,6 +13,8 @@ from pathlib import Path
 from fhe_core.oracles import interpreter
 from fhe_core.oracles.interface import OracleError
 
+#: The Python on which everything is tried; the others get the quick part.
+OWN = sys.version_info[:2]
 VERSIONS = ((3, 10), (3, 11), (3, 12), (3, 13))
 #: A warning of a compiler that we know ends the build here, and nowhere else.
 STRICT = "cmake.define.FHE_FACE_WERROR=ON"
@@ -21,6 +23,13 @@ QUICK = (
     "cmake.build-type=Debug",
     "cmake.define.CMAKE_CXX_FLAGS_DEBUG=-O0",
 )
+#: Links of the repository, by what they name.
+LINKS = {
+    "fhe_face/coeffs": "../coeffs",
+    "fhe_face/models": "../models",
+    "installed/fhe_core": "../fhe_core",
+    "installed/fhe_face": "../fhe_face",
+}
 _SDIST = "import sys; from scikit_build_core import build; print(build.build_sdist(sys.argv[1]))"
 _PATIENCE_SECONDS = 1200
 
@@ -92,7 +101,9 @@ class Installed:
         call([python, "-m", "venv", environment], folder)
         made = cls(environment / "bin" / "python", folder)
         options = shlex.split(os.environ.get("PIP_FLAGS", ""))
-        made.run("-m", "pip", *_PIP, "install", *options, "--only-binary", ":all:", requirement)
+        # Bytecode of what is never imported takes longer than all the rest.
+        words = (*_PIP, "install", *options, "--no-compile", "--only-binary", ":all:", requirement)
+        made.run("-m", "pip", *words)
         return made
 
     def run(self, *arguments: str | Path, folder: Path | None = None) -> str:

@@ -8,87 +8,27 @@ from __future__ import annotations
 
 import json
 import re
+import zipfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from fhe_face.models.checkpoint import load
 from fhe_face.network import require_thresholds
-from tests.install.environments import Installed
+from tests.install.beside import check
+from tests.install.environments import LINKS, Installed
+from tests.install.first_minute import NAMES, first_minute
 
 pytestmark = pytest.mark.slow
 
-#: In one process, since an interpreter for each would take a minute.
-HELPS = """
-import contextlib, io
-import typer
-from fhe_face import cli
-
-def paths(command, path=()):
-    yield path
-    for name, child in getattr(command, "commands", {}).items():
-        yield from paths(child, (*path, name))
-
-names = list(paths(typer.main.get_command(cli.app)))
-for path in names:
-    text = io.StringIO()
-    with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
-        cli.main([*path, "--help"])
-    assert " ".join(("Usage: fhe-face", *path)) in text.getvalue(), (path, text.getvalue())
-print(len(names))
-"""
-#: Our own module names must not be found, and all of ours must be from one place.
-NAMES = """
-import importlib.util, pathlib, sys
-import fhe_face, fhe_core._native
-import fhe_face.coeffs.fit, fhe_face.models.checkpoint, fhe_face.bench.commands.kernels
-for name in fhe_face.__all__:
-    try:
-        getattr(fhe_face, name)
-    except ImportError as error:
-        assert name.startswith("Remote"), name
-        assert "httpx: pip install 'fhe-face[client,remote]'" in str(error), error
-assert fhe_face.FaceServer.__module__ == "fhe_face.server.server"
-for name in ("models", "coeffs", "oracles", "benchmarks", "tests", "fuzz"):
-    assert importlib.util.find_spec(name) is None, name
-for name, module in list(sys.modules.items()):
-    if name.partition(".")[0] in ("fhe_core", "fhe_face") and module.__file__:
-        assert pathlib.Path(module.__file__).is_relative_to(sys.prefix), module.__file__
-print("ours")
-"""
-#: A store needs its migrations, which are files of the package.
-STORED = """
-import pathlib
-from fhe_face.store import Store, Subject
-with Store.create("server", {"mode": "mean"}, b"") as store:
-    store.add([Subject("anna")])
-with Store.open(pathlib.Path("server")) as store:
-    print(*(subject.id for subject in store.subjects()), store.check())
-"""
-#: Commands that need an extra, which they name.
-EXTRAS = {
-    "serve --folder data": "service",
-    "remote status": "client,remote",
-    "studio --no-browser": "client,studio",
+#: Where the repository's folders are installed.
+PLACES = {
+    "fhe_core/": "fhe_core/",
+    "fhe_face/": "fhe_face/",
+    "models/": "fhe_face/models/",
+    "coeffs/": "fhe_face/coeffs/",
 }
-BUNDLED = """
-from importlib.resources import files
-print(files("fhe_face") / "models" / "bundled" / "cryptofacenet4.safetensors")
-"""
-
-
-def first_minute(installed: Installed) -> None:
-    """What must work on every Python, without extras."""
-    assert installed.run("-c", NAMES) == "ours\n"
-    assert int(installed.run("-c", HELPS)) > 20
-    fitted = json.loads(installed.fhe_face("coeffs", "fit", "--json"))
-    assert fitted["interval"] == [100.0, 3000.0]
-    assert "fhe-face" in installed.run("-m", "fhe_face", "--version")
-    assert installed.run("-c", STORED) == "anna []\n"
-    weights = installed.run("-c", BUNDLED).strip()
-    assert json.loads(installed.fhe_face("weights", "verify", weights, "--json"))["bad"] == 0
-    for words, extra in EXTRAS.items():
-        assert f"pip install 'fhe-face[{extra}]'" in installed.refused(*words.split()), words
 
 
 def test_on_this_python(installed: Installed) -> None:
@@ -99,10 +39,25 @@ def test_on_this_python(installed: Installed) -> None:
     assert simulated["layers"]
 
 
-def test_on_every_other_python(elsewhere: Installed, repository: Path) -> None:
-    first_minute(elsewhere)
-    photo = repository / "docs" / "bundled-curves.png"
-    assert "pip install 'fhe-face[client]'" in elsewhere.refused("demo", photo, photo)
+def test_the_wheel_is_two_packages(wheel: Path, tracked: list[str]) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert max(Counter(names).values()) == 1
+    ours = {name for name in names if ".dist-info/" not in name}
+    assert {name.partition("/")[0] for name in ours} == {"fhe_core", "fhe_face"}
+    (extension,) = (name for name in ours if name.endswith(".so"))
+    assert extension.startswith("fhe_core/_native.")
+    wanted = {
+        target + name.removeprefix(source)
+        for source, target in PLACES.items()
+        for name in tracked
+        if name.startswith(source) and name not in LINKS
+    }
+    assert ours - {extension} == wanted
+
+
+def test_beside_a_wheel(installed: Installed, tmp_path: Path) -> None:
+    check(installed.python, tmp_path)
 
 
 def test_nothing_fetches_torch(installed: Installed) -> None:

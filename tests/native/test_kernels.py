@@ -218,6 +218,29 @@ def test_long_sums_equal_scalar(target, modulus, terms, n):
     assert np.array_equal(k.dot_product(a, b), reference.dot_product(a, b))
 
 
+@pytest.mark.parametrize("n", LENGTHS)
+@pytest.mark.parametrize("terms", [1, 2, 9, 17])
+def test_rounded_sum(target, n, terms):
+    """As in the preparation of a base conversion: fractions of residues, added up."""
+    k = make(target, 8, prime(50, 65536))
+    rng = np.random.default_rng(n + terms)
+    x = rng.integers(0, 1 << 50, (terms, n), dtype=np.uint64)
+    x[:, 0] = (1 << 52) - 1
+    factors = rng.uniform(2.0**-50, 2.0**-49, terms)
+    sums = np.zeros(n)
+    for row, factor in zip(x, factors, strict=True):
+        sums = sums + row.astype(float) * factor
+    assert k.rounded_sum(x, factors).tolist() == np.rint(sums).tolist()
+
+
+def test_rounded_sum_takes_the_even_one_of_two_neighbours(target):
+    k = make(target, 8, prime(50, 65536))
+    x = np.array([[0, 1, 2, 3, 5, 7, 9, 1, 3]], dtype=np.uint64)
+    assert k.rounded_sum(x, np.array([0.5])).tolist() == [0, 0, 1, 2, 2, 4, 4, 0, 2]
+    x = np.full((1, 9), (1 << 52) - 1, dtype=np.uint64)
+    assert k.rounded_sum(x, np.array([0.25])).tolist() == [1 << 50] * 9
+
+
 def block_index(rng, n):
     """Maps aligned blocks of 8 to aligned blocks of 8, each permuted in its own way."""
     blocks = rng.permutation(n // 8)
@@ -250,7 +273,11 @@ def test_key_product(target, n, element, terms):
         for rows, addend in zip(keys, addends, strict=True)
     ]
     expected = (np.array(sums) % q)[:, index]
-    assert k.key_product(digits, keys, addends, q - 1, index).tolist() == expected.tolist()
+    bases = rng.integers(0, q, (2, n), dtype=np.uint64)
+    bases[:, :4] = q - 1
+    product, added = k.key_product(digits, keys, addends, q - 1, index, bases)
+    assert product.tolist() == expected.tolist()
+    assert added.tolist() == ((expected + bases.astype(object)) % q).tolist()
 
 
 def test_an_index_that_breaks_blocks_is_refused():
@@ -263,7 +290,7 @@ def test_an_index_that_breaks_blocks_is_refused():
         with pytest.raises(ValueError, match="blocks of 8"):
             k.permute(data, index)
         with pytest.raises(ValueError, match="blocks of 8"):
-            k.key_product(data[None], zeros, zeros[:, 0], 0, index)
+            k.key_product(data[None], zeros, zeros[:, 0], 0, index, zeros[:, 0])
 
 
 def test_a_permutation_of_no_galois_element_is_refused():
@@ -275,7 +302,7 @@ def test_a_permutation_of_no_galois_element_is_refused():
     torn = blocks[[0, 2, 1, 3]].ravel()  # halves of a block of 16 go to different ones
     for index in (other_order, torn):
         with pytest.raises(ValueError, match="Galois element"):
-            k.key_product(zeros[0], zeros, zeros[:, 0], 0, index)
+            k.key_product(zeros[0], zeros, zeros[:, 0], 0, index, zeros[:, 0])
 
 
 @pytest.mark.parametrize("n", [8, 16, 32, 64])
@@ -291,6 +318,8 @@ def test_ntt_is_evaluation(target, modulus, n):
         values = [sum(c * pow(x, j, q) for j, c in enumerate(coefficients)) % q for x in points]
         expect(k.ntt_forward(a), values)
         assert np.array_equal(k.ntt_inverse(words(values)), a)
+        for factor in (0, 1, 2, q - 1):
+            expect(k.ntt_inverse(words(values), factor), [factor * c % q for c in coefficients])
 
 
 def test_ntt_multiplies_negacyclically(target, modulus):
@@ -319,6 +348,8 @@ def test_ntt_all_lengths_equal_scalar(target, modulus):
             assert np.array_equal(values, reference.ntt_forward(a))
             assert np.array_equal(k.ntt_inverse(values), a)
             assert np.array_equal(k.ntt_inverse(a), reference.ntt_inverse(a))
+            scaled = reference.multiply_scalar(a, q - 2)
+            assert np.array_equal(k.ntt_inverse(values, q - 2), scaled)
         n *= 2
 
 
@@ -413,6 +444,9 @@ def test_real_ntt_is_evaluation(target, modulus, n):
         values = real_values(a.tolist(), k.psi, q)
         expect(k.real_ntt_forward(a), values)
         expect(k.real_ntt_inverse(words(values)), a.tolist())
+        for factor in (0, 1, 2, q - 1):
+            expected = [factor * c % q for c in a.tolist()]
+            expect(k.real_ntt_inverse(words(values), factor), expected)
 
 
 def test_real_ntt_is_half_of_the_standard_one(target, modulus):
@@ -431,6 +465,8 @@ def test_real_ntt_is_half_of_the_standard_one(target, modulus):
             assert np.array_equal(values, reference.ntt_forward(whole)[:n])
             assert np.array_equal(k.real_ntt_inverse(values), a)
             assert np.array_equal(k.real_ntt_inverse(a), reference.real_ntt_inverse(a))
+            scaled = reference.multiply_scalar(a, q - 2)
+            assert np.array_equal(k.real_ntt_inverse(values, q - 2), scaled)
         n *= 2
 
 

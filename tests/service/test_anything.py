@@ -10,6 +10,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies
 
+from tests.extent import LONG
 from tests.service import kit
 
 schemathesis = pytest.importorskip("schemathesis", reason="no schemathesis")
@@ -23,7 +24,8 @@ def lines(_context: Any, value: Any) -> bytes:
     return b"\n".join(json.dumps(row, default=repr).encode() for row in rows)
 
 
-EXAMPLES = 20
+#: Of each kind of request, twice.
+EXAMPLES = 20 if LONG else 10
 #: Headers that the service reads, some of them nonsense.
 HEADERS = strategies.fixed_dictionaries(
     {},
