@@ -199,6 +199,25 @@ class Normalisation:
         return total
 
 
+@dataclass(frozen=True)
+class ExactNormalisation:
+    """1 / sqrt(y) itself, in the clear, for embeddings that were not normalised under encryption.
+
+    interval: of squared norms of healthy faces.
+    """
+
+    interval: tuple[float, float]
+
+    def evaluate(self, y: float | Array) -> Array:
+        """1 / sqrt(y); not finite where y is not positive."""
+        with np.errstate(all="ignore"):
+            return np.asarray(1 / np.sqrt(np.asarray(y, dtype=np.float64)))
+
+
+#: By what an embedding is multiplied, by a server or by a client.
+AnyNormalisation = Normalisation | ExactNormalisation
+
+
 def _factors(roots: NDArray[np.complex128]) -> list[Factor]:
     """Unscaled factors; a linear one, if any, comes last."""
     upper = sorted((r for r in roots if r.imag > 0), key=lambda r: float(r.real))

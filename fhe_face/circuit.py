@@ -10,7 +10,12 @@ from typing import Any
 from fhe_core.container import Corrupt, Header, ParameterMismatch
 from fhe_core.errors import Failure
 from fhe_core.formats.purpose import require_device, require_engine
-from fhe_core.normalisation import Normalisation, NormalisationError
+from fhe_core.normalisation import (
+    AnyNormalisation,
+    ExactNormalisation,
+    Normalisation,
+    NormalisationError,
+)
 from fhe_face.coeffs.normalisation import FittedNormalisation
 from fhe_face.models.architecture import INPUT_SIZES
 from fhe_face.places import Packing
@@ -25,6 +30,7 @@ MAX_DEGREE = 31
 #: In key files.
 ENTRY = "circuit"
 PACKINGS = "packings"
+CLIENT_NORMALISES = "client_normalises"
 
 
 class CircuitError(Failure, ValueError):
@@ -33,21 +39,30 @@ class CircuitError(Failure, ValueError):
     code = "circuit"
 
 
+class NoScoresError(CircuitError):
+    """Something needs embeddings that were normalised under encryption, and these are not."""
+
+    code = "no-scores"
+
+
 @dataclass(frozen=True)
 class Circuit:
     """Shapes and the normalisation; never weights.
 
     Attributes:
         preset: name of the parameters.
-        normalisation: the polynomial in place of 1 / sqrt(squared norm).
+        normalisation: the polynomial in place of 1 / sqrt(squared norm), and the interval in which
+            faces are healthy. Where the client normalises, only the interval counts.
         input_size: side of the aligned faces, 64, 96 or 128: CryptoFaceNet4, 9 or 16.
         views: 2 averages the embeddings of a face and of its mirror image.
+        client_normalises: results are embeddings of any length, which the client divides by it.
     """
 
     preset: str
     normalisation: Normalisation
     input_size: int = INPUT_SIZE
     views: int = 1
+    client_normalises: bool = False
 
     def __post_init__(self) -> None:
         """Raise CircuitError for sizes and views that do not exist."""
@@ -56,23 +71,53 @@ class Circuit:
         if not 1 <= self.views <= MAX_VIEWS:
             raise CircuitError(f"{self.views} views; it must be 1 or 2")
 
+    @property
+    def encrypted_normalisation(self) -> Normalisation | None:
+        """The normalisation that a server computes, if it does."""
+        return None if self.client_normalises else self.normalisation
+
+    @property
+    def applied(self) -> AnyNormalisation:
+        """By what embeddings are multiplied until a client has them."""
+        if self.client_normalises:
+            return ExactNormalisation(self.normalisation.interval)
+        return self.normalisation
+
+    def require_scores(self, source: str | None = None) -> None:
+        """Refuse keys for which nothing can compare encrypted embeddings.
+
+        source: the file of the keys, for the text.
+
+        Raises:
+            NoScoresError: embeddings are not normalised under encryption.
+        """
+        if self.client_normalises:
+            named = "" if source is None else f"{source}: "
+            raise NoScoresError(
+                f"{named}keys whose client normalises, so that encrypted embeddings cannot be "
+                "compared: decrypt both and compare them in the clear, as fhe-face verify --keys "
+                "does, or make keys without --client-normalises"
+            )
+
     def summary(self) -> str:
         """One line for people."""
         low, high = self.normalisation.interval
         mirror = " and their mirror images" if self.views > 1 else ""
-        return (
-            f"faces of {self.input_size}x{self.input_size} pixels{mirror}; normalisation of "
-            f"degree {self.normalisation.degree} on [{low:g}, {high:g}]"
-        )
+        faces = f"faces of {self.input_size}x{self.input_size} pixels{mirror}"
+        if self.client_normalises:
+            return f"{faces}; the client normalises, squared norms in [{low:g}, {high:g}]"
+        degree = self.normalisation.degree
+        return f"{faces}; normalisation of degree {degree} on [{low:g}, {high:g}]"
 
     def describe(self) -> dict[str, Any]:
-        """JSON-ready, exact."""
-        return {
+        """JSON-ready, exact; whether the client normalises only where it does."""
+        facts = {
             "preset": self.preset,
             "input_size": self.input_size,
             "views": self.views,
             "normalisation": self.normalisation.describe(),
         }
+        return {**facts, CLIENT_NORMALISES: True} if self.client_normalises else facts
 
     @classmethod
     def from_description(cls, content: Any) -> Circuit:
@@ -82,11 +127,14 @@ class Circuit:
         preset, size, views = (content.get(k) for k in ("preset", "input_size", "views"))
         if not isinstance(preset, str) or type(size) is not int or type(views) is not int:
             raise CircuitError("a circuit without preset, input size and views")
+        raw = content.get(CLIENT_NORMALISES, False)
+        if type(raw) is not bool:
+            raise CircuitError("a circuit that does not say whether its client normalises")
         try:
             normalisation = Normalisation.from_description(content.get("normalisation"))
         except NormalisationError as error:
             raise CircuitError(str(error)) from None
-        return cls(preset, normalisation, size, views)
+        return cls(preset, normalisation, size, views, raw)
 
 
 def normalisation_of(coefficients: str | os.PathLike[str] | None) -> Normalisation:

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from fhe_core.compiler import (
-    BATCH,
-    LEAN,
-    LEAN_BATCH,
-    SAFE,
     CompiledBatch,
     CompiledNetwork,
     Policy,
@@ -25,6 +22,7 @@ from fhe_core.compiler import (
     compile_match,
     compile_network,
 )
+from fhe_core.compiler import policy as policies
 from fhe_core.compiler.architecture import Architecture, BlockShape
 from fhe_core.container import Corrupt, Header
 from fhe_core.formats.ciphertexts import key_layout
@@ -47,9 +45,15 @@ from fhe_face.places import EMBEDDING, IMAGE, SCORE, SCORE_NAMES, Packing, Place
 
 KERNEL = 3
 COLOURS = 3
-#: How plans are compiled for each preset, the cheapest first, and those for batches.
-_POLICIES = (("lean", LEAN), ("safe", SAFE), ("deep", SAFE))
-_BATCH_POLICIES = {"lean": LEAN_BATCH, "safe": BATCH, "deep": BATCH}
+#: How plans are compiled for each preset: for one face, and for batches.
+_POLICIES = {
+    "lean": (policies.LEAN, policies.LEAN_BATCH),
+    "raw": (policies.RAW, policies.RAW_BATCH),
+    "safe": (policies.SAFE, policies.BATCH),
+    "deep": (policies.SAFE, policies.BATCH),
+}
+#: Presets with levels for a normalisation, the cheapest first; and where the client normalises.
+_NORMALISING, _RAW = ("lean", "safe", "deep"), ("raw",)
 
 #: What keys are made for where nobody asks for batches.
 DEFAULT_PACKINGS = (Packing.ALONE,)
@@ -76,26 +80,35 @@ class Engine:
     @cached_property
     def compiled(self) -> CompiledNetwork:
         """The plan for one face."""
-        circuit = self.circuit
+        normalisation, views = self.circuit.encrypted_normalisation, self.circuit.views
         return compile_network(
-            self.architecture, self.parameters, self.policy, circuit.normalisation, circuit.views
+            self.architecture, self.parameters, self.policy, normalisation, views
         )
 
     @cached_property
     def batch(self) -> CompiledBatch:
         """The plan for up to ``capacity`` faces."""
-        shape, normalisation = self.architecture, self.circuit.normalisation
+        shape, normalisation = self.architecture, self.circuit.encrypted_normalisation
         return compile_batch(
             shape, self.parameters, self.batch_policy, normalisation, self.capacity
         )
 
     @cached_property
     def match_plan(self) -> Plan:
-        """The plan of a score of two faces, or of batches where the keys are for nothing else."""
+        """The plan of a score of two faces, or of batches where the keys are for nothing else.
+
+        Raises:
+            NoScoresError: the client normalises.
+        """
         return self.match(self.packings[0])
 
     def match(self, packing: Packing) -> Plan:
-        """The plan of scores of faces that were computed so; often the same for all."""
+        """The plan of scores of faces that were computed so; often the same for all.
+
+        Raises:
+            NoScoresError: the client normalises.
+        """
+        self.circuit.require_scores()
         return self._batch_match if packing is Packing.BATCH else self._single_match
 
     def alike(self, packings: Iterable[Packing]) -> bool:
@@ -136,7 +149,8 @@ class Engine:
     def plans(self, packings: Iterable[Packing] | None = None) -> list[Plan]:
         """All plans of the server; packings: of these only, the default is all."""
         chosen = self.packings if packings is None else tuple(packings)
-        scores = {plan.digest: plan for plan in map(self.match, self.packings)}
+        matched = () if self.circuit.client_normalises else self.packings
+        scores = {plan.digest: plan for plan in map(self.match, matched)}
         return [*(self.of(packing).plan for packing in chosen), *scores.values()]
 
     def facts(self) -> dict[str, Any]:
@@ -173,9 +187,8 @@ def compile_engine(circuit: Circuit, packings: Iterable[Packing] = DEFAULT_PACKI
     Raises:
         CircuitError: no preset has that name, or batches of faces with their mirror images.
     """
-    policies = dict(_POLICIES)
-    if circuit.preset not in policies:
-        raise CircuitError(f"no preset '{circuit.preset}'; choose one of {sorted(policies)}")
+    if circuit.preset not in _POLICIES:
+        raise CircuitError(f"no preset '{circuit.preset}'; choose one of {sorted(_POLICIES)}")
     wanted = tuple(packings)
     chosen = [packing for packing in Packing if packing in wanted]
     if circuit.views > 1 and Packing.BATCH in chosen:
@@ -187,8 +200,7 @@ def compile_engine(circuit: Circuit, packings: Iterable[Packing] = DEFAULT_PACKI
         circuit,
         parameters,
         shape,
-        policies[circuit.preset],
-        _BATCH_POLICIES[circuit.preset],
+        *_POLICIES[circuit.preset],
         capacity_of(shape, parameters.slots),
         tuple(chosen),
     )
@@ -221,11 +233,14 @@ def choose_engine(
     input_size: int = INPUT_SIZE,
     views: int = 1,
     packings: Iterable[Packing] = DEFAULT_PACKINGS,
+    *,
+    client_normalises: bool = False,
 ) -> Engine:
     """The engine with the cheapest preset whose modulus chain is long enough.
 
     normalisation: without it, the default quadratic on [100, 3000]. packings: what keys will be
-    for.
+    for. client_normalises: results are embeddings that nobody normalised, in less time; their
+    client divides them by their length, and no score is computed of ciphertexts.
 
     Raises:
         CircuitError: input size, views or packings that do not exist.
@@ -233,17 +248,18 @@ def choose_engine(
         NormalisationError: the normalisation cannot be evaluated.
     """
     normalisation, packings = normalisation or normalisation_of(None), tuple(packings)
-    *others, last = [name for name, _ in _POLICIES]
-    for name in others:
-        engine = compile_engine(Circuit(name, normalisation, input_size, views), packings)
-        try:
-            engine.plans()
-        except PlanError:
-            continue
+    *others, last = _RAW if client_normalises else _NORMALISING
+
+    def engine_with(preset: str) -> Engine:
+        circuit = Circuit(preset, normalisation, input_size, views, client_normalises)
+        engine = compile_engine(circuit, packings)
+        engine.plans()
         return engine
-    engine = compile_engine(Circuit(last, normalisation, input_size, views), packings)
-    engine.plans()
-    return engine
+
+    for name in others:
+        with suppress(PlanError):
+            return engine_with(name)
+    return engine_with(last)
 
 
 def key_bytes(keys: Iterable[KeySpecification], parameters: Parameters) -> int:

@@ -16,9 +16,9 @@ from fhe_core.compiler.batch_head import append_batch_head
 from fhe_core.compiler.builder import Filler, LinearTables, PlanBuilder
 from fhe_core.compiler.compiled import Compiled
 from fhe_core.compiler.convolution import Source, Structure, fill_rows
+from fhe_core.compiler.ending import Ending
 from fhe_core.compiler.grids import Grid
 from fhe_core.compiler.layouts import Layout, LayoutError, power_of_two
-from fhe_core.compiler.normalisation import append_normalisation, embedding_scale
 from fhe_core.compiler.policy import Policy
 from fhe_core.compiler.spread import build_spread
 from fhe_core.normalisation import Normalisation
@@ -98,12 +98,13 @@ def compile_batch(
     architecture: Architecture,
     parameters: Parameters,
     policy: Policy,
-    normalisation: Normalisation,
+    normalisation: Normalisation | None,
     capacity: int,
     fill: tuple[int, int] = FILL,
 ) -> CompiledBatch:
     """The plan from encrypted images to their normalised embeddings and squared norms.
 
+    normalisation: None ends the plan with the embeddings themselves (`compile_network`).
     fill: channels in the gaps of a pixel, vertically and horizontally.
 
     Raises:
@@ -113,24 +114,20 @@ def compile_batch(
     """
     grid = grid_for(architecture, parameters.slots, capacity)
     builder = PlanBuilder(parameters, policy)
-    product = normalisation.product()
+    ending = Ending(builder, normalisation)
     backbone = _Backbone(builder, architecture, grid, fill)
     squares, layout = backbone.append()
-
-    def scale(level: int) -> float:
-        return embedding_scale(parameters, policy, level, normalisation)
-
     embedding, period = append_batch_head(
-        builder, architecture, squares, grid, layout, product.sign, scale
+        builder, architecture, squares, grid, layout, ending.sign, ending.scale
     )
-    outputs = append_normalisation(builder, embedding, period, normalisation, product)
+    outputs = ending.append(embedding, period)
     plan = builder.finish(
         f"embed-{architecture.input_size}-batch-{capacity}",
         backbone.plan_inputs,
         outputs,
         {
             "architecture": architecture.describe(),
-            "normalisation": normalisation.describe(),
+            "normalisation": ending.describe(),
             "packing": "batch",
             "batch": {"capacity": capacity, "block": grid.block},
             "input_layout": backbone.input_layout.describe(),

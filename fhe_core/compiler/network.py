@@ -12,6 +12,7 @@ from fhe_core.compiler.architecture import POOL, Architecture, Array, BlockShape
 from fhe_core.compiler.builder import Filler, LinearTables, PlanBuilder
 from fhe_core.compiler.compiled import Compiled
 from fhe_core.compiler.convolution import Source, Structure, fill_rows
+from fhe_core.compiler.ending import Ending
 from fhe_core.compiler.head import HeadInput, append_head
 from fhe_core.compiler.image_copies import ImageCopies
 from fhe_core.compiler.layouts import (
@@ -21,7 +22,6 @@ from fhe_core.compiler.layouts import (
     raster,
     rows_on_top,
 )
-from fhe_core.compiler.normalisation import append_normalisation, embedding_scale
 from fhe_core.compiler.policy import Policy
 from fhe_core.compiler.smaller_ring import below, even_rows, switch_of, switched
 from fhe_core.normalisation import Normalisation
@@ -71,13 +71,14 @@ def compile_network(
     architecture: Architecture,
     parameters: Parameters,
     policy: Policy,
-    normalisation: Normalisation,
+    normalisation: Normalisation | None,
     views: int = 1,
     lanes: int = LANES,
 ) -> CompiledNetwork:
     """The plan from encrypted patches to the normalised embedding and its squared norm.
 
-    normalisation: the client checks every result against its interval.
+    normalisation: the client checks every result against its interval. None: the plan ends with the
+        embedding itself, which whoever decrypts it normalises.
     views: 2 averages the embeddings of a face and of its mirror image; every view takes
         ciphertexts of its own.
     lanes: patch networks that share ciphertexts; 1 gives every patch ciphertexts of its own.
@@ -89,7 +90,7 @@ def compile_network(
         LayoutError: a feature map does not fit the ciphertexts.
     """
     builder = PlanBuilder(parameters, policy)
-    product = normalisation.product()
+    ending = Ending(builder, normalisation)
     if lanes not in (1, 2, LANES):
         raise ValueError(f"{lanes} lanes; it must be 1, 2 or {LANES}")
     backbone = _Backbone(builder, architecture, views, lanes)
@@ -101,18 +102,15 @@ def compile_network(
         last, layout = backbone.append(lane, count, prefix, own)
         heads.append(HeadInput(last, lane, count, prefix, 1 / views))
 
-    def scale(level: int) -> float:
-        return embedding_scale(parameters, policy, level, normalisation)
-
-    embedding, period = append_head(builder, architecture, heads, layout, product.sign, scale)
-    outputs = append_normalisation(builder, embedding, period, normalisation, product)
+    embedding, period = append_head(builder, architecture, heads, layout, ending.sign, ending.scale)
+    outputs = ending.append(embedding, period)
     plan = builder.finish(
         f"embed-{architecture.input_size}-{'one' if views == 1 else 'mirror'}",
         inputs,
         outputs,
         {
             "architecture": architecture.describe(),
-            "normalisation": normalisation.describe(),
+            "normalisation": ending.describe(),
             "packing": "one" if views == 1 else "mirror",
             "input_layout": backbone.copies.layout.describe(),
             "embedding": architecture.embedding,

@@ -58,7 +58,7 @@ class Policy:
         log_pool_mask_scale: of the mask behind the pool, or of what gathers a batch's features.
         log_input_scale: of the encrypted image.
         log_stem_mask_scale: of the masks that the image's pixels meet, in plans for single faces.
-        log_result_scale: of the normalised embedding.
+        log_result_scale: of the embedding that is the result, normalised or not.
         rescales: by how many levels each kind of step is rescaled.
         pre_rotations: channel distances that are covered by rotating inputs instead of sums
             (baby steps of the channel dimension), at most; a power of two.
@@ -135,3 +135,7 @@ LEAN_BATCH = replace(
     column_channels=0,
     switch=None,
 )
+
+#: As LEAN and LEAN_BATCH, for plans that end with the embedding itself, of length 10 to 55.
+RAW = replace(LEAN, log_result_scale=26.0)
+RAW_BATCH = replace(LEAN_BATCH, log_result_scale=26.0)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 #: Of a sprout, in bits: there are primes = 1 mod 4N from here on for N = 2^16.
-SMALLEST_SPROUT = 21
+SMALLEST_SPROUT = 23
 
 
 def levels_of(limb_bits: Sequence[int], sizes: Sequence[float]) -> tuple[tuple[int, ...], ...]:

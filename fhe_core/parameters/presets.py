@@ -47,6 +47,29 @@ LEAN = Specification(
     half_levels=levels_of(_LEAN_LIMBS, list(accumulate(_LEAN_HALF_STEPS))),
 )
 
+#: As for `LEAN`, without what follows the embedding: of the 163 bits that are left for it there,
+#: 63 remain, 37 for its size and 26 for its scale. From the bottom: these; head; blocks; stem. The
+#: first limb has 40 bits so that the sprouts beside it have primes.
+_RAW_LIMBS = (40, *(50,) * 13)
+_RAW_STEPS = (63, *_LEAN_STEPS[5:])
+#: As `_LEAN_TOP`: 40 bits beside 12 limbs, and 26 beside 13, are what two lower levels have.
+_RAW_TOP = ((14, 40, 26), (14, 40, 26, 33))
+_RAW_HALF_STEPS = (63, *_LEAN_HALF_STEPS[5:])
+
+#: As `LEAN`, for circuits whose client normalises. What is left of both bounds goes to special
+#: primes: one digit for every key of the larger ring, two at the top of the smaller one and one
+#: below, where `LEAN` has up to four. The second tier and those after it are of batches alone.
+RAW = Specification(
+    name="raw",
+    log_ring_dimension=16,
+    limb_bits=_RAW_LIMBS,
+    special_bits=(50,) * 16,
+    tiers=(Tier(14, 14, 16), Tier(11, 6, 6), Tier(6, 6, 7), Tier(3, 3, 4)),
+    levels=levels_of(_RAW_LIMBS, list(accumulate(_RAW_STEPS))) + _RAW_TOP,
+    half_tiers=(Tier(11, 6, 6), Tier(9, 6, 6), Tier(7, 7, 8), Tier(6, 3, 4), Tier(2, 2, 3)),
+    half_levels=levels_of(_RAW_LIMBS, list(accumulate(_RAW_HALF_STEPS))),
+)
+
 #: Two more levels, for normalisation polynomials of degree 4 to 15; shorter digits pay for them.
 DEEP = Specification(
     name="deep",
@@ -58,7 +81,7 @@ DEEP = Specification(
 
 
 #: Every shipped set. Plans for batches use the same sets with other scales (compiler.policy).
-SHIPPED = (LEAN, SAFE, DEEP)
+SHIPPED = (LEAN, RAW, SAFE, DEEP)
 
 
 def load(name: str) -> Parameters:

@@ -44,6 +44,7 @@ def load_keys(
 
     Raises:
         UsageError: no key, or two of engines.
+        NoScoresError: an engine's key whose client normalises.
         ContainerError, LockedKey, PassphraseError: a file cannot be used.
     """
     faces: Faces | None = None
@@ -59,6 +60,7 @@ def load_keys(
             raise UsageError(f"{shown(path)}: an authority holds one client.key, and has one")
         else:
             engine = engine_for(header)
+            engine.circuit.require_scores(shown(path))
             key = load_secret_key(path, threads=threads, passphrase=passphrase(path))
             ledger = beside(path, key.key_id, answer_limit or DEFAULT_LIMIT, warn)
             faces = Faces(key, engine, ledger, Register.beside(path, key.key_id))

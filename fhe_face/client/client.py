@@ -35,7 +35,7 @@ from fhe_face.client.sharing import Decision
 from fhe_face.client.verification import Verification, verify_photos
 from fhe_face.engine import Engine, choose_engine, engine_for
 from fhe_face.models.thresholds import Thresholds
-from fhe_face.places import EMBEDDING, SCORE
+from fhe_face.places import EMBEDDING, SCORE, Run
 from fhe_face.progress import Stage, silent
 from fhe_face.system import default_threads
 
@@ -154,10 +154,9 @@ class FaceClient(Encryptor):
         """
         runs = self.expected.require(head_of(bundle), sent=sent)
         self.ledger.spend(result_digest(bundle), sum(run.faces for run in runs))
-        normalisation, length = self.circuit.normalisation, self.engine.architecture.embedding
-        reader = Reader(normalisation, length, self.engine.places)
         found: list[Result] = []
         for run in runs:
+            reader = self._reader(run)
             items = [bundle.items[name] for name in self.engine.item_names(bundle.what, run)]
             rooms = [room(item, self.key.parameters) for item in items]
             slots = [self.key.decrypt(item) for item in items]
@@ -166,6 +165,12 @@ class FaceClient(Encryptor):
             else:
                 found += reader.scores(run, slots, rooms)
         return found
+
+    def _reader(self, run: Run) -> Reader:
+        """What tells the meaning of the slots of a run's results."""
+        metadata = self.engine.of(run.packing).plan.metadata
+        lengths = int(metadata["embedding"]), int(metadata["period"])
+        return Reader(self.circuit.applied, *lengths, self.engine.places)
 
     def embedding(self, bundle: Bundle, sent: Sequence[Sent] = ()) -> Embedding:
         """The only embedding of a bundle.
@@ -238,7 +243,7 @@ class FaceClient(Encryptor):
         if not twice:
             return embed_faces(self, chosen, server, memory, contrast=contrast)
         found = embed_faces(self, doubled(chosen), server, memory, copies=2, contrast=contrast)
-        return replace(found, results=agreed(found.results, self.circuit.normalisation))
+        return replace(found, results=agreed(found.results, self.circuit.applied))
 
     def verify(
         self,

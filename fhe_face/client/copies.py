@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from fhe_core.normalisation import Normalisation
+from fhe_core.normalisation import AnyNormalisation
 from fhe_face.client.decryption import Embedding
 from fhe_face.client.health import HealthReport, check_copies
 
@@ -18,12 +18,12 @@ def doubled(faces: Sequence[T]) -> list[T]:
     return [face for face in faces for _ in range(2)]
 
 
-def agreed(found: Sequence[Found], normalisation: Normalisation) -> list[Found]:
+def agreed(found: Sequence[Found], normalisation: AnyNormalisation) -> list[Found]:
     """The results of ``doubled`` faces as one each: refused unless both are healthy and agree."""
     return [_one(found[n], found[n + 1], normalisation) for n in range(0, len(found), 2)]
 
 
-def _one(first: Found, second: Found, normalisation: Normalisation) -> Found:
+def _one(first: Found, second: Found, normalisation: AnyNormalisation) -> Found:
     if isinstance(first, HealthReport):
         return first
     if isinstance(second, HealthReport):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fhe_core.normalisation import Normalisation
+from fhe_core.normalisation import AnyNormalisation, ExactNormalisation
 from fhe_face.client.headroom import embeddings_fit, scores_fit
 from fhe_face.client.health import (
     HealthReport,
@@ -18,6 +18,7 @@ from fhe_face.client.health import (
     fitting,
     undisturbed,
 )
+from fhe_face.client.normalising import normalised
 from fhe_face.places import Packing, Places, Run
 
 Slots = NDArray[np.float64]
@@ -56,11 +57,13 @@ class Score:
 class Reader:
     """What decides what slots mean, all of it known to the client itself.
 
-    length: of an embedding; places: of the faces of a batch.
+    normalisation: by what results were multiplied, or are, where it is an exact one; length: of an
+    embedding, which repeats after ``period`` slots; places: of the faces of a batch.
     """
 
-    normalisation: Normalisation
+    normalisation: AnyNormalisation
     length: int
+    period: int
     places: Places
 
     def embeddings(
@@ -70,12 +73,11 @@ class Reader:
 
         rooms: the largest number that each ciphertext can hold (headroom.room).
         """
-        embeddings, norms = slots
+        embeddings, norms, fit = self._opened(run, slots, rooms)
         if run.packing is not Packing.BATCH:
             values = embeddings[: self.length]
             report = check_embedding(values, norms, self.normalisation)
             return [self._embedding(values, report)]
-        fit = embeddings_fit(norms, self.normalisation, rooms[0])
         found: list[Embedding | HealthReport] = []
         for number in range(run.faces):
             own = self.places.slots(number, self.length)
@@ -84,6 +86,23 @@ class Reader:
             report = undisturbed(report, self._beside(number, norms), self.normalisation)
             found.append(self._embedding(values, fitting(report, "embeddings", fit)))
         return found
+
+    def _opened(
+        self, run: Run, slots: Sequence[Slots], rooms: Sequence[float]
+    ) -> tuple[Slots, Slots, bool]:
+        """Normalised embeddings, squared norms, and whether a batch's embeddings fit their modulus.
+
+        Embeddings that the client normalises show it themselves where they did not fit
+        (docs/health.md).
+        """
+        if isinstance(self.normalisation, ExactNormalisation):
+            (raw,) = slots
+            block = self.places.block if run.packing is Packing.BATCH else raw.size
+            return *normalised(raw, self.length, self.period, block), True
+        embeddings, norms = slots
+        batch = run.packing is Packing.BATCH
+        fit = not batch or embeddings_fit(norms, self.normalisation, rooms[0])
+        return embeddings, norms, fit
 
     def _beside(self, number: int, *norms: Slots) -> Slots:
         """Squared norms in the slots of the faces before and after a face of a batch."""

@@ -88,6 +88,7 @@ class Expected:
 
         Raises:
             KeyMismatch: it belongs to another key.
+            NoScoresError: a score, of a key whose client normalises.
             Corrupt, WrongKind, ParameterMismatch: another shape than the plans give.
             RequestMismatch: it answers no request of this key or of the device that it names, one
                 twice, or another than ``sent``.
@@ -100,6 +101,8 @@ class Expected:
                 f"{head.what}"
             )
         require_key(head, self._key_id)
+        if wanted == SCORE:
+            self._engine.circuit.require_scores()
         runs = require_shape(head, wanted, self._engine)
         sides = sides_of(wanted)
         tokens = tokens_of(head.source, head.facts, sides * len(runs))

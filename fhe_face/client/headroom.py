@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fhe_core.ciphertext import Ciphertext
 from fhe_core.compiler.layouts import power_of_two, powers_of_two
-from fhe_core.normalisation import Normalisation
+from fhe_core.normalisation import AnyNormalisation
 from fhe_core.parameters import Parameters
 from fhe_core.secret.key import decrypted_rows
 
@@ -43,7 +43,7 @@ def largest_coefficient(sizes: Slots) -> float:
     return float(np.mean(sizes))
 
 
-def embeddings_fit(squared_norms: Slots, normalisation: Normalisation, limit: float) -> bool:
+def embeddings_fit(squared_norms: Slots, normalisation: AnyNormalisation, limit: float) -> bool:
     """Whether normalised embeddings can not have wrapped around.
 
     squared_norms: of all slots [N]: slot j holds the sum of squares of as many slots as a period
@@ -55,7 +55,7 @@ def embeddings_fit(squared_norms: Slots, normalisation: Normalisation, limit: fl
 
 
 def scores_fit(
-    left: Slots, right: Slots, normalisation: Normalisation, length: int, limit: float
+    left: Slots, right: Slots, normalisation: AnyNormalisation, length: int, limit: float
 ) -> bool:
     """Whether scores can not have wrapped around.
 
@@ -73,7 +73,7 @@ def scores_fit(
         return _fits(sizes, limit)
 
 
-def _factor(squared_norms: Slots, normalisation: Normalisation) -> Slots:
+def _factor(squared_norms: Slots, normalisation: AnyNormalisation) -> Slots:
     """|p(y)|, with which slots were multiplied."""
     return np.asarray(np.abs(normalisation.evaluate(squared_norms)), dtype=np.float64)
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhe_core.errors import Failure
-from fhe_core.normalisation import Normalisation
+from fhe_core.normalisation import AnyNormalisation
 
 #: Spread of a value that must be the same in every slot, as a share of its size.
 SPREAD_SHARE = 0.02
@@ -93,7 +93,7 @@ class HealthReport:
             raise UnhealthyResultError(self)
 
 
-def expected_norm(normalisation: Normalisation, squared_norm: float) -> float:
+def expected_norm(normalisation: AnyNormalisation, squared_norm: float) -> float:
     """Norm of the normalised embedding: sqrt(y) p(y)."""
     return math.sqrt(max(squared_norm, 0.0)) * float(normalisation.evaluate(squared_norm))
 
@@ -111,7 +111,9 @@ class Findings:
         self.failures.append(failure)
         self.causes.add(cause or (Cause.UNCLEAR if self.together else Cause.OWN))
 
-    def report(self, squared_norms: Sequence[float], normalisation: Normalisation) -> HealthReport:
+    def report(
+        self, squared_norms: Sequence[float], normalisation: AnyNormalisation
+    ) -> HealthReport:
         """All of it; a cause that is sure comes first."""
         found = next((cause for cause in _SUREST if cause in self.causes), None)
         return HealthReport(
@@ -144,7 +146,7 @@ def fitting(report: HealthReport, what: str, fit: bool) -> HealthReport:
 
 
 def undisturbed(
-    report: HealthReport, neighbours: Slots, normalisation: Normalisation
+    report: HealthReport, neighbours: Slots, normalisation: AnyNormalisation
 ) -> HealthReport:
     """The report, with a failure if a face beside this one in the batch diverged.
 
@@ -161,7 +163,9 @@ def _spoiled(report: HealthReport, failure: str) -> HealthReport:
     return replace(report, failures=(*report.failures, failure), cause=cause)
 
 
-def check_norm(slots: Slots, normalisation: Normalisation, name: str, findings: Findings) -> float:
+def check_norm(
+    slots: Slots, normalisation: AnyNormalisation, name: str, findings: Findings
+) -> float:
     """Squared norm before normalisation, checked against the interval of the polynomial."""
     low, high = normalisation.interval
     before = len(findings.failures)
@@ -185,7 +189,7 @@ _SOMEWHERE = "on this image, or on one that was computed together with it"
 def check_embedding(
     embedding: Slots,
     squared_norm: Slots,
-    normalisation: Normalisation,
+    normalisation: AnyNormalisation,
     together: bool = False,
 ) -> HealthReport:
     """Check one embedding [length] with its squared norm [slots].
@@ -209,7 +213,7 @@ def check_embedding(
 def check_score(
     score: Slots,
     squared_norms: Sequence[Slots],
-    normalisation: Normalisation,
+    normalisation: AnyNormalisation,
     together: bool = False,
 ) -> tuple[float, HealthReport]:
     """Check one score [slots] with the squared norms [slots] of both embeddings.
@@ -233,7 +237,7 @@ def check_score(
 def check_copies(
     copies: Sequence[Slots],
     squared_norms: Sequence[float],
-    normalisation: Normalisation,
+    normalisation: AnyNormalisation,
 ) -> HealthReport:
     """Check results of one image that was encrypted anew for each of them.
 

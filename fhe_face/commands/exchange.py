@@ -11,6 +11,7 @@ from fhe_face.commands.options import (
     DEFAULT_WEIGHTS,
     FACE_SIZE_HELP,
     Aligned,
+    ClientNormalises,
     Coefficients,
     Flip,
     Json,
@@ -41,6 +42,7 @@ def keygen(
         bool, typer.Option("--batch", help="Keys for batches of up to 64 faces, too.")
     ] = False,
     coefficients: Coefficients = None,
+    client_normalises: ClientNormalises = False,
     passphrase: Annotated[
         bool,
         typer.Option("--passphrase", help="Ask for a passphrase that protects the secret key."),
@@ -57,7 +59,9 @@ def keygen(
 
     hold_secrets(Output(json), passphrase_file)
 
-    request = command.Request(out, key, face_size, flip, batch, coefficients, force, threads)
+    request = command.Request(
+        *(out, key, face_size, flip, batch, coefficients, client_normalises, force, threads)
+    )
     if key is None:
         command.run(request, passphrases.chosen(passphrase_file, passphrase), json)
     else:

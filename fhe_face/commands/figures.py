@@ -11,6 +11,7 @@ from fhe_face.commands.options import (
     DEFAULT_WEIGHTS,
     Aligned,
     Batch,
+    ClientNormalises,
     Coefficients,
     Flip,
     Json,
@@ -41,6 +42,7 @@ def plan(
     flip: Flip = False,
     batch: Batch = False,
     coefficients: Coefficients = None,
+    client_normalises: ClientNormalises = False,
     steps: Annotated[
         bool, typer.Option("--steps", help="Print every step, with its level and scale.")
     ] = False,
@@ -48,7 +50,8 @@ def plan(
 ) -> None:
     from fhe_face.commands import plan as command
 
-    command.run(weights, face_size, flip, batch, coefficients, steps, json)
+    request = command.Request(face_size, flip, batch, coefficients, client_normalises)
+    command.run(weights, request, steps, json)
 
 
 @app.command(help="Bits of precision of every layer, predicted and measured, and the room left.")
@@ -61,6 +64,7 @@ def precision(
     flip: Flip = False,
     batch: Batch = False,
     coefficients: Coefficients = None,
+    client_normalises: ClientNormalises = False,
     whole: Whole = False,
     resize: Resize = False,
     aligned: Aligned = False,
@@ -82,7 +86,7 @@ def precision(
 
     how = FaceOptions(whole=whole, resize=resize, aligned=aligned)
     request = command.Request(
-        *(images or [], weights, flip, batch, coefficients),
+        *(images or [], weights, flip, batch, coefficients, client_normalises),
         *(how, simulate, table, plot, threads),
     )
     command.run(request, json)

@@ -76,6 +76,7 @@ def _make(
 ) -> None:
     hold_secrets(output, client_key, passphrase_file)
     engine = engine_for(read_header(client_key, expect_kind=Kind.SECRET_KEY))
+    engine.circuit.require_scores(shown(client_key))
     digest = _network(gallery, engine, weights)
     passphrase = passphrases.opener(passphrase_file, client_key)
     secret = load_secret_key(

@@ -39,6 +39,7 @@ class Request:
     flip: bool
     batch: bool
     coefficients: Path | None
+    client_normalises: bool
     force: bool
     threads: int | None
 
@@ -49,8 +50,11 @@ def run(request: Request, passphrase: Passphrase, as_json: bool) -> None:
     count = request.threads or default_threads()
     if request.key is None:
         check_target(folder, overwrite=request.force)
-    elif request.face_size or request.flip or request.coefficients:
-        text = "--key has a circuit already: leave out --size, --flip and --coefficients"
+    elif request.face_size or request.flip or request.coefficients or request.client_normalises:
+        text = (
+            "--key has a circuit already: leave out --size, --flip, --coefficients and "
+            "--client-normalises"
+        )
         raise CommandError(text, USAGE)
     elif request.force:
         require_replaceable(folder / EVALUATION_KEY, file_kind(Kind.EVALUATION_KEYS))
@@ -137,6 +141,7 @@ def _engine(request: Request) -> Engine:
     if request.key is None:
         views, side = 2 if request.flip else 1, request.face_size or INPUT_SIZE
         normalisation = normalisation_of(request.coefficients)
-        return choose_engine(normalisation, side, views, (*DEFAULT_PACKINGS, *batch))
+        packings, raw = (*DEFAULT_PACKINGS, *batch), request.client_normalises
+        return choose_engine(normalisation, side, views, packings, client_normalises=raw)
     header = read_header(request.key, expect_kind=Kind.SECRET_KEY)
     return compile_engine(circuit_of(header), (*packings_for(header), *batch))

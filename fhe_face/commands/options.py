@@ -37,6 +37,13 @@ Flip = Annotated[
     bool, typer.Option("--flip", help="Average with the embedding of the mirror image.")
 ]
 Batch = Annotated[bool, typer.Option("--batch", help="For batches of many faces.")]
+ClientNormalises = Annotated[
+    bool,
+    typer.Option(
+        "--client-normalises",
+        help="Embeddings leave the server as they are: less work, exact norms, no encrypted score.",
+    ),
+]
 Coefficients = Annotated[
     Path | None,
     typer.Option(

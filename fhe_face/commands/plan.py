@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -35,15 +36,29 @@ _COLUMNS = ("step", "level", "scale", "switches", "hoisted", "NTTs", "reads", "t
 _SUMMARY = ("plan", "steps", "levels", "switches", "hoisted", "NTTs", "reads", "time")
 
 
-def run(
-    weights: Path | None,
-    face_size: int | None,
-    flip: bool,
-    batch: bool,
-    coefficients: Path | None,
-    steps: bool,
-    as_json: bool,
-) -> None:
+@dataclass(frozen=True)
+class Request:
+    """Which circuit the command line asks for."""
+
+    face_size: int | None
+    flip: bool
+    batch: bool
+    coefficients: Path | None
+    client_normalises: bool
+
+    def engine(self, face_size: int | None) -> Engine:
+        """For faces of that size, or of the usual one."""
+        packings = (Packing.BATCH,) if self.batch else DEFAULT_PACKINGS
+        return choose_engine(
+            normalisation_of(self.coefficients),
+            face_size or INPUT_SIZE,
+            2 if self.flip else 1,
+            packings,
+            client_normalises=self.client_normalises,
+        )
+
+
+def run(weights: Path | None, request: Request, steps: bool, as_json: bool) -> None:
     """Print the plans of a circuit: a row for each, or with `steps` one for each step.
 
     Raises:
@@ -51,7 +66,7 @@ def run(
     """
     output = Output(as_json)
     network = None if weights is None else load_network(weights)
-    normalisation = normalisation_of(coefficients)
+    face_size = request.face_size
     if network is not None:
         if face_size not in (None, network.input_size):
             raise WeightsError(f"{weights}: a network for faces of {network.input_size} pixels")
@@ -60,8 +75,7 @@ def run(
     precision: list[StepPrecision] = []
     with output.stages() as stage:
         stage("compiling the plan", 0, 0)
-        packings = (Packing.BATCH,) if batch else DEFAULT_PACKINGS
-        engine = choose_engine(normalisation, face_size or INPUT_SIZE, 2 if flip else 1, packings)
+        engine = request.engine(face_size)
         stage("compiling the plan", 1, 1)
         if network is not None:
             stage("predicting precision", 0, 0)

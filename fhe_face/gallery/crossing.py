@@ -98,6 +98,7 @@ def make_switch(
     Raises:
         GalleryError: scores of the gallery are centred, which the server could not do; or faces
             wait that came with another switching key.
+        NoScoresError: the engine's client normalises.
         ParameterMismatch: the engine's results have no place in the gallery's ring.
         Busy, StoreError, FileError: it cannot be written.
     """
@@ -123,6 +124,7 @@ def make_switch(
 
 def plan_for(opened: Opened, engine: Engine, weights: str) -> tuple[SwitchPlan, KeyFacts]:
     """What leads from an engine's faces to the gallery; errors as `make_switch`."""
+    engine.circuit.require_scores()
     own = engine.of(Packing.ALONE).plan
     lengths = {own.metadata["embedding"], own.metadata["period"], opened.parameters.features}
     if len(lengths) > 1:

@@ -54,6 +54,7 @@ class Request:
     flip: bool
     batch: bool
     coefficients: Path | None
+    client_normalises: bool
     how: FaceOptions
     simulate: bool
     table: Path | None
@@ -115,7 +116,13 @@ def _prepare(request: Request, output: Output, stage: Stage) -> tuple[Engine, Wo
     )
     views = 2 if request.flip else 1
     packings = (Packing.BATCH,) if request.batch else DEFAULT_PACKINGS
-    engine = choose_engine(normalisation, network.input_size, views, packings)
+    engine = choose_engine(
+        normalisation,
+        network.input_size,
+        views,
+        packings,
+        client_normalises=request.client_normalises,
+    )
     work = work_of(engine, network, images, names)
     stage("compiling the plan", 1, 1)
     return engine, work

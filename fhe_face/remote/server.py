@@ -78,7 +78,11 @@ class RemoteServer:
             return self._embedded(faces, work / "embeddings.ct", [bundle], leave=False)
 
     def match(self, left: Bundle, right: Bundle) -> Bundle:
-        """Encrypted embeddings to encrypted scores, as `FaceServer.match`; errors as `embed`."""
+        """Encrypted embeddings to encrypted scores, as `FaceServer.match`; errors as `embed`.
+
+        NoScoresError: the client normalises; nothing is sent.
+        """
+        self.client.circuit.require_scores()
         with self._workspace() as work:
             names = []
             for number, bundle in enumerate((left, right)):

@@ -24,9 +24,11 @@ from typing import Any, TextIO
 
 from fhe_core.container import Kind, read_header
 from fhe_core.errors import Failure
+from fhe_core.files import shown
 from fhe_core.formats.ciphertexts import known_facts, save_bundle
 from fhe_face.places import EMBEDDING, IMAGE, Packing, packings_of
 from fhe_face.progress import Stage
+from fhe_face.server.circuits import engine_of
 from fhe_face.server.server import FaceServer
 from fhe_face.server.talking import Talk, be_process
 from fhe_face.system import peak_memory_bytes
@@ -78,6 +80,8 @@ class Job:
 
 def run(job: Job, stage: Stage) -> dict[str, Any]:
     """Do the job; the report holds seconds of pure computation, sizes, and peak memory."""
+    if job.match:
+        engine_of(job.evaluation_key).circuit.require_scores(shown(job.evaluation_key))
     started = time.perf_counter()
     packings = needed(source for source, _ in job.embed)
     server = FaceServer.load(

@@ -16,6 +16,7 @@ from fhe_core.container import (
     KeyMismatch,
     ParameterMismatch,
 )
+from fhe_core.files import shown
 from fhe_core.formats.ciphertexts import (
     Bundle,
     head_of,
@@ -131,9 +132,11 @@ class FaceServer:
         """Only the few keys that a match needs, and no weights: :meth:`embed` is not possible.
 
         Raises:
+            NoScoresError: the client normalises.
             ContainerError: the evaluation keys cannot be used.
         """
         engine = engine_of(evaluation_key)
+        engine.circuit.require_scores(shown(evaluation_key))
         plans = plans_of(evaluation_key, engine, (), stage)
         count = threads or default_threads()
         keys = _keys(evaluation_key, engine, plans, count, stage)
@@ -195,7 +198,8 @@ class FaceServer:
         return self._evaluator.keys.memory_bytes
 
     def embed(self, images: Bundle, stage: Stage = silent, what: str = "embedding") -> Bundle:
-        """The encrypted normalised embeddings of encrypted faces, with their squared norms.
+        """The encrypted normalised embeddings of encrypted faces, with their squared norms; or
+        embeddings of any length, where the client normalises.
 
         Raises:
             KeyMismatch, ParameterMismatch: the faces were not encrypted for these keys, or by a
@@ -228,8 +232,10 @@ class FaceServer:
         was computed alone, with every face of the other.
 
         Raises:
+            NoScoresError: the client normalises.
             KeyMismatch, ParameterMismatch: the embeddings do not belong together.
         """
+        self.engine.circuit.require_scores()
         for name, bundle in (("the first embedding", left), ("the second embedding", right)):
             self._require_own(name, bundle)
             require_shape(head_of(bundle), EMBEDDING, self.engine)

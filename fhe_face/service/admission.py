@@ -91,7 +91,7 @@ class Circuits:
         coefficients: Iterable[str] = (),
         memory: int | None = None,
     ) -> Circuits:
-        """Faces of these sizes, with and without mirror images.
+        """Faces of these sizes, with and without mirror images, whoever normalises.
 
         coefficients: files of normalisations beside the default one.
 
@@ -101,8 +101,9 @@ class Circuits:
         normalisations = [normalisation_of(file) for file in (None, *coefficients)]
         served: list[Mapping[str, Any]] = []
         for size, how in product(sorted(set(sizes)), normalisations):
-            for views in range(1, MAX_VIEWS + 1):
-                one = choose_engine(how, size, views).circuit.describe()
+            for raw, views in product((False, True), range(1, MAX_VIEWS + 1)):
+                engine = choose_engine(how, size, views, client_normalises=raw)
+                one = engine.circuit.describe()
                 served += [] if one in served else [one]
         return cls(tuple(served), gallery_parameters(), memory=memory)
 

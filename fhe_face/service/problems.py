@@ -43,6 +43,7 @@ STATUSES: Final[Mapping[str, int]] = {
     "too-large": 413,
     "encoded-body": 415,
     "range": 416,
+    "no-scores": 422,
     "over-quota": 429,
     "too-many-requests": 429,
     "internal": 500,

@@ -146,6 +146,26 @@ def lean(log_ring_dimension: int) -> Parameters:
     )
 
 
+#: By how many bits the policy RAW rescales the same network: what remains for the embedding; head;
+#: two for each block; stem.
+RAW_STEPS = (63, *LEAN_STEPS[5:])
+
+
+def raw(log_ring_dimension: int) -> Parameters:
+    """A chain like that of the preset of this name, for two blocks."""
+    limbs = (40, *(50,) * 7)
+    return build(
+        Specification(
+            "insecure-raw",
+            log_ring_dimension,
+            limbs,
+            (50,) * 9,
+            (Tier(8, 8, 9), Tier(5, 5, 6)),
+            levels=levels_of(limbs, list(accumulate(RAW_STEPS))),
+        )
+    )
+
+
 def make_keys(key: SecretKey, specifications: Iterable[KeySpecification]) -> EvaluationKeys:
     """Evaluation keys in memory, each from a seed of its own."""
     keys = {}
@@ -212,9 +232,10 @@ def engine_for(
     parameters: Parameters,
     packings: Iterable[Together] = (Together.ALONE,),
     capacity: int = 8,
+    client_normalises: bool = False,
 ) -> Engine:
     """What client and server of a small network share."""
-    circuit = Circuit(parameters.name, ROOT)
+    circuit = Circuit(parameters.name, ROOT, client_normalises=client_normalises)
     shape = architecture_of(network)
     return Engine(circuit, parameters, shape, SAFE, BATCH, capacity, tuple(packings))
 
@@ -274,10 +295,13 @@ class World:
 
 
 def make_world(
-    packings: Iterable[Together] = (Together.ALONE,), images: int = 3, embedding: int = 16
+    packings: Iterable[Together] = (Together.ALONE,),
+    images: int = 3,
+    embedding: int = 16,
+    client_normalises: bool = False,
 ) -> World:
     network, parameters = random_fused(0, embedding=embedding), load(TINY.name)
-    engine = engine_for(network, parameters, packings)
+    engine = engine_for(network, parameters, packings, client_normalises=client_normalises)
     key = SecretKey.generate(parameters)
     keys = make_keys(key, engine.keys())
     server = FaceServer(keys, engine, network)

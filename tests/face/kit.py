@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from fhe_core.formats.ciphertexts import Bundle, save_bundle
+from fhe_core.keys.evaluation import EvaluationKeys
 from fhe_core.parameters import presets
 from fhe_core.plan import KeyName, KeySpecification
+from fhe_core.runtime.evaluator import Evaluator
 from fhe_core.secret.files import save_evaluation_keys, save_secret_key
 from fhe_core.secret.key import SecretKey
 from fhe_face.circuit import Circuit, normalisation_of
@@ -29,6 +31,8 @@ from fhe_face.tokens import sides_of
 LENGTH = 256
 SQUARED_NORM = 400.0
 CIRCUIT = Circuit("safe", normalisation_of(None))
+#: As the first, of keys whose client normalises.
+RAW_CIRCUIT = Circuit("raw", normalisation_of(None), client_normalises=True)
 #: Of the batches, the last of which has an unhealthy second face.
 FACES = 3
 
@@ -103,6 +107,25 @@ def make_kit(folder: Path) -> Kit:
     return Kit(folder, key)
 
 
+def make_raw_kit(folder: Path) -> Kit:
+    """As `make_kit`, of a client that normalises: keys, an embedding, one that diverged,
+    one that wrapped around."""
+    engine = compile_engine(RAW_CIRCUIT)
+    key = SecretKey.generate(engine.parameters)
+    save_secret_key(folder / "client.key", key, engine.facts())
+    save_evaluation_keys(folder / "evaluation.key", key, engine.keys()[-1:], engine.facts())
+    beside(folder / "client.key", key.key_id).create()
+    draw = np.random.default_rng(1)
+    direction = draw.normal(size=LENGTH)
+    direction *= np.sqrt(SQUARED_NORM) / np.linalg.norm(direction)
+    slots = np.resize(direction, engine.parameters.slots)
+    make = _Maker(folder, key, engine)
+    make.bundle("embedding", "embedding", [slots])
+    make.bundle("bad", "embedding", [slots * 3.6])
+    make.bundle("wrapped", "embedding", [slots * 2.0**29])
+    return Kit(folder, key)
+
+
 def _add_batches(folder: Path, key: SecretKey, embedding: Any) -> None:
     """many.key, many-evaluation.key, and a batch of each sort, as 64 faces lie in their slots."""
     facts = compile_engine(CIRCUIT, [Packing.BATCH]).facts()
@@ -147,10 +170,12 @@ class _Maker:
         facts["requests"] = [expected.requests.issue(asked) for _ in range(sides_of(what))]
         facts["runs"] = describe([run])
         parameters = self.key.parameters
+        own = Evaluator(parameters, EvaluationKeys(parameters, self.key.key_id, {}), 1)
         encrypted = {
-            item.name: self.key.encrypt(np.broadcast_to(value, parameters.slots), item.scale)[
-                0
-            ].drop_to(item.level, parameters)
+            item.name: own.drop_to(
+                self.key.encrypt(np.broadcast_to(value, parameters.slots), item.scale)[0],
+                item.level,
+            )
             for item, value in zip(items_of(engine, what, run), values, strict=True)
         }
         bundle = Bundle(what, parameters, self.key.key_id, encrypted, facts, {})

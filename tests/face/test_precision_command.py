@@ -29,7 +29,9 @@ def small(monkeypatch: pytest.MonkeyPatch, subject: Subject) -> Subject:
     monkeypatch.setattr(command, "load", lambda path: SimpleNamespace(path=path))
     monkeypatch.setattr(command, "network_of", lambda _: subject.network)
     monkeypatch.setattr(command, "recommended_normalisation", lambda _: None)
-    monkeypatch.setattr(command, "choose_engine", lambda *given: subject.engine.only(given[-1]))
+    monkeypatch.setattr(
+        command, "choose_engine", lambda *given, **_: subject.engine.only(given[-1])
+    )
     return subject
 
 

@@ -98,7 +98,7 @@ ANSWERS = (0, 1024, DEFAULT_LIMIT, 8192, 32768)
 @pytest.mark.parametrize("answers", ANSWERS)
 def test_the_table_of_answers(page: str, answers: int) -> None:
     """An answer is worth at most one known coefficient of the secret."""
-    bits = [after(name, answers) for name in ("lean", "safe", "deep")]
+    bits = [after(name, answers) for name in ("lean", "raw", "safe", "deep")]
     cells = [f"{answers:,}", *(f"{cost:.0f}" for cost in bits)]
     assert "| " + " | ".join(cells) + " |" in page.splitlines()
 

@@ -18,6 +18,7 @@ from fhe_core.matching import AnswerMismatch, StaleAnswer
 from fhe_core.matching.crossed import SwitchedFace, token_of
 from fhe_core.matching.precision import predict_switched, product_deviation
 from fhe_core.secret.key import SecretKey
+from fhe_face.circuit import NoScoresError
 from fhe_face.client.decryption import Embedding
 from fhe_face.client.ledger import AnswerLimitError, MemoryLedger
 from fhe_face.gallery import crossing, findings
@@ -348,6 +349,16 @@ def test_centred_scores_and_a_server_alone_do_not_go_together(both: Both) -> Non
     with pytest.raises(GalleryError, match="subtracts its mean"):
         both.make_switch()
     assert opened.settings.crossing is None
+    assert not (both.server / SWITCH_KEY).exists()
+
+
+def test_a_key_whose_client_normalises_does_not_lead_to_a_gallery(both: Both) -> None:
+    """A server alone compares embeddings, so that somebody must have normalised them."""
+    own = both.world.engine
+    raw = replace(own, circuit=replace(own.circuit, client_normalises=True))
+    with pytest.raises(NoScoresError, match="cannot be compared"):
+        crossing.make_switch(both.gallery.opened, both.world.key, raw, "0" * 32)
+    assert both.gallery.opened.settings.crossing is None
     assert not (both.server / SWITCH_KEY).exists()
 
 

@@ -14,14 +14,15 @@ from fhe_core.formats.ciphertexts import load_evaluation_keys
 from fhe_core.normalisation import Normalisation
 from fhe_core.secret.files import save_evaluation_keys
 from fhe_core.secret.key import SecretKey
-from fhe_face.circuit import Circuit, circuit_of
+from fhe_face.circuit import Circuit, NoScoresError, circuit_of
 from fhe_face.client.client import FaceClient
 from fhe_face.client.decryption import Embedding
 from fhe_face.engine import Engine
 from fhe_face.progress import Stage
 from fhe_face.remote.errors import Refused
+from fhe_face.remote.jobs import submit
 from fhe_face.remote.login import about
-from fhe_face.remote.pushing import push_keys
+from fhe_face.remote.pushing import push, push_keys
 from fhe_face.remote.resources import Room, every
 from fhe_face.remote.server import RemoteServer
 from fhe_face.server.server import FaceServer
@@ -41,6 +42,7 @@ SERVED = {
     "flip": replace(USUAL, views=2),
     "size": replace(USUAL, input_size=96),
     "coefficients": replace(USUAL, normalisation=OTHER_ROOT),
+    "client normalises": replace(USUAL, client_normalises=True),
 }
 
 
@@ -84,6 +86,24 @@ def test_each_is_computed(service: Live, tmp_path: Path, name: str) -> None:
     assert isinstance(found, Embedding)
     assert isinstance(own, Embedding)
     assert np.abs(found.values - own.values).max() < 1e-2
+
+
+def test_no_score_where_the_client_normalises(service: Live, tmp_path: Path) -> None:
+    """This side refuses before anything is sent, and the service does, whoever asks it."""
+    client, keys = keys_for(SERVED["client normalises"], tmp_path)
+    connection = service.connect()
+    push_keys(connection, keys)
+    held = FaceServer(load_evaluation_keys(keys, load=jobs_engine.ring), client.engine, kit.NETWORK)
+    found = held.embed(client.encrypt(tiny.faces(tiny.images_for(kit.NETWORK, 1))))
+    before = len(list(every(connection, Room.EMBEDDINGS)))
+    with pytest.raises(NoScoresError, match="compare them in the clear"):
+        RemoteServer(connection, client).match(found, found)
+    assert len(list(every(connection, Room.EMBEDDINGS))) == before
+    found.save(tmp_path / "e.ct")
+    name = push(connection, Room.EMBEDDINGS, tmp_path / "e.ct").id
+    with pytest.raises(Refused, match="compare them in the clear") as caught:
+        submit(connection, "scores", {"left": name, "right": name, "key": client.key_id})
+    assert caught.value.problem == "no-scores"
 
 
 def test_others_are_refused_before_a_section_is_sent(service: Live, tmp_path: Path) -> None:

@@ -33,8 +33,10 @@ def sizes(found: Circuits) -> set[int]:
 
 def test_without_settings_faces_of_64_pixels_are_computed() -> None:
     found = served_by(Settings())
-    assert [(one["input_size"], one["views"]) for one in found.served] == [(64, 1), (64, 2)]
-    assert len(found.summaries()) == 2
+    views = [(one["views"], one.get("client_normalises", False)) for one in found.served]
+    assert views == [(1, False), (2, False), (1, True), (2, True)]
+    assert {one["input_size"] for one in found.served} == {64}
+    assert len(found.summaries()) == 4
 
 
 def test_a_folder_of_weights_says_which_sizes(tmp_path: Path) -> None:
@@ -67,10 +69,10 @@ def test_a_single_file_is_for_the_size_that_is_set(tmp_path: Path) -> None:
 
 def test_other_normalisations(tmp_path: Path, fitted: Path) -> None:
     found = served_by(Settings(coefficients=(str(fitted),)))
-    assert len(found.served) == 4
+    assert len(found.served) == 8
     own = normalisation_of(fitted).describe()
-    assert [one["normalisation"] == own for one in found.served] == [False, False, True, True]
-    assert len(served_by(Settings(coefficients=(str(fitted), str(fitted)))).served) == 4
+    assert [one["normalisation"] == own for one in found.served] == [False] * 4 + [True] * 4
+    assert len(served_by(Settings(coefficients=(str(fitted), str(fitted)))).served) == 8
     with pytest.raises(CoefficientError):
         served_by(Settings(coefficients=(str(tmp_path / "nothing.json"),)))
 

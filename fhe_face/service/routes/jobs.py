@@ -13,6 +13,8 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from fhe_core.formats.purpose import DEVICE_ID
+from fhe_face.circuit import ENTRY as CIRCUIT
+from fhe_face.circuit import Circuit
 from fhe_face.service.context import Context, Embedder, Here, Submitter
 from fhe_face.service.errors import Busy, NotComplete, NotHere, TooManyRequests
 from fhe_face.service.models import EmbeddingJob, Job, JobError, Jobs, Progress, Result, ScoreJob
@@ -55,10 +57,12 @@ def embed(body: EmbeddingJob, caller: Submitter, here: Here, response: Response)
 
 @router.post("/scores", status_code=202, responses={200: {"model": Job}})
 def score(body: ScoreJob, caller: Embedder, here: Here, response: Response) -> Job:
-    """Ask for the encrypted scores of two encrypted embeddings."""
+    """Ask for the encrypted scores of two encrypted embeddings; 422 where the key's client
+    normalises, so that there are none."""
     left = _input(here, caller, Room.EMBEDDINGS, body.left)
     right = _input(here, caller, Room.EMBEDDINGS, body.right)
     key = _input(here, caller, Room.KEYS, body.key)
+    Circuit.from_description(key.facts[CIRCUIT]).require_scores()
     inputs = {"left": body.left, "right": body.right, "key": body.key}
     name = result_name(SCORE, left.digest, right.digest, key.digest)
     return _submit(here, caller, Asked(SCORE, inputs, Room.SCORES, name, body.id), response)
