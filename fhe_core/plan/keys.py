@@ -66,8 +66,14 @@ def step_level(step: Step, values: Mapping[str, Value]) -> int:
 
 
 def step_keys(step: Step, values: Mapping[str, Value], parameters: Parameters) -> Iterator[KeyName]:
-    """Evaluation keys a step needs, with repetitions (one per key switch or inner product)."""
+    """Evaluation keys a step needs, with repetitions (one per key switch or inner product).
+
+    Raises:
+        PlanError: the parameters have no such level.
+    """
     level = step_level(step, values)
+    if not 0 <= level <= parameters.top:
+        raise PlanError(f"a step at level {level}, but the highest level is {parameters.top}")
     tier, slots = parameters.levels[level].tier, parameters.slots_at(level)
     for amount in step_rotations(step):
         if amount % slots:

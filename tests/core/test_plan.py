@@ -223,6 +223,16 @@ def test_required_keys(short: Parameters) -> None:
         plans.required_keys([example(short)], short)
 
 
+@pytest.mark.parametrize("level", [-1, 6, 2**31])
+def test_levels_that_the_parameters_lack_have_no_keys(short: Parameters, level: int) -> None:
+    """Of a plan from a file, which may say any level."""
+    values = {name: Value(name, 1, 2.0**40) for name in ("a", "b", "c")}
+    step = steps.Multiply("a", "b", "c", level, 1)
+    plan = Plan("p", short.digest, ("a", "b"), ("c",), values, (), (step,), ("x",), {})
+    with pytest.raises(PlanError, match=f"a step at level {level}, but the highest level is"):
+        plans.required_keys([plan], short)
+
+
 def test_key_shapes(short: Parameters) -> None:
     assert KeySpecification(KeyName(1, 0), (5,)).shape(short) == (2, 9, 256)
     assert KeySpecification(KeyName(1, 0), (4,)).shape(short) == (2, 8, 256)

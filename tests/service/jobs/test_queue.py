@@ -360,7 +360,7 @@ def test_a_file_of_too_many_faces_is_refused(kit: Kit, counts: Path) -> None:
     kit.tenant("alice")
     kit.faces("alice", "faces", 3)
     job = kit.embed("alice", "faces", "out")
-    work(kit.service, TinyEngines(), budget_bytes=70 * 10**6)
+    work(kit.service, TinyEngines(), budget_bytes=76 * 10**6)
     failed = kit.queue.status("alice", job)
     assert failed.error is not None
     assert failed.error["code"] == "memory"
