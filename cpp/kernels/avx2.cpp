@@ -34,9 +34,9 @@ struct Avx2 {
     static void store(Word* p, Vec v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
     static Vec splat(Word value) { return _mm256_set1_epi64x(static_cast<long long>(value)); }
     static Real two52() { return _mm256_set1_pd(0x1p52); }
+    static Real real(double x) { return _mm256_set1_pd(x); }
 
     // Integers below 2^52 to doubles and back: the mantissa of 2^52 + x is x.
-    static Real real(double x) { return _mm256_set1_pd(x); }
     static Real to_real(Vec x) {
         return _mm256_sub_pd(_mm256_castsi256_pd(_mm256_or_si256(x, _mm256_castpd_si256(two52()))),
                              two52());
